@@ -1,0 +1,48 @@
+# make idr and make test set up what they need; see README.md.
+PYTHON ?= python3.11
+DEVICE ?= cpu
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready-$(DEVICE)
+PINS := $(wildcard requirements/*.txt)
+
+export HF_HUB_OFFLINE := 1
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup idr test test-slow check format bench zoo clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup: $(READY)  ## the pinned environment in .venv (DEVICE=cuda for NVIDIA GPUs)
+
+$(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
+	sh tools/setup.sh $(PYTHON) $(VENV) $(DEVICE)
+	@touch $@
+
+idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
+	$(PY) jobs/idr.py --config mini
+
+test: $(READY)  ## the tests
+	$(PY) -m pytest
+
+test-slow: $(READY)  ## the tests that take minutes: kill and resume, agreement of engines
+	$(PY) -m pytest -m slow
+
+check: $(READY)  ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(READY)  ## what ruff can mend by itself
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(READY)  ## figures for the README, into bench.json (ONLY=name for one)
+	$(PY) -m bench $(ONLY)
+
+zoo: $(READY)  ## rebuild the tiny models of the mini preset (about 45 minutes on two cores)
+	$(PY) jobs/build_mini.py
+
+clean:  ## remove runs and data, not the environment
+	rm -rf runs data bench.json

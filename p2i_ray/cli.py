@@ -1,0 +1,78 @@
+"""The command line that all jobs share: `python jobs/NAME.py --config PRESET_OR_FILE [dotted.key=value …]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from p2i_ray.cluster import ENVIRONMENT
+from p2i_ray.config import PRESETS, AnyConfig, describe, load
+from p2i_ray.errors import UserError
+
+
+def main(
+    config_class: type[AnyConfig], doc: str | None, run: Callable[[AnyConfig], None], argv: Sequence[str] | None = None
+) -> None:
+    """Parse the command line, run the job, and turn a mistake of the user's into one line and exit code 2.
+
+    Args:
+        config_class: the job's settings; its own keys come first in `--help`.
+        doc: the job's module docstring, shown by `--help`.
+        run: the job.
+        argv: the arguments (none: the process's).
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, epilog=_settings_help(config_class), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+    parser.add_argument(
+        "--config", required=True, metavar="PRESET_OR_FILE", help=f"a preset ({presets}) or a YAML file"
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the preset; see below")
+    arguments = parser.parse_args(argv)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        run(load(config_class, arguments.config, arguments.settings))
+    except Exception as error:
+        mistake = _users_mistake(error)
+        if mistake is None:
+            raise
+        _stop(mistake)
+
+
+def _users_mistake(error: BaseException) -> str | None:
+    """The line of the UserError behind an exception, if there is one.
+
+    Ray Data hands a worker's exception on as text, so its trace is searched for the class's name.
+    """
+    if type(error) is UserError:
+        return str(error)
+    lines = re.findall(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
+    return lines[-1] if lines else None
+
+
+def _stop(line: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _settings_help(config_class: type[AnyConfig]) -> str:
+    from p2i_ray.config import Config
+
+    rows = list(describe(config_class))
+    shared = {key for key, _, _ in describe(Config)}
+    own = [row for row in rows if row[0] not in shared]
+    lines = ["settings of this job:", *map(_row, own), ""] if own else []
+    lines += ["settings of all jobs (a preset gives most of them):", *map(_row, (r for r in rows if r[0] in shared))]
+    return "\n".join(lines)
+
+
+def _row(row: tuple[str, str, str]) -> str:
+    key, default, description = row
+    return f"  {key}={default}\n      {description}"

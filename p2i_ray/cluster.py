@@ -1,0 +1,79 @@
+"""Joining a Ray cluster, or starting one on this machine, and asking it for what a step needs."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from p2i_ray.config import RayConfig
+from p2i_ray.errors import UserError
+
+# Read when the libraries are imported, on the driver and in every worker.
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # weights are paths; nothing is fetched behind the user's back
+    "TOKENIZERS_PARALLELISM": "false",
+    "OMP_NUM_THREADS": "1",  # more threads than free cores slow a step a hundredfold
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU leaves CUDA_VISIBLE_DEVICES alone
+}
+
+
+def connect(settings: RayConfig) -> None:
+    """Join the cluster that the settings, RAY_ADDRESS or a running job name; else start a local one.
+
+    Workers import p2i_ray from where the driver does, so a checkout needs no installation.
+
+    Raises:
+        UserError: the named cluster doesn't answer.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return
+    package_root = str(Path(__file__).parents[1])
+    python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+    environment = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
+    runtime = {"env_vars": {**environment, "PYTHONPATH": python_path}}
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
+            return
+        object_store = settings.object_store_mb * 1_000_000 if settings.object_store_mb else None
+        ray.init(
+            address="local",
+            num_cpus=settings.local_cpus,
+            object_store_memory=object_store,
+            runtime_env=runtime,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+
+
+def require(step: str, **wanted: float) -> None:
+    """Check that the cluster has what a step needs, so that it doesn't wait for ever.
+
+    Args:
+        step: for the message.
+        wanted: resources of the whole step, e.g. CPU=2, GPU=4.
+
+    Raises:
+        UserError: there is less; the line says what is missing and which setting lowers the need.
+    """
+    import ray
+
+    have = ray.cluster_resources()
+    missing = [
+        f"{need:g} {kind} (the cluster has {have.get(kind, 0):g})"
+        for kind, need in wanted.items()
+        if need > have.get(kind, 0)
+    ]
+    if missing:
+        raise UserError(
+            f"{step} needs {' and '.join(missing)}; lower {step}.workers, {step}.replicas, {step}.num_cpus or "
+            f"{step}.num_gpus, or add nodes"
+        )

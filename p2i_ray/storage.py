@@ -1,0 +1,144 @@
+"""Files and folders on a disk or in a bucket: one small vocabulary over fsspec.
+
+A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
+a folder is not, so whoever writes one marks it as done afterwards (see runs.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from p2i_ray.errors import UserError
+
+
+def is_uri(location: str) -> bool:
+    """Whether the location names a protocol, as in s3://bucket/key."""
+    return "://" in location
+
+
+def absolute(location: str) -> str:
+    """A local path made absolute (workers have other working directories); a URI as it is, less a final slash."""
+    return location.rstrip("/") if is_uri(location) else str(Path(location).expanduser().resolve())
+
+
+def join(location: str, *parts: str) -> str:
+    """The location of something below another."""
+    return posixpath.join(location, *parts) if is_uri(location) else str(Path(location, *parts))
+
+
+def open_location(location: str) -> tuple[Any, str]:
+    """The fsspec filesystem of a location, and the location as that filesystem spells it.
+
+    Raises:
+        UserError: nothing here can open such a URI.
+    """
+    try:
+        return fsspec.core.url_to_fs(location)
+    except (ValueError, ImportError) as error:
+        raise UserError(f"can't open {location}: {error}") from None
+
+
+def exists(location: str) -> bool:
+    """Whether a file or a folder is there."""
+    filesystem, path = open_location(location)
+    return bool(filesystem.exists(path))
+
+
+def files(location: str, suffix: str = "") -> list[str]:
+    """The files directly in a folder whose names end so, sorted; none when there is no such folder."""
+    filesystem, path = open_location(location)
+    if not filesystem.isdir(path):
+        return []
+    names = sorted(
+        posixpath.basename(entry["name"]) for entry in filesystem.ls(path, detail=True) if entry["type"] == "file"
+    )
+    return [join(location, name) for name in names if name.endswith(suffix)]
+
+
+def read_bytes(location: str) -> bytes:
+    """A file's content."""
+    filesystem, path = open_location(location)
+    return bytes(filesystem.cat_file(path))
+
+
+def read_text(location: str) -> str:
+    """A UTF-8 file's content."""
+    return read_bytes(location).decode("utf-8")
+
+
+def write_bytes(location: str, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never a part."""
+    filesystem, path = open_location(location)
+    if is_uri(location):
+        filesystem.pipe_file(path, content)  # object stores show an object when it is complete
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(location: str, content: str) -> None:
+    """`write_bytes` of UTF-8."""
+    write_bytes(location, content.encode("utf-8"))
+
+
+def remove(location: str) -> None:
+    """Delete a file, or a folder with all that is in it; nothing happens when it isn't there."""
+    filesystem, path = open_location(location)
+    if filesystem.exists(path):
+        filesystem.rm(path, recursive=True)
+
+
+def make_folder(location: str) -> None:
+    """Create a folder and its parents; object stores have none to create."""
+    filesystem, path = open_location(location)
+    filesystem.makedirs(path, exist_ok=True)
+
+
+def put_folder(local: str, location: str) -> None:
+    """Copy a local folder's content to a location."""
+    filesystem, path = open_location(location)
+    filesystem.makedirs(path, exist_ok=True)
+    filesystem.put(f"{local.rstrip('/')}/", f"{path.rstrip('/')}/", recursive=True)
+
+
+@contextmanager
+def local_folder(location: str) -> Iterator[str]:
+    """A folder as a local path: itself where it is local, else a copy that goes away afterwards.
+
+    Raises:
+        UserError: it isn't there.
+    """
+    if not exists(location):
+        raise UserError(f"{location} is not there; check the path")
+    if not is_uri(location):
+        yield location
+        return
+    filesystem, path = open_location(location)
+    with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
+        filesystem.get(f"{path.rstrip('/')}/", f"{copy}/", recursive=True)
+        yield copy
+
+
+def seed_for(seed: int, *parts: str | int) -> int:
+    """A 63-bit seed that depends on a run's seed and on what it is for (an id, a round), on nothing else."""
+    text = "\x1f".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") >> 1

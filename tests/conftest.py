@@ -1,0 +1,37 @@
+"""What tests share: one Ray cluster and one small data set a session."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Read by libraries at import, here and in every worker.
+os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
+ROOT = Path(__file__).parents[1]
+WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One local cluster for all tests that need Ray."""
+    import ray
+
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=400_000_000)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def mini_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small EPBD of the toy world: 120 train, 16 validation, 16 test, 8 test_unseen rows."""
+    from p2i_ray.mini.data import make
+
+    folder = tmp_path_factory.mktemp("epbd")
+    make(folder, train=120, validation=16, test=16, test_unseen=8)
+    return str(folder)

@@ -1,0 +1,93 @@
+"""Settings: what a person mistypes is answered with one line that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import Field
+
+from p2i_ray.config import PRESETS, Config, describe, differences, load
+from p2i_ray.errors import UserError
+
+
+class Job(Config):
+    run_dir: str = Field(description="where")
+    data: str = Field(description="what")
+
+
+@pytest.mark.parametrize("preset", sorted(p.stem for p in PRESETS.glob("*.yaml")))
+def test_presets_load(preset: str) -> None:
+    job = load(Job, preset, ["run_dir=a", "data=b"])
+    assert job.idr.rounds == 3 and job.run_dir == "a"
+
+
+def test_a100x4_has_the_papers_numbers() -> None:
+    job = load(Job, "a100x4", ["run_dir=a", "data=b"])
+    assert (job.train.lr_unet, job.train.lr_text, job.train.batch_size, job.train.workers) == (1e-5, 1e-6, 64, 4)
+    assert (job.train.contrastive_weight, job.train.temperature) == (0.01, 0.05)
+    assert (job.idr.gamma, job.idr.steps) == (4, (3000, 1000, 1000))
+    assert (job.generate.steps, job.image.resolution) == (30, 512)
+
+
+def test_a_setting_from_the_command_line_wins() -> None:
+    job = load(Job, "mini", ["idr.gamma=3.5", "judge.reasoned=true", "idr.steps=[1, 2, 3]"])
+    assert (job.idr.gamma, job.judge.reasoned, job.idr.steps) == (3.5, True, (1, 2, 3))
+    assert job.train.batch_size == 32  # the preset's
+
+
+def test_a_preset_may_name_keys_of_other_jobs() -> None:
+    assert load(Config, "mini").image.resolution == 64
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("idr.gama=3", "unknown setting 'idr.gama'; did you mean 'idr.gamma'?"),
+        ("gamma=3", "did you mean 'idr.gamma'?"),
+        ("train.batchsize=3", "did you mean 'train.batch_size'?"),
+        ("idr.gamma", "has no value; write key=value"),
+        ("idr.gamma=9", "idr.gamma=9: Input should be less than or equal to 5"),
+        ("train.batch_size=many", "train.batch_size='many': Input should be a valid integer"),
+        ("split=train", "unknown setting 'split'"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, says: str) -> None:
+    with pytest.raises(UserError) as error:
+        load(Job, "mini", [setting])
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_missing_preset_lists_those_there_are() -> None:
+    with pytest.raises(UserError, match=r"neither a preset \(a100x4, mini.*\) nor a file; did you mean 'mini'\?"):
+        load(Job, "minni")
+
+
+def test_a_file_is_a_config_too(tmp_path: Path) -> None:
+    values = yaml.safe_load((PRESETS / "mini.yaml").read_text())
+    values["idr"]["gama"] = 3
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=r"unknown setting 'idr.gama'.*did you mean 'idr.gamma'"):
+        load(Job, str(tmp_path / "mine.yaml"))
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"broken.yaml' is not YAML"):
+        load(Job, str(tmp_path / "broken.yaml"))
+
+
+def test_a_job_key_without_a_value_is_asked_for() -> None:
+    with pytest.raises(UserError, match="setting 'data' is missing; give it as data=VALUE"):
+        load(Job, "a100x4", ["run_dir=x"])
+
+
+def test_every_setting_is_described() -> None:
+    rows = list(describe(Job))
+    assert ("idr.gamma", "4", "lowest score that is kept (paper: 4)") in rows
+    assert ("data", "required", "what") in rows
+    assert all(description for _, _, description in rows)
+
+
+def test_differences_name_the_key_and_both_values() -> None:
+    old, new = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 9, "b": {"c": 5, "d": 3}}
+    assert differences(old, new) == ["a: 1 -> 9", "b.c: 2 -> 5"]
+    assert differences(old, new, ignore=["b"]) == ["a: 1 -> 9"]

@@ -1,0 +1,105 @@
+"""The loop on the real engines: Algorithm 1, small."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from p2i_ray import idr
+from p2i_ray.config import Config, load
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.judge import Judge
+from p2i_ray.runs import Run
+
+SMALL = [
+    "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.workers=1", "generate.steps=2",
+    "generate.workers=1", "idr.baseline=false",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, mini_data: str, judge: Judge) -> Run:
+    run = Run.open(str(tmp_path_factory.mktemp("runs") / "small"), load(Config, "mini", SMALL))
+    run.publish(idr.refine(run, mini_data, judge))
+    return run
+
+
+def ids(path: str) -> list[str]:
+    return pq.read_table(path, columns=["id"])["id"].to_pylist()
+
+
+def test_every_id_is_scored_once_and_the_selection_is_nested(finished_run: Run, mini_data: str) -> None:
+    scored = [sorted(ids(finished_run.path(n, "scores"))) for n in (1, 2)]
+    kept = [ids(finished_run.path(n, "kept.parquet")) for n in (1, 2)]
+    assert scored[0] == sorted(ids(f"{mini_data}/train"))  # D_0
+    assert scored[1] == kept[0]  # D_1 = S_1
+    assert set(kept[1]) < set(kept[0]) < set(scored[0])
+
+
+def test_the_kept_rows_are_those_at_gamma_or_above(finished_run: Run) -> None:
+    table = pq.read_table(finished_run.path(1, "scores")).to_pylist()
+    good = sorted(row["id"] for row in table if row["score"] is not None and row["score"] >= 4)
+    assert ids(finished_run.path(1, "kept.parquet")) == good
+
+
+def test_feedback_reaches_the_next_selection(finished_run: Run) -> None:
+    feedback = Path(finished_run.path(1, "feedback.txt")).read_text()
+    first = {row["id"]: row for row in pq.read_table(finished_run.path(1, "scores")).to_pylist()}
+    second = pq.read_table(finished_run.path(2, "scores")).to_pylist()
+    assert feedback
+    assert any(row["expected_score"] != first[row["id"]]["expected_score"] for row in second)
+
+
+def test_training_goes_on_from_the_last_round(finished_run: Run) -> None:
+    name = "unet/diffusion_pytorch_model.safetensors"
+    one, two = (load_file(finished_run.path(n, "checkpoint", name)) for n in (1, 2))
+    base = load_file(f"{finished_run.config.painter.base}/{name}")
+    key = "conv_in.weight"
+    step = (two[key].float() - one[key].float()).norm()
+    assert 0 < step < (two[key].float() - base[key].float()).norm() * 2
+
+
+def test_the_run_json_keeps_the_contract(finished_run: Run) -> None:
+    summary = json.loads(Path(finished_run.dir, "run.json").read_text())
+    assert summary["status"] == "done" and [r["round"] for r in summary["rounds"]] == [1, 2]
+    for row in summary["rounds"]:
+        assert {"score", "train", "generate", "critique"} <= row["steps"].keys()
+        assert {"fid", "clip_c_i", "clip_c_b"} <= row["metrics"].keys()
+        assert row["kept"] and row["feedback"]
+
+
+def test_the_final_model_paints_with_diffusers_own_pipeline(finished_run: Run) -> None:
+    from diffusers import StableDiffusionInpaintPipeline
+    from PIL import Image
+
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(f"{finished_run.dir}/model", torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    grey, mask = Image.new("RGB", (64, 64), (127, 127, 127)), Image.new("L", (64, 64), 255)
+    result = pipeline("trail tent <background>", image=grey, mask_image=mask, height=64, width=64, num_inference_steps=2)
+    assert result.images[0].size == (64, 64)
+
+
+def test_a_finished_run_does_nothing_again(finished_run: Run, mini_data: str, judge: Judge) -> None:
+    steps = Path(finished_run.path(2, "steps"))
+    before = {p: p.stat().st_mtime_ns for p in steps.iterdir()}
+    idr.refine(Run.open(finished_run.dir, finished_run.config), mini_data, judge)
+    assert {p: p.stat().st_mtime_ns for p in steps.iterdir()} == before
+
+
+def test_a_selection_that_keeps_nothing_stops_with_what_to_change(
+    tmp_path: Path, mini_data: str, judge: Judge
+) -> None:
+    run = Run.open(str(tmp_path / "run"), load(Config, "mini", [*SMALL, "idr.gamma=5", "idr.threshold_on=expected_score"]))
+    with pytest.raises(UserError, match=r"keeps none of 120 rows: the highest expected_score is .* lower idr.gamma"):
+        idr.refine(run, mini_data, judge)
+    assert run.done(1, "score") and not run.done(1, "select")
+
+
+def test_rounds_without_steps_are_refused() -> None:
+    with pytest.raises(UserError, match="idr.steps has 3 numbers for idr.rounds=4"):
+        idr.check(load(Config, "mini", ["idr.rounds=4"]))

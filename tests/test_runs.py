@@ -1,0 +1,91 @@
+"""A run folder: steps are done once, and a run goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.config import Config, load
+from p2i_ray.errors import UserError
+from p2i_ray.runs import Counts, Run
+
+
+@pytest.fixture
+def config() -> Config:
+    return load(Config, "mini")
+
+
+def test_a_finished_step_is_not_done_again(tmp_path: Path, config: Config) -> None:
+    calls = []
+
+    def work(out: str) -> Counts:
+        calls.append(out)
+        Path(out).mkdir(parents=True)
+        return Counts(rows_in=3, rows_out=2, set_aside=1, files=["a"], facts={"x": 1})
+
+    first = Run.open(str(tmp_path / "run"), config).once(1, "score", "scores", work)
+    again = Run.open(str(tmp_path / "run"), config).once(1, "score", "scores", work)
+    assert calls == [str(tmp_path / "run" / "round-1" / "scores")] and first == again
+
+
+def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+
+    def killed(out: str) -> Counts:
+        Path(out).mkdir(parents=True)
+        Path(out, "half").write_text("")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.once(1, "score", "scores", killed)
+    seen = []
+    run.once(1, "score", "scores", lambda out: seen.append(Path(out).exists()) or Counts())
+    assert seen == [False] and run.done(1, "score")
+
+
+def test_another_configuration_is_refused(tmp_path: Path, config: Config) -> None:
+    Run.open(str(tmp_path), config)
+    before = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(UserError, match=r"other settings \(idr.gamma: 4.0 -> 3.0; seed: 0 -> 1\)"):
+        Run.open(str(tmp_path), load(Config, "mini", ["seed=1", "idr.gamma=3"]))
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_where_a_run_works_may_change(tmp_path: Path, config: Config) -> None:
+    Run.open(str(tmp_path), config)
+    Run.open(str(tmp_path), load(Config, "mini", ["ray.local_cpus=8"]))
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, config: Config) -> None:
+    (tmp_path / "holiday.jpg").write_text("")
+    with pytest.raises(UserError, match="is not empty and holds no run"):
+        Run.open(str(tmp_path), config)
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_run_json_sums_up_the_manifests(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path), config)
+    run.once(1, "score", "scores", lambda _: Counts(rows_in=5, rows_out=5, set_aside=1))
+    run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=5, rows_out=3))
+    run.once(1, "measure", "metrics.json", lambda _: Counts(facts={"fid": 1.5}))
+    run.once(1, "feedback", "feedback.txt", lambda _: Counts(facts={"feedback": "less text"}))
+    summary = json.loads((tmp_path / "run.json").read_text())
+    assert summary["status"] == "running" and summary["versions"]["ray"]
+    (only,) = summary["rounds"]
+    assert {k: only[k] for k in ("round", "kept", "set_aside", "feedback", "metrics")} == {
+        "round": 1, "kept": 3, "set_aside": 1, "feedback": "less text", "metrics": {"fid": 1.5},
+    }  # fmt: skip
+    assert only["steps"]["score"]["rows_in"] == 5
+    assert "1.50" in run.table() and "less text" in run.table()
+
+
+def test_publish_copies_the_model_and_ends_the_run(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+    (tmp_path / "checkpoint" / "unet").mkdir(parents=True)
+    (tmp_path / "checkpoint" / "unet" / "weights").write_text("w")
+    run.publish(str(tmp_path / "checkpoint"))
+    run.publish(str(tmp_path / "checkpoint"))  # again, after a kill between copy and end
+    assert (tmp_path / "run" / "model" / "unet" / "weights").read_text() == "w"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"

@@ -1,0 +1,77 @@
+"""Files and folders on disks and in buckets (fsspec's memory:// stands for a bucket)."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2i_ray import storage
+from p2i_ray.errors import UserError
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "root") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+
+
+def test_what_is_written_is_read(root: str) -> None:
+    path = storage.join(root, "a", "b.txt")
+    assert not storage.exists(path)
+    storage.write_text(path, "grün")
+    storage.write_text(path, "grüner")
+    assert storage.read_text(path) == "grüner"
+    assert storage.files(storage.join(root, "a")) == [path]
+    storage.remove(path)
+    storage.remove(path)
+    assert not storage.exists(path) and storage.files(storage.join(root, "nowhere")) == []
+
+
+def test_files_are_sorted_and_picked_by_ending(root: str) -> None:
+    for name in ("c.json", "a.json", "b.txt"):
+        storage.write_text(storage.join(root, name), "")
+    assert storage.files(root, ".json") == [storage.join(root, "a.json"), storage.join(root, "c.json")]
+
+
+def test_a_folder_goes_there_and_back(root: str, tmp_path: Path) -> None:
+    (tmp_path / "model" / "unet").mkdir(parents=True)
+    (tmp_path / "model" / "unet" / "w").write_text("weights")
+    storage.put_folder(str(tmp_path / "model"), storage.join(root, "copy"))
+    with storage.local_folder(storage.join(root, "copy")) as folder:
+        assert Path(folder, "unet", "w").read_text() == "weights"
+
+
+def test_a_folder_that_is_not_there_is_named(root: str) -> None:
+    with pytest.raises(UserError, match="nowhere is not there"), storage.local_folder(storage.join(root, "nowhere")):
+        pass
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    storage.write_text(path, "old")
+    with pytest.raises(TypeError):
+        storage.write_bytes(path, "not bytes")  # type: ignore[arg-type]
+    assert storage.read_text(path) == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(UserError, match="can't open nosuch://x"):
+        storage.exists("nosuch://x")
+
+
+@given(st.integers(0, 2**40), st.text(), st.text())
+def test_seeds_depend_on_every_part(seed: int, one: str, two: str) -> None:
+    assert 0 <= storage.seed_for(seed, one, two) < 2**63
+    assert storage.seed_for(seed, one, two) == storage.seed_for(seed, one, two)
+    assert storage.seed_for(seed, one, two) != storage.seed_for(seed + 1, one, two)
+    assert one == two or storage.seed_for(seed, one, two) != storage.seed_for(seed, two, one)
+
+
+def test_a_known_seed() -> None:
+    import hashlib
+
+    first = int.from_bytes(hashlib.sha256("7\x1fgenerate\x1fa1".encode()).digest()[:8], "big")
+    assert storage.seed_for(7, "generate", "a1") == first // 2

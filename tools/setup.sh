@@ -1,0 +1,30 @@
+#!/bin/sh
+# Make the pinned environment: setup.sh PYTHON VENV [cpu|cuda]
+set -eu
+python=$1
+venv=$2
+device=${3:-cpu}
+
+command -v "$python" >/dev/null || { echo "error: $python is not here; install Python 3.11, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+pip="$venv/bin/pip --disable-pip-version-check --quiet"
+# deepspeed is built from source against the torch that is already there, so it comes last and without isolation.
+$pip install "setuptools==77.0.3" "wheel==0.48.0"
+here=$(mktemp -d)
+trap 'rm -rf "$here"' EXIT
+cat requirements/base.txt "requirements/$device.txt" requirements/dev.txt | grep -v -e '^-r' -e '^deepspeed' >"$here/pins.txt"
+grep '^deepspeed' requirements/base.txt >"$here/deepspeed.txt"
+if [ "$device" = cpu ]; then
+  # The CPU build of torch: what pip already knows, else PyTorch's own index.
+  $pip install --no-deps "$(grep '^torch==' requirements/cpu.txt)" ||
+    $pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements/cpu.txt)"
+  $pip install --no-deps -r "$here/pins.txt"
+else
+  $pip install -r "$here/pins.txt"
+fi
+$pip install --no-deps --no-build-isolation -r "$here/deepspeed.txt"
+
+# See the head of that file.
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+cp tools/p2i_ray_torchvision.py "$site/"
+echo 'import p2i_ray_torchvision' >"$site/p2i_ray_torchvision.pth"
