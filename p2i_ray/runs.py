@@ -117,14 +117,14 @@ class Run:
 
     def write_summary(self, status: str) -> None:
         """Rewrite run.json from the manifests."""
+        rounds = [self._round(n) for n in range(self.config.idr.rounds + 1) if self._manifests(n)]
         summary = {
             "status": status,
             "seed": self.config.seed,
-            "seconds": 0.0,
+            "seconds": round(sum(step["seconds"] for row in rounds for step in row["steps"].values()), 2),
             "versions": versions(),
-            "rounds": [self._round(n) for n in range(self.config.idr.rounds + 1) if self._manifests(n)],
+            "rounds": rounds,
         }
-        summary["seconds"] = round(sum(s["seconds"] for r in summary["rounds"] for s in r["steps"].values()), 2)
         storage.write_text(storage.join(self.dir, "run.json"), json.dumps(summary, indent=1))
 
     def publish(self, model: str) -> None:

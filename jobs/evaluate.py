@@ -1,0 +1,59 @@
+"""Paint a split with a model and measure it: FID, CLIP-c-I and CLIP-c-B (section 5.1.3).
+
+    python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
+    python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
+
+Writes out/generated/*.parquet and out/metrics.json, and prints the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config
+from p2i_ray.errors import UserError
+from p2i_ray.progress import phase
+
+
+class EvaluateJob(Config):
+    """The ruler's own keys."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    split: str = Field("test", description="its products are painted, its pictures are what FID compares with")
+    model: str = Field(description="model folder, a path or URI")
+    methods: str = Field("fid,clip_c_i,clip_c_b", description="metrics, with commas between")
+    out: str = Field(description="folder for painted pictures and figures, a path or URI; must be new")
+
+
+def run(job: EvaluateJob) -> None:
+    from p2i_ray.diffusion import generate
+    from p2i_ray.epbd import reading
+    from p2i_ray.evaluate import measure
+
+    methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
+    data, model, out = storage.absolute(job.data), storage.absolute(job.model), storage.absolute(job.out)
+    if storage.exists(out):
+        raise UserError(f"{out} is there already; give another out, or remove it")
+    if not storage.exists(model):
+        raise UserError(f"model {model} is not there; check the path")
+    total, folder = reading.count(data, job.split), storage.join(out, "generated")
+    cluster.connect(job.ray)
+    rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
+    with phase(f"paint {job.split}", total) as progress:
+        painted = generate.generate(rows, model, job.generate, job.image, job.painter.token, job.seed, folder, progress)
+    figures = measure.measure(folder, painted.files, real, job.evaluate, job.image, methods)
+    storage.write_text(storage.join(out, "metrics.json"), json.dumps(figures, indent=1))
+    for name, value in figures.items():
+        print(f"{name:<13}{value:g}")
+
+
+if __name__ == "__main__":
+    main(EvaluateJob, __doc__, run)

@@ -1,0 +1,161 @@
+"""The ruler: FID, CLIP-c-I and CLIP-c-B of a folder of painted pictures, in one pass over each side.
+
+One Ray task, with the resources of the settings, pulls both sides batch by batch and keeps sums only; the driver
+sees a few numbers. Rows with an error, and pictures that can't be read, are left out and counted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from p2i_ray import cluster, storage
+from p2i_ray.config import EvaluateConfig, ImageConfig
+from p2i_ray.epbd import reading
+from p2i_ray.epbd.images import Pixels
+from p2i_ray.errors import UserError
+from p2i_ray.evaluate.pictures import painted_pictures, real_picture
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import ray.data
+
+METRICS: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")
+
+log = logging.getLogger(__name__)
+
+
+def measure(
+    generated: str,
+    files: list[str],
+    reference: ray.data.Dataset,
+    settings: EvaluateConfig,
+    image: ImageConfig,
+    metrics: Sequence[str] = METRICS,
+) -> dict[str, float]:
+    """Measure painted pictures.
+
+    Args:
+        generated: folder of Parquet files with id, image, cutout and error, as diffusion.generate writes them.
+        files: the names of those that count.
+        reference: rows with a column `image`: the real pictures that FID compares with.
+        settings: the ruler.
+        image: limits of decoding, and the side to which both sides are brought before FID.
+        metrics: which of `METRICS`.
+
+    Returns:
+        The figures asked for, and: `images` measured, `left_out` (painted rows with an error); with FID also
+        `fid_images`, the number of pictures on its smaller side, and `fid_features`: with no more pictures than
+        features the distance is biased upwards.
+
+    Raises:
+        UserError: an unknown metric, a model that isn't there, no pictures, or a cluster too small.
+    """
+    import ray
+
+    metrics = known(metrics)
+    if not files:
+        raise UserError(f"{generated} has no painted pictures to measure")
+    # Reading tasks feed the measuring task while it holds its own resources.
+    cluster.require("evaluate", CPU=settings.num_cpus + reading.READ_CPUS, GPU=settings.num_gpus)
+    settings = settings.model_copy(update={"clip": storage.absolute(settings.clip)})
+    painted = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
+    sides = {"painted": painted, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
+    task = ray.remote(num_cpus=settings.num_cpus, num_gpus=settings.num_gpus)(_measure_sides)
+    try:
+        figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise UserError(str(error.cause)) from None
+        raise
+    pictures, features = figures.get("fid_images", 1), figures.get("fid_features", 0)
+    if pictures <= features:
+        log.warning("FID of %d pictures with %d features is biased upwards", pictures, features)
+    return figures
+
+
+def known(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics as asked for, if all of them exist.
+
+    Raises:
+        UserError: there is none, or one that is not of `METRICS`.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or not metrics:
+        wrong = f"unknown metric {unknown[0]!r}" if unknown else "no metric is asked for"
+        raise UserError(f"{wrong}; there are {', '.join(METRICS)}")
+    return tuple(metrics)
+
+
+def _measure_sides(
+    sides: dict[str, ray.data.Dataset], settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str]
+) -> dict[str, float]:
+    """What the Ray task does."""
+    ruler = Ruler(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
+    size = {"batch_size": settings.batch_size, "batch_format": "pyarrow"}
+    for batch in sides["real"].iter_batches(**size) if "real" in sides else ():
+        ruler.add_real(batch)
+    for batch in sides["painted"].iter_batches(**size):
+        ruler.add_painted(batch)
+    return ruler.figures()
+
+
+class Ruler:
+    """The metrics' running sums; knows nothing of Ray."""
+
+    def __init__(
+        self, settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str], device: str = "cpu"
+    ) -> None:
+        from p2i_ray.evaluate.clip_scores import ClipScore
+        from p2i_ray.evaluate.encoder import ClipEncoder
+        from p2i_ray.evaluate.fid import clip_fid, inception_fid
+
+        self.image = image
+        self.images = self.real_images = self.left_out = 0
+        self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
+        self.encoder = ClipEncoder(settings.clip).to(device)
+        self.fid = None
+        if "fid" in metrics:
+            fid, self.prepare = clip_fid(self.encoder) if settings.fid_features == "clip" else inception_fid()
+            self.fid = fid.to(device)
+
+    def add_real(self, batch: pa.Table) -> None:
+        """Rows with a column `image`."""
+        read = [real_picture(row, self.image) for row in batch.to_pylist()]
+        pictures = [picture for picture in read if picture is not None]
+        self.real_images += len(pictures)
+        self._update_fid(pictures, real=True)
+
+    def add_painted(self, batch: pa.Table) -> None:
+        """Rows with the columns `image`, `cutout` and `error`."""
+        read = [painted_pictures(row, self.image) for row in batch.to_pylist()]
+        rows = [row for row in read if row is not None]
+        self.images += len(rows)
+        self.left_out += len(read) - len(rows)
+        self._update_fid([row.picture for row in rows], real=False)
+        if self.scores and rows:
+            product = self.encoder.embed([row.product for row in rows])  # (B, D)
+            if "clip_c_i" in self.scores:
+                self.scores["clip_c_i"].update(self.encoder.embed([row.picture for row in rows]), product)
+            if "clip_c_b" in self.scores:
+                self.scores["clip_c_b"].update(self.encoder.embed([row.background for row in rows]), product)
+
+    def figures(self) -> dict[str, float]:
+        """See `measure`."""
+        if not self.images:
+            raise UserError(f"there is no picture to measure: all {self.left_out} painted rows have an error")
+        found: dict[str, float] = {}
+        if self.fid is not None:
+            count = min(self.images, self.real_images)
+            if count < 2:
+                sides = f"{self.images} painted and {self.real_images} real"
+                raise UserError(f"FID needs two pictures a side; there are {sides}")
+            found |= {"fid": float(self.fid.compute()), "fid_images": count}
+            found["fid_features"] = self.fid.real_features_sum.numel()
+        found |= {name: float(score.compute()) for name, score in self.scores.items()}
+        return found | {"images": self.images, "left_out": self.left_out}
+
+    def _update_fid(self, pictures: list[Pixels], real: bool) -> None:
+        if self.fid is not None and pictures:
+            self.fid.update(self.prepare(pictures).to(self.fid.device), real=real)

@@ -1,0 +1,164 @@
+"""A run folder as one page: `report.html`, a single file that needs no network. `python -m p2i_ray.report RUN_DIR`.
+
+Figures come from report_data.py, pictures from report_gallery.py, plots from report_plots.py; here they are put
+together for the template. Product names, feedback and reasons are other people's text: the template escapes all.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from p2i_ray import storage
+from p2i_ray.config import ImageConfig
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.flaws import FLAWS
+from p2i_ray.report_data import STEPS, Round, RunFolder, load
+from p2i_ray.report_gallery import strips, training_examples
+from p2i_ray.report_plots import metric_plot, score_plot
+
+# Metric -> what it is called, and whether lower is better.
+METRICS = {"fid": ("FID", True), "clip_c_i": ("CLIP-c-I", False), "clip_c_b": ("CLIP-c-B", False)}
+
+
+class Change(NamedTuple):
+    """A figure at the start and at the end of the run."""
+
+    label: str
+    note: str
+    before: str
+    after: str
+    better: bool | None  # none: neither
+
+
+def write(run_dir: str) -> str:
+    """Write <run_dir>/report.html from what is there, however far the run got.
+
+    Returns:
+        The page's location.
+
+    Raises:
+        UserError: there is no run in the folder.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    run = load(storage.absolute(run_dir))
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"duration": duration, "figure": figure, "percent": percent}
+    page = templates.get_template("report.html").render(view(run))
+    location = storage.join(run.location, "report.html")
+    storage.write_text(location, page)
+    return location
+
+
+def view(run: RunFolder) -> dict[str, Any]:
+    """What the template shows."""
+    config, rounds = run.config, run.rounds
+    limits = ImageConfig.model_validate(config["image"])
+    trained = [r for r in rounds if r.number]
+    scored = [r for r in trained if r.scores is not None]
+    examples, examples_note = training_examples(scored, config, limits)
+    return {
+        "run": run,
+        "config": config,
+        "settings": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "rounds": rounds,
+        "trained": trained,
+        "scored": scored,
+        "measured": [r for r in rounds if r.metrics],
+        "criticised": [r for r in rounds if r.flaws],
+        "steps": [step for step in STEPS if any(step in r.steps for r in rounds)],
+        "flaws": flaw_names(rounds),
+        "metrics": METRICS,
+        "changes": changes(rounds),
+        "metric_plots": metric_plots(rounds),
+        "score_plots": [
+            (r, score_plot(r.title, r.scores, config["idr"]["gamma"], config["idr"]["threshold_on"])) for r in scored
+        ],
+        "strips": strips(rounds, limits),
+        "examples": examples,
+        "examples_note": examples_note,
+        "few_images": few_images(rounds),
+    }
+
+
+def changes(rounds: list[Round]) -> list[Change]:
+    """The headline: first and last figure of every metric, and of the flawless share."""
+    found = []
+    measured = [r for r in rounds if r.metrics]
+    for key, (label, lower) in METRICS.items():
+        having = [r for r in measured if key in r.metrics]
+        if having:
+            first, last = having[0].metrics[key], having[-1].metrics[key]
+            better = None if first == last or len(having) == 1 else (last < first) == lower
+            note = f"{'lower' if lower else 'higher'} is better"
+            found.append(Change(label, note, f"{first:.2f}" if len(having) > 1 else "", f"{last:.2f}", better))
+    criticised = [r for r in rounds if r.flawless is not None]
+    if criticised:
+        first, last = criticised[0].flawless or 0.0, criticised[-1].flawless or 0.0
+        before = percent(first) if len(criticised) > 1 else ""
+        note = f"says the judge, from round {criticised[0].number} on"
+        found.append(
+            Change("Pictures without a flaw", note, before, percent(last), last > first if last != first else None)
+        )
+    return found
+
+
+def metric_plots(rounds: list[Round]) -> list[tuple[str, bool, Any]]:
+    """(label, lower is better, SVG) of every metric that two rounds have."""
+    plots = []
+    for key, (label, lower) in METRICS.items():
+        having = [r for r in rounds if key in r.metrics]
+        if len(having) > 1:
+            names = [f"round {r.number}" if r.number else "before" for r in having]
+            plots.append((label, lower, metric_plot(label, names, [r.metrics[key] for r in having], lower)))
+    return plots
+
+
+def flaw_names(rounds: list[Round]) -> list[str]:
+    """The known flaws, then whatever else a critique named."""
+    named = {flaw for r in rounds for flaws in r.flaws.values() for flaw in flaws}
+    return [*FLAWS, *sorted(named - set(FLAWS))]
+
+
+def few_images(rounds: list[Round]) -> tuple[int, int] | None:
+    """(pictures, features), if FID was taken from no more pictures than it has features."""
+    for r in rounds:
+        images, features = r.metrics.get("fid_images"), r.metrics.get("fid_features")
+        if images is not None and features is not None and images <= features:
+            return int(images), int(features)
+    return None
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def figure(value: float | None) -> str:
+    """Two digits behind the point, or a dash."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent, or a dash."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+if __name__ == "__main__":
+    try:
+        print(write(sys.argv[1] if len(sys.argv) > 1 else "runs/mini"))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,145 @@
+"""A run folder, read for the report: rounds, scores, flaws, feedback, settings. Figures only; no pictures.
+
+Which files count, and which steps are done, comes from the steps' manifests (runs.py), so a run that was stopped
+anywhere is read as far as it got.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from p2i_ray import sink, storage
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.prompts import Prompts, load_prompts
+from p2i_ray.runs import Manifest
+
+# Step -> the folder below round-N that its manifest's files are in.
+FOLDERS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
+STEPS = ("score", "select", "encode", "train", "generate", "measure", "critique", "feedback")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round as far as it got; 0 is before training."""
+
+    number: int
+    folder: str
+    steps: dict[str, Manifest]
+    scores: pa.Table | None = None  # id, score, expected_score, kept (bool), null scores included
+    flaws: dict[str, list[str]] = field(default_factory=dict)  # id of a painted picture -> what the critique named
+    metrics: dict[str, float] = field(default_factory=dict)
+    feedback: str | None = None
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)  # step -> why rows were set aside
+
+    @property
+    def title(self) -> str:
+        return f"Round {self.number}" if self.number else "Before training"
+
+    @property
+    def scored(self) -> int | None:
+        """|D_{i-1}|: rows that the judge saw."""
+        return self.steps["score"].rows_in if "score" in self.steps else None
+
+    @property
+    def kept(self) -> int | None:
+        """|S_i|."""
+        return self.steps["select"].rows_out if "select" in self.steps else None
+
+    @property
+    def set_aside(self) -> int:
+        return sum(manifest.set_aside for manifest in self.steps.values())
+
+    @property
+    def seconds(self) -> float:
+        return sum(manifest.seconds for manifest in self.steps.values())
+
+    @property
+    def flawless(self) -> float | None:
+        """Share of the criticised pictures in which no flaw was named, 0..1."""
+        return sum(not named for named in self.flaws.values()) / len(self.flaws) if self.flaws else None
+
+    def flaw_share(self, flaw: str) -> float | None:
+        """Share of the criticised pictures that show a flaw, 0..1."""
+        return sum(flaw in named for named in self.flaws.values()) / len(self.flaws) if self.flaws else None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run folder."""
+
+    location: str
+    config: dict[str, Any]  # config.yaml
+    summary: dict[str, Any]  # run.json
+    rounds: list[Round]
+    prompts: Prompts | None  # none: they can't be read any more
+    prompts_note: str = ""
+
+
+def load(run_dir: str) -> RunFolder:
+    """Read a run folder, whole or stopped anywhere.
+
+    Raises:
+        UserError: there is no run in it.
+    """
+    for name in ("config.yaml", "run.json"):
+        if not storage.exists(storage.join(run_dir, name)):
+            raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
+    config = yaml.safe_load(storage.read_text(storage.join(run_dir, "config.yaml")))
+    rounds = [_round(run_dir, number) for number in range(config["idr"]["rounds"] + 1)]
+    try:
+        prompts, note = load_prompts(config["judge"]["prompts"]), ""
+    except UserError as error:
+        prompts, note = None, str(error)
+    summary = json.loads(storage.read_text(storage.join(run_dir, "run.json")))
+    return RunFolder(run_dir, config, summary, [r for r in rounds if r.steps], prompts, note)
+
+
+def _round(run_dir: str, number: int) -> Round:
+    folder = storage.join(run_dir, f"round-{number}")
+    paths = storage.files(storage.join(folder, "steps"), ".json")
+    manifests = [Manifest.model_validate_json(storage.read_text(path)) for path in paths]
+    steps = {m.step: m for m in sorted(manifests, key=lambda m: STEPS.index(m.step) if m.step in STEPS else len(STEPS))}
+    measured, advised = steps.get("measure"), steps.get("feedback")
+    return Round(
+        number,
+        folder,
+        steps,
+        scores=_scores(folder, steps),
+        flaws=_flaws(folder, steps),
+        metrics=dict(measured.facts) if measured else {},
+        feedback=str(advised.facts["feedback"]) if advised else None,
+        reasons=_reasons(folder, steps),
+    )
+
+
+def _scores(folder: str, steps: dict[str, Manifest]) -> pa.Table | None:
+    if "score" not in steps:
+        return None
+    scores = sink.read_parquet(storage.join(folder, "scores"), steps["score"].files, ["id", "score", "expected_score"])
+    kept = pa.array([], pa.string())
+    if "select" in steps:
+        kept = sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"].combine_chunks()
+    return scores.append_column("kept", pc.is_in(scores["id"], value_set=kept))
+
+
+def _flaws(folder: str, steps: dict[str, Manifest]) -> dict[str, list[str]]:
+    if "critique" not in steps or not steps["critique"].files:
+        return {}
+    table = sink.read_parquet(storage.join(folder, "critiques"), steps["critique"].files, ["id", "flaws"])
+    return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
+
+
+def _reasons(folder: str, steps: dict[str, Manifest]) -> dict[str, Counter[str]]:
+    found = {}
+    for step, name in FOLDERS.items():
+        if step in steps and steps[step].set_aside:
+            errors = sink.read_parquet(storage.join(folder, name), steps[step].files, ["error"])["error"]
+            found[step] = Counter({v["values"]: v["counts"] for v in pc.value_counts(errors.drop_null()).to_pylist()})
+    return found

@@ -1,0 +1,207 @@
+"""A run folder as the loop leaves it, without models: the toy world's pictures, a noisy oracle as the judge.
+
+`build(folder, data)` writes a finished run; `stop_after=(round, step)` leaves one that was killed there.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from PIL import Image, ImageFilter
+
+from p2i_ray.config import Config, load
+from p2i_ray.epbd.images import encode_png
+from p2i_ray.epbd.schema import IMAGE
+from p2i_ray.lmm.flaws import FLAWS
+from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
+from p2i_ray.mini.world import RIGHT_SCENE
+from p2i_ray.runs import Manifest, Run
+
+SCORES = pa.schema(
+    [("id", pa.string()), ("score", pa.int64()), ("expected_score", pa.float64()), ("entropy", pa.float64()),
+     ("reason", pa.string()), ("error", pa.string())]
+)  # fmt: skip
+PAINTED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("category", pa.string()),
+        ("image", IMAGE),
+        ("cutout", IMAGE),
+        ("error", pa.string()),
+    ]
+)
+CRITIQUES = pa.schema(
+    [("id", pa.string()), ("flaws", pa.list_(pa.string())), ("comment", pa.string()), ("error", pa.string())]
+)
+FEEDBACK = ("wrong scene, plain background, blur", "wrong scene, text overlay", "blur")
+METRICS = (
+    {"fid": 58.31, "clip_c_i": 61.20, "clip_c_b": 11.94},
+    {"fid": 37.02, "clip_c_i": 66.75, "clip_c_b": 21.07},
+    {"fid": 33.40, "clip_c_i": 67.31, "clip_c_b": 24.66},
+    {"fid": 32.88, "clip_c_i": 67.90, "clip_c_b": 25.81},
+)
+SKILL = (0.1, 0.45, 0.7, 0.85)  # how often the painter finds the right scene before training and after each round
+HARD_ROW = "hard to read"
+
+
+class RunConfig(Config):
+    """What jobs/idr.py adds."""
+
+    run_dir: str
+    data: str
+
+
+def build(
+    folder: Path,
+    data: Path,
+    feedback: tuple[str, ...] = FEEDBACK,
+    stop_after: tuple[int, str] | None = None,
+    **settings: object,
+) -> str:
+    """Write a run folder and return its location.
+
+    Args:
+        folder: where.
+        data: an EPBD of the toy world, with its truth.parquet.
+        feedback: the text after each round.
+        stop_after: round and step of the last manifest.
+        settings: over the mini preset, dots written as two underscores.
+    """
+    overrides = [f"{key.replace('__', '.')}={value}" for key, value in settings.items()]
+    run = Run.open(str(folder), load(RunConfig, "mini", [f"run_dir={folder}", f"data={data}", *overrides]))
+    try:
+        _rounds(_Writer(run, stop_after), Path(data), feedback)
+    except _StoppedError:
+        run.write_summary("stopped")
+    else:
+        run.write_summary("done")
+    return run.dir
+
+
+class _StoppedError(Exception):
+    pass
+
+
+class _Writer:
+    def __init__(self, run: Run, stop_after: tuple[int, str] | None) -> None:
+        self.run, self.stop_after = run, stop_after
+
+    def table(self, number: int, step: str, output: str, table: pa.Table, seconds: float) -> None:
+        """A step that writes rows: half of them in each of two files, beside what a dead attempt left."""
+        folder = Path(self.run.path(number, output))
+        folder.mkdir(parents=True)
+        half = table.num_rows // 2
+        pq.write_table(table.slice(0, half), folder / "part-a.parquet")
+        pq.write_table(table.slice(half), folder / "part-b.parquet")
+        (folder / "part-dead.parquet").write_bytes(b"never finished")
+        files, errors = ["part-a.parquet", "part-b.parquet"], table.num_rows - table["error"].null_count
+        self.done(number, step, seconds, rows_in=table.num_rows, rows_out=table.num_rows, set_aside=errors, files=files)
+
+    def done(self, number: int, step: str, seconds: float, **counts: object) -> None:
+        manifest = Manifest(step=step, round=number, seconds=seconds, **counts)
+        path = Path(self.run.path(number, "steps", f"{step}.json"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(manifest.model_dump_json())
+        if self.stop_after == (number, step):
+            raise _StoppedError
+
+
+def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
+    run = writer.run
+    dev = pq.read_table(data / "validation").to_pylist()
+    truth = {row["id"]: row for row in pq.read_table(data / "truth.parquet").to_pylist()}
+    candidates = sorted(pq.read_table(data / "train", columns=["id"])["id"].to_pylist())
+    _paint(writer, 0, dev)
+    named = ""
+    for number in range(1, run.config.idr.rounds + 1):
+        if not run.config.idr.select:
+            writer.done(number, "train", 100.0, rows_in=len(candidates), facts={"loss": 0.05})
+            _paint(writer, number, dev)
+            continue
+        rng = np.random.default_rng(number)
+        scores = [
+            _score(id_, truth[id_], named, rng, fails=number == 1 and i % 40 == 7) for i, id_ in enumerate(candidates)
+        ]
+        table = pa.Table.from_pylist(scores, SCORES)
+        writer.table(number, "score", "scores", table, 41.7 / number)
+        kept = table.filter(pc.fill_null(pc.greater_equal(table["score"], 4), False))
+        pq.write_table(kept.select(["id", "score", "expected_score"]), run.path(number, "kept.parquet"))
+        writer.done(number, "select", 0.04, rows_in=len(candidates), rows_out=kept.num_rows)
+        candidates = kept["id"].to_pylist()
+        if number == 1:
+            writer.done(1, "encode", 22.3, rows_in=kept.num_rows, rows_out=kept.num_rows)
+        writer.done(number, "train", 143.2 - 20 * number, rows_in=kept.num_rows, facts={"loss": 0.05})
+        _paint(writer, number, dev)
+        _criticise(writer, number, dev)
+        named = feedback[number - 1]
+        Path(run.path(number, "feedback.txt")).write_text(named, "utf-8")
+        writer.done(number, "feedback", 0.8, rows_in=len(dev), rows_out=1, facts={"feedback": named})
+
+
+def _score(id_: str, truth: dict[str, object], named: str, rng: np.random.Generator, fails: bool) -> dict[str, object]:
+    """Lenient by nature, strict about what the feedback names; noise of about half a point."""
+    if fails:
+        return {"id": id_, "score": None, "expected_score": None, "entropy": None, "reason": None, "error": HARD_ROW}
+    mild = 1.5 * len(truth["flaws"])  # type: ignore[arg-type]
+    strict = sum(1.6 for flaw in truth["flaws"] if flaw in named)  # type: ignore[attr-defined]
+    expected = float(np.clip(4.9 - mild * 0.7 - strict + rng.normal(0, 0.4), 1, 5))
+    return {
+        "id": id_,
+        "score": round(expected),
+        "expected_score": expected,
+        "entropy": 0.4,
+        "reason": None,
+        "error": None,
+    }
+
+
+def _paint(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
+    rows = []
+    for i, row in enumerate(dev):
+        cutout = np.asarray(Image.open(_bytes(row["cutout"])))
+        rng = np.random.default_rng([number, i])
+        right = rng.random() < SKILL[number]
+        scene = RIGHT_SCENE[str(row["category"])] if right else sorted(SCENE_PAINTERS)[int(rng.integers(8))]
+        background = draw_scene(scene, rng).filter(ImageFilter.GaussianBlur(1.6 - 0.45 * number))
+        mask = cutout[..., 3:] / 255
+        picture = (cutout[..., :3] * mask + np.asarray(background) * (1 - mask)).astype(np.uint8)
+        broken = i == 3 and number == 1
+        rows.append(
+            {
+                "id": row["id"],
+                "name": row["name"],
+                "category": row["category"],
+                "image": None if broken else {"bytes": encode_png(picture), "path": None},
+                "cutout": row["cutout"],
+                "error": "the worker ran out of memory" if broken else None,
+            }
+        )
+    writer.table(number, "generate", "generated", pa.Table.from_pylist(rows, PAINTED), 18.6)
+    facts = {
+        **METRICS[number],
+        "images": len(dev) - (number == 1),
+        "left_out": int(number == 1),
+        "fid_images": len(dev),
+        "fid_features": 64,
+    }
+    writer.done(number, "measure", 4.2, rows_in=len(dev), rows_out=len(dev), facts=facts)
+
+
+def _criticise(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
+    rng = np.random.default_rng(100 + number)
+    chances = np.array([0.9, 0.15, 0.3, 0.1, 0.8]) * (1 - SKILL[number])
+    rows = []
+    for row in dev:
+        flaws = [flaw for flaw, chance in zip(FLAWS, chances, strict=True) if rng.random() < chance]
+        rows.append({"id": row["id"], "flaws": flaws, "comment": "kitchen", "error": None})
+    writer.table(number, "critique", "critiques", pa.Table.from_pylist(rows, CRITIQUES), 9.4)
+
+
+def _bytes(image: object) -> io.BytesIO:
+    return io.BytesIO(image["bytes"])  # type: ignore[index]
