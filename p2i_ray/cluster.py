@@ -29,6 +29,7 @@ def connect(settings: RayConfig) -> None:
     """
     import ray
 
+    _be_quiet()
     if ray.is_initialized():
         return
     package_root = str(Path(__file__).parents[1])
@@ -52,6 +53,15 @@ def connect(settings: RayConfig) -> None:
         )
     except ConnectionError as error:
         raise UserError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+
+
+def _be_quiet() -> None:
+    """Ray's own progress lines: the steps show theirs."""
+    from ray.data import DataContext
+
+    DataContext.get_current().enable_progress_bars = False
+    for name in ("ray.data", "ray.serve", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def require(step: str, **wanted: float) -> None:

@@ -1,0 +1,67 @@
+"""Make EPBD data from a folder of photos and a CSV of their product names.
+
+    python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/shop
+    python jobs/ingest.py --config mini source=photos names=names.csv out=data/shop ingest.split.validation=20
+
+The CSV is UTF-8 and starts with a header: file,name,category (an id column is used, others are ignored). Photos with
+transparency are cut by it, others by what stands out. Every row ends in a split, or in rejected/ with a reason;
+preview.png shows some cutouts: look at it before you train.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config
+from p2i_ray.epbd import listing
+from p2i_ray.epbd.ingest import IngestConfig, Ingested, check, ingest
+from p2i_ray.epbd.preview import write_preview
+from p2i_ray.progress import phase
+
+
+class IngestJob(Config):
+    """Ingest's own keys."""
+
+    source: str = Field(description="folder of the photos, a path or URI that all nodes reach")
+    names: str = Field(description="CSV with the columns file (relative to source), name, category, and perhaps id")
+    out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
+    ingest: IngestConfig = IngestConfig()
+
+
+def run(job: IngestJob) -> None:
+    source, names, out = (storage.absolute(location) for location in (job.source, job.names, job.out))
+    check(source, out)
+    rows = listing.read(names)
+    cluster.connect(job.ray)
+    with phase("ingest", rows.num_rows, "photos") as progress:
+        done = ingest(source, rows, out, job.ingest, job.image, job.seed, progress)
+    made = [storage.join(out, split, file) for split in done.splits for file in done.files[split]]
+    preview = storage.join(out, "preview.png")
+    if made:
+        write_preview(made, preview, job.image)
+    summary = {"rows": done.rows, "splits": done.splits, "rejected": done.rejected}
+    settings = {"ingest": job.ingest.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
+    storage.write_text(storage.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
+    print(table(done))
+    print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    if not done.splits["validation"]:
+        print("note      validation is empty, and training needs it: set ingest.split.validation to a number of rows")
+
+
+def table(done: Ingested) -> str:
+    """What became of the rows, a line a split and a reason."""
+    lines = [f"{split:<24}{rows:>8}" for split, rows in done.splits.items()]
+    lines += [f"rejected: {reason:<14}{rows:>8}" for reason, rows in done.rejected.items()]
+    return "\n".join([f"{'rows of the CSV':<24}{done.rows:>8}", *lines])
+
+
+if __name__ == "__main__":
+    main(IngestJob, __doc__, run)

@@ -1,0 +1,60 @@
+"""Measure a data set: rows, categories, names, picture sizes, product shares, repeated pictures.
+
+    python jobs/stats.py --config mini data=data/mini out=data/mini-stats
+
+Writes stats.json and stats.png into `out`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config
+from p2i_ray.epbd import reading, statistics
+from p2i_ray.progress import phase
+
+
+class StatsJob(Config):
+    """Stats' own keys."""
+
+    data: str = Field(description="EPBD folder, a path or URI that all nodes reach")
+    out: str = Field(description="folder for stats.json and stats.png, a path or URI that all nodes reach")
+
+
+def run(job: StatsJob) -> None:
+    data, out = storage.absolute(job.data), storage.absolute(job.out)
+    rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
+    cluster.connect(job.ray)
+    work = storage.join(out, ".rows")
+    try:
+        with phase("measure", rows) as progress:
+            measured = statistics.measure(data, work, job.image, progress)
+    finally:
+        storage.remove(work)
+    figures = statistics.summarise(measured)
+    storage.write_text(storage.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
+    storage.write_bytes(storage.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
+    for key, value in figures.items():
+        print(f"{key:<28}{_short(value)}")
+    print(f"{'written':<28}{out}/stats.json, stats.png")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {figure}" for key, figure in list(value.items())[:5]) or "none"
+    if isinstance(value, list):
+        return ", ".join(value[:5]) or "none"
+    return str(value)
+
+
+if __name__ == "__main__":
+    main(StatsJob, __doc__, run)

@@ -1,0 +1,38 @@
+"""What a sample of EPBD is: (C, P, I), the product's cutout, its name, and the picture with a background.
+
+On disk: `<data>/{train,validation,test,test_unseen}/*.parquet`. Images are Hugging Face image structs, so that
+`datasets.load_dataset("parquet", …)` shows pictures. Rows that could not become samples: `<data>/rejected/*.parquet`.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+SPLITS: tuple[str, ...] = ("train", "validation", "test", "test_unseen")
+REJECTED = "rejected"
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+_FEATURES = {
+    "id": {"dtype": "string", "_type": "Value"},
+    "name": {"dtype": "string", "_type": "Value"},
+    "category": {"dtype": "string", "_type": "Value"},
+    "image": {"_type": "Image"},
+    "cutout": {"_type": "Image"},
+}
+
+# No field is marked as not nullable, though none is ever null: `datasets` then would not know its own Image again.
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string()),  # unique over all splits
+        pa.field("name", pa.string()),  # P, as a shop lists it
+        pa.field("category", pa.string()),
+        pa.field("image", IMAGE),  # I, RGB, encoded
+        pa.field("cutout", IMAGE),  # C, RGBA of the same size; its alpha is the product mask m
+    ],
+    metadata={b"huggingface": json.dumps({"info": {"features": _FEATURES}}).encode()},
+)
+
+REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("reason", pa.string())])
