@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from p2i_ray.mini.scenefit import scene_fit
 
 from bench.tables import mean_and_spread
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import decode, product_mask
+from p2i_ray.mini.scenefit import scene_fit
 
 SEEDS = (0, 1, 2)
 ARMS = {"idr": [], "all_rows": ["idr.select=false", "idr.baseline=false"]}

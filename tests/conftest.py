@@ -6,8 +6,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from p2i_ray.lmm.judge import Judge
 
 # Read by libraries at import, here and in every worker.
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
@@ -22,7 +26,10 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local cluster for all tests that need Ray."""
     import ray
 
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=400_000_000)
+    from p2i_ray import cluster
+    from p2i_ray.config import RayConfig
+
+    cluster.connect(RayConfig(local_cpus=4, object_store_mb=400))
     yield
     ray.shutdown()
 
@@ -35,3 +42,17 @@ def mini_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("epbd")
     make(folder, train=120, validation=16, test=16, test_unseen=8)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def judge(ray_cluster: None) -> Iterator[Judge]:
+    """The mini preset's judge, its engine started once a session; don't stop it."""
+    import yaml
+
+    from p2i_ray.config import PRESETS, ImageConfig, JudgeConfig
+    from p2i_ray.lmm.judge import Judge
+
+    preset = yaml.safe_load((PRESETS / "mini.yaml").read_text("utf-8"))
+    places = {"model": str(WEIGHTS / "judge"), "prompts": str(ROOT / "p2i_ray" / "mini" / "prompts")}
+    with Judge(JudgeConfig(**{**preset["judge"], **places}), ImageConfig(**preset["image"]), seed=0) as judge:
+        yield judge

@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
 # Lower floors know nothing of higher ones; rooms on one floor do not know each other.
 FLOOR = {
-    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "runs": 2, "selection": 3, "progress": 3, "cli": 3, "epbd": 3,
-    "lmm": 4, "diffusion": 4, "evaluate": 4, "report": 5, "report_data": 5, "report_gallery": 5, "report_pictures": 5, "report_plots": 5, "idr": 6, "mini": 7,
+    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "runs": 2, "selection": 3,
+    "progress": 3, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "report": 5,
+    "report_data": 5, "report_gallery": 5, "report_pictures": 5, "report_plots": 5, "idr": 6, "mini": 7,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [

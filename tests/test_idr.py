@@ -80,7 +80,9 @@ def test_the_final_model_paints_with_diffusers_own_pipeline(finished_run: Run) -
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(f"{finished_run.dir}/model", torch_dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     grey, mask = Image.new("RGB", (64, 64), (127, 127, 127)), Image.new("L", (64, 64), 255)
-    result = pipeline("trail tent <background>", image=grey, mask_image=mask, height=64, width=64, num_inference_steps=2)
+    result = pipeline(
+        "trail tent <background>", image=grey, mask_image=mask, height=64, width=64, num_inference_steps=2
+    )
     assert result.images[0].size == (64, 64)
 
 
@@ -91,15 +93,15 @@ def test_a_finished_run_does_nothing_again(finished_run: Run, mini_data: str, ju
     assert {p: p.stat().st_mtime_ns for p in steps.iterdir()} == before
 
 
-def test_a_selection_that_keeps_nothing_stops_with_what_to_change(
-    tmp_path: Path, mini_data: str, judge: Judge
-) -> None:
-    run = Run.open(str(tmp_path / "run"), load(Config, "mini", [*SMALL, "idr.gamma=5", "idr.threshold_on=expected_score"]))
+def test_a_selection_that_keeps_nothing_stops_with_what_to_change(tmp_path: Path, mini_data: str, judge: Judge) -> None:
+    run = Run.open(
+        str(tmp_path / "run"), load(Config, "mini", [*SMALL, "idr.gamma=5", "idr.threshold_on=expected_score"])
+    )
     with pytest.raises(UserError, match=r"keeps none of 120 rows: the highest expected_score is .* lower idr.gamma"):
         idr.refine(run, mini_data, judge)
     assert run.done(1, "score") and not run.done(1, "select")
 
 
 def test_rounds_without_steps_are_refused() -> None:
-    with pytest.raises(UserError, match="idr.steps has 3 numbers for idr.rounds=4"):
+    with pytest.raises(UserError, match=r"idr\.steps has 3 numbers for idr.rounds=4"):
         idr.check(load(Config, "mini", ["idr.rounds=4"]))

@@ -58,7 +58,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path: Path) ->
 
 
 def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(UserError, match="can't open nosuch://x"):
+    with pytest.raises(UserError, match=r"can't open nosuch://x"):
         storage.exists("nosuch://x")
 
 
@@ -73,5 +73,5 @@ def test_seeds_depend_on_every_part(seed: int, one: str, two: str) -> None:
 def test_a_known_seed() -> None:
     import hashlib
 
-    first = int.from_bytes(hashlib.sha256("7\x1fgenerate\x1fa1".encode()).digest()[:8], "big")
+    first = int.from_bytes(hashlib.sha256(b"7\x1fgenerate\x1fa1").digest()[:8], "big")
     assert storage.seed_for(7, "generate", "a1") == first // 2

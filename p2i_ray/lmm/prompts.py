@@ -7,6 +7,7 @@ exemplars) stands before the sample, so that an engine with prefix caching compu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -49,7 +50,7 @@ class Exemplar(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    image_part: dict[str, Any]  # an OpenAI content part
+    image_part: dict[str, Any]  # a content part, as in `score_messages`
     score: int
     reason: str = ""
 
@@ -68,7 +69,9 @@ def _read(path: Path) -> Prompt:
     try:
         return Prompt.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})
     except FileNotFoundError:
-        raise UserError(f"prompt file {path} is not there; a prompt folder holds score.yaml, critique.yaml and summary.yaml") from None
+        raise UserError(
+            f"prompt file {path} is not there; a prompt folder holds score.yaml, critique.yaml and summary.yaml"
+        ) from None
     except yaml.YAMLError as error:
         raise UserError(f"prompt file {path} is not YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
@@ -89,7 +92,8 @@ def score_messages(
     Args:
         prompt: p_R.
         name: the product's name P.
-        image_part: the picture I as an OpenAI content part, e.g. {"type": "image_url", "image_url": {"url": …}}.
+        image_part: the picture I as a content part, e.g. {"type": "image", "image": encoded bytes}, or OpenAI's
+            {"type": "image_url", "image_url": {"url": …}}.
         feedback: f of the previous round; empty in the first.
         exemplars: c_R.
         reasoned: ask for a reason before the score.
@@ -97,8 +101,12 @@ def score_messages(
     question = prompt.reasoned if reasoned else prompt.user
     messages = [_system(prompt, feedback)]
     for shown in exemplars:
-        answer = f'{{"reason":"{shown.reason}","score":{shown.score}}}' if reasoned else str(shown.score)
-        messages += [_user(question, shown.image_part, name=shown.name), {"role": "assistant", "content": [_text(answer)]}]
+        reason = json.dumps(shown.reason, ensure_ascii=False)
+        answer = f'{{"reason":{reason},"score":{shown.score}}}' if reasoned else str(shown.score)
+        messages += [
+            _user(question, shown.image_part, name=shown.name),
+            {"role": "assistant", "content": [_text(answer)]},
+        ]
     return [*messages, _user(question, image_part, name=name)]
 
 

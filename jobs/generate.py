@@ -1,0 +1,50 @@
+"""Paint a background for every product of a split.
+
+    python jobs/generate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
+
+Writes out/*.parquet (id, name, category, image, cutout, error); `datasets.load_dataset("parquet", …)` opens them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config
+from p2i_ray.errors import UserError
+from p2i_ray.progress import phase
+
+
+class GenerateJob(Config):
+    """The painting's own keys."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    split: str = Field("test", description="split whose products are painted")
+    model: str = Field(description="model folder, a path or URI")
+    out: str = Field(description="folder to write, a path or URI that all nodes reach; must be new")
+
+
+def run(job: GenerateJob) -> None:
+    from p2i_ray.diffusion import checks, generate
+    from p2i_ray.epbd import reading
+
+    data, model, out = storage.absolute(job.data), storage.absolute(job.model), storage.absolute(job.out)
+    if storage.exists(out):
+        raise UserError(f"{out} is there already; give another out, or remove it")
+    checks.check_model(model, job.image.resolution)
+    total = reading.count(data, job.split)
+    cluster.connect(job.ray)
+    with phase(f"paint {job.split}", total) as progress:
+        rows = reading.read_split(data, job.split)
+        written = generate.generate(rows, model, job.generate, job.image, job.painter.token, job.seed, out, progress)
+    print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
+
+
+if __name__ == "__main__":
+    main(GenerateJob, __doc__, run)

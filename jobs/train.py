@@ -1,0 +1,84 @@
+"""Fine-tune a model on a split by Eq. 5: encode the pictures once, then train on the features.
+
+    python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/painter out=runs/first/model
+    python jobs/train.py --config a100x4 data=s3://bucket/epbd model=models/base out=s3://bucket/model steps=3000
+
+Features and checkpoints wait in OUT.work until the model is finished; the same command after an interruption goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config, PainterConfig
+from p2i_ray.errors import UserError
+from p2i_ray.progress import phase
+
+
+class TrainJob(Config):
+    """The training's own keys."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    split: str = Field("train", description="split to train on")
+    keep: str | None = Field(None, description="Parquet file whose column id lists the rows to train on (none: all)")
+    model: str | None = Field(None, description="model folder to start from (none: painter.base)")
+    out: str = Field(description="folder of the new model, a path or URI that all nodes reach; must be new")
+    steps: int | None = Field(None, ge=1, description="optimizer steps (none: the first of idr.steps)")
+
+
+def run(job: TrainJob) -> None:
+    from p2i_ray.diffusion import checks, training
+    from p2i_ray.epbd import reading
+
+    out = storage.absolute(job.out)
+    work, steps = f"{out}.work", job.steps or job.idr.steps[0]
+    if storage.exists(out):
+        raise UserError(f"{out} is there already; give another out, or remove it")
+    base = storage.absolute(job.model or job.painter.base)
+    keep = storage.absolute(job.keep) if job.keep else None
+    checks.check_model(base, job.image.resolution)
+    reading.count(storage.absolute(job.data), job.split)
+    cluster.connect(job.ray)
+    painter = job.painter.model_copy(update={"base": base})
+    files = encode(job, painter, keep, storage.join(work, "features"))
+    with phase("train", steps, "steps") as progress:
+        facts = training.train(
+            storage.join(work, "features"), files, keep, base, painter, job.train, steps, job.seed, out, work, progress
+        )
+    storage.remove(work)
+    print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
+
+
+def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) -> list[str]:
+    """The names of the feature files; made by an earlier, interrupted call, or now."""
+    from p2i_ray.diffusion import features
+    from p2i_ray.epbd import reading
+
+    done, data = f"{out}.json", storage.absolute(job.data)
+    asked = {"data": data, "split": job.split, "keep": keep, "image": job.image.model_dump()}
+    asked["painter"] = painter.model_dump()
+    if storage.exists(done):
+        found = json.loads(storage.read_text(done))
+        if found["asked"] != asked:
+            raise UserError(f"{out} was made with another data, split, keep, painter or image; remove {out}.json")
+        return list(found["files"])
+    storage.remove(out)
+    with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
+        rows = reading.read_split(data, job.split, keep=keep)
+        written = features.encode(rows, painter, job.features, job.image, out, progress)
+    if written.set_aside:
+        print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
+    storage.write_text(done, json.dumps({"asked": asked, "files": written.files}))
+    return written.files
+
+
+if __name__ == "__main__":
+    main(TrainJob, __doc__, run)

@@ -1,0 +1,97 @@
+"""What can be told of a model folder from its small files, before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from p2i_ray import storage
+from p2i_ray.config import PainterConfig
+from p2i_ray.errors import UserError
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+WITH_WEIGHTS = ("unet", "vae", "text_encoder")
+UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
+
+
+def check_model(location: str, resolution: int | None = None) -> None:
+    """Check that a folder is a diffusers Stable Diffusion inpainting model that this package can use.
+
+    Args:
+        location: of the folder.
+        resolution: side of the pictures it is to paint, pixels.
+
+    Raises:
+        UserError: it isn't; the line says why.
+    """
+    for part in PARTS:
+        if not storage.exists(storage.join(location, part)):
+            raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
+    for part in WITH_WEIGHTS:
+        _check_weights(storage.join(location, part))
+    unet, vae, text, scheduler = (
+        _config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
+        for part in ("unet", "vae", "text_encoder", "scheduler")
+    )
+    if unet.get("in_channels") != UNET_CHANNELS:
+        raise UserError(
+            f"{location}/unet has {unet.get('in_channels')} input channels, not {UNET_CHANNELS}; give an inpainting "
+            "model (noisy latent 4, mask 1, product latent 4)"
+        )
+    if unet.get("cross_attention_dim") != text.get("hidden_size"):
+        raise UserError(
+            f"{location}: the UNet reads text {unet.get('cross_attention_dim')} wide, the text encoder's is "
+            f"{text.get('hidden_size')} wide; take both from one model"
+        )
+    if scheduler.get("prediction_type", "epsilon") != "epsilon":
+        raise UserError(
+            f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"
+        )
+    factor = 2 ** (len(vae.get("block_out_channels", [0])) - 1)
+    if resolution is not None and resolution % factor:
+        raise UserError(
+            f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
+        )
+
+
+def check_clip(location: str, model: str) -> None:
+    """Check that a folder is a CLIP whose text tower is as wide as a model's text encoder.
+
+    Raises:
+        UserError: it isn't.
+    """
+    config = _config(storage.join(location, "config.json"))
+    _check_weights(location)
+    width = config.get("text_config", {}).get("hidden_size", 512)
+    expected = _config(storage.join(model, "text_encoder", "config.json")).get("hidden_size")
+    if width != expected:
+        raise UserError(
+            f"painter.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
+            "give the CLIP that the text encoder was taken from"
+        )
+
+
+def anywhere(painter: PainterConfig) -> PainterConfig:
+    """The same settings with absolute folders: workers have other working directories."""
+    return painter.model_copy(update={"base": storage.absolute(painter.base), "clip": storage.absolute(painter.clip)})
+
+
+def _check_weights(location: str) -> None:
+    if storage.files(location, ".safetensors"):
+        return
+    pickled = storage.files(location, ".bin")
+    if pickled:
+        raise UserError(f"{location} has pickled weights only; convert them to safetensors")
+    raise UserError(f"{location} has no *.safetensors weights; check that the folder is complete")
+
+
+def _config(location: str) -> dict[str, Any]:
+    if not storage.exists(location):
+        raise UserError(f"{location} is not there; check the path")
+    try:
+        values = json.loads(storage.read_text(location))
+    except ValueError as error:
+        raise UserError(f"{location} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{location} holds no settings")
+    return values

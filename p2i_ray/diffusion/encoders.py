@@ -1,0 +1,68 @@
+"""The frozen encoders: the VAE's moments of a picture and of its product, and CLIP's features (r_B and r_I).
+
+They never change while training, so every row passes through them once, and training reads the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import CLIPImageProcessorPil, CLIPModel
+
+from p2i_ray.diffusion import pixels
+from p2i_ray.epbd.images import Pixels, background_of
+
+
+class Encoded(NamedTuple):
+    """Features of B rows; h x w is the latent size, d CLIP's width."""
+
+    image_moments: NDArray[np.float32]  # (B, 8, h, w), mean and log-variance of the picture's latent, unscaled
+    product_moments: NDArray[np.float32]  # (B, 8, h, w), the same of the product on grey
+    mask: NDArray[np.uint8]  # (B, 1, h, w), 1 where the background is to be painted
+    background_clip: NDArray[np.float32]  # (B, d), r_B: CLIP's feature of the picture without the product
+    image_clip: NDArray[np.float32]  # (B, d), r_I: of the whole picture
+
+
+class Encoders:
+    """VAE and CLIP image encoder on one device, float32."""
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        clip: CLIPModel,
+        processor: CLIPImageProcessorPil,
+        device: str | torch.device,
+    ) -> None:
+        self.vae = vae.to(device).eval().requires_grad_(False)
+        self.clip = clip.to(device).eval().requires_grad_(False)
+        self.processor = processor
+        self.device = torch.device(device)
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+
+    @torch.inference_mode()
+    def encode(self, images: Pixels, products: Pixels) -> Encoded:
+        """Encode pictures (B, H, W, 3) with their product masks (B, H, W), both uint8."""
+        paint = pixels.paint_mask(products)  # (B, 1, H, W)
+        whole = pixels.to_tensor(images) * 2 - 1  # (B, 3, H, W), -1..1
+        backgrounds = [background_of(image, mask) for image, mask in zip(images, products, strict=True)]
+        return Encoded(
+            image_moments=self._moments(whole),
+            product_moments=self._moments(whole * (1 - paint)),  # 0, grey, where there is no product
+            mask=pixels.at_latent_size(paint, self.factor).numpy().astype(np.uint8),
+            background_clip=self._clip_features([Image.fromarray(b) for b in backgrounds]),
+            image_clip=self._clip_features([Image.fromarray(i) for i in images]),
+        )
+
+    def _moments(self, pictures: torch.Tensor) -> NDArray[np.float32]:
+        return self.vae.encode(pictures.to(self.device)).latent_dist.parameters.cpu().numpy()
+
+    def _clip_features(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
+        inputs = self.processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+        pooled = self.clip.vision_model(pixel_values=inputs.to(self.device)).pooler_output
+        return self.clip.visual_projection(pooled).cpu().numpy()

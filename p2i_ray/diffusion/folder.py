@@ -1,0 +1,155 @@
+"""The model folder: a diffusers Stable Diffusion inpainting pipeline whose tokenizer knows <background>.
+
+Weights are safetensors only. A trained folder needs nothing of this package:
+`diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder)` loads it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
+
+from p2i_ray import storage
+from p2i_ray.diffusion import checks
+from p2i_ray.diffusion.encoders import Encoders
+from p2i_ray.diffusion.tokens import add_token
+from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from p2i_ray.config import PainterConfig
+
+ROW = "token_embedding.row"  # see tokens.TokenEmbedding
+Loaded = TypeVar("Loaded")
+
+
+@dataclass
+class Parts:
+    """A model folder's parts, on the CPU; the tokenizer and text encoder know the token."""
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    scheduler: EulerAncestralDiscreteScheduler
+    token_id: int
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent, along one side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def pipeline(self) -> StableDiffusionInpaintPipeline:
+        """diffusers' own pipeline of these parts."""
+        return StableDiffusionInpaintPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+def load(location: str, token: str, token_from: str, dtype: torch.dtype = torch.float32) -> Parts:
+    """Load a model folder, and teach it the token if it doesn't know it.
+
+    Raises:
+        UserError: it is not there, not complete, not in safetensors, or not a 9-channel inpainting model.
+    """
+    checks.check_model(location)
+    with storage.local_folder(location) as folder:
+        tokenizer = _load(CLIPTokenizer.from_pretrained, folder, "tokenizer")
+        text_encoder = _load(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype, use_safetensors=True)
+        unet = _load(UNet2DConditionModel.from_pretrained, folder, "unet", torch_dtype=dtype, use_safetensors=True)
+        vae = _load(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype, use_safetensors=True)
+        scheduler = _load(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
+    tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+    token_id = add_token(tokenizer, text_encoder, token, token_from)
+    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id)
+
+
+def load_encoders(painter: PainterConfig, device: str | torch.device) -> Encoders:
+    """The frozen encoders of a base model and its CLIP.
+
+    Raises:
+        UserError: a folder is not there or has no safetensors weights.
+    """
+    checks.check_model(painter.base)
+    checks.check_clip(painter.clip, painter.base)
+    with storage.local_folder(painter.base) as folder:
+        vae = _load(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32, use_safetensors=True)
+    with storage.local_folder(painter.clip) as folder:
+        clip = _load(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
+        processor = _load(CLIPImageProcessorPil.from_pretrained, folder, None)
+    return Encoders(vae, clip, processor, device)
+
+
+def load_projection(painter: PainterConfig) -> torch.Tensor:
+    """CLIP's text projection, (d_clip, d_text), float32: it takes the text encoder's states to where r_B and r_I are.
+
+    Raises:
+        UserError: the CLIP's text tower has another width than the model's.
+    """
+    checks.check_clip(painter.clip, painter.base)
+    with storage.local_folder(painter.clip) as folder:
+        clip = _load(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
+    return clip.text_projection.weight.detach()
+
+
+def lay_over(parts: Parts, weights: Mapping[str, torch.Tensor]) -> None:
+    """Put trained weights, named as in step.Product2Img, in place of a folder's own.
+
+    Names are `unet.…` and `text_encoder.…`, the latter with a `.row` that is the token's embedding.
+    """
+    unet_names = {name for name in weights if name.startswith("unet.")}
+    unet = {name.removeprefix("unet."): weights[name] for name in unet_names}
+    text = {name.removeprefix("text_encoder."): value for name, value in weights.items() if name not in unet_names}
+    [row] = [text.pop(name) for name in list(text) if name.endswith(ROW)]
+    for module, state in ((parts.unet, unet), (parts.text_encoder, text)):
+        unexpected = module.load_state_dict(state, strict=False).unexpected_keys
+        assert not unexpected, f"trained weights that the folder doesn't have: {unexpected}"
+    with torch.no_grad():
+        parts.text_encoder.get_input_embeddings().weight[parts.token_id] = row
+
+
+def save(parts: Parts, out: str, files: Mapping[str, str]) -> None:
+    """Write a complete model folder.
+
+    Args:
+        parts: what to save; the scheduler is written as Euler Ancestral.
+        out: location of the folder.
+        files: further text files, name to content: the model card, the training curve.
+    """
+    with tempfile.TemporaryDirectory(prefix="p2i_model_") as folder:
+        parts.pipeline().save_pretrained(folder, safe_serialization=True)
+        for name, content in files.items():
+            Path(folder, name).write_text(content, "utf-8")
+        storage.put_folder(folder, out)
+
+
+def _load(loader: Callable[..., Loaded], folder: str, part: str | None, **options: Any) -> Loaded:
+    path = Path(folder, part) if part else Path(folder)
+    try:
+        return loader(path, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} can't be loaded: {first_line}") from error

@@ -1,0 +1,134 @@
+"""Painting a whole split, as a Ray Data job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from p2i_ray import storage
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.diffusion import checks
+from p2i_ray.sink import Progress, Written, write_parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import ray.data
+
+    from p2i_ray.epbd.images import Pixels
+
+
+def generate(
+    rows: ray.data.Dataset,
+    model: str,
+    settings: GenerateConfig,
+    image: ImageConfig,
+    token: str,
+    seed: int,
+    out: str,
+    progress: Progress | None = None,
+) -> Written:
+    """Paint a background for each row (id, name, category, cutout); writes id, name, category, image, cutout, error.
+
+    A picture depends on its row, the model and the seed; not on the rows it is painted together with.
+
+    Args:
+        rows: to paint; a row whose cutout can't be used is set aside with its reason in `error`.
+        model: model folder.
+        settings: of the sampler.
+        image: resolution and limits.
+        token: the learned token.
+        seed: with a row's id, it gives the row's noise.
+        out: location of the folder to write.
+        progress: told the number of rows just done.
+
+    Raises:
+        UserError: the model folder can't be used, or not at this resolution.
+    """
+    import ray.data
+
+    model, out = storage.absolute(model), storage.absolute(out)
+    checks.check_model(model, image.resolution)
+    painted = rows.map_batches(
+        _Paint,
+        fn_constructor_kwargs={"model": model, "settings": settings, "image": image, "token": token, "seed": seed},
+        compute=ray.data.ActorPoolStrategy(size=settings.workers),
+        batch_size=settings.batch_size,
+        batch_format="pyarrow",
+        num_gpus=settings.num_gpus,
+        num_cpus=settings.num_cpus,
+    )
+    return write_parquet(painted, out, progress=progress, rows_per_file=max(64, settings.batch_size))
+
+
+class _Paint:
+    """One actor: loads the model once."""
+
+    def __init__(self, model: str, settings: GenerateConfig, image: ImageConfig, token: str, seed: int) -> None:
+        from p2i_ray.diffusion.pipeline import Painter
+
+        self._painter = Painter(model, token, settings, "cuda" if settings.num_gpus else "cpu")
+        self._batch_size = settings.batch_size
+        self._image = image
+        self._seed = seed
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        from p2i_ray.epbd.images import encode_png
+
+        rows = batch.select(["id", "name", "category", "cutout"]).to_pylist()
+        opened = [self._open(row) for row in rows]
+        good = [i for i, result in enumerate(opened) if not isinstance(result, str)]
+        pictures = dict(zip(good, self._paint([rows[i] for i in good], [opened[i] for i in good]), strict=True))
+        columns = [
+            {
+                **row,
+                "image": {"bytes": encode_png(pictures[i]), "path": f"{row['id']}.png"} if i in pictures else None,
+                "error": None if i in pictures else opened[i],
+            }
+            for i, row in enumerate(rows)
+        ]
+        return pa.Table.from_pylist(columns, schema=schema())
+
+    def _open(self, row: dict[str, Any]) -> Any:
+        """A row's product (R, R, 3) and mask (R, R), or why it can't be used."""
+        from p2i_ray.diffusion.pixels import fit
+        from p2i_ray.epbd.images import ImageError, decode, product_mask
+
+        try:
+            cutout = fit(decode((row["cutout"] or {}).get("bytes"), self._image), self._image.resolution)
+            return np.asarray(cutout.convert("RGB")), product_mask(cutout)
+        except ImageError as error:
+            return str(error)
+
+    def _paint(self, rows: list[dict[str, Any]], opened: list[tuple[Pixels, Pixels]]) -> list[Pixels]:
+        if not rows:
+            return []
+        # A kernel's rounding depends on the batch's shape: filled up, a picture doesn't depend on its neighbours.
+        order = [min(i, len(rows) - 1) for i in range(self._batch_size)]
+        painted = self._painter.paint(
+            [rows[i]["name"] for i in order],
+            np.stack([opened[i][0] for i in order]),
+            np.stack([opened[i][1] for i in order]),
+            [storage.seed_for(self._seed, "generate", rows[i]["id"]) for i in order],
+        )
+        return list(painted[: len(rows)])
+
+
+def schema() -> pa.Schema:
+    """The columns of a painted file."""
+    import pyarrow as pa
+
+    from p2i_ray.epbd.schema import IMAGE
+
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("name", pa.string()),
+            ("category", pa.string()),
+            ("image", IMAGE),  # PNG; null where the row was set aside
+            ("cutout", IMAGE),
+            ("error", pa.string()),
+        ]
+    )

@@ -1,0 +1,52 @@
+"""The training loss, Eq. 3 to 5 of the paper."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from open_clip.loss import ClipLoss
+from torch.nn import functional
+
+
+def inpainting_loss(predicted: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """L_inpaint of each row: the mean squared error of the predicted noise (Eq. 3).
+
+    Args:
+        predicted: what the UNet says, (B, 4, h, w).
+        noise: what was added, same shape.
+
+    Returns:
+        (B,), float32.
+    """
+    return functional.mse_loss(predicted.float(), noise.float(), reduction="none").mean(dim=(1, 2, 3))
+
+
+def contrastive_loss(left: torch.Tensor, right: torch.Tensor, temperature: float) -> torch.Tensor:
+    """L'_cl = (L_cl(left, right) + L_cl(right, left)) / 2 with cosine similarity (Eq. 4).
+
+    The pairs of all workers take part: each row's negatives are the other rows of the global batch. Every worker
+    computes the loss of the whole batch, and gradients flow back through the gathering to the worker a row came from
+    (summed over workers). Once DeepSpeed or DDP has averaged the workers' gradients, they are those of one process
+    with the whole batch.
+
+    Args:
+        left: features (B, d), not normalised.
+        right: features (B, d) of the same rows.
+        temperature: tau.
+
+    Returns:
+        A float32 number, the same on all workers.
+    """
+    world = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    rank = dist.get_rank() if world > 1 else 0
+    loss = ClipLoss(local_loss=False, gather_with_grad=True, rank=rank, world_size=world)
+    left = functional.normalize(left.float(), dim=-1)
+    right = functional.normalize(right.float(), dim=-1)
+    return loss(left, right, logit_scale=1 / temperature)
+
+
+def total_loss(
+    inpaint: torch.Tensor, cl_background: torch.Tensor, cl_name: torch.Tensor, weight: float
+) -> torch.Tensor:
+    """L = L_inpaint + lambda (L'_cl(b, B) + L'_cl(P, I)) (Eq. 5); lambda is `weight`."""
+    return inpaint + weight * (cl_background + cl_name)

@@ -1,0 +1,107 @@
+"""The prompt `P <background>`: the product's name, then a learned token that stands for the scene.
+
+Token ids are put together here, not by the tokenizer's own truncation, so that <background> and eos are always there,
+and where they are is known. CLIP's pooled output can't be used for that: with the old eos id 2 it takes the highest
+id of a row, and a new token's id is the highest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+NAME_CHARS_A_TOKEN = 64  # a name is cut to this many characters for each token that fits, before it is tokenised
+
+
+class Prompts(NamedTuple):
+    """Tokenised prompts of B products; L is the text encoder's length."""
+
+    ids: torch.Tensor  # (B, L) int64
+    background_at: torch.Tensor  # (B,) int64, where <background> stands in each row
+    eos_at: torch.Tensor  # (B,) int64, right after it
+
+
+def tokenise(tokenizer: CLIPTokenizer, token: str, names: Sequence[str]) -> Prompts:
+    """Names as [bos, name cut to fit, <background>, eos, pad …].
+
+    What looks like a special token inside a name ("<background>", "<|endoftext|>") is left out: only the prompt's own
+    count.
+    """
+    length = tokenizer.model_max_length
+    background = tokenizer.convert_tokens_to_ids(token)
+    rows, positions = [], []
+    for name in _ids_of(tokenizer, names):
+        kept = name[: length - 3]
+        rows.append(_padded(tokenizer, [tokenizer.bos_token_id, *kept, background, tokenizer.eos_token_id]))
+        positions.append(1 + len(kept))
+    background_at = torch.tensor(positions, dtype=torch.int64)
+    return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), background_at, background_at + 1)
+
+
+def empty_prompt(tokenizer: CLIPTokenizer) -> torch.Tensor:
+    """[bos, eos, pad …], (1, L): what classifier-free guidance steers away from, in training and in painting."""
+    return torch.tensor([_padded(tokenizer, [tokenizer.bos_token_id, tokenizer.eos_token_id])], dtype=torch.int64)
+
+
+def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str, token_from: str) -> int:
+    """Teach tokenizer and text encoder the token, unless they know it; returns its id.
+
+    Its embedding starts as that of the word `token_from`, or as the mean where the word has several tokens.
+
+    Raises:
+        UserError: the word has no tokens, or the token's text is one that the tokenizer splits for itself.
+    """
+    known = tokenizer.get_added_vocab().get(token)
+    if known is not None and known < text_encoder.get_input_embeddings().num_embeddings:
+        return int(known)
+    [word] = _ids_of(tokenizer, [token_from])
+    if not word:
+        raise UserError(f"painter.token_from={token_from!r} has no tokens in this tokenizer; give a word")
+    if not token.strip() or token != token.strip():
+        raise UserError(f"painter.token={token!r} must be a word without spaces around it, e.g. <background>")
+    tokenizer.add_tokens([token], special_tokens=True)
+    token_id = int(tokenizer.convert_tokens_to_ids(token))
+    old = text_encoder.get_input_embeddings().weight.detach()  # (V, d)
+    grown = nn.Embedding(max(token_id + 1, len(old)), old.shape[1], dtype=old.dtype)
+    with torch.no_grad():
+        grown.weight[: len(old)] = old
+        grown.weight[token_id] = old[word].mean(dim=0)
+    text_encoder.set_input_embeddings(grown)
+    text_encoder.config.vocab_size = grown.num_embeddings
+    return token_id
+
+
+class TokenEmbedding(nn.Module):
+    """A token embedding of which one row learns: the others are a buffer, so no optimizer can reach them."""
+
+    def __init__(self, embedding: nn.Embedding, token_id: int) -> None:
+        super().__init__()
+        self.token_id = token_id
+        self.register_buffer("frozen", embedding.weight.detach().clone(), persistent=False)  # (V, d)
+        self.row = nn.Parameter(embedding.weight.detach()[token_id].clone())  # (d,)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Embeddings (…, d) of token ids (…), in the row's precision: mixed precision casts parameters, not buffers."""
+        others = functional.embedding(ids, self.frozen).to(self.row.dtype)
+        return torch.where((ids == self.token_id)[..., None], self.row, others)
+
+
+def _ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of plain texts, without bos and eos, and without any special token that a text spells out."""
+    longest = tokenizer.model_max_length * NAME_CHARS_A_TOKEN
+    special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    rows = [tokenizer(text[:longest], add_special_tokens=False, verbose=False).input_ids for text in texts]
+    return [[i for i in row if i not in special] for row in rows]
+
+
+def _padded(tokenizer: CLIPTokenizer, ids: list[int]) -> list[int]:
+    return ids + [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(ids))

@@ -1,0 +1,37 @@
+"""A model and batches for tests, the same in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from p2i_ray.config import PainterConfig
+from p2i_ray.diffusion import folder
+from p2i_ray.diffusion.step import Batch, Product2Img, draw
+from p2i_ray.diffusion.tokens import tokenise
+
+NAMES = ("cup", "a blue cup with a long name that does not fit in", "round thing", "x")
+
+
+def make_model(
+    painter: PainterConfig, weight: float = 0.5, train_text: bool = True
+) -> tuple[folder.Parts, Product2Img]:
+    """The tiny model, as training has it, with a contrastive weight that matters."""
+    parts = folder.load(painter.base, painter.token, painter.token_from)
+    torch.manual_seed(0)
+    return parts, Product2Img(parts, folder.load_projection(painter), 0.05, weight, train_text)
+
+
+def make_batch(parts: folder.Parts, positions: range, names: Sequence[str] = NAMES, dropout: float = 0.4) -> Batch:
+    """Rows `positions` of a global batch whose features are random but depend on the position only."""
+    prompts = tokenise(parts.tokenizer, "<background>", [names[p] for p in positions])
+    rows = []
+    for position in positions:
+        generator = torch.Generator().manual_seed(position)
+        mask = (torch.rand(1, 8, 8, generator=generator) < 0.5).float()
+        moments = torch.randn(2, 8, 8, 8, generator=generator)
+        rows.append((*moments, mask, *torch.randn(2, 8, generator=generator)))
+    features = [torch.stack(column) for column in zip(*rows, strict=True)]
+    draws = draw(7, 3, positions, (4, 8, 8), 1000, dropout)
+    return Batch(*features, prompts.ids, prompts.background_at, prompts.eos_at, *draws)

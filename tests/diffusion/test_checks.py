@@ -1,0 +1,77 @@
+"""What is wrong with a model folder, in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.config import PainterConfig
+from p2i_ray.diffusion import checks
+from p2i_ray.errors import UserError
+
+
+@pytest.fixture
+def broken(tiny_painter: PainterConfig, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(tiny_painter.base, tmp_path / "model"))
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_good_folders_pass(tiny_painter: PainterConfig) -> None:
+    checks.check_model(tiny_painter.base, resolution=16)
+    checks.check_clip(tiny_painter.clip, tiny_painter.base)
+
+
+def test_missing_folder() -> None:
+    with pytest.raises(UserError, match=r"/nowhere has no unet/"):
+        checks.check_model("/nowhere")
+
+
+def test_pickled_weights_are_refused(broken: Path) -> None:
+    (broken / "unet" / "diffusion_pytorch_model.safetensors").rename(broken / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(UserError, match="pickled weights only"):
+        checks.check_model(str(broken))
+
+
+def test_missing_weights(broken: Path) -> None:
+    (broken / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"vae has no \*.safetensors"):
+        checks.check_model(str(broken))
+
+
+def test_unet_of_another_kind(broken: Path) -> None:
+    change(broken / "unet" / "config.json", in_channels=4)
+    with pytest.raises(UserError, match="4 input channels, not 9"):
+        checks.check_model(str(broken))
+
+
+def test_text_encoder_of_another_width(broken: Path) -> None:
+    change(broken / "text_encoder" / "config.json", hidden_size=32)
+    with pytest.raises(UserError, match="reads text 16 wide, the text encoder's is 32"):
+        checks.check_model(str(broken))
+
+
+def test_model_that_predicts_velocity(broken: Path) -> None:
+    change(broken / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+    with pytest.raises(UserError, match="predicts v_prediction"):
+        checks.check_model(str(broken))
+
+
+def test_resolution_that_is_no_multiple(tiny_painter: PainterConfig) -> None:
+    with pytest.raises(UserError, match="multiple of 2"):
+        checks.check_model(tiny_painter.base, resolution=17)
+
+
+def test_clip_of_another_width(tiny_painter: PainterConfig, tmp_path: Path) -> None:
+    clip = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip"))
+    config = json.loads((clip / "config.json").read_text())
+    config["text_config"]["hidden_size"] = 24
+    (clip / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="text tower 24 wide"):
+        checks.check_clip(str(clip), tiny_painter.base)

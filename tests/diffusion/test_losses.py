@@ -1,0 +1,43 @@
+"""Eq. 3 to 5 against values by hand and against the equations written out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, total_loss
+
+
+def test_inpainting_loss_is_each_rows_mean_squared_error() -> None:
+    noise = torch.zeros(2, 4, 3, 3)
+    predicted = torch.stack([torch.full((4, 3, 3), 2.0), torch.full((4, 3, 3), -1.0)])
+    assert inpainting_loss(predicted, noise).tolist() == [4.0, 1.0]
+
+
+def test_contrastive_loss_by_hand() -> None:
+    # Cosines: each row 1 with its own, 0 with the other; tau 0.5: -log(e^2 / (e^2 + e^0)) both ways.
+    left, right = torch.tensor([[3.0, 0.0], [0.0, 0.2]]), torch.tensor([[1.0, 0.0], [0.0, 5.0]])
+    expected = -math.log(math.exp(2) / (math.exp(2) + 1))
+    assert contrastive_loss(left, right, temperature=0.5).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_contrastive_loss_is_eq_4_both_ways() -> None:
+    torch.manual_seed(0)
+    left, right, tau = torch.randn(5, 8), torch.randn(5, 8), 0.05
+
+    def eq_4(r_b: torch.Tensor, r_background: torch.Tensor) -> torch.Tensor:
+        terms = []
+        for i in range(5):
+            sims = [r_b[i] @ r / (r_b[i].norm() * r.norm()) for r in r_background]
+            negatives = sum(torch.exp(s / tau) for j, s in enumerate(sims) if j != i)
+            terms.append(-torch.log(torch.exp(sims[i] / tau) / (torch.exp(sims[i] / tau) + negatives)))
+        return torch.stack(terms).mean()
+
+    expected = (eq_4(left, right) + eq_4(right, left)) / 2
+    torch.testing.assert_close(contrastive_loss(left, right, tau), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_total_loss_is_eq_5() -> None:
+    assert total_loss(torch.tensor(1.0), torch.tensor(2.0), torch.tensor(3.0), 0.01).item() == pytest.approx(1.05)

@@ -1,0 +1,62 @@
+"""Rows by number, in an order that depends on the seed only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from make_features import make_features
+
+from p2i_ray.config import PainterConfig
+from p2i_ray.diffusion import rows
+
+
+@pytest.fixture
+def features(tiny_painter: PainterConfig, tmp_path: Path) -> tuple[str, list[str]]:
+    files = make_features(tmp_path / "features", tiny_painter, count=10, resolution=16)
+    return str(tmp_path / "features"), files
+
+
+def test_rows_come_sorted_and_without_those_set_aside(features: tuple[str, list[str]]) -> None:
+    folder, files = features
+    path = rows.copy_to_node(folder, files, None)
+    data = rows.Rows(path)
+    rows.unlink(path)
+    assert not Path(path).exists()
+    assert rows.count(folder, files, None) == len(data) == 10
+    assert data.latent == (4, 8, 8)
+    assert data.ids(range(10)) == [f"row-{n:03}" for n in range(10)]
+    names, arrays = data.take([7, 2, 7])
+    assert names == ["cup number 7", "cup number 2", "cup number 7"]
+    assert {n: a.shape for n, a in arrays.items()} == {
+        "image_moments": (3, 8, 8, 8),
+        "product_moments": (3, 8, 8, 8),
+        "mask": (3, 1, 8, 8),
+        "background_clip": (3, 8),
+        "image_clip": (3, 8),
+    }
+    np.testing.assert_array_equal(arrays["image_moments"][0], arrays["image_moments"][2])
+    assert not np.array_equal(arrays["image_moments"][0], arrays["image_moments"][1])
+
+
+def test_only_kept_rows(features: tuple[str, list[str]], tmp_path: Path) -> None:
+    folder, files = features
+    keep = tmp_path / "kept.parquet"
+    pq.write_table(pa.table({"id": ["row-003", "row-008", "row-bad", "elsewhere"]}), keep)
+    path = rows.copy_to_node(folder, files, str(keep))
+    assert rows.Rows(path).ids(range(2)) == ["row-003", "row-008"]
+    assert rows.count(folder, files, str(keep)) == 2
+    rows.unlink(path)
+
+
+def test_every_epoch_has_every_row_once_and_batches_go_on_into_the_next() -> None:
+    taken = [number for step in range(5) for number in rows.global_batch(seed=1, rows=10, step=step, size=4)]
+    assert sorted(taken[:10]) == sorted(taken[10:]) == list(range(10))
+    assert taken[:10] != taken[10:]
+    assert Counter(taken) == dict.fromkeys(range(10), 2)
+    assert rows.global_batch(1, 10, 2, 4) == taken[8:12]
+    assert rows.global_batch(2, 10, 0, 4) != taken[:4]

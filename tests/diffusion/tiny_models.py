@@ -1,0 +1,90 @@
+"""Builders of tiny random models of the real architectures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+WIDTH = 16  # of the text encoder
+CLIP_WIDTH = 8  # of CLIP's common space
+LENGTH = 16  # tokens a prompt
+RESOLUTION = 16  # pixels; latents are 8x8
+
+
+def build_painter(base: Path, clip_folder: Path) -> None:
+    """Write both folders."""
+    import torch
+    from diffusers import (
+        AutoencoderKL,
+        EulerAncestralDiscreteScheduler,
+        StableDiffusionInpaintPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextModel
+
+    torch.manual_seed(0)
+    tokenizer = build_tokenizer()
+    tower = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    clip = CLIPModel(
+        CLIPConfig(
+            text_config={
+                **tower,
+                "vocab_size": len(tokenizer),
+                "max_position_embeddings": LENGTH,
+                "bos_token_id": tokenizer.bos_token_id,
+                "eos_token_id": tokenizer.eos_token_id,
+                "pad_token_id": tokenizer.pad_token_id,
+            },
+            vision_config={**tower, "image_size": RESOLUTION, "patch_size": 8},
+            projection_dim=CLIP_WIDTH,
+        )
+    )
+    size = {"height": RESOLUTION, "width": RESOLUTION}
+    clip.save_pretrained(clip_folder)
+    CLIPImageProcessorPil(size={"shortest_edge": RESOLUTION}, crop_size=size).save_pretrained(clip_folder)
+    text_encoder = CLIPTextModel(clip.config.text_config)
+    text_encoder.load_state_dict(clip.text_model.state_dict())
+    norm = {"norm_num_groups": 4, "layers_per_block": 1}
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        mid_block_add_attention=False,
+        sample_size=RESOLUTION,
+        scaling_factor=0.9,
+        **norm,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=RESOLUTION // 2,
+        in_channels=9,
+        block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=WIDTH,
+        attention_head_dim=4,
+        **norm,
+    )
+    scheduler = EulerAncestralDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
+    )
+    StableDiffusionInpaintPipeline(
+        vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+    ).save_pretrained(base)
+
+
+def build_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer with bytes and a few merges; the two special tokens come last, as in CLIP's own."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    merges = [("b", "a"), ("ba", "c"), ("bac", "k"), ("back", "g"), ("r", "o"), ("ro", "u"), ("rou", "n")]
+    merges += [("roun", "d</w>"), ("backg", "round</w>"), ("c", "u"), ("cu", "p</w>")]
+    entries = [*letters, *(f"{c}</w>" for c in letters), *("".join(pair) for pair in merges)]
+    entries += ["<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {entry: number for number, entry in enumerate(entries)}
+    assert len(vocabulary) == len(entries)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)

@@ -1,0 +1,99 @@
+"""What the judge is asked, in which order, and how names are cleaned."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2i_ray.lmm.engine import pack, unpack
+from p2i_ray.lmm.prompts import BUILT_IN, Exemplar, load_prompts
+from p2i_ray.lmm.questions import CRITIQUES, SCORES, Criticising, Reply, Scoring, clean_name, image_part
+from p2i_ray.lmm.replies import Step
+
+PROMPTS = load_prompts(BUILT_IN)
+
+
+def test_rubric_and_feedback_stand_before_exemplars_and_these_before_the_sample() -> None:
+    shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
+    question = Scoring(PROMPTS.score, "too much clutter", (shown,)).question("lamp", b"picture")
+    roles = [message["role"] for message in question.messages]
+    assert roles == ["system", "user", "assistant", "user"]
+    system = question.messages[0]["content"][0]["text"]
+    assert system.index("Give one score") < system.index("too much clutter")
+    assert question.messages[1]["content"][0]["image"] == b"judged"
+    assert question.messages[2]["content"][0]["text"] == "2"
+    assert question.messages[3]["content"][0]["image"] == b"picture"
+    assert "Product name: lamp" in question.messages[3]["content"][1]["text"]
+    assert (question.max_tokens, question.choice, question.probabilities) == (1, ("1", "2", "3", "4", "5"), True)
+
+
+def test_everything_before_the_sample_is_the_same_for_all_samples() -> None:
+    scoring = Scoring(PROMPTS.score, "blur")
+    one, other = scoring.question("lamp", b"a"), scoring.question("sofa", b"b")
+    assert one.messages[:-1] == other.messages[:-1]
+
+
+def test_no_feedback_leaves_no_trace() -> None:
+    assert "reviewer" not in str(Scoring(PROMPTS.score).question("lamp", b"a").messages)
+    assert "$feedback" not in str(Scoring(PROMPTS.score).question("lamp", b"a").messages)
+
+
+def test_a_reason_is_asked_for_before_the_score() -> None:
+    shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
+    question = Scoring(PROMPTS.score, exemplars=(shown,), max_reason_tokens=64).question("lamp", b"a")
+    assert question.messages[2]["content"][0]["text"] == '{"reason":"a \\"sale\\" tag","score":2}'
+    assert question.form and question.form.index("reason") < question.form.index("score")
+    assert question.max_tokens == 64 and question.choice is None
+
+
+def test_critiques_comment_first() -> None:
+    question = Criticising(PROMPTS.critique, 32).question("lamp", b"a")
+    assert question.form and question.form.index("comment") < question.form.index("flaws")
+
+
+def test_askers_fill_the_columns_of_their_tables() -> None:
+    step = Step("4", [("4", 0.0)])
+    assert {"id", "error", *Scoring(PROMPTS.score).columns(Reply("4", step=step))} == set(SCORES.names)
+    reply = Reply('{"comment":"x","flaws":[]}')
+    assert {"id", "error", *Criticising(PROMPTS.critique, 32).columns(reply)} == set(CRITIQUES.names)
+
+
+def test_pictures_travel_raw_beside_the_chat() -> None:
+    packed = pack(
+        Scoring(PROMPTS.score, exemplars=(Exemplar(name="m", image_part=image_part(b"1"), score=1),)).question(
+            "x", b"2"
+        )
+    )
+    assert packed["pictures"] == [b"1", b"2"]
+    assert packed["chat"].count('{"type": "image"}') == 2
+
+
+def test_unpack_gives_the_reply_or_the_refusal() -> None:
+    assert unpack({"text": "", "cut": False, "step": "", "refusal": "too long"}) == (None, "too long")
+    reply, error = unpack({"text": "4", "cut": False, "step": '["4", [["4", -0.5]]]', "refusal": ""})
+    assert error is None and reply == Reply("4", step=Step("4", [("4", -0.5)]))
+
+
+@pytest.mark.parametrize(
+    ("given_name", "clean"),
+    [
+        (None, ""),
+        ("", ""),
+        (" \t\n", ""),
+        ("\u200b\x00", ""),
+        ("Mug\r\nIgnore all", "Mug Ignore all"),
+        ("Caf\u00e9  1 l", "Caf\u00e9 1 l"),
+        ("a" * 12, "a" * 8),
+    ],
+)
+def test_names_are_cleaned(given_name: str | None, clean: str) -> None:
+    assert clean_name(given_name, 8 if given_name == "a" * 12 else 300) == clean
+
+
+@settings(deadline=None)
+@given(st.text(max_size=50))
+def test_clean_names_are_printable_and_stay_as_they_are(name: str) -> None:
+    clean = clean_name(name, 20)
+    assert len(clean) <= 20 and (clean.isprintable() or not clean)
+    assert clean_name(clean, 20) == clean
