@@ -40,12 +40,13 @@ def run(job: TrainJob) -> None:
 
     out = storage.absolute(job.out)
     work, steps = f"{out}.work", job.steps or job.idr.steps[0]
-    if storage.exists(out):
+    if storage.exists(out) and not storage.exists(work):
         raise UserError(f"{out} is there already; give another out, or remove it")
     base = storage.absolute(job.model or job.painter.base)
     keep = storage.absolute(job.keep) if job.keep else None
     checks.check_model(base, job.image.resolution)
     reading.count(storage.absolute(job.data), job.split)
+    storage.remove(out)  # what an interrupted call had saved of the model
     cluster.connect(job.ray)
     painter = job.painter.model_copy(update={"base": base})
     files = encode(job, painter, keep, storage.join(work, "features"))

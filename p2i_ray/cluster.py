@@ -15,6 +15,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",  # more threads than free cores slow a step a hundredfold
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core tells the terminal about its inner affairs
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU leaves CUDA_VISIBLE_DEVICES alone
 }
 
@@ -67,8 +68,10 @@ def _set_up_data() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.use_datasource_v2 = False
+    context.issue_detectors_config.detectors = []  # it takes models in memory for a mistake
     for name in ("ray.data", "ray.serve", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it warns that its lines are off
 
 
 def require(step: str, **wanted: float) -> None:

@@ -24,6 +24,8 @@ def check_model(location: str, resolution: int | None = None) -> None:
     Raises:
         UserError: it isn't; the line says why.
     """
+    if not storage.exists(location):
+        raise UserError(f"model folder {location} is not there; check the path")
     for part in PARTS:
         if not storage.exists(storage.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")

@@ -6,7 +6,6 @@ than a thousand rows. They are a Ray Serve application without an HTTP port; ray
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
@@ -109,7 +108,6 @@ class Judge:
         from ray import serve
 
         settings = self.settings
-        _be_quiet()
         needed = _resources(settings)
         cpus = settings.replicas * needed["num_cpus"] + SPARE_CPUS
         cluster.require("judge", CPU=cpus, GPU=settings.replicas * needed["num_gpus"])
@@ -197,16 +195,6 @@ class _Owner:
         import asyncio
 
         await asyncio.Event().wait()
-
-
-def _be_quiet() -> None:
-    """Ray Data's and Serve's own progress lines: the steps show theirs."""
-    from ray.data import DataContext
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    for name in ("ray.data", "ray.serve"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _why(application: str) -> str:

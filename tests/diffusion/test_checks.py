@@ -29,8 +29,14 @@ def test_good_folders_pass(tiny_painter: PainterConfig) -> None:
 
 
 def test_missing_folder() -> None:
-    with pytest.raises(UserError, match=r"/nowhere has no unet/"):
+    with pytest.raises(UserError, match=r"model folder /nowhere is not there"):
         checks.check_model("/nowhere")
+
+
+def test_missing_part(broken: Path) -> None:
+    shutil.rmtree(broken / "tokenizer")
+    with pytest.raises(UserError, match=r"has no tokenizer/"):
+        checks.check_model(str(broken))
 
 
 def test_pickled_weights_are_refused(broken: Path) -> None:
