@@ -102,7 +102,7 @@ def test_summaries_name_what_is_frequent(judge: Judge) -> None:
     rng = np.random.default_rng(5)
     asked = [summary_question(rng) for _ in range(40)]
     answers = judge.answers([question.messages for question in asked])
-    assert np.mean([answer == q.answer for answer, q in zip(answers, asked, strict=True)]) > 0.8
+    assert np.mean([answer == q.answer for answer, q in zip(answers, asked, strict=True)]) > 0.65
 
 
 @pytest.mark.slow
