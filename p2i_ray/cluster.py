@@ -69,9 +69,11 @@ def _set_up_data() -> None:
     context.enable_progress_bars = False
     context.use_datasource_v2 = False
     context.issue_detectors_config.detectors = []  # it takes models in memory for a mistake
-    for name in ("ray.data", "ray.serve", "ray.train"):
+    for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # it warns that its lines are off
+    # These two warn of what is meant: that progress lines are off, that a cluster asks for its token.
+    for name in ("ray.data._internal.progress", "ray._private.authentication.authentication_token_setup"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def require(step: str, **wanted: float) -> None:

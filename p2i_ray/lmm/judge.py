@@ -6,6 +6,7 @@ than a thousand rows. They are a Ray Serve application without an HTTP port; ray
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from types import TracebackType
@@ -111,6 +112,7 @@ class Judge:
         needed = _resources(settings)
         cpus = settings.replicas * needed["num_cpus"] + SPARE_CPUS
         cluster.require("judge", CPU=cpus, GPU=settings.replicas * needed["num_gpus"])
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
         if not self._serving:
             serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
             self._serving = True
