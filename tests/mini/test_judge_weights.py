@@ -88,7 +88,7 @@ def test_good_pictures_are_ranked_above_bad_ones(judge: Judge) -> None:
 
 
 def test_critiques_name_every_flaw(judge: Judge) -> None:
-    samples = held_out(200, BALANCED, 10_000)
+    samples = held_out(100, BALANCED, 10_000)
     answers = judge.answers([critique_question(s).messages for s in samples], stack(samples))
     assert all(set(json.loads(answer)) == {"comment", "flaws"} for answer in answers)
     named = [flaws_in(answer) for answer in answers]
