@@ -51,9 +51,9 @@ def through_ray() -> dict[str, float]:
 
     config = load(Config, "mini")
     cluster.connect(config.ray)
-    rows = [row(render(HELD_OUT, FIRST + i, NATURAL)) for i in range(ROWS)]
-    good = {r["id"]: render(HELD_OUT, FIRST + i, NATURAL).quality >= 4 for i, r in enumerate(rows)}
-    dataset = ray.data.from_items(rows, override_num_blocks=ROWS // 100).materialize()
+    samples = [render(HELD_OUT, FIRST + i, NATURAL) for i in range(ROWS)]
+    good = {sample.id: sample.quality >= 4 for sample in samples}
+    dataset = ray.data.from_items([row(sample) for sample in samples], override_num_blocks=ROWS // 100).materialize()
     with tempfile.TemporaryDirectory() as out, Judge(config.judge, config.image) as judge:
         start = time.perf_counter()
         judge.start()

@@ -15,30 +15,15 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageFilter
 
 from p2i_ray.config import Config, load
+from p2i_ray.diffusion.generate import schema
 from p2i_ray.epbd.images import encode_png
-from p2i_ray.epbd.schema import IMAGE
 from p2i_ray.lmm.flaws import FLAWS
+from p2i_ray.lmm.questions import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
 from p2i_ray.mini.world import RIGHT_SCENE
 from p2i_ray.runs import Manifest, Run
 
-SCORES = pa.schema(
-    [("id", pa.string()), ("score", pa.int64()), ("expected_score", pa.float64()), ("entropy", pa.float64()),
-     ("reason", pa.string()), ("error", pa.string())]
-)  # fmt: skip
-PAINTED = pa.schema(
-    [
-        ("id", pa.string()),
-        ("name", pa.string()),
-        ("category", pa.string()),
-        ("image", IMAGE),
-        ("cutout", IMAGE),
-        ("error", pa.string()),
-    ]
-)
-CRITIQUES = pa.schema(
-    [("id", pa.string()), ("flaws", pa.list_(pa.string())), ("comment", pa.string()), ("error", pa.string())]
-)
+PAINTED = schema()
 FEEDBACK = ("wrong scene, plain background, blur", "wrong scene, text overlay", "blur")
 METRICS = (
     {"fid": 58.31, "clip_c_i": 61.20, "clip_c_b": 11.94},

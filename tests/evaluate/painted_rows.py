@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from p2i_ray.diffusion.generate import schema
 from p2i_ray.epbd.schema import IMAGE
 
 
@@ -31,16 +32,7 @@ def mask() -> np.ndarray:
     return found
 
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("name", pa.string()),
-        ("category", pa.string()),
-        ("image", IMAGE),
-        ("cutout", IMAGE),
-        ("error", pa.string()),
-    ]
-)
+SCHEMA = schema()
 
 
 def painted(count: int, seed: int = 0, failed: int = 0) -> pa.Table:
