@@ -1,0 +1,139 @@
+"""From a preset and a command line to settings; a mistake is answered with one line.
+
+A preset is a YAML file with the settings' keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from p2i_ray.config.job import Config
+from p2i_ray.errors import UserError
+
+PRESETS = Path(__file__).parents[1] / "presets"
+# A preset may name these although a job has no use for them; the command line may not.
+JOB_KEYS = ("run_dir", "data")
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = ()) -> AnyConfig:
+    """Read a preset or file and lay `dotted.key=value` settings over it.
+
+    Args:
+        config_class: `Config` or a job's subclass.
+        source: a preset's name (a file of p2i_ray/presets) or the path of a YAML file.
+        overrides: `key=value` or `group.key=value`; values are YAML.
+
+    Raises:
+        UserError: the preset, the file or a key isn't there, or a value doesn't fit; the line names the nearest key.
+    """
+    values = _read(source)
+    values = {k: v for k, v in values.items() if k in config_class.model_fields or k not in JOB_KEYS}
+    for setting in overrides:
+        _lay(values, setting, config_class)
+    try:
+        return config_class.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_one_line(error, config_class, source)) from None
+
+
+def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Every setting as (dotted key, default, description), depth first."""
+    for key, info in config_class.model_fields.items():
+        group = _group(info)
+        if group:
+            yield from describe(group, f"{prefix}{key}.")
+        else:
+            default = (
+                "required" if info.is_required() else yaml.safe_dump(_plain(info.default), default_flow_style=True)
+            )
+            yield f"{prefix}{key}", default.split("\n")[0], info.description or ""
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], ignore: Sequence[str] = ()) -> list[str]:
+    """The settings in which two dumped configurations differ, as `key: old -> new`."""
+    before, after = dict(_flat(old)), dict(_flat(new))
+    keys = sorted(before.keys() | after.keys())
+    changed = (
+        k for k in keys if before.get(k) != after.get(k) and not any(k == i or k.startswith(f"{i}.") for i in ignore)
+    )
+    return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in changed]
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = Path(source)
+    preset = PRESETS / f"{source}.yaml"
+    if preset.is_file():
+        path = preset
+    elif not path.is_file():
+        names = sorted(p.stem for p in PRESETS.glob("*.yaml"))
+        raise UserError(
+            f"config {source!r} is neither a preset ({', '.join(names)}) nor a file{_nearest(source, names)}"
+        )
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"config {source!r} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"config {source!r} must hold settings (key: value), not {type(values).__name__}")
+    return values
+
+
+def _lay(values: dict[str, Any], setting: str, config_class: type[BaseModel]) -> None:
+    key, equals, text = setting.partition("=")
+    known = [k for k, _, _ in describe(config_class)]
+    if not equals:
+        raise UserError(f"setting {setting!r} has no value; write key=value{_nearest(key, known)}")
+    if key not in known:
+        raise UserError(f"unknown setting {key!r}{_nearest(key, known)}; --help lists them all")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *groups, last = key.split(".")
+    for group in groups:
+        values = values.setdefault(group, {})
+    values[last] = value
+
+
+def _one_line(error: ValidationError, config_class: type[BaseModel], source: str) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {key!r} in {source!r}{_nearest(key, [k for k, _, _ in describe(config_class)])}"
+    if first["type"] == "missing":
+        return f"setting {key!r} is missing; give it as {key}=VALUE"
+    return f"setting {key}={first.get('input')!r}: {first['msg']}"
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    by_last = {k.rsplit(".", 1)[-1]: k for k in known}
+    close = difflib.get_close_matches(word, known, 1, 0.6) or [
+        by_last[m] for m in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(by_last), 1, 0.6)
+    ]
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _group(info: FieldInfo) -> type[BaseModel] | None:
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

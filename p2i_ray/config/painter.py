@@ -1,0 +1,64 @@
+"""Settings of the painter: model, features, training, painting."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from p2i_ray.config.base import Settings
+
+
+class PainterConfig(Settings):
+    """The inpainting model and the frozen encoder that Contrastive Background Alignment looks through."""
+
+    base: str = Field(description="diffusers folder of a 9-channel Stable Diffusion inpainting model")
+    clip: str = Field(description="transformers folder of the CLIP whose text tower the model uses (frozen, for CBA)")
+    token: str = Field("<background>", description="learned token appended to the product's name")
+    token_from: str = Field("background", description="word whose embedding the token starts from")
+
+
+class FeatureConfig(Settings):
+    """Frozen encoders over the kept rows: VAE moments and CLIP features, computed once."""
+
+    batch_size: int = Field(16, ge=1, description="rows encoded at once")
+    workers: int = Field(1, ge=1, description="encoder actors")
+    num_gpus: float = Field(1, ge=0, description="GPUs an encoder reserves")
+    num_cpus: float = Field(1, ge=0, description="CPUs an encoder reserves")
+
+
+class TrainConfig(Settings):
+    """Fine-tuning by Eq. 5 on Ray Train and DeepSpeed."""
+
+    batch_size: int = Field(64, ge=1, description="global batch, rows (paper: 64)")
+    accumulation: int = Field(1, ge=1, description="micro-batches a step and worker")
+    workers: int = Field(4, ge=1, description="training processes (paper: 4 A100)")
+    num_gpus: float = Field(1, ge=0, description="GPUs a worker; 0 trains on CPUs over gloo")
+    num_cpus: float = Field(4, ge=0, description="CPUs a worker")
+    zero_stage: Literal[0, 1, 2] = Field(2, description="DeepSpeed ZeRO stage")
+    dtype: Literal["fp32", "bf16"] = Field("bf16", description="arithmetic of the forward and backward pass")
+    lr_unet: float = Field(1e-5, gt=0, description="UNet and <background> embedding (paper: 1e-5)")
+    lr_text: float = Field(1e-6, ge=0, description="rest of the text encoder (paper: 1e-6); 0 freezes it")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="share of a round's steps that warm up linearly")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's decay (not on <background>)")
+    max_grad_norm: float = Field(1.0, gt=0, description="gradient clipping, L2 norm")
+    contrastive_weight: float = Field(0.01, ge=0, description="lambda of Eq. 5 (paper: 0.01); 0 trains without CBA")
+    temperature: float = Field(0.05, gt=0, description="tau of Eq. 4 (paper: 0.05)")
+    name_dropout: float = Field(0.1, ge=0, lt=1, description="share of rows trained with an empty prompt, for guidance")
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, slower")
+    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
+    max_failures: int = Field(3, ge=0, description="times that lost workers are replaced before the step fails")
+    timeout_s: float = Field(1800, gt=0, description="longest wait for another worker, seconds")
+
+
+class GenerateConfig(Settings):
+    """Painting with the finished model."""
+
+    steps: int = Field(30, ge=1, description="denoising steps of Euler Ancestral (paper: 30)")
+    guidance: float = Field(7.5, ge=1, description="classifier-free guidance scale; 1 is off")
+    batch_size: int = Field(8, ge=1, description="pictures denoised at once")
+    workers: int = Field(4, ge=1, description="painting actors")
+    num_gpus: float = Field(1, ge=0, description="GPUs an actor")
+    num_cpus: float = Field(1, ge=0, description="CPUs an actor")
+    dtype: Literal["fp32", "bf16", "fp16"] = Field("bf16", description="arithmetic")
+    soft_edge: float = Field(0.0, ge=0, description="blur of the mask's edge when the product is pasted back, pixels")
