@@ -17,7 +17,7 @@ import numpy as np
 
 from p2i_ray import cluster, sink
 from p2i_ray.config import Config, load
-from p2i_ray.lmm.engine import engine_arguments, engine_environment
+from p2i_ray.lmm.engine_settings import engine_arguments, engine_environment
 from p2i_ray.lmm.prompts import load_prompts, score_messages
 from p2i_ray.mini.data import row
 from p2i_ray.mini.judge_checks import HELD_OUT, area_under_curve

@@ -41,7 +41,7 @@ def run(job: IdrJob) -> None:
     folder = Run.open(job.run_dir, job)
     cluster.connect(job.ray)
     try:
-        with Judge(job.judge, job.image, job.seed) as judge:
+        with Judge(job.judge, job.image, job.seed, storage.join(folder.dir, "judge-cache")) as judge:
             model = idr.refine(folder, data, judge)
     except BaseException:
         folder.write_summary("stopped")

@@ -7,17 +7,17 @@ together for the template. Product names, feedback and reasons are other people'
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-from p2i_ray import storage
+from p2i_ray import report_calibration, storage
 from p2i_ray.config import ImageConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.flaws import FLAWS
 from p2i_ray.report_data import STEPS, Round, RunFolder, load
 from p2i_ray.report_gallery import strips, training_examples
+from p2i_ray.report_page import percent, render
 from p2i_ray.report_plots import metric_plot, score_plot
 
 # Metric -> what it is called, and whether lower is better.
@@ -43,18 +43,8 @@ def write(run_dir: str) -> str:
     Raises:
         UserError: there is no run in the folder.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     run = load(storage.absolute(run_dir))
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"duration": duration, "figure": figure, "percent": percent}
-    page = templates.get_template("report.html").render(view(run))
+    page = render("report.html", **view(run))
     location = storage.join(run.location, "report.html")
     storage.write_text(location, page)
     return location
@@ -62,7 +52,7 @@ def write(run_dir: str) -> str:
 
 def view(run: RunFolder) -> dict[str, Any]:
     """What the template shows."""
-    config, rounds = run.config, run.rounds
+    config, rounds, idr = run.config, run.rounds, run.config["idr"]
     limits = ImageConfig.model_validate(config["image"])
     trained = [r for r in rounds if r.number]
     scored = [r for r in trained if r.scores is not None]
@@ -81,8 +71,9 @@ def view(run: RunFolder) -> dict[str, Any]:
         "metrics": METRICS,
         "changes": changes(rounds),
         "metric_plots": metric_plots(rounds),
+        "trust": report_calibration.of_run(run),
         "score_plots": [
-            (r, score_plot(r.title, r.scores, config["idr"]["gamma"], config["idr"]["threshold_on"])) for r in scored
+            (r, score_plot(r.title, r.scores, idr["gamma"], idr["threshold_on"], idr.get("keep_share"))) for r in scored
         ],
         "strips": strips(rounds, limits),
         "examples": examples,
@@ -137,23 +128,6 @@ def few_images(rounds: list[Round]) -> tuple[int, int] | None:
         if images is not None and features is not None and images <= features:
             return int(images), int(features)
     return None
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def figure(value: float | None) -> str:
-    """Two digits behind the point, or a dash."""
-    return "–" if value is None else f"{value:.2f}"
-
-
-def percent(share: float | None) -> str:
-    """A share in whole percent, or a dash."""
-    return "–" if share is None else f"{100 * share:.0f} %"
 
 
 if __name__ == "__main__":

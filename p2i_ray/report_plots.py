@@ -7,10 +7,11 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from markupsafe import Markup, escape
 
 KEPT, DROPPED, LINE = "#2f9e6e", "#9aa3ad", "#3b7ddd"
@@ -26,7 +27,7 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
         values: one a round.
         lower_is_better: for the text that stands for the picture.
     """
-    with _figure(3.4, 2.2) as (figure, out):
+    with canvas(3.4, 2.2) as (figure, out):
         axes = figure.subplots()
         axes.plot(range(len(values)), values, color=LINE, marker="o", linewidth=2, markersize=5)
         for x, value in enumerate(values):
@@ -41,10 +42,12 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(axis="y", alpha=0.2)
     told = ", ".join(f"{name}: {value:.2f}" for name, value in zip(rounds, values, strict=True))
-    return _inline(out, f"{label}, {'lower' if lower_is_better else 'higher'} is better. {told}")
+    return inline(out, f"{label}, {'lower' if lower_is_better else 'higher'} is better. {told}")
 
 
-def score_plot(title: str, scores: pa.Table, gamma: float, threshold_on: str) -> Markup:
+def score_plot(
+    title: str, scores: pa.Table, gamma: float, threshold_on: str, keep_share: float | None = None
+) -> Markup:
     """How many rows got which score, kept and dropped stacked: whole scores above, expected scores below.
 
     Args:
@@ -52,24 +55,25 @@ def score_plot(title: str, scores: pa.Table, gamma: float, threshold_on: str) ->
         scores: columns score, expected_score, kept; null scores are not drawn.
         gamma: the lowest score that is kept, drawn as a line where it applies.
         threshold_on: the column that gamma is compared with.
+        keep_share: the share that is kept, if that decides instead; then the lowest kept expected score is marked.
     """
+    mark = _mark(gamma, threshold_on) if keep_share is None else _cut(scores)
     kept = scores["kept"].to_numpy(zero_copy_only=False).astype(bool)
     panels = {
         "score": ("score", np.arange(0.5, 6), 0.8),
         "expected_score": ("expected score", np.arange(0.875, 5.2, 0.25), 0.92),
     }
     counts = {}
-    with _figure(3.4, 3.6) as (figure, out):
+    with canvas(3.4, 3.6) as (figure, out):
         for axes, (column, (label, edges, width)) in zip(figure.subplots(2), panels.items(), strict=True):
             values = scores[column].to_numpy(zero_copy_only=False).astype(float)
             middles, step = (edges[1:] + edges[:-1]) / 2, (edges[1] - edges[0]) * width
             yes, no = (np.histogram(values[mask & ~np.isnan(values)], edges)[0] for mask in (kept, ~kept))
             axes.bar(middles, no, step, color=DROPPED, label="dropped")
             axes.bar(middles, yes, step, bottom=no, color=KEPT, label="kept")
-            if column == threshold_on:
-                at = gamma - 0.5 if column == "score" else gamma
-                axes.axvline(at, color=INK, linestyle="--", linewidth=1.2)
-                axes.annotate(f"γ = {gamma:g}", (at, 1), xycoords=("data", "axes fraction"), xytext=(-4, -9),
+            if mark and column == mark.column:
+                axes.axvline(mark.at, color=INK, linestyle="--", linewidth=1.2)
+                axes.annotate(mark.text, (mark.at, 1), xycoords=("data", "axes fraction"), xytext=(-4, -9),
                               textcoords="offset points", ha="right", fontsize=8)  # fmt: skip
             axes.set(xlim=(0.5, 5.5), xticks=range(1, 6))
             axes.set_xlabel(label, fontsize=9)
@@ -78,11 +82,28 @@ def score_plot(title: str, scores: pa.Table, gamma: float, threshold_on: str) ->
             axes.grid(axis="y", alpha=0.2)
             counts[column] = yes + no
     told = ", ".join(f"score {i}: {n} rows" for i, n in enumerate(counts["score"], 1))
-    return _inline(out, f"{title}, scores of {len(kept)} rows, {int(kept.sum())} kept. {told}")
+    if mark:
+        told = f"{told}; {mark.text}"
+    return inline(out, f"{title}, scores of {len(kept)} rows, {int(kept.sum())} kept. {told}")
+
+
+class _Mark(NamedTuple):
+    column: str
+    at: float
+    text: str
+
+
+def _mark(gamma: float, threshold_on: str) -> _Mark:
+    return _Mark(threshold_on, gamma - 0.5 if threshold_on == "score" else gamma, f"γ = {gamma:g}")
+
+
+def _cut(scores: pa.Table) -> _Mark | None:
+    lowest = pc.min(scores.filter(scores["kept"])["expected_score"]).as_py()
+    return None if lowest is None else _Mark("expected_score", lowest, f"cut at {lowest:.2f}")
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
+def canvas(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
     """A bare figure, written to the yielded buffer at the end; sizes in inches."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -98,7 +119,7 @@ def _figure(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
         figure.savefig(out, format="svg", transparent=True, metadata=no_date)
 
 
-def _inline(out: io.StringIO, told: str) -> Markup:
+def inline(out: io.StringIO, told: str) -> Markup:
     """The SVG element alone, in the page's colour and type, with a text that stands for it."""
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")

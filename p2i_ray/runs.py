@@ -7,6 +7,7 @@ written atomically and last; whatever a killed attempt left behind is cleared be
     <run_dir>/run.json                        the run at a glance, rewritten after each step from the manifests
     <run_dir>/round-N/steps/<step>.json       one manifest a step
     <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
+    <run_dir>/judge-cache/                    the judge's answers, unless judge.cache names another place
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from p2i_ray import storage
 from p2i_ray.config import Config, differences
 from p2i_ray.errors import UserError
 
-# Settings that say where a run works, never what comes out of it.
-WHERE = ("run_dir", "ray", "prepare")
+# Settings that say where a run works and at what cost, never what comes out of it.
+HOSTED = ("key_env", "requests_per_minute", "in_flight", "timeout_s", "max_retries", "max_usd")
+WHERE = ("run_dir", "ray", "prepare", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED))
 
 
 class Counts(BaseModel):

@@ -8,7 +8,7 @@ never read.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,7 @@ class Written(NamedTuple):
     files: list[str]  # names within the folder, sorted
     rows: int
     set_aside: int  # rows whose `error` is not null
+    facts: dict[str, Any] = {}  # whatever else the pass found out, as JSON values
 
 
 def write_parquet(
@@ -37,6 +38,7 @@ def write_parquet(
     progress: Progress | None = None,
     num_cpus: float = 0.1,
     rows_per_file: int = 1000,
+    tally: Sequence[str] = (),
 ) -> Written:
     """Write every row of a dataset once.
 
@@ -47,16 +49,18 @@ def write_parquet(
         progress: told the number of rows with each finished file.
         num_cpus: logical CPUs a writing task reserves.
         rows_per_file: upper bound of a file, and so of what one writing task holds.
+        tally: boolean columns whose true rows are counted, into facts.
     """
     storage.make_folder(folder)
     counts = dataset.map_batches(
         _write_batch,
-        fn_kwargs={"folder": folder, "schema": schema},
+        fn_kwargs={"folder": folder, "schema": schema, "tally": tuple(tally)},
         batch_format="pyarrow",
         batch_size=rows_per_file,
         num_cpus=num_cpus,
     )
     files, rows, set_aside = [], 0, 0
+    facts = dict.fromkeys(tally, 0)
     for batch in counts.iter_batches(batch_size=None, batch_format="numpy"):
         for name, count, failed in zip(batch["file"], batch["rows"], batch["set_aside"], strict=True):
             files.append(str(name))
@@ -64,7 +68,9 @@ def write_parquet(
             set_aside += int(failed)
             if progress:
                 progress(int(count))
-    return Written(sorted(files), rows, set_aside)
+        for column in tally:
+            facts[column] += int(batch[column].sum())
+    return Written(sorted(files), rows, set_aside, facts)
 
 
 def read_parquet(folder: str, names: list[str], columns: list[str] | None = None) -> pa.Table:
@@ -80,19 +86,23 @@ def read_parquet(folder: str, names: list[str], columns: list[str] | None = None
     return table.sort_by("id") if "id" in table.column_names else table
 
 
-def _write_batch(batch: pa.Table, folder: str, schema: pa.Schema | None) -> Mapping[str, Any]:
+def _write_batch(batch: pa.Table, folder: str, schema: pa.Schema | None, tally: tuple[str, ...]) -> Mapping[str, Any]:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     if batch.num_rows == 0:
-        return {"file": np.array([], object), "rows": np.array([], np.int64), "set_aside": np.array([], np.int64)}
+        none = np.array([], np.int64)
+        return {"file": np.array([], object), "rows": none, "set_aside": none, **dict.fromkeys(tally, none)}
     table = _fit(batch, schema) if schema else batch
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     name = f"part-{uuid.uuid4().hex}.parquet"
     storage.write_bytes(storage.join(folder, name), sink.getvalue().to_pybytes())
     failed = table.num_rows - table["error"].null_count if "error" in table.column_names else 0
-    return {"file": np.array([name], object), "rows": np.array([table.num_rows]), "set_aside": np.array([failed])}
+    true = {column: np.array([pc.sum(batch[column]).as_py() or 0]) for column in tally}
+    counted = {"rows": np.array([table.num_rows]), "set_aside": np.array([failed])}
+    return {"file": np.array([name], object), **counted, **true}
 
 
 def _fit(batch: pa.Table, schema: pa.Schema) -> pa.Table:

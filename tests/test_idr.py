@@ -18,7 +18,7 @@ from p2i_ray.runs import Run
 
 SMALL = [
     "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.workers=1", "generate.steps=2",
-    "generate.workers=1", "idr.baseline=false",
+    "generate.workers=1", "idr.baseline=false", "idr.exemplars=2", "idr.inspect=24", "calibration.rows=8",
 ]  # fmt: skip
 
 
@@ -53,6 +53,23 @@ def test_feedback_reaches_the_next_selection(finished_run: Run) -> None:
     second = pq.read_table(finished_run.path(2, "scores")).to_pylist()
     assert feedback
     assert any(row["expected_score"] != first[row["id"]]["expected_score"] for row in second)
+
+
+def test_the_next_round_is_shown_the_last_ones_surest_and_most_doubtful(finished_run: Run) -> None:
+    shown = pq.read_table(finished_run.path(1, "exemplars", "exemplars.parquet")).to_pylist()
+    scores = {row["id"]: row for row in pq.read_table(finished_run.path(1, "scores")).to_pylist()}
+    entropies = [row["entropy"] for row in scores.values() if row["score"] is not None]
+    assert [row["score"] for row in shown] == [scores[row["id"]]["score"] for row in shown]
+    assert scores[shown[1]["id"]]["entropy"] == max(entropies)
+
+
+def test_a_sample_shows_what_the_feedback_did(finished_run: Run) -> None:
+    facts = [finished_run.done(n, "inspect").facts for n in (1, 2)]
+    assert facts[0]["feedback"] is None and facts[0]["rows"] == facts[1]["rows"] == 24
+    assert sum(facts[1]["feedback"].values()) == 24
+    listed = ids(finished_run.path(2, "inspection", "rows.parquet"))
+    assert ids(finished_run.path(2, "inspection", "without-feedback")) == listed
+    assert finished_run.done(1, "calibrate").facts["sample"] == 8
 
 
 def test_training_goes_on_from_the_last_round(finished_run: Run) -> None:

@@ -12,11 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from run_folder import FEEDBACK, HARD_ROW, build
 
-from p2i_ray import report, report_gallery, report_pictures
+from p2i_ray import report, report_calibration, report_gallery, report_pictures
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import encode_png
 from p2i_ray.errors import UserError
+from p2i_ray.lmm import gold, sanity, verdicts
+from p2i_ray.lmm.calibration import Calibration, Example
 from p2i_ray.report_plots import metric_plot, score_plot
+from p2i_ray.runs import Manifest
 
 VOID = {"meta", "img", "br", "path", "use", "rect", "line"}
 
@@ -176,6 +179,122 @@ def test_a_run_whose_data_and_prompts_are_gone(mini_data: str, tmp_path: Path) -
     page = Page(Path(report.write(run)).read_text("utf-8"))
     assert "The training pictures are not shown" in page.words
     assert "The prompts can't be shown: prompt file" in page.words
+
+
+def scores(*expected: float) -> verdicts.Scores:
+    return verdicts.Scores(np.array(expected), np.array(expected) >= 4)
+
+
+def calibration(data: Path, **changes: object) -> Calibration:
+    """A judge that fails one check of five, on rows of the data."""
+    rows = pq.read_table(data / "train", columns=["id", "name", "category"]).slice(0, 40).to_pylist()
+    sample = [sanity.Sampled(**row) for row in rows]
+    lenders, plans = sanity.lenders(sample), sanity.plans(sample)
+    before, after = scores(5, 4, 3, 2), {"swapped": scores(1, 1, 1, 1), "blank": scores(5, 4, 3, 2)}
+    after |= {"overlay": scores(3, 3, 3, 2), "orders": scores(5, 4, 3, 2)}
+    people = {str(k): float(k) for k in range(1, 6)}
+    judged = pa.table({"id": list(people), "score": [1, 2, 2, 4, 5], "expected_score": [1.1, 2.0, 2.4, 4.0, 4.9]})
+    examples = [
+        Example(
+            id=row.id, name=row.name, order=plans[row.id].order, lender=lenders[row.id],
+            expected={"as_is": 4.51, "swapped": 1.25, "blank": 1.5, "overlay": 2.75, "orders": 4.52},
+        )
+        for row in sample[:2]
+    ]  # fmt: skip
+    found = Calibration(
+        gamma=4, threshold_on="score", sample=40, examples=examples,
+        gold=gold.agreement(people, judged, 4, "score"),
+        shifts=[verdicts.shifted(name, before, after[name]) for name in sanity.VARIANTS],
+        exemplars=verdicts.spread([before, before]),
+    )  # fmt: skip
+    return found.model_copy(update=changes)
+
+
+def calibrated(run: str, facts: Calibration) -> Page:
+    """The page of a run after its judge was checked."""
+    manifest = Manifest(step="calibrate", round=1, seconds=3.2, rows_in=40, facts=facts.model_dump(mode="json"))
+    Path(run, "round-1", "steps", "calibrate.json").write_text(manifest.model_dump_json())
+    return Page(Path(report.write(run)).read_text("utf-8"))
+
+
+def test_a_judge_s_checks(mini_data: str, tmp_path: Path, page: Page) -> None:
+    assert "Can the judge be trusted?" not in page.words
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "score"))
+    before = len(Page(Path(report.write(run)).read_text("utf-8")).all("svg"))
+    found = calibrated(run, calibration(Path(mini_data)))
+    assert "Can the judge be trusted?" in found.words
+    section = found.words.split("Can the judge be trusted?")[1].split("What the judge gave")[0]
+    assert "passes swapped picture: the score changes on 100 % of the rows, and falls by 2.50 on average." in section
+    assert "fails blank picture: the score changes on 0 % of the rows" in section
+    assert "The rule: the score must fall on average." in section
+    assert "passes exemplars reordered: the decision changes on 0 % of the rows" in section
+    assert "Warning: the judge fails 1 of 5 checks." in section
+    assert "sale banner 4 3.50 2.75 −0.75 50 % 50 % 0 % 50 %" in section
+    assert "Same whole score 80 %" in section and "AUC of the expected score, for gold at least γ 1.00" in section
+    new = found.all("svg")[: len(found.all("svg")) - before]
+    assert [svg["aria-label"].split(" ")[0] for svg in new] == ["Mean", "Rows", "Mean"]
+    assert "sale banner: from 3.50 to 2.75" in new[0]["aria-label"]
+    assert "gold 3: 0, 1, 0, 0, 0" in new[1]["aria-label"]
+    assert section.count("4.51 as it is") == section.count("1.25 swapped picture") == 2
+    assert "calibrate" in found.words.split("Time a step")[1]
+
+
+def test_checks_that_could_not_be_made(mini_data: str, tmp_path: Path) -> None:
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "score"))
+    none = [verdicts.shifted(name, scores(), scores()) for name in sanity.VARIANTS]
+    found = calibrated(run, calibration(Path(mini_data), shifts=none, exemplars=None, gold=None, examples=[]))
+    assert "not checked swapped picture: no row was judged in both forms." in found.words
+    assert "swapped picture 0 – – – – – – –" in found.words
+    assert "Warning" not in found.words
+    assert "Against people's scores" not in found.words and "What the judge was shown" not in found.words
+
+
+def test_checks_whose_pictures_are_gone(mini_data: str, tmp_path: Path) -> None:
+    data = shutil.copytree(mini_data, tmp_path / "data")
+    run, facts = build(tmp_path / "run", data, stop_after=(1, "score")), calibration(data)
+    shutil.rmtree(data)
+    assert "The pictures are not shown: their data is not there any more." in calibrated(run, facts).words
+    Path(data, "train").mkdir(parents=True)
+    pq.write_table(pq.read_table(mini_data + "/validation"), Path(data, "train", "other-rows.parquet"))
+    assert "4.51 as it is" not in calibrated(run, facts).words
+
+
+def test_names_and_orders_stay_text(mini_data: str, tmp_path: Path) -> None:
+    hostile = "<script>alert(1)</script>"
+    facts = calibration(Path(mini_data))
+    examples = [facts.examples[0].model_copy(update={"name": hostile, "order": hostile})]
+    found = calibrated(
+        build(tmp_path / "run", Path(mini_data), stop_after=(1, "score")),
+        calibration(Path(mini_data), examples=examples),
+    )
+    assert found.all("script") == []
+    assert hostile in found.text
+
+
+def test_checks_as_a_page_and_a_table(mini_data: str, tmp_path: Path) -> None:
+    facts = calibration(Path(mini_data))
+    files = sorted(str(file) for file in Path(mini_data, "train").glob("*.parquet"))
+    page = Page(Path(report_calibration.write(facts, files, ImageConfig(), str(tmp_path))).read_text("utf-8"))
+    assert "The judge fails 1 of 5 checks" in page.words
+    assert len(page.all("img")) == 10
+    lines = report_calibration.table(facts).splitlines()
+    assert lines[0].split() == ["Rows", "with", "gold", "5"]
+    assert " ".join(lines[9].split()) == "swapped picture 4 3.50 1.00 −2.50 100 % 100 % 0 % 50 % passes"
+    assert len({len(line) for line in lines[8:13]}) == 1
+    assert lines[13].startswith("exemplars reordered, 2 orders: passes: ")
+
+
+def test_the_share_that_is_kept_is_marked_where_it_was_cut(mini_data: str, tmp_path: Path) -> None:
+    kept, expected = [True, True, False, False], [4.9, 3.6, 3.5, None]
+    table = pa.table({"score": [5, 4, 4, None], "expected_score": expected, "kept": kept})
+    svg = score_plot("Round 1", table, 4, "score", keep_share=0.5)
+    assert "cut at 3.60" in svg and "γ" not in svg
+    nothing = table.set_column(2, "kept", pa.array([False] * 4))
+    assert "cut at" not in score_plot("Round 1", nothing, 4, "score", keep_share=0.5)
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"), idr__keep_share=0.5)
+    page = Page(Path(report.write(run)).read_text("utf-8"))
+    assert "keeps the best 50 %" in page.words
+    assert "The 50 % with the highest expected scores are kept" in page.words
 
 
 def test_no_run(tmp_path: Path) -> None:

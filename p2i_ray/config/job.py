@@ -56,6 +56,9 @@ class LoopConfig(Settings):
     steps: tuple[int, ...] = Field(
         (3000, 1000, 1000), description="training steps of each round (paper: 3000, 1000, 1000)"
     )
+    inspect: int = Field(
+        256, ge=0, description="rows a round that are also criticised, and scored without feedback, for the report"
+    )
     select: bool = Field(True, description="false: no judge; every round trains on all rows (the ablation without IDR)")
     feedback: bool = Field(True, description="false: the judge scores every round without feedback")
     dev_split: str = Field("validation", description="D_dev, painted and criticised after every round")

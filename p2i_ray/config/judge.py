@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import ipaddress
+import re
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from p2i_ray.config.base import Settings
 
@@ -14,17 +18,84 @@ class HostedConfig(Settings):
 
     url: str | None = Field(None, description="base URL, e.g. https://api.openai.com/v1 (none: own engines)")
     key_env: str = Field("P2I_JUDGE_API_KEY", description="environment variable, on Ray's nodes, that holds the key")
+    allow_http: bool = Field(
+        False,
+        description="let the key and the pictures travel unencrypted to another machine, on a network of one's own",
+    )
     constraint: Literal["json_schema", "vllm", "none"] = Field(
         "json_schema", description="how the endpoint is told the reply's form: OpenAI's way, vLLM's, or by prompt alone"
     )
+    length_key: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="the endpoint's name for the longest reply; OpenAI's newer models want the second"
+    )
     logprobs: bool = Field(True, description="false: the endpoint tells no probabilities, so only whole scores come")
-    requests_per_minute: float = Field(500, gt=0, description="rate limit, requests a minute")
+    top_logprobs: int = Field(20, ge=5, le=20, description="alternatives a token that the endpoint is asked to tell")
+    requests_per_minute: float = Field(500, gt=0, description="rate limit, requests a minute, tries included")
     in_flight: int = Field(16, ge=1, description="requests that wait at the endpoint")
     timeout_s: float = Field(60, gt=0, description="longest wait for one reply, seconds")
     max_retries: int = Field(5, ge=0, description="tries after a refusal for load, a lost connection or a time-out")
     usd_per_million_input: float = Field(0, ge=0, description="price of input tokens, US dollars a million")
     usd_per_million_output: float = Field(0, ge=0, description="price of output tokens, US dollars a million")
     max_usd: float | None = Field(None, gt=0, description="most that one job may spend, US dollars (none: no limit)")
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, url: str | None) -> str | None:
+        """The URL is written to manifests and errors, so nothing secret may be in it."""
+        if url is None:
+            return None
+        url = url.strip()
+        shown = url.split("?")[0].split("#")[0]
+        shown = shown if "@" not in shown else "…"
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise _wrong(shown, "is no URL; give the endpoint's base URL, e.g. https://api.openai.com/v1") from None
+        if (
+            parts.scheme not in ("http", "https")
+            or not host
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
+            raise _wrong(shown, "is no http(s) URL; give the endpoint's base URL, e.g. https://api.openai.com/v1")
+        if "@" in url or parts.query or parts.fragment:
+            raise _wrong(
+                shown, "must hold no user, password or query; the key belongs in judge.hosted.key_env's variable"
+            )
+        return url.rstrip("/")
+
+    @field_validator("key_env")
+    @classmethod
+    def _name_of_a_variable(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # likely the key itself, which must not be shown
+            raise _wrong("…", "is no variable's name; give the name, and set the variable to the key")
+        return name
+
+    @model_validator(mode="after")
+    def _safe_and_priced(self) -> HostedConfig:
+        if self.url and not self.allow_http and self.url.startswith("http:") and not _is_here(self.url):
+            raise _wrong(
+                self.url, "would send the key unencrypted; use https, or set judge.hosted.allow_http=true", "url"
+            )
+        if self.max_usd is not None and not (self.usd_per_million_input or self.usd_per_million_output):
+            raise _wrong(self.max_usd, "needs prices: set usd_per_million_input and usd_per_million_output", "max_usd")
+        return self
+
+
+def _wrong(shown: Any, why: str, *where: str) -> ValidationError:
+    """An error that shows this value instead of what was given."""
+    message = PydanticCustomError("hosted", "{why}", {"why": why})
+    return ValidationError.from_exception_data("hosted", [{"type": message, "loc": where, "input": shown}])
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class CascadeConfig(Settings):
@@ -49,7 +120,9 @@ class JudgeConfig(Settings):
         None, description="folder with score.yaml, critique.yaml, summary.yaml (none: built in)"
     )
     exemplars: str | None = Field(
-        None, description="c_R: Parquet file with name, image, score and maybe reason, shown before every sample"
+        None,
+        description="c_R, shown before every sample: Parquet file with name, image, score and maybe reason, or folder "
+        "with pictures and exemplars.csv (file,name,score,reason)",
     )
     reasoned: bool = Field(False, description="write a reason before the score: slower, one generation a row")
     max_reason_tokens: int = Field(128, ge=8, description="longest reason or critique, tokens")

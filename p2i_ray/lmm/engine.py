@@ -1,4 +1,4 @@
-"""A vLLM engine behind a Ray Serve handle: chats with pictures in, text and probabilities out.
+"""A vLLM engine behind a Ray Serve handle: samples in, rows of a table out.
 
 The engine outlives the datasets that ask it: starting one costs more than judging a thousand rows. It has no HTTP
 port; only actors of the same cluster reach it. Everything here runs in the replica, never on the driver.
@@ -7,28 +7,25 @@ port; only actors of the same cluster reach it. Everything here runs in the repl
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import logging
-import math
 import os
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from p2i_ray.config import ImageConfig, JudgeConfig
-from p2i_ray.epbd import images
-from p2i_ray.lmm.exemplars import MOST
-from p2i_ray.lmm.questions import Question, Reply
+from p2i_ray.lmm.answering import Refused, Sample, answer
+from p2i_ray.lmm.chats import Chats
+from p2i_ray.lmm.engine_settings import engine_arguments
+from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step, digit_step
 
 if TYPE_CHECKING:
-    from PIL import Image
     from ray.actor import ActorHandle
+    from vllm import SamplingParams
     from vllm.outputs import CompletionOutput
 
-PACKED = pa.struct([("chat", pa.string()), ("pictures", pa.list_(pa.binary())), ("how", pa.string())])
 ALTERNATIVES = 10  # log-probabilities a token; five digits, in tokenizers that have several tokens for one
 
 
@@ -47,30 +44,34 @@ class Engine:
             application: the Serve application that this replica belongs to.
             owner: an actor that lives as long as the driver; when it is gone, the application removes itself.
         """
-        from transformers import AutoProcessor
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        self._limits = limits
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(settings, seed)))
-        self._chats = AutoProcessor.from_pretrained(settings.model, trust_remote_code=False)
-        tokenizer = getattr(self._chats, "tokenizer", self._chats)
-        self._reserved = sorted({*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())})
+        self._chats = Chats(self._engine.renderer, limits)
+        # Templates, tokens and pixels are prepared beside the event loop, while the engine computes in its process.
+        self._preparing = ThreadPoolExecutor(1, "preparing")
+        self._numbers = itertools.count()
         self._following = asyncio.create_task(_follow(owner, application)) if owner else None
 
-    async def ask(self, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Answer a group of questions, each made by `pack`; yields {"replies": one for `unpack` each} once.
+    async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
+        """Ask about every sample: the columns of asker.schema without id.
 
-        A question that the engine refuses (too long) is answered with the reason. A dead engine takes the replica
-        with it, so that Serve starts another.
+        A dead engine takes the replica with it, so that Serve starts another.
         """
-        from vllm.v1.engine.exceptions import EngineDeadError
+        questions = [asker.question(*sample) for sample in samples]
+        return await answer(asker, await self._replies(questions))
 
-        try:
-            yield {"replies": await asyncio.gather(*(self._reply(question) for question in request["questions"]))}
-        except EngineDeadError:
-            logging.getLogger("ray.serve").exception("the engine died; its replica ends and is started again")
-            os._exit(1)
+    async def reply(self, question: Question) -> Reply:
+        """Answer one question; raises Refused if the engine can't."""
+        (reply,) = await self._replies([question])
+        return await reply
+
+    async def _replies(self, questions: list[Question]) -> list[Awaitable[Reply]]:
+        """All chats are rendered before the first is handed on: an engine that gets them singly computes them singly."""
+        chats = [question.messages for question in questions]
+        prompts = await asyncio.get_running_loop().run_in_executor(self._preparing, self._chats.render_all, chats)
+        return [self._reply(prompt, question) for prompt, question in zip(prompts, questions, strict=True)]
 
     async def check_health(self) -> None:
         """Raises if the engine is dead; Serve then replaces this replica."""
@@ -81,121 +82,43 @@ class Engine:
         if engine is not None:
             engine.shutdown()
 
-    async def _reply(self, packed: dict[str, Any]) -> dict[str, Any]:
+    async def _reply(self, prompt: Any, question: Question) -> Reply:
         from vllm.exceptions import VLLMClientError
-        from vllm.v1.engine.exceptions import EngineGenerateError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
+        if isinstance(prompt, Refused):
+            raise prompt
+        how, number = sampling(question), str(next(self._numbers))
+        written = None
         try:
-            written = await self._generate(packed)
+            async for output in self._engine.generate(prompt, how, number):
+                written = output.outputs[0]
+        except EngineDeadError:
+            logging.getLogger("ray.serve").exception("the engine died; its replica ends and is started again")
+            os._exit(1)
         except (VLLMClientError, ValueError, EngineGenerateError) as error:
             cause = error.__cause__ if isinstance(error, EngineGenerateError) and error.__cause__ else error
-            return refusal(f"the engine refused the row: {' '.join(str(cause).split())[:300]}")
-        step = _step(written)
-        return {
-            "text": written.text,
-            "cut": written.finish_reason == "length",
-            "step": json.dumps(step) if step else "",
-            "refusal": "",
-        }
-
-    async def _generate(self, packed: dict[str, Any]) -> CompletionOutput:
-        from vllm import TextPrompt
-
-        chat = _without_reserved(json.loads(packed["chat"]), self._reserved)
-        prompt = TextPrompt(prompt=self._chats.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
-        if len(packed["pictures"]):
-            prompt["multi_modal_data"] = {"image": [self._decode(picture) for picture in packed["pictures"]]}
-        written = None
-        async for output in self._engine.generate(prompt, _sampling(json.loads(packed["how"])), uuid.uuid4().hex):
-            written = output.outputs[0]
+            raise Refused(f"the engine refused the row: {' '.join(str(cause).split())[:300]}") from error
         assert written is not None
-        return written
-
-    def _decode(self, picture: bytes) -> Image.Image:
-        return images.decode(picture, self._limits).convert("RGB")
+        return Reply(written.text, written.finish_reason == "length", _step(written))
 
 
-def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
-    """vLLM's arguments for the judge's settings."""
-    return {
-        "model": settings.model,
-        "load_format": "safetensors",
-        "trust_remote_code": False,
-        "dtype": settings.dtype,
-        "max_model_len": settings.max_model_len,
-        "max_num_seqs": settings.in_flight,
-        "enforce_eager": settings.enforce_eager,
-        "enable_prefix_caching": settings.prefix_caching,
-        "tensor_parallel_size": settings.tensor_parallel_size,
-        "gpu_memory_utilization": settings.gpu_memory_utilization,
-        "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
-        "mm_processor_cache_gb": 0,  # a step sees each picture once
-        "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
-        "structured_outputs_config": {"backend": "xgrammar"},
-        "disable_log_stats": True,
-        "seed": seed % 2**31,
-    }
-
-
-def engine_environment(settings: JudgeConfig) -> dict[str, str]:
-    """The replica's environment: vLLM reads it at import."""
-    quiet = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
-    if settings.num_gpus:
-        return quiet
-    return {
-        **quiet,
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the worker lives in the engine's process: one process less to start
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb),
-        "OMP_NUM_THREADS": str(max(1, math.floor(settings.num_cpus))),
-    }
-
-
-def pack(question: Question) -> dict[str, Any]:
-    """A question as PACKED: flat, because Arrow would pad the parts of messages with nulls."""
-    chat, pictures = [], []
-    for message in question.messages:
-        parts = []
-        for part in message["content"]:
-            if part["type"] == "image":
-                pictures.append(part["image"])
-                part = {"type": "image"}
-            parts.append(part)
-        chat.append({"role": message["role"], "content": parts})
-    how = {name: getattr(question, name) for name in ("max_tokens", "choice", "form", "probabilities")}
-    return {"chat": json.dumps(chat), "pictures": pictures, "how": json.dumps(how)}
-
-
-def unpack(packed: dict[str, Any]) -> tuple[Reply | None, str | None]:
-    """The reply, or why there is none."""
-    if packed["refusal"]:
-        return None, packed["refusal"]
-    step = None
-    if packed["step"]:
-        token, alternatives = json.loads(packed["step"])
-        step = Step(token, [(other, log) for other, log in alternatives])
-    return Reply(packed["text"], packed["cut"], step), None
-
-
-def refusal(reason: str) -> dict[str, Any]:
-    """The packed reply that holds no text but the reason why there is none."""
-    return {"text": "", "cut": False, "step": "", "refusal": reason}
-
-
-def _sampling(how: dict[str, Any]) -> Any:
+def sampling(question: Question) -> SamplingParams:
+    """How vLLM writes the reply: greedily, within the question's constraint, handed back once and whole."""
     from vllm import SamplingParams
-    from vllm.sampling_params import StructuredOutputsParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     constraint = None
-    if how["choice"]:
-        constraint = StructuredOutputsParams(choice=how["choice"])
-    elif how["form"]:
-        constraint = StructuredOutputsParams(grammar=how["form"])
+    if question.choice:
+        constraint = StructuredOutputsParams(choice=list(question.choice))
+    elif question.form:
+        constraint = StructuredOutputsParams(grammar=question.form)
     return SamplingParams(
         temperature=0,
-        max_tokens=how["max_tokens"],
-        logprobs=ALTERNATIVES if how["probabilities"] else None,
+        max_tokens=question.max_tokens,
+        logprobs=ALTERNATIVES if question.probabilities else None,
         structured_outputs=constraint,
+        output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 
@@ -211,16 +134,6 @@ def _step(written: CompletionOutput) -> Step | None:
         for token, found in zip(written.token_ids, written.logprobs, strict=True)
     )
     return digit_step(steps)
-
-
-def _without_reserved(chat: list[dict[str, Any]], reserved: list[str]) -> list[dict[str, Any]]:
-    """The chat with the tokenizer's control words broken up in its text: a product name must not end its own turn."""
-    for message in chat:
-        for part in message["content"]:
-            for word in reserved:
-                if word and word in part.get("text", ""):
-                    part["text"] = part["text"].replace(word, f"{word[0]} {word[1:]}")
-    return chat
 
 
 async def _follow(owner: ActorHandle, application: str) -> None:

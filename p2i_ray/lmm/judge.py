@@ -1,33 +1,30 @@
 """THE JUDGE: the LMM that scores (R), criticises (F) and sums up (SUM) in Algorithm 1.
 
 Its engines are started once and stay warm over the datasets that they are asked about, because a start costs more
-than a thousand rows. They are a Ray Serve application without an HTTP port; ray.data.llm brings the rows.
+than a thousand rows. They are a Ray Serve application without an HTTP port; Ray Data's tasks bring the rows.
 """
 
 from __future__ import annotations
 
-import logging
-import uuid
+import hashlib
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray import cluster, sink
+from p2i_ray import sink
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm import model_folder, summary
-from p2i_ray.lmm.asking import BLOCK, GROUP, ask
-from p2i_ray.lmm.engine import Engine, engine_environment, pack, unpack
+from p2i_ray.lmm.answering import Refused
+from p2i_ray.lmm.application import DEPLOYMENT, Application, rows_in_flight
+from p2i_ray.lmm.asking import BLOCK, CACHED, Asking, ask
+from p2i_ray.lmm.cache import open_cache
+from p2i_ray.lmm.engine import Engine
 from p2i_ray.lmm.prompts import Exemplar, load_prompts, summary_messages
 from p2i_ray.lmm.questions import Asker, Criticising, Question, Scoring
 
 if TYPE_CHECKING:
     import ray.data
-    from ray.actor import ActorHandle
-
-DEPLOYMENT = "Engine"
-CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
-SPARE_CPUS = 0.5  # for the tasks and actors that bring the rows
 
 
 class Judge:
@@ -37,19 +34,28 @@ class Judge:
         settings: the judge's.
         image: limits and size of pictures.
         seed: handed to the engines.
+        cache: where answers are kept unless settings.cache says so, a path or URI that all nodes reach (none: nowhere).
+        engine: the class of the engines' replicas (none: what the settings say).
 
     Raises:
         UserError: a prompt file is wrong, or the model can't be a judge.
     """
 
-    def __init__(self, settings: JudgeConfig, image: ImageConfig, seed: int = 0) -> None:
+    def __init__(
+        self,
+        settings: JudgeConfig,
+        image: ImageConfig,
+        seed: int = 0,
+        cache: str | None = None,
+        engine: type | None = None,
+    ) -> None:
         self.settings = settings.model_copy(update={"model": model_folder.check(settings.model)})
         self.prompts = load_prompts(settings.prompts)
         self._image = image
         self._seed = seed
-        self._application: str | None = None
-        self._owner: ActorHandle | None = None
-        self._serving = False
+        self._cache = settings.cache or cache
+        self._engine = engine or Engine
+        self._application: Application | None = None
 
     def score(
         self,
@@ -58,6 +64,7 @@ class Judge:
         feedback: str = "",
         progress: sink.Progress | None = None,
         exemplars: Sequence[Exemplar] = (),
+        gamma: float = 4,
     ) -> sink.Written:
         """R(x, p_R, c_R, f) for every row: Parquet files with the columns of questions.SCORES.
 
@@ -67,6 +74,7 @@ class Judge:
             feedback: f of the round before; empty in the first.
             progress: told the number of rows just written.
             exemplars: c_R.
+            gamma: lowest score that will be kept: what a cascade has to agree on; else it changes nothing.
         """
         reason = self.settings.max_reason_tokens if self.settings.reasoned else None
         return self._ask(rows, Scoring(self.prompts.score, feedback, tuple(exemplars), reason), out, progress)
@@ -85,65 +93,30 @@ class Judge:
         messages = summary_messages(
             self.prompts.summary, summary.tally(critiques), summary.examples(critiques, self.settings.summary_examples)
         )
-        self.start()
-        from ray import serve
-
-        handle = serve.get_deployment_handle(DEPLOYMENT, self._application).options(stream=True)
         question = Question(messages, self.settings.max_summary_tokens)
-        (packed,) = next(iter(handle.ask.remote({"questions": [pack(question)]})))["replies"]
-        reply, error = unpack(packed)
-        if reply is None:
-            raise UserError(f"the critiques can't be summed up: {error}; lower judge.summary_examples")
-        if not reply.text.strip():
+        try:
+            text = self.start().handle().reply.remote(question).result().text.strip()
+        except Refused as error:
+            raise UserError(f"the critiques can't be summed up: {error}; lower judge.summary_examples") from None
+        if not text:
             raise UserError("the judge's summary of the critiques is empty; look at the prompts in judge.prompts")
-        return reply.text.strip()
+        return text
 
-    def start(self) -> None:
+    def start(self) -> Application:
         """Start the engines if they aren't up; returns when they answer.
 
         Raises:
             UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
         """
-        if self._application:
-            return
-        from ray import serve
-
-        settings = self.settings
-        needed = _resources(settings)
-        cpus = settings.replicas * needed["num_cpus"] + SPARE_CPUS
-        cluster.require("judge", CPU=cpus, GPU=settings.replicas * needed["num_gpus"])
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
-        if not self._serving:
-            serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
-            self._serving = True
-        application = f"judge-{uuid.uuid4().hex[:8]}"
-        owner = _owner()
-        deployment = serve.deployment(Engine).options(
-            name=DEPLOYMENT,
-            num_replicas=settings.replicas,
-            ray_actor_options={**needed, "runtime_env": _runtime_environment(settings)},
-            max_ongoing_requests=max(2, 2 * settings.in_flight // GROUP),
-            health_check_period_s=5,
-            max_constructor_retry_count=1,
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
-        )
-        try:
-            engine = deployment.bind(settings, self._image, self._seed, application, owner)
-            serve.run(engine, name=application, route_prefix=None)
-        except RuntimeError as error:
-            why = _why(application) or str(error)
-            serve.delete(application)
-            raise UserError(f"the judge {settings.model} doesn't start: {why}") from error
-        self._application, self._owner = application, owner
+        if self._application is None:
+            self._application = Application(self.settings, self._image, self._seed, self._engine)
+        return self._application
 
     def stop(self) -> None:
         """Stop the engines and free what they hold; nothing happens if they aren't up."""
-        if not self._application:
-            return
-        from ray import serve
-
-        serve.delete(self._application)
-        self._application = self._owner = None
+        if self._application:
+            self._application.stop()
+            self._application = None
 
     def release(self) -> None:
         """Stop the engines unless judge.keep_warm: what follows may need their GPUs."""
@@ -159,51 +132,30 @@ class Judge:
         self.stop()
 
     def _ask(self, rows: ray.data.Dataset, asker: Asker, out: str, progress: sink.Progress | None) -> sink.Written:
-        self.start()
-        assert self._application
+        cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
+        asking = Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
+        answered = ask(rows, asking, rows_in_flight(self.settings))
+        return sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=BLOCK, tally=(CACHED,))
+
+    def _about(self, asker: Asker) -> dict[str, Any]:
+        """Everything but the sample that an answer depends on: the question about no sample, and who answers it."""
+        question = asker.question("", b"")
         settings = self.settings
-        answered = ask(
-            rows, asker, self._application, DEPLOYMENT, settings.replicas, self._image, settings.max_name_chars
-        )
-        return sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=BLOCK)
+        return {
+            "model": model_folder.fingerprint(settings.model),
+            "dtype": settings.dtype,
+            "quantization": settings.quantization,
+            "messages": [_described(message) for message in question.messages],
+            "max_tokens": question.max_tokens,
+            "choice": question.choice,
+            "form": question.form,
+        }
 
 
-def _resources(settings: JudgeConfig) -> dict[str, float]:
-    """What one engine reserves; tensor parallelism takes whole GPUs of one node."""
-    whole = settings.num_gpus and settings.tensor_parallel_size > 1
-    gpus = settings.tensor_parallel_size if whole else settings.num_gpus
-    return {"num_cpus": settings.num_cpus, "num_gpus": gpus}
-
-
-def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
-    """The driver's runtime environment, which replicas don't inherit, with the engine's variables on top."""
-    import ray
-
-    environment = dict(ray.get_runtime_context().runtime_env)
-    environment["env_vars"] = {**environment.get("env_vars", {}), **engine_environment(settings)}
-    return environment
-
-
-def _owner() -> ActorHandle:
-    """An actor that Ray ends with this driver, however the driver ends."""
-    import ray
-
-    return ray.remote(_Owner).options(num_cpus=0).remote()
-
-
-class _Owner:
-    async def until_gone(self) -> None:
-        """Returns never."""
-        import asyncio
-
-        await asyncio.Event().wait()
-
-
-def _why(application: str) -> str:
-    """The last line of what Serve knows about an application that failed to start: its replica's exception."""
-    from ray import serve
-
-    found = serve.status().applications.get(application)
-    message = found.deployments[DEPLOYMENT].message if found and DEPLOYMENT in found.deployments else ""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _described(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with its pictures' hashes in their places."""
+    parts = [
+        {**part, "image": hashlib.sha256(part["image"]).hexdigest()} if part["type"] == "image" else part
+        for part in message["content"]
+    ]
+    return {"role": message["role"], "content": parts}

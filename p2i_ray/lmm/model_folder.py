@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from p2i_ray import storage
 from p2i_ray.errors import UserError
 
+MEGABYTE = 1 << 20
+SMALL = {".json", ".txt", ".jinja", ".model"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # What configurations of vision-language models call their eyes.
 EYES = (
@@ -78,3 +81,24 @@ def _is_cached(model: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return isinstance(try_to_load_from_cache(model, "config.json"), str)
+
+
+def fingerprint(model: str) -> str:
+    """What tells a model from another: a hub's id as it is, or a hash over a folder's files.
+
+    Small files count whole. Of weights their length, header and last megabyte do: training changes them everywhere,
+    and reading all of a 7B model would take longer than starting it.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return model
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SMALL or path.suffix == ".safetensors":
+            size = path.stat().st_size
+            digest.update(f"{path.name} {size}\n".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(MEGABYTE))
+                file.seek(max(0, size - MEGABYTE))
+                digest.update(file.read())
+    return digest.hexdigest()

@@ -20,6 +20,14 @@ from p2i_ray.errors import UserError
 
 Message = dict[str, Any]
 BUILT_IN = Path(__file__).parent / "prompts"
+LONGEST = 20_000  # characters of a file, some 5000 tokens: it is read before every sample
+# The places that each text of each file must have; a text that isn't listed is not used, so it may not be there.
+PLACES: dict[str, dict[str, set[str]]] = {
+    "score": {"system": {"feedback"}, "feedback": {"text"}, "user": {"name"}, "reasoned": {"name"}},
+    "critique": {"system": set(), "user": {"name"}},
+    "summary": {"system": set(), "user": {"tally"}},
+}
+MORE_PLACES = {("summary", "user"): {"critiques"}}  # that it may have
 
 
 class Prompt(BaseModel):
@@ -55,28 +63,93 @@ class Exemplar(BaseModel):
     reason: str = ""
 
 
-def load_prompts(folder: str | Path | None = None) -> Prompts:
+def load_prompts(folder: str | Path | None = None, reasoned: bool = False) -> Prompts:
     """Read score.yaml, critique.yaml and summary.yaml.
 
+    Args:
+        folder: that has them; none: the built-in prompts.
+        reasoned: the judge will be asked for reasons, so score.yaml must say how.
+
     Raises:
-        UserError: a file is missing, empty, not YAML, or has a key that is unknown or lacking.
+        UserError: a file is missing, empty, too long, not UTF-8 or not YAML, has a key that is unknown or lacking, or
+            a text lacks a `$place` that it needs or has one that nobody fills in.
     """
     root = Path(folder) if folder else BUILT_IN
-    return Prompts(**{name: _read(root / f"{name}.yaml") for name in ("score", "critique", "summary")})
+    return Prompts(**{name: _read(root / f"{name}.yaml", name, reasoned) for name in PLACES})
 
 
-def _read(path: Path) -> Prompt:
+def _read(path: Path, name: str, reasoned: bool) -> Prompt:
+    values = _values(path)
+    if "version" not in values:
+        raise UserError(f'prompt file {path} has no version; add version: "1", and another one with every change')
     try:
-        return Prompt.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})
-    except FileNotFoundError:
-        raise UserError(
-            f"prompt file {path} is not there; a prompt folder holds score.yaml, critique.yaml and summary.yaml"
-        ) from None
-    except yaml.YAMLError as error:
-        raise UserError(f"prompt file {path} is not YAML: {str(error).splitlines()[0]}") from None
+        prompt = Prompt.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"prompt file {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"prompt file {path}: unknown key {key}; it has {', '.join(Prompt.model_fields)}") from None
+        raise UserError(f"prompt file {path}: {key}: {first['msg']}; write it in quotes or after a |") from None
+    if not prompt.version.strip():
+        raise UserError(f'prompt file {path}: version is empty; write version: "1"')
+    for key in ("system", "user", "feedback", "reasoned"):
+        may_lack = key == "reasoned" and not reasoned
+        _check_text(getattr(prompt, key), f"prompt file {path}: {key}", name, key, may_lack)
+    return prompt
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """The file's keys and values, not checked yet."""
+    try:
+        if path.stat().st_size > 4 * LONGEST:  # a character has 4 bytes at most: no need to read it
+            raise UserError(f"prompt file {path} is too long: more than {LONGEST} characters; shorten it")
+        text = path.read_text("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        files = ", ".join(f"{name}.yaml" for name in PLACES)
+        raise UserError(f"prompt file {path} is not there; a prompt folder holds {files}") from None
+    except OSError as error:
+        raise UserError(f"prompt file {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"prompt file {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    if len(text) > LONGEST:
+        raise UserError(f"prompt file {path} is too long: {len(text)} characters, more than {LONGEST}; shorten it")
+    try:
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none, and the like
+        mark = getattr(error, "problem_mark", None)
+        why = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"prompt file {path} is not YAML{f', line {mark.line + 1}' if mark else ''}: {why}") from None
+    if values is None:
+        raise UserError(f"prompt file {path} is empty; write version, system and user, or leave out judge.prompts")
+    if not isinstance(values, dict):
+        raise UserError(f"prompt file {path} holds no keys; write version: …, system: … and user: …")
+    return values
+
+
+def _check_text(text: str, where: str, name: str, key: str, may_lack: bool) -> None:
+    """One text of one file has the places that it must have and no others."""
+    if key not in PLACES[name]:
+        if text.strip():
+            raise UserError(f"{where} is not used in {name}.yaml; leave it out")
+        return
+    needed = PLACES[name][key]
+    if not text.strip():
+        if may_lack:
+            return
+        raise UserError(f"{where} is empty or missing; write it{_places(' with', needed)}")
+    template = Template(text)
+    if not template.is_valid():
+        raise UserError(f"{where} has a $ that starts no name; write $$ for a dollar sign")
+    found = set(template.get_identifiers())
+    known = needed | MORE_PLACES.get((name, key), set())
+    if unknown := sorted(found - known):
+        raise UserError(f"{where} has ${unknown[0]}, which nobody fills in; it may have{_places('', known) or ' none'}")
+    if lacking := needed - found:
+        raise UserError(f"{where} lacks{_places('', lacking)}; put it where that belongs")
+
+
+def _places(before: str, names: set[str]) -> str:
+    return f"{before} {', '.join(f'${name}' for name in sorted(names))}" if names else ""
 
 
 def score_messages(

@@ -28,12 +28,13 @@ CRITIQUES = pa.schema(
 
 @dataclass(frozen=True)
 class Question:
-    """What an engine is asked: a chat, its pictures, and how to write the reply."""
+    """What an engine or an endpoint is asked: a chat, its pictures, and how to write the reply."""
 
     messages: list[Message]  # a picture is the part {"type": "image", "image": its encoded bytes}
     max_tokens: int
     choice: tuple[str, ...] | None = None  # the reply is one of these
     form: str | None = None  # the reply keeps to this grammar (EBNF)
+    json_schema: dict[str, Any] | None = None  # the same form, for endpoints that know no grammars
     probabilities: bool = False  # also hand back the step with the last digit
 
 
@@ -71,21 +72,28 @@ class Scoring:
     feedback: str = ""
     exemplars: tuple[Exemplar, ...] = ()
     max_reason_tokens: int | None = None  # none: one digit, no reason
+    scores_only: bool = False  # who answers tells no probabilities: no expected score, no entropy
     schema: pa.Schema = field(default=SCORES, repr=False)
 
     def question(self, name: str, picture: bytes) -> Question:
-        """One constrained digit, or a reason and the digit; with the probabilities of all five."""
+        """One constrained digit, or a reason and the digit; with the probabilities of all five if they can be had."""
         reasoned = self.max_reason_tokens is not None
         messages = score_messages(self.prompt, name, image_part(picture), self.feedback, self.exemplars, reasoned)
         if self.max_reason_tokens is None:
-            return Question(messages, 1, choice=replies.CHOICES, probabilities=True)
-        return Question(messages, self.max_reason_tokens, form=replies.RATING_FORM, probabilities=True)
+            return Question(messages, 1, choice=replies.CHOICES, probabilities=not self.scores_only)
+        return Question(
+            messages,
+            self.max_reason_tokens,
+            form=replies.RATING_FORM,
+            json_schema=replies.RATING_SCHEMA,
+            probabilities=not self.scores_only,
+        )
 
     def columns(self, reply: Reply) -> dict[str, Any]:
         """score, expected_score, entropy, reason."""
         if self.max_reason_tokens is None:
-            return replies.read_score(reply.text, reply.step)._asdict()
-        return replies.read_reasoned_score(reply.text, reply.step, reply.cut)._asdict()
+            return replies.read_score(reply.text, reply.step, self.scores_only)._asdict()
+        return replies.read_reasoned_score(reply.text, reply.step, reply.cut, self.scores_only)._asdict()
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Criticising:
     def question(self, name: str, picture: bytes) -> Question:
         """A comment, then flaws of the list."""
         messages = critique_messages(self.prompt, name, image_part(picture))
-        return Question(messages, self.max_tokens, form=replies.CRITIQUE_FORM)
+        return Question(messages, self.max_tokens, form=replies.CRITIQUE_FORM, json_schema=replies.CRITIQUE_SCHEMA)
 
     def columns(self, reply: Reply) -> dict[str, Any]:
         """flaws, comment."""

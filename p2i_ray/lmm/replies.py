@@ -16,6 +16,7 @@ from p2i_ray.lmm.flaws import FLAWS
 
 SCORES: tuple[int, ...] = (1, 2, 3, 4, 5)
 CHOICES: tuple[str, ...] = tuple(map(str, SCORES))
+FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # how chat models like to wrap JSON
 
 # The constraints that go with the prompts, as EBNF. The order of the members is the order of writing: the reason and
 # the comment come first, so that they can still change the verdict. After a colon or a comma a model may put one space
@@ -34,6 +35,22 @@ CRITIQUE_FORM = rf"""
 root ::= "{{\"comment\":" sp text "," sp "\"flaws\":" sp "[" (flaw ("," sp flaw){{0,{len(FLAWS) - 1}}})? "]}}"
 flaw ::= {" | ".join(json.dumps(json.dumps(name)) for name in FLAWS)}
 {_JSON}"""
+# The same forms as JSON schemas, for endpoints that know no grammars; they write the members in this order too.
+RATING_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(SCORES)}},
+    "required": ["reason", "score"],
+    "additionalProperties": False,
+}
+CRITIQUE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "comment": {"type": "string"},
+        "flaws": {"type": "array", "items": {"type": "string", "enum": list(FLAWS)}},
+    },
+    "required": ["comment", "flaws"],
+    "additionalProperties": False,
+}
 
 
 class ReplyError(ValueError):
@@ -51,8 +68,8 @@ class Rating(NamedTuple):
     """R(x, …): a sample's score."""
 
     score: int  # 1..5, the one that was written, which is the most probable
-    expected_score: float  # sum of k p(k), 1..5
-    entropy: float  # of p over the five scores, nats, 0..ln 5
+    expected_score: float | None  # sum of k p(k), 1..5; none: there are no probabilities, and none were asked for
+    entropy: float | None  # of p over the five scores, nats, 0..ln 5; none: as above
     reason: str | None
 
 
@@ -72,28 +89,30 @@ def digit_step(steps: Iterable[Step]) -> Step | None:
     return found
 
 
-def read_score(text: str, step: Step | None) -> Rating:
+def read_score(text: str, step: Step | None, scores_only: bool = False) -> Rating:
     """Read a reply that is one digit.
 
     Args:
         text: the reply; white space around the digit doesn't matter, some tokenizers write it.
         step: the digit's token with its alternatives.
+        scores_only: whoever wrote it tells no probabilities; then none are wanted, and none come out.
 
     Raises:
         ReplyError: it isn't one of the five digits, or has no probabilities.
     """
     if text.strip() not in CHOICES:
         raise ReplyError(f"the reply {_short(text)} is not a score from 1 to 5")
-    return _rating(int(text), step, None)
+    return _rating(int(text), step, None, scores_only)
 
 
-def read_reasoned_score(text: str, step: Step | None, cut: bool = False) -> Rating:
+def read_reasoned_score(text: str, step: Step | None, cut: bool = False, scores_only: bool = False) -> Rating:
     """Read a reply of the form RATING_FORM.
 
     Args:
         text: the reply.
         step: the token that holds the score, with its alternatives.
         cut: the reply reached its longest length.
+        scores_only: see read_score.
 
     Raises:
         ReplyError: it has another form, or no probabilities.
@@ -104,7 +123,7 @@ def read_reasoned_score(text: str, step: Step | None, cut: bool = False) -> Rati
         raise ReplyError(f"the reply's score {_short(score)} is not one from 1 to 5")
     if not isinstance(reason, str):
         raise ReplyError(f"the reply's reason {_short(reason)} is not text")
-    return _rating(score, step, reason.strip())
+    return _rating(score, step, reason.strip(), scores_only)
 
 
 def read_critique(text: str, cut: bool = False) -> Critique:
@@ -145,7 +164,9 @@ def probabilities(step: Step) -> dict[int, float]:
     return {score: weight / total for score, weight in weights.items()}
 
 
-def _rating(score: int, step: Step | None, reason: str | None) -> Rating:
+def _rating(score: int, step: Step | None, reason: str | None, scores_only: bool) -> Rating:
+    if scores_only:
+        return Rating(score, None, None, reason)
     if step is None:
         raise ReplyError("no probabilities of the scores came with the reply")
     p = probabilities(step)
@@ -155,8 +176,9 @@ def _rating(score: int, step: Step | None, reason: str | None) -> Rating:
 
 
 def _values(text: str, keys: tuple[str, ...], cut: bool) -> dict[str, Any]:
+    fenced = FENCED.fullmatch(text)
     try:
-        values = json.loads(text)
+        values = json.loads(fenced[1] if fenced else text)
     except (json.JSONDecodeError, RecursionError):
         why = "was cut at its longest length" if cut else "is not JSON"
         raise ReplyError(f"the reply {_short(text)} {why}") from None

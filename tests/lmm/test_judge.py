@@ -1,4 +1,4 @@
-"""The judge with its real engine on the mini weights, behind Serve, asked by ray.data.llm."""
+"""The judge with its real engine on the mini weights, behind Serve, asked by Ray Data's tasks."""
 
 from __future__ import annotations
 
@@ -108,8 +108,26 @@ def test_a_row_that_the_engine_refuses_is_set_aside_alone(judge: Judge, tmp_path
     rows[1]["name"] = "very long " * 400
     table = score(with_settings(judge, max_name_chars=5000), rows, tmp_path / "scores")
     errors = table["error"].to_pylist()
-    assert "refused" in errors[1] and "length" in errors[1]
+    assert "model can't be asked" in errors[1] and "length" in errors[1]
     assert [errors[0], *errors[2:]] == [None] * 3
+
+
+def test_nothing_is_asked_twice(judge: Judge, tmp_path: Path) -> None:
+    import ray
+
+    saving = copy.copy(judge)
+    saving._cache = str(tmp_path / "cache")
+    rows = [*sample_rows(40), {**sample_rows(1)[0], "id": "corrupt", "image": {"bytes": b"x", "path": ""}}]
+    first = saving.score(ray.data.from_items(rows[:30]), str(tmp_path / "first"))
+    second = saving.score(ray.data.from_items(rows), str(tmp_path / "second"))
+    strict = saving.score(ray.data.from_items(rows), str(tmp_path / "strict"), feedback=ALL_FLAWS)
+    assert [w.facts["cached"] for w in (first, second, strict)] == [0, 30, 0]
+    fresh = score(judge, rows, tmp_path / "fresh")
+    cached = sink.read_parquet(str(tmp_path / "second"), second.files)
+    assert cached.drop_columns(["expected_score", "entropy"]).equals(fresh.drop_columns(["expected_score", "entropy"]))
+    assert cached["expected_score"].to_pylist()[:-1] == pytest.approx(
+        fresh["expected_score"].to_pylist()[:-1], abs=1e-4
+    )
 
 
 def test_critiques_are_summed_up_in_words(judge: Judge, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2i_ray.lmm.engine import pack, unpack
 from p2i_ray.lmm.prompts import BUILT_IN, Exemplar, load_prompts
 from p2i_ray.lmm.questions import CRITIQUES, SCORES, Criticising, Reply, Scoring, clean_name, image_part
-from p2i_ray.lmm.replies import Step
+from p2i_ray.lmm.replies import ReplyError, Step
 
 PROMPTS = load_prompts(BUILT_IN)
 
@@ -59,20 +58,23 @@ def test_askers_fill_the_columns_of_their_tables() -> None:
     assert {"id", "error", *Criticising(PROMPTS.critique, 32).columns(reply)} == set(CRITIQUES.names)
 
 
-def test_pictures_travel_raw_beside_the_chat() -> None:
-    packed = pack(
-        Scoring(PROMPTS.score, exemplars=(Exemplar(name="m", image_part=image_part(b"1"), score=1),)).question(
-            "x", b"2"
-        )
-    )
-    assert packed["pictures"] == [b"1", b"2"]
-    assert packed["chat"].count('{"type": "image"}') == 2
+def test_scores_without_probabilities_are_asked_for_by_name_only() -> None:
+    for asker in (Scoring(PROMPTS.score, scores_only=True), Scoring(PROMPTS.score, "", (), 64, scores_only=True)):
+        assert not asker.question("lamp", b"a").probabilities
+    columns = Scoring(PROMPTS.score, scores_only=True).columns(Reply("4"))
+    assert columns == {"score": 4, "expected_score": None, "entropy": None, "reason": None}
+    with pytest.raises(ReplyError, match="probabilities"):  # never by accident
+        Scoring(PROMPTS.score).columns(Reply("4"))
 
 
-def test_unpack_gives_the_reply_or_the_refusal() -> None:
-    assert unpack({"text": "", "cut": False, "step": "", "refusal": "too long"}) == (None, "too long")
-    reply, error = unpack({"text": "4", "cut": False, "step": '["4", [["4", -0.5]]]', "refusal": ""})
-    assert error is None and reply == Reply("4", step=Step("4", [("4", -0.5)]))
+def test_the_json_schemas_go_with_the_grammars() -> None:
+    reason = Scoring(PROMPTS.score, max_reason_tokens=64).question("lamp", b"a")
+    critique = Criticising(PROMPTS.critique, 32).question("lamp", b"a")
+    assert Scoring(PROMPTS.score).question("lamp", b"a").json_schema is None  # a digit needs none
+    for question, keys in ((reason, ["reason", "score"]), (critique, ["comment", "flaws"])):
+        schema = question.json_schema
+        assert schema and list(schema["properties"]) == schema["required"] == keys  # in the order of writing
+        assert schema["additionalProperties"] is False  # strict schemas must say so
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,19 @@ def test_a_score_without_probabilities_is_an_error() -> None:
         read_score("4", Step("4", [("x", 0.0)]))
 
 
+def test_scores_alone_are_read_where_that_is_wanted() -> None:
+    assert read_score("4", None, scores_only=True) == Rating(4, None, None, None)
+    assert read_score("4", HALVES, scores_only=True) == Rating(4, None, None, None)  # a table has them or hasn't
+    assert read_reasoned_score('{"reason":"x","score":2}', None, scores_only=True) == Rating(2, None, None, "x")
+    with pytest.raises(ReplyError, match="not a score"):
+        read_score("6", None, scores_only=True)
+
+
+@pytest.mark.parametrize("text", ['```json\n{"comment":"x","flaws":[]}\n```', ' ```\n{"comment":"x","flaws":[]}``` \n'])
+def test_json_may_come_in_a_fence(text: str) -> None:
+    assert read_critique(text) == Critique([], "x")
+
+
 def test_the_score_of_a_reasoned_reply_is_at_its_last_digit() -> None:
     text = '{"reason":"2 cups, dull ","score":4}'
     pieces = ['{"', "reason", '":"', "2", " cups", ", dull ", '","', "score", '":', "4", "}", "<|im_end|>"]

@@ -1,0 +1,83 @@
+"""Can the judge be trusted? Compare its scores with people's, and check it on rows whose score must change or must not.
+
+    python jobs/calibrate.py --config mini data=data/mini out=runs/mini-calibration calibration.rows=200
+    python jobs/calibrate.py --config mini data=data/mini out=runs/gold calibration.gold=gold.csv
+
+Without gold (calibration.rows): another product's picture, a blank one, a sale banner, orders to the judge in the
+product's name, and the exemplars of judge.exemplars, if there are any, in another order. With gold (calibration.gold,
+Parquet or CSV with id and score): agreement, rank correlation, AUC, confusion, reliability.
+Writes out/calibration.json, out/calibration.html and the scores, and prints a table; a failed check is a warning.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster, storage
+from p2i_ray.cli import main
+from p2i_ray.config import Config
+from p2i_ray.errors import UserError
+from p2i_ray.progress import phase
+
+if TYPE_CHECKING:
+    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.lmm.prompts import Exemplar
+
+
+class CalibrateJob(Config):
+    """The check's own keys."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    split: str = Field("train", description="its rows are sampled, and looked up in the gold scores")
+    out: str = Field(description="folder for figures and scores, a path or URI; must be new")
+
+
+def run(job: CalibrateJob) -> None:
+    from p2i_ray.epbd import reading
+    from p2i_ray.lmm import calibration, exemplars, gold
+    from p2i_ray.lmm.judge import Judge
+
+    calibration.check(job.calibration)
+    if storage.exists(storage.absolute(job.out)):
+        raise UserError(f"{storage.absolute(job.out)} is there already; give another out, or remove it")
+    reading.split_files(storage.absolute(job.data), job.split)
+    if job.calibration.gold:
+        gold.read(storage.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
+    shown: Sequence[Exemplar] = ()
+    if job.judge.exemplars:
+        shown = exemplars.read(storage.absolute(job.judge.exemplars), job.image, job.judge.max_name_chars)
+    with Judge(job.judge, job.image, job.seed) as judge:
+        cluster.connect(job.ray)
+        check(judge, job, shown)
+
+
+def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> None:
+    """Calibrate a judge, write the page and print the table."""
+    from p2i_ray import report_calibration
+    from p2i_ray.epbd import reading
+    from p2i_ray.lmm.calibration import Calibration, calibrate
+
+    data, out = storage.absolute(job.data), storage.absolute(job.out)
+    rows = reading.read_split(data, job.split)
+    with phase(f"calibrate on {job.split}", None) as progress:
+        facts = calibrate(
+            judge, rows, job.calibration, job.idr.gamma, job.seed, job.image, out, exemplars, job.idr.threshold_on,
+            progress,
+        )  # fmt: skip
+    found = Calibration.model_validate(facts)
+    page = report_calibration.write(found, reading.split_files(data, job.split), job.image, out)
+    print(report_calibration.table(found))
+    for failed in found.failed:
+        print(f"warning: {failed.title}: {failed.verdict}; the rule: {failed.rule}")
+    print(f"page  {page}")
+
+
+if __name__ == "__main__":
+    main(CalibrateJob, __doc__, run)

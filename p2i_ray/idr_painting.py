@@ -1,0 +1,82 @@
+"""The painter's and the ruler's steps of the loop: encode, train, paint, measure."""
+
+from __future__ import annotations
+
+import json
+
+from p2i_ray import storage
+from p2i_ray.epbd import reading
+from p2i_ray.idr_steps import counts, finished, run_rows, title
+from p2i_ray.progress import phase
+from p2i_ray.runs import Counts, Manifest, Run
+
+
+def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
+    """M_i: goes on from M_{i-1} with S_i; the location of the new model folder."""
+    from p2i_ray.diffusion import training
+
+    encoded = encode(run, data, kept)
+    steps = run.config.idr.steps[number - 1]
+    work_folder = run.path(number, "train")
+
+    def work(out: str) -> Counts:
+        with phase(title(run, number, "train"), steps, "steps") as progress:
+            facts = training.train(
+                run.path(1, "features"), encoded.files, kept, previous, run.config.painter, run.config.train, steps,
+                storage.seed_for(run.config.seed, "train", number), out, work_folder, progress,
+            )  # fmt: skip
+        return Counts(rows_in=run_rows(run, number) or encoded.rows_out, facts=facts)
+
+    run.once(number, "train", "checkpoint", work)
+    storage.remove(work_folder)  # the finished model replaces the checkpoints it grew from
+    return run.path(number, "checkpoint")
+
+
+def encode(run: Run, data: str, kept: str | None) -> Manifest:
+    """Features of the rows of S_1, once: later rounds train on subsets of them."""
+    from p2i_ray.diffusion import features
+
+    total = run_rows(run, 1) or reading.count(data, "train")
+
+    def work(out: str) -> Counts:
+        rows = reading.read_split(data, "train", keep=kept)
+        with phase(title(run, 1, "encode"), total) as progress:
+            config = run.config
+            return counts(total, features.encode(rows, config.painter, config.features, config.image, out, progress))
+
+    return run.once(1, "encode", "features", work)
+
+
+def paint(run: Run, number: int, data: str, model: str) -> Manifest:
+    """I_dev: every product of D_dev with a background by M_i."""
+    from p2i_ray.diffusion import generate
+
+    config, split = run.config, run.config.idr.dev_split
+    total = reading.count(data, split)
+
+    def work(out: str) -> Counts:
+        rows = reading.read_split(data, split)
+        with phase(title(run, number, "generate"), total) as progress:
+            written = generate.generate(
+                rows, model, config.generate, config.image, config.painter.token, config.seed, out, progress
+            )
+        return counts(total, written)
+
+    return run.once(number, "generate", "generated", work)
+
+
+def measure(run: Run, number: int, data: str) -> Manifest:
+    """The ruler's figures for I_dev."""
+    from p2i_ray.evaluate import measure as ruler
+
+    painted = finished(run, number, "generate")
+
+    def work(out: str) -> Counts:
+        real = reading.read_split(data, run.config.idr.dev_split)
+        figures = ruler.measure(
+            run.path(number, "generated"), painted.files, real, run.config.evaluate, run.config.image
+        )
+        storage.write_text(out, json.dumps(figures, indent=1))
+        return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(figures))
+
+    return run.once(number, "measure", "metrics.json", work)

@@ -1,0 +1,45 @@
+"""From checked samples to rows of a table, whoever answers: a vLLM engine, or a hosted endpoint.
+
+Both are Ray Serve deployments with the method `ask`; each brings replies, and `answer` does the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Any, NamedTuple
+
+from p2i_ray.lmm.questions import Asker, Reply
+from p2i_ray.lmm.replies import ReplyError
+
+
+class Sample(NamedTuple):
+    """What is asked about: checked, so that only the judge itself can refuse it."""
+
+    name: str
+    picture: bytes  # encoded; opaque RGB
+
+
+class Refused(Exception):  # noqa: N818 (an answer too)
+    """One question can't be answered; the text is the reason that its row is set aside with."""
+
+
+async def answer(asker: Asker, replies: Iterable[Awaitable[Reply]]) -> list[dict[str, Any]]:
+    """Wait for all replies and read them.
+
+    Args:
+        asker: how to read them.
+        replies: each raises Refused if there is none.
+
+    Returns:
+        For each the columns of asker.schema without id; `error` is null where the sample was judged.
+    """
+    return list(await asyncio.gather(*(_answer(asker, reply) for reply in replies)))
+
+
+async def _answer(asker: Asker, reply: Awaitable[Reply]) -> dict[str, Any]:
+    empty = {name: None for name in asker.schema.names if name != "id"}
+    try:
+        return {**empty, **asker.columns(await reply)}
+    except (Refused, ReplyError) as reason:
+        return {**empty, "error": str(reason)}

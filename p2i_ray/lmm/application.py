@@ -1,0 +1,146 @@
+"""The judge's engines as a Ray Serve application of this job: started, asked, stopped.
+
+It has no HTTP port, and goes when its driver goes, however that ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray import cluster
+from p2i_ray.config import ImageConfig, JudgeConfig
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.asking import GROUP
+from p2i_ray.lmm.engine_settings import engine_environment
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+    from ray.serve.handle import DeploymentHandle
+
+DEPLOYMENT = "Engine"
+CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
+SPARE_CPUS = 0.5  # for the tasks that bring the rows
+HOSTED = {"num_cpus": 0.1, "num_gpus": 0.0}  # an endpoint's client mostly waits
+
+
+class Application:
+    """A running application.
+
+    Args:
+        settings: the judge's, its model as engines should be told it.
+        image: limits and size of pictures.
+        seed: handed to the engines.
+        engine: the replicas' class: `engine.Engine`, `hosted.Hosted`, or whatever has their methods.
+
+    Raises:
+        UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
+    """
+
+    def __init__(self, settings: JudgeConfig, image: ImageConfig, seed: int, engine: type) -> None:
+        from ray import serve
+
+        needed = HOSTED if settings.hosted.url else _resources(settings)
+        replicas = 1 if settings.hosted.url else settings.replicas
+        cluster.require("judge", CPU=replicas * needed["num_cpus"] + SPARE_CPUS, GPU=replicas * needed["num_gpus"])
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
+        serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
+        self.name = f"judge-{uuid.uuid4().hex[:8]}"
+        self._owner = _owner()
+        deployment = serve.deployment(engine).options(
+            name=DEPLOYMENT,
+            **_scale(settings),
+            ray_actor_options={**needed, "runtime_env": _runtime_environment(settings)},
+            max_ongoing_requests=_requests(settings),
+            health_check_period_s=5,
+            max_constructor_retry_count=1,
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        try:
+            serve.run(deployment.bind(settings, image, seed, self.name, self._owner), name=self.name, route_prefix=None)
+        except RuntimeError as error:
+            why = _why(self.name) or str(error)
+            serve.delete(self.name)
+            raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {why}") from error
+
+    def handle(self) -> DeploymentHandle:
+        """What asks the engines."""
+        from ray import serve
+
+        return serve.get_deployment_handle(DEPLOYMENT, self.name)
+
+    def stop(self) -> None:
+        """Free what the engines hold."""
+        from ray import serve
+
+        serve.delete(self.name)
+
+
+def rows_in_flight(settings: JudgeConfig) -> int:
+    """Rows that all engines together compute at once, when there are as many as there may be."""
+    if settings.hosted.url:
+        return settings.hosted.in_flight
+    return (settings.max_replicas or settings.replicas) * settings.in_flight
+
+
+def _scale(settings: JudgeConfig) -> dict[str, Any]:
+    if settings.hosted.url:
+        return {"num_replicas": 1}  # one place that counts requests and dollars
+    if settings.max_replicas is None:
+        return {"num_replicas": settings.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": settings.replicas,
+            "max_replicas": settings.max_replicas,
+            "target_ongoing_requests": max(1, settings.in_flight // GROUP),
+        }
+    }
+
+
+def _requests(settings: JudgeConfig) -> int:
+    """Requests at one replica: twice what it computes at once, so that it never waits for the next."""
+    in_flight = settings.hosted.in_flight if settings.hosted.url else settings.in_flight
+    return max(2, math.ceil(2 * in_flight / GROUP))
+
+
+def _resources(settings: JudgeConfig) -> dict[str, float]:
+    """What one engine reserves; tensor parallelism takes whole GPUs of one node."""
+    whole = settings.num_gpus and settings.tensor_parallel_size > 1
+    gpus = settings.tensor_parallel_size if whole else settings.num_gpus
+    return {"num_cpus": settings.num_cpus, "num_gpus": gpus}
+
+
+def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
+    """The driver's runtime environment, which replicas don't inherit, with the engine's variables on top."""
+    import ray
+
+    environment = dict(ray.get_runtime_context().runtime_env)
+    environment["env_vars"] = {**environment.get("env_vars", {}), **engine_environment(settings)}
+    return environment
+
+
+def _owner() -> ActorHandle:
+    """An actor that Ray ends with this driver, however the driver ends."""
+    import ray
+
+    return ray.remote(_Owner).options(num_cpus=0).remote()
+
+
+class _Owner:
+    async def until_gone(self) -> None:
+        """Returns never."""
+        import asyncio
+
+        await asyncio.Event().wait()
+
+
+def _why(application: str) -> str:
+    """The last line of what Serve knows about an application that failed to start: its replica's exception."""
+    from ray import serve
+
+    found = serve.status().applications.get(application)
+    message = found.deployments[DEPLOYMENT].message if found and DEPLOYMENT in found.deployments else ""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

@@ -1,0 +1,43 @@
+"""From a template to a page: one file, everything in it, other people's text escaped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def render(template: str, **values: Any) -> str:
+    """A page of templates/, filled in; a value that is missing is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"duration": duration, "figure": figure, "percent": percent, "signed": signed}
+    return templates.get_template(template).render(values)
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def figure(value: float | None) -> str:
+    """Two digits behind the point, or a dash."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+def percent(share: float | None) -> str:
+    """A share in whole percent, or a dash."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign, or a dash."""
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")
