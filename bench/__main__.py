@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-NAMES = ("judge", "loop")
+NAMES = ("judge", "memory", "cascade", "loop", "arms")
 OUT = Path("bench.json")
 
 

@@ -11,19 +11,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from p2i_ray import cluster, sink
 from p2i_ray.config import Config, load
+from p2i_ray.epbd.images import encode_png
 from p2i_ray.lmm.engine_settings import engine_arguments, engine_environment
-from p2i_ray.lmm.prompts import load_prompts, score_messages
+from p2i_ray.lmm.prompts import Exemplar, load_prompts, score_messages
+from p2i_ray.lmm.questions import image_part
 from p2i_ray.mini.data import row
 from p2i_ray.mini.judge_checks import HELD_OUT, area_under_curve
-from p2i_ray.mini.world import NATURAL, render
+from p2i_ray.mini.world import NATURAL, Sample, render
 
-ROWS, WARM_UP = 3000, 100
+ROWS, WARM_UP = 3000, 256
+BLOCKS = 12
 FIRST = 50_000  # index of the first picture, beyond those that the models' own checks use
 
 
@@ -44,31 +48,53 @@ def run() -> dict[str, float]:
 
 
 def through_ray() -> dict[str, float]:
-    """The product's judge, fed by Ray Data."""
+    """The product's judge, fed by Ray Data; and what four exemplars before every sample cost it."""
     import ray
 
     from p2i_ray.lmm.judge import Judge
 
     config = load(Config, "mini")
     cluster.connect(config.ray)
-    samples = [render(HELD_OUT, FIRST + i, NATURAL) for i in range(ROWS)]
-    good = {sample.id: sample.quality >= 4 for sample in samples}
-    dataset = ray.data.from_items([row(sample) for sample in samples], override_num_blocks=ROWS // 100).materialize()
     with tempfile.TemporaryDirectory() as out, Judge(config.judge, config.image) as judge:
         start = time.perf_counter()
         judge.start()
-        judge.score(dataset.limit(WARM_UP), f"{out}/warm")
-        started = time.perf_counter()
-        written = judge.score(dataset, f"{out}/scores")
-        seconds = time.perf_counter() - started
-        scores = sink.read_parquet(f"{out}/scores", written.files, ["id", "expected_score"]).to_pydict()
+        starting = time.perf_counter() - start
+
+        def seconds(folder: str, samples: list[Sample], exemplars: Sequence[Exemplar] = ()) -> float:
+            rows = ray.data.from_items([row(sample) for sample in samples], override_num_blocks=BLOCKS).materialize()
+            begun = time.perf_counter()
+            files[folder] = judge.score(rows, f"{out}/{folder}", exemplars=exemplars).files
+            return time.perf_counter() - begun
+
+        files: dict[str, list[str]] = {}
+        shown = [
+            Exemplar(name=s.name, image_part=image_part(encode_png(s.image)), score=s.quality) for s in pictures(4, 9)
+        ]
+        seconds("warm", pictures(WARM_UP, 1))
+        seconds("warm-shown", pictures(WARM_UP, 2), shown)
+        samples = pictures(ROWS, 0)
+        scored = seconds("scores", samples)
+        with_exemplars = seconds("shown", pictures(ROWS, 3), shown)
+        scores = sink.read_parquet(f"{out}/scores", files["scores"], ["id", "expected_score"]).to_pydict()
     ray.shutdown()
+    good = {sample.id: sample.quality >= 4 for sample in samples}
     truth = np.array([good[i] for i in scores["id"]])
     return {
         "judge_auc": area_under_curve(np.array(scores["expected_score"]), truth),
-        "judge_rows_per_s": ROWS / seconds,
-        "judge_start_s": started - start,
+        "judge_rows_per_s": ROWS / scored,
+        "judge_start_s": starting,
+        "judge_four_exemplars_vs_none": with_exemplars / scored,
     }
+
+
+def exemplar(sample: Sample) -> Exemplar:
+    """The sample with its true score."""
+    return Exemplar(name=sample.name, image_part=image_part(encode_png(sample.image)), score=sample.quality)
+
+
+def pictures(number: int, part: int) -> list[Sample]:
+    """Held-out samples; no two parts share any: the engine keeps prepared pictures for a while."""
+    return [render(HELD_OUT, FIRST + part * ROWS + i, NATURAL) for i in range(number)]
 
 
 def bare() -> dict[str, float]:
@@ -89,12 +115,14 @@ def bare() -> dict[str, float]:
         temperature=0, max_tokens=1, logprobs=20, structured_outputs=StructuredOutputsParams(choice=list("12345"))
     )
 
-    samples = [render(HELD_OUT, FIRST + i, NATURAL) for i in range(ROWS)]
-    pictures = [{"type": "image_pil", "image_pil": Image.fromarray(sample.image)} for sample in samples]
-    chats = [score_messages(prompt, s.name, picture) for s, picture in zip(samples, pictures, strict=True)]
-    llm.chat(chats[:WARM_UP], how, use_tqdm=False, chat_template_content_format="openai")
+    def chats(number: int, part: int) -> list[Any]:
+        shown = [(s.name, {"type": "image_pil", "image_pil": Image.fromarray(s.image)}) for s in pictures(number, part)]
+        return [score_messages(prompt, name, picture) for name, picture in shown]
+
+    llm.chat(chats(WARM_UP, 1), how, use_tqdm=False, chat_template_content_format="openai")
+    asked = chats(ROWS, 0)
     started = time.perf_counter()
-    llm.chat(chats, how, use_tqdm=False, chat_template_content_format="openai")
+    llm.chat(asked, how, use_tqdm=False, chat_template_content_format="openai")
     return {"rows_per_s": ROWS / (time.perf_counter() - started), "start_s": started - start}
 
 

@@ -66,7 +66,7 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
 
     data, out = storage.absolute(job.data), storage.absolute(job.out)
     rows = reading.read_split(data, job.split)
-    with phase(f"calibrate on {job.split}", None) as progress:
+    with phase(f"calibrate on {job.split}", None, "replies") as progress:
         facts = calibrate(
             judge, rows, job.calibration, job.idr.gamma, job.seed, job.image, out, exemplars, job.idr.threshold_on,
             progress,

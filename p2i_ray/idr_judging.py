@@ -45,7 +45,9 @@ def score(
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", keep=candidates)
         with phase(title(run, number, "score"), total) as progress:
-            return counts(total, judge.score(rows, out, feedback, progress, shown, run.config.idr.gamma))
+            settings = run.config.idr
+            written = judge.score(rows, out, feedback, progress, shown, settings.gamma, settings.threshold_on)
+        return counts(total, written)
 
     return run.once(number, "score", "scores", work)
 

@@ -26,7 +26,7 @@ def counts(rows_in: int | None, written: Written) -> Counts:
         rows_out=written.rows,
         set_aside=written.set_aside,
         files=written.files,
-        facts=written.facts,
+        facts=dict(written.facts),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from p2i_ray import report_calibration, storage
+from p2i_ray import report_calibration, report_selection, storage
 from p2i_ray.config import ImageConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.flaws import FLAWS
@@ -75,6 +75,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "score_plots": [
             (r, score_plot(r.title, r.scores, idr["gamma"], idr["threshold_on"], idr.get("keep_share"))) for r in scored
         ],
+        "selection": report_selection.of_run(run),
         "strips": strips(rounds, limits),
         "examples": examples,
         "examples_note": examples_note,

@@ -22,7 +22,19 @@ from p2i_ray.runs import Manifest
 
 # Step -> the folder below round-N that its manifest's files are in.
 FOLDERS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
-STEPS = ("calibrate", "score", "select", "encode", "train", "generate", "measure", "critique", "feedback")
+STEPS = (
+    "calibrate",
+    "score",
+    "select",
+    "inspect",
+    "exemplars",
+    "encode",
+    "train",
+    "generate",
+    "measure",
+    "critique",
+    "feedback",
+)
 
 
 @dataclass(frozen=True)

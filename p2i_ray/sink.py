@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ class Written(NamedTuple):
     files: list[str]  # names within the folder, sorted
     rows: int
     set_aside: int  # rows whose `error` is not null
-    facts: dict[str, Any] = {}  # whatever else the pass found out, as JSON values
+    facts: Mapping[str, Any] = MappingProxyType({})  # whatever else the pass found out, as JSON values
 
 
 def write_parquet(

@@ -9,8 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Any, NamedTuple
 
+from p2i_ray.errors import UserError
 from p2i_ray.lmm.questions import Asker, Reply
 from p2i_ray.lmm.replies import ReplyError
+
+FATAL = "fatal"
 
 
 class Sample(NamedTuple):
@@ -32,7 +35,9 @@ async def answer(asker: Asker, replies: Iterable[Awaitable[Reply]]) -> list[dict
         replies: each raises Refused if there is none.
 
     Returns:
-        For each the columns of asker.schema without id; `error` is null where the sample was judged.
+        For each the columns of asker.schema without id; `error` is null where the sample was judged. Where a reply
+        raised UserError, which ends the job, FATAL is true: the others' answers, which may have been paid for, are
+        there all the same.
     """
     return list(await asyncio.gather(*(_answer(asker, reply) for reply in replies)))
 
@@ -43,3 +48,5 @@ async def _answer(asker: Asker, reply: Awaitable[Reply]) -> dict[str, Any]:
         return {**empty, **asker.columns(await reply)}
     except (Refused, ReplyError) as reason:
         return {**empty, "error": str(reason)}
+    except UserError as end:
+        return {**empty, "error": str(end), FATAL: True}

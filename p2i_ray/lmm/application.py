@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.asking import GROUP
 from p2i_ray.lmm.engine_settings import engine_environment
+from p2i_ray.lmm.following import start_owner
 
 if TYPE_CHECKING:
-    from ray.actor import ActorHandle
     from ray.serve.handle import DeploymentHandle
 
 DEPLOYMENT = "Engine"
@@ -48,7 +49,7 @@ class Application:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
         serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
         self.name = f"judge-{uuid.uuid4().hex[:8]}"
-        self._owner = _owner()
+        self._owner = start_owner()
         deployment = serve.deployment(engine).options(
             name=DEPLOYMENT,
             **_scale(settings),
@@ -121,26 +122,11 @@ def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
     return environment
 
 
-def _owner() -> ActorHandle:
-    """An actor that Ray ends with this driver, however the driver ends."""
-    import ray
-
-    return ray.remote(_Owner).options(num_cpus=0).remote()
-
-
-class _Owner:
-    async def until_gone(self) -> None:
-        """Returns never."""
-        import asyncio
-
-        await asyncio.Event().wait()
-
-
 def _why(application: str) -> str:
     """The last line of what Serve knows about an application that failed to start: its replica's exception."""
     from ray import serve
 
     found = serve.status().applications.get(application)
     message = found.deployments[DEPLOYMENT].message if found and DEPLOYMENT in found.deployments else ""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    lines = [line.strip() for line in message.splitlines() if line.strip() and "errors.pydantic.dev" not in line]
+    return re.sub(r" \[type=\w+, input_value=.*", "", lines[-1]) if lines else ""

@@ -8,6 +8,7 @@ the tasks is how many rows the engines can have waiting.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,12 +96,15 @@ def _answers(samples: dict[int, Sample], asking: Asking) -> dict[int, dict[str, 
     """Every sample's answer: from the cache, else from the engines and from then on in the cache."""
     cache = asking.cache
     if cache is None:
-        return dict(zip(samples, _ask_engines(list(samples.values()), asking), strict=True))
+        return dict(_ask_engines(samples, asking))
     keys = {i: cache.key(*sample) for i, sample in samples.items()}
     known = dict(zip(samples, cache.find(list(keys.values())), strict=True))
-    new = [i for i in samples if known[i] is None]
-    asked = dict(zip(new, _ask_engines([samples[i] for i in new], asking), strict=True))
-    cache.add([keys[i] for i in new], list(asked.values()))
+    asked: dict[int, dict[str, Any]] = {}
+    try:
+        for i, answer in _ask_engines({i: samples[i] for i in samples if known[i] is None}, asking):
+            asked[i] = answer
+    finally:  # also where the job ends in the middle: these were paid for
+        cache.add([keys[i] for i in asked], list(asked.values()))
     return {i: {**answer, CACHED: True} for i, answer in known.items() if answer is not None} | asked
 
 
@@ -111,12 +115,15 @@ def _sample(row: dict[str, Any], asking: Asking) -> Sample:
     return Sample(name, fit((row["image"] or {}).get("bytes"), asking.limits))
 
 
-def _ask_engines(samples: list[Sample], asking: Asking) -> list[dict[str, Any]]:
+def _ask_engines(samples: dict[int, Sample], asking: Asking) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each sample's place and answer, as they come."""
     if not samples:
-        return []
+        return
     from ray import serve
 
     from p2i_ray.lmm.patience import ask_patiently
 
     handle = serve.get_deployment_handle(asking.deployment, asking.application)
-    return ask_patiently(handle, asking.asker, samples, GROUP)
+    places = list(samples)
+    for start, answers in ask_patiently(handle, asking.asker, list(samples.values()), GROUP):
+        yield from zip(places[start : start + GROUP], answers, strict=True)

@@ -124,7 +124,7 @@ def calibrate(
     def ask(folder: str, dataset: ray.data.Dataset, shown: Sequence[Exemplar] = exemplars) -> pa.Table:
         below = storage.join(out, "scores", folder)
         written = judge.score(dataset, below, "", progress, shown)
-        files[folder], passes[folder] = written.files, written.facts
+        files[folder], passes[folder] = written.files, dict(written.facts)
         return _with_expected(sink.read_parquet(below, written.files, COLUMNS))
 
     found: dict[str, Any] = {"gamma": gamma, "threshold_on": threshold_on, "sample": len(sample)}

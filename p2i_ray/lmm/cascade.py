@@ -97,7 +97,7 @@ def score(
         decided = sink.write_parquet(_where(verdicts, sure=True), out, SCORES, progress)
         unsure = _listed(others, _where(verdicts, sure=False), storage.join(work, "unsure"))
         written = _summed([asked, *(ask(left, out, progress) for left in unsure)], [decided], learned.facts)
-    storage.write_text(storage.join(work, "cascade.json"), json.dumps(written.facts, indent=1))
+    storage.write_text(storage.join(work, "cascade.json"), json.dumps(dict(written.facts), indent=1))
     for folder in ("sample", "features", "unsure"):
         storage.remove(storage.join(work, folder))
     return written

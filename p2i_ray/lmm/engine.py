@@ -18,6 +18,7 @@ from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.lmm.answering import Refused, Sample, answer
 from p2i_ray.lmm.chats import Chats
 from p2i_ray.lmm.engine_settings import engine_arguments
+from p2i_ray.lmm.following import follow
 from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step, digit_step
 
@@ -52,7 +53,7 @@ class Engine:
         # Templates, tokens and pixels are prepared beside the event loop, while the engine computes in its process.
         self._preparing = ThreadPoolExecutor(1, "preparing")
         self._numbers = itertools.count()
-        self._following = asyncio.create_task(_follow(owner, application)) if owner else None
+        self._following = asyncio.create_task(follow(owner, application)) if owner else None
 
     async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
         """Ask about every sample: the columns of asker.schema without id.
@@ -68,7 +69,7 @@ class Engine:
         return await reply
 
     async def _replies(self, questions: list[Question]) -> list[Awaitable[Reply]]:
-        """All chats are rendered before the first is handed on: an engine that gets them singly computes them singly."""
+        """All chats are rendered before one is handed on: an engine that gets them singly computes them singly."""
         chats = [question.messages for question in questions]
         prompts = await asyncio.get_running_loop().run_in_executor(self._preparing, self._chats.render_all, chats)
         return [self._reply(prompt, question) for prompt, question in zip(prompts, questions, strict=True)]
@@ -134,14 +135,3 @@ def _step(written: CompletionOutput) -> Step | None:
         for token, found in zip(written.token_ids, written.logprobs, strict=True)
     )
     return digit_step(steps)
-
-
-async def _follow(owner: ActorHandle, application: str) -> None:
-    """Remove the application when its driver is gone, however it went: nobody else would free the GPUs."""
-    from ray import serve
-    from ray.exceptions import RayActorError
-
-    try:
-        await owner.until_gone.remote()
-    except RayActorError:
-        await asyncio.to_thread(serve.delete, application, _blocking=False)

@@ -26,6 +26,7 @@ SCALES = (0.125, 0.25, 0.5, 1.0, 2.0)  # s
 RIDGES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # r
 FARTHEST = 5.0  # standard deviations: one wild feature must not make a row unlike all others
 CONFIDENCE = 0.9
+DIGITS = 9  # of predictions: the last ones of a float64 depend on how many rows share a matrix product
 
 
 class Thresholds(NamedTuple):
@@ -61,7 +62,8 @@ class Head:
     def predict(self, features: Floats) -> Floats:
         """e (not confined to 1..5) and five probabilities (they sum to 1, but may be negative): (M, 6) of (M, D)."""
         points = standardise(features, self.mean, self.deviation)
-        return kernel(points, self.points, float(self.scale)) @ self.weights + self.offset
+        values = kernel(points, self.points, float(self.scale)) @ self.weights + self.offset
+        return values.round(DIGITS)
 
     def decide(self, features: Floats, thresholds: Thresholds, gamma: float) -> Verdicts:
         """The verdicts on rows with features (M, D); what isn't sure is for the LMM.
@@ -150,7 +152,7 @@ def standardise(features: Floats, mean: Floats, deviation: Floats) -> Floats:
 
 
 def choose(predicted: Floats, keep: Flags, agreement: float) -> Thresholds:
-    """The thresholds that decide the most rows with few enough wrong decisions.
+    """The thresholds that decide the most rows and show the agreement.
 
     Args:
         predicted: (N,), e of each row from a head that hasn't seen it.
@@ -158,19 +160,22 @@ def choose(predicted: Floats, keep: Flags, agreement: float) -> Thresholds:
         agreement: share of decisions that must be the LMM's own, its rows included.
     """
     most = allowed(len(keep), agreement)
-    if most < 0:
-        return NOTHING
-    levels, at = np.unique(predicted, return_inverse=True)  # equal predictions are decided alike
+    return widest(predicted, keep, most) if most >= 0 else NOTHING
+
+
+def widest(predicted: Floats, keep: Flags, most: int) -> Thresholds:
+    """The thresholds that decide the most rows, at most `most` of them wrongly, and as few as that allows."""
+    levels, at = np.unique(predicted, return_inverse=True)  # (L,); equal predictions are decided alike
     kept, dropped = (np.bincount(at, weights=side, minlength=len(levels)) for side in (keep, ~keep))
-    wrong_below = np.append(0, kept.cumsum())  # [i]: kept by the LMM among the levels before i
-    wrong_above = np.append(dropped[::-1].cumsum()[::-1], 0)  # [j]: dropped by the LMM among the levels from j on
-    below = np.append(0, (kept + dropped).cumsum())
-    lows = np.flatnonzero(wrong_below <= most)
-    # Fewer and fewer are wrong above the higher j: the first j that leaves low's own errors room, but none below low.
-    highs = np.searchsorted(-wrong_above, wrong_below[lows] - most)
-    highs = np.maximum(highs, lows)
-    decided = below[lows] + (len(keep) - below[highs])
-    i, j = (int(found[decided.argmax()]) for found in (lows, highs))
+    below = np.append(0, (kept + dropped).cumsum())  # [i]: rows before level i
+    wrong_low = np.append(0, kept.cumsum())  # [i]: of these, kept by the LMM
+    wrong_high = np.append(dropped[::-1].cumsum()[::-1], 0)  # [j]: from level j on, dropped by the LMM
+    low = np.flatnonzero(wrong_low <= most)  # each number of levels that may be dropped for sure
+    high = np.searchsorted(-wrong_high, wrong_low[low] - most)  # the first level with few enough wrong from there on
+    high = np.maximum(high, low)
+    undecided, wrong = below[high] - below[low], wrong_low[low] + wrong_high[high]
+    best = np.lexsort((wrong, undecided))[0]
+    i, j = int(low[best]), int(high[best])
     return Thresholds(levels[i - 1] if i else -np.inf, levels[j] if j < len(levels) else np.inf)
 
 

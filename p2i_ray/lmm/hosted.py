@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.answering import Refused, Sample, answer
+from p2i_ray.lmm.answering import FATAL, Refused, Sample, answer
 from p2i_ray.lmm.endpoint import Choice, Completion, Endpoint, Failure, Token
+from p2i_ray.lmm.following import follow
 from p2i_ray.lmm.pacing import Clock
 from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step, digit_step
@@ -68,9 +69,7 @@ class Hosted:
         self._judged = self._set_aside = 0  # rows
         self._end: str | None = None  # why the job must end
         if owner:
-            from p2i_ray.lmm.engine import _follow
-
-            self._following = asyncio.create_task(_follow(owner, application))
+            self._following = asyncio.create_task(follow(owner, application))
 
     async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
         """Ask about every sample; see `answering.answer`.
@@ -81,6 +80,11 @@ class Hosted:
         """
         self._spending.admit(len(samples))
         rows = await answer(asker, [self._admitted(asker.question(*sample)) for sample in samples])
+        ends = [row["error"] for row in rows if row.get(FATAL)]
+        if ends and all(row["error"] for row in rows):
+            raise UserError(ends[0])
+        if ends:
+            return rows  # some were answered, and paid for
         errors = [row["error"] for row in rows if row["error"]]
         self._judged += len(rows) - len(errors)
         self._set_aside += len(errors)
@@ -144,11 +148,14 @@ class Hosted:
 
     def _verdict(self, failure: Failure) -> UserError | Refused:
         """Whether the job ends or only the row is set aside."""
+        if failure.fault == "row" and self._answered:
+            self._failures = 0  # the endpoint itself is well
+            return Refused(f"the endpoint {failure}")
         self._failures += 1
         ends = {
             "settings": True,
             "endpoint": not self._answered or self._failures >= PATIENCE,
-            "row": not self._answered and self._failures >= PATIENCE,  # it refuses whatever it is asked
+            "row": self._failures >= PATIENCE,  # it refuses whatever it is asked
         }
         if not ends[failure.fault]:
             return Refused(f"the endpoint {failure}")

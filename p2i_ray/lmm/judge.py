@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from p2i_ray import sink
 from p2i_ray.config import ImageConfig, JudgeConfig
@@ -20,6 +20,7 @@ from p2i_ray.lmm.application import DEPLOYMENT, Application, rows_in_flight
 from p2i_ray.lmm.asking import BLOCK, CACHED, Asking, ask
 from p2i_ray.lmm.cache import open_cache
 from p2i_ray.lmm.engine import Engine
+from p2i_ray.lmm.hosted import Hosted
 from p2i_ray.lmm.prompts import Exemplar, load_prompts, summary_messages
 from p2i_ray.lmm.questions import Asker, Criticising, Question, Scoring
 
@@ -49,13 +50,15 @@ class Judge:
         cache: str | None = None,
         engine: type | None = None,
     ) -> None:
-        self.settings = settings.model_copy(update={"model": model_folder.check(settings.model)})
-        self.prompts = load_prompts(settings.prompts)
+        model = settings.model if settings.hosted.url else model_folder.check(settings.model)
+        self.settings = settings.model_copy(update={"model": model})
+        self.prompts = load_prompts(settings.prompts, settings.reasoned)
         self._image = image
         self._seed = seed
         self._cache = settings.cache or cache
-        self._engine = engine or Engine
+        self._engine = engine or (Hosted if settings.hosted.url else Engine)
         self._application: Application | None = None
+        self._bill: dict[str, float] = {}
 
     def score(
         self,
@@ -65,6 +68,7 @@ class Judge:
         progress: sink.Progress | None = None,
         exemplars: Sequence[Exemplar] = (),
         gamma: float = 4,
+        threshold_on: Literal["score", "expected_score"] = "score",
     ) -> sink.Written:
         """R(x, p_R, c_R, f) for every row: Parquet files with the columns of questions.SCORES.
 
@@ -74,10 +78,23 @@ class Judge:
             feedback: f of the round before; empty in the first.
             progress: told the number of rows just written.
             exemplars: c_R.
-            gamma: lowest score that will be kept: what a cascade has to agree on; else it changes nothing.
+            gamma, threshold_on: lowest score that will be kept, and which score that is: what a cascade has to agree
+                on; without one they change nothing.
         """
-        reason = self.settings.max_reason_tokens if self.settings.reasoned else None
-        return self._ask(rows, Scoring(self.prompts.score, feedback, tuple(exemplars), reason), out, progress)
+        settings = self.settings
+        reason = settings.max_reason_tokens if settings.reasoned else None
+        scores_only = bool(settings.hosted.url) and not settings.hosted.logprobs
+        asker = Scoring(self.prompts.score, feedback, tuple(exemplars), reason, scores_only)
+        if not settings.cascade.clip:
+            return self._ask(rows, asker, out, progress)
+        from p2i_ray.lmm import cascade
+
+        def ask_all(some: ray.data.Dataset, folder: str, told: sink.Progress | None) -> sink.Written:
+            return self._ask(some, asker, folder, told)
+
+        return cascade.score(
+            rows, out, gamma, settings, self._image, self._seed, ask_all, progress, column=threshold_on
+        )
 
     def critique(self, rows: ray.data.Dataset, out: str, progress: sink.Progress | None = None) -> sink.Written:
         """F(x_dev, I_dev, p_F) for every row: Parquet files with the columns of questions.CRITIQUES."""
@@ -116,11 +133,11 @@ class Judge:
         """Stop the engines and free what they hold; nothing happens if they aren't up."""
         if self._application:
             self._application.stop()
-            self._application = None
+            self._application, self._bill = None, {}
 
     def release(self) -> None:
-        """Stop the engines unless judge.keep_warm: what follows may need their GPUs."""
-        if not self.settings.keep_warm:
+        """Stop the engines unless judge.keep_warm: what follows may need their GPUs. A hosted judge has none."""
+        if not self.settings.keep_warm and not self.settings.hosted.url:
             self.stop()
 
     def __enter__(self) -> Judge:
@@ -135,16 +152,28 @@ class Judge:
         cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
         asking = Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
         answered = ask(rows, asking, rows_in_flight(self.settings))
-        return sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=BLOCK, tally=(CACHED,))
+        written = sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=BLOCK, tally=(CACHED,))
+        return written._replace(facts={**written.facts, **self._paid()})
+
+    def _paid(self) -> dict[str, float]:
+        """What an endpoint took since the last time that this was asked: requests, tokens, dollars."""
+        if not self.settings.hosted.url:
+            return {}
+        before, self._bill = self._bill, self.start().handle().facts.remote().result()
+        return {name: value - before.get(name, 0) for name, value in self._bill.items()}
 
     def _about(self, asker: Asker) -> dict[str, Any]:
         """Everything but the sample that an answer depends on: the question about no sample, and who answers it."""
-        question = asker.question("", b"")
-        settings = self.settings
-        return {
+        settings, question = self.settings, asker.question("", b"")
+        who: dict[str, Any] = {
             "model": model_folder.fingerprint(settings.model),
             "dtype": settings.dtype,
             "quantization": settings.quantization,
+        }
+        if settings.hosted.url:
+            who = {"model": settings.model, **settings.hosted.model_dump(include={"url", "constraint", "logprobs"})}
+        return {
+            **who,
             "messages": [_described(message) for message in question.messages],
             "max_tokens": question.max_tokens,
             "choice": question.choice,

@@ -5,12 +5,14 @@ Runs in Ray Data's tasks. Import it in functions only: it loads Ray Serve.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 from ray.exceptions import ObjectLostError, RayActorError, WorkerCrashedError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
-from p2i_ray.lmm.answering import Sample
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.answering import FATAL, Sample
 from p2i_ray.lmm.questions import Asker
 
 LOST = (RayActorError, ObjectLostError, WorkerCrashedError)
@@ -19,24 +21,33 @@ MOST_GIVEN_UP = 8  # rows of a block that are given up on before the engine is t
 PATIENCE_S = 7200.0  # for one request, waiting included: engines that never come back must not hang a job
 
 
-def ask_patiently(handle: DeploymentHandle, asker: Asker, samples: list[Sample], group: int) -> list[dict[str, Any]]:
-    """Ask about all samples, a group a request, all requests at once; the answers in order.
+def ask_patiently(
+    handle: DeploymentHandle, asker: Asker, samples: list[Sample], group: int
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Ask about all samples, a group a request, all requests at once.
 
     What was on its way when an engine was lost is asked again, one sample at a time: so the row that kills engines
     is found, and set aside, while the others that were with it are judged.
 
+    Yields:
+        (place of a group's first sample, the group's answers in order). What ends the job is raised after the other
+        groups' answers, which may have been paid for.
+
     Raises:
+        UserError: an endpoint says why it can't go on.
         RuntimeError: engines don't answer, or are lost with row after row.
     """
-    groups = [samples[i : i + group] for i in range(0, len(samples), group)]
-    asked = [handle.ask.remote(asker, group) for group in groups]
-    answers: list[dict[str, Any]] = []
-    given_up = 0
-    for samples_of, response in zip(groups, asked, strict=True):
+    places = range(0, len(samples), group)
+    asked = [handle.ask.remote(asker, samples[place : place + group]) for place in places]
+    given_up, end = 0, cast(UserError | None, None)
+    for place, response in zip(places, asked, strict=True):
         try:
-            answers += _wait(response)
+            answers = _wait(response)
+            yield place, answers
+            end = end or next((UserError(answer["error"]) for answer in answers if answer.get(FATAL)), None)
         except LOST:
-            for sample in samples_of:
+            answers = []
+            for sample in samples[place : place + group]:
                 answer = _ask_alone(handle, asker, sample)
                 given_up += answer is None
                 if given_up > MOST_GIVEN_UP:
@@ -44,7 +55,11 @@ def ask_patiently(handle: DeploymentHandle, asker: Asker, samples: list[Sample],
                         f"the judge's engine was lost with each of {given_up} rows; see its replica's log"
                     ) from None
                 answers.append(answer or {"error": f"the engine was lost {TRIES + 1} times with this row"})
-    return answers
+            yield place, answers
+        except UserError as error:
+            end = end or UserError(str(getattr(error, "cause", error)))  # as the replica raised it, without Ray's trace
+    if end:
+        raise end
 
 
 def _ask_alone(handle: DeploymentHandle, asker: Asker, sample: Sample) -> dict[str, Any] | None:

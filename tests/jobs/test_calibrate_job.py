@@ -29,7 +29,7 @@ def job() -> ModuleType:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ([], "there is nothing to calibrate with; set calibration.rows (e.g. 200)"),
+        (["calibration.rows=0"], "there is nothing to calibrate with; set calibration.rows (e.g. 200)"),
         (["calibration.rows=-1"], "calibration.rows"),
         (["calibration.gold=/nowhere.csv"], "gold scores /nowhere.csv are not there"),
         (["calibration.rows=9", "data=/nowhere"], "data /nowhere is not there"),

@@ -78,7 +78,7 @@ def test_figures_worked_out_by_hand() -> None:
     assert found.spearman == pytest.approx(0.8)
     assert found.kendall == pytest.approx(4 / 6)
     assert found.auc == pytest.approx(0.75)  # of (a, b) x (c, d), only b and c are the wrong way round
-    # Weighted kappa 1 - sum w o / sum w e: w o = 1 + 4 = 5; with the margins, the sum over all pairs (g - j)^2 / 4 = 76 / 4.
+    # Weighted kappa 1 - sum w o / sum w e: w o = 1 + 4 = 5; with the margins, all pairs give (g - j)^2 / 4 = 76 / 4.
     assert found.kappa == pytest.approx(1 - 5 / (76 / 4))
     expected = [[0] * 5 for _ in range(5)]
     for given, by_judge in ((5, 5), (4, 3), (2, 4), (1, 1)):

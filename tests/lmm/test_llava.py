@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from tiny_llava import build
 
 from p2i_ray import sink
 from p2i_ray.epbd.images import encode_png
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.mini.world import BALANCED, render
-from tiny_llava import build
 
 
 def test_a_llava_is_a_judge_too(judge: Judge, tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""The photos of "How the selection changed": those that the feedback dropped or rescued, and the judge's exemplars.
+
+Which these are comes from the scores with the feedback and without it, on the sample that inspection.py looked at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from p2i_ray import report_pictures as pictures
+from p2i_ray import selection, sink, storage
+from p2i_ray.config import ImageConfig, LoopConfig
+from p2i_ray.errors import UserError
+from p2i_ray.lmm import chosen, exemplars
+from p2i_ray.report_data import Round, RunFolder
+
+DROPPED, RESCUED = 12, 4  # photos shown a round
+
+
+class Photo(NamedTuple):
+    """A photo and the words below it."""
+
+    uri: str | None  # none: it can't be decoded
+    alt: str
+    head: str
+    name: str
+    flaws: str = ""
+
+
+class Effect(NamedTuple):
+    """What the feedback did to a round's sample."""
+
+    title: str
+    rows: int
+    told: str  # the feedback
+    counts: dict[str, int]
+    named: str  # what the critique finds in the photos that only the feedback drops
+    dropped: list[Photo]  # kept without the feedback, dropped with it
+    rescued: list[Photo]  # the other way round
+
+
+class Shown(NamedTuple):
+    """The exemplars that the judge was shown in a round."""
+
+    title: str
+    photos: list[Photo]
+    note: str = ""  # why there are none
+
+
+class Changed(NamedTuple):
+    """The photos of a sample whose selection the feedback changed: id -> score without -> with it, as text."""
+
+    dropped: dict[str, str]
+    rescued: dict[str, str]
+
+
+def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list[Effect], str]:
+    """What the feedback did in each of the rounds that had it; a note if the photos can't be shown."""
+    if not fed:
+        return [], ""
+    settings = LoopConfig.model_validate(run.config["idr"])
+    told = {r.number + 1: r.feedback or "" for r in run.rounds}
+    files = storage.files(storage.join(storage.absolute(run.config["data"]), "train"), ".parquet")
+    note = "" if files else f"The photos are not shown: {run.config['data']} is not there any more."
+    found = []
+    for r in fed:
+        scores, named = changed(r, settings), criticised(r)
+        found.append((r, scores, named, _some(scores.dropped, named, DROPPED), _some(scores.rescued, named, RESCUED)))
+    ids = {id_ for *_, dropped, rescued in found for id_ in [*dropped, *rescued]}
+    rows = pictures.rows_by_id(files, ids, ["name", "image"])
+    return [
+        Effect(
+            title=r.title,
+            rows=r.steps["inspect"].facts["rows"],
+            told=told.get(r.number, ""),
+            counts=r.steps["inspect"].facts["feedback"],
+            named=tally(scores.dropped, named),
+            dropped=[_photo(rows[i], scores.dropped[i], named.get(i), limits) for i in dropped if i in rows],
+            rescued=[_photo(rows[i], scores.rescued[i], named.get(i), limits) for i in rescued if i in rows],
+        )
+        for r, scores, named, dropped, rescued in found
+    ], note
+
+
+def criticised(r: Round) -> dict[str, list[str]]:
+    """id -> the flaws that the critique named, of the sample's rows that it could answer."""
+    names = r.steps["inspect"].facts["files"]["critiques"]
+    if not names:
+        return {}
+    table = sink.read_parquet(storage.join(r.folder, "inspection", "critiques"), names, ["id", "flaws"])
+    return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
+
+
+def changed(r: Round, settings: LoopConfig) -> Changed:
+    """The photos of a round's sample that only the feedback drops, and those that only the feedback keeps.
+
+    Decided as inspection.effect counts them.
+
+    Args:
+        r: a round with the step inspect, and feedback.
+        settings: what decides which rows are kept.
+    """
+    assert r.scores is not None
+    folder, names = storage.join(r.folder, "inspection"), r.steps["inspect"].facts["files"]["without-feedback"]
+    unfed = sink.read_parquet(storage.join(folder, "without-feedback"), names, selection.COLUMNS)
+    sample = sink.read_parquet(folder, ["rows.parquet"], ["id"])["id"].combine_chunks()
+    fed = r.scores.filter(pc.is_in(r.scores["id"], value_set=sample))
+    kept = set(fed.filter(fed["kept"])["id"].to_pylist())
+    kept_unfed = _kept_without(unfed, len(kept) / fed.num_rows, settings)
+    column = settings.threshold_on if settings.keep_share is None else "expected_score"
+    before, after = (dict(zip(t["id"].to_pylist(), t[column].to_pylist(), strict=True)) for t in (unfed, fed))
+
+    def listed(ids: set[str]) -> dict[str, str]:
+        return {id_: f"{_score(before.get(id_))} → {_score(after[id_])}" for id_ in sorted(ids)}
+
+    return Changed(listed(kept_unfed - kept), listed(kept - kept_unfed))
+
+
+def _kept_without(unfed: pa.Table, share: float, settings: LoopConfig) -> set[str]:
+    """Ids that would be kept without feedback: at the same gamma, or with as many kept."""
+    if settings.keep_share is not None:
+        if not share:
+            return set()
+        settings = settings.model_copy(update={"keep_share": share})
+    try:
+        return set(selection.keep(unfed, settings)["id"].to_pylist())
+    except UserError:  # none would be
+        return set()
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else str(value) if isinstance(value, int) else f"{value:.2f}"
+
+
+def tally(ids: Collection[str], named: dict[str, list[str]]) -> str:
+    """In how many of the photos the critique names each flaw, the most frequent first."""
+    answered = [named[id_] for id_ in ids if id_ in named]
+    counts = Counter(flaw for flaws in answered for flaw in flaws)
+    clean = sum(not flaws for flaws in answered)
+    parts = [f"{flaw} in {count:,}" for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return ", ".join([*parts, *([f"no flaw in {clean:,}"] if clean else [])])
+
+
+def _some(ids: Collection[str], named: dict[str, list[str]], count: int) -> list[str]:
+    """So many of the photos, each mixture of flaws in turn."""
+    mixtures = [", ".join(named.get(id_, ["~"])) or "~" for id_ in ids]  # those without a flaw come last
+    return pictures.spread(pa.table({"id": pa.array(ids, pa.string()), "category": mixtures}), count)
+
+
+def _photo(row: dict[str, Any], head: str, flaws: list[str] | None, limits: ImageConfig) -> Photo:
+    uri = pictures.data_uri((row["image"] or {}).get("bytes"), limits)
+    named = "" if flaws is None else ", ".join(flaws) or "no flaw named"
+    return Photo(uri, f"training photo of {row['name']}", head, row["name"], named)
+
+
+def shown(run: RunFolder, limits: ImageConfig) -> Iterator[Shown]:
+    """c_R of every round that had one: as the user gave it, or out of the round before."""
+    given, own = run.config["judge"].get("exemplars"), run.config["idr"].get("exemplars")
+    if given:
+        title = "In round 1, given with judge.exemplars" if own else "In every round, given with judge.exemplars"
+        yield _shown(title, storage.absolute(given), run, limits)
+    for r in run.rounds:
+        if "exemplars" in r.steps and r.number < run.config["idr"]["rounds"]:
+            location = storage.join(r.folder, "exemplars", chosen.FILE)
+            yield _shown(f"In round {r.number + 1}, out of round {r.number}", location, run, limits)
+
+
+def _shown(title: str, location: str, run: RunFolder, limits: ImageConfig) -> Shown:
+    try:
+        read = exemplars.read(location, limits, run.config["judge"]["max_name_chars"])
+    except UserError as error:
+        return Shown(title, [], f"They can't be shown: {error}.")
+    photos = []
+    for one in read:
+        uri = pictures.data_uri(one.image_part["image"], limits)
+        photos.append(Photo(uri, f"exemplar: {one.name}", f"score {one.score}", one.name))
+    return Shown(title, photos)
