@@ -44,14 +44,14 @@ def run() -> dict[str, float]:
             rows, f"{out}/cascade", config.idr.gamma, settings, config.image, SEED,
             ask=lambda some, folder, progress: judge.score(some, folder, progress=progress),
         )  # fmt: skip
-        decisions = [
+        full_scores, cheaper_scores = (
             sink.read_parquet(f"{out}/{name}", written.files, ["id", "score"])
             for name, written in (("full", full), ("cascade", cheaper))
-        ]
+        )
     ray.shutdown()
     return {
         "cascade_calls_saved": cheaper.facts["saved_share"],
-        "cascade_agreement": agreement(*decisions, gamma=config.idr.gamma),
+        "cascade_agreement": agreement(full_scores, cheaper_scores, config.idr.gamma),
         "cascade_agreement_held_out": cheaper.facts["agreement_held_out"],
     }
 

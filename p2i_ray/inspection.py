@@ -90,17 +90,21 @@ def effect(ids: set[str], kept: set[str], without: pa.Table, settings: LoopConfi
         settings: what decides which rows are kept.
     """
     fed = ids & kept
-    if settings.keep_share is not None:
-        best = selection.keep_best(without, len(fed) / len(ids)) if fed else without.slice(0, 0)
-    else:
-        best = without.filter(pc.fill_null(pc.greater_equal(without[settings.threshold_on], settings.gamma), False))
-    unfed = set(best["id"].to_pylist())
+    unfed = kept_without(without, len(fed) / len(ids), settings)
     return {
         "both_keep": len(fed & unfed),
         "both_drop": len(ids - fed - unfed),
         "only_feedback_drops": len(unfed - fed),
         "only_feedback_keeps": len(fed - unfed),
     }
+
+
+def kept_without(without: pa.Table, share: float, settings: LoopConfig) -> set[str]:
+    """Ids that would be kept without feedback: at the same gamma, or the same share of them."""
+    if settings.keep_share is not None:
+        return set(selection.keep_best(without, share)["id"].to_pylist()) if share else set()
+    column = without[settings.threshold_on]
+    return set(without.filter(pc.fill_null(pc.greater_equal(column, settings.gamma), False))["id"].to_pylist())
 
 
 def flaw_shares(critiques: pa.Table, kept: set[str]) -> dict[str, dict[str, float | None]]:

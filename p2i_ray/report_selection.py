@@ -63,9 +63,8 @@ def how_scored(r: Round) -> str:
     parts, calls = [], facts.get("llm_calls", rows)
     if facts.get("saved_share"):
         agreed = facts.get("agreement_held_out")
-        proof = (
-            f"; on {facts['held_out_rows']:,} rows held out it agrees with the LMM in {agreed:.1%}" if agreed else ""
-        )
+        held_out = f"{facts.get('held_out_rows', 0):,} rows held out"
+        proof = "" if agreed is None else f"; it agrees with the LMM on {100 * agreed:.1f} % of {held_out}"
         share = percent(facts["saved_share"])
         parts.append(f"the cascade's head decided {share} of the rows and left {calls:,} to the LMM{proof}")
     elif facts.get("why"):

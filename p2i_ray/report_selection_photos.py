@@ -16,6 +16,7 @@ from p2i_ray import report_pictures as pictures
 from p2i_ray import selection, sink, storage
 from p2i_ray.config import ImageConfig, LoopConfig
 from p2i_ray.errors import UserError
+from p2i_ray.inspection import kept_without
 from p2i_ray.lmm import chosen, exemplars
 from p2i_ray.report_data import Round, RunFolder
 
@@ -111,7 +112,7 @@ def changed(r: Round, settings: LoopConfig) -> Changed:
     sample = sink.read_parquet(folder, ["rows.parquet"], ["id"])["id"].combine_chunks()
     fed = r.scores.filter(pc.is_in(r.scores["id"], value_set=sample))
     kept = set(fed.filter(fed["kept"])["id"].to_pylist())
-    kept_unfed = _kept_without(unfed, len(kept) / fed.num_rows, settings)
+    kept_unfed = kept_without(unfed, len(kept) / fed.num_rows, settings)
     column = settings.threshold_on if settings.keep_share is None else "expected_score"
     before, after = (dict(zip(t["id"].to_pylist(), t[column].to_pylist(), strict=True)) for t in (unfed, fed))
 
@@ -119,18 +120,6 @@ def changed(r: Round, settings: LoopConfig) -> Changed:
         return {id_: f"{_score(before.get(id_))} → {_score(after[id_])}" for id_ in sorted(ids)}
 
     return Changed(listed(kept_unfed - kept), listed(kept - kept_unfed))
-
-
-def _kept_without(unfed: pa.Table, share: float, settings: LoopConfig) -> set[str]:
-    """Ids that would be kept without feedback: at the same gamma, or with as many kept."""
-    if settings.keep_share is not None:
-        if not share:
-            return set()
-        settings = settings.model_copy(update={"keep_share": share})
-    try:
-        return set(selection.keep(unfed, settings)["id"].to_pylist())
-    except UserError:  # none would be
-        return set()
 
 
 def _score(value: float | None) -> str:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+STUBS = ROOT / "tests" / "lmm"  # what tests pass in is imported by workers, too
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), str(STUBS), os.environ.get("PYTHONPATH")]))
 sys.path.insert(0, str(ROOT))
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image, ImageFilter
 
+from p2i_ray import inspection, selection
 from p2i_ray.config import Config, load
 from p2i_ray.diffusion.generate import schema
 from p2i_ray.epbd.images import encode_png
+from p2i_ray.lmm import chosen, exemplars
 from p2i_ray.lmm.flaws import FLAWS
 from p2i_ray.lmm.questions import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
@@ -33,6 +34,7 @@ METRICS = (
 )
 SKILL = (0.1, 0.45, 0.7, 0.85)  # how often the painter finds the right scene before training and after each round
 HARD_ROW = "hard to read"
+CACHED = 40  # of the first round's answers
 
 
 class RunConfig(Config):
@@ -77,16 +79,31 @@ class _Writer:
     def __init__(self, run: Run, stop_after: tuple[int, str] | None) -> None:
         self.run, self.stop_after = run, stop_after
 
-    def table(self, number: int, step: str, output: str, table: pa.Table, seconds: float) -> None:
-        """A step that writes rows: half of them in each of two files, beside what a dead attempt left."""
+    def table(
+        self,
+        number: int,
+        step: str,
+        output: str,
+        table: pa.Table,
+        seconds: float,
+        facts: dict[str, object] | None = None,
+    ) -> None:
+        """A step that writes rows."""
+        rows, errors = table.num_rows, table.num_rows - table["error"].null_count
+        files = self.files(number, output, table)
+        self.done(
+            number, step, seconds, rows_in=rows, rows_out=rows, set_aside=errors, files=files, facts=facts or {}
+        )  # fmt: skip
+
+    def files(self, number: int, output: str, table: pa.Table) -> list[str]:
+        """Half of the rows in each of two files, beside what a dead attempt left; the names of those that count."""
         folder = Path(self.run.path(number, output))
         folder.mkdir(parents=True)
         half = table.num_rows // 2
         pq.write_table(table.slice(0, half), folder / "part-a.parquet")
         pq.write_table(table.slice(half), folder / "part-b.parquet")
         (folder / "part-dead.parquet").write_bytes(b"never finished")
-        files, errors = ["part-a.parquet", "part-b.parquet"], table.num_rows - table["error"].null_count
-        self.done(number, step, seconds, rows_in=table.num_rows, rows_out=table.num_rows, set_aside=errors, files=files)
+        return ["part-a.parquet", "part-b.parquet"]
 
     def done(self, number: int, step: str, seconds: float, **counts: object) -> None:
         manifest = Manifest(step=step, round=number, seconds=seconds, **counts)
@@ -114,10 +131,12 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
             _score(id_, truth[id_], named, rng, fails=number == 1 and i % 40 == 7) for i, id_ in enumerate(candidates)
         ]
         table = pa.Table.from_pylist(scores, SCORES)
-        writer.table(number, "score", "scores", table, 41.7 / number)
-        kept = table.filter(pc.fill_null(pc.greater_equal(table["score"], 4), False))
+        writer.table(number, "score", "scores", table, 41.7 / number, {"cached": CACHED if number == 1 else 0})
+        kept = selection.keep(table, run.config.idr)
         pq.write_table(kept.select(["id", "score", "expected_score"]), run.path(number, "kept.parquet"))
         writer.done(number, "select", 0.04, rows_in=len(candidates), rows_out=kept.num_rows)
+        _inspect(writer, number, candidates, set(kept["id"].to_pylist()), truth, named)
+        _show(writer, number, data, table)
         candidates = kept["id"].to_pylist()
         if number == 1:
             writer.done(1, "encode", 22.3, rows_in=kept.num_rows, rows_out=kept.num_rows)
@@ -127,6 +146,39 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
         named = feedback[number - 1]
         Path(run.path(number, "feedback.txt")).write_text(named, "utf-8")
         writer.done(number, "feedback", 0.8, rows_in=len(dev), rows_out=1, facts={"feedback": named})
+
+
+def _inspect(
+    writer: _Writer, number: int, candidates: list[str], kept: set[str], truth: dict[str, dict[str, object]], named: str
+) -> None:
+    """As inspection.inspect writes it; the oracle's critique is the truth."""
+    settings, rng = writer.run.config.idr, np.random.default_rng(200 + number)
+    ids = inspection.sample(candidates, settings.inspect, writer.run.config.seed)
+    Path(writer.run.path(number, "inspection")).mkdir()
+    pq.write_table(pa.table({"id": ids}), writer.run.path(number, "inspection", "rows.parquet"))
+    rows = [{"id": id_, "flaws": list(truth[id_]["flaws"]), "comment": "kitchen", "error": None} for id_ in ids]  # type: ignore[call-overload]
+    critiques = pa.Table.from_pylist(rows, CRITIQUES)
+    files = {"critiques": writer.files(number, "inspection/critiques", critiques)}
+    effect = None
+    if named:
+        unfed = pa.Table.from_pylist([_score(id_, truth[id_], "", rng, fails=False) for id_ in ids], SCORES)
+        files["without-feedback"] = writer.files(number, "inspection/without-feedback", unfed)
+        effect = inspection.effect(set(ids), kept, unfed, settings)
+    flaws = inspection.flaw_shares(critiques, kept)
+    facts = {"rows": len(ids), "feedback": effect, "flaws": flaws, "files": files}
+    writer.done(number, "inspect", 2.9, rows_in=len(candidates), rows_out=len(ids), facts=facts)
+
+
+def _show(writer: _Writer, number: int, data: Path, scores: pa.Table) -> None:
+    """As chosen.choose_from writes it."""
+    if not writer.run.config.idr.exemplars:
+        return
+    rows = {row["id"]: row for row in pq.read_table(data / "train", columns=["id", "name", "image"]).to_pylist()}
+    picked = exemplars.choose(scores, writer.run.config.idr.exemplars)
+    Path(writer.run.path(number, "exemplars")).mkdir()
+    table = pa.Table.from_pylist([{**rows[id_], "score": score} for id_, score in picked])
+    pq.write_table(table, writer.run.path(number, "exemplars", chosen.FILE))
+    writer.done(number, "exemplars", 0.1, rows_in=scores.num_rows, rows_out=len(picked))
 
 
 def _score(id_: str, truth: dict[str, object], named: str, rng: np.random.Generator, fails: bool) -> dict[str, object]:

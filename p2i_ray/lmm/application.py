@@ -96,6 +96,10 @@ def _scale(settings: JudgeConfig) -> dict[str, Any]:
             "min_replicas": settings.replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": max(1, settings.in_flight // GROUP),
+            # Rows wait from a step's first second to its last: more engines are worth their start at once.
+            "upscale_delay_s": 3,
+            "metrics_interval_s": 1,
+            "look_back_period_s": 3,
         }
     }
 

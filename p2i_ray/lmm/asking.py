@@ -61,19 +61,17 @@ def ask(rows: ray.data.Dataset, asking: Asking, in_flight: int) -> ray.data.Data
     Returns:
         The columns of the asker's schema and CACHED, lazily; `error` is null where the row was judged.
     """
+    from ray.data import TaskPoolStrategy
+
     tasks = 1 + math.ceil(2 * in_flight / BLOCK)  # while one prepares or writes, the others' rows keep engines busy
     return (
         rows.select_columns(["id", "name", "image"])
         .repartition(target_num_rows_per_block=BLOCK)
         .map_batches(
-            _ask_block,
-            fn_args=(asking,),
-            batch_format="pyarrow",
-            batch_size=BLOCK,
-            num_cpus=FRACTION,
-            concurrency=tasks,
+            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=BLOCK, num_cpus=FRACTION,
+            compute=TaskPoolStrategy(size=tasks),
         )
-    )
+    )  # fmt: skip
 
 
 def _ask_block(block: pa.Table, asking: Asking) -> pa.Table:
