@@ -74,7 +74,8 @@ def through_ray() -> dict[str, float]:
         seconds("warm-shown", pictures(WARM_UP, 2), shown)
         samples = pictures(ROWS, 0)
         scored = seconds("scores", samples)
-        with_exemplars = seconds("shown", pictures(ROWS, 3), shown)
+        with_exemplars = [seconds(f"shown-{part}", pictures(ROWS, part), shown) for part in (3, 5)]
+        without = [scored, seconds("again", pictures(ROWS, 6))]  # one before and one after, against drift
         scores = sink.read_parquet(f"{out}/scores", files["scores"], ["id", "expected_score"]).to_pydict()
     ray.shutdown()
     good = {sample.id: sample.quality >= 4 for sample in samples}
@@ -83,7 +84,7 @@ def through_ray() -> dict[str, float]:
         "judge_auc": area_under_curve(np.array(scores["expected_score"]), truth),
         "judge_rows_per_s": ROWS / scored,
         "judge_start_s": starting,
-        "judge_four_exemplars_vs_none": with_exemplars / scored,
+        "judge_four_exemplars_vs_none": sum(with_exemplars) / sum(without),
     }
 
 

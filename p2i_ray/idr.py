@@ -61,11 +61,16 @@ def check(config: Config) -> None:
     """Find settings that don't fit together before anything is started.
 
     Raises:
-        UserError: there are fewer step counts than rounds, or the endpoint gives no expected scores to choose by.
+        UserError: there are fewer step counts than rounds, or rows would be ranked by what isn't known of them.
     """
     if len(config.idr.steps) < config.idr.rounds:
         raise UserError(
             f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"
+        )
+    if config.judge.cascade.clip and config.idr.keep_share:
+        raise UserError(
+            "idr.keep_share ranks rows, and judge.cascade.clip scores some by a head that only learns gamma; "
+            "use idr.gamma, or no cascade"
         )
     expected = config.idr.threshold_on == "expected_score" or config.idr.keep_share or config.idr.exemplars
     if config.judge.hosted.url and not config.judge.hosted.logprobs and expected:

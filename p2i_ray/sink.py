@@ -38,7 +38,7 @@ def write_parquet(
     schema: pa.Schema | None = None,
     progress: Progress | None = None,
     num_cpus: float = 0.1,
-    rows_per_file: int = 1000,
+    rows_per_file: int | None = 1000,
     tally: Sequence[str] = (),
 ) -> Written:
     """Write every row of a dataset once.
@@ -49,7 +49,7 @@ def write_parquet(
         schema: columns to write, in order; none: as they come.
         progress: told the number of rows with each finished file.
         num_cpus: logical CPUs a writing task reserves.
-        rows_per_file: upper bound of a file, and so of what one writing task holds.
+        rows_per_file: upper bound of a file, and so of what one writing task holds (none: a block of the dataset).
         tally: boolean columns whose true rows are counted, into facts.
     """
     storage.make_folder(folder)

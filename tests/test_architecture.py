@@ -21,7 +21,7 @@ FLOOR = {
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
-    "lmm/endpoint.py", "lmm/gold.py", "lmm/head.py", "lmm/pacing.py", "lmm/spending.py",
+    "lmm/endpoint.py", "lmm/gold.py", "lmm/head.py", "lmm/learning.py", "lmm/pacing.py", "lmm/spending.py",
     "lmm/prompts.py", "lmm/replies.py", "lmm/sanity.py", "lmm/verdicts.py",
 ]  # fmt: skip
 FILES = sorted((ROOT / "p2i_ray").rglob("*.py"))

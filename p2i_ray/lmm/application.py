@@ -105,9 +105,9 @@ def _scale(settings: JudgeConfig) -> dict[str, Any]:
 
 
 def _requests(settings: JudgeConfig) -> int:
-    """Requests at one replica: twice what it computes at once, so that it never waits for the next."""
+    """Requests at one replica: beside what it computes, what it prepares next and what is on its way."""
     in_flight = settings.hosted.in_flight if settings.hosted.url else settings.in_flight
-    return max(2, math.ceil(2 * in_flight / GROUP))
+    return max(4, math.ceil(4 * in_flight / GROUP))
 
 
 def _resources(settings: JudgeConfig) -> dict[str, float]:

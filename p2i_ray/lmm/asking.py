@@ -68,7 +68,7 @@ def ask(rows: ray.data.Dataset, asking: Asking, in_flight: int) -> ray.data.Data
         rows.select_columns(["id", "name", "image"])
         .repartition(target_num_rows_per_block=BLOCK)
         .map_batches(
-            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=BLOCK, num_cpus=FRACTION,
+            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=None, num_cpus=FRACTION,
             compute=TaskPoolStrategy(size=tasks),
         )
     )  # fmt: skip

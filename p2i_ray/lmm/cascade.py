@@ -67,8 +67,8 @@ def score(
     Returns:
         What was written. Its facts: rows; llm_calls, rows that went to `ask`; saved_share of rows; why the LMM saw all
         rows (null: it didn't). Once there is a head: trained_rows; held_out_rows, and of these agreement_held_out,
-        saved_share_held_out and auc_held_out; the thresholds low and high (null: nothing is sure on that side). Besides
-        them the facts of `ask`, numbers added up.
+        saved_share_held_out and auc_held_out; low and high, the thresholds on the head's expected score (null: nothing
+        is sure on that side). Besides them the facts of `ask`, numbers added up.
 
     Raises:
         UserError: settings.cascade.clip is no CLIP.

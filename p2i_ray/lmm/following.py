@@ -10,10 +10,12 @@ if TYPE_CHECKING:
 
 
 def start_owner() -> ActorHandle:
-    """An actor that Ray ends with this driver."""
+    """An actor that Ray ends with this driver, on the driver's node: the loss of another must not look like its end."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return ray.remote(_Owner).options(num_cpus=0).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(_Owner).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 async def follow(owner: ActorHandle, application: str) -> None:

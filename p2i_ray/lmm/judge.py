@@ -17,7 +17,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.lmm import model_folder, summary
 from p2i_ray.lmm.answering import Refused
 from p2i_ray.lmm.application import DEPLOYMENT, Application, rows_in_flight
-from p2i_ray.lmm.asking import BLOCK, CACHED, Asking, ask
+from p2i_ray.lmm.asking import CACHED, Asking, ask
 from p2i_ray.lmm.cache import open_cache
 from p2i_ray.lmm.engine import Engine
 from p2i_ray.lmm.hosted import Hosted
@@ -152,7 +152,7 @@ class Judge:
         cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
         asking = Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
         answered = ask(rows, asking, rows_in_flight(self.settings))
-        written = sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=BLOCK, tally=(CACHED,))
+        written = sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=None, tally=(CACHED,))
         return written._replace(facts={**written.facts, **self._paid()})
 
     def _paid(self) -> dict[str, float]:

@@ -39,7 +39,14 @@ class Learned(NamedTuple):
 def learn(folder: str, encoded: list[str], out: str, scored: list[str], rule: Rule, target: str) -> Learned:
     """The head from the files of the sample's features and scores, written to `target`.
 
-    There is none if the LMM keeps all rows or drops all, or if they are too few to show the agreement.
+    There is none if the LMM keeps all rows or drops all, or if they are too few to show the agreement. Rows without
+    features or without a score teach nothing.
+
+    Args:
+        folder, encoded: where the features are, with the columns of clip_features.FEATURES.
+        out, scored: where the LMM's scores are, with the columns of questions.SCORES.
+        rule: what is to be known, and how surely.
+        target: location of the head's file.
     """
     features = sink.read_parquet(folder, encoded, ["id", "features"])
     scores = sink.read_parquet(out, scored, ["id", "score", "expected_score"])
