@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from p2i_ray import cluster, sink
 from p2i_ray.config import Config, load
-from p2i_ray.lmm.learning import hashed_below
+from p2i_ray.lmm.cascade.learning import hashed_below
 from p2i_ray.mini.data import row
 from p2i_ray.mini.judge_checks import HELD_OUT
 from p2i_ray.mini.world import NATURAL, render
@@ -28,7 +28,7 @@ def run() -> dict[str, float]:
     """The share of calls saved, the agreement with the full judge, and the agreement that the cascade claimed."""
     import ray
 
-    from p2i_ray.lmm import cascade
+    from p2i_ray.lmm.cascade import score as cascade
     from p2i_ray.lmm.judge import Judge
 
     config = load(Config, "mini")

@@ -19,7 +19,7 @@ import numpy as np
 from p2i_ray import cluster, sink
 from p2i_ray.config import Config, load
 from p2i_ray.epbd.images import encode_png
-from p2i_ray.lmm.engine_settings import engine_arguments, engine_environment
+from p2i_ray.lmm.engine.settings import engine_arguments, engine_environment
 from p2i_ray.lmm.prompts import Exemplar, load_prompts, score_messages
 from p2i_ray.lmm.questions import image_part
 from p2i_ray.mini.data import row

@@ -41,7 +41,9 @@ class CalibrateJob(Config):
 
 def run(job: CalibrateJob) -> None:
     from p2i_ray.epbd import reading
-    from p2i_ray.lmm import calibration, exemplars, gold
+    from p2i_ray.lmm import exemplars
+    from p2i_ray.lmm.calibration import calibrate as calibration
+    from p2i_ray.lmm.calibration import gold
     from p2i_ray.lmm.judge import Judge
 
     calibration.check(job.calibration)
@@ -60,9 +62,9 @@ def run(job: CalibrateJob) -> None:
 
 def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> None:
     """Calibrate a judge, write the page and print the table."""
-    from p2i_ray import report_calibration
     from p2i_ray.epbd import reading
-    from p2i_ray.lmm.calibration import Calibration, calibrate
+    from p2i_ray.lmm.calibration.calibrate import Calibration, calibrate
+    from p2i_ray.report import calibration as report_calibration
 
     data, out = storage.absolute(job.data), storage.absolute(job.out)
     rows = reading.read_split(data, job.split)

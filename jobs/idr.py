@@ -17,11 +17,12 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, idr, report, storage
+from p2i_ray import cluster, idr, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.judge import Judge
+from p2i_ray.report import run as report
 from p2i_ray.runs import Run
 
 

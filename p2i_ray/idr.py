@@ -9,7 +9,7 @@
 
 Each step is done once (runs.py): the same command after a kill skips what is finished. The judge, the painter and
 the ruler don't know each other; here they meet, and pass locations and counts, never rows. The steps themselves are
-in idr_judging.py and idr_painting.py.
+in steps/.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from __future__ import annotations
 from p2i_ray import storage
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
-from p2i_ray.idr_judging import Exemplars, calibrate, criticise, inspect, score, select, show, summarise
-from p2i_ray.idr_painting import measure, paint, train
 from p2i_ray.lmm import exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.runs import Run
+from p2i_ray.steps.judging import Exemplars, calibrate, criticise, inspect, score, select, show, summarise
+from p2i_ray.steps.painting import measure, paint, train
 
 
 def refine(run: Run, data: str, judge: Judge) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageFilter
 
-from p2i_ray import inspection, selection
+from p2i_ray import selection
 from p2i_ray.config import Config, load
 from p2i_ray.diffusion.generate import schema
 from p2i_ray.epbd.images import encode_png
@@ -23,6 +23,7 @@ from p2i_ray.lmm.questions import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
 from p2i_ray.mini.world import RIGHT_SCENE
 from p2i_ray.runs import Manifest, Run
+from p2i_ray.steps import inspection
 
 PAINTED = schema()
 FEEDBACK = ("wrong scene, plain background, blur", "wrong scene, text overlay", "blur")

@@ -11,18 +11,15 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
 # Lower floors know nothing of higher ones; rooms on one floor do not know each other.
 FLOOR = {
-    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "runs": 2, "selection": 3,
-    "progress": 3, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "report": 5,
-    "report_calibration": 5, "report_calibration_plots": 5, "report_data": 5, "report_gallery": 5,
-    "report_page": 5, "report_pictures": 5, "report_plots": 5, "report_selection": 5,
-    "report_selection_photos": 5, "report_selection_plots": 5, "inspection": 5, "idr_steps": 5, "idr_judging": 6,
-    "idr_painting": 6, "idr": 6, "mini": 7,
+    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "runs": 2, "selection": 3, "progress": 3, "cli": 3,
+    "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6, "idr": 6, "mini": 7,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
-    "lmm/endpoint.py", "lmm/gold.py", "lmm/head.py", "lmm/learning.py", "lmm/pacing.py", "lmm/spending.py",
-    "lmm/prompts.py", "lmm/replies.py", "lmm/sanity.py", "lmm/verdicts.py",
+    "lmm/prompts.py", "lmm/replies.py", "lmm/calibration/gold.py", "lmm/calibration/sanity.py",
+    "lmm/calibration/verdicts.py", "lmm/cascade/head.py", "lmm/cascade/learning.py", "lmm/hosted/endpoint.py",
+    "lmm/hosted/pacing.py", "lmm/hosted/spending.py",
 ]  # fmt: skip
 FILES = sorted((ROOT / "p2i_ray").rglob("*.py"))
 

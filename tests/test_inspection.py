@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 from p2i_ray.config import LoopConfig
-from p2i_ray.inspection import effect, flaw_shares, sample
 from p2i_ray.lmm.questions import CRITIQUES, SCORES
+from p2i_ray.steps.inspection import effect, flaw_shares, sample
 
 
 def scores(**expected: float | None) -> pa.Table:

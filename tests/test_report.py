@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from run_folder import FEEDBACK, HARD_ROW, build
 
-from p2i_ray import report, report_calibration, report_gallery, report_pictures
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import encode_png
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import gold, sanity, verdicts
-from p2i_ray.lmm.calibration import Calibration, Example
-from p2i_ray.report_plots import metric_plot, score_plot
+from p2i_ray.lmm.calibration import gold, sanity, verdicts
+from p2i_ray.lmm.calibration.calibrate import Calibration, Example
+from p2i_ray.report import calibration as report_calibration
+from p2i_ray.report import gallery as report_gallery
+from p2i_ray.report import pictures as report_pictures
+from p2i_ray.report import run as report
+from p2i_ray.report.plots import metric_plot, score_plot
 from p2i_ray.runs import Manifest
 
 VOID = {"meta", "img", "br", "path", "use", "rect", "line"}

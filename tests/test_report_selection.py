@@ -14,10 +14,13 @@ import pytest
 from run_folder import CACHED, FEEDBACK, build
 from test_report import Page
 
-from p2i_ray import report, report_data, report_selection, report_selection_photos
 from p2i_ray.config import LoopConfig
-from p2i_ray.report_data import Round
-from p2i_ray.report_selection_plots import Stage, flaw_plot, flow_plot
+from p2i_ray.report import data as report_data
+from p2i_ray.report import run as report
+from p2i_ray.report import selection as report_selection
+from p2i_ray.report import selection_photos as report_selection_photos
+from p2i_ray.report.data import Round
+from p2i_ray.report.selection_plots import Stage, flaw_plot, flow_plot
 from p2i_ray.runs import Manifest
 
 TITLE = "How the selection changed"

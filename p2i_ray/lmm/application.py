@@ -15,7 +15,7 @@ from p2i_ray import cluster
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.asking import GROUP
-from p2i_ray.lmm.engine_settings import engine_environment
+from p2i_ray.lmm.engine.settings import engine_environment
 from p2i_ray.lmm.following import start_owner
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from p2i_ray.lmm.answering import Refused
 from p2i_ray.lmm.application import DEPLOYMENT, Application, rows_in_flight
 from p2i_ray.lmm.asking import CACHED, Asking, ask
 from p2i_ray.lmm.cache import open_cache
-from p2i_ray.lmm.engine import Engine
-from p2i_ray.lmm.hosted import Hosted
+from p2i_ray.lmm.engine.replica import Engine
+from p2i_ray.lmm.hosted.client import Hosted
 from p2i_ray.lmm.prompts import Exemplar, load_prompts, summary_messages
 from p2i_ray.lmm.questions import Asker, Criticising, Question, Scoring
 
@@ -87,7 +87,7 @@ class Judge:
         asker = Scoring(self.prompts.score, feedback, tuple(exemplars), reason, scores_only)
         if not settings.cascade.clip:
             return self._ask(rows, asker, out, progress)
-        from p2i_ray.lmm import cascade
+        from p2i_ray.lmm.cascade import score as cascade
 
         def ask_all(some: ray.data.Dataset, folder: str, told: sink.Progress | None) -> sink.Written:
             return self._ask(some, asker, folder, told)

@@ -18,8 +18,9 @@ from p2i_ray.config import CalibrationConfig, ImageConfig
 from p2i_ray.epbd import reading
 from p2i_ray.epbd.images import decode, encode_png
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import calibration, sampling
-from p2i_ray.lmm.calibration import Calibration, calibrate
+from p2i_ray.lmm.calibration import calibrate as calibration
+from p2i_ray.lmm.calibration import sampling
+from p2i_ray.lmm.calibration.calibrate import Calibration, calibrate
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.lmm.prompts import Exemplar
 from p2i_ray.lmm.questions import SCORES

@@ -15,8 +15,8 @@ from p2i_ray import sink, storage
 from p2i_ray.config import CascadeConfig, ImageConfig, JudgeConfig
 from p2i_ray.epbd.images import encode_png
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import cascade
-from p2i_ray.lmm.head import Head
+from p2i_ray.lmm.cascade import score as cascade
+from p2i_ray.lmm.cascade.head import Head
 from p2i_ray.lmm.questions import SCORES
 
 CLIP = str(Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights" / "evaluator_clip")

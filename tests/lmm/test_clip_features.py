@@ -15,7 +15,7 @@ from PIL import Image
 from p2i_ray.config import CascadeConfig, ImageConfig
 from p2i_ray.epbd.images import encode_png
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import clip_features
+from p2i_ray.lmm.cascade import clip_features
 from p2i_ray.mini.world import BALANCED, render
 
 WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"

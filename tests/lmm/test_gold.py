@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import gold
+from p2i_ray.lmm.calibration import gold
 
 
 def csv(folder: Path, text: str) -> str:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from p2i_ray.lmm import head as heads
-from p2i_ray.lmm.head import NOTHING, Head, Thresholds
+from p2i_ray.lmm.cascade import head as heads
+from p2i_ray.lmm.cascade.head import NOTHING, Head, Thresholds
 
 # An LMM that keeps what it scores 4 or 5. By prediction:      drop drop KEEP drop drop | KEEP drop KEEP KEEP KEEP
 PREDICTED = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.5, 5.0])

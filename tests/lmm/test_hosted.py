@@ -38,8 +38,8 @@ from p2i_ray.config import PRESETS, Config, HostedConfig, JudgeConfig, load
 from p2i_ray.epbd.images import encode_jpeg, encode_png
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.answering import FATAL, Refused, Sample
-from p2i_ray.lmm.hosted import Hosted, data_url
-from p2i_ray.lmm.pacing import LONGEST_WAIT_S, Clock, Pace, asked_wait, back_off
+from p2i_ray.lmm.hosted.client import Hosted, data_url
+from p2i_ray.lmm.hosted.pacing import LONGEST_WAIT_S, Clock, Pace, asked_wait, back_off
 from p2i_ray.lmm.prompts import Exemplar, load_prompts
 from p2i_ray.lmm.questions import Asker, Criticising, Question, Scoring, image_part
 from p2i_ray.lmm.replies import CRITIQUE_FORM, CRITIQUE_SCHEMA, RATING_FORM, RATING_SCHEMA

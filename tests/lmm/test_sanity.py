@@ -7,8 +7,8 @@ import pytest
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import GREY, ImageError, decode, encode_jpeg, encode_png
-from p2i_ray.lmm import sanity
-from p2i_ray.lmm.sanity import Sampled
+from p2i_ray.lmm.calibration import sanity
+from p2i_ray.lmm.calibration.sanity import Sampled
 
 LIMITS = ImageConfig(resolution=64)
 SAMPLE = [Sampled("a", "red mug", "mug"), Sampled("b", "blue mug", "mug"), Sampled("c", "tent", "tent")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from p2i_ray.lmm.verdicts import Scores, percent, shifted, spread
+from p2i_ray.lmm.calibration.verdicts import Scores, percent, shifted, spread
 
 
 def scores(*expected: float, gamma: float = 4) -> Scores:

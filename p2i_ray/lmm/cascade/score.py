@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from p2i_ray import sink, storage
 from p2i_ray.config import CascadeConfig, ImageConfig, JudgeConfig
 from p2i_ray.epbd import reading
-from p2i_ray.lmm import clip_features, learning
-from p2i_ray.lmm.head import NOTHING, Thresholds
-from p2i_ray.lmm.learning import Learned, Rule, hashed_below
+from p2i_ray.lmm.cascade import clip_features, learning
+from p2i_ray.lmm.cascade.head import NOTHING, Thresholds
+from p2i_ray.lmm.cascade.learning import Learned, Rule, hashed_below
 from p2i_ray.lmm.questions import SCORES
 
 if TYPE_CHECKING:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from p2i_ray import storage
 from p2i_ray.epbd import reading
-from p2i_ray.idr_steps import counts, finished, run_rows, title
 from p2i_ray.lmm import chosen, exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.lmm.prompts import Exemplar
 from p2i_ray.progress import phase, say
 from p2i_ray.runs import Counts, Manifest, Run
+from p2i_ray.steps.common import counts, finished, run_rows, title
 
 Exemplars = tuple[Exemplar, ...]  # c_R
 
 
 def calibrate(run: Run, data: str, shown: Exemplars, judge: Judge) -> None:
     """Whether the judge can be trusted; a warning, never a stop."""
-    from p2i_ray.lmm import calibration
+    from p2i_ray.lmm.calibration import calibrate as calibration
 
     config = run.config
     if not config.calibration.rows and not config.calibration.gold:
@@ -85,7 +85,7 @@ def show(run: Run, number: int, data: str, shown: Exemplars) -> Exemplars:
 
 def inspect(run: Run, number: int, data: str, feedback: str, shown: Exemplars, judge: Judge) -> None:
     """On a sample of D_{i-1}: which flaws the kept and the dropped show, and the scores without the feedback."""
-    from p2i_ray import inspection
+    from p2i_ray.steps import inspection
 
     settings, scored = run.config.idr, finished(run, number, "score")
     if not settings.inspect:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from p2i_ray import sink, storage
-from p2i_ray.lmm import clip_features
-from p2i_ray.lmm import head as heads
+from p2i_ray.lmm.cascade import clip_features
+from p2i_ray.lmm.cascade import head as heads
 
 HELD_OUT = 0.15  # share of the sample that the head never sees
 

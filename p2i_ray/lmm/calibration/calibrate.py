@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from p2i_ray import sink, storage
 from p2i_ray.config import CalibrationConfig, ImageConfig
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import gold as people
-from p2i_ray.lmm import sampling, sanity, verdicts
+from p2i_ray.lmm.calibration import gold as people
+from p2i_ray.lmm.calibration import sampling, sanity, verdicts
 from p2i_ray.lmm.prompts import Exemplar
 
 if TYPE_CHECKING:

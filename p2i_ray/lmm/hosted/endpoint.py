@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from p2i_ray.config import HostedConfig
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.pacing import LONGEST_ASKED_S, Clock, Pace, asked_wait, back_off
+from p2i_ray.lmm.hosted.pacing import LONGEST_ASKED_S, Clock, Pace, asked_wait, back_off
 from p2i_ray.lmm.questions import clean_name
 
 if TYPE_CHECKING:

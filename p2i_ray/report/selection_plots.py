@@ -1,4 +1,4 @@
-"""The plots of "How the selection changed", in the manner of report_plots.py."""
+"""The plots of "How the selection changed", in the manner of plots.py."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from p2i_ray.report_page import percent
-from p2i_ray.report_plots import DROPPED, INK, KEPT, LINE, canvas, inline
+from p2i_ray.report.page import percent
+from p2i_ray.report.plots import DROPPED, INK, KEPT, LINE, canvas, inline
 
 ASIDE = "#e0a458"
 BAR = 0.3  # width; rounds are 1 apart

@@ -1,4 +1,4 @@
-"""The plots of "Can the judge be trusted?", in the manner of report_plots.py."""
+"""The plots of "Can the judge be trusted?", in the manner of plots.py."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from p2i_ray.lmm.gold import Bin
-from p2i_ray.lmm.verdicts import Shift
-from p2i_ray.report_page import signed
-from p2i_ray.report_plots import DROPPED, INK, LINE, canvas, inline
+from p2i_ray.lmm.calibration.gold import Bin
+from p2i_ray.lmm.calibration.verdicts import Shift
+from p2i_ray.report.page import signed
+from p2i_ray.report.plots import DROPPED, INK, LINE, canvas, inline
 
 
 def shift_plot(shifts: Sequence[Shift]) -> Markup:

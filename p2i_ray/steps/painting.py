@@ -6,9 +6,9 @@ import json
 
 from p2i_ray import storage
 from p2i_ray.epbd import reading
-from p2i_ray.idr_steps import counts, finished, run_rows, title
 from p2i_ray.progress import phase
 from p2i_ray.runs import Counts, Manifest, Run
+from p2i_ray.steps.common import counts, finished, run_rows, title
 
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:

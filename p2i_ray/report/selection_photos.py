@@ -1,6 +1,6 @@
 """The photos of "How the selection changed": those that the feedback dropped or rescued, and the judge's exemplars.
 
-Which these are comes from the scores with the feedback and without it, on the sample that inspection.py looked at.
+Which these are comes from the scores with the feedback and without it, on the sample of steps/inspection.py.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import report_pictures as pictures
 from p2i_ray import selection, sink, storage
 from p2i_ray.config import ImageConfig, LoopConfig
 from p2i_ray.errors import UserError
-from p2i_ray.inspection import kept_without
 from p2i_ray.lmm import chosen, exemplars
-from p2i_ray.report_data import Round, RunFolder
+from p2i_ray.report import pictures
+from p2i_ray.report.data import Round, RunFolder
+from p2i_ray.steps.inspection import kept_without
 
 DROPPED, RESCUED = 12, 4  # photos shown a round
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.answering import FATAL, Refused, Sample, answer
-from p2i_ray.lmm.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.lmm.following import follow
-from p2i_ray.lmm.pacing import Clock
+from p2i_ray.lmm.hosted.endpoint import Choice, Completion, Endpoint, Failure, Token
+from p2i_ray.lmm.hosted.pacing import Clock
+from p2i_ray.lmm.hosted.spending import Spending
 from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step, digit_step
-from p2i_ray.lmm.spending import Spending
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import report_pictures as pictures
 from p2i_ray import sink, storage
 from p2i_ray.config import ImageConfig
-from p2i_ray.report_data import Round
+from p2i_ray.report import pictures
+from p2i_ray.report.data import Round
 
 PRODUCTS = 10  # of D_dev, shown after every round
 EXAMPLES = 8  # of kept and of dropped rows, a round

@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from p2i_ray import report_pictures as pictures
 from p2i_ray import storage
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import ImageError
-from p2i_ray.lmm import sanity, verdicts
-from p2i_ray.lmm.calibration import Calibration, Example
-from p2i_ray.lmm.gold import Agreement
-from p2i_ray.report_calibration_plots import confusion_plot, reliability_plot, shift_plot
-from p2i_ray.report_data import RunFolder
-from p2i_ray.report_gallery import Picture, Strip
-from p2i_ray.report_page import figure, percent, render, signed
+from p2i_ray.lmm.calibration import sanity, verdicts
+from p2i_ray.lmm.calibration.calibrate import Calibration, Example
+from p2i_ray.lmm.calibration.gold import Agreement
+from p2i_ray.report import pictures
+from p2i_ray.report.calibration_plots import confusion_plot, reliability_plot, shift_plot
+from p2i_ray.report.data import RunFolder
+from p2i_ray.report.gallery import Picture, Strip
+from p2i_ray.report.page import figure, percent, render, signed
 
 SPLIT = "train"  # what a run calibrates on
 HEADS = ("check", "rows", "as it is", "varied", "shift", "moved", "fell", "newly kept", "no longer kept", "verdict")

@@ -10,7 +10,7 @@ import numpy as np
 
 from p2i_ray import storage
 from p2i_ray.config import ImageConfig
-from p2i_ray.lmm import sanity
+from p2i_ray.lmm.calibration import sanity
 
 if TYPE_CHECKING:
     import pyarrow as pa

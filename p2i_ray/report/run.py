@@ -1,24 +1,24 @@
 """A run folder as one page: `report.html`, a single file that needs no network. `python -m p2i_ray.report RUN_DIR`.
 
-Figures come from report_data.py, pictures from report_gallery.py, plots from report_plots.py; here they are put
+Figures come from data.py, pictures from gallery.py, plots from plots.py; here they are put
 together for the template. Product names, feedback and reasons are other people's text: the template escapes all.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 import yaml
 
-from p2i_ray import report_calibration, report_selection, storage
+from p2i_ray import storage
 from p2i_ray.config import ImageConfig
-from p2i_ray.errors import UserError
 from p2i_ray.lmm.flaws import FLAWS
-from p2i_ray.report_data import STEPS, Round, RunFolder, load
-from p2i_ray.report_gallery import strips, training_examples
-from p2i_ray.report_page import percent, render
-from p2i_ray.report_plots import metric_plot, score_plot
+from p2i_ray.report import calibration as report_calibration
+from p2i_ray.report import selection as report_selection
+from p2i_ray.report.data import STEPS, Round, RunFolder, load
+from p2i_ray.report.gallery import strips, training_examples
+from p2i_ray.report.page import percent, render
+from p2i_ray.report.plots import metric_plot, score_plot
 
 # Metric -> what it is called, and whether lower is better.
 METRICS = {"fid": ("FID", True), "clip_c_i": ("CLIP-c-I", False), "clip_c_b": ("CLIP-c-B", False)}
@@ -129,11 +129,3 @@ def few_images(rounds: list[Round]) -> tuple[int, int] | None:
         if images is not None and features is not None and images <= features:
             return int(images), int(features)
     return None
-
-
-if __name__ == "__main__":
-    try:
-        print(write(sys.argv[1] if len(sys.argv) > 1 else "runs/mini"))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None

@@ -7,10 +7,10 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.report_data import Round, RunFolder
-from p2i_ray.report_page import percent
-from p2i_ray.report_selection_photos import Effect, Shown, criticised, effects, shown
-from p2i_ray.report_selection_plots import Stage, flaw_plot, flow_plot
+from p2i_ray.report.data import Round, RunFolder
+from p2i_ray.report.page import percent
+from p2i_ray.report.selection_photos import Effect, Shown, criticised, effects, shown
+from p2i_ray.report.selection_plots import Stage, flaw_plot, flow_plot
 
 
 class FlawPlot(NamedTuple):

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.lmm.answering import Refused, Sample, answer
-from p2i_ray.lmm.chats import Chats
-from p2i_ray.lmm.engine_settings import engine_arguments
+from p2i_ray.lmm.engine.chats import Chats
+from p2i_ray.lmm.engine.settings import engine_arguments
 from p2i_ray.lmm.following import follow
 from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step, digit_step
