@@ -15,7 +15,7 @@ import pyarrow as pa
 from p2i_ray import cluster
 from p2i_ray.config import Config, load
 from p2i_ray.lmm.answering import Sample, answer
-from p2i_ray.lmm.questions import Asker, Reply
+from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step
 
 FEW, MANY = 3_000, 300_000
@@ -28,6 +28,9 @@ class Stub:
 
     async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
         return await answer(asker, [self._reply() for _ in samples])
+
+    async def reply(self, question: Question) -> Reply:
+        return await self._reply()
 
     async def _reply(self) -> Reply:
         return Reply("4", False, Step("4", [("4", -0.1), ("5", -2.4)]))

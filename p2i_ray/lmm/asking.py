@@ -8,6 +8,7 @@ the tasks is how many rows the engines can have waiting.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     import ray.data
 
 GROUP = 64  # rows a request: what a request costs beside the engine is more than a small engine's row
-BLOCK = 256  # rows a task: small enough to stream, large enough to keep files few
+BLOCK = 256  # rows a task, less than twice that: small enough to stream, large enough to keep files few
+KEEP_EVERY_S = 15.0  # between the cache's files of one task
 FRACTION = 0.1  # logical CPUs of a task, which mostly waits
 CACHED = "cached"  # column: the answer was there already
 
@@ -68,7 +70,7 @@ def ask(rows: ray.data.Dataset, asking: Asking, in_flight: int) -> ray.data.Data
         rows.select_columns(["id", "name", "image"])
         .repartition(target_num_rows_per_block=BLOCK)
         .map_batches(
-            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=None, num_cpus=FRACTION,
+            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=BLOCK, num_cpus=FRACTION,
             compute=TaskPoolStrategy(size=tasks),
         )
     )  # fmt: skip
@@ -98,11 +100,22 @@ def _answers(samples: dict[int, Sample], asking: Asking) -> dict[int, dict[str, 
     keys = {i: cache.key(*sample) for i, sample in samples.items()}
     known = dict(zip(samples, cache.find(list(keys.values())), strict=True))
     asked: dict[int, dict[str, Any]] = {}
+    new: list[int] = []  # not in the cache yet
+
+    def keep() -> None:
+        cache.add([keys[i] for i in new], [asked[i] for i in new])
+        new.clear()
+
+    kept = time.monotonic()
     try:
         for i, answer in _ask_engines({i: samples[i] for i in samples if known[i] is None}, asking):
             asked[i] = answer
+            new.append(i)
+            if time.monotonic() - kept > KEEP_EVERY_S:  # a slow or dear judge's answers don't wait for the last
+                keep()
+                kept = time.monotonic()
     finally:  # also where the job ends in the middle: these were paid for
-        cache.add([keys[i] for i in asked], list(asked.values()))
+        keep()
     return {i: {**answer, CACHED: True} for i, answer in known.items() if answer is not None} | asked
 
 

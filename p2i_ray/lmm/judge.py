@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from p2i_ray import sink
 from p2i_ray.config import ImageConfig, JudgeConfig
+from p2i_ray.epbd import images
 from p2i_ray.errors import UserError
 from p2i_ray.lmm import model_folder, summary
 from p2i_ray.lmm.answering import Refused
@@ -149,11 +152,29 @@ class Judge:
         self.stop()
 
     def _ask(self, rows: ray.data.Dataset, asker: Asker, out: str, progress: sink.Progress | None) -> sink.Written:
+        if not self.settings.hosted.url:  # where every question is paid for
+            self._try(asker)
         cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
         asking = Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
         answered = ask(rows, asking, rows_in_flight(self.settings))
         written = sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=None, tally=(CACHED,))
         return written._replace(facts={**written.facts, **self._paid()})
+
+    def _try(self, asker: Asker) -> None:
+        """Ask about a grey picture first: what no engine can be asked should not be found out row by row.
+
+        Raises:
+            UserError: prompt, feedback and exemplars are too long for the engine.
+        """
+        side = self._image.resolution
+        picture = images.encode_png(np.full((side, side, 3), 127, np.uint8))
+        try:
+            self.start().handle().reply.remote(asker.question("product", picture)).result()
+        except Refused as why:
+            raise UserError(
+                f"{why}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
+                f"judge.max_model_len={self.settings.max_model_len}"
+            ) from None
 
     def _paid(self) -> dict[str, float]:
         """What an endpoint took since the last time that this was asked: requests, tokens, dollars."""

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from p2i_ray.lmm.answering import Refused, Sample, answer
-from p2i_ray.lmm.questions import Asker, Reply
+from p2i_ray.lmm.questions import Asker, Question, Reply
 from p2i_ray.lmm.replies import Step
 
 
@@ -18,6 +18,9 @@ class StubEngine:
 
     async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
         return await answer(asker, [self._reply(sample) for sample in samples])
+
+    async def reply(self, question: Question) -> Reply:
+        return Reply("3")
 
     async def _reply(self, sample: Sample) -> Reply:
         word = sample.name.split()[0]

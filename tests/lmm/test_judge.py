@@ -112,6 +112,11 @@ def test_a_row_that_the_engine_refuses_is_set_aside_alone(judge: Judge, tmp_path
     assert [errors[0], *errors[2:]] == [None] * 3
 
 
+def test_a_prompt_that_is_too_long_is_found_before_the_rows(judge: Judge, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model can't be asked: .* raise judge\.max_model_len=512"):
+        score(judge, sample_rows(4), tmp_path, feedback="clutter " * 600)
+
+
 def test_nothing_is_asked_twice(judge: Judge, tmp_path: Path) -> None:
     import ray
 
