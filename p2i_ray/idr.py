@@ -20,7 +20,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.lmm import exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.runs import Run
-from p2i_ray.steps.judging import Exemplars, calibrate, criticise, inspect, score, select, show, summarise
+from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
 from p2i_ray.steps.painting import measure, paint, train
 
 
@@ -28,7 +28,7 @@ def refine(run: Run, data: str, judge: Judge) -> str:
     """Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
     settings = run.config.idr
     model, feedback, candidates = storage.absolute(run.config.painter.base), "", None
-    shown = given_exemplars(run.config)
+    shown = exemplars.given(run.config.judge, run.config.image)
     if settings.baseline:
         paint(run, 0, data, model)
         measure(run, 0, data)
@@ -48,13 +48,6 @@ def refine(run: Run, data: str, judge: Judge) -> str:
             criticise(run, number, judge)
             feedback = summarise(run, number, judge) if settings.feedback else ""
     return model
-
-
-def given_exemplars(config: Config) -> Exemplars:
-    """c_R as the user gives it; empty if not."""
-    if not config.judge.exemplars:
-        return ()
-    return exemplars.read(storage.absolute(config.judge.exemplars), config.image, config.judge.max_name_chars)
 
 
 def check(config: Config) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
 STUBS = ROOT / "tests" / "lmm"  # what tests pass in is imported by workers, too
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), str(STUBS), os.environ.get("PYTHONPATH")]))
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(STUBS)]
 
 
 @pytest.fixture(scope="session")

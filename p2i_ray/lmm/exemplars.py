@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from p2i_ray import storage
-from p2i_ray.config import ImageConfig
+from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.epbd import images
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.pictures import fit
@@ -51,6 +51,13 @@ def read(location: str, limits: ImageConfig, max_name_chars: int) -> tuple[Exemp
     filesystem, path = storage.open_location(location)
     rows = _listed(location, where) if filesystem.isdir(path) else _stored(location, where)
     return tuple(_exemplar(row, f"{where}, {place}", limits, max_name_chars) for place, row in rows)
+
+
+def given(settings: JudgeConfig, limits: ImageConfig) -> tuple[Exemplar, ...]:
+    """Those that settings.exemplars names; empty if it names none. Raises as `read` does."""
+    if not settings.exemplars:
+        return ()
+    return read(storage.absolute(settings.exemplars), limits, settings.max_name_chars)
 
 
 def choose(scores: pa.Table, number: int) -> list[tuple[str, int]]:
