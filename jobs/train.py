@@ -2,8 +2,10 @@
 
     python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/painter out=runs/first/model
     python jobs/train.py --config a100x4 data=s3://bucket/epbd model=models/base out=s3://bucket/model steps=3000
+    python jobs/train.py --config a100x4 --plan plan.gpu_memory_gib=80
 
 Features and checkpoints wait in OUT.work until the model is finished; the same command after an interruption goes on.
+With --plan nothing is trained: memory, hours and price are worked out, without Ray, GPUs, data or weights.
 """
 
 from __future__ import annotations
@@ -17,21 +19,39 @@ from pydantic import Field
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray import cluster, storage
-from p2i_ray.cli import main
-from p2i_ray.config import Config, PainterConfig
+from p2i_ray.cli import Instead, main
+from p2i_ray.config import Config, PainterConfig, PlanConfig
 from p2i_ray.errors import UserError
 from p2i_ray.progress import phase
 
 
-class TrainJob(Config):
-    """The training's own keys."""
+class PlanJob(Config):
+    """The training's own keys, none of which a plan needs."""
 
-    data: str = Field(description="EPBD folder, a path or URI")
+    data: str | None = Field(None, description="EPBD folder, a path or URI")
     split: str = Field("train", description="split to train on")
     keep: str | None = Field(None, description="Parquet file whose column id lists the rows to train on (none: all)")
     model: str | None = Field(None, description="model folder to start from (none: painter.base)")
-    out: str = Field(description="folder of the new model, a path or URI that all nodes reach; must be new")
+    out: str | None = Field(None, description="folder of the new model")
     steps: int | None = Field(None, ge=1, description="optimizer steps (none: the first of idr.steps)")
+    plan: PlanConfig = PlanConfig()
+
+
+class TrainJob(PlanJob):
+    """What a training needs."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    out: str = Field(description="folder of the new model, a path or URI that all nodes reach; must be new")
+
+
+def show_plan(job: PlanJob) -> None:
+    """Print what the training would need."""
+    from p2i_ray.diffusion import plan
+
+    base, steps = storage.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
+    if job.model and not storage.exists(base):
+        raise UserError(f"model folder {base} is not there; check the path")
+    print("\n".join(plan.as_lines(base, job.train, job.image.resolution, steps, job.plan)))
 
 
 def run(job: TrainJob) -> None:
@@ -81,5 +101,7 @@ def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) ->
     return written.files
 
 
+PLAN = Instead("--plan", "print the memory, hours and price of the run instead of running it", PlanJob, show_plan)
+
 if __name__ == "__main__":
-    main(TrainJob, __doc__, run)
+    main(TrainJob, __doc__, run, instead=[PLAN])

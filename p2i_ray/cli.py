@@ -7,15 +7,28 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from p2i_ray.cluster import ENVIRONMENT
-from p2i_ray.config import PRESETS, AnyConfig, describe, load
+from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.errors import UserError
 
 
+class Instead(NamedTuple):
+    """What a job does instead of its work when its command line has a flag."""
+
+    flag: str  # --plan
+    description: str
+    config_class: type[Config]  # may ask for fewer settings than the job's
+    run: Callable[[Any], None]
+
+
 def main(
-    config_class: type[AnyConfig], doc: str | None, run: Callable[[AnyConfig], None], argv: Sequence[str] | None = None
+    config_class: type[AnyConfig],
+    doc: str | None,
+    run: Callable[[AnyConfig], None],
+    argv: Sequence[str] | None = None,
+    instead: Sequence[Instead] = (),
 ) -> None:
     """Parse the command line, run the job, and turn a mistake of the user's into one line and exit code 2.
 
@@ -24,6 +37,7 @@ def main(
         doc: the job's module docstring, shown by `--help`.
         run: the job.
         argv: the arguments (none: the process's).
+        instead: flags that make the job do something else.
     """
     parser = argparse.ArgumentParser(
         description=doc, epilog=_settings_help(config_class), formatter_class=argparse.RawDescriptionHelpFormatter
@@ -33,11 +47,19 @@ def main(
         "--config", required=True, metavar="PRESET_OR_FILE", help=f"a preset ({presets}) or a YAML file"
     )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the preset; see below")
+    for number, other in enumerate(instead):
+        parser.add_argument(
+            other.flag, dest="instead", action="store_const", const=number, default=None, help=other.description
+        )
     arguments = parser.parse_args(argv)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        run(load(config_class, arguments.config, arguments.settings))
+        if arguments.instead is None:
+            run(load(config_class, arguments.config, arguments.settings))
+        else:
+            other = instead[arguments.instead]
+            other.run(load(other.config_class, arguments.config, arguments.settings))
     except Exception as error:
         mistake = _users_mistake(error)
         if mistake is None:
@@ -63,8 +85,6 @@ def _stop(line: str) -> NoReturn:
 
 
 def _settings_help(config_class: type[AnyConfig]) -> str:
-    from p2i_ray.config import Config
-
     rows = list(describe(config_class))
     shared = {key for key, _, _ in describe(Config)}
     own = [row for row in rows if row[0] not in shared]

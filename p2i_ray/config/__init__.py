@@ -7,7 +7,7 @@ from p2i_ray.config.base import Settings
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
 from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
 from p2i_ray.config.loading import PRESETS, AnyConfig, describe, differences, load
-from p2i_ray.config.painter import FeatureConfig, GenerateConfig, PainterConfig, TrainConfig
+from p2i_ray.config.painter import FeatureConfig, GenerateConfig, PainterConfig, PlanConfig, TrainConfig
 
 __all__ = [
     "PRESETS",
@@ -23,6 +23,7 @@ __all__ = [
     "JudgeConfig",
     "LoopConfig",
     "PainterConfig",
+    "PlanConfig",
     "RayConfig",
     "Settings",
     "TrainConfig",

@@ -51,6 +51,18 @@ class TrainConfig(Settings):
     timeout_s: float = Field(1800, gt=0, description="longest wait for another worker, seconds")
 
 
+class PlanConfig(Settings):
+    """What `--plan` takes for granted."""
+
+    images_per_s: float | None = Field(
+        None, gt=0, description="images a second and GPU (none: MosaicML's 36 on an A100 at 512 pixels, scaled)"
+    )
+    usd_per_gpu_hour: float = Field(
+        5.12, ge=0, description="price of a GPU hour (AWS p4de.24xlarge on demand: 40.97 for eight A100 of 80 GB)"
+    )
+    gpu_memory_gib: float | None = Field(None, gt=0, description="memory of a GPU, GiB, to compare the need with")
+
+
 class GenerateConfig(Settings):
     """Painting with the finished model."""
 

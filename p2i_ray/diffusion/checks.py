@@ -32,7 +32,7 @@ def check_model(location: str, resolution: int | None = None) -> None:
     for part in WITH_WEIGHTS:
         _check_weights(storage.join(location, part))
     unet, vae, text, scheduler = (
-        _config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
+        read_config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
         for part in ("unet", "vae", "text_encoder", "scheduler")
     )
     if unet.get("in_channels") != UNET_CHANNELS:
@@ -62,10 +62,10 @@ def check_clip(location: str, model: str) -> None:
     Raises:
         UserError: it isn't.
     """
-    config = _config(storage.join(location, "config.json"))
+    config = read_config(storage.join(location, "config.json"))
     _check_weights(location)
     width = config.get("text_config", {}).get("hidden_size", 512)
-    expected = _config(storage.join(model, "text_encoder", "config.json")).get("hidden_size")
+    expected = read_config(storage.join(model, "text_encoder", "config.json")).get("hidden_size")
     if width != expected:
         raise UserError(
             f"painter.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
@@ -87,7 +87,12 @@ def _check_weights(location: str) -> None:
     raise UserError(f"{location} has no *.safetensors weights; check that the folder is complete")
 
 
-def _config(location: str) -> dict[str, Any]:
+def read_config(location: str) -> dict[str, Any]:
+    """The settings in a part's JSON file.
+
+    Raises:
+        UserError: it is not there, or holds no settings.
+    """
     if not storage.exists(location):
         raise UserError(f"{location} is not there; check the path")
     try:

@@ -135,6 +135,12 @@ class Product2Img(nn.Module):
         return product2img_loss(self, batch, contrast, share)
 
 
+def recompute_activations(parts: Parts) -> None:
+    """Keep fewer activations for the backward pass: less memory, slower."""
+    parts.unet.enable_gradient_checkpointing()
+    parts.text_encoder.gradient_checkpointing_enable()
+
+
 def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, share: int = 1) -> Losses:
     """L of Eq. 5 for one micro-batch.
 

@@ -19,7 +19,7 @@ from p2i_ray import storage
 from p2i_ray.config import TrainConfig
 from p2i_ray.diffusion import card, folder, rows
 from p2i_ray.diffusion.card import StepRecord
-from p2i_ray.diffusion.step import Batch, Product2Img, draw
+from p2i_ray.diffusion.step import Batch, Product2Img, draw, recompute_activations
 from p2i_ray.diffusion.tokens import tokenise
 from p2i_ray.errors import UserError
 
@@ -68,12 +68,6 @@ def _train(job: Job) -> dict[str, Any]:
     if dist.get_rank() == 0:
         _save(job, weights, len(data), curve)
     return {"rows": len(data), "steps": len(curve), "loss": curve[-1].total}
-
-
-def recompute_activations(parts: folder.Parts) -> None:
-    """Keep fewer activations for the backward pass: less memory, slower."""
-    parts.unet.enable_gradient_checkpointing()
-    parts.text_encoder.gradient_checkpointing_enable()
 
 
 def _step(engine: DeepSpeedEngine, local: Batch, step: int, ids: list[str], settings: TrainConfig) -> StepRecord:

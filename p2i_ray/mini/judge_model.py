@@ -164,7 +164,8 @@ def tower_features(model: Qwen2_5_VLForConditionalGeneration, cut: torch.Tensor)
     kernel = tower.patch_embed.proj.weight.flatten(1)  # (128, 384)
     hidden = torch.nn.functional.linear(cut, kernel)  # (B, 64, 128)
     batch, length, width = hidden.shape
-    cos, sin = tower.rotary_pos_emb(hidden, _patch_positions())  # (64, 32)
+    angles = tower.rotary_pos_emb(_patch_positions()).repeat(1, 2)  # (64, 32)
+    cos, sin = angles.cos(), angles.sin()
     for block in tower.blocks:
         attention = block.attn
         qkv = attention.qkv(block.norm1(hidden)).view(batch, length, 3, attention.num_heads, -1)
