@@ -47,10 +47,9 @@ def main(
         "--config", required=True, metavar="PRESET_OR_FILE", help=f"a preset ({presets}) or a YAML file"
     )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the preset; see below")
+    parser.set_defaults(instead=None)
     for number, other in enumerate(instead):
-        parser.add_argument(
-            other.flag, dest="instead", action="store_const", const=number, default=None, help=other.description
-        )
+        parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
     arguments = parser.parse_args(argv)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
