@@ -46,12 +46,12 @@ class TrainJob(PlanJob):
 
 def show_plan(job: PlanJob) -> None:
     """Print what the training would need."""
-    from p2i_ray.diffusion import plan
+    from p2i_ray.diffusion import plan_text
 
     base, steps = storage.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
     if job.model and not storage.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
-    print("\n".join(plan.as_lines(base, job.train, job.image.resolution, steps, job.plan)))
+    print("\n".join(plan_text.as_lines(base, job.train, job.image.resolution, steps, job.plan)))
 
 
 def run(job: TrainJob) -> None:

@@ -81,10 +81,16 @@ def read(location: str) -> Architecture:
     )
 
 
-def build(architecture: Architecture, token: str = "<background>") -> Parts:
+def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
+    """The scheduler alone; it computes while it is made."""
+    return EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
+
+
+def build(architecture: Architecture, token: str, scheduler: EulerAncestralDiscreteScheduler) -> Parts:
     """A model with random weights whose tokenizer knows the token.
 
-    Tensors are made wherever torch makes them now: `with torch.device("meta")` costs no memory.
+    Tensors are made wherever torch makes them now: `with torch.device("meta")` they take no memory. The scheduler
+    has to be made before that.
     """
     text = CLIPTextConfig(**architecture.text_encoder)
     text_encoder = CLIPTextModel(text)
@@ -92,7 +98,6 @@ def build(architecture: Architecture, token: str = "<background>") -> Parts:
     token_id = add_token(tokenizer, text_encoder, token, "background")
     unet = UNet2DConditionModel.from_config(architecture.unet)
     vae = AutoencoderKL.from_config(architecture.vae)
-    scheduler = EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
     return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id)
 
 

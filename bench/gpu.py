@@ -1,0 +1,199 @@
+"""Time the full-size painter on this machine's GPU: the train step and the sampler. `python -m bench.gpu`
+
+Needs torch, diffusers, transformers and open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
+are noise. The architecture is Stable Diffusion 1.5's inpainting model as published. Not part of `python -m bench`.
+
+    train    step.py's step and AdamW in bf16 with float32 master weights, as DeepSpeed does it on one GPU without ZeRO
+    paint    the product's own Painter: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
+
+Each is timed eager and with torch.compile. FLOPs are those of matrix products, convolutions and attention, counted by
+torch; their share of the card's bf16 peak is given for cards whose peak is known. planned_gib, beside peak_gib, is
+what jobs/train.py --plan would have said.
+
+--tiny runs the same code on the toy world's model, on the CPU: its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.tables import as_lines
+from p2i_ray.config import GenerateConfig, TrainConfig
+from p2i_ray.diffusion import folder, full_size, plan
+from p2i_ray.diffusion.pipeline import Painter
+from p2i_ray.diffusion.step import Product2Img
+
+TOKEN = "<background>"
+TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "painter"
+PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
+MODES = ("eager", "compiled")
+WARM_UP = 2
+Figures = dict[str, float]
+
+
+class Trainer:
+    """One GPU's training: step.py's loss, bf16 parameters, AdamW on float32 masters."""
+
+    def __init__(self, location: str, rows: int, resolution: int, device: torch.device) -> None:
+        settings = TrainConfig()
+        parts = folder.load(location, TOKEN, "background")
+        text = parts.text_encoder.config
+        projection = torch.randn(text.projection_dim, text.hidden_size) / text.hidden_size**0.5
+        self.model = Product2Img(parts, projection, settings.temperature, settings.contrastive_weight)
+        full_size.cast_parameters(self.model, torch.bfloat16)
+        self.model.to(device)
+        self.batch = full_size.random_batch(parts, TOKEN, rows, resolution, len(projection)).to(device)
+        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self._masters = [p.detach().float() for p in self._parameters]
+        self._optimizer = torch.optim.AdamW(self._masters, lr=settings.lr_unet, weight_decay=settings.weight_decay)
+        self._norm = settings.max_grad_norm
+
+    def forward_backward(self) -> None:
+        """The part whose FLOPs count."""
+        self.model(self.batch, self.batch).total.backward()
+
+    def step(self) -> None:
+        """A whole step."""
+        self.forward_backward()
+        for parameter, master in zip(self._parameters, self._masters, strict=True):
+            assert parameter.grad is not None
+            master.grad, parameter.grad = parameter.grad.float(), None
+        torch.nn.utils.clip_grad_norm_(self._masters, self._norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        with torch.no_grad():
+            for parameter, master in zip(self._parameters, self._masters, strict=True):
+                parameter.copy_(master)
+
+
+def train(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+    """Images a second, peak memory and share of the peak of the train step."""
+    trainer = Trainer(location, rows, resolution, device)
+    with FlopCounterMode(display=False) as flops:
+        trainer.forward_backward()
+    if mode == "compiled":
+        trainer.model.unet.compile()
+    found = figures(trainer.step, rows, flops.get_total_flops(), repeats, device)
+    alone = TrainConfig(batch_size=rows, workers=1, zero_stage=0)
+    planned = plan.need(full_size.read(location), alone, resolution).peak  # what jobs/train.py --plan would say
+    return found | {"planned_gib": planned / 2**30}
+
+
+def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+    """The same of painting."""
+    painter = Painter(location, TOKEN, GenerateConfig(dtype="bf16"), device)
+    random = np.random.default_rng(0)
+    products = random.integers(0, 256, (rows, resolution, resolution, 3), np.uint8)
+    masks = np.zeros((rows, resolution, resolution), np.uint8)
+    masks[:, resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
+
+    def work() -> None:
+        painter.paint([f"product {number}" for number in range(rows)], products, masks, range(rows))
+
+    with FlopCounterMode(display=False) as flops:
+        work()
+    if mode == "compiled":
+        painter._pipeline.unet.compile()  # in place: the product itself paints eagerly
+    return figures(work, rows, flops.get_total_flops(), repeats, device)
+
+
+def figures(work: Callable[[], None], rows: int, flops: int, repeats: int, device: torch.device) -> Figures:
+    """Run some work, first to warm up, then for its time."""
+    for _ in range(WARM_UP):
+        work()
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    if cuda:
+        torch.cuda.synchronize()
+    seconds = (time.perf_counter() - start) / repeats
+    found = {"images_per_s": rows / seconds, "ms": 1000 * seconds, "tflops": flops / seconds / 1e12}
+    if cuda:
+        found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+        peak = peak_of(torch.cuda.get_device_name())
+        if peak:
+            found["share_of_peak"] = flops / seconds / peak
+    return found
+
+
+def peak_of(card: str) -> float | None:
+    """A card's dense bf16 FLOP/s, if known."""
+    return next((peak for name, peak in PEAKS.items() if name in card), None)
+
+
+@contextmanager
+def full_size_folder(device: torch.device) -> Iterator[str]:
+    """A model folder of the published size with random weights, as long as the block runs."""
+    scheduler = full_size.build_scheduler(full_size.PUBLISHED)
+    with device:
+        parts = full_size.build(full_size.PUBLISHED, TOKEN, scheduler)
+    with tempfile.TemporaryDirectory(prefix="p2i_bench_") as location:
+        parts.pipeline().save_pretrained(location, safe_serialization=True)
+        del parts
+        yield location
+
+
+def measure(location: str, resolution: int, options: argparse.Namespace, device: torch.device) -> Figures:
+    """All figures; a batch that doesn't fit ends its series."""
+    found: Figures = {}
+    for name, bench, sizes in (("train", train, options.batch), ("paint", paint, options.paint_batch)):
+        for mode in options.modes:
+            for rows in sizes:
+                try:
+                    some = bench(location, rows, resolution, mode, options.repeats, device)
+                except torch.OutOfMemoryError:
+                    print(f"{name}_b{rows}_{mode}: out of memory", flush=True)
+                    break
+                finally:
+                    torch.compiler.reset()
+                    if device.type == "cuda":
+                        torch.cuda.empty_cache()
+                some = {f"{name}_b{rows}_{mode}_{key}": value for key, value in some.items()}
+                print(as_lines(some), flush=True)
+                found |= some
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, write; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiny", action="store_true", help="the toy world's model, at 64 x 64, on the CPU")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="batches to train with")
+    parser.add_argument("--paint-batch", type=int, nargs="+", default=[1, 4, 16], help="batches to paint")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--repeats", type=int, default=10, help="times that each is run for its time")
+    parser.add_argument("--out", type=Path, default=Path("bench-gpu.json"))
+    options = parser.parse_args(argv)
+    if not options.tiny and not torch.cuda.is_available():
+        print("error: torch sees no CUDA device; --tiny runs the same code on a CPU", file=sys.stderr)
+        return 2
+    device = torch.device("cpu" if options.tiny else "cuda")
+    if options.tiny:
+        card, found = "CPU, toy model", measure(str(TINY), 64, options, device)
+    else:
+        card = torch.cuda.get_device_name()
+        with full_size_folder(device) as location:
+            found = measure(location, 512, options, device)
+    written = {"device": card, "torch": torch.__version__, "figures": found}
+    options.out.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", "utf-8")
+    print(f"{card}: figures are in {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
