@@ -7,7 +7,6 @@ from decimal import ROUND_HALF_UP, Decimal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from p2i_ray import sink, storage
 from p2i_ray.config import LoopConfig
@@ -72,7 +71,5 @@ def keep_best(scores: pa.Table, share: float) -> pa.Table:
 def select(scores_folder: str, files: list[str], settings: LoopConfig, out: str) -> int:
     """Apply `keep` to the score files that count and write one Parquet file; returns the number of kept rows."""
     kept = keep(sink.read_parquet(scores_folder, files, COLUMNS), settings)
-    buffer = pa.BufferOutputStream()
-    pq.write_table(kept, buffer)
-    storage.write_bytes(out, buffer.getvalue().to_pybytes())
+    sink.write_table(kept, out)
     return kept.num_rows

@@ -74,6 +74,16 @@ def write_parquet(
     return Written(sorted(files), rows, set_aside, facts)
 
 
+def write_table(table: pa.Table, location: str) -> None:
+    """Write a table into one Parquet file, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    storage.write_bytes(location, buffer.getvalue().to_pybytes())
+
+
 def read_parquet(folder: str, names: list[str], columns: list[str] | None = None) -> pa.Table:
     """Read the files that a manifest lists into one small table on the driver, sorted by id."""
     import pyarrow as pa
@@ -88,18 +98,14 @@ def read_parquet(folder: str, names: list[str], columns: list[str] | None = None
 
 
 def _write_batch(batch: pa.Table, folder: str, schema: pa.Schema | None, tally: tuple[str, ...]) -> Mapping[str, Any]:
-    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     if batch.num_rows == 0:
         none = np.array([], np.int64)
         return {"file": np.array([], object), "rows": none, "set_aside": none, **dict.fromkeys(tally, none)}
     table = _fit(batch, schema) if schema else batch
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
     name = f"part-{uuid.uuid4().hex}.parquet"
-    storage.write_bytes(storage.join(folder, name), sink.getvalue().to_pybytes())
+    write_table(table, storage.join(folder, name))
     failed = table.num_rows - table["error"].null_count if "error" in table.column_names else 0
     true = {column: np.array([pc.sum(batch[column]).as_py() or 0]) for column in tally}
     counted = {"rows": np.array([table.num_rows]), "set_aside": np.array([failed])}

@@ -54,17 +54,13 @@ class Cache:
 
     def add(self, keys: list[bytes], answers: list[dict[str, Any]]) -> None:
         """Keep those answers that are not errors."""
-        import pyarrow.parquet as pq
-
         rows = [
             {**answer, "key": key} for key, answer in zip(keys, answers, strict=True) if answer.get("error") is None
         ]
         if not rows:
             return
-        buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_stored(self.schema)), buffer)
         name = storage.join(self.folder, f"part-{uuid.uuid4().hex}.parquet")
-        storage.write_bytes(name, buffer.getvalue().to_pybytes())
+        sink.write_table(pa.Table.from_pylist(rows, schema=_stored(self.schema)), name)
 
 
 def open_cache(location: str, about: dict[str, Any], schema: pa.Schema) -> Cache:

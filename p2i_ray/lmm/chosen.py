@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from p2i_ray import sink, storage
 from p2i_ray.epbd import reading
@@ -24,15 +23,9 @@ def choose_from(data: str, folder: str, files: list[str], number: int, out: str)
     """
     chosen = exemplars.choose(sink.read_parquet(folder, files, ["id", "score", "entropy"]), number)
     listed = storage.join(out, "ids.parquet")
-    _write(pa.table({"id": pa.array([id_ for id_, _ in chosen], pa.string())}), listed)
+    sink.write_table(pa.table({"id": pa.array([id_ for id_, _ in chosen], pa.string())}), listed)
     rows = reading.read_split(data, "train", keep=listed, columns=["id", "name", "image"]).take_all()
     found = {row["id"]: row for row in rows}
     shown = [{**found[id_], "score": score} for id_, score in chosen]
-    _write(pa.Table.from_pylist(shown), storage.join(out, FILE))
+    sink.write_table(pa.Table.from_pylist(shown), storage.join(out, FILE))
     return len(shown)
-
-
-def _write(table: pa.Table, location: str) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    storage.write_bytes(location, buffer.getvalue().to_pybytes())

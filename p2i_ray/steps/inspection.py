@@ -15,7 +15,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from p2i_ray import selection, sink, storage
 from p2i_ray.config import LoopConfig
@@ -60,7 +59,7 @@ def inspect(
     kept = sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"]
     listed = storage.join(out, "rows.parquet")
     ids = sample(scores["id"].to_pylist(), settings.inspect, seed)
-    _write_ids(ids, listed)
+    sink.write_table(pa.table({"id": pa.array(ids, pa.string())}), listed)
     rows = reading.read_split(data, "train", keep=listed, columns=["id", "name", "image"])
     files = {"critiques": judge.critique(rows, storage.join(out, "critiques"), progress).files}
     found: dict[str, Any] = {"rows": len(ids), "feedback": None, "files": files}
@@ -119,9 +118,3 @@ def flaw_shares(critiques: pa.Table, kept: set[str]) -> dict[str, dict[str, floa
         }
         for flaw in FLAWS
     }
-
-
-def _write_ids(ids: list[str], location: str) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(pa.table({"id": pa.array(ids, pa.string())}), buffer)
-    storage.write_bytes(location, buffer.getvalue().to_pybytes())
