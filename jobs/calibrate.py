@@ -52,9 +52,7 @@ def run(job: CalibrateJob) -> None:
     reading.split_files(storage.absolute(job.data), job.split)
     if job.calibration.gold:
         gold.read(storage.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
-    shown: Sequence[Exemplar] = ()
-    if job.judge.exemplars:
-        shown = exemplars.read(storage.absolute(job.judge.exemplars), job.image, job.judge.max_name_chars)
+    shown = exemplars.given(job.judge, job.image)
     with Judge(job.judge, job.image, job.seed) as judge:
         cluster.connect(job.ray)
         check(judge, job, shown)

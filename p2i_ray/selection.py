@@ -30,16 +30,20 @@ def keep(scores: pa.Table, settings: LoopConfig) -> pa.Table:
     """
     if settings.keep_share is not None:
         return keep_best(scores, settings.keep_share)
-    column = scores[settings.threshold_on]
-    kept = scores.filter(pc.fill_null(pc.greater_equal(column, settings.gamma), False))
+    kept = at_gamma(scores, settings)
     if kept.num_rows == 0:
-        best = pc.max(column).as_py()
+        best = pc.max(scores[settings.threshold_on]).as_py()
         found = f"the highest {settings.threshold_on} is {best:g}" if best is not None else "no row has a score"
         raise UserError(
             f"the selection keeps none of {scores.num_rows} rows: {found}, idr.gamma is {settings.gamma:g}; "
             "lower idr.gamma, or look at the scores and their reasons, and start in another run_dir"
         )
     return kept.sort_by("id")
+
+
+def at_gamma(scores: pa.Table, settings: LoopConfig) -> pa.Table:
+    """The rows whose score is gamma or above; there may be none."""
+    return scores.filter(pc.fill_null(pc.greater_equal(scores[settings.threshold_on], settings.gamma), False))
 
 
 def keep_best(scores: pa.Table, share: float) -> pa.Table:

@@ -74,13 +74,13 @@ def write_parquet(
     return Written(sorted(files), rows, set_aside, facts)
 
 
-def write_table(table: pa.Table, location: str) -> None:
-    """Write a table into one Parquet file, whole or not at all."""
+def write_table(table: pa.Table, location: str, row_group_size: int | None = None) -> None:
+    """Write a table into one Parquet file, whole or not at all; rows a group as given, or pyarrow's."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, row_group_size=row_group_size)
     storage.write_bytes(location, buffer.getvalue().to_pybytes())
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from p2i_ray import storage
+from p2i_ray import sink, storage
 from p2i_ray.epbd.images import Pixels, encode_jpeg, encode_png
 from p2i_ray.epbd.schema import REJECTED, SCHEMA, SPLITS
 from p2i_ray.errors import UserError
@@ -47,10 +46,8 @@ def sample(id: str, name: str, category: str, picture: Pixels, mask: Pixels, los
 def write_shard(rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schema: pa.Schema = SCHEMA) -> str:
     """Write rows as one Parquet file into a folder; returns its name, which no other attempt uses."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
-    out = pa.BufferOutputStream()
-    pq.write_table(table, out, row_group_size=ROW_GROUP)
     name = f"part-{uuid.uuid4().hex}.parquet"
-    storage.write_bytes(storage.join(folder, name), out.getvalue().to_pybytes())
+    sink.write_table(table, storage.join(folder, name), ROW_GROUP)
     return name
 
 

@@ -14,7 +14,6 @@ import heapq
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from p2i_ray import selection, sink, storage
 from p2i_ray.config import LoopConfig
@@ -56,7 +55,7 @@ def inspect(
         only the feedback keeps; null in a round without. files: of each folder below out, those that count.
     """
     scores = sink.read_parquet(storage.join(folder, "scores"), scored, selection.COLUMNS)
-    kept = sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"]
+    kept = set(sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"].to_pylist())
     listed = storage.join(out, "rows.parquet")
     ids = sample(scores["id"].to_pylist(), settings.inspect, seed)
     sink.write_table(pa.table({"id": pa.array(ids, pa.string())}), listed)
@@ -66,11 +65,9 @@ def inspect(
     if fed:
         unfed = storage.join(out, "without-feedback")
         files["without-feedback"] = judge.score(rows, unfed, "", progress, shown).files
-        found["feedback"] = effect(
-            set(ids), set(kept.to_pylist()), sink.read_parquet(unfed, files["without-feedback"]), settings
-        )
+        found["feedback"] = effect(set(ids), kept, sink.read_parquet(unfed, files["without-feedback"]), settings)
     critiques = sink.read_parquet(storage.join(out, "critiques"), files["critiques"], ["id", "flaws"])
-    found["flaws"] = flaw_shares(critiques, set(kept.to_pylist()))
+    found["flaws"] = flaw_shares(critiques, kept)
     return found
 
 
@@ -102,8 +99,7 @@ def kept_without(without: pa.Table, share: float, settings: LoopConfig) -> set[s
     """Ids that would be kept without feedback: at the same gamma, or the same share of them."""
     if settings.keep_share is not None:
         return set(selection.keep_best(without, share)["id"].to_pylist()) if share else set()
-    column = without[settings.threshold_on]
-    return set(without.filter(pc.fill_null(pc.greater_equal(column, settings.gamma), False))["id"].to_pylist())
+    return set(selection.at_gamma(without, settings)["id"].to_pylist())
 
 
 def flaw_shares(critiques: pa.Table, kept: set[str]) -> dict[str, dict[str, float | None]]:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from load_job import load_job
 
 from p2i_ray.cli import main
-
-JOB = Path(__file__).parents[2] / "jobs" / "evaluate.py"
 
 
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_job("evaluate")
 
 
 @pytest.mark.parametrize(

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
+from load_job import load_job
 
 from p2i_ray.cli import main
 from p2i_ray.config import load
 from p2i_ray.lmm.judge import Judge
 
-JOB = Path(__file__).parents[2] / "jobs" / "calibrate.py"
-
 
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("calibrate_job", JOB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_job("calibrate")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -10,21 +9,17 @@ from types import ModuleType
 
 import pyarrow.parquet as pq
 import pytest
+from load_job import load_job
 from openai_endpoint import completion, good, serving
 
 from p2i_ray.cli import main
 
-JOB = Path(__file__).parents[2] / "jobs" / "score.py"
 ROWS = 120  # of the small data's training split
 
 
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("score_job", JOB)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_job("score")
 
 
 def test_the_same_command_goes_on_and_asks_only_what_is_new(
