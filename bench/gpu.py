@@ -30,8 +30,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.tables import as_lines
 from p2i_ray.config import GenerateConfig, TrainConfig
-from p2i_ray.diffusion import folder, full_size, plan
+from p2i_ray.diffusion import folder
 from p2i_ray.diffusion.pipeline import Painter
+from p2i_ray.diffusion.plan import full_size
+from p2i_ray.diffusion.plan import needs as plan
 from p2i_ray.diffusion.step import Product2Img
 
 TOKEN = "<background>"

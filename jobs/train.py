@@ -46,7 +46,7 @@ class TrainJob(PlanJob):
 
 def show_plan(job: PlanJob) -> None:
     """Print what the training would need."""
-    from p2i_ray.diffusion import plan_text
+    from p2i_ray.diffusion.plan import text as plan_text
 
     base, steps = storage.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
     if job.model and not storage.exists(base):
@@ -55,7 +55,8 @@ def show_plan(job: PlanJob) -> None:
 
 
 def run(job: TrainJob) -> None:
-    from p2i_ray.diffusion import checks, training
+    from p2i_ray.diffusion import checks
+    from p2i_ray.diffusion.training import train as training
     from p2i_ray.epbd import reading
 
     out = storage.absolute(job.out)
@@ -80,7 +81,7 @@ def run(job: TrainJob) -> None:
 
 def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) -> list[str]:
     """The names of the feature files; made by an earlier, interrupted call, or now."""
-    from p2i_ray.diffusion import features
+    from p2i_ray.diffusion.features import encode as features
     from p2i_ray.epbd import reading
 
     done, data = f"{out}.json", storage.absolute(job.data)

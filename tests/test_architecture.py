@@ -17,7 +17,8 @@ FLOOR = {
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
-    "diffusion/full_size.py", "diffusion/live.py", "diffusion/plan.py", "diffusion/plan_text.py",
+    "diffusion/plan/full_size.py", "diffusion/plan/live.py", "diffusion/plan/needs.py", "diffusion/plan/text.py",
+    "diffusion/features/encoders.py", "diffusion/features/schema.py",
     "lmm/prompts.py", "lmm/replies.py", "lmm/calibration/gold.py", "lmm/calibration/sanity.py",
     "lmm/calibration/verdicts.py", "lmm/cascade/head.py", "lmm/cascade/learning.py", "lmm/hosted/endpoint.py",
     "lmm/hosted/pacing.py", "lmm/hosted/spending.py",

@@ -7,7 +7,14 @@ from p2i_ray.config.base import Settings
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
 from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
 from p2i_ray.config.loading import PRESETS, AnyConfig, describe, differences, load
-from p2i_ray.config.painter import FeatureConfig, GenerateConfig, PainterConfig, PlanConfig, TrainConfig
+from p2i_ray.config.painter import (
+    FeatureConfig,
+    GenerateConfig,
+    PainterConfig,
+    PlanConfig,
+    TrackingConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "PRESETS",
@@ -26,6 +33,7 @@ __all__ = [
     "PlanConfig",
     "RayConfig",
     "Settings",
+    "TrackingConfig",
     "TrainConfig",
     "describe",
     "differences",

@@ -28,7 +28,7 @@ from transformers import (
 
 from p2i_ray import storage
 from p2i_ray.diffusion import checks
-from p2i_ray.diffusion.encoders import Encoders
+from p2i_ray.diffusion.features.encoders import Encoders
 from p2i_ray.diffusion.tokens import add_token
 from p2i_ray.errors import UserError
 

@@ -13,7 +13,7 @@ from p2i_ray.steps.common import counts, finished, run_rows, title
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
     """M_i: goes on from M_{i-1} with S_i; the location of the new model folder."""
-    from p2i_ray.diffusion import training
+    from p2i_ray.diffusion.training import train as training
 
     encoded = encode(run, data, kept)
     steps = run.config.idr.steps[number - 1]
@@ -34,7 +34,7 @@ def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> 
 
 def encode(run: Run, data: str, kept: str | None) -> Manifest:
     """Features of the rows of S_1, once: later rounds train on subsets of them."""
-    from p2i_ray.diffusion import features
+    from p2i_ray.diffusion.features import encode as features
 
     total = run_rows(run, 1) or reading.count(data, "train")
 

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion import feature_schema as schema
 from p2i_ray.diffusion import folder
+from p2i_ray.diffusion.features import schema
 
 
 def make_features(out: Path, painter: PainterConfig, count: int, resolution: int) -> list[str]:

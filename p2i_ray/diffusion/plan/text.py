@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from p2i_ray import storage
 from p2i_ray.config import PlanConfig, TrainConfig
-from p2i_ray.diffusion import plan, training
-from p2i_ray.diffusion.full_size import PUBLISHED, read
+from p2i_ray.diffusion.plan import needs as plan
+from p2i_ray.diffusion.plan.full_size import PUBLISHED, read
+from p2i_ray.diffusion.training import train as training
 from p2i_ray.errors import UserError
 
 NAME = "Stable Diffusion 1.5's inpainting model"

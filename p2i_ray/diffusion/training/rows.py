@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from p2i_ray import storage
-from p2i_ray.diffusion import feature_schema as schema
+from p2i_ray.diffusion.features import schema
 from p2i_ray.storage import seed_for
 
 READ_ROWS = 256

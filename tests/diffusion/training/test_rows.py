@@ -12,7 +12,7 @@ import pytest
 from make_features import make_features
 
 from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion import rows
+from p2i_ray.diffusion.training import rows
 
 
 @pytest.fixture

@@ -17,16 +17,17 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 
 from p2i_ray import storage
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion import card, folder, rows
+from p2i_ray.diffusion import card, folder
 from p2i_ray.diffusion.card import StepRecord
 from p2i_ray.diffusion.step import Batch, Product2Img, draw, recompute_activations
 from p2i_ray.diffusion.tokens import tokenise
+from p2i_ray.diffusion.training import rows
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
 
-    from p2i_ray.diffusion.training import Job
+    from p2i_ray.diffusion.training.train import Job
 
 HISTORY = "history.json"  # beside DeepSpeed's files in a checkpoint
 PROGRESS_S = 1.0  # shortest time between two notes of how far training is

@@ -26,7 +26,7 @@ def encode(
     out: str,
     progress: Progress | None = None,
 ) -> Written:
-    """Encode rows (id, name, image, cutout) and write their features; columns as in feature_schema.
+    """Encode rows (id, name, image, cutout) and write their features; columns as in schema.py.
 
     A row whose pictures can't be used is set aside with its reason in `error`.
 
@@ -63,7 +63,7 @@ class _Encode:
     def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
 
-        from p2i_ray.diffusion import feature_schema as schema
+        from p2i_ray.diffusion.features import schema
 
         rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
         results = [self._open(row) for row in rows]
@@ -96,7 +96,7 @@ class _Encode:
 
     def _encode(self, pairs: list[Any]) -> list[dict[str, Any] | None]:
         """Packed features of each pair; none where they are not finite."""
-        from p2i_ray.diffusion import feature_schema as schema
+        from p2i_ray.diffusion.features import schema
 
         # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
         filled = pairs + [pairs[-1]] * (self._batch_size - len(pairs))

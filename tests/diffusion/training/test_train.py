@@ -14,7 +14,7 @@ from make_features import make_features
 from safetensors.torch import load_file
 
 from p2i_ray.config import PainterConfig, TrainConfig
-from p2i_ray.diffusion import training
+from p2i_ray.diffusion.training import train as training
 from p2i_ray.errors import UserError
 
 SETTINGS = TrainConfig(

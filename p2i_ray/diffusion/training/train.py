@@ -11,7 +11,8 @@ from typing import Any
 
 from p2i_ray import storage
 from p2i_ray.config import PainterConfig, TrainConfig
-from p2i_ray.diffusion import checks, rows
+from p2i_ray.diffusion import checks
+from p2i_ray.diffusion.training import rows
 from p2i_ray.errors import UserError
 from p2i_ray.sink import Progress
 
@@ -110,7 +111,7 @@ def train(
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
-    from p2i_ray.diffusion.worker import train_worker  # heavy: not for the driver
+    from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver
 
     return train_worker(config["job"])
 

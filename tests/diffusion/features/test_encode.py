@@ -11,7 +11,9 @@ import torch
 from make_rows import make_row, make_rows
 
 from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
-from p2i_ray.diffusion import features, folder, rows
+from p2i_ray.diffusion import folder
+from p2i_ray.diffusion.features import encode as features
+from p2i_ray.diffusion.training import rows
 from p2i_ray.epbd.images import ImageError
 from p2i_ray.sink import read_parquet
 

@@ -11,13 +11,16 @@ from torch.profiler import ProfilerActivity, profile
 
 from p2i_ray.cli import main
 from p2i_ray.config import Config, PainterConfig, PlanConfig, TrainConfig, load
-from p2i_ray.diffusion import folder, full_size, plan, plan_text
-from p2i_ray.diffusion.full_size import PUBLISHED
-from p2i_ray.diffusion.live import LiveBytes
+from p2i_ray.diffusion import folder
+from p2i_ray.diffusion.plan import full_size
+from p2i_ray.diffusion.plan import needs as plan
+from p2i_ray.diffusion.plan import text as plan_text
+from p2i_ray.diffusion.plan.full_size import PUBLISHED
+from p2i_ray.diffusion.plan.live import LiveBytes
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations
 from p2i_ray.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNET = (
     859_535_364  # Stable Diffusion 1.5's inpainting UNet: 859,520,964 of the plain one + 5 more channels x 320 x 3 x 3
 )

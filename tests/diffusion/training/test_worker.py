@@ -11,7 +11,7 @@ import torch.distributed as dist
 from make_batch import make_batch, make_model
 
 from p2i_ray.config import PainterConfig, TrainConfig
-from p2i_ray.diffusion import worker
+from p2i_ray.diffusion.training import worker
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from p2i_ray.config import PlanConfig, TrainConfig
 from p2i_ray.diffusion.folder import Parts
-from p2i_ray.diffusion.full_size import (
+from p2i_ray.diffusion.plan.full_size import (
     Architecture,
     build,
     build_scheduler,
     cast_parameters,
     random_batch,
 )
-from p2i_ray.diffusion.live import LiveBytes
+from p2i_ray.diffusion.plan.live import LiveBytes
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations
 
 # mosaicml/diffusion's README: 290 images/s on eight A100 at 512 pixels, Stable Diffusion 2's UNet on cached latents.

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import gpu
-from p2i_ray.diffusion import full_size
+from p2i_ray.diffusion.plan import full_size
 
 
 def test_tiny_run_measures_training_and_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
