@@ -72,7 +72,7 @@ class TrainConfig(Settings):
     lora_rank: int = Field(0, ge=0, description="rank of LoRA on the attention layers; 0: full fine-tuning (paper)")
     lora_alpha: float | None = Field(None, gt=0, description="scale of LoRA (none: its rank, a factor of 1)")
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="leave the exponential moving average of the weights, e.g. 0.9999 (none: the last)"
+        None, gt=0, lt=1, description="save the exponential moving average of the weights, e.g. 0.9999 (none: the last)"
     )
     gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, slower")
     channels_last: bool = Field(False, description="convolutions in NHWC layout: quicker on tensor cores")
