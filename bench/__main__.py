@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-NAMES = ("judge", "memory", "cascade", "loop", "arms")
+NAMES = ("judge", "memory", "cascade", "train", "loop", "arms")
 OUT = Path("bench.json")
 
 

@@ -1,14 +1,15 @@
 """Time the full-size painter on this machine's GPU: the train step and the sampler. `python -m bench.gpu`
 
-Needs torch, diffusers, transformers and open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
+Needs torch, diffusers, transformers, peft, open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
 are noise. The architecture is Stable Diffusion 1.5's inpainting model as published. Not part of `python -m bench`.
 
     train    step.py's step and AdamW in bf16 with float32 master weights, as DeepSpeed does it on one GPU without ZeRO
     paint    the product's own Painter: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
 
-Each is timed eager and with torch.compile. FLOPs are those of matrix products, convolutions and attention, counted by
-torch; their share of the card's bf16 peak is given for cards whose peak is known. planned_gib, beside peak_gib, is
-what jobs/train.py --plan would have said.
+Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile. FLOPs
+are those of matrix products, convolutions and attention, counted by torch; their share of the card's bf16 peak is
+given for cards whose peak is known. planned_gib, beside peak_gib, is what jobs/train.py --plan would have said, less
+ZeRO's bucket.
 
 --tiny runs the same code on the toy world's model, on the CPU: its figures mean nothing.
 """
@@ -29,7 +30,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.tables import as_lines
-from p2i_ray.config import GenerateConfig, TrainConfig
+from p2i_ray.config import GenerateConfig, PainterConfig, TrainConfig
 from p2i_ray.diffusion import folder
 from p2i_ray.diffusion.pipeline import Painter
 from p2i_ray.diffusion.plan import full_size
@@ -39,7 +40,7 @@ from p2i_ray.diffusion.step import Product2Img
 TOKEN = "<background>"
 TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "painter"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
-MODES = ("eager", "compiled")
+MODES = ("eager", "channels_last", "compiled")
 WARM_UP = 2
 Figures = dict[str, float]
 
@@ -47,12 +48,14 @@ Figures = dict[str, float]
 class Trainer:
     """One GPU's training: step.py's loss, bf16 parameters, AdamW on float32 masters."""
 
-    def __init__(self, location: str, rows: int, resolution: int, device: torch.device) -> None:
-        settings = TrainConfig()
-        parts = folder.load(location, TOKEN, "background")
+    def __init__(
+        self, location: str, rows: int, resolution: int, device: torch.device, channels_last: bool = False
+    ) -> None:
+        settings = TrainConfig(channels_last=channels_last)
+        parts = folder.load(location, painter_of(location))
         text = parts.text_encoder.config
         projection = torch.randn(text.projection_dim, text.hidden_size) / text.hidden_size**0.5
-        self.model = Product2Img(parts, projection, settings.temperature, settings.contrastive_weight)
+        self.model = Product2Img(parts, projection, settings)
         full_size.cast_parameters(self.model, torch.bfloat16)
         self.model.to(device)
         self.batch = full_size.random_batch(parts, TOKEN, rows, resolution, len(projection)).to(device)
@@ -79,22 +82,27 @@ class Trainer:
                 parameter.copy_(master)
 
 
+def painter_of(location: str) -> PainterConfig:
+    """A folder as the base model; its CLIP isn't looked at."""
+    return PainterConfig(base=location, clip=location, token=TOKEN)
+
+
 def train(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """Images a second, peak memory and share of the peak of the train step."""
-    trainer = Trainer(location, rows, resolution, device)
+    trainer = Trainer(location, rows, resolution, device, mode == "channels_last")
     with FlopCounterMode(display=False) as flops:
         trainer.forward_backward()
     if mode == "compiled":
         trainer.model.unet.compile()
     found = figures(trainer.step, rows, flops.get_total_flops(), repeats, device)
-    alone = TrainConfig(batch_size=rows, workers=1, zero_stage=0)
-    planned = plan.need(full_size.read(location), alone, resolution).peak  # what jobs/train.py --plan would say
-    return found | {"planned_gib": planned / 2**30}
+    alone = TrainConfig(batch_size=rows, workers=1, channels_last=mode == "channels_last")
+    planned = plan.need(full_size.read(location), alone, resolution)
+    return found | {"planned_gib": planned._replace(bucket=0).peak / 2**30}  # this step reduces nothing
 
 
 def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """The same of painting."""
-    painter = Painter(location, TOKEN, GenerateConfig(dtype="bf16"), device)
+    painter = Painter(location, painter_of(location), GenerateConfig(dtype="bf16"), device)
     random = np.random.default_rng(0)
     products = random.integers(0, 256, (rows, resolution, resolution, 3), np.uint8)
     masks = np.zeros((rows, resolution, resolution), np.uint8)
@@ -103,10 +111,13 @@ def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, de
     def work() -> None:
         painter.paint([f"product {number}" for number in range(rows)], products, masks, range(rows))
 
+    unet = painter._pipeline.unet  # changed in place: the product itself paints eagerly, in NCHW
+    if mode == "channels_last":
+        unet.to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as flops:
         work()
     if mode == "compiled":
-        painter._pipeline.unet.compile()  # in place: the product itself paints eagerly
+        unet.compile()
     return figures(work, rows, flops.get_total_flops(), repeats, device)
 
 

@@ -48,7 +48,7 @@ def run(job: EvaluateJob) -> None:
     cluster.connect(job.ray)
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
     with phase(f"paint {job.split}", total) as progress:
-        painted = generate.generate(rows, model, job.generate, job.image, job.painter.token, job.seed, folder, progress)
+        painted = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, folder, progress)
     figures = measure.measure(folder, painted.files, real, job.evaluate, job.image, methods)
     storage.write_text(storage.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():

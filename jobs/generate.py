@@ -37,12 +37,12 @@ def run(job: GenerateJob) -> None:
     data, model, out = storage.absolute(job.data), storage.absolute(job.model), storage.absolute(job.out)
     if storage.exists(out):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    checks.check_model(model, job.image.resolution)
+    checks.check_model(model, job.image.resolution, job.painter.widen)
     total = reading.count(data, job.split)
     cluster.connect(job.ray)
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)
-        written = generate.generate(rows, model, job.generate, job.image, job.painter.token, job.seed, out, progress)
+        written = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, out, progress)
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
 
 

@@ -5,6 +5,7 @@
     python jobs/train.py --config a100x4 --plan plan.gpu_memory_gib=80
 
 Features and checkpoints wait in OUT.work until the model is finished; the same command after an interruption goes on.
+OUT.tracking has TensorBoard's files (`tensorboard --logdir OUT.tracking`) and pictures painted at every checkpoint.
 With --plan nothing is trained: memory, hours and price are worked out, without Ray, GPUs, data or weights.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -23,6 +25,9 @@ from p2i_ray.cli import Instead, main
 from p2i_ray.config import Config, PainterConfig, PlanConfig
 from p2i_ray.errors import UserError
 from p2i_ray.progress import phase
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.features.store import Features
 
 
 class PlanJob(Config):
@@ -51,7 +56,7 @@ def show_plan(job: PlanJob) -> None:
     base, steps = storage.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
     if job.model and not storage.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
-    print("\n".join(plan_text.as_lines(base, job.train, job.image.resolution, steps, job.plan)))
+    print("\n".join(plan_text.as_lines(base, job.painter, job.train, job.image.resolution, steps, job.plan)))
 
 
 def run(job: TrainJob) -> None:
@@ -65,41 +70,50 @@ def run(job: TrainJob) -> None:
         raise UserError(f"{out} is there already; give another out, or remove it")
     base = storage.absolute(job.model or job.painter.base)
     keep = storage.absolute(job.keep) if job.keep else None
-    checks.check_model(base, job.image.resolution)
+    checks.check_model(base, job.image.resolution, job.painter.widen)
     reading.count(storage.absolute(job.data), job.split)
     storage.remove(out)  # what an interrupted call had saved of the model
     cluster.connect(job.ray)
     painter = job.painter.model_copy(update={"base": base})
-    files = encode(job, painter, keep, storage.join(work, "features"))
+    features = encode(job, painter, keep, storage.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         facts = training.train(
-            storage.join(work, "features"), files, keep, base, painter, job.train, steps, job.seed, out, work, progress
+            features, keep, base, painter, job.train, steps, job.seed, out, work, f"{out}.tracking", progress
         )
     storage.remove(work)
     print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
+    if "images_per_s" in facts:
+        print(
+            f"{facts['images_per_s']:.0f} images/s, {facts['waiting']:.1%} of the time waiting for rows, "
+            f"first step after {facts['start_s']:.0f} s"
+        )
 
 
-def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) -> list[str]:
-    """The names of the feature files; made by an earlier, interrupted call, or now."""
+def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) -> Features:
+    """The rows' features; made by an earlier, interrupted call, or now. A removed index is made again."""
     from p2i_ray.diffusion.features import encode as features
+    from p2i_ray.diffusion.features.store import Features
     from p2i_ray.epbd import reading
 
     done, data = f"{out}.json", storage.absolute(job.data)
     asked = {"data": data, "split": job.split, "keep": keep, "image": job.image.model_dump()}
     asked["painter"] = painter.model_dump()
-    if storage.exists(done):
+    if storage.exists(done) and storage.exists(out):
         found = json.loads(storage.read_text(done))
         if found["asked"] != asked:
             raise UserError(f"{out} was made with another data, split, keep, painter or image; remove {out}.json")
-        return list(found["files"])
+        return Features(out, found["files"], found["shards"])
     storage.remove(out)
+    cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed
+    settings = job.features.model_copy(update={"cache": cache})
     with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
         rows = reading.read_split(data, job.split, keep=keep)
-        written = features.encode(rows, painter, job.features, job.image, out, progress)
+        written = features.encode(rows, painter, settings, job.image, out, progress)
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
-    storage.write_text(done, json.dumps({"asked": asked, "files": written.files}))
-    return written.files
+    shards = written.facts["shards"]
+    storage.write_text(done, json.dumps({"asked": asked, "files": written.files, "shards": shards}))
+    return Features(out, written.files, shards)
 
 
 PLAN = Instead("--plan", "print the memory, hours and price of the run instead of running it", PlanJob, show_plan)

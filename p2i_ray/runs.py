@@ -7,7 +7,9 @@ written atomically and last; whatever a killed attempt left behind is cleared be
     <run_dir>/run.json                        the run at a glance, rewritten after each step from the manifests
     <run_dir>/round-N/steps/<step>.json       one manifest a step
     <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
+    <run_dir>/round-N/tracking/               TensorBoard's files and sample pictures of the training
     <run_dir>/judge-cache/                    the judge's answers, unless judge.cache names another place
+    <run_dir>/feature-cache/                  the rows' features, unless features.cache names another place
 """
 
 from __future__ import annotations
@@ -26,9 +28,18 @@ from p2i_ray import storage
 from p2i_ray.config import Config, differences
 from p2i_ray.errors import UserError
 
-# Settings that say where a run works and at what cost, never what comes out of it.
+# Settings that say where a run works and at what cost, never what comes out of it but for rounding: other numbers of
+# workers and micro-batches add up the same gradients in another order.
 HOSTED = ("key_env", "requests_per_minute", "in_flight", "timeout_s", "max_retries", "max_usd")
-WHERE = ("run_dir", "ray", "prepare", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED))
+TRAINING = (
+    "workers", "min_workers", "accumulation", "num_cpus", "prefetch", "checkpoint_every", "keep_checkpoints",
+    "max_loss_ratio", "max_failures", "timeout_s", "tracking",
+)  # fmt: skip
+WHERE = (
+    "run_dir", "ray", "prepare", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED), "features.cache",
+    "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING), "generate.workers",
+    "generate.num_cpus",
+)  # fmt: skip
 
 
 class Counts(BaseModel):
@@ -116,6 +127,10 @@ class Run:
         storage.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
         self.write_summary("running")
         return manifest
+
+    def forget(self, round_number: int, step: str) -> None:
+        """Have a step done again, by removing its manifest."""
+        storage.remove(self.path(round_number, "steps", f"{step}.json"))
 
     def write_summary(self, status: str) -> None:
         """Rewrite run.json from the manifests."""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 import fsspec
 
 from p2i_ray.errors import UserError
+
+PIECE = 1 << 20  # bytes read at once
 
 
 def is_uri(location: str) -> bool:
@@ -33,6 +35,16 @@ def absolute(location: str) -> str:
 def join(location: str, *parts: str) -> str:
     """The location of something below another."""
     return posixpath.join(location, *parts) if is_uri(location) else str(Path(location, *parts))
+
+
+def relative(location: str, folder: str) -> str:
+    """A location below a folder as seen from the folder, which may then be moved; any other as it is."""
+    return location.removeprefix(f"{folder.rstrip('/')}/")
+
+
+def resolve(location: str, folder: str) -> str:
+    """The location that `relative` was given."""
+    return location if is_uri(location) or Path(location).is_absolute() else join(folder, location)
 
 
 def open_location(location: str) -> tuple[Any, str]:
@@ -136,6 +148,27 @@ def local_folder(location: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
         filesystem.get(f"{path.rstrip('/')}/", f"{copy}/", recursive=True)
         yield copy
+
+
+def digest(files: Sequence[str], ends: int | None = None) -> str:
+    """A SHA-256 in hex over files: their names, lengths and content.
+
+    Args:
+        files: their locations; the order counts.
+        ends: of a file, only so many bytes at its beginning and its end (none: all of it).
+    """
+    total = hashlib.sha256()
+    for file in files:
+        filesystem, path = open_location(file)
+        size = int(filesystem.size(path))
+        total.update(f"{posixpath.basename(path)} {size}\n".encode())
+        with filesystem.open(path, "rb") as opened:
+            if ends is not None and size > 2 * ends:
+                total.update(opened.read(ends))
+                opened.seek(size - ends)
+            while piece := opened.read(PIECE):
+                total.update(piece)
+    return total.hexdigest()
 
 
 def seed_for(seed: int, *parts: str | int) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import training_trace
 from PIL import Image, ImageFilter
 
 from p2i_ray import selection
@@ -124,7 +125,8 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
     named = ""
     for number in range(1, run.config.idr.rounds + 1):
         if not run.config.idr.select:
-            writer.done(number, "train", 100.0, rows_in=len(candidates), facts={"loss": 0.05})
+            found = training_trace.write(run, number, data, len(candidates))
+            writer.done(number, "train", 100.0, rows_in=len(candidates), facts=found)
             _paint(writer, number, dev)
             continue
         rng = np.random.default_rng(number)
@@ -141,7 +143,8 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
         candidates = kept["id"].to_pylist()
         if number == 1:
             writer.done(1, "encode", 22.3, rows_in=kept.num_rows, rows_out=kept.num_rows)
-        writer.done(number, "train", 143.2 - 20 * number, rows_in=kept.num_rows, facts={"loss": 0.05})
+        found = training_trace.write(run, number, data, kept.num_rows)
+        writer.done(number, "train", 143.2 - 20 * number, rows_in=kept.num_rows, facts=found)
         _paint(writer, number, dev)
         _criticise(writer, number, dev)
         named = feedback[number - 1]

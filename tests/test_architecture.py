@@ -11,14 +11,18 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
 # Lower floors know nothing of higher ones; rooms on one floor do not know each other.
 FLOOR = {
-    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "runs": 2, "selection": 3, "progress": 3, "cli": 3,
-    "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6, "idr": 6, "mini": 7,
+    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "keyed": 2, "runs": 2, "selection": 3,
+    "progress": 3, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6, "idr": 6,
+    "mini": 7,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
+    "diffusion/lora.py", "diffusion/trained.py", "diffusion/card.py", "diffusion/checks.py",
     "diffusion/plan/full_size.py", "diffusion/plan/live.py", "diffusion/plan/needs.py", "diffusion/plan/text.py",
-    "diffusion/features/encoders.py", "diffusion/features/schema.py",
+    "diffusion/features/encoders.py", "diffusion/features/schema.py", "diffusion/features/shards.py",
+    "diffusion/features/store.py", "diffusion/training/messenger.py", "diffusion/training/samples.py",
+    "diffusion/training/tools.py", "diffusion/training/tracking.py",
     "lmm/prompts.py", "lmm/replies.py", "lmm/calibration/gold.py", "lmm/calibration/sanity.py",
     "lmm/calibration/verdicts.py", "lmm/cascade/head.py", "lmm/cascade/learning.py", "lmm/hosted/endpoint.py",
     "lmm/hosted/pacing.py", "lmm/hosted/spending.py",

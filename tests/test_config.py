@@ -91,3 +91,22 @@ def test_differences_name_the_key_and_both_values() -> None:
     old, new = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 9, "b": {"c": 5, "d": 3}}
     assert differences(old, new) == ["a: 1 -> 9", "b.c: 2 -> 5"]
     assert differences(old, new, ignore=["b"]) == ["a: 1 -> 9"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("train.workers=3", "train.batch_size=64 can't be shared by train.workers=3 x train.accumulation=1; make it a"),
+        (
+            "train.min_workers=2",
+            "train.min_workers=2 allows 3 workers, which can't share the 4 micro-batches",
+        ),
+        ("train.min_workers=5", "train.min_workers=5 is more than train.workers=4"),
+        ("train.zero_stage=0", "train.zero_stage=0 has no full-precision weights beside bf16 ones"),
+        ("judge.max_replicas=1", "judge.max_replicas=1 is less than judge.replicas=4"),
+    ],
+)
+def test_settings_that_do_not_fit_together(setting: str, line: str) -> None:
+    with pytest.raises(UserError) as raised:
+        load(Job, "a100x4", ["run_dir=x", "data=x", setting])
+    assert str(raised.value).startswith(line)

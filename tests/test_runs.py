@@ -30,6 +30,14 @@ def test_a_finished_step_is_not_done_again(tmp_path: Path, config: Config) -> No
     assert calls == [str(tmp_path / "run" / "round-1" / "scores")] and first == again
 
 
+def test_a_forgotten_step_is_done_again(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path), config)
+    run.once(1, "score", "scores", lambda _: Counts(rows_in=1))
+    run.forget(1, "score")
+    assert run.done(1, "score") is None
+    assert run.once(1, "score", "scores", lambda _: Counts(rows_in=2)).rows_in == 2
+
+
 def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config: Config) -> None:
     run = Run.open(str(tmp_path / "run"), config)
 
@@ -55,7 +63,7 @@ def test_another_configuration_is_refused(tmp_path: Path, config: Config) -> Non
 
 def test_where_a_run_works_may_change(tmp_path: Path, config: Config) -> None:
     Run.open(str(tmp_path), config)
-    Run.open(str(tmp_path), load(Config, "mini", ["ray.local_cpus=8"]))
+    Run.open(str(tmp_path), load(Config, "mini", ["ray.local_cpus=8", "features.cache=s3://bucket/features"]))
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, config: Config) -> None:

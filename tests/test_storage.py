@@ -57,6 +57,29 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path: Path) ->
     assert storage.read_text(path) == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_lies_in_a_folder_is_found_after_the_folder_moved(root: str) -> None:
+    inside = storage.join(root, "a", "b")
+    assert storage.relative(inside, root) == "a/b"
+    assert storage.resolve("a/b", root) == inside
+    for elsewhere in ("s3://bucket/key", "/somewhere/else", f"{root}2/b"):
+        assert storage.relative(elsewhere, root) == elsewhere
+        assert storage.resolve(elsewhere, root) == elsewhere
+
+
+def test_a_digest_depends_on_names_lengths_and_content(root: str) -> None:
+    def digest(content: bytes, name: str = "w", ends: int | None = None) -> str:
+        storage.write_bytes(storage.join(root, name), content)
+        return storage.digest([storage.join(root, name)], ends)
+
+    long = bytes(range(250)) * 9000  # 2.25 MB: more than is read at once
+    assert digest(long) == digest(long)
+    assert len({digest(long), digest(long[:-1] + b"x"), digest(long[:-1]), digest(long, "v"), digest(long[::-1])}) == 5
+    assert storage.digest([]) != digest(b"")
+    changed = long[:99_999] + b"x" + long[100_000:]
+    assert digest(changed) != digest(long)
+    assert digest(changed, ends=1000) == digest(long, ends=1000) != digest(long[:-1] + b"x", ends=1000)
+
+
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(UserError, match=r"can't open nosuch://x"):
         storage.exists("nosuch://x")

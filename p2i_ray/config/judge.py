@@ -156,7 +156,9 @@ class JudgeConfig(Settings):
     @model_validator(mode="after")
     def _bounds(self) -> JudgeConfig:
         if self.max_replicas is not None and self.max_replicas < self.replicas:
-            raise ValueError(f"max_replicas={self.max_replicas} is less than replicas={self.replicas}")
+            raise ValueError(
+                f"judge.max_replicas={self.max_replicas} is less than judge.replicas={self.replicas}; raise it"
+            )
         return self
 
 

@@ -111,6 +111,8 @@ def _one_line(error: ValidationError, config_class: type[BaseModel], source: str
         return f"unknown setting {key!r} in {source!r}{_nearest(key, [k for k, _, _ in describe(config_class)])}"
     if first["type"] == "missing":
         return f"setting {key!r} is missing; give it as {key}=VALUE"
+    if first["type"] == "value_error" and isinstance(first.get("input"), dict):
+        return str(first["msg"]).removeprefix("Value error, ")  # settings that don't fit together; the line names them
     return f"setting {key}={first.get('input')!r}: {first['msg']}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from p2i_ray.config.base import Settings
 
@@ -12,7 +12,7 @@ from p2i_ray.config.base import Settings
 class PainterConfig(Settings):
     """The inpainting model and the frozen encoder that Contrastive Background Alignment looks through."""
 
-    base: str = Field(description="diffusers folder of a 9-channel Stable Diffusion inpainting model")
+    base: str = Field(description="diffusers folder of a Stable Diffusion inpainting model (9 input channels)")
     clip: str = Field(description="transformers folder of the CLIP whose text tower the model uses (frozen, for CBA)")
     token: str | None = Field(
         "<background>", description="learned token appended to the product's name; null: none (an ablation)"
@@ -27,7 +27,7 @@ class FeatureConfig(Settings):
     """Frozen encoders over the kept rows: VAE moments and CLIP features, computed once."""
 
     cache: str | None = Field(
-        None, description="folder or bucket where features are kept, for runs to share (none: beside the run's own)"
+        None, description="folder or bucket where features are kept, for runs to share (none: in the run's own folder)"
     )
     batch_size: int = Field(16, ge=1, description="rows encoded at once")
     workers: int = Field(1, ge=1, description="encoder actors")
@@ -86,6 +86,28 @@ class TrainConfig(Settings):
     max_failures: int = Field(3, ge=0, description="times that lost workers are replaced before the step fails")
     timeout_s: float = Field(1800, gt=0, description="longest wait for another worker, seconds")
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _workers_share_the_batch(self) -> TrainConfig:
+        parts = self.workers * self.accumulation
+        if self.batch_size % parts:
+            raise ValueError(
+                f"train.batch_size={self.batch_size} can't be shared by train.workers={self.workers} x "
+                f"train.accumulation={self.accumulation}; make it a multiple of {parts}"
+            )
+        for fewer in range(self.min_workers or self.workers, self.workers):
+            if parts % fewer:
+                raise ValueError(
+                    f"train.min_workers={self.min_workers} allows {fewer} workers, which can't share the {parts} "
+                    f"micro-batches of a step; raise it, or make train.accumulation a multiple of {fewer}"
+                )
+        if (self.min_workers or 1) > self.workers:
+            raise ValueError(f"train.min_workers={self.min_workers} is more than train.workers={self.workers}")
+        if self.zero_stage == 0 and self.dtype == "bf16":
+            raise ValueError(
+                "train.zero_stage=0 has no full-precision weights beside bf16 ones; use train.zero_stage=1"
+            )
+        return self
 
 
 class PlanConfig(Settings):

@@ -6,20 +6,22 @@ import json
 from typing import Any
 
 from p2i_ray import storage
-from p2i_ray.config import PainterConfig
+from p2i_ray.config import PainterConfig, TrainConfig
 from p2i_ray.errors import UserError
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 WITH_WEIGHTS = ("unet", "vae", "text_encoder")
 UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
+PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
 
 
-def check_model(location: str, resolution: int | None = None) -> None:
+def check_model(location: str, resolution: int | None = None, widen: bool = False) -> None:
     """Check that a folder is a diffusers Stable Diffusion inpainting model that this package can use.
 
     Args:
         location: of the folder.
         resolution: side of the pictures it is to paint, pixels.
+        widen: whether a model with 4 input channels is to be given five more.
 
     Raises:
         UserError: it isn't; the line says why.
@@ -35,11 +37,7 @@ def check_model(location: str, resolution: int | None = None) -> None:
         read_config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
         for part in ("unet", "vae", "text_encoder", "scheduler")
     )
-    if unet.get("in_channels") != UNET_CHANNELS:
-        raise UserError(
-            f"{location}/unet has {unet.get('in_channels')} input channels, not {UNET_CHANNELS}; give an inpainting "
-            "model (noisy latent 4, mask 1, product latent 4)"
-        )
+    check_channels(location, unet, widen)
     if unet.get("cross_attention_dim") != text.get("hidden_size"):
         raise UserError(
             f"{location}: the UNet reads text {unet.get('cross_attention_dim')} wide, the text encoder's is "
@@ -54,6 +52,54 @@ def check_model(location: str, resolution: int | None = None) -> None:
         raise UserError(
             f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
         )
+
+
+def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
+    """Check that a UNet's settings have the inputs of an inpainting model, or can be given them.
+
+    Raises:
+        UserError: they have not.
+    """
+    channels = unet.get("in_channels")
+    if channels == UNET_CHANNELS or (channels == PLAIN_CHANNELS and widen):
+        return
+    remedy = "give an inpainting model (noisy latent 4, mask 1, product latent 4)"
+    if channels == PLAIN_CHANNELS:
+        remedy += ", or set painter.widen=true to add them, starting at zero"
+    raise UserError(f"{location}/unet has {channels} input channels, not {UNET_CHANNELS}; {remedy}")
+
+
+def is_plain(location: str) -> bool:
+    """Whether a model folder's UNet doesn't inpaint: it takes the noisy latent alone.
+
+    Raises:
+        UserError: it has no settings.
+    """
+    return read_config(storage.join(location, "unet", "config.json")).get("in_channels") == PLAIN_CHANNELS
+
+
+def check_lora(settings: TrainConfig, widened: bool) -> None:
+    """Check that LoRA can train a model.
+
+    Raises:
+        UserError: the model's new input channels are zero, and LoRA would leave them so.
+    """
+    if settings.lora_rank and widened:
+        raise UserError(
+            f"train.lora_rank={settings.lora_rank} can't train what painter.widen=true adds: LoRA leaves the UNet's "
+            "input layer as it is; set train.lora_rank=0, or give painter.base an inpainting model"
+        )
+
+
+def check_training(location: str, painter: PainterConfig, settings: TrainConfig) -> None:
+    """Check that training can start from a model folder, with a CLIP and settings that suit it.
+
+    Raises:
+        UserError: it can't.
+    """
+    check_model(location, widen=painter.widen)
+    check_clip(painter.clip, location)
+    check_lora(settings, is_plain(location))
 
 
 def check_clip(location: str, model: str) -> None:

@@ -1,13 +1,12 @@
 """The model folder: a diffusers Stable Diffusion inpainting pipeline whose tokenizer knows <background>.
 
-Weights are safetensors only. A trained folder needs nothing of this package:
+Weights are safetensors only. A trained folder (trained.py) needs nothing of this package:
 `diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder)` loads it.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +18,7 @@ from diffusers import (
     StableDiffusionInpaintPipeline,
     UNet2DConditionModel,
 )
+from torch import nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPModel,
@@ -35,7 +35,6 @@ from p2i_ray.errors import UserError
 if TYPE_CHECKING:
     from p2i_ray.config import PainterConfig
 
-ROW = "token_embedding.row"  # see tokens.TokenEmbedding
 Loaded = TypeVar("Loaded")
 
 
@@ -48,7 +47,8 @@ class Parts:
     unet: UNet2DConditionModel
     vae: AutoencoderKL
     scheduler: EulerAncestralDiscreteScheduler
-    token_id: int
+    token_id: int | None  # none: the model is to have no token
+    widened: bool = False  # whether the UNet's input has been widened just now, and so hasn't learned
 
     @property
     def factor(self) -> int:
@@ -69,13 +69,13 @@ class Parts:
         )
 
 
-def load(location: str, token: str, token_from: str, dtype: torch.dtype = torch.float32) -> Parts:
-    """Load a model folder, and teach it the token if it doesn't know it.
+def load(location: str, painter: PainterConfig, dtype: torch.dtype = torch.float32) -> Parts:
+    """Load a model folder; teach it the token if it doesn't know it, and widen it if it is to be and isn't.
 
     Raises:
-        UserError: it is not there, not complete, not in safetensors, or not a 9-channel inpainting model.
+        UserError: it is not there, not complete, not in safetensors, or not an inpainting model.
     """
-    checks.check_model(location)
+    checks.check_model(location, widen=painter.widen)
     with storage.local_folder(location) as folder:
         tokenizer = _load(CLIPTokenizer.from_pretrained, folder, "tokenizer")
         text_encoder = _load(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype, use_safetensors=True)
@@ -83,8 +83,25 @@ def load(location: str, token: str, token_from: str, dtype: torch.dtype = torch.
         vae = _load(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype, use_safetensors=True)
         scheduler = _load(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
     tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
-    token_id = add_token(tokenizer, text_encoder, token, token_from)
-    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id)
+    token_id = add_token(tokenizer, text_encoder, painter.token, painter.token_from)
+    widened = unet.config.in_channels != checks.UNET_CHANNELS
+    if widened:
+        widen(unet)
+    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id, widened)
+
+
+def widen(unet: UNet2DConditionModel) -> None:
+    """Give a UNet inputs for mask and product latent, with weights that are zero: it predicts what it did before."""
+    old = unet.conv_in
+    new = nn.Conv2d(
+        checks.UNET_CHANNELS, old.out_channels, old.kernel_size, padding=old.padding, dtype=old.weight.dtype
+    )
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, : old.in_channels] = old.weight  # the noisy latent comes first
+        new.bias.copy_(old.bias)
+    unet.conv_in = new
+    unet.register_to_config(in_channels=checks.UNET_CHANNELS)
 
 
 def load_encoders(painter: PainterConfig, device: str | torch.device) -> Encoders:
@@ -93,7 +110,7 @@ def load_encoders(painter: PainterConfig, device: str | torch.device) -> Encoder
     Raises:
         UserError: a folder is not there or has no safetensors weights.
     """
-    checks.check_model(painter.base)
+    checks.check_model(painter.base, widen=painter.widen)
     checks.check_clip(painter.clip, painter.base)
     with storage.local_folder(painter.base) as folder:
         vae = _load(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32, use_safetensors=True)
@@ -113,37 +130,6 @@ def load_projection(painter: PainterConfig) -> torch.Tensor:
     with storage.local_folder(painter.clip) as folder:
         clip = _load(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
     return clip.text_projection.weight.detach()
-
-
-def lay_over(parts: Parts, weights: Mapping[str, torch.Tensor]) -> None:
-    """Put trained weights, named as in step.Product2Img, in place of a folder's own.
-
-    Names are `unet.…` and `text_encoder.…`, the latter with a `.row` that is the token's embedding.
-    """
-    unet_names = {name for name in weights if name.startswith("unet.")}
-    unet = {name.removeprefix("unet."): weights[name] for name in unet_names}
-    text = {name.removeprefix("text_encoder."): value for name, value in weights.items() if name not in unet_names}
-    [row] = [text.pop(name) for name in list(text) if name.endswith(ROW)]
-    for module, state in ((parts.unet, unet), (parts.text_encoder, text)):
-        unexpected = module.load_state_dict(state, strict=False).unexpected_keys
-        assert not unexpected, f"trained weights that the folder doesn't have: {unexpected}"
-    with torch.no_grad():
-        parts.text_encoder.get_input_embeddings().weight[parts.token_id] = row
-
-
-def save(parts: Parts, out: str, files: Mapping[str, str]) -> None:
-    """Write a complete model folder.
-
-    Args:
-        parts: what to save; the scheduler is written as Euler Ancestral.
-        out: location of the folder.
-        files: further text files, name to content: the model card, the training curve.
-    """
-    with tempfile.TemporaryDirectory(prefix="p2i_model_") as folder:
-        parts.pipeline().save_pretrained(folder, safe_serialization=True)
-        for name, content in files.items():
-            Path(folder, name).write_text(content, "utf-8")
-        storage.put_folder(folder, out)
 
 
 def _load(loader: Callable[..., Loaded], folder: str, part: str | None, **options: Any) -> Loaded:

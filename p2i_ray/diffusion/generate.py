@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from p2i_ray import storage
-from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config import GenerateConfig, ImageConfig, PainterConfig
 from p2i_ray.diffusion import checks
 from p2i_ray.sink import Progress, Written, write_parquet
 
@@ -23,7 +23,7 @@ def generate(
     model: str,
     settings: GenerateConfig,
     image: ImageConfig,
-    token: str,
+    painter: PainterConfig,
     seed: int,
     out: str,
     progress: Progress | None = None,
@@ -37,7 +37,7 @@ def generate(
         model: model folder.
         settings: of the sampler.
         image: resolution and limits.
-        token: the learned token.
+        painter: the token, and whether a plain model is to be widened.
         seed: with a row's id, it gives the row's noise.
         out: location of the folder to write.
         progress: told the number of rows just done.
@@ -48,10 +48,10 @@ def generate(
     import ray.data
 
     model, out = storage.absolute(model), storage.absolute(out)
-    checks.check_model(model, image.resolution)
+    checks.check_model(model, image.resolution, painter.widen)
     painted = rows.map_batches(
         _Paint,
-        fn_constructor_kwargs={"model": model, "settings": settings, "image": image, "token": token, "seed": seed},
+        fn_constructor_kwargs={"model": model, "settings": settings, "image": image, "painter": painter, "seed": seed},
         compute=ray.data.ActorPoolStrategy(size=settings.workers),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
@@ -64,10 +64,12 @@ def generate(
 class _Paint:
     """One actor: loads the model once."""
 
-    def __init__(self, model: str, settings: GenerateConfig, image: ImageConfig, token: str, seed: int) -> None:
+    def __init__(
+        self, model: str, settings: GenerateConfig, image: ImageConfig, painter: PainterConfig, seed: int
+    ) -> None:
         from p2i_ray.diffusion.pipeline import Painter
 
-        self._painter = Painter(model, token, settings, "cuda" if settings.num_gpus else "cpu")
+        self._painter = Painter(model, painter, settings, "cuda" if settings.num_gpus else "cpu")
         self._batch_size = settings.batch_size
         self._image = image
         self._seed = seed

@@ -1,9 +1,11 @@
-"""The training loss, Eq. 3 to 5 of the paper."""
+"""The training loss, Eq. 3 to 5 of the paper, and an optional weighting of Eq. 3."""
 
 from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from diffusers import SchedulerMixin
+from diffusers.training_utils import compute_snr
 from open_clip.loss import ClipLoss
 from torch.nn import functional
 
@@ -19,6 +21,22 @@ def inpainting_loss(predicted: torch.Tensor, noise: torch.Tensor) -> torch.Tenso
         (B,), float32.
     """
     return functional.mse_loss(predicted.float(), noise.float(), reduction="none").mean(dim=(1, 2, 3))
+
+
+def min_snr_weights(schedule: SchedulerMixin, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
+    """What min-SNR weighs each row's Eq. 3 by: min(SNR, gamma) / SNR, for a model that predicts noise.
+
+    Rows with little noise (a high signal-to-noise ratio) teach little and have large gradients (Hang et al., 2023).
+
+    Args:
+        schedule: says how much signal a timestep leaves, SNR = alpha_t / (1 - alpha_t) in Eq. 1's terms.
+        timesteps: (B,) int64.
+        gamma: the ratio above which rows count less, usually 5.
+
+    Returns:
+        (B,), float32, in (0, 1].
+    """
+    return (gamma / compute_snr(schedule, timesteps)).clamp(max=1)
 
 
 def contrastive_loss(left: torch.Tensor, right: torch.Tensor, temperature: float) -> torch.Tensor:

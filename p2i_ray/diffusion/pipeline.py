@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from p2i_ray.config import GenerateConfig
+from p2i_ray.config import GenerateConfig, PainterConfig
 from p2i_ray.diffusion import folder
 from p2i_ray.diffusion.pixels import paint_mask, to_tensor
 from p2i_ray.diffusion.tokens import empty_prompt, tokenise
@@ -23,21 +23,20 @@ class Painter:
     def __init__(
         self,
         location: str,
-        token: str,
+        painter: PainterConfig,
         settings: GenerateConfig,
         device: str | torch.device,
-        token_from: str = "background",
     ) -> None:
         """Load a model folder.
 
-        A base model that doesn't know the token yet is taught it first (it then stands for `token_from`), so the
-        model before training can be measured as well.
+        A base model that doesn't know the token yet is taught it first (it then stands for `token_from`), and widened
+        where it is to be, so the model before training can be measured as well.
 
         Raises:
             UserError: the folder can't be used.
         """
-        parts = folder.load(location, token, token_from, DTYPES[settings.dtype])
-        self._token = token
+        parts = folder.load(location, painter, DTYPES[settings.dtype])
+        self._token = painter.token
         self._settings = settings
         self._pipeline = parts.pipeline().to(device)
         self._pipeline.set_progress_bar_config(disable=True)
@@ -47,7 +46,7 @@ class Painter:
         """Paint a background around each product.
 
         Args:
-            names: of B products; <background> is appended.
+            names: of B products; the token, if there is one, is appended.
             products: (B, R, R, 3) uint8; only the product's pixels matter.
             masks: (B, R, R) uint8, 255 where the product is.
             seeds: a number for each picture. Its noise depends on nothing else.

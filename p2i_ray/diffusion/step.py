@@ -15,9 +15,11 @@ from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextModel
 
+from p2i_ray.config import TrainConfig
+from p2i_ray.diffusion import lora
 from p2i_ray.diffusion.folder import Parts
-from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, total_loss
-from p2i_ray.diffusion.tokens import Prompts, TokenEmbedding, empty_prompt
+from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
+from p2i_ray.diffusion.tokens import TokenEmbedding, empty_prompt
 from p2i_ray.storage import seed_for
 
 
@@ -30,7 +32,7 @@ class Batch(NamedTuple):
     background_clip: torch.Tensor  # (B, d), r_B
     image_clip: torch.Tensor  # (B, d), r_I
     input_ids: torch.Tensor  # (B, L), P <background>
-    background_at: torch.Tensor  # (B,)
+    background_at: torch.Tensor  # (B,), not looked at where the model has no token
     eos_at: torch.Tensor  # (B,)
     timesteps: torch.Tensor  # (B,) int64
     noise: torch.Tensor  # (B, 4, h, w), epsilon of Eq. 1
@@ -62,8 +64,8 @@ class Losses(NamedTuple):
     """What Eq. 3 to 5 give."""
 
     total: torch.Tensor  # (), to be differentiated
-    inpaint: torch.Tensor  # (B,), of each row here
-    cl_background: torch.Tensor  # (), L'_cl(b, B) of the global batch
+    inpaint: torch.Tensor  # (B,), of each row here, weighted where min-SNR is on
+    cl_background: torch.Tensor  # (), L'_cl(b, B) of the global batch; 0 without a token
     cl_name: torch.Tensor  # (), L'_cl(P, I) of the global batch
 
 
@@ -93,46 +95,73 @@ def draw(
 
 
 class Product2Img(nn.Module):
-    """What is trained: the UNet, the <background> row and the rest of the text encoder; other embeddings are frozen."""
+    """What is trained: the UNet, the <background> row and the rest of the text encoder; other embeddings are frozen.
 
-    def __init__(
-        self,
-        parts: Parts,
-        projection: torch.Tensor,
-        temperature: float,
-        contrastive_weight: float,
-        train_text: bool = True,
-    ) -> None:
+    Without a token there is no row. With LoRA, adapters learn in place of the weights that they are added to.
+    """
+
+    def __init__(self, parts: Parts, projection: torch.Tensor, settings: TrainConfig) -> None:
         """Take the UNet and text encoder of a loaded folder (they are changed).
 
         Args:
-            parts: the model folder.
+            parts: the model folder; with LoRA, its adapters have been added (`lora.add`).
             projection: CLIP's frozen text projection, (d_clip, d_text).
-            temperature: tau of Eq. 4.
-            contrastive_weight: lambda of Eq. 5.
-            train_text: false: of the text encoder, only the <background> row learns.
+            settings: lambda and tau of Eq. 4 and 5, what learns, how Eq. 3 is weighted, the layout in memory.
         """
         super().__init__()
         self.unet: UNet2DConditionModel = parts.unet.train()
-        self.text_encoder: CLIPTextModel = parts.text_encoder.train().requires_grad_(train_text)
-        embedding = TokenEmbedding(parts.text_encoder.get_input_embeddings(), parts.token_id)
-        self.text_encoder.set_input_embeddings(embedding)
-        self.unet.requires_grad_(True)
+        self.text_encoder: CLIPTextModel = parts.text_encoder.train()
+        lora.choose_trained(self.unet, settings, trained=True)
+        lora.choose_trained(self.text_encoder, settings, trained=settings.lr_text > 0)
+        embedding = self.text_encoder.get_input_embeddings().requires_grad_(False)
+        if parts.token_id is not None:
+            self.text_encoder.set_input_embeddings(TokenEmbedding(embedding, parts.token_id))
+        if settings.channels_last:
+            convolve_channels_last(self.unet)
         self.register_buffer("projection", projection.clone(), persistent=False)
         self.register_buffer("empty_ids", empty_prompt(parts.tokenizer), persistent=False)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
         self.latent_scale = float(parts.vae.config.scaling_factor)
-        self.temperature = temperature
-        self.contrastive_weight = contrastive_weight
+        self.settings = settings
 
     @property
-    def background_row(self) -> nn.Parameter:
-        """The embedding of <background>, (d,)."""
-        return self.text_encoder.get_input_embeddings().row
+    def background_row(self) -> nn.Parameter | None:
+        """The embedding of <background>, (d,); none without a token."""
+        embedding = self.text_encoder.get_input_embeddings()
+        return embedding.row if isinstance(embedding, TokenEmbedding) else None
 
     def forward(self, batch: Batch, contrast: Batch | None, share: int = 1) -> Losses:
         """`product2img_loss` of this model."""
         return product2img_loss(self, batch, contrast, share)
+
+
+def trained_groups(model: Product2Img) -> dict[str, list[nn.Parameter]]:
+    """What learns, by learning rate: "unet", "token" (the <background> row), "text"; a group with nothing is left out.
+
+    With LoRA, "unet" and "text" are adapters.
+    """
+    row = model.background_row
+    groups = {
+        "unet": [p for p in model.unet.parameters() if p.requires_grad],
+        "token": [row] if row is not None else [],
+        "text": [p for p in model.text_encoder.parameters() if p.requires_grad and p is not row],
+    }
+    return {name: parameters for name, parameters in groups.items() if parameters}
+
+
+def convolve_channels_last(unet: nn.Module) -> None:
+    """Let all convolutions work in NHWC layout, which tensor cores want; weights stay as they are.
+
+    ZeRO lays weights out flat, and DeepSpeed can't broadcast NHWC weights in bf16. So it is each convolution's input
+    that says how to convolve; attention blocks hand theirs on in NCHW.
+    """
+    for module in unet.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(_input_channels_last)
+
+
+def _input_channels_last(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (inputs[0].contiguous(memory_format=torch.channels_last), *inputs[1:])
 
 
 def recompute_activations(parts: Parts) -> None:
@@ -154,19 +183,25 @@ def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, s
             left out, the step's other micro-batch has it.
         share: micro-batches a step. The engine divides each micro-batch's loss by it, so Eq. 4 is multiplied by it.
     """
+    settings = model.settings
     hidden = encode_text(model, batch.input_ids)  # (B, L, d)
     nothing = encode_text(model, model.empty_ids)  # (1, L, d)
     seen = torch.where(batch.dropped[:, None, None], nothing, hidden)
     inpaint = inpainting_loss(predict_noise(model, batch, seen), batch.noise)  # (B,)
+    if settings.min_snr_gamma is not None:
+        inpaint = inpaint * min_snr_weights(model.schedule, batch.timesteps, settings.min_snr_gamma)
+    zero = inpaint.new_zeros(())
     if contrast is None:
-        zero = inpaint.new_zeros(())
         return Losses(inpaint.mean(), inpaint, zero, zero)
     if contrast is not batch:
         hidden = encode_text(model, contrast.input_ids)
-    background, name = text_features(model, hidden, contrast)
-    cl_background = contrastive_loss(background, contrast.background_clip, model.temperature)
-    cl_name = contrastive_loss(name, contrast.image_clip, model.temperature)
-    total = total_loss(inpaint.mean(), cl_background, cl_name, model.contrastive_weight * share)
+    name = text_feature(model, hidden, contrast.eos_at)  # (B, d_clip), r_P
+    cl_name = contrastive_loss(name, contrast.image_clip, settings.temperature)
+    cl_background = zero
+    if model.background_row is not None:
+        background = text_feature(model, hidden, contrast.background_at)  # (B, d_clip), r_b
+        cl_background = contrastive_loss(background, contrast.background_clip, settings.temperature)
+    total = total_loss(inpaint.mean(), cl_background, cl_name, settings.contrastive_weight * share)
     return Losses(total, inpaint, cl_background, cl_name)
 
 
@@ -175,16 +210,10 @@ def encode_text(model: Product2Img, ids: torch.Tensor) -> torch.Tensor:
     return model.text_encoder(input_ids=ids).last_hidden_state
 
 
-def text_features(
-    model: Product2Img, hidden: torch.Tensor, prompts: Batch | Prompts
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """r_b and r_P: the states at <background> and at eos through CLIP's frozen projection, each (B, d_clip)."""
+def text_feature(model: Product2Img, hidden: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """r_b or r_P: each row's state at one place (B,) through CLIP's frozen projection, (B, d_clip)."""
     rows = torch.arange(len(hidden), device=hidden.device)
-    projection = model.projection.float()
-    return (
-        functional.linear(hidden[rows, prompts.background_at].float(), projection),
-        functional.linear(hidden[rows, prompts.eos_at].float(), projection),
-    )
+    return functional.linear(hidden[rows, at].float(), model.projection.float())
 
 
 def predict_noise(model: Product2Img, batch: Batch, text: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """The prompt `P <background>`: the product's name, then a learned token that stands for the scene.
 
+Without a token (an ablation) the name stands alone.
+
 Token ids are put together here, not by the tokenizer's own truncation, so that <background> and eos are always there,
 and where they are is known. CLIP's pooled output can't be used for that: with the old eos id 2 it takes the highest
 id of a row, and a new token's id is the highest.
@@ -26,25 +28,28 @@ class Prompts(NamedTuple):
     """Tokenised prompts of B products; L is the text encoder's length."""
 
     ids: torch.Tensor  # (B, L) int64
-    background_at: torch.Tensor  # (B,) int64, where <background> stands in each row
-    eos_at: torch.Tensor  # (B,) int64, right after it
+    background_at: torch.Tensor  # (B,) int64, where <background> stands in each row; -1 without a token
+    eos_at: torch.Tensor  # (B,) int64, right after it, or after the name
 
 
-def tokenise(tokenizer: CLIPTokenizer, token: str, names: Sequence[str]) -> Prompts:
-    """Names as [bos, name cut to fit, <background>, eos, pad …].
+def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str]) -> Prompts:
+    """Names as [bos, name cut to fit, <background>, eos, pad …]; without a token, [bos, name, eos, pad …].
 
     What looks like a special token inside a name ("<background>", "<|endoftext|>") is left out: only the prompt's own
     count.
     """
     length = tokenizer.model_max_length
-    background = tokenizer.convert_tokens_to_ids(token)
-    rows, positions = [], []
+    after = [tokenizer.eos_token_id]
+    if token is not None:
+        after = [tokenizer.convert_tokens_to_ids(token), *after]
+    rows, ends = [], []
     for name in _ids_of(tokenizer, names):
-        kept = name[: length - 3]
-        rows.append(_padded(tokenizer, [tokenizer.bos_token_id, *kept, background, tokenizer.eos_token_id]))
-        positions.append(1 + len(kept))
-    background_at = torch.tensor(positions, dtype=torch.int64)
-    return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), background_at, background_at + 1)
+        row = [tokenizer.bos_token_id, *name[: length - 1 - len(after)], *after]
+        rows.append(_padded(tokenizer, row))
+        ends.append(len(row) - 1)
+    eos_at = torch.tensor(ends, dtype=torch.int64)
+    background_at = eos_at - 1 if token is not None else torch.full_like(eos_at, -1)
+    return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), background_at, eos_at)
 
 
 def empty_prompt(tokenizer: CLIPTokenizer) -> torch.Tensor:
@@ -52,14 +57,16 @@ def empty_prompt(tokenizer: CLIPTokenizer) -> torch.Tensor:
     return torch.tensor([_padded(tokenizer, [tokenizer.bos_token_id, tokenizer.eos_token_id])], dtype=torch.int64)
 
 
-def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str, token_from: str) -> int:
-    """Teach tokenizer and text encoder the token, unless they know it; returns its id.
+def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str | None, token_from: str) -> int | None:
+    """Teach tokenizer and text encoder the token, unless they know it or there is none; returns its id.
 
     Its embedding starts as that of the word `token_from`, or as the mean where the word has several tokens.
 
     Raises:
         UserError: the word has no tokens, or the token's text is one that the tokenizer splits for itself.
     """
+    if token is None:
+        return None
     known = tokenizer.get_added_vocab().get(token)
     if known is not None and known < text_encoder.get_input_embeddings().num_embeddings:
         return int(known)

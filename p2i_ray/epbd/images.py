@@ -6,6 +6,8 @@ All arrays are uint8, height x width (x channels), values 0 to 255; masks are 25
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,26 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
     Raises:
         ImageError: empty, too large, of another format, broken, or not decodable; nothing else, whatever the bytes.
     """
+    with _opened(encoded, limits) as image:
+        if at_least:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        return _srgb(ImageOps.exif_transpose(image))
+
+
+def check_size(encoded: bytes | None, limits: ImageConfig) -> None:
+    """Check an encoded image against the limits by its header alone.
+
+    Raises:
+        ImageError: empty, too large, or of another format.
+    """
+    with _opened(encoded, limits):
+        pass
+
+
+@contextmanager
+def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]:
+    """An image within the limits, its pixels not read yet; whatever goes wrong in the block is an ImageError."""
     if not encoded:
         raise ImageError("unreadable: the image is empty")
     if len(encoded) > limits.max_bytes:
@@ -42,10 +64,7 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             if image.width * image.height > limits.max_pixels:
                 raise ImageError(f"too large: {image.width}x{image.height} pixels, more than {limits.max_pixels}")
-            if at_least:
-                image.draft(None, (at_least, at_least))
-            image.load()
-            return _srgb(ImageOps.exif_transpose(image))
+            yield image
     except ImageError:
         raise
     except UnidentifiedImageError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -86,19 +85,10 @@ def _is_cached(model: str) -> bool:
 def fingerprint(model: str) -> str:
     """What tells a model from another: a hub's id as it is, or a hash over a folder's files.
 
-    Small files count whole. Of weights their length, header and last megabyte do: training changes them everywhere,
+    Small files count whole. Of weights their length, first and last megabyte do: training changes them everywhere,
     and reading all of a 7B model would take longer than starting it.
     """
-    folder = Path(model)
-    if not folder.is_dir():
+    if not Path(model).is_dir():
         return model
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in SMALL or path.suffix == ".safetensors":
-            size = path.stat().st_size
-            digest.update(f"{path.name} {size}\n".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(MEGABYTE))
-                file.seek(max(0, size - MEGABYTE))
-                digest.update(file.read())
-    return digest.hexdigest()
+    small = [file for file in storage.files(model) if Path(file).suffix in SMALL]
+    return storage.digest(small) + storage.digest(storage.files(model, ".safetensors"), ends=MEGABYTE)

@@ -60,13 +60,13 @@ def spread(rows: pa.Table, count: int) -> list[str]:
     return picked[:count]
 
 
-def data_uri(encoded: bytes | None, limits: ImageConfig) -> str | None:
-    """A picture, made small, as a data URI; none if it can't be decoded."""
+def data_uri(encoded: bytes | None, limits: ImageConfig, side: int = SIDE) -> str | None:
+    """A picture, made small (no side is longer than `side` pixels), as a data URI; none if it can't be decoded."""
     try:
         picture = decode(encoded, limits)
     except ImageError:
         return None
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     lossless = max(picture.size) <= SIDE // 2
     picture.save(out, "WEBP", lossless=lossless, quality=100 if lossless else 85)

@@ -13,37 +13,51 @@ from p2i_ray.steps.common import counts, finished, run_rows, title
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
     """M_i: goes on from M_{i-1} with S_i; the location of the new model folder."""
+    if not run.done(number, "train"):
+        _train(run, number, data, kept, previous)
+    storage.remove(run.path(number, "train"))  # the finished model replaces the checkpoints it grew from
+    return run.path(number, "checkpoint")
+
+
+def _train(run: Run, number: int, data: str, kept: str | None, previous: str) -> None:
+    from p2i_ray.diffusion.features.store import Features
     from p2i_ray.diffusion.training import train as training
 
-    encoded = encode(run, data, kept)
+    encoded = encode(run, data)
+    shards = storage.resolve(encoded.facts["shards"], run.dir)
+    features = Features(run.path(1, "features"), encoded.files, shards)
     steps = run.config.idr.steps[number - 1]
-    work_folder = run.path(number, "train")
 
     def work(out: str) -> Counts:
         with phase(title(run, number, "train"), steps, "steps") as progress:
             facts = training.train(
-                run.path(1, "features"), encoded.files, kept, previous, run.config.painter, run.config.train, steps,
-                storage.seed_for(run.config.seed, "train", number), out, work_folder, progress,
+                features, kept, previous, run.config.painter, run.config.train, steps,
+                storage.seed_for(run.config.seed, "train", number), out, run.path(number, "train"),
+                run.path(number, "tracking"), progress,
             )  # fmt: skip
         return Counts(rows_in=run_rows(run, number) or encoded.rows_out, facts=facts)
 
     run.once(number, "train", "checkpoint", work)
-    storage.remove(work_folder)  # the finished model replaces the checkpoints it grew from
-    return run.path(number, "checkpoint")
 
 
-def encode(run: Run, data: str, kept: str | None) -> Manifest:
-    """Features of the rows of S_1, once: later rounds train on subsets of them."""
+def encode(run: Run, data: str) -> Manifest:
+    """Features of the rows of S_1, once: later rounds train on subsets of them. A removed index is made again."""
     from p2i_ray.diffusion.features import encode as features
 
-    total = run_rows(run, 1) or reading.count(data, "train")
+    config, total = run.config, run_rows(run, 1) or reading.count(data, "train")
+    kept = run.path(1, "kept.parquet") if run.done(1, "select") else None
+    cache = config.features.cache or storage.join(run.dir, "feature-cache")  # outlasts an attempt that is killed
+    settings = config.features.model_copy(update={"cache": cache})
 
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", keep=kept)
         with phase(title(run, 1, "encode"), total) as progress:
-            config = run.config
-            return counts(total, features.encode(rows, config.painter, config.features, config.image, out, progress))
+            written = features.encode(rows, config.painter, settings, config.image, out, progress)
+        shards = storage.relative(written.facts["shards"], run.dir)  # the run may be moved
+        return counts(total, written._replace(facts={**written.facts, "shards": shards}))
 
+    if not storage.exists(run.path(1, "features")):
+        run.forget(1, "encode")
     return run.once(1, "encode", "features", work)
 
 
@@ -58,7 +72,7 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
         rows = reading.read_split(data, split)
         with phase(title(run, number, "generate"), total) as progress:
             written = generate.generate(
-                rows, model, config.generate, config.image, config.painter.token, config.seed, out, progress
+                rows, model, config.generate, config.image, config.painter, config.seed, out, progress
             )
         return counts(total, written)
 

@@ -14,3 +14,11 @@ def tiny_painter(tmp_path_factory: pytest.TempPathFactory) -> PainterConfig:
     folder = tmp_path_factory.mktemp("painter")
     build_painter(folder / "base", folder / "clip")
     return PainterConfig(base=str(folder / "base"), clip=str(folder / "clip"))
+
+
+@pytest.fixture(scope="session")
+def plain_painter(tmp_path_factory: pytest.TempPathFactory) -> PainterConfig:
+    """The same with a 4-channel model, which is to be widened."""
+    folder = tmp_path_factory.mktemp("plain_painter")
+    build_painter(folder / "base", folder / "clip", channels=4)
+    return PainterConfig(base=str(folder / "base"), clip=str(folder / "clip"), widen=True)

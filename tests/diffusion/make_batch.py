@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
-from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion import folder
+from p2i_ray.config import PainterConfig, TrainConfig
+from p2i_ray.diffusion import folder, lora
 from p2i_ray.diffusion.step import Batch, Product2Img, draw
 from p2i_ray.diffusion.tokens import tokenise
 
 NAMES = ("cup", "a blue cup with a long name that does not fit in", "round thing", "x")
 
 
-def make_model(
-    painter: PainterConfig, weight: float = 0.5, train_text: bool = True
-) -> tuple[folder.Parts, Product2Img]:
+def make_model(painter: PainterConfig, **settings: Any) -> tuple[folder.Parts, Product2Img]:
     """The tiny model, as training has it, with a contrastive weight that matters."""
-    parts = folder.load(painter.base, painter.token, painter.token_from)
-    torch.manual_seed(0)
-    return parts, Product2Img(parts, folder.load_projection(painter), 0.05, weight, train_text)
+    parts = folder.load(painter.base, painter)
+    chosen = TrainConfig(**{"contrastive_weight": 0.5, **settings})
+    lora.add(parts, chosen, seed=0)
+    return parts, Product2Img(parts, folder.load_projection(painter), chosen)
 
 
 def make_batch(parts: folder.Parts, positions: range, names: Sequence[str] = NAMES, dropout: float = 0.4) -> Batch:
     """Rows `positions` of a global batch whose features are random but depend on the position only."""
-    prompts = tokenise(parts.tokenizer, "<background>", [names[p] for p in positions])
+    token = None if parts.token_id is None else "<background>"
+    prompts = tokenise(parts.tokenizer, token, [names[p] for p in positions])
     rows = []
     for position in positions:
         generator = torch.Generator().manual_seed(position)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2i_ray.config import PainterConfig
+from p2i_ray.config import PainterConfig, TrainConfig
 from p2i_ray.diffusion import checks
 from p2i_ray.errors import UserError
 
@@ -51,10 +51,29 @@ def test_missing_weights(broken: Path) -> None:
         checks.check_model(str(broken))
 
 
-def test_unet_of_another_kind(broken: Path) -> None:
+def test_plain_model_is_offered_to_be_widened(tiny_painter: PainterConfig, broken: Path) -> None:
     change(broken / "unet" / "config.json", in_channels=4)
-    with pytest.raises(UserError, match="4 input channels, not 9"):
+    with pytest.raises(UserError, match=r"4 input channels, not 9; give .*, or set painter.widen=true to add them"):
         checks.check_model(str(broken))
+    assert checks.is_plain(str(broken)) and not checks.is_plain(tiny_painter.base)
+    for location in (str(broken), tiny_painter.base):
+        checks.check_model(location, resolution=16, widen=True)
+
+
+@pytest.mark.parametrize("widen", [False, True])
+def test_unet_of_another_kind(broken: Path, widen: bool) -> None:
+    change(broken / "unet" / "config.json", in_channels=8)
+    with pytest.raises(UserError, match=r"8 input channels, not 9; give an inpainting model \([^()]*\)$"):
+        checks.check_model(str(broken), widen=widen)
+
+
+def test_lora_does_not_train_what_is_added(tiny_painter: PainterConfig, broken: Path) -> None:
+    painter, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
+    checks.check_training(tiny_painter.base, painter, lora)
+    change(broken / "unet" / "config.json", in_channels=4)
+    checks.check_training(str(broken), painter, TrainConfig())
+    with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what painter.widen=true adds"):
+        checks.check_training(str(broken), painter, lora)
 
 
 def test_text_encoder_of_another_width(broken: Path) -> None:

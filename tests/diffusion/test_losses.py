@@ -6,14 +6,28 @@ import math
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
-from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, total_loss
+from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 
 
 def test_inpainting_loss_is_each_rows_mean_squared_error() -> None:
     noise = torch.zeros(2, 4, 3, 3)
     predicted = torch.stack([torch.full((4, 3, 3), 2.0), torch.full((4, 3, 3), -1.0)])
     assert inpainting_loss(predicted, noise).tolist() == [4.0, 1.0]
+
+
+def test_min_snr_weights_by_hand() -> None:
+    # alpha_t: 0.9, 0.9 x 0.5 = 0.45, 0.45 x 0.2 = 0.09; SNR = alpha_t / (1 - alpha_t): 9, 0.81818, 0.0989.
+    schedule = DDPMScheduler(num_train_timesteps=3, trained_betas=[0.1, 0.5, 0.8])
+    timesteps = torch.tensor([0, 1, 2, 0])
+    assert min_snr_weights(schedule, timesteps, 5).tolist() == pytest.approx([5 / 9, 1, 1, 5 / 9])
+    assert min_snr_weights(schedule, timesteps, 0.5).tolist() == pytest.approx([1 / 18, 0.5 * 0.55 / 0.45, 1, 1 / 18])
+
+
+def test_min_snr_leaves_pure_noise_as_it_is() -> None:
+    schedule = DDPMScheduler(num_train_timesteps=2, trained_betas=[0.5, 1.0])  # nothing is left of the signal: SNR 0
+    assert min_snr_weights(schedule, torch.tensor([1]), 5).tolist() == [1]
 
 
 def test_contrastive_loss_by_hand() -> None:

@@ -38,6 +38,20 @@ def test_token_follows_the_name_and_eos_follows_the_token(tokenizer: CLIPTokeniz
         assert set(row[eos:]) == {tokenizer.eos_token_id}  # eos, then padding, which CLIP makes of eos as well
 
 
+def test_without_a_token_the_name_stands_alone(tokenizer: CLIPTokenizer) -> None:
+    plain, names = build_tokenizer(), ["cup", "a round cup", "", "cup " * 40, "cup <|endoftext|> <background>"]
+    prompts = tokenise(plain, None, names)
+    assert prompts.background_at.tolist() == [-1] * len(names)
+    assert prompts.eos_at.tolist()[:4] == [2, 4, 1, LENGTH - 1]
+    for name, row in zip(names[:3], prompts.ids.tolist(), strict=False):
+        assert row == plain(name, padding="max_length", max_length=LENGTH).input_ids
+    assert prompts.ids[3, LENGTH - 1] == plain.eos_token_id
+    encoder = text_encoder(len(plain))
+    assert add_token(plain, encoder, None, "background") is None
+    assert len(plain) == encoder.get_input_embeddings().num_embeddings == encoder.config.vocab_size
+    assert tokenise(tokenizer, None, ["cup"]).ids.tolist() == prompts.ids[:1].tolist()  # also where the token is known
+
+
 def test_prompt_is_what_the_plain_tokenizer_makes_of_name_and_token(tokenizer: CLIPTokenizer) -> None:
     expected = tokenizer(f"a round cup {TOKEN}", padding="max_length", max_length=LENGTH).input_ids
     assert tokenise(tokenizer, TOKEN, ["a round cup"]).ids[0].tolist() == expected

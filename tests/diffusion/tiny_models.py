@@ -14,8 +14,8 @@ LENGTH = 16  # tokens a prompt
 RESOLUTION = 16  # pixels; latents are 8x8
 
 
-def build_painter(base: Path, clip_folder: Path) -> None:
-    """Write both folders."""
+def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
+    """Write both folders; a model with 4 channels instead of 9 doesn't inpaint."""
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -59,7 +59,7 @@ def build_painter(base: Path, clip_folder: Path) -> None:
     )
     unet = UNet2DConditionModel(
         sample_size=RESOLUTION // 2,
-        in_channels=9,
+        in_channels=channels,
         block_out_channels=(8, 16),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),

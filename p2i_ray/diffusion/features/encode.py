@@ -1,4 +1,9 @@
-"""Kept rows through the frozen encoders, as a Ray Data job; training then never touches a picture."""
+"""Rows through the frozen encoders, as a Ray Data job; training then never touches a picture.
+
+Look up each row by its pictures' content; open and encode those whose features no shard has; write new shards; write
+the index, which says where each row's features are. A task that is done again writes another shard, and index rows
+that name that one: what the lost attempt wrote is whole and may be found by later jobs, but nobody needs it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray import storage
+from p2i_ray import keyed, storage
 from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
 from p2i_ray.diffusion import checks
 from p2i_ray.sink import Progress, Written, write_parquet
@@ -14,8 +19,16 @@ from p2i_ray.sink import Progress, Written, write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
+    from ray import ObjectRef
 
-ROWS_PER_FILE = 500  # 70 MB at 512 pixels
+    from p2i_ray.diffusion.features.encoders import Encoders
+    from p2i_ray.diffusion.features.shards import Known
+
+ROWS_PER_SHARD = 500  # 70 MB at 512 pixels
+ROWS_LOOKED_UP = 64  # by one task at once
+BATCHES_AT_ONCE = 8  # that an encoder takes: where few rows are new, they still fill batches
+LOOK_UP_CPUS = 0.25  # as for reading, which feeds it
+WRITE_CPUS = 0.1
 
 
 def encode(
@@ -26,85 +39,161 @@ def encode(
     out: str,
     progress: Progress | None = None,
 ) -> Written:
-    """Encode rows (id, name, image, cutout) and write their features; columns as in schema.py.
+    """Encode rows (id, name, image, cutout) whose features are not in the cache yet, and write an index of all.
 
-    A row whose pictures can't be used is set aside with its reason in `error`.
+    A row whose pictures can't be used is set aside with its reason in `error`, and asked anew by the next call.
+
+    Args:
+        rows: to encode.
+        painter: whose VAE and CLIP are the encoders.
+        settings: of the encoders; without a cache, the shards lie in `shards` within `out`.
+        image: resolution and limits.
+        out: location of the folder of the index; columns as in schema.INDEX.
+        progress: told the number of rows just done.
+
+    Returns:
+        The index's files, with the facts {"shards": location of their folder, "encoded", "reused": rows}.
 
     Raises:
-        UserError: a model folder can't be used.
+        UserError: a model folder can't be used, or a shard in the cache can't be read.
     """
     import ray.data
 
+    from p2i_ray.diffusion.features import schema, shards
+
     painter, out = checks.anywhere(painter), storage.absolute(out)
-    checks.check_model(painter.base, image.resolution)
+    checks.check_model(painter.base, image.resolution, painter.widen)
     checks.check_clip(painter.clip, painter.base)
-    encoded = rows.map_batches(
-        _Encode,
-        fn_constructor_kwargs={"painter": painter, "settings": settings, "image": image},
-        compute=ray.data.ActorPoolStrategy(size=settings.workers),
-        batch_size=settings.batch_size,
-        batch_format="pyarrow",
-        num_gpus=settings.num_gpus,
-        num_cpus=settings.num_cpus,
+    cache = storage.absolute(settings.cache) if settings.cache else storage.join(out, "shards")
+    folder = shards.open_shards(cache, painter, image.resolution)
+    index = (
+        rows.map_batches(
+            _look_up_shared,
+            fn_kwargs={"known": ray.put(shards.Known(folder)), "image": image},
+            batch_size=ROWS_LOOKED_UP,
+            batch_format="pyarrow",
+            num_cpus=LOOK_UP_CPUS,
+        )
+        .map_batches(
+            _Encode,
+            fn_constructor_kwargs={"painter": painter, "settings": settings, "resolution": image.resolution},
+            compute=ray.data.ActorPoolStrategy(size=settings.workers),
+            batch_size=settings.batch_size * BATCHES_AT_ONCE,
+            batch_format="pyarrow",
+            num_gpus=settings.num_gpus,
+            num_cpus=settings.num_cpus,
+        )
+        .map_batches(
+            _shelve,
+            fn_kwargs={"folder": folder},
+            batch_size=ROWS_PER_SHARD,
+            batch_format="pyarrow",
+            num_cpus=WRITE_CPUS,
+        )
     )
-    return write_parquet(encoded, out, progress=progress, rows_per_file=ROWS_PER_FILE)
+    written = write_parquet(
+        index, out, schema.INDEX, progress, WRITE_CPUS, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
+    )
+    return written._replace(facts={"shards": folder, **written.facts})
+
+
+def _look_up_shared(batch: pa.Table, known: ObjectRef, image: ImageConfig) -> pa.Table:
+    import ray
+
+    return _look_up(batch, ray.get(known), image)
+
+
+def _look_up(batch: pa.Table, known: Known, image: ImageConfig) -> pa.Table:
+    """Rows with the name of their shard, or with their pictures at the encoders' resolution, or with an error."""
+    import pyarrow as pa
+
+    from p2i_ray.diffusion.features import schema
+    from p2i_ray.diffusion.pixels import open_pair
+    from p2i_ray.epbd.images import ImageError, check_size
+
+    rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
+    pairs = [(_bytes(row["image"]), _bytes(row["cutout"])) for row in rows]
+    keys = [keyed.key_of(*pair) for pair in pairs]
+    found: list[dict[str, Any]] = []
+    for row, pair, key, shard in zip(rows, pairs, keys, known.find(keys), strict=True):
+        result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key}
+        try:
+            if shard:
+                for encoded in pair:  # the limits may be tighter than when it was encoded
+                    check_size(encoded, image)
+                result["shard"] = shard
+            else:
+                picture, mask = open_pair(*pair, image)
+                result |= {"pixels": picture.tobytes(), "mask_pixels": mask.tobytes()}
+        except ImageError as error:
+            result["error"] = str(error)
+        found.append(result)
+    return pa.Table.from_pylist(found, schema=schema.LOOKED_UP)
+
+
+def _bytes(picture: dict[str, Any] | None) -> bytes:
+    return (picture or {}).get("bytes") or b""
 
 
 class _Encode:
-    """One actor: loads the encoders once."""
+    """One actor; it loads the encoders when the first row needs them."""
 
-    def __init__(self, painter: PainterConfig, settings: FeatureConfig, image: ImageConfig) -> None:
-        from p2i_ray.diffusion import folder
-
-        self._encoders = folder.load_encoders(painter, "cuda" if settings.num_gpus else "cpu")
-        self._image = image
-        self._batch_size = settings.batch_size
+    def __init__(self, painter: PainterConfig, settings: FeatureConfig, resolution: int) -> None:
+        self._painter = painter
+        self._settings = settings
+        self._side = resolution
+        self._encoders: Encoders | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        """The rows, those with pictures encoded."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
         from p2i_ray.diffusion.features import schema
 
-        rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
-        results = [self._open(row) for row in rows]
-        good = [i for i, result in enumerate(results) if not isinstance(result, str)]
-        packed = dict(zip(good, self._encode([results[i] for i in good]), strict=True)) if good else {}
-        for i, features in packed.items():
-            if features is None:
-                results[i] = "the encoders give values that are not finite"
-        columns: list[dict[str, Any]] = [
-            {
-                "id": row["id"],
-                "name": row["name"],
-                **(packed.get(i) or {}),
-                "error": result if isinstance(result, str) else None,
-            }
-            for i, (row, result) in enumerate(zip(rows, results, strict=True))
-        ]
-        return pa.Table.from_pylist(columns, schema=schema.SCHEMA)
+        rows = batch.select(schema.INDEX.names).to_pylist()
+        new = pc.indices_nonzero(pc.is_valid(batch["pixels"])).to_pylist()
+        for start in range(0, len(new), self._settings.batch_size):
+            numbers = new[start : start + self._settings.batch_size]
+            for number, features in zip(numbers, self._encode(batch.take(numbers)), strict=True):
+                rows[number] |= features or {"error": "the encoders give values that are not finite"}
+        return pa.Table.from_pylist(rows, schema=schema.ENCODED)
 
-    def _open(self, row: dict[str, Any]) -> Any:
-        """A row's picture (H, W, 3) and product mask (H, W), or why it can't be used."""
-        from p2i_ray.diffusion.pixels import open_pair
-        from p2i_ray.epbd.images import ImageError
-
-        try:
-            picture, cutout = ((row[column] or {}).get("bytes") for column in ("image", "cutout"))
-            return open_pair(picture, cutout, self._image)
-        except ImageError as error:
-            return str(error)
-
-    def _encode(self, pairs: list[Any]) -> list[dict[str, Any] | None]:
-        """Packed features of each pair; none where they are not finite."""
+    def _encode(self, rows: pa.Table) -> list[dict[str, Any] | None]:
+        """Packed features of at most a batch of rows; none where they are not finite."""
+        from p2i_ray.diffusion import folder
         from p2i_ray.diffusion.features import schema
 
+        if self._encoders is None:
+            self._encoders = folder.load_encoders(self._painter, "cuda" if self._settings.num_gpus else "cpu")
         # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
-        filled = pairs + [pairs[-1]] * (self._batch_size - len(pairs))
-        encoded = self._encoders.encode(np.stack([i for i, _ in filled]), np.stack([m for _, m in filled]))
-        channels = [encoded.image_moments.shape[1] // 2, *encoded.image_moments.shape[2:]]
-        packed = {name: schema.pack(values[: len(pairs)], name) for name, values in encoded._asdict().items()}
-        finite = np.all([np.isfinite(v.reshape(len(filled), -1)).all(axis=1) for v in encoded], axis=0)
-        return [
-            {"latent_shape": channels, **{name: values[i] for name, values in packed.items()}} if finite[i] else None
-            for i in range(len(pairs))
-        ]
+        filled = [min(i, rows.num_rows - 1) for i in range(self._settings.batch_size)]
+        images, masks = (
+            np.stack([np.frombuffer(value.as_buffer(), np.uint8) for value in rows[column]])[filled]
+            for column in ("pixels", "mask_pixels")
+        )
+        side = self._side
+        encoded = self._encoders.encode(images.reshape(-1, side, side, 3), masks.reshape(-1, side, side))
+        arrays = {name: schema.narrow(values, name) for name, values in encoded._asdict().items()}
+        latent = [encoded.image_moments.shape[1] // 2, *encoded.image_moments.shape[2:]]
+        packed: list[dict[str, Any] | None] = []
+        for i in range(rows.num_rows):
+            row = {name: values[i] for name, values in arrays.items()}
+            finite = all(np.isfinite(values).all() for values in row.values())
+            packed.append({"latent_shape": latent, **{n: v.tobytes() for n, v in row.items()}} if finite else None)
+        return packed
+
+
+def _shelve(batch: pa.Table, folder: str) -> pa.Table:
+    """Index rows, after those that came with features are in a new shard."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from p2i_ray.diffusion.features import schema, shards
+
+    reused, encoded = pc.is_valid(batch["shard"]), pc.is_valid(batch["image_moments"])
+    new = batch.filter(encoded).select(schema.SHARD.names)
+    shard = shards.add(folder, new.cast(schema.SHARD)) if new.num_rows else None
+    shelved = pc.if_else(encoded, pa.scalar(shard, pa.string()), batch["shard"].cast(pa.string()))
+    index = batch.select(schema.INDEX.names).drop_columns(["shard"])
+    return index.append_column("shard", shelved).append_column("encoded", encoded).append_column("reused", reused)

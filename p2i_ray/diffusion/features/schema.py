@@ -1,4 +1,4 @@
-"""The columns of a feature file, and how arrays lie in them: raw little-endian bytes, row by row."""
+"""The columns of index and shards, and how arrays lie in them: raw little-endian bytes, row by row."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from p2i_ray import keyed
+
 # Moments are kept at half precision: its rounding, one part in 2000, is far below what an 8-bit picture resolves.
 DTYPES: dict[str, np.dtype[Any]] = {
     "image_moments": np.dtype("<f2"),  # (2c, h, w) mean and log-variance of the picture's latent, unscaled
@@ -18,20 +20,32 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "image_clip": np.dtype("<f4"),  # (d,) r_I
 }
 
-FEATURES = pa.schema(
+KEY = pa.field("key", keyed.KEY)  # of the row's two pictures
+_CONTENT = (
+    pa.field("latent_shape", pa.list_(pa.int32())),  # c, h, w
+    *(pa.field(name, pa.binary()) for name in DTYPES),
+)
+SHARD = pa.schema([KEY, *_CONTENT])
+INDEX = pa.schema(
     [
         ("id", pa.string()),
         ("name", pa.string()),
-        ("latent_shape", pa.list_(pa.int32())),  # c, h, w
-        *((name, pa.binary()) for name in DTYPES),
+        KEY,
+        ("shard", pa.string()),  # the file that has the row's features
+        ("error", pa.string()),  # or why the row was set aside
     ]
 )
-SCHEMA = FEATURES.append(pa.field("error", pa.string()))  # why a row was set aside; its features are null
+FEATURES = pa.schema([("id", pa.string()), ("name", pa.string()), *_CONTENT])  # both joined
+
+# On the way there: rows whose features are not known come with their pictures, then with their features.
+LOOKED_UP = pa.schema([*INDEX, ("pixels", pa.binary()), ("mask_pixels", pa.binary())])  # (R, R, 3) and (R, R) uint8
+ENCODED = pa.schema([*INDEX, *_CONTENT])
 
 
-def pack(array: NDArray[np.generic], name: str) -> list[bytes]:
-    """An array (B, …) as one byte string a row."""
-    return [row.astype(DTYPES[name]).tobytes() for row in array]
+def narrow(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """An array as it is kept, (B, …); what doesn't fit becomes infinite."""
+    with np.errstate(over="ignore"):
+        return array.astype(DTYPES[name])
 
 
 def unpack(column: pa.ChunkedArray, name: str, shape: Sequence[int]) -> NDArray[np.float32]:

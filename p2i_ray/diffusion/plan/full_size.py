@@ -14,7 +14,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from p2i_ray import storage
-from p2i_ray.diffusion.checks import read_config
+from p2i_ray.diffusion.checks import UNET_CHANNELS, check_channels, read_config
 from p2i_ray.diffusion.folder import Parts
 from p2i_ray.diffusion.step import Batch, draw
 from p2i_ray.diffusion.tokens import add_token, tokenise
@@ -32,7 +32,7 @@ class Architecture(NamedTuple):
 PUBLISHED = Architecture(
     unet={
         "sample_size": 64,
-        "in_channels": 9,  # noisy latent 4, mask 1, product latent 4
+        "in_channels": UNET_CHANNELS,
         "out_channels": 4,
         "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
         "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
@@ -67,18 +67,22 @@ PUBLISHED = Architecture(
 )
 
 
-def read(location: str) -> Architecture:
+def read(location: str, widen: bool = False) -> Architecture:
     """The architecture of a model folder, from its config files; weights aren't looked at.
 
+    Args:
+        location: of the folder.
+        widen: give a UNet with 4 input channels those of an inpainting model, as training does.
+
     Raises:
-        UserError: a config file is not there or can't be read.
+        UserError: a config file is not there or can't be read, or the UNet has other input channels.
     """
-    return Architecture(
-        *(
-            read_config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
-            for part in Architecture._fields
-        )
+    unet, *others = (
+        read_config(storage.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
+        for part in Architecture._fields
     )
+    check_channels(location, unet, widen)
+    return Architecture(unet | {"in_channels": UNET_CHANNELS}, *others)
 
 
 def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
@@ -86,8 +90,8 @@ def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteSchedul
     return EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
 
 
-def build(architecture: Architecture, token: str, scheduler: EulerAncestralDiscreteScheduler) -> Parts:
-    """A model with random weights whose tokenizer knows the token.
+def build(architecture: Architecture, token: str | None, scheduler: EulerAncestralDiscreteScheduler) -> Parts:
+    """A model with random weights whose tokenizer knows the token, if there is one.
 
     Tensors are made wherever torch makes them now: `with torch.device("meta")` they take no memory. The scheduler
     has to be made before that.
@@ -116,7 +120,7 @@ def stand_in_tokenizer(entries: int, length: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=length)
 
 
-def random_batch(parts: Parts, token: str, rows: int, resolution: int, clip_width: int) -> Batch:
+def random_batch(parts: Parts, token: str | None, rows: int, resolution: int, clip_width: int) -> Batch:
     """A batch of the train step whose features are noise.
 
     Args:
@@ -137,6 +141,19 @@ def random_batch(parts: Parts, token: str, rows: int, resolution: int, clip_widt
         *prompts,
         *draw(0, 0, range(rows), (4, side, side), int(parts.scheduler.config.num_train_timesteps), 0.1),
     )
+
+
+def allocate(model: nn.Module) -> None:
+    """Make all tensors of a model that was built `with torch.device("meta")` anew, wherever torch makes them now."""
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            module.register_parameter(name, nn.Parameter(_same_size(parameter), parameter.requires_grad))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, _same_size(buffer), name not in module._non_persistent_buffers_set)
+
+
+def _same_size(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
 
 
 def cast_parameters(model: nn.Module, dtype: torch.dtype) -> None:

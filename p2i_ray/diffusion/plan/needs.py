@@ -9,20 +9,22 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from diffusers import EulerAncestralDiscreteScheduler
+from diffusers import DDPMScheduler, EulerAncestralDiscreteScheduler
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from p2i_ray.config import PlanConfig, TrainConfig
+from p2i_ray.diffusion import lora
 from p2i_ray.diffusion.folder import Parts
 from p2i_ray.diffusion.plan.full_size import (
     Architecture,
+    allocate,
     build,
     build_scheduler,
     cast_parameters,
     random_batch,
 )
 from p2i_ray.diffusion.plan.live import LiveBytes
-from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations
+from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
 
 # mosaicml/diffusion's README: 290 images/s on eight A100 at 512 pixels, Stable Diffusion 2's UNet on cached latents.
 # Per pixel that is 145 at 256, where they publish 1,100 / 8 = 138.
@@ -30,6 +32,7 @@ A100_IMAGES_PER_S = 36.0
 A100_RESOLUTION = 512
 RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead of 3
 REDUCE_BUCKET = 500_000_000  # elements; DeepSpeed's default zero_optimization.reduce_bucket_size
+LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOKEN = "<background>"
 
@@ -37,9 +40,9 @@ TOKEN = "<background>"
 class Sizes(NamedTuple):
     """Numbers of values."""
 
-    unet: int
+    unet: int  # trained; adapters alone with LoRA
     text: int  # trained: all of the text encoder but its token embeddings, of which one row is trained
-    frozen: int  # parameters that don't learn
+    frozen: int  # parameters that don't learn, in the step's precision
     buffers: int  # token embeddings and CLIP's projection, float32 always
 
     @property
@@ -51,17 +54,24 @@ class Sizes(NamedTuple):
 class Need(NamedTuple):
     """Bytes a worker, by part."""
 
-    weights: int  # as the step uses them
+    weights: int  # as the step uses them; with ZeRO-3 this worker's share
+    gathered: int  # ZeRO-3: whole weights, while layers use them
     optimizer: int  # float32 master weights, where the step's are not these, and AdamW's two moments
+    average: int  # EMA, float32
     gradients: int
     bucket: int  # in which ZeRO gathers gradients before it reduces them
     activations: int  # the most at once between forward and backward pass, temporaries included
-    update: int  # at the optimizer's step: gradients in float32, and AdamW's temporary
+    update: int  # at the optimizer's step: gradients in float32, and AdamW's temporary; ZeRO-3's buffers stay
+
+    @property
+    def step(self) -> int:
+        """Beside what always lies there, at the most between forward and backward pass."""
+        return self.gathered + self.gradients + self.bucket + self.activations
 
     @property
     def peak(self) -> int:
         """The most at once; when the optimizer steps, activations are gone and gradients converted."""
-        return self.weights + self.optimizer + max(self.gradients + self.bucket + self.activations, self.update)
+        return self.weights + self.optimizer + self.average + max(self.step, self.update)
 
 
 class Cost(NamedTuple):
@@ -73,48 +83,57 @@ class Cost(NamedTuple):
     usd: float
 
 
-def sizes(architecture: Architecture, settings: TrainConfig) -> Sizes:
+def sizes(architecture: Architecture, settings: TrainConfig, token: str | None = TOKEN) -> Sizes:
     """The parameters of a model, as training has it."""
     scheduler = build_scheduler(architecture)
     with torch.device("meta"):
-        model, _ = _model(architecture, settings, scheduler)
-    text = [(p.numel(), p.requires_grad) for p in model.text_encoder.parameters()]
+        model, _ = _model(architecture, settings, scheduler, token)
+    learning = {name: sum(p.numel() for p in group) for name, group in trained_groups(model).items()}
     return Sizes(
-        unet=sum(p.numel() for p in model.unet.parameters()),
-        text=sum(number for number, learns in text if learns),
-        frozen=sum(number for number, learns in text if not learns),
+        unet=learning["unet"],
+        text=learning.get("text", 0) + learning.get("token", 0),
+        frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
         buffers=sum(b.numel() for b in model.buffers() if b.is_floating_point()),
     )
 
 
-def need(architecture: Architecture, settings: TrainConfig, resolution: int) -> Need:
+def need(architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN) -> Need:
     """What a worker needs, in DeepSpeed's layout.
+
+    With ZeRO-3 at most `LIVE` weights are taken to be gathered at once: by DeepSpeed's defaults that, and how soon a
+    weight is used again, say when one is let go.
 
     Args:
         architecture: the model.
         settings: of the training.
         resolution: side of the pictures, pixels.
+        token: the learned token.
     """
-    counted = sizes(architecture, settings)
-    trained, each = counted.trained, DTYPES[settings.dtype].itemsize
+    counted = sizes(architecture, settings, token)
+    trained, whole = counted.trained, counted.trained + counted.frozen
+    each = DTYPES[settings.dtype].itemsize
     stage = settings.zero_stage
     own = trained if stage == 0 else -(-trained // settings.workers)  # whose states this worker has
     master = 0 if stage == 0 and settings.dtype == "fp32" else 4
-    held = own if stage == 2 else trained  # whose gradients
+    held = own if stage >= 2 else trained  # whose gradients
     bucket = REDUCE_BUCKET if settings.num_gpus else min(REDUCE_BUCKET, trained)  # what a CPU doesn't touch it has
     if stage == 2 and settings.accumulation > 1:
         held *= 2  # the sum over earlier micro-batches, and the newest one's
+    gradients, bucket = each * held, each * bucket * (stage > 0)
+    shared = settings.workers if stage == 3 else 1
     return Need(
-        weights=each * (trained + counted.frozen) + 4 * counted.buffers,
+        weights=each * -(-whole // shared) + 4 * counted.buffers,
+        gathered=each * min(whole, LIVE) if stage == 3 else 0,
         optimizer=(master + 8) * own,
-        gradients=each * held,
-        bucket=each * bucket if stage else 0,
-        activations=activations(architecture, settings, resolution),
-        update=(4 + 4) * own,
+        average=4 * own if settings.ema_decay is not None else 0,
+        gradients=gradients,
+        bucket=bucket,
+        activations=activations(architecture, settings, resolution, token),
+        update=(4 + 4) * own + (gradients + bucket if stage == 3 else 0),
     )
 
 
-def activations(architecture: Architecture, settings: TrainConfig, resolution: int) -> int:
+def activations(architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN) -> int:
     """The most bytes that a step's tensors take at once, beside parameters, their gradients and buffers.
 
     It is the step's last micro-batch that counts: it has the contrastive terms, over all of the worker's rows.
@@ -122,12 +141,15 @@ def activations(architecture: Architecture, settings: TrainConfig, resolution: i
     """
     rows = settings.batch_size // settings.workers
     scheduler = build_scheduler(architecture)
+    with torch.device("meta"):  # where adapters can be added; then in fake memory, where what is made can be counted
+        model, parts = _model(architecture, settings, scheduler, token)
     with FakeTensorMode():
-        model, parts = _model(architecture, settings, scheduler)
+        model.schedule = DDPMScheduler.from_config(scheduler.config)
+        allocate(model)
         cast_parameters(model, DTYPES[settings.dtype])
         if settings.gradient_checkpointing:
             recompute_activations(parts)
-        batch = random_batch(parts, TOKEN, rows, resolution, len(model.projection))
+        batch = random_batch(parts, token, rows, resolution, len(model.projection))
         return peak_of_step(model, batch, settings.accumulation)
 
 
@@ -166,13 +188,13 @@ def default_images_per_s(settings: TrainConfig, resolution: int) -> float:
 
 
 def _model(
-    architecture: Architecture, settings: TrainConfig, scheduler: EulerAncestralDiscreteScheduler
+    architecture: Architecture, settings: TrainConfig, scheduler: EulerAncestralDiscreteScheduler, token: str | None
 ) -> tuple[Product2Img, Parts]:
-    parts = build(architecture, TOKEN, scheduler)
+    parts = build(architecture, token, scheduler)
     text = parts.text_encoder.config
     projection = torch.empty(text.projection_dim, text.hidden_size)
-    train_text = settings.lr_text > 0
-    return Product2Img(parts, projection, settings.temperature, settings.contrastive_weight, train_text), parts
+    lora.add(parts, settings, seed=0)
+    return Product2Img(parts, projection, settings), parts
 
 
 def _drop(parameter: torch.Tensor) -> None:

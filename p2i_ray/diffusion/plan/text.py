@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from p2i_ray import storage
-from p2i_ray.config import PlanConfig, TrainConfig
+from p2i_ray.config import PainterConfig, PlanConfig, TrainConfig
+from p2i_ray.diffusion import checks
 from p2i_ray.diffusion.plan import needs as plan
 from p2i_ray.diffusion.plan.full_size import PUBLISHED, read
-from p2i_ray.diffusion.training import train as training
 from p2i_ray.errors import UserError
 
 NAME = "Stable Diffusion 1.5's inpainting model"
@@ -14,53 +14,64 @@ GIB = 2**30
 RESERVE = 0.1  # share of a card that what isn't counted may take
 
 
-def as_lines(location: str, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig) -> list[str]:
+def as_lines(
+    location: str, painter: PainterConfig, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+) -> list[str]:
     """The plan as people read it.
 
     Args:
         location: model folder to start from; where there is none, the published architecture stands in for it.
+        painter: the token, and whether a plain model is to be widened.
         settings: of the training.
         resolution: side of the pictures, pixels.
         steps: optimizer steps.
         assumed: rate, price and memory that are taken for granted.
 
     Raises:
-        UserError: the batch can't be shared, or the model doesn't take pictures of this size.
+        UserError: the model doesn't take pictures of this size, or can't be trained so.
     """
-    training.check(settings, settings.batch_size)
     there = storage.exists(location)
-    architecture = read(location) if there else PUBLISHED
+    architecture = read(location, painter.widen) if there else PUBLISHED
+    widened = there and checks.is_plain(location)
+    checks.check_lora(settings, widened)
     factor = 2 ** (len(architecture.vae["block_out_channels"]) - 1)
     if resolution % factor:
         raise UserError(f"image.resolution={resolution} must be a multiple of {factor}, which a latent covers")
-    counted, needed = plan.sizes(architecture, settings), plan.need(architecture, settings, resolution)
+    counted = plan.sizes(architecture, settings, painter.token)
+    needed = plan.need(architecture, settings, resolution, painter.token)
     micro = settings.batch_size // (settings.workers * settings.accumulation)
     where = "GPU" if settings.num_gpus else "CPU worker"
     return [
-        f"model        {location}" if there else f"model        {location} is not there; counted as {NAME}",
-        f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}",
+        f"model        {location}{', widened to 9 input channels' if widened else ''}"
+        if there
+        else f"model        {location} is not there; counted as {NAME}",
+        f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
+        + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
         f"batch        {settings.batch_size} = {settings.workers} (workers) x {settings.accumulation} (micro-batches) "
         f"x {micro} images of {resolution} x {resolution}",
         "",
         f"memory a {where}, GiB; {settings.dtype}, ZeRO stage {settings.zero_stage}, activations "
         + ("recomputed (train.gradient_checkpointing)" if settings.gradient_checkpointing else "kept"),
-        *_memory_lines(needed),
+        *_memory_lines(needed, settings),
         *_verdict(needed, settings, assumed),
         "",
         *_cost_lines(plan.cost(settings, resolution, steps, assumed), settings, resolution, steps, assumed),
     ]
 
 
-def _memory_lines(needed: plan.Need) -> list[str]:
+def _memory_lines(needed: plan.Need, settings: TrainConfig) -> list[str]:
+    sharded, live = settings.zero_stage == 3, f"{plan.LIVE:,}"
+    gathered = f"whole weights while they are used: up to DeepSpeed's default of {live}" if sharded else "ZeRO-3 only"
     rows = [
-        ("weights", needed.weights, "trained, and frozen embeddings"),
+        ("weights", needed.weights, "this worker's share" if sharded else "trained and frozen"),
+        ("gathered", needed.gathered, gathered),
         ("optimizer", needed.optimizer, "float32 weights and AdamW's two moments; this worker's share"),
-        ("EMA", 0, "none is kept"),
+        ("EMA", needed.average, "float32, this worker's share" if needed.average else "none is kept"),
         ("gradients", needed.gradients, ""),
         ("ZeRO's bucket", needed.bucket, "in which gradients are reduced; DeepSpeed's default size"),
         ("activations", needed.activations, "at their highest, temporaries included"),
-        ("update", needed.update, "at the optimizer's step, when activations and gradients are gone"),
-        ("need", needed.peak, "weights + optimizer + the larger of (gradients + bucket + activations, update)"),
+        ("update", needed.update, "at the optimizer's step, when activations are gone"),
+        ("need", needed.peak, "weights + optimizer + EMA + the larger of (the rest, update)"),
     ]
     return [f"  {name:<14}{number / GIB:9.3f}  {note}".rstrip() for name, number, note in rows]
 
@@ -78,7 +89,7 @@ def _verdict(needed: plan.Need, settings: TrainConfig, assumed: PlanConfig) -> l
     remedy = "raise train.accumulation, set train.gradient_checkpointing=true"
     if settings.zero_stage < 2:
         remedy += ", raise train.zero_stage"
-    if needed.update > needed.gradients + needed.bucket + needed.activations:
+    if needed.update > needed.step:
         remedy = "the optimizer's step is what doesn't fit: use more workers with train.zero_stage=2"
     word = "TIGHT" if total <= have else "DOES NOT FIT"
     return [*lines, f"  {word}: {who} {total:.1f} of {have:g} GiB; {remedy}"]

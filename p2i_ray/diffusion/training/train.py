@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from p2i_ray import storage
+from p2i_ray import sink, storage
 from p2i_ray.config import PainterConfig, TrainConfig
 from p2i_ray.diffusion import checks
-from p2i_ray.diffusion.training import rows
+from p2i_ray.diffusion.features import store
+from p2i_ray.diffusion.features.store import Features
+from p2i_ray.diffusion.training.tools import check_tool
 from p2i_ray.errors import UserError
 from p2i_ray.sink import Progress
 
@@ -24,21 +28,37 @@ POLL_S = 1.0
 class Job:
     """What a training process is told; see `train`."""
 
-    features: str
-    files: list[str]
+    features: Features
     keep: str | None
+    rows: int  # to train on
     base: str
     painter: PainterConfig
     settings: TrainConfig
     steps: int
     seed: int
     out: str
-    note: str  # location of the small file that says how many steps are done
+    work: str
+    tracking: str
+    called: float  # time.time() of the call
+
+    @property
+    def note(self) -> str:
+        """Location of the small file that says how many steps are done."""
+        return storage.join(self.work, "steps-done")
+
+    @property
+    def first_step(self) -> str:
+        """Location of the small file that says from which step on rows are wanted; see ingest.Order."""
+        return storage.join(self.work, "rows-from")
+
+    @property
+    def samples(self) -> str:
+        """Location of the list of the rows that are painted at checkpoints."""
+        return storage.join(self.work, "samples.parquet")
 
 
 def train(
-    features: str,
-    files: Sequence[str],
+    features: Features,
     keep: str | None,
     base: str,
     painter: PainterConfig,
@@ -47,16 +67,17 @@ def train(
     seed: int,
     out: str,
     work: str,
+    tracking: str,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train a model folder on feature rows, and write the new model folder.
 
     The same call with the same `work` goes on from the newest checkpoint there, with the losses and weights that it
-    would have had. Workers that die are replaced up to `settings.max_failures` times.
+    would have had; with another number of workers they are the same to rounding. Workers that die are replaced up to
+    `settings.max_failures` times.
 
     Args:
-        features: folder that `features.encode` wrote.
-        files: the names of its files that count.
+        features: what `features.encode` wrote.
         keep: location of a Parquet file whose `id` column lists the rows to train on; none: all.
         base: model folder to start from.
         painter: the frozen CLIP and the token.
@@ -65,74 +86,111 @@ def train(
         seed: of the rows' order and the noise.
         out: location of the new model folder.
         work: location for checkpoints, which all workers reach; remove it when the model is finished.
+        tracking: location for TensorBoard's files and the sample pictures.
         progress: told the number of steps just done.
 
     Returns:
-        {"rows": trained on, "steps", "loss": the last step's}.
+        {"rows": trained on, "steps", "loss": the last step's, "start_s": seconds until the first step,
+        "images_per_s": median, "waiting": share of the time that the first worker waited for rows}; the last two are
+        of this call and absent where it had no second step.
 
     Raises:
-        UserError: too few rows, a batch that workers can't share, models that don't fit, or a loss that is no number.
+        UserError: too few rows, a batch that workers can't share, models that don't fit, features that are missing, a
+            loss that is no number or far too high, or a disk that is full.
     """
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    import pyarrow as pa
 
+    called = time.time()
     painter, keep = checks.anywhere(painter), storage.absolute(keep) if keep else None
-    features, base, out, work = (storage.absolute(location) for location in (features, base, out, work))
-    checks.check_model(base)
-    checks.check_clip(painter.clip, base)
-    check(settings, rows.count(features, files, keep))
-    # A report waits for the controller's next look at its workers: 2 s by default.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
-    note = storage.join(work, "steps-done")
+    base, out, work, tracking = (storage.absolute(location) for location in (base, out, work, tracking))
+    checks.check_training(base, painter, settings)
+    ids = store.ids(features, keep)
+    check_rows(settings, len(ids))
+    store.check(features, keep)
+    check_tool(settings.tracking)
     storage.make_folder(work)
-    job = Job(features, list(files), keep, base, painter, settings, steps, seed, out, note)
-    resources = {"CPU": settings.num_cpus} | ({"GPU": settings.num_gpus} if settings.num_gpus else {})
-    trainer = TorchTrainer(
-        _work,
-        train_loop_config={"job": job},
-        torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
-        scaling_config=ScalingConfig(
-            num_workers=settings.workers,
-            use_gpu=settings.num_gpus > 0,
-            resources_per_worker=resources,
-        ),
-        run_config=RunConfig(
-            name=RUN_NAME,
-            storage_path=work,
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            failure_config=FailureConfig(max_failures=settings.max_failures),
-        ),
-    )
-    with _following(note, progress):
-        outcome = trainer.fit().return_value
+    job = Job(features, keep, len(ids), base, painter, settings, steps, seed, out, work, tracking, called)
+    sink.write_table(pa.table({"id": ids[: settings.tracking.samples]}), job.samples)
+    with _following(job.note, progress):
+        outcome = _fit(job)
     if "error" in outcome:
         raise UserError(outcome["error"])
     return outcome
 
 
-def _work(config: dict[str, Any]) -> dict[str, Any]:
-    from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver
-
-    return train_worker(config["job"])
-
-
-def check(settings: TrainConfig, count: int) -> None:
-    """Find out before anything starts whether the batch can be made.
+def check_rows(settings: TrainConfig, count: int) -> None:
+    """Find out before anything starts whether there are rows for a batch.
 
     Raises:
-        UserError: it can't; the line has the numbers.
+        UserError: there aren't; the line has the numbers.
     """
     if count < settings.batch_size:
         raise UserError(
             f"{count} rows are left to train on, fewer than train.batch_size={settings.batch_size}; "
             "lower train.batch_size or idr.gamma, or bring more data"
         )
-    parts = settings.workers * settings.accumulation
-    if settings.batch_size % parts:
-        raise UserError(
-            f"train.batch_size={settings.batch_size} can't be shared by train.workers={settings.workers} x "
-            f"train.accumulation={settings.accumulation}; make it a multiple of {parts}"
-        )
+
+
+def _fit(job: Job) -> dict[str, Any]:
+    """Run the training processes to their end; what the first of them returns."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from p2i_ray.diffusion.training import ingest
+
+    # A report waits for the controller's next look at its workers: 2 s by default.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    settings = job.settings
+    resources = {"CPU": settings.num_cpus} | ({"GPU": settings.num_gpus} if settings.num_gpus else {})
+    order = ingest.Order(
+        job.features, job.keep, job.seed, settings.batch_size, job.steps, store.row_bytes(job.features), job.first_step
+    )
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"job": job, "order": order},
+        datasets=ingest.placeholder(),
+        dataset_config=ingest.Ingest(order),
+        torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
+        scaling_config=ScalingConfig(
+            num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
+            use_gpu=settings.num_gpus > 0,
+            resources_per_worker=resources,
+        ),
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=job.work,
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.keep_checkpoints),
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+        ),
+    )
+    try:
+        return trainer.fit().return_value
+    except TrainingFailedError as error:
+        if "error" in (line := _known(error)):
+            return line
+        raise
+
+
+def _known(error: BaseException) -> dict[str, str]:
+    """A failure of the workers that people can mend, as a line; empty where it is none."""
+    failures = [error, *getattr(error, "worker_failures", {}).values()]
+    for failure in failures:
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                where = f" ({cause.filename})" if cause.filename else ""
+                return {
+                    "error": f"no room for a checkpoint{where}: {cause.strerror}; make room and give the same command "
+                    "again: it goes on from the checkpoint before"
+                }
+            cause = cause.__cause__ or cause.__context__
+    return {}
+
+
+def _work(config: dict[str, Any]) -> dict[str, Any]:
+    from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver
+
+    return train_worker(config["job"], config["order"])
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Rows through the frozen encoders."""
+"""Rows through the frozen encoders, those that are new."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,36 +14,165 @@ from make_rows import make_row, make_rows
 from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
 from p2i_ray.diffusion import folder
 from p2i_ray.diffusion.features import encode as features
-from p2i_ray.diffusion.training import rows
+from p2i_ray.diffusion.features import schema, store
+from p2i_ray.diffusion.features.shards import Known, open_shards
+from p2i_ray.diffusion.features.store import Features
+from p2i_ray.diffusion.pixels import open_pair
 from p2i_ray.epbd.images import ImageError
-from p2i_ray.sink import read_parquet
+from p2i_ray.errors import UserError
+from p2i_ray.sink import Written, read_parquet, write_table
 
+Row = dict[str, Any]
 IMAGE = ImageConfig.model_construct(resolution=16, max_bytes=10**6, max_pixels=10**6)
 SETTINGS = FeatureConfig(batch_size=4, num_gpus=0, num_cpus=0.5)
 
 
-def test_rows_are_encoded_or_set_aside(ray_cluster: None, tiny_painter: PainterConfig, tmp_path: Path) -> None:
+def named(rows: list[Row]) -> dict[str, Row]:
+    return {row["id"]: row for row in rows}
+
+
+def read(features: Features) -> dict[str, Row]:
+    """The features of each row, packed, with its name."""
+    return named(pa.Table.from_batches(store.batches(features, None), schema.FEATURES).to_pylist())
+
+
+class Here:
+    """The job's tasks one after the other, without Ray."""
+
+    def __init__(self, painter: PainterConfig, cache: Path) -> None:
+        self.painter, self.shards = painter, open_shards(str(cache), painter, IMAGE.resolution)
+
+    def tasks(self, rows: list[Row], encode: features._Encode | None = None) -> pa.Table:
+        """The index of some rows, with its two further columns."""
+        looked_up = features._look_up(pa.Table.from_pylist(rows), Known(self.shards), IMAGE)
+        encode = encode or features._Encode(self.painter, SETTINGS, IMAGE.resolution)
+        return features._shelve(encode(looked_up), self.shards)
+
+    def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
+        """The rows' features, and how many are new."""
+        index = self.tasks(rows)
+        write_table(index.select(schema.INDEX.names), f"{self.shards}/index")
+        return read(Features(self.shards, ["index"], self.shards)), sum(index["encoded"].to_pylist())
+
+
+@pytest.fixture
+def here(tiny_painter: PainterConfig, tmp_path: Path) -> Here:
+    return Here(tiny_painter, tmp_path)
+
+
+def test_rows_are_encoded_or_set_aside_and_only_new_ones_again(
+    ray_cluster: None, tiny_painter: PainterConfig, tmp_path: Path
+) -> None:
+    """The second call is another run's, with another folder but the same cache."""
     import ray.data
 
-    given, seen = make_rows(good=5), []
-    written = features.encode(
-        ray.data.from_items(given), tiny_painter, SETTINGS, IMAGE, str(tmp_path / "features"), seen.append
-    )
-    assert (written.rows, written.set_aside, sum(seen)) == (8, 3, 8)
-    table = read_parquet(str(tmp_path / "features"), written.files, ["id", "name", "error"]).to_pylist()
+    def encode(rows: list[Row], name: str) -> tuple[Written, Features]:
+        settings, seen = SETTINGS.model_copy(update={"cache": str(tmp_path / "cache")}), []
+        out = str(tmp_path / name)
+        written = features.encode(ray.data.from_items(rows), tiny_painter, settings, IMAGE, out, seen.append)
+        assert sum(seen) == written.rows == len(rows)
+        return written, Features(out, written.files, written.facts["shards"])
+
+    given = make_rows(good=5)
+    written, first = encode(given, "first")
+    assert (written.set_aside, written.facts["encoded"], written.facts["reused"]) == (3, 5, 0)
+    table = read_parquet(first.index, first.files, ["id", "error"]).to_pylist()
     assert [row["id"] for row in table] == [row["id"] for row in given]
     assert [row["error"] for row in table[:5]] == [None] * 5
     assert table[5]["error"].endswith("the image is empty")
     assert table[6]["error"] == "the cutout has no alpha channel"
     assert table[7]["error"].startswith("the picture has 20x16 pixels and is not square")
-    assert rows.count(str(tmp_path / "features"), written.files, None) == 5
+    assert store.count(first, None) == 5
+
+    written, second = encode([*given, make_row(20)], "second")
+    assert (written.set_aside, written.facts["encoded"], written.facts["reused"]) == (3, 1, 5)
+    assert second.shards == first.shards
+    old, new = read(first), read(second)
+    assert sorted(new) == [*sorted(old), "row-020"]
+    assert {id_: new[id_] for id_ in old} == old
 
 
-def test_features_do_not_depend_on_neighbours(tiny_painter: PainterConfig) -> None:
-    encode = features._Encode(tiny_painter, SETTINGS, IMAGE)
-    together = encode(pa.Table.from_pylist([make_row(n) for n in range(4)]))
-    alone = encode(pa.Table.from_pylist([make_row(2)]))
-    assert together.slice(2, 1).to_pylist() == alone.to_pylist()
+def test_features_are_the_encoders(here: Here) -> None:
+    rows = [make_row(n) for n in range(4)]
+    found, _ = here.encode(rows)
+    pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], IMAGE) for row in rows]
+    images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+    expected = folder.load_encoders(here.painter, "cpu").encode(images, masks)._asdict()
+    for n, row in enumerate(rows):
+        assert found[row["id"]]["latent_shape"] == [4, 8, 8] and found[row["id"]]["name"] == row["name"]
+        for name, dtype in schema.DTYPES.items():
+            assert found[row["id"]][name] == expected[name][n].astype(dtype).tobytes(), name
+
+
+def test_features_do_not_depend_on_what_else_is_encoded(
+    here: Here, tiny_painter: PainterConfig, tmp_path: Path
+) -> None:
+    rows = [make_row(n) for n in range(6)]
+    together, _ = here.encode(rows)
+    alone, _ = Here(tiny_painter, tmp_path / "alone").encode([rows[4]])
+    other = Here(tiny_painter, tmp_path / "other")
+    other.encode([rows[0], rows[3]])
+    after_a_partial_hit, new = other.encode(rows)
+    assert alone["row-004"] == together["row-004"]
+    assert after_a_partial_hit == together and new == 4
+
+
+def test_nothing_new_needs_no_model(here: Here) -> None:
+    gone = features._Encode(PainterConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
+    bad = make_rows(good=0)
+    rows = [make_row(10), *bad]
+    with pytest.raises(UserError, match="/nowhere is not there"):
+        here.tasks(rows, gone)
+    here.encode(rows)
+    index = here.tasks(rows, gone)
+    assert index["reused"].to_pylist() == [True, False, False, False]
+    assert [bool(error) for error in index["error"].to_pylist()] == [False, True, True, True]
+
+
+def test_the_content_counts_not_the_id(here: Here) -> None:
+    rows = [make_row(0), make_row(1)]
+    before, _ = here.encode(rows)
+    changed = [{**make_row(7), "id": "row-000"}, {**rows[1], "id": "copy"}, rows[1]]
+    after, new = here.encode(changed)
+    assert new == 1
+    assert after["row-000"]["image_clip"] not in {row["image_clip"] for row in before.values()}
+    assert after["copy"] == {**after["row-001"], "id": "copy"} == {**before["row-001"], "id": "copy"}
+
+
+def test_one_picture_under_two_ids_at_once(here: Here) -> None:
+    found, _ = here.encode([make_row(0), {**make_row(0), "id": "copy", "name": "another name"}])
+    assert found["copy"] == {**found["row-000"], "id": "copy", "name": "another name"}
+
+
+def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
+    """As when a node is lost: both attempts have written a shard, and only one's index counts."""
+    looked_up = features._look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), Known(here.shards), IMAGE)
+    encoded = features._Encode(here.painter, SETTINGS, IMAGE.resolution)(looked_up)
+    attempts = [features._shelve(encoded, here.shards) for _ in range(2)]
+    assert attempts[0]["shard"] != attempts[1]["shard"]
+    write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
+    assert sorted(read(Features(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]
+    again, new = here.encode([make_row(n) for n in range(3)])
+    assert len(again) == 3 and new == 0
+
+
+def test_tighter_limits_set_known_rows_aside(here: Here) -> None:
+    row = make_row(0)
+    here.encode([row])
+    tight = IMAGE.model_copy(update={"max_pixels": 100})
+    looked_up = features._look_up(pa.Table.from_pylist([row]), Known(here.shards), tight)
+    assert looked_up["error"].to_pylist() == ["too large: 16x16 pixels, more than 100"]
+    assert looked_up["shard"].to_pylist() == [None]
+
+
+def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:
+    encode = features._Encode(here.painter, SETTINGS, IMAGE.resolution)
+    here.tasks([make_row(0)], encode)
+    with torch.no_grad():
+        encode._encoders.vae.quant_conv.bias.fill_(1e5)  # finite, but not at half precision
+    index = here.tasks([make_row(1)], encode)
+    assert index["error"].to_pylist() == ["the encoders give values that are not finite"]
+    assert Known(here.shards).find(index["key"].to_pylist()) == [None]
 
 
 def test_features_are_what_the_models_say(tiny_painter: PainterConfig) -> None:
@@ -69,8 +199,6 @@ def test_features_are_what_the_models_say(tiny_painter: PainterConfig) -> None:
 
 
 def test_pictures_are_resized_to_the_models_resolution() -> None:
-    from p2i_ray.diffusion.pixels import open_pair
-
     row = make_row(0, resolution=32)
     image, mask = open_pair(row["image"]["bytes"], row["cutout"]["bytes"], IMAGE)
     assert image.shape == (16, 16, 3) and mask.shape == (16, 16)

@@ -14,12 +14,13 @@ from p2i_ray.diffusion.plan import full_size
 
 def test_tiny_run_measures_training_and_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench-gpu.json"
-    once = ["--batch", "2", "--paint-batch", "1", "--repeats", "1", "--modes", "eager"]
+    once = ["--batch", "2", "--paint-batch", "1", "--repeats", "1", "--modes", "eager", "channels_last"]
     assert gpu.main(["--tiny", *once, "--out", str(out)]) == 0
     figures = json.loads(out.read_text("utf-8"))["figures"]
     assert {name.rsplit("_b", 1)[0] for name in figures} == {"train", "paint"}
     assert figures["train_b2_eager_images_per_s"] == pytest.approx(2000 / figures["train_b2_eager_ms"])
     assert all(value > 0 for value in figures.values())
+    assert {"train_b2_channels_last_ms", "paint_b1_channels_last_ms"} <= figures.keys()
     assert "paint_b1_eager_images_per_s" in capsys.readouterr().out
 
 
@@ -53,6 +54,6 @@ def test_a_stand_in_folder_loads_like_any_other(tmp_path: Path) -> None:
     architecture = full_size.read(str(gpu.TINY))
     parts = full_size.build(architecture, gpu.TOKEN, full_size.build_scheduler(architecture))
     parts.pipeline().save_pretrained(tmp_path, safe_serialization=True)
-    loaded = folder.load(str(tmp_path), gpu.TOKEN, "background")
+    loaded = folder.load(str(tmp_path), gpu.painter_of(str(tmp_path)))
     assert loaded.token_id == parts.token_id
     assert loaded.tokenizer.model_max_length == parts.text_encoder.config.max_position_embeddings

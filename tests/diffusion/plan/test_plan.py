@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-
 import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from p2i_ray.cli import main
-from p2i_ray.config import Config, PainterConfig, PlanConfig, TrainConfig, load
-from p2i_ray.diffusion import folder
+from p2i_ray.config import PainterConfig, PlanConfig, TrainConfig
+from p2i_ray.diffusion import folder, lora
 from p2i_ray.diffusion.plan import full_size
 from p2i_ray.diffusion.plan import needs as plan
-from p2i_ray.diffusion.plan import text as plan_text
 from p2i_ray.diffusion.plan.full_size import PUBLISHED
 from p2i_ray.diffusion.plan.live import LiveBytes
-from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations
-from p2i_ray.errors import UserError
+from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
 
-ROOT = Path(__file__).parents[3]
 UNET = (
     859_535_364  # Stable Diffusion 1.5's inpainting UNet: 859,520,964 of the plain one + 5 more channels x 320 x 3 x 3
 )
@@ -28,6 +21,11 @@ UNET = (
 # a perceptron 3,072 wide and two norms; a last norm; and the row of <background>.
 LAYER = 4 * (768 * 768 + 768) + (768 * 3072 + 3072) + (3072 * 768 + 768) + 2 * 2 * 768
 TEXT = 77 * 768 + 12 * LAYER + 2 * 768 + 768
+# LoRA: a matrix from m to n has adapters of r x (m + n). The UNet's 16 blocks of attention are 5 of width 320, 5 of 640
+# and 6 of 1280, each with four matrices for itself (d to d) and four for the text (two d to d, two 768 to d).
+WIDTHS = [320] * 5 + [640] * 5 + [1280] * 6
+LORA_UNET = sum((4 + 2) * (d + d) + 2 * (768 + d) for d in WIDTHS)
+LORA_TEXT = 12 * 4 * (768 + 768)
 
 
 def test_the_published_model_has_its_published_size() -> None:
@@ -36,28 +34,52 @@ def test_the_published_model_has_its_published_size() -> None:
     assert UNET == 859_520_964 + 5 * 320 * 9 and TEXT == 85_115_904
     frozen = plan.sizes(PUBLISHED, TrainConfig(lr_text=0))
     assert frozen == (UNET, 768, TEXT - 768, sizes.buffers)
+    no_token = plan.sizes(PUBLISHED, TrainConfig(), token=None)  # then the embeddings are parameters that don't learn
+    assert no_token == (UNET, TEXT - 768, 49_408 * 768, 768 * 768)
+
+
+def test_lora_learns_adapters_and_the_row() -> None:
+    sizes = plan.sizes(PUBLISHED, TrainConfig(lora_rank=8))
+    assert sizes == (8 * LORA_UNET, 8 * LORA_TEXT + 768, UNET + TEXT - 768, 49_409 * 768 + 768 * 768)
+    assert (LORA_UNET, LORA_TEXT) == (199_296, 73_728)
+    assert plan.sizes(PUBLISHED, TrainConfig(lora_rank=8, lr_text=0))[:2] == (8 * LORA_UNET, 768)
+
+
+def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
+    settings = TrainConfig(lora_rank=8, workers=1, batch_size=1, dtype="bf16")
+    learns = 8 * (LORA_UNET + LORA_TEXT) + 768
+    need = plan.need(PUBLISHED, settings, 64)
+    assert need.weights == 2 * (UNET + TEXT - 768 + learns) + 4 * (49_409 * 768 + 768 * 768)
+    assert (need.optimizer, need.gradients, need.update) == (12 * learns, 2 * learns, 8 * learns)
 
 
 @pytest.mark.parametrize(
-    ("stage", "dtype", "weights", "states", "gradients"),
+    ("stage", "dtype", "ema_decay", "weights", "states", "gradients"),
     [
         # the paper's four workers; bf16: 2 bytes a weight and a gradient, 4 + 4 + 4 of master weight and Adam
-        (0, "bf16", 2, 12, 2),
-        (1, "bf16", 2, 12 / 4, 2),
-        (2, "bf16", 2, 12 / 4, 2 / 4),
-        (0, "fp32", 4, 8, 4),  # the weights are their own masters
-        (2, "fp32", 4, 12 / 4, 4 / 4),
+        (1, "bf16", 0.999, 2, 12 / 4, 2),
+        (2, "bf16", None, 2, 12 / 4, 2 / 4),
+        (0, "fp32", 0.999, 4, 8, 4),  # the weights are their own masters
+        (2, "fp32", None, 4, 12 / 4, 4 / 4),
+        (3, "bf16", None, 2 / 4, 12 / 4, 2 / 4),
+        (3, "fp32", None, 4 / 4, 12 / 4, 4 / 4),
     ],
 )
-def test_bytes_of_each_stage(stage: int, dtype: str, weights: float, states: float, gradients: float) -> None:
-    settings = TrainConfig(zero_stage=stage, dtype=dtype, batch_size=4)
+def test_bytes_of_each_stage(
+    stage: int, dtype: str, ema_decay: float | None, weights: float, states: float, gradients: float
+) -> None:
+    settings = TrainConfig(zero_stage=stage, dtype=dtype, ema_decay=ema_decay, batch_size=4)
     trained = UNET + TEXT  # 944,651,268; by four without a remainder
     need = plan.need(PUBLISHED, settings, 64)
     assert trained % 4 == 0
     assert need.weights == weights * trained + 4 * (49_409 * 768 + 768 * 768)
     assert need.optimizer == states * trained
     assert need.gradients == gradients * trained
-    assert need.bucket == (500_000_000 * (2 if dtype == "bf16" else 4) if stage else 0)
+    each = 2 if dtype == "bf16" else 4
+    assert need.bucket == (500_000_000 * each if stage else 0)
+    assert need.gathered == (each * trained if stage == 3 else 0)  # fewer than the 1,000,000,000 that may be at once
+    assert need.average == (4 * trained / (4 if stage else 1) if ema_decay else 0)
+    assert need.peak == need.weights + need.optimizer + need.average + max(need.step, need.update)
 
 
 def test_states_of_the_papers_setting_in_bytes() -> None:
@@ -77,8 +99,10 @@ def test_states_of_the_papers_setting_in_bytes() -> None:
         {"accumulation": 4},
         {"gradient_checkpointing": True},
         {"dtype": "bf16"},
+        {"lora_rank": 4},
+        {"lora_rank": 4, "gradient_checkpointing": True},
     ],
-    ids=["plain", "micro-batches", "recomputed", "bf16"],
+    ids=["plain", "micro-batches", "recomputed", "bf16", "LoRA", "LoRA, recomputed"],
 )
 def test_activations_are_what_torch_allocates(tiny_painter: PainterConfig, changes: dict[str, object]) -> None:
     settings = TrainConfig(**{"batch_size": 8, "workers": 1, "dtype": "fp32", "num_gpus": 0, **changes})
@@ -95,10 +119,11 @@ def test_activations_are_what_torch_allocates(tiny_painter: PainterConfig, chang
 
 
 def real_step(painter: PainterConfig, settings: TrainConfig, resolution: int) -> tuple[Product2Img, Batch]:
-    parts = folder.load(painter.base, painter.token, painter.token_from)
+    parts = folder.load(painter.base, painter)
     if settings.gradient_checkpointing:
         recompute_activations(parts)
-    model = Product2Img(parts, folder.load_projection(painter), 0.05, 0.01)
+    lora.add(parts, settings, seed=0)
+    model = Product2Img(parts, folder.load_projection(painter), settings)
     full_size.cast_parameters(model, plan.DTYPES[settings.dtype])
     batch = full_size.random_batch(parts, painter.token, settings.batch_size, resolution, len(model.projection))
     return model, batch
@@ -114,7 +139,8 @@ def allocated(model: Product2Img, batch: Batch, micros: int) -> int:
     def drop(parameter: torch.Tensor) -> None:
         parameter.grad = None
 
-    hooks = [p.register_post_accumulate_grad_hook(drop) for p in model.parameters()]
+    learning = [p for group in trained_groups(model).values() for p in group]
+    hooks = [p.register_post_accumulate_grad_hook(drop) for p in learning]
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         model(last_micro_batch(batch, micros), batch, micros).total.backward()
     for hook in hooks:
@@ -169,46 +195,3 @@ def test_hours_and_dollars_by_hand() -> None:
     assert plan.cost(TrainConfig(num_gpus=0), 64, 10, PlanConfig()) is None
     on_cpus = plan.cost(TrainConfig(num_gpus=0, workers=2), 64, 10, PlanConfig(images_per_s=5))
     assert on_cpus is not None and (on_cpus.images_per_s, on_cpus.usd) == (10, 0)
-
-
-@pytest.mark.parametrize("preset", ["a100x4", "gpu24gb", "mini"])
-def test_every_preset_has_a_plan(preset: str) -> None:
-    config = load(Config, preset)
-    text = "\n".join(plan_text.as_lines(config.painter.base, config.train, config.image.resolution, 30, PlanConfig()))
-    assert ("859,535,364" in text) == (preset != "mini")
-    assert "need" in text and "images       " in text and "FIT" not in text
-
-
-def test_the_verdict_is_plain_and_mistakes_are_named() -> None:
-    settings = TrainConfig()
-
-    def lines(**values: float) -> str:
-        return "\n".join(plan_text.as_lines("nowhere", settings, 512, 10, PlanConfig(**values)))
-
-    assert "fits: it needs 20.6 of 80 GiB" in lines(gpu_memory_gib=80)
-    assert "DOES NOT FIT: it needs 20.6 of 16 GiB" in lines(gpu_memory_gib=16)
-    assert "TIGHT" in lines(gpu_memory_gib=21)
-    with pytest.raises(UserError, match="make it a multiple of 4"):
-        plan_text.as_lines("nowhere", TrainConfig(batch_size=6), 512, 10, PlanConfig())
-    with pytest.raises(UserError, match="multiple of 8"):
-        plan_text.as_lines("nowhere", settings, 508, 10, PlanConfig())
-
-
-def test_the_job_plans_without_data_and_out(capsys: pytest.CaptureFixture[str]) -> None:
-    job = runpy.run_path(str(ROOT / "jobs" / "train.py"))
-
-    def call(*argv: str) -> str:
-        main(job["TrainJob"], job["__doc__"], job["run"], argv, [job["PLAN"]])
-        return capsys.readouterr().out
-
-    assert "US dollars" in call("--config", "a100x4", "--plan", "steps=10")
-    assert "320 = 10 steps x 32" in call("--config", "mini", "--plan", "steps=10", "data=x", "out=y")
-    with pytest.raises(SystemExit):
-        call("--config", "mini", "--plan", "model=nowhere")
-    assert capsys.readouterr().err.startswith("error: model folder ")
-    with pytest.raises(SystemExit):
-        call("--config", "mini", "data=x")
-    assert "'out' is missing" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        call("--help")
-    assert "--plan" in capsys.readouterr().out

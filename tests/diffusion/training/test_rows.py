@@ -12,26 +12,27 @@ import pytest
 from make_features import make_features
 
 from p2i_ray.config import PainterConfig
+from p2i_ray.diffusion.features.store import Features
 from p2i_ray.diffusion.training import rows
 
 
 @pytest.fixture
-def features(tiny_painter: PainterConfig, tmp_path: Path) -> tuple[str, list[str]]:
-    files = make_features(tmp_path / "features", tiny_painter, count=10, resolution=16)
-    return str(tmp_path / "features"), files
+def features(tiny_painter: PainterConfig, tmp_path: Path) -> Features:
+    return make_features(tmp_path / "features", tiny_painter, count=10, resolution=16)
 
 
-def test_rows_come_sorted_and_without_those_set_aside(features: tuple[str, list[str]]) -> None:
-    folder, files = features
-    path = rows.copy_to_node(folder, files, None)
+def test_rows_come_sorted_and_without_those_set_aside(features: Features) -> None:
+    path = rows.copy_to_node(features, None)
     data = rows.Rows(path)
     rows.unlink(path)
     assert not Path(path).exists()
-    assert rows.count(folder, files, None) == len(data) == 10
-    assert data.latent == (4, 8, 8)
+    assert len(data) == 10
     assert data.ids(range(10)) == [f"row-{n:03}" for n in range(10)]
-    names, arrays = data.take([7, 2, 7])
-    assert names == ["cup number 7", "cup number 2", "cup number 7"]
+    table = data.table([7, 2, 7])
+    arrays = rows.unpack(table)
+    assert rows.latent_shape(table) == (4, 8, 8)
+    assert table["number"].to_pylist() == [7, 2, 7]
+    assert table["name"].to_pylist() == ["cup number 7", "cup number 2", "cup number 7"]
     assert {n: a.shape for n, a in arrays.items()} == {
         "image_moments": (3, 8, 8, 8),
         "product_moments": (3, 8, 8, 8),
@@ -43,13 +44,11 @@ def test_rows_come_sorted_and_without_those_set_aside(features: tuple[str, list[
     assert not np.array_equal(arrays["image_moments"][0], arrays["image_moments"][1])
 
 
-def test_only_kept_rows(features: tuple[str, list[str]], tmp_path: Path) -> None:
-    folder, files = features
+def test_only_kept_rows(features: Features, tmp_path: Path) -> None:
     keep = tmp_path / "kept.parquet"
-    pq.write_table(pa.table({"id": ["row-003", "row-008", "row-bad", "elsewhere"]}), keep)
-    path = rows.copy_to_node(folder, files, str(keep))
+    pq.write_table(pa.table({"id": ["row-003", "row-008", "row-bad"]}), keep)
+    path = rows.copy_to_node(features, str(keep))
     assert rows.Rows(path).ids(range(2)) == ["row-003", "row-008"]
-    assert rows.count(folder, files, str(keep)) == 2
     rows.unlink(path)
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,7 @@ from make_features import make_features
 from safetensors.torch import load_file
 
 from p2i_ray.config import PainterConfig, TrainConfig
+from p2i_ray.diffusion.features.store import Features
 from p2i_ray.diffusion.training import train as training
 from p2i_ray.errors import UserError
 
@@ -31,20 +36,20 @@ SETTINGS = TrainConfig(
 
 
 @pytest.fixture(scope="module")
-def features(tiny_painter: PainterConfig, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
-    out = tmp_path_factory.mktemp("features") / "rows"
-    return str(out), make_features(out, tiny_painter, count=20, resolution=16)
+def features(tiny_painter: PainterConfig, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    return make_features(tmp_path_factory.mktemp("features") / "rows", tiny_painter, count=20, resolution=16)
 
 
 def train(
-    features: tuple[str, list[str]], painter: PainterConfig, out: Path, steps: int, **changes: Any
+    features: Features, painter: PainterConfig, out: Path, steps: int, **changes: Any
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Train; the steps of training.json and the UNet's weights."""
     seen: list[int] = []
     settings = SETTINGS.model_copy(update=changes)
     result = training.train(
-        *features, None, painter.base, painter, settings, steps, 0, str(out), str(out) + "-work", seen.append
-    )
+        features, None, painter.base, painter, settings, steps, 0,
+        str(out), f"{out}-work", f"{out}-tracking", seen.append,
+    )  # fmt: skip
     assert result["steps"] == steps == sum(seen) and result["rows"] == 20
     recorded = json.loads((out / "training.json").read_text())["steps"]
     assert result["loss"] == recorded[-1]["total"]
@@ -52,7 +57,7 @@ def train(
 
 
 def test_two_workers_train_as_one_does(
-    ray_cluster: None, features: tuple[str, list[str]], tiny_painter: PainterConfig, tmp_path: Path
+    ray_cluster: None, features: Features, tiny_painter: PainterConfig, tmp_path: Path
 ) -> None:
     two, weights_two = train(features, tiny_painter, tmp_path / "two", steps=4, zero_stage=2, accumulation=2)
     one, weights_one = train(features, tiny_painter, tmp_path / "one", steps=4, workers=1)
@@ -64,29 +69,51 @@ def test_two_workers_train_as_one_does(
         torch.testing.assert_close(weights_two[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("stage", [1, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_one_worker_goes_on_where_two_were_killed(
+    ray_cluster: None, features: Features, tiny_painter: PainterConfig, tmp_path: Path, stage: int
+) -> None:
+    steps, out = 40, tmp_path / "disturbed"
+    settings = {"zero_stage": stage, "checkpoint_every": 5, "ema_decay": 0.8}
+    expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
+    with killing(Path(f"{out}-work")), pytest.raises(Exception, match=r"worker|Worker"):
+        train(features, tiny_painter, out, steps, **settings)
+    assert not out.exists()
+    disturbed, disturbed_weights = train(features, tiny_painter, out, steps, workers=1, accumulation=2, **settings)
+    for left, right in zip(disturbed, expected, strict=True):
+        assert left == pytest.approx(right, rel=1e-3)
+    for name, value in weights.items():
+        torch.testing.assert_close(disturbed_weights[name], value, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("max_failures", [1, 0], ids=["worker replaced", "same call again"])
 def test_a_killed_worker_changes_nothing(
-    ray_cluster: None,
-    features: tuple[str, list[str]],
-    tiny_painter: PainterConfig,
-    tmp_path: Path,
-    max_failures: int,
+    ray_cluster: None, features: Features, tiny_painter: PainterConfig, tmp_path: Path, max_failures: int
 ) -> None:
     steps, out = 60, tmp_path / "disturbed"
-    expected, weights = train(features, tiny_painter, tmp_path / "calm", steps)
-    killed = threading.Event()
-    threading.Thread(target=kill_worker_after_checkpoint, args=(Path(f"{out}-work"), killed), daemon=True).start()
-    again = {"checkpoint_every": 10, "max_failures": max_failures}
-    if max_failures == 0:
-        with pytest.raises(Exception, match=r"worker|Worker"):
-            train(features, tiny_painter, out, steps, **again)
-        assert not out.exists()
-    disturbed, disturbed_weights = train(features, tiny_painter, out, steps, **again)
-    assert killed.is_set()
+    settings = {"checkpoint_every": 10, "ema_decay": 0.8}
+    expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
+    with killing(Path(f"{out}-work")):
+        if max_failures == 0:
+            with pytest.raises(Exception, match=r"worker|Worker"):
+                train(features, tiny_painter, out, steps, max_failures=0, **settings)
+            assert not out.exists()
+        disturbed, disturbed_weights = train(features, tiny_painter, out, steps, max_failures=max_failures, **settings)
     assert disturbed == expected
     for name, value in weights.items():
         assert torch.equal(disturbed_weights[name], value), name
+
+
+@contextmanager
+def killing(work: Path) -> Iterator[None]:
+    """Within: one of this process's training workers is killed, as soon as a checkpoint is complete."""
+    killed = threading.Event()
+    thread = threading.Thread(target=kill_worker_after_checkpoint, args=(work, killed), daemon=True)
+    thread.start()
+    yield
+    assert killed.is_set()
+    thread.join()
 
 
 def kill_worker_after_checkpoint(work: Path, killed: threading.Event) -> None:
@@ -98,16 +125,32 @@ def kill_worker_after_checkpoint(work: Path, killed: threading.Event) -> None:
     killed.set()
 
 
+@pytest.mark.slow
+def test_a_lost_node_changes_nothing_but_the_time(
+    tiny_painter: PainterConfig, features: Features, tmp_path: Path
+) -> None:
+    program = Path(__file__).with_name("lost_node.py")
+    found = {}
+    for what in ("calm", "replaced", "fewer"):
+        out = tmp_path / what
+        places = (str(out), features.index, features.shards, tiny_painter.base, tiny_painter.clip, what)
+        subprocess.run([sys.executable, str(program), *places], check=True, timeout=500)
+        found[what] = json.loads((out / "training.json").read_text())["steps"]
+    assert found["replaced"] == found["calm"]
+    for left, right in zip(found["fewer"], found["calm"], strict=True):
+        assert left == pytest.approx(right, rel=1e-3)
+
+
+def test_a_missing_shard_is_named(ray_cluster: None, tiny_painter: PainterConfig, tmp_path: Path) -> None:
+    features = make_features(tmp_path / "rows", tiny_painter, count=8, resolution=16)
+    (Path(features.shards) / "part-1.parquet").unlink()
+    with pytest.raises(UserError, match=r"^/\S+part-1.parquet is gone; it has the features of row-000.*missing$"):
+        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
+
+
 def test_too_few_rows_are_named_with_the_batch() -> None:
     with pytest.raises(UserError, match=r"7 rows are left to train on, fewer than train.batch_size=8"):
-        training.check(SETTINGS, 7)
-
-
-def test_a_batch_that_workers_cannot_share() -> None:
-    with pytest.raises(
-        UserError, match=r"train.batch_size=8 can't be shared by train.workers=3 x train.accumulation=1"
-    ):
-        training.check(SETTINGS.model_copy(update={"workers": 3}), 100)
+        training.check_rows(SETTINGS, 7)
 
 
 def test_rows_whose_loss_is_no_number_are_named(ray_cluster: None, tiny_painter: PainterConfig, tmp_path: Path) -> None:
@@ -115,12 +158,13 @@ def test_rows_whose_loss_is_no_number_are_named(ray_cluster: None, tiny_painter:
     import pyarrow.parquet as pq
 
     out = tmp_path / "rows"
-    files = make_features(out, tiny_painter, count=8, resolution=16)
-    table = pq.read_table(out / files[1])
+    features = make_features(out, tiny_painter, count=8, resolution=16)
+    shard = out / "shards" / "part-1.parquet"
+    table = pq.read_table(shard)
     column = table["image_moments"].to_pylist()
     column[2] = np.full(8 * 8 * 8, np.nan, "<f2").tobytes()
     index = table.column_names.index("image_moments")
-    pq.write_table(table.set_column(index, table.schema.field(index), [column]), out / files[1])
+    pq.write_table(table.set_column(index, table.schema.field(index), [column]), shard)
     with pytest.raises(UserError, match=r"stops at step 1: the loss of Eq. 3 is not finite for row-002;"):
-        train((str(out), files), tiny_painter, tmp_path / "model", steps=2, workers=1)
+        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
     assert not (tmp_path / "model").exists()

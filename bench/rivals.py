@@ -1,0 +1,133 @@
+"""What training is measured against: the same step that encodes pictures as it goes, and a plain diffusers loop.
+
+Both have their pictures in memory already, as PNG, and read no disk.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from p2i_ray.config import Config
+
+Rows = list[dict[str, Any]]  # id, name, image, cutout
+
+
+def rows_of(data: Path, count: int) -> Rows:
+    """The first rows of a data set's training split."""
+    files = sorted((data / "train").glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()][:count]
+
+
+def encode_online(config: Config, rows: Rows, steps: int) -> float:
+    """Images a second of the same step on the same workers, when every batch passes the frozen encoders first."""
+    import tempfile
+
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    settings = config.train
+    with tempfile.TemporaryDirectory() as storage:
+        trainer = TorchTrainer(
+            _online_worker,
+            train_loop_config={"config": config, "rows": rows, "steps": steps},
+            torch_config=TorchConfig(backend="gloo"),
+            scaling_config=ScalingConfig(
+                num_workers=settings.workers, resources_per_worker={"CPU": settings.num_cpus or 1}
+            ),
+            run_config=RunConfig(name="online", storage_path=storage),
+        )
+        return float(trainer.fit().return_value)
+
+
+def _online_worker(given: dict[str, Any]) -> float:
+    import numpy as np
+    import torch
+    import torch.distributed as dist
+
+    from p2i_ray.diffusion import folder
+    from p2i_ray.diffusion.pixels import open_pair
+    from p2i_ray.diffusion.step import Batch, Product2Img, draw
+    from p2i_ray.diffusion.tokens import tokenise
+    from p2i_ray.diffusion.training import engine
+
+    config, rows, steps = given["config"], given["rows"], given["steps"]
+    settings, painter = config.train, config.painter
+    parts = folder.load(painter.base, painter)
+    encoders = folder.load_encoders(painter, "cpu")
+    trainee = engine.start(Product2Img(parts, folder.load_projection(painter), settings), settings, steps)
+    share = settings.batch_size // dist.get_world_size()
+    positions = range(dist.get_rank() * share, (dist.get_rank() + 1) * share)
+    seconds = []
+    for step in range(steps):
+        start = time.perf_counter()
+        mine = [rows[(step * settings.batch_size + position) % len(rows)] for position in positions]
+        pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], config.image) for row in mine]
+        encoded = encoders.encode(np.stack([i for i, _ in pairs]), np.stack([m for _, m in pairs]))
+        prompts = tokenise(parts.tokenizer, painter.token, [row["name"] for row in mine])
+        _, channels, *size = encoded.image_moments.shape
+        draws = draw(0, step, positions, (channels // 2, *size), 1000, settings.name_dropout)
+        features = {name: torch.from_numpy(values).float() for name, values in encoded._asdict().items()}
+        batch = Batch(
+            **features, input_ids=prompts.ids, background_at=prompts.background_at, eos_at=prompts.eos_at,
+            **draws._asdict(),
+        )  # fmt: skip
+        trainee.backward(trainee(batch, batch, 1).total)
+        trainee.step()
+        seconds.append(time.perf_counter() - start)
+    return float(settings.batch_size / statistics.median(seconds[1:]))
+
+
+def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threads: int) -> float:
+    """Images a second of one process that trains UNet and text encoder as diffusers' example scripts do.
+
+    Every step decodes pictures, encodes them with the VAE, adds noise, predicts it, and updates; there is no CBA.
+    """
+    import io
+
+    import torch
+    from diffusers import DDPMScheduler, StableDiffusionInpaintPipeline
+    from PIL import Image
+    from torch.nn import functional
+    from torchvision.transforms.functional import normalize, pil_to_tensor
+
+    torch.set_num_threads(threads)
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.painter.base, torch_dtype=torch.float32)
+    pipe.vae.requires_grad_(False)
+    unet, text_encoder = pipe.unet.train(), pipe.text_encoder.train()
+    learning = [*unet.parameters(), *text_encoder.parameters()]
+    optimizer = torch.optim.AdamW(learning, lr=1e-5)
+    schedule = DDPMScheduler.from_config(pipe.scheduler.config)
+    size = config.train.batch_size
+    seconds = []
+    for step in range(steps):
+        start = time.perf_counter()
+        mine = [rows[(step * size + position) % len(rows)] for position in range(size)]
+        images = torch.stack([pil_to_tensor(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in mine])
+        cutouts = torch.stack([pil_to_tensor(Image.open(io.BytesIO(row["cutout"]["bytes"]))) for row in mine])
+        pixels = normalize(images.float() / 255, [0.5], [0.5])  # (B, 3, H, W), -1..1
+        mask = (cutouts[:, 3:] < 128).float()  # (B, 1, H, W)
+        with torch.no_grad():
+            latents = pipe.vae.encode(pixels).latent_dist.sample() * pipe.vae.config.scaling_factor
+            product = pipe.vae.encode(pixels * (1 - mask)).latent_dist.sample() * pipe.vae.config.scaling_factor
+        noise = torch.randn_like(latents)
+        timesteps = torch.randint(0, schedule.config.num_train_timesteps, (size,))
+        noisy = schedule.add_noise(latents, noise, timesteps)
+        small = functional.interpolate(mask, size=latents.shape[-2:])
+        tokens = pipe.tokenizer(
+            [row["name"] for row in mine], padding="max_length", truncation=True,
+            max_length=text_encoder.config.max_position_embeddings, return_tensors="pt",
+        )  # fmt: skip
+        hidden = text_encoder(tokens.input_ids)[0]
+        predicted = unet(torch.cat([noisy, small, product], dim=1), timesteps, hidden).sample
+        functional.mse_loss(predicted, noise).backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - start)
+    return float(size / statistics.median(seconds[1:]))

@@ -1,0 +1,142 @@
+"""How fast is training on cached features, what does Ray Train cost, and does memory stay flat?
+
+Three sides in one run, each with the mini preset's model, batch and two threads: two workers on cached features, the
+same two workers encoding as they go, and one process with a plain diffusers loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from bench import rivals
+from p2i_ray import cluster, storage
+from p2i_ray.config import Config, load
+from p2i_ray.diffusion.features.store import Features
+
+STEPS, LONG = 80, 2_000
+ROWS = 600
+LONG_BATCH = 8
+WARM = 200  # steps after which memory is compared
+
+
+def run() -> dict[str, float]:
+    """Images a second of all sides and their ratios, the share of waiting, seconds to start, memory's growth."""
+    config = load(Config, "mini")
+    data = Path("data/mini")
+    if not data.exists():
+        subprocess.run([sys.executable, "-m", "p2i_ray.mini.data", "--out", str(data)], check=True)
+    rows = rivals.rows_of(data, ROWS)
+    cluster.connect(config.ray)
+    painter = config.painter.model_copy(update={"base": storage.absolute(config.painter.base)})
+    config = config.model_copy(update={"painter": painter.model_copy(update={"clip": storage.absolute(painter.clip)})})
+    with tempfile.TemporaryDirectory() as folder:
+        features, encoded_per_s = _encode(config, data, folder)
+        cached = _train(config, features, folder, "short", STEPS)
+        online = rivals.encode_online(config, rows, STEPS // 2)
+        plain = _plain(config, STEPS // 2)
+        small = config.train.model_copy(update={"batch_size": LONG_BATCH})
+        with _Memory() as memory:
+            _train(config.model_copy(update={"train": small}), features, folder, "long", LONG)
+    import ray
+
+    ray.shutdown()
+    return {
+        "train_images_per_s": cached["images_per_s"],
+        "train_online_images_per_s": online,
+        "train_plain_diffusers_images_per_s": plain,
+        "train_cached_vs_online": cached["images_per_s"] / online,
+        "train_cached_vs_plain_diffusers": cached["images_per_s"] / plain,
+        "train_waiting_share": cached["waiting"],
+        "train_start_s": cached["start_s"],
+        "train_memory_growth": memory.growth(),
+        "encode_rows_per_s": encoded_per_s,
+    }
+
+
+def _encode(config: Config, data: Path, folder: str) -> tuple[Features, float]:
+    from p2i_ray.diffusion.features import encode as features
+    from p2i_ray.epbd import reading
+
+    start, out = time.perf_counter(), f"{folder}/features"
+    split = reading.read_split(str(data.absolute()), "train")
+    written = features.encode(split, config.painter, config.features, config.image, out)
+    return Features(out, written.files, written.facts["shards"]), written.rows / (time.perf_counter() - start)
+
+
+def _train(config: Config, features: Features, folder: str, name: str, steps: int) -> dict[str, float]:
+    from p2i_ray.diffusion.training import train as training
+
+    tracking = config.train.tracking.model_copy(update={"samples": 0})
+    settings = config.train.model_copy(update={"tracking": tracking, "checkpoint_every": steps})
+    place = f"{folder}/{name}"
+    found = training.train(
+        features, None, config.painter.base, config.painter, settings, steps, 0,
+        f"{place}/model", f"{place}/work", f"{place}/tracking",
+    )  # fmt: skip
+    print(f"{name}: {json.dumps(found)}", flush=True)
+    return found
+
+
+def _plain(config: Config, steps: int) -> float:
+    """In a process of its own: the number of OpenMP threads is read at the start."""
+    threads = config.train.workers
+    code = (
+        "from pathlib import Path; from bench import rivals; from p2i_ray.config import Config, load; "
+        f"rows = rivals.rows_of(Path('data/mini'), {ROWS}); "
+        f"print(rivals.plain_loop(load(Config, 'mini'), rows, {steps}, {threads}))"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.split()[-1])
+
+
+class _Memory:
+    """Within: notes what the training workers take, every half second."""
+
+    def __init__(self) -> None:
+        self._notes: list[int] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def growth(self) -> float:
+        """What the last tenth of the training took at its median, against the tenth after the warm-up."""
+        first, tenth = len(self._notes) * WARM // LONG, len(self._notes) // 10
+        return statistics.median(self._notes[-tenth:]) / statistics.median(self._notes[first : first + tenth])
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.5):
+            workers = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in _title(p)]
+            if len(workers) > 1:
+                self._notes.append(sum(_bytes(worker) for worker in workers))
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss - process.memory_info().shared)
+    except psutil.NoSuchProcess:
+        return 0

@@ -1,0 +1,89 @@
+"""What a training process takes from its stream: batches of features, prompts and randomness, made while it trains."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ray.data.collate_fn import ArrowBatchCollateFn
+
+from p2i_ray.diffusion.step import Batch, draw
+from p2i_ray.diffusion.tokens import tokenise
+from p2i_ray.diffusion.training import rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from ray.data import DataIterator
+
+    from p2i_ray.diffusion.folder import Parts
+
+
+class Batches:
+    """One worker's part of every step's global batch, in order."""
+
+    def __init__(
+        self,
+        stream: DataIterator,
+        parts: Parts,
+        token: str | None,
+        seed: int,
+        name_dropout: float,
+        share: int,
+        prefetch: int,
+    ) -> None:
+        """Begin to read.
+
+        Args:
+            stream: this worker's split of ingest.blocks.
+            parts: their tokenizer makes the prompts, their scheduler has the noise levels.
+            token: appended to names; none: nothing is.
+            seed: of the noise.
+            name_dropout: share of rows whose prompt is dropped.
+            share: rows a step of this worker.
+            prefetch: batches that wait ready.
+        """
+        timesteps = int(parts.scheduler.config.num_train_timesteps)
+        collate = _Collate(parts.tokenizer, token, seed, timesteps, name_dropout)
+        self._stream: Iterator[dict[str, torch.Tensor]] = iter(
+            stream.iter_torch_batches(batch_size=share, collate_fn=collate, prefetch_batches=prefetch)
+        )
+        self.waited_s = 0.0  # for the newest batch
+
+    def take(self, step: int) -> tuple[Batch, torch.Tensor]:
+        """The batch of a step, on this worker's device, and its rows' numbers (B,), see rows.Rows."""
+        start = time.perf_counter()
+        values = next(self._stream)
+        self.waited_s = time.perf_counter() - start
+        of, numbers = values.pop("step"), values.pop("number")
+        assert bool((of == step).all()), f"rows of step {of.tolist()} came in step {step}"
+        return Batch(**values), numbers
+
+
+class _Collate(ArrowBatchCollateFn):
+    """Rows of one step as tensors; called in the threads that read ahead."""
+
+    def __init__(self, tokenizer: Any, token: str | None, seed: int, timesteps: int, name_dropout: float) -> None:
+        self._tokenizer, self._token = tokenizer, token
+        self._seed, self._timesteps, self._name_dropout = seed, timesteps, name_dropout
+        self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
+
+    def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
+        with self._one_at_a_time:
+            prompts = tokenise(self._tokenizer, self._token, batch["name"].to_pylist())
+        step, *_ = batch["step"].to_pylist()
+        first, *_ = batch["position"].to_pylist()
+        positions = range(first, first + batch.num_rows)
+        shape = rows.latent_shape(batch)
+        draws = draw(self._seed, step, positions, shape, self._timesteps, self._name_dropout)
+        return {
+            **{name: torch.from_numpy(values) for name, values in rows.unpack(batch).items()},
+            "input_ids": prompts.ids,
+            "background_at": prompts.background_at,
+            "eos_at": prompts.eos_at,
+            **draws._asdict(),
+            "step": torch.from_numpy(batch["step"].to_numpy().copy()),
+            "number": torch.from_numpy(batch["number"].to_numpy().copy()),
+        }

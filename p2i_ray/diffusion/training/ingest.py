@@ -1,0 +1,139 @@
+"""From feature shards to each training process: Ray Data streams every step's rows to the worker that trains them.
+
+The order is that of rows.global_batch: it depends on the seed and the rows' ids alone. One actor has the rows mapped
+into memory and cuts the order into blocks, several steps of one worker each; Ray Train's split then hands the blocks
+out in turn. Workers check that what arrives is what they are due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray.data
+from ray.train import DataConfig
+
+from p2i_ray import storage
+from p2i_ray.diffusion.features import store
+from p2i_ray.diffusion.training import rows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import torch
+    from ray.data import DataIterator, Dataset
+
+    from p2i_ray.diffusion.features.store import Features
+
+DATASET = "rows"  # what the training calls it
+BLOCK_BYTES = 16 * 2**20  # of a block: far below the size at which Ray Data would split it
+BLOCK_STEPS = 32  # a small block's
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which rows are trained on, and when.
+
+    Attributes:
+        features: where the rows' features are.
+        keep: location of the list of ids; none: all.
+        seed: of the order.
+        batch: rows of a global batch.
+        steps: of the whole training.
+        row_bytes: what a row's features take, about.
+        note: location of a small file in which the first worker says from which step on it wants rows.
+    """
+
+    features: Features
+    keep: str | None
+    seed: int
+    batch: int
+    steps: int
+    row_bytes: int
+    note: str
+
+    def ids(self, numbers: torch.Tensor) -> list[str]:
+        """The ids of rows by number, in that order; reads the index, so for what is seldom said."""
+        known = store.ids(self.features, self.keep)
+        return [known[number] for number in numbers.flatten().tolist()]
+
+    def start_from(self, step: int) -> None:
+        """To be called by the first worker before any asks for its rows: after a checkpoint, or 0."""
+        storage.write_text(self.note, str(step))
+
+
+class Ingest(DataConfig):
+    """Ray Train's hook: makes the stream anew for each group of workers, however many they are."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(execution_options=_in_order(), enable_shard_locality=False)
+        self._order = order
+
+    def configure(
+        self, datasets: dict[str, Dataset], world_size: int, *args: Any, **kwargs: Any
+    ) -> list[dict[str, DataIterator]]:
+        """A worker's blocks each; what `datasets` holds is only the name."""
+        first = int(storage.read_text(self._order.note))
+        stream = blocks(self._order, world_size, first)
+        return super().configure(dict.fromkeys(datasets, stream), world_size, *args, **kwargs)
+
+
+def placeholder() -> dict[str, Dataset]:
+    """What the trainer is given as its datasets; see Ingest.configure."""
+    return {DATASET: ray.data.range(1)}
+
+
+def blocks(order: Order, workers: int, first: int) -> Dataset:
+    """All blocks from a step on, those of the first steps first, worker by worker."""
+    import pyarrow as pa
+
+    each = max(1, min(BLOCK_STEPS, BLOCK_BYTES * workers // (order.batch * order.row_bytes)))
+    parts = [(step, worker) for step in range(first, order.steps, each) for worker in range(workers)]
+    asked = [pa.table({"first": [step], "worker": [worker]}) for step, worker in parts]
+    # Not from_arrow: it counts rows in tasks of one CPU each, and training may have taken all there are.
+    return ray.data.from_blocks(asked).map_batches(
+        _Reader,
+        fn_constructor_args=(order, workers, each),
+        compute=ray.data.ActorPoolStrategy(size=1),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=0,
+    )
+
+
+class _Reader:
+    """The actor: the kept rows in a file of its node, mapped into memory."""
+
+    def __init__(self, order: Order, workers: int, each: int) -> None:
+        self._order, self._share, self._each = order, order.batch // workers, each
+        self._opened: rows.Rows | None = None
+
+    def __call__(self, asked: pa.Table) -> Iterator[pa.Table]:
+        for first, worker in zip(asked["first"].to_pylist(), asked["worker"].to_pylist(), strict=True):
+            for step in range(first, min(first + self._each, self._order.steps)):
+                yield self._of_step(step, worker)
+
+    @property
+    def _rows(self) -> rows.Rows:
+        if self._opened is None:  # not when the actor starts: what is wrong with a shard should arrive as such
+            path = rows.copy_to_node(self._order.features, self._order.keep)
+            self._opened = rows.Rows(path)
+            rows.unlink(path)  # mapped: nothing is left behind, however this process ends
+        return self._opened
+
+    def _of_step(self, step: int, worker: int) -> pa.Table:
+        import pyarrow as pa
+
+        order, share = self._order, self._share
+        numbers = rows.global_batch(order.seed, len(self._rows), step, order.batch)
+        mine = numbers[worker * share : (worker + 1) * share]
+        table = self._rows.table(mine)
+        table = table.append_column("step", pa.array(np.full(share, step)))
+        return table.append_column("position", pa.array(np.arange(worker * share, (worker + 1) * share)))
+
+
+def _in_order() -> Any:
+    options = DataConfig.default_ingest_options()
+    options.preserve_order = True
+    return options

@@ -1,0 +1,50 @@
+"""When a training should rather stop: a loss that is no number, or one far above those before it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import torch
+
+WINDOW = 50  # steps that a spike is measured against; fewer at the start: none is called
+
+
+def spike(earlier: Sequence[float], loss: float, ratio: float | None) -> float | None:
+    """How many times the median of the newest losses a loss is, if that is more than allowed.
+
+    Args:
+        earlier: losses of the steps before.
+        loss: the newest.
+        ratio: the most that is allowed; none: anything.
+    """
+    if ratio is None or len(earlier) < WINDOW:
+        return None
+    times = loss / statistics.median(earlier[-WINDOW:])
+    return times if times > ratio else None
+
+
+def not_finite(inpaint: torch.Tensor, ids: Sequence[str], step: int) -> str:
+    """The line that names the rows whose loss is no number.
+
+    Args:
+        inpaint: Eq. 3 of the rows that were seen, (world, B): each worker's first.
+        ids: of the global batch; workers have consecutive parts of it.
+        step: from 0.
+    """
+    by_worker = torch.arange(len(ids)).reshape(len(inpaint), -1)[:, : inpaint.shape[1]]  # (world, B)
+    at_fault = by_worker[~torch.isfinite(inpaint.cpu())].tolist()
+    named = [ids[position] for position in at_fault or range(len(ids))]
+    return (
+        f"training stops at step {step + 1}: the loss of {'Eq. 3' if at_fault else 'Eq. 4'} is not finite for "
+        f"{', '.join(named)}; look at these rows, lower train.lr_unet and train.lr_text, or set train.dtype=fp32"
+    )
+
+
+def spiked(times: float, loss: float, ids: Sequence[str], step: int) -> str:
+    """The line that names a step whose loss is far above those before it."""
+    return (
+        f"training stops at step {step + 1}: its loss {loss:.4g} is {times:.0f} times the median of the {WINDOW} steps "
+        f"before, with the rows {', '.join(ids)}; look at these rows, lower train.lr_unet and train.lr_text, or raise "
+        "train.max_loss_ratio"
+    )

@@ -1,0 +1,77 @@
+"""The stream of rows: every worker gets its part of every global batch, in an order that the seed decides alone."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from make_features import make_features
+
+from p2i_ray.config import PainterConfig
+from p2i_ray.diffusion.features.store import Features
+from p2i_ray.diffusion.training import ingest, rows
+from p2i_ray.diffusion.training.ingest import Ingest, Order
+
+ROWS, BATCH, STEPS = 20, 12, 70  # more steps than a block has; epochs end within batches
+
+
+@pytest.fixture(scope="module")
+def features(tiny_painter: PainterConfig, tmp_path_factory: pytest.TempPathFactory) -> Features:
+    return make_features(tmp_path_factory.mktemp("ingest") / "rows", tiny_painter, count=ROWS, resolution=16)
+
+
+def order_of(features: Features, note: Path, seed: int = 5) -> Order:
+    return Order(features, None, seed, BATCH, STEPS, row_bytes=100, note=str(note))
+
+
+def streamed(order: Order, workers: int) -> list[list[pa.Table]]:
+    """What each worker gets, batch by batch."""
+    shards = Ingest(order).configure(ingest.placeholder(), workers, None, None)
+    taken: list[list[pa.Table]] = [[] for _ in range(workers)]
+
+    def take(worker: int) -> None:
+        stream = shards[worker][ingest.DATASET]
+        for batch in stream.iter_batches(batch_size=BATCH // workers, batch_format="pyarrow", prefetch_batches=2):
+            taken[worker].append(batch)
+
+    threads = [threading.Thread(target=take, args=(worker,)) for worker in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return taken
+
+
+@pytest.mark.parametrize(("workers", "first"), [(1, 0), (2, 0), (3, 37)])
+def test_workers_share_each_global_batch(
+    ray_cluster: None, features: Features, tmp_path: Path, workers: int, first: int
+) -> None:
+    order = order_of(features, tmp_path / "from")
+    order.start_from(first)
+    taken = streamed(order, workers)
+    share = BATCH // workers
+    for worker, batches in enumerate(taken):
+        assert len(batches) == STEPS - first
+        for step, batch in enumerate(batches, first):
+            expected = rows.global_batch(5, ROWS, step, BATCH)[worker * share : (worker + 1) * share]
+            assert batch["number"].to_pylist() == expected
+            assert batch["id"].to_pylist() == [f"row-{number:03}" for number in expected]
+            assert set(batch["step"].to_pylist()) == {step}
+            assert batch["position"].to_pylist() == list(range(worker * share, (worker + 1) * share))
+
+
+def test_blocks_are_small_and_as_long_for_every_worker(ray_cluster: None, features: Features, tmp_path: Path) -> None:
+    """At 400 kB a row, 12 rows a step and three workers a block of 16 MiB holds 10 steps: 4 rows each, 40 rows."""
+    order = Order(features, None, 5, BATCH, STEPS, row_bytes=400_000, note=str(tmp_path / "from"))
+    counts = [bundle.num_rows() for bundle in ingest.blocks(order, 3, 0).iter_internal_ref_bundles()]
+    assert counts == [40] * 21  # 7 blocks of 10 steps each for 3 workers
+
+
+def test_ids_of_numbers(features: Features, tmp_path: Path) -> None:
+    import torch
+
+    assert order_of(features, tmp_path / "from").ids(torch.tensor([[3, 0], [19, 3]])) == [
+        "row-003", "row-000", "row-019", "row-003"
+    ]  # fmt: skip
