@@ -13,7 +13,7 @@ ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
 FLOOR = {
     "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "keyed": 2, "runs": 2, "selection": 3,
     "progress": 3, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6, "idr": 6,
-    "mini": 7, "keyed": 2, "serve": 6,
+    "serve": 6, "mini": 7,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
