@@ -56,7 +56,7 @@ class Found:
         curve = [StepRecord(*values) for values in self.about["curve"]]
         if _load_average(engine, self.folder):
             average.restart(len(curve))
-        with self._for_these_workers() as folder:
+        with self._for_these_workers() as folder, deep.own_groups(engine):
             engine.load_checkpoint(folder, tag=TAG, load_module_strict=False)
         return curve
 

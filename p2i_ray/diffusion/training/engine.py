@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -64,6 +66,24 @@ def learning_rates(engine: DeepSpeedEngine) -> dict[str, float]:
     """The newest rate of each group, by name."""
     names = [group["name"] for group in engine.optimizer.param_groups]
     return dict(zip(names, map(float, engine.get_lr()), strict=True))
+
+
+@contextmanager
+def own_groups(engine: DeepSpeedEngine) -> Iterator[None]:
+    """Around loading a checkpoint: every group keeps its own settings, every part its own count of steps.
+
+    DeepSpeed's loading of other workers' checkpoints gives all groups the first one's settings, and all parts one
+    tensor to count their steps in, which then counts too fast.
+    """
+    groups = engine.optimizer.param_groups
+    options = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+    yield
+    rates = engine.lr_scheduler.get_last_lr()
+    for group, own, rate in zip(engine.optimizer.param_groups, options, rates, strict=True):
+        group.update({**own, "lr": rate})
+    inner = getattr(engine.optimizer, "optimizer", engine.optimizer)  # ZeRO wraps the optimizer
+    for state in inner.state.values():
+        state["step"] = state["step"].clone()
 
 
 def gradient_norm(engine: DeepSpeedEngine) -> float:

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import ray
 from ray.cluster_utils import Cluster
 
 from p2i_ray import cluster
@@ -46,6 +47,8 @@ def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> 
     training.train(
         Features(index, files, shards), None, base, painter, settings, STEPS, 0, out, f"{out}-work", f"{out}-tracking"
     )
+    ray.shutdown()  # before the head goes, which takes its drivers along
+    nodes.shutdown()
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ def test_a_lost_node_changes_nothing_but_the_time(
     for what in ("calm", "replaced", "fewer"):
         out = tmp_path / what
         places = (str(out), features.index, features.shards, tiny_painter.base, tiny_painter.clip, what)
-        subprocess.run([sys.executable, str(program), *places], check=True, timeout=500)
+        done = subprocess.run([sys.executable, str(program), *places], capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
         found[what] = json.loads((out / "training.json").read_text())["steps"]
     assert found["replaced"] == found["calm"]
     for left, right in zip(found["fewer"], found["calm"], strict=True):
