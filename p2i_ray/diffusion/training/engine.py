@@ -36,7 +36,9 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
         deepspeed.ops.__compatible_ops__ = {}
     if settings.compile:
         model.unet.compile()
-    optimizer = torch.optim.AdamW(_groups(model, settings), weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        _groups(model, settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
+    )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_share * steps), steps)
     engine, *_ = deepspeed.initialize(
         model=model,
