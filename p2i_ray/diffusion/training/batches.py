@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from ray.data.collate_fn import ArrowBatchCollateFn
 
 from p2i_ray.diffusion.step import Batch, draw
 from p2i_ray.diffusion.tokens import tokenise
@@ -16,53 +14,39 @@ from p2i_ray.diffusion.training import rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ray.data import DataIterator
 
     from p2i_ray.diffusion.folder import Parts
+    from p2i_ray.diffusion.training.ingest import Stream
 
 
 class Batches:
     """One worker's part of every step's global batch, in order."""
 
-    def __init__(
-        self,
-        stream: DataIterator,
-        parts: Parts,
-        token: str | None,
-        seed: int,
-        name_dropout: float,
-        share: int,
-        prefetch: int,
-    ) -> None:
-        """Begin to read.
+    def __init__(self, stream: Stream, parts: Parts, token: str | None, seed: int, name_dropout: float) -> None:
+        """Begin to take.
 
         Args:
-            stream: this worker's split of ingest.blocks.
+            stream: this worker's rows.
             parts: their tokenizer makes the prompts, their scheduler has the noise levels.
             token: appended to names; none: nothing is.
             seed: of the noise.
             name_dropout: share of rows whose prompt is dropped.
-            share: rows a step of this worker.
-            prefetch: batches that wait ready.
         """
         timesteps = int(parts.scheduler.config.num_train_timesteps)
-        collate = _Collate(parts.tokenizer, token, seed, timesteps, name_dropout)
-        self._stream: Iterator[dict[str, torch.Tensor]] = iter(
-            stream.iter_torch_batches(batch_size=share, collate_fn=collate, prefetch_batches=prefetch)
-        )
+        self._batches = stream.batches(_Collate(parts.tokenizer, token, seed, timesteps, name_dropout))
         self.waited_s = 0.0  # for the newest batch
 
     def take(self, step: int) -> tuple[Batch, torch.Tensor]:
         """The batch of a step, on this worker's device, and its rows' numbers (B,), see rows.Rows."""
         start = time.perf_counter()
-        values = next(self._stream)
+        values = next(self._batches)
         self.waited_s = time.perf_counter() - start
         of, numbers = values.pop("step"), values.pop("number")
         assert bool((of == step).all()), f"rows of step {of.tolist()} came in step {step}"
         return Batch(**values), numbers
 
 
-class _Collate(ArrowBatchCollateFn):
+class _Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
     def __init__(self, tokenizer: Any, token: str | None, seed: int, timesteps: int, name_dropout: float) -> None:

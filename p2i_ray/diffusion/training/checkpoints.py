@@ -132,7 +132,10 @@ def save(engine: DeepSpeedEngine, average: Average, curve: list[StepRecord], set
             about = {name: getattr(settings, name) for name in SAME}
             about |= {"workers": dist.get_world_size(), "curve": curve, "shapes": _shapes(engine.module)}
             Path(local, ABOUT).write_text(json.dumps(about), "utf-8")
-        ray.train.report({"step": len(curve)}, checkpoint=ray.train.Checkpoint.from_directory(local))
+        checkpoint = ray.train.Checkpoint.from_directory(local)
+        if rank == 0:
+            checkpoint.set_metadata({"steps": len(curve)})  # which can be read without the rest
+        ray.train.report({"step": len(curve)}, checkpoint=checkpoint)
 
 
 def _save_average(engine: DeepSpeedEngine, average: Average, folder: Path) -> None:

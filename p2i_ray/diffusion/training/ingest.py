@@ -7,12 +7,16 @@ out in turn. Workers check that what arrives is what they are due.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray.data
+import ray.train
+from ray.data.collate_fn import ArrowBatchCollateFn
 from ray.train import DataConfig
 
 from p2i_ray import storage
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from ray.data import DataIterator, Dataset
 
     from p2i_ray.diffusion.features.store import Features
+
+    Collate = Callable[[pa.Table], dict[str, torch.Tensor]]
 
 DATASET = "rows"  # what the training calls it
 BLOCK_BYTES = 16 * 2**20  # of a block: far below the size at which Ray Data would split it
@@ -77,6 +83,54 @@ class Ingest(DataConfig):
         first = int(storage.read_text(self._order.note))
         stream = blocks(self._order, world_size, first)
         return super().configure(dict.fromkeys(datasets, stream), world_size, *args, **kwargs)
+
+
+class Stream:
+    """This worker's rows, asked for in a thread: the stream starts while the process still imports its libraries."""
+
+    def __init__(self, order: Order, prefetch: int) -> None:
+        """Ask for the rows from the newest checkpoint's step on, or from the first.
+
+        Args:
+            order: of the rows.
+            prefetch: batches that wait ready.
+        """
+        context = ray.train.get_context()
+        checkpoint = ray.train.get_checkpoint()
+        if context.get_world_rank() == 0:
+            order.start_from(checkpoint.get_metadata()["steps"] if checkpoint else 0)
+        self._collate: Future[Collate] = Future()
+        self._share, self._prefetch = order.batch // context.get_world_size(), prefetch
+        self._opened: Future[tuple[dict[str, torch.Tensor], Iterator[dict[str, torch.Tensor]]]] = Future()
+        threading.Thread(target=self._open, name="first rows", daemon=True).start()
+
+    def batches(self, collate: Collate) -> Iterator[dict[str, torch.Tensor]]:
+        """The worker's part of every step, in order, on its device; `collate` makes tensors of rows, in threads."""
+        self._collate.set_result(collate)
+        first, others = self._opened.result()
+        yield first
+        yield from others
+
+    def _open(self) -> None:
+        try:
+            others = iter(
+                ray.train.get_dataset_shard(DATASET).iter_torch_batches(
+                    batch_size=self._share, collate_fn=_Later(self._collate), prefetch_batches=self._prefetch
+                )
+            )
+            self._opened.set_result((next(others), others))
+        except BaseException as error:  # whoever takes the rows is told
+            self._opened.set_exception(error)
+
+
+class _Later(ArrowBatchCollateFn):
+    """A collate function that waits until it is known."""
+
+    def __init__(self, known: Future[Collate]) -> None:
+        self._known = known
+
+    def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
+        return self._known.result()(batch)
 
 
 def placeholder() -> dict[str, Dataset]:

@@ -188,9 +188,13 @@ def _known(error: BaseException) -> dict[str, str]:
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
-    from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver
+    from p2i_ray.diffusion.training.ingest import Stream
 
-    return train_worker(config["job"], config["order"])
+    job, order = config["job"], config["order"]
+    stream = Stream(order, job.settings.prefetch)
+    from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver, and beside the stream
+
+    return train_worker(job, order, stream)
 
 
 @contextmanager

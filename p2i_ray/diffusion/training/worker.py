@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import ray.train
 import torch
 import torch.distributed as dist
 
@@ -13,7 +12,7 @@ from p2i_ray.config import TrainConfig
 from p2i_ray.diffusion import card, folder, lora, trained
 from p2i_ray.diffusion.card import StepRecord
 from p2i_ray.diffusion.step import Batch, Losses, Product2Img, recompute_activations
-from p2i_ray.diffusion.training import checkpoints, engine, ingest, watch
+from p2i_ray.diffusion.training import checkpoints, engine, watch
 from p2i_ray.diffusion.training.averaging import Average
 from p2i_ray.diffusion.training.batches import Batches
 from p2i_ray.diffusion.training.telling import Seconds, Teller
@@ -22,21 +21,22 @@ from p2i_ray.errors import UserError
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
 
+    from p2i_ray.diffusion.training.ingest import Order, Stream
     from p2i_ray.diffusion.training.train import Job
 
 
-def train_worker(job: Job, order: ingest.Order) -> dict[str, Any]:
+def train_worker(job: Job, order: Order, stream: Stream) -> dict[str, Any]:
     """Train and, on the first worker, save the model; returns what train.train returns, or {"error"}.
 
     An error of the user's is returned, not raised: starting again wouldn't help.
     """
     try:
-        return _train(job, order)
+        return _train(job, order, stream)
     except UserError as error:  # Ray wraps what a task raised, and then says where instead of what
         return {"error": str(getattr(error, "cause", error))}
 
 
-def _train(job: Job, order: ingest.Order) -> dict[str, Any]:
+def _train(job: Job, order: Order, stream: Stream) -> dict[str, Any]:
     settings, first = job.settings, dist.get_rank() == 0
     parts = folder.load(job.base, job.painter)
     model = _model(job, parts)
@@ -44,7 +44,7 @@ def _train(job: Job, order: ingest.Order) -> dict[str, Any]:
         trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
         average = Average(trainee, settings.ema_decay)
         curve = found.load(trainee, average) if found else []
-    batches = _open(job, order, parts, len(curve))
+    batches = Batches(stream, parts, job.painter.token, job.seed, settings.name_dropout)
     with Teller(job, len(curve), speaks=first) as teller:
         started = time.time() - job.called
         while len(curve) < job.steps:
@@ -73,16 +73,6 @@ def _model(job: Job, parts: folder.Parts) -> Product2Img:
     return Product2Img(parts, folder.load_projection(job.painter), job.settings)
 
 
-def _open(job: Job, order: ingest.Order, parts: folder.Parts, step: int) -> Batches:
-    """This worker's stream of batches, from a step on."""
-    if dist.get_rank() == 0:
-        order.start_from(step)
-    stream = ray.train.get_dataset_shard(ingest.DATASET)
-    settings = job.settings
-    share = settings.batch_size // dist.get_world_size()
-    return Batches(stream, parts, job.painter.token, job.seed, settings.name_dropout, share, settings.prefetch)
-
-
 def _step(
     trainee: DeepSpeedEngine,
     local: Batch,
@@ -90,7 +80,7 @@ def _step(
     rates: dict[str, float],
     curve: list[StepRecord],
     job: Job,
-    order: ingest.Order,
+    order: Order,
 ) -> StepRecord:
     """One optimizer step over the global batch, of which `local`, the rows with these numbers, is this worker's part.
 
