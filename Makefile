@@ -1,6 +1,7 @@
 # make idr and make test set up what they need; see README.md.
 PYTHON ?= python3.11
 DEVICE ?= cpu
+PORT ?= 8000
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready-$(DEVICE)
@@ -9,7 +10,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr test test-slow check format bench zoo clean
+.PHONY: help setup idr serve test test-slow check format bench zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -22,6 +23,9 @@ $(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
 
 idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
 	$(PY) jobs/idr.py --config mini
+
+serve: $(READY)  ## the shop at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the one it starts from
+	$(PY) jobs/serve.py --config mini serve.port=$(PORT) $(if $(wildcard runs/mini/model),serve.model=runs/mini/model)
 
 test: $(READY)  ## the tests
 	$(PY) -m pytest

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-NAMES = ("judge", "memory", "cascade", "train", "loop", "arms")
+NAMES = ("judge", "memory", "cascade", "train", "loop", "arms", "serve")
 OUT = Path("bench.json")
 
 

@@ -23,9 +23,12 @@ WITHOUT_A_CLUSTER = [
     "diffusion/features/encoders.py", "diffusion/features/schema.py", "diffusion/features/shards.py",
     "diffusion/features/store.py", "diffusion/training/messenger.py", "diffusion/training/samples.py",
     "diffusion/training/tools.py", "diffusion/training/tracking.py",
+    "serve/denoising.py", "serve/rounding.py", "serve/expansion.py", "serve/orders.py", "serve/http/app.py",
+    "serve/http/edits.py", "serve/http/intake.py", "serve/http/studio.py", "serve/http/bounds.py", "serve/lmm/chats.py",
+    "serve/lmm/forms.py", "serve/lmm/pictures.py", "serve/lmm/answers.py", "serve/lmm/upstream.py",
     "lmm/prompts.py", "lmm/replies.py", "lmm/calibration/gold.py", "lmm/calibration/sanity.py",
     "lmm/calibration/verdicts.py", "lmm/cascade/head.py", "lmm/cascade/learning.py", "lmm/hosted/endpoint.py",
-    "lmm/hosted/pacing.py", "lmm/hosted/spending.py",
+    "lmm/hosted/pacing.py", "lmm/hosted/spending.py", "serve/batching.py", "serve/watching.py",
 ]  # fmt: skip
 FILES = sorted((ROOT / "p2i_ray").rglob("*.py"))
 

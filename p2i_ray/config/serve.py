@@ -23,6 +23,9 @@ class LimitsConfig(Settings):
     answer_s: float = Field(120, gt=0, description="longest time for an answer, seconds")
     per_minute: int = Field(120, ge=1, description="pictures a minute and client, in the long run")
     queue: int = Field(64, ge=1, description="pictures that wait for the painter; more get 429 with Retry-After")
+    max_job_bytes: int = Field(200_000_000, gt=0, description="largest body of a batch job, bytes")
+    max_job_pictures: int = Field(1_000, ge=1, description="most pictures a batch job paints")
+    max_jobs: int = Field(4, ge=1, description="unfinished batch jobs a client may have")
 
 
 class ScaleConfig(Settings):
@@ -43,6 +46,19 @@ class ScaleConfig(Settings):
         return self
 
 
+class ChatConfig(Settings):
+    """The LMM's application: what a chat may ask for, beside the limits of every request."""
+
+    model_name: str = Field("product2img-lmm", description="what clients call the LMM")
+    port: int = Field(8_001, ge=1, le=65_535, description="TCP port, where the LMM is served by itself")
+    max_messages: int = Field(64, ge=1, description="messages a chat")
+    max_chars: int = Field(100_000, ge=1, description="text a chat, characters; the model's own length is less or more")
+    max_images: int = Field(9, ge=0, description="pictures a chat; each costs the engine as many tokens as it has")
+    max_tokens: int = Field(1_024, ge=1, description="longest answer, tokens; also where a request names none")
+    max_n: int = Field(4, ge=1, description="answers a request")
+    max_schema_chars: int = Field(20_000, ge=2, description="longest JSON schema, or choices, characters")
+
+
 class ServeConfig(Settings):
     """The generator's application."""
 
@@ -55,11 +71,19 @@ class ServeConfig(Settings):
     token_file: str | None = Field(None, description="file with one token a line, read again when it changes")
     batch_size: int = Field(8, ge=1, description="pictures denoised together; 1: no batching")
     batch_wait_s: float = Field(0.05, ge=0, description="longest wait for a fuller batch, seconds")
+    exact: bool = Field(
+        True,
+        description="pictures never depend on the batch they ride in; GPUs (CPUs needn't) then fill every batch up to "
+        "batch_size, so a lone picture takes as long as a full batch",
+    )
     judge: bool = Field(True, description="host the judge, too, for best_of")
     painter: ScaleConfig = ScaleConfig()
     lmm: ScaleConfig = ScaleConfig()
+    chat: ChatConfig = ChatConfig()
     limits: LimitsConfig = LimitsConfig()
-    jobs: str = Field("runs/shop-jobs", description="folder of the batch jobs' results")
+    jobs: str = Field("runs/shop-jobs", description="local folder of the batch jobs and their results")
+    job_workers: int = Field(1, ge=1, description="items of batch jobs painted at a time; requests come beside them")
+    job_days: float = Field(7, gt=0, description="how long a finished batch job's result is kept, days")
 
 
 class ShopConfig(Config):

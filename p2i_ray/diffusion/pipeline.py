@@ -77,7 +77,7 @@ class Painter:
         pixels = (painted * 255).round().astype(np.uint8)
         return np.stack(
             [
-                paste_product(picture, product, _softened(mask, settings.soft_edge))
+                paste_product(picture, product, softened(mask, settings.soft_edge))
                 for picture, product, mask in zip(pixels, products, masks, strict=True)
             ]
         )
@@ -87,5 +87,6 @@ class Painter:
         return self._pipeline.text_encoder(ids.to(self._pipeline.device)).last_hidden_state
 
 
-def _softened(mask: Pixels, radius: float) -> Pixels:
+def softened(mask: Pixels, radius: float) -> Pixels:
+    """The mask (H, W), its edge blurred over so many pixels; 0: as it is."""
     return np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius))) if radius else mask

@@ -43,14 +43,14 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
         return _srgb(ImageOps.exif_transpose(image))
 
 
-def check_size(encoded: bytes | None, limits: ImageConfig) -> None:
-    """Check an encoded image against the limits by its header alone.
+def check_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
+    """Check an encoded image against the limits by its header alone; returns the width and height stored there.
 
     Raises:
         ImageError: empty, too large, or of another format.
     """
-    with _opened(encoded, limits):
-        pass
+    with _opened(encoded, limits) as image:
+        return image.size
 
 
 @contextmanager

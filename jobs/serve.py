@@ -1,0 +1,66 @@
+"""Open the shop: paint backgrounds over HTTP, as OpenAI's images edit call, with a page at `/`.
+
+    python jobs/serve.py --config mini serve.port=8000
+    P2I_API_TOKEN=… python jobs/serve.py --config a100x4 serve.model=s3://bucket/model serve.host=0.0.0.0
+
+Prints the address, and the token if it had to make one. Ctrl-C or SIGTERM: requests on their way are finished first.
+A new model in the folder of serve.model is taken up while requests come.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import cluster
+from p2i_ray.cli import main
+from p2i_ray.config.serve import ShopConfig
+from p2i_ray.errors import UserError
+
+NAME = "shop"
+
+
+def run(shop: ShopConfig) -> None:
+    import ray
+
+    from p2i_ray.serve import hosting
+    from p2i_ray.serve.http.access import Tokens
+
+    tokens = Tokens.from_settings(shop.serve)
+    check_port(shop.serve.host, shop.serve.port)
+    cluster.connect(shop.ray)
+    stopped = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped.set()
+        signal.signal(number, signal.SIG_DFL)  # the second time it means at once
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # after Ray has set its own
+        signal.signal(number, stop)
+    shown = hosting.start(NAME, shop, tokens)
+    print(f"{shown}  (Ctrl-C stops it)", flush=True)
+    if tokens.made:
+        print(f"token: {tokens.made}  (made now; set {shop.serve.token_env} to choose it)", flush=True)
+    stopped.wait()
+    print("stopping: requests on their way are finished", flush=True)
+    hosting.stop(NAME)
+    ray.shutdown()
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises UserError if nothing can listen there."""
+    try:
+        with socket.create_server((host, port), reuse_port=False):
+            pass
+    except OSError as error:
+        raise UserError(f"can't listen on {host}:{port}: {error.strerror}; give another serve.port") from None
+
+
+if __name__ == "__main__":
+    main(ShopConfig, __doc__, run)

@@ -1,0 +1,240 @@
+"""The shop as one Ray Serve application: HTTP in front, the painter and the judge behind it, each scaled by itself.
+
+serve run p2i_ray.serve.app:build config=mini serve.batch_size=8
+serve run docs/serve-mini.yaml
+python jobs/serve.py --config mini
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray import storage
+from p2i_ray.cluster import ENVIRONMENT
+from p2i_ray.config import JudgeConfig, load
+from p2i_ray.config.serve import ShopConfig
+from p2i_ray.epbd.images import Pixels
+from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from ray.serve.handle import DeploymentHandle
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from p2i_ray.serve.http.access import Tokens
+
+    MakeApp = Callable[..., ASGIApp]
+
+DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
+
+
+def build(args: Mapping[str, Any]) -> Application:
+    """The application of a preset or file and settings laid over it, for `serve run` and Serve's config files.
+
+    Args:
+        args: `config`, a preset's name or a YAML file (none: mini), and settings, dotted (serve.batch_size=8) or as
+            groups. Host and port are Serve's own here: its http_options decide.
+
+    Raises:
+        UserError: a setting, the model or the judge can't be used.
+    """
+    return graph(*read(args))
+
+
+def read(args: Mapping[str, Any]) -> tuple[ShopConfig, Tokens]:
+    """The settings and tokens that `serve run` was given; see `build`.
+
+    Raises:
+        UserError: a setting is wrong; or no token is given, and nobody would see a new one.
+    """
+    import ray
+
+    from p2i_ray.serve.http.access import Tokens
+
+    settings = [f"{key}={json.dumps(value) if not isinstance(value, str) else value}" for key, value in _flat(args)]
+    source = next((setting.removeprefix("config=") for setting in settings if setting.startswith("config=")), "mini")
+    shop = load(ShopConfig, source, [setting for setting in settings if not setting.startswith("config=")])
+    tokens = Tokens.from_settings(shop.serve)
+    if tokens.made:
+        if ray.is_initialized() and ray.get_runtime_context().worker.mode != ray.SCRIPT_MODE:  # print would be a log
+            raise UserError(f"set {shop.serve.token_env} or serve.token_file; a token made here would stay unseen")
+        print(f"token: {tokens.made}  (made now, because {shop.serve.token_env} and serve.token_file are not set)")
+    return shop, tokens
+
+
+def graph(shop: ShopConfig, tokens: Tokens, make_app: MakeApp | None = None, engine: type | None = None) -> Application:
+    """The deployments and how they are joined.
+
+    Args:
+        shop: settings.
+        tokens: who may ask.
+        make_app: makes the HTTP application (none: http.app.make_app).
+        engine: the class of the judge's replicas (none: what the settings say).
+
+    Raises:
+        UserError: the model or the judge can't be used.
+    """
+    from ray import serve
+
+    from p2i_ray.diffusion import checks
+    from p2i_ray.serve import painting
+
+    # Made absolute without following links: a link that is pointed elsewhere is a new model.
+    model = _placed(shop.serve.model or shop.painter.base)
+    checks.check_model(model, shop.image.resolution, shop.painter.widen)
+    around = environment()
+    painter = (
+        serve.deployment(painting.Painting)
+        .options(**painting.options(shop.serve, around))
+        .bind(model, shop.serve, shop.painter, shop.generate, shop.image)
+    )
+    judge = _judging(shop, around, engine) if shop.serve.judge else None
+    jobs = _placed(shop.serve.jobs)  # replicas have working directories of their own
+    placed = shop.model_copy(update={"serve": shop.serve.model_copy(update={"jobs": jobs})})
+    return (
+        serve.deployment(serve.ingress()(Front))
+        .options(
+            name="Front",
+            ray_actor_options={"num_cpus": 0.1, "runtime_env": around},
+            max_ongoing_requests=1_000_000,  # it limits itself, and must be there to say that it is busy
+            graceful_shutdown_wait_loop_s=0.5,
+            graceful_shutdown_timeout_s=DRAINING_S,
+            max_constructor_retry_count=1,
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        .bind(placed, tokens, painter, judge, make_app)
+    )
+
+
+class Front:
+    """The HTTP side, as Serve's ingress."""
+
+    def __init__(
+        self,
+        shop: ShopConfig,
+        tokens: Tokens,
+        painter: DeploymentHandle,
+        judge: DeploymentHandle | None,
+        make_app: MakeApp | None,
+    ) -> None:
+        self._shop, self._tokens, self._make_app = shop, tokens, make_app
+        self._painter, self._judge = painter, judge
+        self._door: Door | None = None
+
+    async def close(self, patience_s: float = DRAINING_S) -> int:
+        """Let nobody in any more, and wait for those inside; returns how many there are still."""
+        return await self._door.close(patience_s) if self._door else 0
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """What answers; Ray Serve asks for it in the replica."""
+        from p2i_ray.serve.http.app import make_app
+        from p2i_ray.serve.remote import RemotePainter
+
+        shop = self._shop
+        judge = None
+        if self._judge is not None:
+            from p2i_ray.serve.judging import RemoteJudge
+
+            judge = RemoteJudge(self._judge, _judge_settings(shop), shop.image, shop.serve.limits.answer_s)
+        painter = RemotePainter(self._painter, shop.serve)
+        make = self._make_app or make_app
+        self._door = Door(make(shop.serve, shop.image, shop.generate, painter, judge, cut, self._tokens))
+        return self._door
+
+
+class Door:
+    """An ASGI middleware that can be closed: requests inside are finished, new ones sent away with 503."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._inside = 0
+        self._closed = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._closed:
+            from p2i_ray.serve.http.faults import busy
+
+            refusal = busy(5, "the server is being stopped; send the request again in 5 s", "not_ready", 503)
+            await refusal.response()(scope, receive, send)
+            return
+        self._inside += 1
+        self._empty.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def close(self, patience_s: float) -> int:
+        """Let nobody in, and wait for those inside at most so long; returns how many there are still."""
+        self._closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._empty.wait()
+        return self._inside
+
+
+def cut(photo: Pixels) -> Pixels:
+    """The product's mask (H, W) in a photo (H, W, 3); raises ImageError where none is found."""
+    from p2i_ray.epbd.cutout import CutoutConfig, find_product
+
+    return find_product(photo, CutoutConfig())
+
+
+def _judging(shop: ShopConfig, environment: dict[str, Any], engine: type | None) -> Application:
+    from ray import serve
+
+    from p2i_ray.lmm import exemplars, model_folder
+    from p2i_ray.lmm.engine.replica import Engine
+    from p2i_ray.lmm.hosted.client import Hosted
+    from p2i_ray.lmm.prompts import load_prompts
+    from p2i_ray.serve import judging
+
+    judge = _judge_settings(shop)
+    load_prompts(judge.prompts, reasoned=True)
+    exemplars.given(judge, shop.image)
+    if not judge.hosted.url:
+        judge = judge.model_copy(update={"model": model_folder.check(judge.model)})
+    kind = engine or (Hosted if judge.hosted.url else Engine)
+    options = judging.options(shop.serve, judge, environment)
+    return serve.deployment(kind).options(**options).bind(judge, shop.image, shop.seed, "judge", None)
+
+
+def _judge_settings(shop: ShopConfig) -> JudgeConfig:
+    """The judge's settings with places that hold in any working directory."""
+    judge = shop.judge
+    places = {key: _placed(place) for key in ("prompts", "exemplars") if (place := getattr(judge, key))}
+    return judge.model_copy(update=places)
+
+
+def _placed(location: str) -> str:
+    return location if storage.is_uri(location) else str(Path(location).expanduser().absolute())
+
+
+def environment() -> dict[str, Any]:
+    """The runtime environment of all replicas: they don't inherit the driver's."""
+    import ray
+
+    found = dict(ray.get_runtime_context().runtime_env) if ray.is_initialized() else {}
+    root = str(Path(__file__).parents[2])
+    return {**found, "env_vars": {**ENVIRONMENT, "PYTHONPATH": root, **found.get("env_vars", {})}}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

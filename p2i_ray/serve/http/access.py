@@ -1,0 +1,99 @@
+"""Who may ask: bearer tokens, kept as digests, from a variable and from a file that may change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from p2i_ray.config.serve import ServeConfig
+from p2i_ray.errors import UserError
+
+RACY_S = 2.0  # a file changed so recently may change again within one tick of its clock
+
+
+class Tokens:
+    """The tokens that are let in. Holds digests only, so it may travel to another process and into a log.
+
+    Attributes:
+        made: the token made at start because none was given; print it once. It isn't sent to other processes.
+    """
+
+    def __init__(self, tokens: Iterable[str] = (), file: str | None = None) -> None:
+        """Tokens given, and those in a file: one a line; empty lines and lines that begin with # count for nothing.
+
+        Raises:
+            UserError: the file can't be read.
+        """
+        self.made: str | None = None
+        self._given = {digest(token) for token in tokens}
+        self._file = Path(file).expanduser().resolve() if file else None
+        self._in_file: set[bytes] = set()
+        self._seen: tuple[int, ...] | None = None
+        if self._file is not None:
+            try:
+                self._in_file = _read(self._file)
+            except (OSError, UnicodeDecodeError) as error:
+                raise UserError(
+                    f"serve.token_file {file} can't be read ({type(error).__name__}); write one token a line into it"
+                ) from None
+
+    @classmethod
+    def from_settings(cls, settings: ServeConfig, environment: Mapping[str, str] = os.environ) -> Tokens:
+        """The tokens of the settings' variable and file; with neither, one is made.
+
+        Raises:
+            UserError: the file can't be read.
+        """
+        given = [token.strip() for token in environment.get(settings.token_env, "").split(",")]
+        given = [token for token in given if token]
+        if given or settings.token_file:
+            return cls(given, settings.token_file)
+        made = secrets.token_urlsafe(24)
+        tokens = cls([made])
+        tokens.made = made
+        return tokens
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "made": None}
+
+    def client(self, token: str | bytes) -> bytes | None:
+        """The digest of a token that is let in; none for any other. The time it takes says nothing about the tokens."""
+        asked, found = digest(token), False
+        for known in self._given | self._current():
+            found |= secrets.compare_digest(asked, known)
+        return asked if found else None
+
+    def _current(self) -> set[bytes]:
+        """The file's tokens now. A file that can't be read any more lets nobody in."""
+        if self._file is None:
+            return set()
+        try:
+            state = self._file.stat()
+            seen = (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+            if seen != self._seen:
+                self._in_file = _read(self._file)
+                self._seen = seen if time.time() - state.st_mtime > RACY_S else None
+        except (OSError, UnicodeDecodeError):
+            self._in_file, self._seen = set(), None
+        return self._in_file
+
+
+def digest(token: str | bytes) -> bytes:
+    """SHA-256 of a token."""
+    return hashlib.sha256(token if isinstance(token, bytes) else token.encode("utf-8")).digest()
+
+
+def bearer(header: str | None) -> bytes | None:
+    """The token of an Authorization header, none if it isn't `Bearer TOKEN`."""
+    scheme, _, token = (header or "").strip().partition(" ")
+    token = token.strip()
+    return token.encode("latin-1") if scheme.lower() == "bearer" and token else None
+
+
+def _read(file: Path) -> set[bytes]:
+    lines = (line.strip() for line in file.read_text("utf-8").splitlines())
+    return {digest(line) for line in lines if line and not line.startswith("#")}

@@ -1,0 +1,1 @@
+"""Batch jobs: many products in one request, painted beside the others, their state on disk."""

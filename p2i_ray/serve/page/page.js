@@ -1,0 +1,144 @@
+// The page: a photo becomes a cutout, the cutout and a name become pictures.
+
+import { cutOut, onTokenWanted, paint } from "./api.js";
+import { Brush } from "./brush.js";
+import { onPhoto } from "./intake.js";
+import { Mask } from "./mask.js";
+import { encoded, readPhoto } from "./photo.js";
+import { Results } from "./results.js";
+import { Task } from "./task.js";
+import { askForToken } from "./token.js";
+
+const COUNT = 4; // pictures a request
+const EMPTY = 0.0005; // a share of the picture below which there is no product, or no background
+
+const find = (id) => document.getElementById(id);
+const say = (text) => { // the same words twice are read out once: a blank makes them differ
+  const { textContent } = find("spoken");
+  find("spoken").textContent = textContent === text ? `${text}\u00a0` : text;
+};
+const tool = () => document.querySelector("input[name=tool]:checked").value;
+
+const cutting = new Task(find("cutting"), say);
+const painting = new Task(find("painting"), say, [find("paint"), find("more")]);
+const results = new Results();
+const brush = new Brush(
+  { canvas: find("cutout"), cursor: find("cursor"), size: find("size"), tool },
+  { say, changed: () => showState() },
+);
+let photo = null; // as readPhoto gives it
+let mask = null;
+
+onTokenWanted(askForToken);
+onPhoto(open);
+
+// ---- the photo and its cutout
+
+function open(file) {
+  cutting.run("Opening the photo…", () => readPhoto(file), (read) => {
+    photo = read;
+    mask = new Mask(photo.width, photo.height);
+    mask.fill(true);
+    brush.open(photo, mask);
+    results.clear();
+    painting.cancel();
+    painting.clear();
+    find("drop").hidden = true;
+    find("mend-note").hidden = true;
+    find("bench").hidden = find("tools").hidden = false;
+    find("own").hidden = !photo.alpha;
+    find("photo-title").focus({ preventScroll: true }); // what had the focus is gone
+    if (photo.alpha) takeOwn();
+    else recut();
+    mask.forget();
+    showState();
+  });
+}
+
+function recut() {
+  const cut = { photo, mask };
+  cutting.run("Cutting the product out…", async (signal) => {
+    const png = await cutOut(await encoded(cut.photo), signal);
+    return createImageBitmap(png);
+  }, (cutout) => {
+    if (cut.mask !== mask) return; // another photo has come since
+    mask.take(cutout);
+    changed("The product is cut out");
+  });
+}
+
+function takeOwn() {
+  mask.take(photo.alpha);
+  changed("The picture's own transparency is the cutout");
+}
+
+function changed(words) {
+  brush.draw();
+  showState();
+  say(`${words}. ${find("covers").textContent}`);
+}
+
+function showState() {
+  find("undo").disabled = !mask.undos.length;
+  const covered = mask.coverage();
+  const share = covered > 0 && covered < 0.01 ? "less than 1" : Math.round(100 * covered);
+  find("covers").textContent =
+    covered > 1 - EMPTY ? "Nothing is cut away." : `The product covers ${share} % of the picture.`;
+}
+
+function undo() {
+  if (mask?.undo()) changed("Undone");
+}
+
+find("undo").addEventListener("click", undo);
+find("recut").addEventListener("click", recut);
+find("own").addEventListener("click", takeOwn);
+find("keep").addEventListener("click", () => { mask.fill(true); changed("All is kept"); });
+find("clear").addEventListener("click", () => { mask.fill(false); changed("All is erased"); });
+find("another").addEventListener("click", () => find("file").click());
+for (const input of document.querySelectorAll("input[name=tool]")) input.addEventListener("change", () => brush.draw());
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input[type=text], input[type=password]");
+  if (typing || event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  undo();
+});
+
+// ---- the name and the pictures
+
+function missing(name) {
+  if (!photo) return "Add a photo first.";
+  if (!name) return "Type the product's name first.";
+  const covered = mask.coverage();
+  if (covered < EMPTY) return "The cutout is empty. Cut again, or paint the product with Add.";
+  if (covered > 1 - EMPTY) return "The cutout covers the whole picture. Erase the background, or cut again.";
+  return "";
+}
+
+function order() {
+  if (painting.running) return;
+  const name = find("name").value.trim();
+  const fault = missing(name);
+  find("order-error").textContent = fault;
+  find("order-error").hidden = !fault;
+  find("name").setAttribute("aria-invalid", String(Boolean(fault) && !name));
+  if (fault) {
+    if (photo && !name) find("name").focus();
+    return;
+  }
+  const chosen = photo;
+  painting.run(`Painting four pictures of ${name}…`, async (signal) => {
+    const [image, cut] = await Promise.all([encoded(chosen), mask.encoded()]);
+    return { image, pictures: await paint({ photo: image, mask: cut, name, count: COUNT }, signal) };
+  }, ({ image, pictures }) => {
+    results.show(pictures, name, image);
+    results.focus();
+    say(`Done: ${find("results-words").textContent}`);
+  });
+}
+
+find("order").addEventListener("submit", (event) => { event.preventDefault(); order(); });
+find("more").addEventListener("click", () => {
+  order();
+  find("order").scrollIntoView({ block: "nearest" });
+});

@@ -1,0 +1,112 @@
+// Something that takes a while: what is being done, for how long, a way to cancel, and what went wrong.
+
+import { Refusal } from "./errors.js";
+
+/** A place on the page where one task at a time shows itself. */
+export class Task {
+  /** place: the element to show it in; say(text) announces; starters: buttons that have no effect while it runs. */
+  constructor(place, say, starters = []) {
+    const part = document.querySelector("#task").content.firstElementChild.cloneNode(true);
+    const find = (selector) => part.querySelector(selector);
+    Object.assign(this, { say, starters });
+    Object.assign(this, { busy: find(".busy"), failed: find(".failed"), stop: find(".cancel"), retry: find(".retry") });
+    Object.assign(this, { what: find(".what"), elapsed: find(".elapsed"), line: find(".error") });
+    Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {} });
+    this.stop.addEventListener("click", () => this.cancel());
+    this.retry.addEventListener("click", () => this.again());
+    place.append(part);
+  }
+
+  /** Whether it runs now. */
+  get running() {
+    return this.controller !== null;
+  }
+
+  /** Stop what runs; that is no failure. */
+  cancel() {
+    this.controller?.abort();
+  }
+
+  /** Forget the last failure. */
+  clear() {
+    this.failed.hidden = true;
+    this.line.textContent = "";
+    this.stopClocks();
+  }
+
+  /**
+   * Run action(signal) under the words `what`, then done(its result). What still runs here is cancelled first.
+   * If it fails, the page shows why and a button that does all of this again.
+   */
+  async run(what, action, done) {
+    this.cancel();
+    const controller = new AbortController();
+    this.controller = controller;
+    this.begin(what);
+    try {
+      const result = await action(controller.signal);
+      controller.signal.throwIfAborted();
+      this.end(controller);
+      done(result);
+    } catch (error) {
+      if (!controller.signal.aborted) this.fail(error, () => this.run(what, action, done));
+      else if (this.controller === controller) this.say("Cancelled");
+      this.end(controller);
+    }
+  }
+
+  begin(what) {
+    const retried = this.failed.contains(document.activeElement);
+    if (!retried) this.opener = document.activeElement;
+    this.clear();
+    this.what.textContent = what;
+    this.busy.hidden = false;
+    for (const button of this.starters) button.setAttribute("aria-disabled", "true");
+    if (retried) this.stop.focus();
+    this.say(what);
+    const start = performance.now();
+    this.tick(1000, () => { this.elapsed.textContent = `${Math.round((performance.now() - start) / 1000)} s`; });
+  }
+
+  // The button that had the focus may be gone now: it goes where one would look next.
+  end(controller) {
+    if (this.controller !== controller) return;
+    this.controller = null;
+    for (const button of this.starters) button.removeAttribute("aria-disabled");
+    const lost = this.busy.contains(document.activeElement);
+    this.busy.hidden = true;
+    if (lost) (this.failed.hidden ? this.opener : this.retry)?.focus();
+    if (this.failed.hidden) this.stopClocks();
+  }
+
+  fail(error, again) {
+    this.stopClocks();
+    const known = error instanceof Refusal;
+    if (!known) console.error(error); // the page's own mistake: whoever looks should find its trace
+    const wait = known && [429, 503].includes(error.status) ? error.retryAfter : null;
+    this.failed.hidden = false;
+    const said = wait === null || error.message.includes(`${wait} s`); // the server's line may name the time itself
+    this.line.textContent = said ? error.message : `${error.message} Try again in ${wait} s.`;
+    this.again = again;
+    this.countDown(wait ?? 0);
+  }
+
+  // Only the button counts down: an alert that changed every second would be read out every second.
+  countDown(seconds) {
+    const until = performance.now() + 1000 * seconds;
+    this.tick(250, () => {
+      const left = Math.ceil((until - performance.now()) / 1000);
+      this.retry.textContent = left > 0 ? `Try again (in ${left} s)` : "Try again";
+      if (left <= 0) this.stopClocks();
+    });
+  }
+
+  tick(milliseconds, show) {
+    this.clocks.push(setInterval(show, milliseconds));
+    show();
+  }
+
+  stopClocks() {
+    this.clocks.splice(0).forEach((clock) => clearInterval(clock));
+  }
+}

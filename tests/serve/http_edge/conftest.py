@@ -1,0 +1,23 @@
+"""One shop for all tests that don't need their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from shop_parts import Shop, open_shop
+
+
+@pytest.fixture(scope="session")
+def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(str(tmp_path_factory.mktemp("jobs"))) as shop:
+        yield shop
+
+
+@pytest.fixture()
+def shop(_open: Shop) -> Iterator[Shop]:
+    """The shared shop, its painter as new."""
+    _open.painter.orders.clear()
+    _open.painter.cancelled = _open.painter.most = 0
+    yield _open
+    _open.painter.held, _open.painter.fault, _open.painter.loaded = False, None, True
