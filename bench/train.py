@@ -57,6 +57,7 @@ def run() -> dict[str, float]:
         "train_cached_vs_online": cached["images_per_s"] / online,
         "train_cached_vs_plain_diffusers": cached["images_per_s"] / plain,
         "train_waiting_share": cached["waiting"],
+        "train_ray_start_s": cached["launched_s"],
         "train_start_s": cached["start_s"],
         "train_memory_growth": memory.growth(),
         "encode_rows_per_s": encoded_per_s,

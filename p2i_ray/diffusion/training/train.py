@@ -90,9 +90,10 @@ def train(
         progress: told the number of steps just done.
 
     Returns:
-        {"rows": trained on, "steps", "loss": the last step's, "start_s": seconds until the first step,
-        "images_per_s": median, "waiting": share of the time that the first worker waited for rows}; the last two are
-        of this call and absent where it had no second step.
+        {"rows": trained on, "steps", "loss": the last step's, "launched_s": seconds until Ray Train's workers run,
+        "start_s": seconds until the first step, when libraries and model are loaded, "images_per_s": median,
+        "waiting": share of the time that the first worker waited for rows}; the last two are of this call and absent
+        where it had no second step.
 
     Raises:
         UserError: too few rows, a batch that workers can't share, models that don't fit, features that are missing, a
@@ -191,10 +192,11 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
     from p2i_ray.diffusion.training.ingest import Stream
 
     job, order = config["job"], config["order"]
+    launched_s = time.time() - job.called
     stream = Stream(order, job.settings.prefetch)
     from p2i_ray.diffusion.training.worker import train_worker  # heavy: not for the driver, and beside the stream
 
-    return train_worker(job, order, stream)
+    return {**train_worker(job, order, stream), "launched_s": launched_s}
 
 
 @contextmanager
