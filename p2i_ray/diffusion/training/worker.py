@@ -100,7 +100,9 @@ def _step(
             raise UserError(watch.not_finite(seen, order.ids(_gather_rows(numbers)), step))
         if last:
             record = _record(step, seen, losses, rates["unet"], settings)
-            times = watch.spike([earlier.total for earlier in curve], record.total, settings.max_loss_ratio)
+            times = watch.spike(
+                [earlier.total for earlier in curve[-watch.WINDOW :]], record.total, settings.max_loss_ratio
+            )
             if times:
                 raise UserError(watch.spiked(times, record.total, order.ids(_gather_rows(numbers)), step))
         trainee.backward(losses.total)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
-from starlette.responses import JSONResponse, Response
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import ServeConfig
-from p2i_ray.serve.http import faults, pages
+from p2i_ray.serve.http import faults, pages, standing
 from p2i_ray.serve.http.access import Tokens
 from p2i_ray.serve.http.asks import Rules
 from p2i_ray.serve.http.bounds import Bounds
 from p2i_ray.serve.http.edits import Edits
-from p2i_ray.serve.http.faults import LOADING_S, busy
 from p2i_ray.serve.http.guard import Guard
 from p2i_ray.serve.http.intake import Cutter, Intake
 from p2i_ray.serve.http.studio import Studio
@@ -29,7 +25,6 @@ from p2i_ray.serve.http.watch import LOGGER, Watch, log_to
 from p2i_ray.serve.orders import Judge, Painter
 
 JOBS = "/v1/jobs"
-READY_S = 2.0  # how long the painter may take to say whether it is ready
 
 
 def make_app(
@@ -79,41 +74,8 @@ def make_app(
     faults.install(app)
     app.add_middleware(Bounds, limits=settings.limits, watch=watch, large=(JOBS,))
 
-    async def live() -> Response:
-        return JSONResponse({"status": "live"})
-
-    async def ready() -> Response:
-        try:
-            async with asyncio.timeout(READY_S):
-                is_ready = await painter.ready()
-        except TimeoutError:
-            is_ready = False
-        if not is_ready:
-            raise busy(LOADING_S, "the model is being loaded", "not_ready", 503)
-        return JSONResponse({"status": "ready"})
-
-    async def metrics() -> Response:
-        content, kind = watch.metrics()
-        return Response(content, headers={"Content-Type": kind})
-
-    started = int(time.time())
-    model = {"id": settings.model_name, "object": "model", "created": started, "owned_by": "p2i_ray"}
-
-    async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [model]})
-
-    async def one_model(name: str) -> Response:
-        if name != settings.model_name:
-            text = f"there is no such model; use {settings.model_name}"
-            raise faults.Refusal(404, text, "model", "model_not_found")
-        return JSONResponse(model)
-
     known, paced = [Depends(guard.known)], [Depends(guard.paced)]
-    app.add_api_route("/healthz", live, methods=["GET", "HEAD"])
-    app.add_api_route("/readyz", ready, methods=["GET", "HEAD"])
-    app.add_api_route("/metrics", metrics, dependencies=known)
-    app.add_api_route("/v1/models", models, dependencies=known)
-    app.add_api_route("/v1/models/{name}", one_model, dependencies=known)
+    standing.install(app, guard, watch, painter.ready, settings.model_name)
     app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=paced)
     app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=paced)
     app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=paced)

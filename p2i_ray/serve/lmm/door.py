@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from p2i_ray.config.serve import ServeConfig
-from p2i_ray.serve.http import faults
+from p2i_ray.serve.http import faults, standing
 from p2i_ray.serve.http.access import Tokens
 from p2i_ray.serve.http.bounds import Bounds
-from p2i_ray.serve.http.faults import LOADING_S, Refusal, busy, wrong
+from p2i_ray.serve.http.faults import Refusal, wrong
 from p2i_ray.serve.http.guard import Guard
 from p2i_ray.serve.http.watch import LOGGER, Watch, log_to
 from p2i_ray.serve.lmm import chats, pictures
@@ -23,7 +22,6 @@ from p2i_ray.serve.lmm.answers import answered
 from p2i_ray.serve.lmm.upstream import Upstream
 
 OPENING = 4  # pictures decoded at a time: each may take limits.max_pixels * 4 bytes
-READY_S = 2.0  # how long it may take to learn whether an engine is there
 MAX_DEPTH = 64  # of a body's lists and objects
 
 
@@ -46,44 +44,8 @@ def make_app(settings: ServeConfig, upstream: Upstream, tokens: Tokens) -> FastA
     faults.install(app)
     app.add_middleware(Bounds, limits=settings.limits, watch=watch)
 
-    async def live() -> Response:
-        return JSONResponse({"status": "live"})
-
-    async def ready() -> Response:
-        try:
-            async with asyncio.timeout(READY_S):
-                is_ready = await upstream.ready()
-        except TimeoutError:
-            is_ready = False
-        if not is_ready:
-            raise busy(LOADING_S, "the model is being loaded", "not_ready", 503)
-        return JSONResponse({"status": "ready"})
-
-    async def metrics() -> Response:
-        content, kind = watch.metrics()
-        return Response(content, headers={"Content-Type": kind})
-
-    model = {
-        "id": settings.chat.model_name,
-        "object": "model",
-        "created": int(time.time()),
-        "owned_by": "p2i_ray",
-    }
-
-    async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [model]})
-
-    async def one_model(name: str) -> Response:
-        if name != model["id"]:
-            raise Refusal(404, f"there is no such model; use {model['id']}", "model", "model_not_found")
-        return JSONResponse(model)
-
-    known, paced = [Depends(guard.known)], [Depends(guard.paced)]
-    app.add_api_route("/healthz", live, methods=["GET", "HEAD"])
-    app.add_api_route("/readyz", ready, methods=["GET", "HEAD"])
-    app.add_api_route("/metrics", metrics, dependencies=known)
-    app.add_api_route("/v1/models", models, dependencies=known)
-    app.add_api_route("/v1/models/{name}", one_model, dependencies=known)
+    standing.install(app, guard, watch, upstream.ready, settings.chat.model_name)
+    paced = [Depends(guard.paced)]
     app.add_api_route("/v1/chat/completions", desk.chat, methods=["POST"], dependencies=paced)
     return app
 
