@@ -10,7 +10,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr serve test test-slow check format bench zoo clean
+.PHONY: help setup idr serve serve-lmm test test-slow check format bench zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -26,6 +26,9 @@ idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/
 
 serve: $(READY)  ## the shop at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the one it starts from
 	$(PY) jobs/serve.py --config mini serve.port=$(PORT) $(if $(wildcard runs/mini/model),serve.model=runs/mini/model)
+
+serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's chat completions
+	$(PY) jobs/serve_lmm.py --config mini
 
 test: $(READY)  ## the tests
 	$(PY) -m pytest

@@ -84,14 +84,14 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
 
 def with_shop(jobs, changes, *measurements):  # type: ignore[no-untyped-def]  # each measurement's own result
     """Start the shop with changed settings, measure, stop it; always two results."""
-    from p2i_ray.serve import hosting
+    from p2i_ray.serve import app, hosting
     from p2i_ray.serve.http.access import Tokens
 
     config = load(ShopConfig, "mini")
     limits = config.serve.limits.model_copy(update={"per_minute": 1_000_000})
     fixed = {"judge": False, "port": PORT, "jobs": jobs, "limits": limits}
     shop = config.model_copy(update={"serve": config.serve.model_copy(update={**fixed, **changes})})
-    hosting.start(NAME, shop, Tokens([TOKEN]))
+    hosting.start(NAME, app.graph(shop, Tokens([TOKEN])), shop.serve.host, PORT)
     try:
         measure(CLIENTS, 2)  # what is slow the first time
         found = [measurement() for measurement in measurements]
@@ -179,8 +179,8 @@ def bare(seconds: float) -> dict[int, float]:
     from diffusers import StableDiffusionInpaintPipeline
     from PIL import Image
 
-    torch.set_num_threads(1)
     config = load(ShopConfig, "mini")
+    torch.set_num_threads(config.serve.painter.threads or 1)
     pipe = StableDiffusionInpaintPipeline.from_pretrained(config.painter.base, use_safetensors=True)
     pipe.to(torch.float32).set_progress_bar_config(disable=True)
     samples = [render(HELD_OUT, number, CLEAN) for number in range(max(BATCHES))]

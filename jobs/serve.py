@@ -9,19 +9,14 @@ A new model in the folder of serve.model is taken up while requests come.
 
 from __future__ import annotations
 
-import signal
-import socket
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray import cluster
 from p2i_ray.cli import main
 from p2i_ray.config.serve import ShopConfig
-from p2i_ray.errors import UserError
 
 NAME = "shop"
 
@@ -29,21 +24,16 @@ NAME = "shop"
 def run(shop: ShopConfig) -> None:
     import ray
 
-    from p2i_ray.serve import hosting
+    from p2i_ray.serve import app, hosting
     from p2i_ray.serve.http.access import Tokens
 
     tokens = Tokens.from_settings(shop.serve)
-    check_port(shop.serve.host, shop.serve.port)
+    host, port = shop.serve.host, shop.serve.port
+    hosting.check_port(host, port, "serve.port")
     cluster.connect(shop.ray)
-    stopped = threading.Event()
-
-    def stop(number: int, _: FrameType | None) -> None:
-        stopped.set()
-        signal.signal(number, signal.SIG_DFL)  # the second time it means at once
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # after Ray has set its own
-        signal.signal(number, stop)
-    shown = hosting.start(NAME, shop, tokens)
+    hosting.require(shop)
+    stopped = hosting.until_stopped()
+    shown = hosting.start(NAME, app.graph(shop, tokens), host, port)
     print(f"{shown}  (Ctrl-C stops it)", flush=True)
     if tokens.made:
         print(f"token: {tokens.made}  (made now; set {shop.serve.token_env} to choose it)", flush=True)
@@ -51,15 +41,6 @@ def run(shop: ShopConfig) -> None:
     print("stopping: requests on their way are finished", flush=True)
     hosting.stop(NAME)
     ray.shutdown()
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises UserError if nothing can listen there."""
-    try:
-        with socket.create_server((host, port), reuse_port=False):
-            pass
-    except OSError as error:
-        raise UserError(f"can't listen on {host}:{port}: {error.strerror}; give another serve.port") from None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from p2i_ray.config.base import Settings
+from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
 from p2i_ray.config.painter import FeatureConfig, GenerateConfig, PainterConfig, TrainConfig
 
@@ -18,6 +18,9 @@ class RayConfig(Settings):
     local_cpus: int | None = Field(None, ge=1, description="logical CPUs of a local cluster (none: the machine's)")
     object_store_mb: int | None = Field(
         None, ge=80, description="object store of a local cluster, MB (none: Ray's choice)"
+    )
+    wait_for_nodes_s: float | None = Field(
+        1800, gt=0, description="longest wait of a step for the nodes it needs, seconds (none: no limit)"
     )
 
 
@@ -31,7 +34,7 @@ class ImageConfig(Settings):
     max_pixels: int = Field(50_000_000, gt=0, description="largest decoded image, pixels")
 
 
-class EvaluateConfig(Settings):
+class EvaluateConfig(Reserving):
     """The ruler. Its CLIP should not be the painter's."""
 
     clip: str = Field(description="transformers folder of the CLIP that measures")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from p2i_ray.config.base import Settings
+from p2i_ray.config.base import Reserving, Settings
 
 
 class HostedConfig(Settings):
@@ -98,7 +98,7 @@ def _is_here(url: str) -> bool:
         return host == "localhost"
 
 
-class CascadeConfig(Settings):
+class CascadeConfig(Reserving):
     """A small head on CLIP features decides the sure rows, the LMM sees the rest."""
 
     clip: str | None = Field(None, description="transformers folder of the CLIP below the head (none: no cascade)")
@@ -112,7 +112,7 @@ class CascadeConfig(Settings):
     num_cpus: float = Field(0.5, ge=0, description="CPUs an actor reserves")
 
 
-class JudgeConfig(Settings):
+class JudgeConfig(Reserving):
     """The LMM that scores and criticises: R, F and SUM of Eq. 6 to 8, on vLLM engines or a hosted endpoint."""
 
     model: str = Field(description="folder or id of a vision-language model with safetensors weights")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from p2i_ray.config.base import Settings
+from p2i_ray.config.base import Reserving, Settings
 
 
 class PainterConfig(Settings):
@@ -23,7 +23,7 @@ class PainterConfig(Settings):
     )
 
 
-class FeatureConfig(Settings):
+class FeatureConfig(Reserving):
     """Frozen encoders over the kept rows: VAE moments and CLIP features, computed once."""
 
     cache: str | None = Field(
@@ -45,7 +45,7 @@ class TrackingConfig(Settings):
     guidance: float = Field(7.5, ge=1, description="classifier-free guidance of a sample picture; 1 is off")
 
 
-class TrainConfig(Settings):
+class TrainConfig(Reserving):
     """Fine-tuning by Eq. 5 on Ray Train and DeepSpeed."""
 
     batch_size: int = Field(64, ge=1, description="global batch, rows (paper: 64)")
@@ -124,7 +124,7 @@ class PlanConfig(Settings):
     gpu_memory_gib: float | None = Field(None, gt=0, description="memory of a GPU, GiB, to compare the need with")
 
 
-class GenerateConfig(Settings):
+class GenerateConfig(Reserving):
     """Painting with the finished model."""
 
     steps: int = Field(30, ge=1, description="denoising steps of Euler Ancestral (paper: 30)")

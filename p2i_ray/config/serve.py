@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from p2i_ray.config.base import Settings
+from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.job import Config
 
 
@@ -28,7 +28,7 @@ class LimitsConfig(Settings):
     max_jobs: int = Field(4, ge=1, description="unfinished batch jobs a client may have")
 
 
-class ScaleConfig(Settings):
+class ScaleConfig(Reserving):
     """How many replicas there are, and what each reserves."""
 
     min_replicas: int = Field(1, ge=0, description="replicas without requests; 0 frees the hardware")
@@ -36,6 +36,7 @@ class ScaleConfig(Settings):
     ongoing: float = Field(8, gt=0, description="requests a replica that autoscaling aims at")
     num_gpus: float = Field(1, ge=0, description="GPUs a replica")
     num_cpus: float = Field(1, ge=0, description="CPUs a replica")
+    threads: int | None = Field(None, ge=1, description="threads a replica computes with on CPUs (none: its CPUs)")
 
     @model_validator(mode="after")
     def _bounds(self) -> ScaleConfig:

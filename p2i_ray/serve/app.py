@@ -7,8 +7,6 @@ python jobs/serve.py --config mini
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,11 +18,12 @@ from p2i_ray.config import JudgeConfig, load
 from p2i_ray.config.serve import ShopConfig
 from p2i_ray.epbd.images import Pixels
 from p2i_ray.errors import UserError
+from p2i_ray.serve.closing import Door
 
 if TYPE_CHECKING:
     from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from p2i_ray.serve.http.access import Tokens
 
@@ -145,45 +144,6 @@ class Front:
         make = self._make_app or make_app
         self._door = Door(make(shop.serve, shop.image, shop.generate, painter, judge, cut, self._tokens))
         return self._door
-
-
-class Door:
-    """An ASGI middleware that can be closed: requests inside are finished, new ones sent away with 503."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._inside = 0
-        self._closed = False
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        if self._closed:
-            from p2i_ray.serve.http.faults import busy
-
-            refusal = busy(5, "the server is being stopped; send the request again in 5 s", "not_ready", 503)
-            await refusal.response()(scope, receive, send)
-            return
-        self._inside += 1
-        self._empty.clear()
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
-
-    async def close(self, patience_s: float) -> int:
-        """Let nobody in, and wait for those inside at most so long; returns how many there are still."""
-        self._closed = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._empty.wait()
-        return self._inside
 
 
 def cut(photo: Pixels) -> Pixels:

@@ -1,41 +1,48 @@
-"""Starting the shop on the cluster that this process has joined, and stopping it without losing a request."""
+"""Starting an HTTP application on the cluster that this process joined, and stopping it without losing a request."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import re
+import signal
+import socket
+import threading
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2i_ray import cluster
-from p2i_ray.config.serve import ScaleConfig, ShopConfig
+from p2i_ray import capacity, resources
+from p2i_ray.config.serve import ShopConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.application import CONTROLLER
-from p2i_ray.serve import app
+from p2i_ray.serve.app import DRAINING_S
 
 if TYPE_CHECKING:
-    from p2i_ray.serve.http.access import Tokens
+    from ray.serve import Application
 
-FRONT_CPUS = 0.1
+def check_port(host: str, port: int, setting: str) -> None:
+    """Raises UserError, which names the setting, if nothing can listen there."""
+    try:
+        with socket.create_server((host, port), reuse_port=False):
+            pass
+    except OSError as error:
+        raise UserError(f"can't listen on {host}:{port}: {error.strerror}; give another {setting}") from None
 
 
-def start(name: str, shop: ShopConfig, tokens: Tokens) -> str:
-    """Start the application; returns its address when it answers.
+def require(shop: ShopConfig) -> None:
+    """Raises UserError if the cluster has too little for one painter and, where it is hosted, one judge."""
+    capacity.wait_for(*resources.shop(shop))
+
+
+def start(name: str, graph: Application, host: str, port: int) -> str:
+    """Start an application; returns its address when it answers.
 
     Raises:
-        UserError: the cluster has too little for one replica of each kind, or a model doesn't load.
+        UserError: a model doesn't load.
     """
     from ray import serve
 
-    scales: list[ScaleConfig] = [shop.serve.painter, *([shop.serve.lmm] if shop.serve.judge else [])]
-    cluster.require(
-        "serve.painter and serve.lmm",
-        CPU=FRONT_CPUS + sum(max(1, scale.min_replicas) * scale.num_cpus for scale in scales),
-        GPU=sum(max(1, scale.min_replicas) * scale.num_gpus for scale in scales),
-    )
-    graph = app.graph(shop, tokens)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
-    host, port = shop.serve.host, shop.serve.port
     serve.start(
         proxy_location="HeadOnly" if _is_loopback(host) else "EveryNode",
         http_options={"host": host, "port": port},
@@ -45,17 +52,30 @@ def start(name: str, shop: ShopConfig, tokens: Tokens) -> str:
     try:
         serve.run(graph, name=name, route_prefix="/")
     except RuntimeError as error:
-        why = _why(name) or str(error)
+        why = _why(name) or " ".join(str(error).split())[-300:]
         serve.delete(name)
-        raise UserError(f"the shop doesn't start: {why}") from error
+        raise UserError(f"the {name} doesn't start: {why}") from error
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def until_stopped() -> threading.Event:
+    """An event that Ctrl-C or SIGTERM sets; the second one ends the process at once. After Ray has set its own."""
+    stopped = threading.Event()
+
+    def stop(number: int, _: FrameType | None) -> None:
+        stopped.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stopped
 
 
 def stop(name: str) -> None:
     """Let nobody in any more, wait for those inside, and free what the replicas hold."""
     from ray import serve
 
-    inside = serve.get_app_handle(name).close.remote().result(timeout_s=app.DRAINING_S + 5)
+    inside = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
     if inside:
         logging.getLogger("ray.serve").warning("%d requests are cut off", inside)
     serve.delete(name)

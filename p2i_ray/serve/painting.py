@@ -151,14 +151,14 @@ def options(settings: ServeConfig, environment: dict[str, Any]) -> dict[str, Any
         environment: the replicas' runtime environment.
     """
     scale = settings.painter
-    threads = {"OMP_NUM_THREADS": str(max(1, int(scale.num_cpus)))}
+    # Passive: threads that wait for each other by spinning are sixty times as slow when another process wants a core.
+    threads = {"OMP_NUM_THREADS": str(scale.threads or max(1, int(scale.num_cpus))), "OMP_WAIT_POLICY": "passive"}
     at_once = capacity(settings)
     return {
         "name": "Painting",
         **scaling(scale),
         "ray_actor_options": {
-            "num_cpus": scale.num_cpus,
-            "num_gpus": scale.num_gpus,
+            **resources.replica(scale).options(),
             "runtime_env": {**environment, "env_vars": {**environment.get("env_vars", {}), **threads}},
         },
         "max_ongoing_requests": at_once + 8,  # whoever asks lets in no more; the others ask whether it is ready

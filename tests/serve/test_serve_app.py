@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
-
 import pytest
 
 from p2i_ray.config import Config, load
 from p2i_ray.config.serve import ScaleConfig, ServeConfig, ShopConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve import app, painting
-
-
-async def ask(door: app.Door) -> list[int]:
-    """The status of one request."""
-    seen: list[int] = []
-
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            seen.append(message["status"])
-
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    await door({"type": "http", "headers": [], "path": "/", "method": "GET"}, receive, send)
-    return seen
-
-
-def test_a_closed_door_lets_nobody_in_and_waits_for_those_inside() -> None:
-    async def go() -> None:
-        finish, inside = asyncio.Event(), asyncio.Event()
-
-        async def slow(scope: Any, receive: Any, send: Any) -> None:
-            inside.set()
-            await finish.wait()
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-
-        door = app.Door(slow)
-        first = asyncio.create_task(ask(door))
-        await inside.wait()
-        assert await door.close(0.05) == 1
-        assert await ask(door) == [503]
-        closing = asyncio.create_task(door.close(30))
-        finish.set()
-        assert await closing == 0
-        assert await first == [200]
-
-    asyncio.run(go())
 
 
 def test_the_mini_preset_serves_and_other_jobs_take_no_notice() -> None:

@@ -48,12 +48,20 @@ def test_a_property_may_be_called_like_a_keyword() -> None:
         ({"$ref": "http://127.0.0.1/schema.json"}, "$ref"),
         ({"$defs": {"a": {"$ref": "file:///etc/passwd"}}}, "$ref"),
         ({"enum": ["x" * 30_000]}, "at most 20000"),
+        ({"$ref": "#"}, "back to itself"),
+        ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "back to itself"),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}}, "nowhere"),
     ],
 )
 def test_a_costly_schema_is_refused(form: dict[str, Any], says: str) -> None:
     with pytest.raises(Refusal) as refusal:
         sent(response_format=schema(form))
     assert says in refusal.value.message and refusal.value.status == 400
+
+
+def test_a_schema_may_recur_through_its_properties() -> None:
+    tree = {"$defs": {"a/b": {"type": "object", "properties": {"next": {"$ref": "#"}}}}, "$ref": "#/$defs/a~1b"}
+    assert sent(response_format=schema(tree))["response_format"] == schema(tree)
 
 
 def test_a_deep_schema_is_refused() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray import cluster
 from p2i_ray.config.serve import ServeConfig, ShopConfig
-from p2i_ray.serve.app import DRAINING_S, Door, environment, read
+from p2i_ray.serve.app import DRAINING_S, environment, read
+from p2i_ray.serve.closing import Door
 from p2i_ray.serve.http.access import Tokens
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class Front:
         engines = Engines(self._engine, application, on_demand=self._settings.lmm.min_replicas == 0)
         self._door = Door(make_app(self._settings, engines, self._tokens))
         return self._door
+
+
+def require(shop: ShopConfig) -> None:
+    """Raises UserError if the cluster has too little for one engine."""
+    capacity.wait_for(*resources.chat(shop))
 
 
 def build(args: Mapping[str, Any]) -> Application:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,6 +80,7 @@ def check_form(form: ResponseFormat | StructuredOutputs, param: str, limits: Cha
             raise wrong(f"{param}: {key} must be a whole number up to {MAX_COUNT}", param)
         if key == "$ref" and not (isinstance(value, str) and value.startswith("#")):
             raise wrong(f"{param}: a $ref must point into the schema itself (#/…)", param)
+    _check_circles(schema, param)
 
 
 def _walk(node: Any, depth: int) -> Iterator[tuple[str, Any, int]]:
@@ -96,3 +98,33 @@ def _walk(node: Any, depth: int) -> Iterator[tuple[str, Any, int]]:
                     yield from _walk(part, depth + 1)
             elif key not in ("enum", "const", "default", "examples"):
                 yield from _walk(value, depth + 1)
+
+
+def _check_circles(schema: Any, param: str) -> None:
+    """Refuse a $ref that leads nowhere, or over nothing but others to itself: the engine would follow it for ever."""
+    for key, value, _ in _walk(schema, 0):
+        passed: set[str] = set()
+        while key == "$ref":
+            if value in passed:
+                raise wrong(f"{param}: $ref {value[:80]} leads back to itself", param)
+            passed.add(value)
+            target = _at(schema, value)
+            if target is None:
+                raise wrong(f"{param}: $ref {value[:80]} leads nowhere in the schema", param)
+            if "$ref" not in target:
+                break
+            value = target["$ref"]
+
+
+def _at(schema: Any, pointer: str) -> dict[str, Any] | None:
+    """What a JSON pointer such as #/$defs/a leads to (RFC 6901); none: to no schema."""
+    node = schema
+    for step in unquote(pointer).removeprefix("#").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+            node = node[int(name)]
+        elif isinstance(node, dict) and name in node:
+            node = node[name]
+        else:
+            return None
+    return node if isinstance(node, dict) else None
