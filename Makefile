@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 DEVICE ?= cpu
 PORT ?= 8000
+RUNS ?= 20
+SEED ?= 0
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready-$(DEVICE)
@@ -10,7 +12,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr serve serve-lmm test test-slow check format bench zoo clean
+.PHONY: help setup idr serve serve-lmm test test-slow check format bench chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -47,6 +49,9 @@ format: $(READY)  ## what ruff can mend by itself
 
 bench: $(READY)  ## figures for the README, into bench.json (ONLY=name for one)
 	$(PY) -m bench $(ONLY)
+
+chaos: $(READY)  ## short runs with seeded faults, beside an undisturbed one (RUNS=20 SEED=0), into runs/chaos
+	$(PY) -m chaos --runs $(RUNS) --seed $(SEED)
 
 zoo: $(READY)  ## rebuild the tiny models of the mini preset (about 45 minutes on two cores)
 	$(PY) jobs/build_mini.py

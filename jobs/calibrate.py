@@ -20,7 +20,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
+from p2i_ray import cluster, preflight, resources, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -53,8 +53,10 @@ def run(job: CalibrateJob) -> None:
     if job.calibration.gold:
         gold.read(storage.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
     shown = exemplars.given(job.judge, job.image)
+    preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:
         cluster.connect(job.ray)
+        preflight.check([resources.scoring(job.judge)], writes=[job.out], reads=[job.data])
         check(judge, job, shown)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
+from p2i_ray import cluster, preflight, resources, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -45,7 +45,10 @@ def run(job: EvaluateJob) -> None:
     if not storage.exists(model):
         raise UserError(f"model {model} is not there; check the path")
     total, folder = reading.count(data, job.split), storage.join(out, "generated")
+    preflight.check_rights(out)
     cluster.connect(job.ray)
+    turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
+    preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
     with phase(f"paint {job.split}", total) as progress:
         painted = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, folder, progress)

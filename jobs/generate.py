@@ -14,7 +14,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
+from p2i_ray import cluster, preflight, resources, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -39,7 +39,9 @@ def run(job: GenerateJob) -> None:
         raise UserError(f"{out} is there already; give another out, or remove it")
     checks.check_model(model, job.image.resolution, job.painter.widen)
     total = reading.count(data, job.split)
+    preflight.check_rights(out)
     cluster.connect(job.ray)
+    preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)
         written = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, out, progress)

@@ -9,6 +9,7 @@ The same command after an interruption continues the run.
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, idr, storage
+from p2i_ray import cluster, idr, preflight, resources, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -38,19 +39,48 @@ class IdrJob(Config):
 def run(job: IdrJob) -> None:
     idr.check(job)
     data = storage.absolute(job.data)
+    preflight.check_readable(data)
     prepare(job, data)
+    preflight.check_rights(*writes(job, job.run_dir))
     folder = Run.open(job.run_dir, job)
-    cluster.connect(job.ray)
-    try:
-        with Judge(job.judge, job.image, job.seed, storage.join(folder.dir, "judge-cache")) as judge:
-            model = idr.refine(folder, data, judge)
-    except BaseException:
-        folder.write_summary("stopped")
-        raise
-    folder.publish(model)
+    with folder.attempt:
+        try:
+            page = refine(job, folder, data)
+        except BaseException:
+            folder.write_summary("stopped")
+            raise
     print(folder.table())
     print(f"model   {folder.dir}/model")
-    print(f"report  {report.write(folder.dir)}")
+    print(f"report  {page}")
+    if account := folder.attempt.account():
+        print(f"driver  {account.line()}")
+
+
+def refine(job: IdrJob, folder: Run, data: str) -> str:
+    """The loop on a cluster, and its report; the report's location."""
+    cache = storage.join(folder.dir, "judge-cache")
+    with folder.attempt.starting("Ray"):
+        cluster.connect(job.ray)
+        preflight.check(resources.loop(job), writes=writes(job, folder.dir), reads=reads(job, data))
+    engines = functools.partial(folder.attempt.starting, "judge")
+    with Judge(job.judge, job.image, job.seed, cache, starting=engines) as judge:
+        model = idr.refine(folder, data, judge)
+    folder.publish(model)
+    folder.attempt.flush()
+    return report.write(folder.dir)
+
+
+def writes(job: IdrJob, run_dir: str) -> list[str]:
+    """Where all nodes write."""
+    return [run_dir, *(cache for cache in (job.judge.cache, job.features.cache) if cache)]
+
+
+def reads(job: IdrJob, data: str) -> list[str]:
+    """What all nodes read: the data, and the models that there are."""
+    models = [job.painter.base, job.painter.clip, job.evaluate.clip]
+    if job.idr.select and not job.judge.hosted.url:
+        models.append(job.judge.model)
+    return [data, *map(storage.absolute, models)]
 
 
 def prepare(job: IdrJob, data: str) -> None:

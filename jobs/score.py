@@ -17,7 +17,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, sink, storage
+from p2i_ray import cluster, preflight, resources, sink, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -43,9 +43,11 @@ def run(job: ScoreJob) -> None:
     data, out = storage.absolute(job.data), storage.absolute(job.out)
     total = reading.count(data, job.split)
     shown = exemplars.given(job.judge, job.image)
+    preflight.check_rights(out)
     claim(out)
     with Judge(job.judge, job.image, job.seed, storage.join(out, "judge-cache")) as judge:
         cluster.connect(job.ray)
+        preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
         with phase(f"score {job.split}", total) as progress:
             written = judge.score(reading.read_split(data, job.split), out, job.feedback, progress, shown)
     storage.write_text(

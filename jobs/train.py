@@ -20,7 +20,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
+from p2i_ray import cluster, preflight, resources, storage
 from p2i_ray.cli import Instead, main
 from p2i_ray.config import Config, PainterConfig, PlanConfig
 from p2i_ray.errors import UserError
@@ -72,8 +72,11 @@ def run(job: TrainJob) -> None:
     keep = storage.absolute(job.keep) if job.keep else None
     checks.check_model(base, job.image.resolution, job.painter.widen)
     reading.count(storage.absolute(job.data), job.split)
+    preflight.check_rights(work)
     storage.remove(out)  # what an interrupted call had saved of the model
     cluster.connect(job.ray)
+    turns = [(resources.features(job.features),), (resources.train(job.train),)]
+    preflight.check(turns, writes=[work], reads=[job.data, base, job.painter.clip])
     painter = job.painter.model_copy(update={"base": base})
     features = encode(job, painter, keep, storage.join(work, "features"))
     with phase("train", steps, "steps") as progress:

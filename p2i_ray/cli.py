@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from p2i_ray.cluster import ENVIRONMENT
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
-from p2i_ray.errors import UserError
+from p2i_ray.errors import users_mistake
 
 
 class Instead(NamedTuple):
@@ -60,21 +59,10 @@ def main(
             other = instead[arguments.instead]
             other.run(load(other.config_class, arguments.config, arguments.settings))
     except Exception as error:
-        mistake = _users_mistake(error)
+        mistake = users_mistake(error)
         if mistake is None:
             raise
         _stop(mistake)
-
-
-def _users_mistake(error: BaseException) -> str | None:
-    """The line of the UserError behind an exception, if there is one.
-
-    Ray Data hands a worker's exception on as text, so its trace is searched for the class's name.
-    """
-    if type(error) is UserError:
-        return str(error)
-    lines = re.findall(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
-    return lines[-1] if lines else None
 
 
 def _stop(line: str) -> NoReturn:

@@ -1,13 +1,17 @@
-"""Joining a Ray cluster, or starting one on this machine, and asking it for what a step needs."""
+"""Joining a Ray cluster, or starting one on this machine."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p2i_ray.config import RayConfig
 from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 # Read when the libraries are imported, on the driver and in every worker.
 ENVIRONMENT = {
@@ -20,6 +24,7 @@ ENVIRONMENT = {
     "RAY_worker_maximum_startup_concurrency": "4",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU leaves CUDA_VISIBLE_DEVICES alone
 }
+_joined: list[tuple[RayConfig, bool]] = []  # with what settings, and whether this process has started the cluster
 
 
 def connect(settings: RayConfig) -> None:
@@ -40,6 +45,7 @@ def connect(settings: RayConfig) -> None:
     environment = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     runtime = {"env_vars": {**environment, "PYTHONPATH": python_path}}
     address = settings.address or os.environ.get("RAY_ADDRESS")
+    _joined[:] = [(settings, not address)]
     try:
         if address:
             ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
@@ -54,8 +60,30 @@ def connect(settings: RayConfig) -> None:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
+    except RuntimeError as error:
+        if "Version mismatch" not in str(error):
+            raise
+        raise UserError(f"the cluster at {address} is of another version: {' '.join(str(error).split())}") from None
     except ConnectionError as error:
         raise UserError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+
+
+def settings() -> RayConfig:
+    """Those that this process has connected with."""
+    return _joined[0][0] if _joined else RayConfig()
+
+
+def started_here() -> bool:
+    """Whether this process has started the cluster itself: it has one node, and grows no further."""
+    return bool(_joined) and _joined[0][1]
+
+
+def this_node() -> NodeAffinitySchedulingStrategy:
+    """Where an actor should sit that outlasts the steps: on the driver's node, so that it keeps no other one up."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _set_up_data() -> None:
@@ -76,28 +104,3 @@ def _set_up_data() -> None:
     # These two warn of what is meant: that progress lines are off, that a cluster asks for its token.
     for name in ("ray.data._internal.progress", "ray._private.authentication.authentication_token_setup"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def require(step: str, **wanted: float) -> None:
-    """Check that the cluster has what a step needs, so that it doesn't wait for ever.
-
-    Args:
-        step: for the message.
-        wanted: resources of the whole step, e.g. CPU=2, GPU=4.
-
-    Raises:
-        UserError: there is less; the line says what is missing and which setting lowers the need.
-    """
-    import ray
-
-    have = ray.cluster_resources()
-    missing = [
-        f"{need:g} {kind} (the cluster has {have.get(kind, 0):g})"
-        for kind, need in wanted.items()
-        if need > have.get(kind, 0)
-    ]
-    if missing:
-        raise UserError(
-            f"{step} needs {' and '.join(missing)}; lower {step}.workers, {step}.replicas, {step}.num_cpus or "
-            f"{step}.num_gpus, or add nodes"
-        )

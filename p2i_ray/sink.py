@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from p2i_ray import storage
+from p2i_ray.resources import WRITE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,7 @@ def write_parquet(
     folder: str,
     schema: pa.Schema | None = None,
     progress: Progress | None = None,
-    num_cpus: float = 0.1,
+    num_cpus: float = WRITE.cpus,
     rows_per_file: int | None = 1000,
     tally: Sequence[str] = (),
 ) -> Written:

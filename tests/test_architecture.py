@@ -11,12 +11,15 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
 # Lower floors know nothing of higher ones; rooms on one floor do not know each other.
 FLOOR = {
-    "errors": 0, "config": 1, "storage": 1, "cluster": 2, "sink": 2, "keyed": 2, "runs": 2, "selection": 3,
-    "progress": 3, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6, "idr": 6,
-    "serve": 6, "mini": 7,
+    "errors": 0, "config": 1, "storage": 1, "resources": 2, "packing": 2, "cluster": 2, "growth": 2, "sink": 2,
+    "keyed": 2, "timeline": 2, "manifests": 2, "runs": 3, "standing": 3, "selection": 3, "progress": 3, "capacity": 3,
+    "nodes": 3, "preflight": 4, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6,
+    "idr": 6, "serve": 6, "mini": 7,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
+    "resources.py", "packing.py", "manifests.py", "standing.py", "timeline/spans.py", "timeline/pace.py",
+    "timeline/record.py", "timeline/use.py",
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
     "diffusion/lora.py", "diffusion/trained.py", "diffusion/card.py", "diffusion/checks.py",
     "diffusion/plan/full_size.py", "diffusion/plan/live.py", "diffusion/plan/needs.py", "diffusion/plan/text.py",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,48 @@ def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config:
     seen = []
     run.once(1, "score", "scores", lambda out: seen.append(Path(out).exists()) or Counts())
     assert seen == [False] and run.done(1, "score")
+
+
+def test_a_users_mistake_within_a_step_names_round_and_step(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+
+    def mistaken(_: str) -> Counts:
+        raise UserError("no rows are left; lower idr.gamma")
+
+    def mistaken_in_a_worker(_: str) -> Counts:
+        raise RuntimeError("a task failed\nTraceback …\np2i_ray.errors.UserError: a picture is broken\n")
+
+    with pytest.raises(UserError, match=r"^round 2/3 · train: no rows are left; lower idr.gamma$"):
+        run.once(2, "train", "checkpoint", mistaken)
+    with pytest.raises(UserError, match=r"^round 1/3 · score: a picture is broken$"):
+        run.once(1, "score", "scores", mistaken_in_a_worker)
+
+
+def test_a_crash_within_a_step_is_told_with_round_and_step(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+    with pytest.raises(ZeroDivisionError) as caught:
+        run.once(0, "measure", "metrics.json", lambda _: Counts(rows_in=1 // 0))
+    assert traceback.format_exception(caught.value)[-1] == "round 0/3 · measure\n"
+
+
+def test_a_step_says_when_it_began_and_the_run_where_the_time_went(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+    before = time.time()
+    with run.attempt:
+        manifest = run.once(1, "score", "scores", lambda _: Counts(rows_in=8, rows_out=8, set_aside=2))
+        run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=8, rows_out=2))
+        run.write_summary("done")
+    assert manifest.began and before <= manifest.began <= time.time()
+    account = json.loads((tmp_path / "run" / "run.json").read_text())["account"]
+    assert account["attempts"] == 1 and 0 <= account["driver_s"] <= account["wall_s"] < 60
+    record = run.attempt.record()
+    assert (record.kept_share, record.set_aside) == (0.25, 2)
+    assert [span.name for span in record.spans] == ["score", "select"]
+
+    again = Run.open(str(tmp_path / "run"), config)  # what is done already counts for the figures, and is no span
+    with again.attempt:
+        again.once(1, "select", "kept.parquet", lambda _: Counts())
+    assert again.attempt.record().kept_share == 0.25 and again.attempt.record().spans == []
 
 
 def test_another_configuration_is_refused(tmp_path: Path, config: Config) -> None:

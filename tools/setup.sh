@@ -13,16 +13,18 @@ pip="$venv/bin/pip --disable-pip-version-check --quiet"
 $pip install "setuptools==80.9.0" "wheel==0.48.0"
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
-cat requirements/base.txt "requirements/$device.txt" requirements/dev.txt | grep -v -e '^-r' -e '^deepspeed' >"$here/pins.txt"
+# The lists are whole, so pip has nothing to resolve. A name that the device's list has counts as it stands there.
+awk -F'[=]' 'FNR == NR { if ($0 !~ /^(#|-r|$)/) { own[tolower($1)] = 1; print }; next }
+             $0 !~ /^(#|-r|$)/ && !(tolower($1) in own)' \
+  "requirements/$device.txt" requirements/base.txt requirements/cloud.txt requirements/dev.txt |
+  grep -v '^deepspeed' >"$here/pins.txt"
 grep '^deepspeed' requirements/base.txt >"$here/deepspeed.txt"
 if [ "$device" = cpu ]; then
   # The CPU build of torch: what pip already knows, else PyTorch's own index.
   $pip install --no-deps "$(grep '^torch==' requirements/cpu.txt)" ||
     $pip install --no-deps --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements/cpu.txt)"
-  $pip install --no-deps -r "$here/pins.txt"
-else
-  $pip install -r "$here/pins.txt"
 fi
+$pip install --no-deps -r "$here/pins.txt"
 $pip install --no-deps --no-build-isolation -r "$here/deepspeed.txt"
 
 # See the head of that file.

@@ -64,6 +64,9 @@ class LoopConfig(Settings):
     )
     select: bool = Field(True, description="false: no judge; every round trains on all rows (the ablation without IDR)")
     feedback: bool = Field(True, description="false: the judge scores every round without feedback")
+    ahead: bool = Field(
+        True, description="do work ahead of its turn, beside another step, where the cluster has room for both"
+    )
     dev_split: str = Field("validation", description="D_dev, painted and criticised after every round")
     baseline: bool = Field(True, description="also paint and measure D_dev before training, as round 0")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray import storage
+from p2i_ray import capacity, resources, storage
 from p2i_ray.config import GenerateConfig, ImageConfig, PainterConfig
 from p2i_ray.diffusion import checks
 from p2i_ray.sink import Progress, Written, write_parquet
@@ -43,20 +43,21 @@ def generate(
         progress: told the number of rows just done.
 
     Raises:
-        UserError: the model folder can't be used, or not at this resolution.
+        UserError: the model folder can't be used, or not at this resolution; or the cluster is too small.
     """
     import ray.data
 
     model, out = storage.absolute(model), storage.absolute(out)
     checks.check_model(model, image.resolution, painter.widen)
+    need = resources.generate(settings)
+    capacity.wait_for(need)
     painted = rows.map_batches(
         _Paint,
         fn_constructor_kwargs={"model": model, "settings": settings, "image": image, "painter": painter, "seed": seed},
-        compute=ray.data.ActorPoolStrategy(size=settings.workers),
+        compute=ray.data.ActorPoolStrategy(size=need.count),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
-        num_gpus=settings.num_gpus,
-        num_cpus=settings.num_cpus,
+        **need.bundle.options(),
     )
     return write_parquet(painted, out, progress=progress, rows_per_file=max(64, settings.batch_size))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray import storage
 from p2i_ray.epbd.schema import IMAGE, SCHEMA, SPLITS
 from p2i_ray.errors import UserError
+from p2i_ray.resources import READ
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     import ray.data
 
-READ_CPUS = 0.25  # reading waits for disks; a whole CPU would starve the models of a two-CPU cluster
 FOOTERS_AT_ONCE = 16
 
 
@@ -43,13 +43,13 @@ def read_split(
     for file, footer in zip(files, _footers(files), strict=True):
         _check(file, footer.schema.to_arrow_schema(), read)
     filesystem, paths = _for_arrow(files)
-    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, num_cpus=READ_CPUS, partitioning=None)
+    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, num_cpus=READ.cpus, partitioning=None)
     if not keep:
         return rows
     version = _version(keep)
     return rows.map_batches(
         _keep_listed, fn_kwargs={"keep": keep, "version": version, "columns": wanted},
-        batch_format="pyarrow", batch_size=None, zero_copy_batch=True, num_cpus=READ_CPUS,
+        batch_format="pyarrow", batch_size=None, zero_copy_batch=True, num_cpus=READ.cpus,
     )  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
     import ray.data
 
     filesystem, paths = _for_arrow([storage.join(folder, name) for name in names])
-    return ray.data.read_parquet(paths, filesystem=filesystem, num_cpus=READ_CPUS, partitioning=None)
+    return ray.data.read_parquet(paths, filesystem=filesystem, num_cpus=READ.cpus, partitioning=None)
 
 
 def count(data: str, split: str) -> int:
@@ -155,3 +155,26 @@ def _version(keep: str) -> str:
     if "id" not in schema.names:
         raise UserError(f"keep {keep} lacks the column id; it has {', '.join(schema.names)}")
     return str(filesystem.ukey(path))
+
+
+def ids_of(file: str) -> list[str]:
+    """The ids in a Parquet file, in order."""
+    import pyarrow.parquet as pq
+
+    filesystem, path = storage.open_location(file)
+    return list(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].to_pylist())
+
+
+def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], at_once: int) -> Iterator[pa.Table]:
+    """Those rows of one Parquet file that have these ids, at most so many at once; in this process."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    filesystem, path = storage.open_location(file)
+    wanted = pa.array(ids, pa.string())
+    with filesystem.open(path, "rb") as content:
+        for batch in pq.ParquetFile(content).iter_batches(batch_size=at_once, columns=list(columns)):
+            chosen = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            if chosen.num_rows:
+                yield pa.Table.from_batches([chosen])

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from p2i_ray import cluster, storage
+from p2i_ray import capacity, resources, storage
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.epbd import reading
 from p2i_ray.epbd.images import Pixels
@@ -57,12 +57,12 @@ def measure(
     metrics = known(metrics)
     if not files:
         raise UserError(f"{generated} has no painted pictures to measure")
-    # Reading tasks feed the measuring task while it holds its own resources.
-    cluster.require("evaluate", CPU=settings.num_cpus + reading.READ_CPUS, GPU=settings.num_gpus)
+    need = resources.evaluate(settings)
+    capacity.wait_for(need)
     settings = settings.model_copy(update={"clip": storage.absolute(settings.clip)})
     painted = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
     sides = {"painted": painted, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
-    task = ray.remote(num_cpus=settings.num_cpus, num_gpus=settings.num_gpus)(_measure_sides)
+    task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
     except ray.exceptions.RayTaskError as error:

@@ -11,7 +11,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray import cluster
+from p2i_ray import capacity, resources
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.asking import GROUP
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 DEPLOYMENT = "Engine"
 CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
-SPARE_CPUS = 0.5  # for the tasks that bring the rows
-HOSTED = {"num_cpus": 0.1, "num_gpus": 0.0}  # an endpoint's client mostly waits
 
 
 class Application:
@@ -43,9 +41,8 @@ class Application:
     def __init__(self, settings: JudgeConfig, image: ImageConfig, seed: int, engine: type) -> None:
         from ray import serve
 
-        needed = HOSTED if settings.hosted.url else _resources(settings)
-        replicas = 1 if settings.hosted.url else settings.replicas
-        cluster.require("judge", CPU=replicas * needed["num_cpus"] + SPARE_CPUS, GPU=replicas * needed["num_gpus"])
+        need = resources.judge(settings)
+        capacity.wait_for(need)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
         serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
         self.name = f"judge-{uuid.uuid4().hex[:8]}"
@@ -53,7 +50,7 @@ class Application:
         deployment = serve.deployment(engine).options(
             name=DEPLOYMENT,
             **_scale(settings),
-            ray_actor_options={**needed, "runtime_env": _runtime_environment(settings)},
+            ray_actor_options={**need.bundle.options(), "runtime_env": _runtime_environment(settings)},
             max_ongoing_requests=_requests(settings),
             health_check_period_s=5,
             max_constructor_retry_count=1,
@@ -108,13 +105,6 @@ def _requests(settings: JudgeConfig) -> int:
     """Requests at one replica: beside what it computes, what it prepares next and what is on its way."""
     in_flight = settings.hosted.in_flight if settings.hosted.url else settings.in_flight
     return max(4, math.ceil(4 * in_flight / GROUP))
-
-
-def _resources(settings: JudgeConfig) -> dict[str, float]:
-    """What one engine reserves; tensor parallelism takes whole GPUs of one node."""
-    whole = settings.num_gpus and settings.tensor_parallel_size > 1
-    gpus = settings.tensor_parallel_size if whole else settings.num_gpus
-    return {"num_cpus": settings.num_cpus, "num_gpus": gpus}
 
 
 def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from p2i_ray import sink
 from p2i_ray.config import ImageConfig
 from p2i_ray.epbd.images import ImageError
 from p2i_ray.lmm.answering import Sample
 from p2i_ray.lmm.cache import Cache
 from p2i_ray.lmm.pictures import fit
 from p2i_ray.lmm.questions import Asker, clean_name
+from p2i_ray.resources import ASK
 
 if TYPE_CHECKING:
     import ray.data
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 GROUP = 64  # rows a request: what a request costs beside the engine is more than a small engine's row
 BLOCK = 256  # rows a task, less than twice that: small enough to stream, large enough to keep files few
 KEEP_EVERY_S = 15.0  # between the cache's files of one task
-FRACTION = 0.1  # logical CPUs of a task, which mostly waits
 CACHED = "cached"  # column: the answer was there already
 
 
@@ -70,10 +71,17 @@ def ask(rows: ray.data.Dataset, asking: Asking, in_flight: int) -> ray.data.Data
         rows.select_columns(["id", "name", "image"])
         .repartition(target_num_rows_per_block=BLOCK)
         .map_batches(
-            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=BLOCK, num_cpus=FRACTION,
+            _ask_block, fn_args=(asking,), batch_format="pyarrow", batch_size=BLOCK, num_cpus=ASK.cpus,
             compute=TaskPoolStrategy(size=tasks),
         )
     )  # fmt: skip
+
+
+def ask_file(location: str, asking: Asking) -> int:
+    """Ask about the rows of a Parquet file, for the cache alone; returns how many were not in it."""
+    folder, _, name = location.rpartition("/")
+    rows = sink.read_parquet(folder, [name], ["id", "name", "image"])
+    return sum(not cached for cached in _ask_block(rows, asking)[CACHED].to_pylist())
 
 
 def _ask_block(block: pa.Table, asking: Asking) -> pa.Table:

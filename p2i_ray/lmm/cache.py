@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from p2i_ray import keyed, sink
+from p2i_ray import cluster, keyed, sink
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -85,8 +85,9 @@ class Index:
 def _start_index(folder: str, names: list[str]) -> ActorHandle:
     import ray
 
-    # Tasks of all nodes ask it; it dies with the cache's last handle.
-    return ray.remote(Index).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(folder, names)
+    # Tasks of all nodes ask it; it dies with the cache's last handle, and must not keep a node up by itself.
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": cluster.this_node()}
+    return ray.remote(Index).options(**options).remote(folder, names)
 
 
 def _stored(schema: pa.Schema) -> pa.Schema:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 def start_owner() -> ActorHandle:
     """An actor that Ray ends with this driver, on the driver's node: the loss of another must not look like its end."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(_Owner).options(num_cpus=0, scheduling_strategy=here).remote()
+    from p2i_ray import cluster
+
+    return ray.remote(_Owner).options(num_cpus=0, scheduling_strategy=cluster.this_node()).remote()
 
 
 async def follow(owner: ActorHandle, application: str) -> None:

@@ -7,20 +7,22 @@ than a thousand rows. They are a Ray Serve application without an HTTP port; Ray
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from p2i_ray import sink
+from p2i_ray import resources, sink
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.epbd import images
 from p2i_ray.errors import UserError
 from p2i_ray.lmm import model_folder, summary
 from p2i_ray.lmm.answering import Refused
 from p2i_ray.lmm.application import DEPLOYMENT, Application, rows_in_flight
-from p2i_ray.lmm.asking import CACHED, Asking, ask
+from p2i_ray.lmm.asking import CACHED, Asking, ask, ask_file
 from p2i_ray.lmm.cache import open_cache
 from p2i_ray.lmm.engine.replica import Engine
 from p2i_ray.lmm.hosted.client import Hosted
@@ -40,6 +42,7 @@ class Judge:
         seed: handed to the engines.
         cache: where answers are kept unless settings.cache says so, a path or URI that all nodes reach (none: nowhere).
         engine: the class of the engines' replicas (none: what the settings say).
+        starting: entered whenever the engines start, and left when they answer.
 
     Raises:
         UserError: a prompt file is wrong, or the model can't be a judge.
@@ -52,6 +55,7 @@ class Judge:
         seed: int = 0,
         cache: str | None = None,
         engine: type | None = None,
+        starting: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         model = settings.model if settings.hosted.url else model_folder.check(settings.model)
         self.settings = settings.model_copy(update={"model": model})
@@ -59,9 +63,11 @@ class Judge:
         self._image = image
         self._seed = seed
         self._cache = settings.cache or cache
+        self._starting = starting
         self._engine = engine or (Hosted if settings.hosted.url else Engine)
         self._application: Application | None = None
         self._bill: dict[str, float] = {}
+        self._lock = threading.RLock()
 
     def score(
         self,
@@ -101,7 +107,19 @@ class Judge:
 
     def critique(self, rows: ray.data.Dataset, out: str, progress: sink.Progress | None = None) -> sink.Written:
         """F(x_dev, I_dev, p_F) for every row: Parquet files with the columns of questions.CRITIQUES."""
-        return self._ask(rows, Criticising(self.prompts.critique, self.settings.max_reason_tokens), out, progress)
+        return self._ask(rows, self._criticising(), out, progress)
+
+    def critique_early(self) -> Callable[[str], ray.ObjectRef]:
+        """A function that has a file's rows criticised into the cache, where `critique` finds the answers.
+
+        It takes the location of a Parquet file with the columns id, name and image, and returns at once; what it
+        returns is the number of rows that were asked about.
+        """
+        import ray
+
+        task = ray.remote(**resources.ASK.options())(ask_file)
+        asking = self._asking(self._criticising())
+        return lambda file: task.remote(file, asking)
 
     def summarise(self, folder: str, files: Sequence[str]) -> str:
         """SUM(…, p_S): one feedback text from the critiques of a round.
@@ -122,21 +140,29 @@ class Judge:
             raise UserError("the judge's summary of the critiques is empty; look at the prompts in judge.prompts")
         return text
 
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether there is a cache, so that what was answered once needn't be asked again."""
+        return self._cache is not None
+
     def start(self) -> Application:
         """Start the engines if they aren't up; returns when they answer.
 
         Raises:
             UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
         """
-        if self._application is None:
-            self._application = Application(self.settings, self._image, self._seed, self._engine)
-        return self._application
+        with self._lock:  # a thread may start them early
+            if self._application is None:
+                with self._starting():
+                    self._application = Application(self.settings, self._image, self._seed, self._engine)
+            return self._application
 
     def stop(self) -> None:
         """Stop the engines and free what they hold; nothing happens if they aren't up."""
-        if self._application:
-            self._application.stop()
-            self._application, self._bill = None, {}
+        with self._lock:
+            if self._application:
+                self._application.stop()
+                self._application, self._bill = None, {}
 
     def release(self) -> None:
         """Stop the engines unless judge.keep_warm: what follows may need their GPUs. A hosted judge has none."""
@@ -154,11 +180,17 @@ class Judge:
     def _ask(self, rows: ray.data.Dataset, asker: Asker, out: str, progress: sink.Progress | None) -> sink.Written:
         if not self.settings.hosted.url:  # where every question is paid for
             self._try(asker)
-        cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
-        asking = Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
-        answered = ask(rows, asking, rows_in_flight(self.settings))
+        answered = ask(rows, self._asking(asker), rows_in_flight(self.settings))
         written = sink.write_parquet(answered, out, asker.schema, progress, rows_per_file=None, tally=(CACHED,))
         return written._replace(facts={**written.facts, **self._paid()})
+
+    def _criticising(self) -> Criticising:
+        return Criticising(self.prompts.critique, self.settings.max_reason_tokens)
+
+    def _asking(self, asker: Asker) -> Asking:
+        """What tasks are told, once the engines are up."""
+        cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
+        return Asking(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
 
     def _try(self, asker: Asker) -> None:
         """Ask about a grey picture first: what no engine can be asked should not be found out row by row.

@@ -15,6 +15,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.lmm.flaws import FLAWS
 from p2i_ray.report import calibration as report_calibration
 from p2i_ray.report import selection as report_selection
+from p2i_ray.report import timeline as report_timeline
 from p2i_ray.report import training as report_training
 from p2i_ray.report.data import STEPS, Round, RunFolder, load
 from p2i_ray.report.gallery import strips, training_examples
@@ -81,6 +82,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "examples": examples,
         "examples_note": examples_note,
         "few_images": few_images(rounds),
+        "timeline": report_timeline.of_run(run),
         "training": report_training.of_run(run),
     }
 

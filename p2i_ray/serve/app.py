@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray import storage
+from p2i_ray import resources, storage
 from p2i_ray.cluster import ENVIRONMENT
 from p2i_ray.config import JudgeConfig, load
 from p2i_ray.config.serve import ShopConfig
@@ -99,7 +99,7 @@ def graph(shop: ShopConfig, tokens: Tokens, make_app: MakeApp | None = None, eng
         serve.deployment(serve.ingress()(Front))
         .options(
             name="Front",
-            ray_actor_options={"num_cpus": 0.1, "runtime_env": around},
+            ray_actor_options={**resources.FRONT.options(), "runtime_env": around},
             max_ongoing_requests=1_000_000,  # it limits itself, and must be there to say that it is busy
             graceful_shutdown_wait_loop_s=0.5,
             graceful_shutdown_timeout_s=DRAINING_S,

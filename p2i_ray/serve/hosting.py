@@ -20,6 +20,7 @@ from p2i_ray.serve.app import DRAINING_S
 if TYPE_CHECKING:
     from ray.serve import Application
 
+
 def check_port(host: str, port: int, setting: str) -> None:
     """Raises UserError, which names the setting, if nothing can listen there."""
     try:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray import resources
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.epbd.images import ImageError, Pixels, encode_png
@@ -110,14 +111,14 @@ def options(settings: ServeConfig, judge: JudgeConfig, environment: dict[str, An
     """
     scale = settings.lmm
     if judge.hosted.url:  # a client that mostly waits, in one place that counts requests and dollars
-        scale = scale.model_copy(update={"min_replicas": 1, "max_replicas": 1, "num_cpus": 0.1, "num_gpus": 0})
-    reserved = {"num_cpus": scale.num_cpus, "num_gpus": scale.num_gpus}
-    variables = engine_environment(judge.model_copy(update=reserved))
+        scale = scale.model_copy(update={"min_replicas": 1, "max_replicas": 1})
+    reserved = resources.HOSTED if judge.hosted.url else resources.replica(scale)
+    variables = engine_environment(judge.model_copy(update={"num_cpus": reserved.cpus, "num_gpus": reserved.gpus}))
     return {
         "name": "Judging",
         **scaling(scale),
         "ray_actor_options": {
-            **reserved,
+            **reserved.options(),
             "runtime_env": {**environment, "env_vars": {**environment.get("env_vars", {}), **variables}},
         },
         "max_ongoing_requests": judge.in_flight,

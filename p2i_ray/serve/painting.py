@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from p2i_ray import resources
 from p2i_ray.config import GenerateConfig, ImageConfig, PainterConfig
 from p2i_ray.config.serve import ScaleConfig, ServeConfig
 from p2i_ray.epbd.images import Pixels

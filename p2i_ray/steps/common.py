@@ -1,9 +1,15 @@
-"""What the loop's steps share: titles, counts, and the manifests of steps that have run."""
+"""What the loop's steps share: titles, progress, counts, and the manifests of steps that have run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from p2i_ray import storage
+from p2i_ray.config import FeatureConfig
+from p2i_ray.progress import phase
 from p2i_ray.runs import Counts, Manifest, Run
-from p2i_ray.sink import Written
+from p2i_ray.sink import Progress, Written
 
 
 def finished(run: Run, number: int, step: str) -> Manifest:
@@ -19,6 +25,12 @@ def run_rows(run: Run, number: int) -> int | None:
     return manifest.rows_out if manifest else None
 
 
+def feature_settings(run: Run) -> FeatureConfig:
+    """The encoders', with a cache that outlasts an attempt which is killed."""
+    cache = run.config.features.cache or storage.join(run.dir, "feature-cache")
+    return run.config.features.model_copy(update={"cache": cache})
+
+
 def counts(rows_in: int | None, written: Written) -> Counts:
     """A written folder as a step's counts."""
     return Counts(
@@ -32,4 +44,30 @@ def counts(rows_in: int | None, written: Written) -> Counts:
 
 def title(run: Run, number: int, step: str) -> str:
     """What the progress line calls a step."""
-    return f"round {number}/{run.config.idr.rounds} · {step}"
+    return run.title(number, step)
+
+
+@contextmanager
+def working(
+    run: Run, number: int, step: str, total: int | None, unit: str = "rows", images: int = 0
+) -> Iterator[Progress]:
+    """Show how far a step is: on the terminal or in the log, in the attempt's record, and in Ray's metrics.
+
+    Args:
+        run: the run, within `run.once` of the step.
+        number: the round.
+        step: the step's name.
+        total: units to do; none when that isn't known.
+        unit: what is counted.
+        images: pictures painted or learned from with each unit; none in the judge's steps.
+
+    Yields:
+        The function to call with the number of units just done.
+    """
+    with phase(title(run, number, step), total, unit) as show, run.attempt.working(total, unit, images) as record:
+
+        def progress(done: int) -> None:
+            show(done)
+            record(done)
+
+        yield progress

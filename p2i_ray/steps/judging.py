@@ -7,9 +7,9 @@ from p2i_ray.epbd import reading
 from p2i_ray.lmm import chosen, exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.lmm.prompts import Exemplar
-from p2i_ray.progress import phase, say
+from p2i_ray.progress import say
 from p2i_ray.runs import Counts, Manifest, Run
-from p2i_ray.steps.common import counts, finished, run_rows, title
+from p2i_ray.steps.common import counts, finished, run_rows, title, working
 
 Exemplars = tuple[Exemplar, ...]  # c_R
 
@@ -24,7 +24,7 @@ def calibrate(run: Run, data: str, shown: Exemplars, judge: Judge) -> None:
 
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", columns=["id", "name", "category", "image"])
-        with phase(title(run, 1, "calibrate"), None, "replies") as progress:
+        with working(run, 1, "calibrate", None, "replies") as progress:
             facts = calibration.calibrate(
                 judge, rows, config.calibration, config.idr.gamma, config.seed, config.image, out, shown,
                 config.idr.threshold_on, progress,
@@ -44,7 +44,7 @@ def score(
 
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", keep=candidates)
-        with phase(title(run, number, "score"), total) as progress:
+        with working(run, number, "score", total) as progress:
             settings = run.config.idr
             written = judge.score(rows, out, feedback, progress, shown, settings.gamma, settings.threshold_on)
         return counts(total, written)
@@ -92,7 +92,7 @@ def inspect(run: Run, number: int, data: str, feedback: str, shown: Exemplars, j
         return
 
     def work(out: str) -> Counts:
-        with phase(title(run, number, "inspect"), None, "replies") as progress:
+        with working(run, number, "inspect", None, "replies") as progress:
             facts = inspection.inspect(
                 judge, data, run.path(number), scored.files, settings, run.config.seed, bool(feedback), shown, out,
                 progress,
@@ -108,7 +108,7 @@ def criticise(run: Run, number: int, judge: Judge) -> Manifest:
 
     def work(out: str) -> Counts:
         rows = reading.read_files(run.path(number, "generated"), painted.files)
-        with phase(title(run, number, "critique"), painted.rows_out) as progress:
+        with working(run, number, "critique", painted.rows_out) as progress:
             return counts(painted.rows_out, judge.critique(rows, out, progress))
 
     return run.once(number, "critique", "critiques", work)

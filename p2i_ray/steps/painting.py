@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 from p2i_ray import storage
 from p2i_ray.epbd import reading
-from p2i_ray.progress import phase
 from p2i_ray.runs import Counts, Manifest, Run
-from p2i_ray.steps.common import counts, finished, run_rows, title
+from p2i_ray.steps.common import counts, feature_settings, finished, run_rows, working
+from p2i_ray.timeline.spans import Span
 
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
@@ -29,12 +30,15 @@ def _train(run: Run, number: int, data: str, kept: str | None, previous: str) ->
     steps = run.config.idr.steps[number - 1]
 
     def work(out: str) -> Counts:
-        with phase(title(run, number, "train"), steps, "steps") as progress:
+        with working(run, number, "train", steps, "steps", run.config.train.batch_size) as progress:
+            began = time.time()
             facts = training.train(
                 features, kept, previous, run.config.painter, run.config.train, steps,
                 storage.seed_for(run.config.seed, "train", number), out, run.path(number, "train"),
                 run.path(number, "tracking"), progress,
             )  # fmt: skip
+        launched, first_step = began + facts["launched_s"], began + facts["start_s"]  # of the last start, if one failed
+        run.attempt.add(Span(kind="start", round=number, name="trainers", began=launched, ended=first_step))
         return Counts(rows_in=run_rows(run, number) or encoded.rows_out, facts=facts)
 
     run.once(number, "train", "checkpoint", work)
@@ -46,12 +50,11 @@ def encode(run: Run, data: str) -> Manifest:
 
     config, total = run.config, run_rows(run, 1) or reading.count(data, "train")
     kept = run.path(1, "kept.parquet") if run.done(1, "select") else None
-    cache = config.features.cache or storage.join(run.dir, "feature-cache")  # outlasts an attempt that is killed
-    settings = config.features.model_copy(update={"cache": cache})
+    settings = feature_settings(run)
 
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", keep=kept)
-        with phase(title(run, 1, "encode"), total) as progress:
+        with working(run, 1, "encode", total, images=1) as progress:
             written = features.encode(rows, config.painter, settings, config.image, out, progress)
         shards = storage.relative(written.facts["shards"], run.dir)  # the run may be moved
         return counts(total, written._replace(facts={**written.facts, "shards": shards}))
@@ -70,7 +73,7 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
 
     def work(out: str) -> Counts:
         rows = reading.read_split(data, split)
-        with phase(title(run, number, "generate"), total) as progress:
+        with working(run, number, "generate", total, images=1) as progress:
             written = generate.generate(
                 rows, model, config.generate, config.image, config.painter, config.seed, out, progress
             )

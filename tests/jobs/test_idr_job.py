@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
+from p2i_ray.timeline import record as records
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -54,6 +57,11 @@ def test_killed_at_several_moments_it_ends_like_an_undisturbed_run(tmp_path: Pat
         kill_when(subprocess.Popen(command(run_dir, mini_data), cwd=ROOT), run_dir / moment)
     subprocess.run(command(run_dir, mini_data), cwd=ROOT, check=True)
     assert result(run_dir) == result(tmp_path / "calm")
+    outcomes = [attempt.outcome for attempt in records.read(str(run_dir))]
+    assert outcomes == [None] * 5 + ["done"]
+    calm = json.loads((tmp_path / "calm" / "run.json").read_text())["account"]
+    assert calm["attempts"] == 1 and calm["starts_s"] > 0 and calm["driver_share"] < 0.2
+    assert (run_dir / "report.html").read_text("utf-8").count("between two attempts") == 5
 
 
 def refused(*settings: str, config: str = "mini") -> str:
@@ -70,3 +78,15 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert "unknown setting 'idr.gama'; did you mean 'idr.gamma'?" in refused("idr.gama=3")
     assert "nosuch is not there" in refused(f"data={tmp_path}/nosuch", "prepare=null", f"run_dir={tmp_path}/run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_without_rights_is_one_line_and_exit_code_2(mini_data: str) -> None:
+    line = refused("run_dir=/proc/nowhere/run", f"data={mini_data}")
+    assert line.startswith("error: can't write, read and delete files in /proc/nowhere/run: No such file or directory")
+
+
+def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(tmp_path: Path, mini_data: str) -> None:
+    line = refused("generate.workers=99", "ray.local_cpus=2", f"run_dir={tmp_path}/run", f"data={mini_data}")
+    assert line.startswith(
+        "error: generate needs 99 x (CPU: 0.5) beside judge's 1 x (CPU: 0.5), and the cluster has no"
+    )

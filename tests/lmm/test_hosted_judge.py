@@ -74,3 +74,19 @@ def test_an_endpoint_that_refuses_is_one_line(ray_cluster: None, tmp_path: Path)
     ):
         judge.score(ray.data.from_items(rows(3)), str(tmp_path / "out"))
     assert f"{UserError.__module__}.UserError: judge.hosted.url={server.url}" in str(caught.value)
+
+
+def test_what_was_criticised_early_is_not_asked_again(ray_cluster: None, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import ray
+
+    painted = rows(9)
+    with (
+        serving(then=good('{"comment": "plain", "flaws": []}')) as server,
+        hosted(server, tmp_path / "cache") as judge,
+    ):
+        sink.write_table(pa.Table.from_pylist(painted[:6]), str(tmp_path / "painted.parquet"))
+        early = judge.critique_early()
+        assert ray.get(early(str(tmp_path / "painted.parquet"))) == 6
+        written = judge.critique(ray.data.from_items(painted), str(tmp_path / "critiques"))
+        assert (written.rows, written.facts["cached"], len(server.bodies)) == (9, 6, 9)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray import keyed, storage
+from p2i_ray import capacity, keyed, resources, storage
 from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
 from p2i_ray.diffusion import checks
+from p2i_ray.resources import LOOK_UP, WRITE
 from p2i_ray.sink import Progress, Written, write_parquet
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 ROWS_PER_SHARD = 500  # 70 MB at 512 pixels
 ROWS_LOOKED_UP = 64  # by one task at once
 BATCHES_AT_ONCE = 8  # that an encoder takes: where few rows are new, they still fill batches
-LOOK_UP_CPUS = 0.25  # as for reading, which feeds it
-WRITE_CPUS = 0.1
 
 
 def encode(
@@ -55,7 +54,7 @@ def encode(
         The index's files, with the facts {"shards": location of their folder, "encoded", "reused": rows}.
 
     Raises:
-        UserError: a model folder can't be used, or a shard in the cache can't be read.
+        UserError: a model folder can't be used, a shard in the cache can't be read, or the cluster is too small.
     """
     import ray.data
 
@@ -66,33 +65,34 @@ def encode(
     checks.check_clip(painter.clip, painter.base)
     cache = storage.absolute(settings.cache) if settings.cache else storage.join(out, "shards")
     folder = shards.open_shards(cache, painter, image.resolution)
+    need = resources.features(settings)
+    capacity.wait_for(need)
     index = (
         rows.map_batches(
             _look_up_shared,
             fn_kwargs={"known": ray.put(shards.Known(folder)), "image": image},
             batch_size=ROWS_LOOKED_UP,
             batch_format="pyarrow",
-            num_cpus=LOOK_UP_CPUS,
+            num_cpus=LOOK_UP.cpus,
         )
         .map_batches(
-            _Encode,
+            Encode,
             fn_constructor_kwargs={"painter": painter, "settings": settings, "resolution": image.resolution},
-            compute=ray.data.ActorPoolStrategy(size=settings.workers),
+            compute=ray.data.ActorPoolStrategy(size=need.count),
             batch_size=settings.batch_size * BATCHES_AT_ONCE,
             batch_format="pyarrow",
-            num_gpus=settings.num_gpus,
-            num_cpus=settings.num_cpus,
+            **need.bundle.options(),
         )
         .map_batches(
-            _shelve,
+            shelve,
             fn_kwargs={"folder": folder},
             batch_size=ROWS_PER_SHARD,
             batch_format="pyarrow",
-            num_cpus=WRITE_CPUS,
+            num_cpus=WRITE.cpus,
         )
     )
     written = write_parquet(
-        index, out, schema.INDEX, progress, WRITE_CPUS, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
+        index, out, schema.INDEX, progress, WRITE.cpus, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
     )
     return written._replace(facts={"shards": folder, **written.facts})
 
@@ -100,10 +100,10 @@ def encode(
 def _look_up_shared(batch: pa.Table, known: ObjectRef, image: ImageConfig) -> pa.Table:
     import ray
 
-    return _look_up(batch, ray.get(known), image)
+    return look_up(batch, ray.get(known), image)
 
 
-def _look_up(batch: pa.Table, known: Known, image: ImageConfig) -> pa.Table:
+def look_up(batch: pa.Table, known: Known, image: ImageConfig) -> pa.Table:
     """Rows with the name of their shard, or with their pictures at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
@@ -135,7 +135,7 @@ def _bytes(picture: dict[str, Any] | None) -> bytes:
     return (picture or {}).get("bytes") or b""
 
 
-class _Encode:
+class Encode:
     """One actor; it loads the encoders when the first row needs them."""
 
     def __init__(self, painter: PainterConfig, settings: FeatureConfig, resolution: int) -> None:
@@ -184,7 +184,7 @@ class _Encode:
         return packed
 
 
-def _shelve(batch: pa.Table, folder: str) -> pa.Table:
+def shelve(batch: pa.Table, folder: str) -> pa.Table:
     """Index rows, after those that came with features are in a new shard."""
     import pyarrow as pa
     import pyarrow.compute as pc

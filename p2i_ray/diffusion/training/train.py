@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from p2i_ray import sink, storage
+from p2i_ray import capacity, resources, sink, storage
 from p2i_ray.config import PainterConfig, TrainConfig
 from p2i_ray.diffusion import checks
 from p2i_ray.diffusion.features import store
@@ -97,7 +97,7 @@ def train(
 
     Raises:
         UserError: too few rows, a batch that workers can't share, models that don't fit, features that are missing, a
-            loss that is no number or far too high, or a disk that is full.
+            loss that is no number or far too high, a disk that is full, or a cluster that is too small.
     """
     import pyarrow as pa
 
@@ -142,7 +142,8 @@ def _fit(job: Job) -> dict[str, Any]:
     # A report waits for the controller's next look at its workers: 2 s by default.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     settings = job.settings
-    resources = {"CPU": settings.num_cpus} | ({"GPU": settings.num_gpus} if settings.num_gpus else {})
+    need = resources.train(settings)
+    capacity.wait_for(need)
     order = ingest.Order(
         job.features, job.keep, job.seed, settings.batch_size, job.steps, store.row_bytes(job.features), job.first_step
     )
@@ -155,7 +156,7 @@ def _fit(job: Job) -> dict[str, Any]:
         scaling_config=ScalingConfig(
             num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
             use_gpu=settings.num_gpus > 0,
-            resources_per_worker=resources,
+            resources_per_worker={"CPU": 0, **need.bundle.resources()},  # unsaid it would be one
         ),
         run_config=RunConfig(
             name=RUN_NAME,

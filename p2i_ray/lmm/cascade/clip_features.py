@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray import storage
+from p2i_ray import resources, storage
 from p2i_ray.config import CascadeConfig, ImageConfig
 from p2i_ray.errors import UserError
 
@@ -79,8 +79,7 @@ def encode(
         compute=ray.data.ActorPoolStrategy(size=settings.workers),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
-        num_gpus=settings.num_gpus,
-        num_cpus=settings.num_cpus,
+        **resources.cascade(settings).bundle.options(),
     )
 
 

@@ -13,18 +13,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import sink, storage
+from p2i_ray import resources, sink, storage
 from p2i_ray.config import CascadeConfig, ImageConfig, JudgeConfig
 from p2i_ray.epbd import reading
 from p2i_ray.lmm.cascade import clip_features, learning
 from p2i_ray.lmm.cascade.head import NOTHING, Thresholds
 from p2i_ray.lmm.cascade.learning import Learned, Rule, hashed_below
 from p2i_ray.lmm.questions import SCORES
+from p2i_ray.resources import READ
 
 if TYPE_CHECKING:
     import ray.data
@@ -34,7 +36,7 @@ Ask = Callable[["ray.data.Dataset", str, sink.Progress | None], sink.Written]
 WORTH = 2  # a set smaller than so many samples isn't worth a head
 REASON = "decided by the cascade's head"
 ROWS_PER_FILE = 100  # of files with pictures or features in them
-LIGHT: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "num_cpus": reading.READ_CPUS}
+LIGHT: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "num_cpus": READ.cpus}
 IDS_PER_FILE = 100_000
 ID = pa.schema([SCORES.field("id")])
 VERDICTS = SCORES.append(pa.field("sure", pa.bool_()))
@@ -130,7 +132,7 @@ def _learn(
 
     folder = storage.join(work, "features")
     encoded = sink.write_parquet(features, folder, clip_features.FEATURES, rows_per_file=ROWS_PER_FILE)
-    learn = ray.remote(num_cpus=settings.num_cpus)(learning.learn)
+    learn = ray.remote(**replace(resources.cascade(settings).bundle, gpus=0).options())(learning.learn)
     learned: Learned = ray.get(learn.remote(folder, encoded.files, out, asked.files, rule, _head_file(work)))
     return learned
 

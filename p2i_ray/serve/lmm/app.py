@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray import cluster
+from p2i_ray import capacity, resources
 from p2i_ray.config.serve import ServeConfig, ShopConfig
 from p2i_ray.serve.app import DRAINING_S, environment, read
 from p2i_ray.serve.closing import Door
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 FRONT = "LMMFront"
-FRONT_CPUS = 0.1  # it decodes pictures, and else waits
 
 
 class Front:
@@ -80,7 +79,7 @@ def graph(shop: ShopConfig, tokens: Tokens) -> Application:
         serve.deployment(serve.ingress()(Front))
         .options(
             name=FRONT,
-            ray_actor_options={"num_cpus": FRONT_CPUS, "runtime_env": environment()},
+            ray_actor_options={**resources.FRONT.options(), "runtime_env": environment()},
             max_ongoing_requests=1_000_000,  # it limits itself, and must be there to say that it is busy
             graceful_shutdown_wait_loop_s=0.5,
             graceful_shutdown_timeout_s=DRAINING_S,

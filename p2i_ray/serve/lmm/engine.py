@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_deployment
 
-from p2i_ray.config import JudgeConfig
+from p2i_ray import resources
 from p2i_ray.config.serve import ScaleConfig, ShopConfig
 from p2i_ray.lmm import model_folder
 from p2i_ray.lmm.engine.settings import engine_arguments, engine_environment
@@ -99,8 +99,8 @@ def deployment(settings: ShopConfig) -> Application:
         UserError: the judge's model can't be served.
     """
     serve, scale = settings.serve, settings.serve.lmm
-    resources = {"num_gpus": scale.num_gpus, "num_cpus": scale.num_cpus}
-    judge = settings.judge.model_copy(update={**resources, "model": model_folder.check(settings.judge.model)})
+    hardware = {"num_gpus": scale.num_gpus, "num_cpus": scale.num_cpus}
+    judge = settings.judge.model_copy(update={**hardware, "model": model_folder.check(settings.judge.model)})
     around = environment()
     arguments = {name: value for name, value in engine_arguments(judge, settings.seed).items() if name != "model"}
     config = LLMConfig(
@@ -115,7 +115,7 @@ def deployment(settings: ShopConfig) -> Application:
             "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         },
         accelerator_config={"kind": "gpu" if scale.num_gpus else "cpu"},
-        placement_group_config={"bundles": _bundles(judge, scale)},
+        placement_group_config={"bundles": [bundle.resources() for bundle in resources.chat_bundles(settings)]},
         deployment_config={
             "autoscaling_config": autoscaling(scale),
             "max_ongoing_requests": max(judge.in_flight, round(scale.ongoing)),
@@ -137,11 +137,3 @@ def autoscaling(scale: ScaleConfig) -> dict[str, Any]:
         "max_replicas": scale.max_replicas,
         "target_ongoing_requests": scale.ongoing,
     }
-
-
-def _bundles(judge: JudgeConfig, scale: ScaleConfig) -> list[dict[str, float]]:
-    """What one engine reserves: a bundle a GPU."""
-    if not scale.num_gpus:
-        return [{"CPU": scale.num_cpus}]
-    whole = judge.tensor_parallel_size > 1
-    return [{"CPU": scale.num_cpus, "GPU": 1 if whole else scale.num_gpus}] * judge.tensor_parallel_size

@@ -42,11 +42,11 @@ class Here:
     def __init__(self, painter: PainterConfig, cache: Path) -> None:
         self.painter, self.shards = painter, open_shards(str(cache), painter, IMAGE.resolution)
 
-    def tasks(self, rows: list[Row], encode: features._Encode | None = None) -> pa.Table:
+    def tasks(self, rows: list[Row], encode: features.Encode | None = None) -> pa.Table:
         """The index of some rows, with its two further columns."""
-        looked_up = features._look_up(pa.Table.from_pylist(rows), Known(self.shards), IMAGE)
-        encode = encode or features._Encode(self.painter, SETTINGS, IMAGE.resolution)
-        return features._shelve(encode(looked_up), self.shards)
+        looked_up = features.look_up(pa.Table.from_pylist(rows), Known(self.shards), IMAGE)
+        encode = encode or features.Encode(self.painter, SETTINGS, IMAGE.resolution)
+        return features.shelve(encode(looked_up), self.shards)
 
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
         """The rows' features, and how many are new."""
@@ -118,7 +118,7 @@ def test_features_do_not_depend_on_what_else_is_encoded(
 
 
 def test_nothing_new_needs_no_model(here: Here) -> None:
-    gone = features._Encode(PainterConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
+    gone = features.Encode(PainterConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
     bad = make_rows(good=0)
     rows = [make_row(10), *bad]
     with pytest.raises(UserError, match="/nowhere is not there"):
@@ -146,9 +146,9 @@ def test_one_picture_under_two_ids_at_once(here: Here) -> None:
 
 def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     """As when a node is lost: both attempts have written a shard, and only one's index counts."""
-    looked_up = features._look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), Known(here.shards), IMAGE)
-    encoded = features._Encode(here.painter, SETTINGS, IMAGE.resolution)(looked_up)
-    attempts = [features._shelve(encoded, here.shards) for _ in range(2)]
+    looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), Known(here.shards), IMAGE)
+    encoded = features.Encode(here.painter, SETTINGS, IMAGE.resolution)(looked_up)
+    attempts = [features.shelve(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
     write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
     assert sorted(read(Features(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]
@@ -160,13 +160,13 @@ def test_tighter_limits_set_known_rows_aside(here: Here) -> None:
     row = make_row(0)
     here.encode([row])
     tight = IMAGE.model_copy(update={"max_pixels": 100})
-    looked_up = features._look_up(pa.Table.from_pylist([row]), Known(here.shards), tight)
+    looked_up = features.look_up(pa.Table.from_pylist([row]), Known(here.shards), tight)
     assert looked_up["error"].to_pylist() == ["too large: 16x16 pixels, more than 100"]
     assert looked_up["shard"].to_pylist() == [None]
 
 
 def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:
-    encode = features._Encode(here.painter, SETTINGS, IMAGE.resolution)
+    encode = features.Encode(here.painter, SETTINGS, IMAGE.resolution)
     here.tasks([make_row(0)], encode)
     with torch.no_grad():
         encode._encoders.vae.quant_conv.bias.fill_(1e5)  # finite, but not at half precision

@@ -1,0 +1,101 @@
+"""Say where a run stands, from its folder alone: on any machine that can read it, while it runs or after it was killed.
+
+    python jobs/status.py runs/mini
+    python jobs/status.py s3://bucket/runs/first --json
+
+Exit codes: 0 it is running or done, 1 it was stopped or lost, 2 there is no run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from p2i_ray import manifests, standing, storage
+from p2i_ray.errors import UserError
+from p2i_ray.standing import Standing, duration
+from p2i_ray.timeline.record import Doing, Record
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_dir", help="run folder, a path or URI")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    arguments = parser.parse_args()
+    try:
+        found = standing.look(storage.absolute(arguments.run_dir), time.time())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(as_json(found), indent=1) if arguments.json else "\n".join(lines(found)))
+    return 0 if found.status in ("running", "done") else 1
+
+
+def as_json(found: Standing) -> dict[str, Any]:
+    """What programs read."""
+    last = found.attempts[-1] if found.attempts else None
+    now = last.now if last and found.status == "running" else None
+    return {
+        **found._asdict(),
+        "attempts": [attempt.model_dump(exclude={"spans", "now"}) for attempt in found.attempts],
+        "now": {**now.model_dump(), "left_s": now.left_s} if now else None,
+        "tracking": places(found, "tracking"),
+        "report": next(iter(places(found, "report.html")), None),
+    }
+
+
+def lines(found: Standing) -> list[str]:
+    """What people read."""
+    last = found.attempts[-1] if found.attempts else None
+    told = [f"{found.status:<9} {found.run_dir}{f': {found.why}' if found.why else ''}"]
+    if last:
+        if found.status == "running":
+            told.append(f"{'step':<9} {step(last.now, found.of_rounds) if last.now else 'between two steps'}")
+        told.append(f"{'driver':<9} {driver(last, len(found.attempts), found.silent_s or 0)}")
+    if found.rounds:
+        told += ["", manifests.table(found.rounds), ""]
+    told += [f"{'tracking':<9} {location}" for location in places(found, "tracking")]
+    told += [f"{'report':<9} {location}" for location in places(found, "report.html")]
+    if found.status in ("stopped", "lost"):
+        told.append(f"{'next':<9} the command that began the run goes on with it")
+    return told
+
+
+def step(now: Doing, of_rounds: int) -> str:
+    """The present step, how far it is and when it should be done."""
+    done = f"{now.done:,}" if now.total is None else f"{now.done:,} of {now.total:,}"
+    parts = [f"round {now.round}/{of_rounds} · {now.step}", f"{duration(time.time() - now.began)} so far"]
+    if now.done or now.total:
+        parts.append(f"{done} {now.unit}")
+    if now.rate:
+        parts.append(f"{now.rate:.3g} {now.unit}/s")
+    if now.left_s is not None:
+        parts.append(f"about {duration(now.left_s)} left")
+    return ", ".join(parts)
+
+
+def driver(last: Record, attempts: int, silent_s: float) -> str:
+    """The last attempt's process."""
+    began = datetime.fromtimestamp(last.began, UTC)
+    seen = f"ended {duration(silent_s)} ago" if last.ended else f"seen {duration(silent_s)} ago"
+    job = f", Ray job {last.job}" if last.job else ""
+    which = f", attempt {attempts}" if attempts > 1 else ""
+    return f"{last.host}, process {last.pid}{job}, since {began:%Y-%m-%d %H:%M:%S} UTC{which}, {seen}"
+
+
+def places(found: Standing, name: str) -> list[str]:
+    """Where something lies in the run folder, or in the folder of its newest round; nowhere if it isn't there."""
+    folders = [manifests.folder(found.run_dir, row["round"]) for row in reversed(found.rounds)]
+    locations = (storage.join(folder, name) for folder in [found.run_dir, *folders])
+    return [location for location in locations if storage.exists(location)][:1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Work done ahead of its turn, beside another step, where the cluster has room for both.
+
+Nothing depends on it: what is computed early lies in the caches under its content, where its step looks first; or it
+is engines that are up when they are asked. A run without it, or one killed in the middle of it, ends the same.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from p2i_ray import capacity, resources, selection, sink
+from p2i_ray.config import Config
+from p2i_ray.epbd import reading
+from p2i_ray.errors import UserError
+from p2i_ray.lmm.judge import Judge
+from p2i_ray.resources import Need
+from p2i_ray.runs import Run
+from p2i_ray.steps.common import feature_settings
+from p2i_ray.steps.following import following
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+
+def start_engines(run: Run, number: int, step: str, judge: Judge) -> None:
+    """Start the judge's engines while a step that is about to begin runs; who asks them first waits for them.
+
+    Args:
+        run: the run.
+        number: the step's round.
+        step: generate or measure.
+        judge: whose engines.
+    """
+    config = run.config
+    beside = resources.generate(config.generate) if step == "generate" else resources.evaluate(config.evaluate)
+    if config.idr.ahead and config.idr.select and not run.done(number, step) and _room(beside, config):
+        threading.Thread(target=_start, args=(judge,), name="engines", daemon=True).start()
+
+
+@contextmanager
+def encoding(run: Run, number: int, data: str) -> Iterator[None]:
+    """While S_1 is being found, encode those of its rows that are known; later rounds train on subsets of them."""
+    config = run.config
+    early = config.idr.keep_share is None and not config.judge.cascade.clip  # a row's own score decides, at once
+    wanted = config.idr.ahead and early and number == 1 and not run.done(1, "score")
+    if not wanted or not _room(resources.features(config.features), config):
+        yield
+        return
+    title = run.title(1, "encode")
+    with (
+        run.attempt.span("ahead", 1, "encode"),
+        following(run.path(1, "scores"), lambda: _Encoding(run, data), title),
+    ):
+        yield
+
+
+@contextmanager
+def criticising(run: Run, number: int, judge: Judge) -> Iterator[None]:
+    """While products are painted, the judge criticises the pictures that are finished."""
+    config = run.config
+    wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
+    if not wanted or not judge.keeps_answers or not _room(resources.generate(config.generate), config):
+        yield
+        return
+    title = run.title(number, "critique")
+    with (
+        run.attempt.span("ahead", number, "critique"),
+        following(run.path(number, "generated"), lambda: _Criticising(judge), title),
+    ):
+        yield
+
+
+class _Encoding:
+    """Encodes the kept rows of each data file once all of its rows are judged."""
+
+    def __init__(self, run: Run, data: str) -> None:
+        from p2i_ray.diffusion.features.early import EarlyEncoders
+
+        self._settings = run.config.idr
+        self._judged = Judged({file: reading.ids_of(file) for file in reading.split_files(data, "train")})
+        self._encoders = EarlyEncoders(run.config.painter, feature_settings(run), run.config.image)
+        self._begun: list[ObjectRef] = []
+
+    def take(self, file: str) -> None:
+        folder, _, name = file.rpartition("/")
+        scores = sink.read_parquet(folder, [name], selection.COLUMNS)
+        kept = selection.at_gamma(scores, self._settings)
+        for whole, rows in self._judged.add(scores["id"].to_pylist(), kept["id"].to_pylist()):
+            self._begun.append(self._encoders.encode(whole, rows))
+
+    def finish(self) -> None:
+        import ray
+
+        ray.get(self._begun)
+
+    def stop(self) -> None:
+        self._encoders.stop()
+
+
+class _Criticising:
+    """Asks about the pictures of each painted file."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._ask = judge.critique_early()
+        self._begun: list[ObjectRef] = []
+
+    def take(self, file: str) -> None:
+        self._begun.append(self._ask(file))
+
+    def finish(self) -> None:
+        import ray
+
+        ray.get(self._begun)
+
+    def stop(self) -> None:
+        pass
+
+
+class Judged:
+    """Which files of a data set are judged wholly, and which of their rows are kept.
+
+    Args:
+        ids: of the rows of each file.
+    """
+
+    def __init__(self, ids: dict[str, list[str]]) -> None:
+        self._file = {id_: file for file, own in ids.items() for id_ in own}
+        self._missing = {file: set(own) for file, own in ids.items()}
+        self._kept: dict[str, list[str]] = {file: [] for file in ids}
+
+    def add(self, ids: Sequence[str], kept: Sequence[str]) -> list[tuple[str, list[str]]]:
+        """Take in judged rows, and which of them are kept; the files that are whole with them, with their kept rows."""
+        for id_ in kept:
+            self._kept[self._file[id_]].append(id_)
+        whole = []
+        for file in dict.fromkeys(self._file[id_] for id_ in ids):
+            self._missing[file].difference_update(ids)
+            if not self._missing[file]:
+                whole.append((file, self._kept[file]))
+        return whole
+
+
+def _room(step: Need, config: Config) -> bool:
+    """Whether the nodes that are there have room for a step beside the judge's engines."""
+    return capacity.holds((step, resources.judge(config.judge)))
+
+
+def _start(judge: Judge) -> None:
+    try:
+        judge.start()
+    except UserError:  # whoever needs them starts them again, and then it ends the run
+        return
