@@ -26,7 +26,7 @@ def check(phases: Sequence[Phase]) -> None:
         UserError: one doesn't; the line says which step, what is missing, and which settings lower the need.
     """
     sure: list[Sequence[Resources]] = []  # what is known to find room
-    for phase in sorted(phases, key=lambda phase: len(bundles(phase)), reverse=True):
+    for phase in sorted(phases, key=_size, reverse=True):  # asking may start nodes: first what is likeliest too much
         wanted = [bundle.resources() for bundle in bundles(phase)]
         if any(not left_over(wanted, known) for known in sure):
             continue
@@ -46,19 +46,19 @@ def wait_for(*phase: Need) -> None:
     """
     wanted = [bundle.resources() for bundle in bundles(phase)]
     limit_s, start, asked_at, told = cluster.settings().wait_for_nodes_s, time.monotonic(), 0.0, False
-    while left_over(wanted, free()):
+    while lacking := left_over(wanted, free()):
         waited = time.monotonic() - start
         missing = bool(left_over(wanted, totals()))
         if missing and not told and growth.outlook(wanted) is Outlook.NO:
             raise too_small(phase)
         if limit_s is not None and waited > limit_s:
-            raise UserError(_late(phase[0], wanted, limit_s))
+            raise UserError(_late(phase[0], lacking, limit_s))
         if missing or waited > SETTLE_S:
             if not cluster.started_here() and time.monotonic() - asked_at > ASK_EVERY_S:
                 growth.ask([*used(), *wanted])
                 asked_at = time.monotonic()
             if not told:
-                say(_waiting(phase[0], wanted))
+                say(_waiting(phase[0], lacking))
                 told = True
         time.sleep(POLL_S)
     if told:
@@ -120,20 +120,18 @@ def too_small(phase: Sequence[Need]) -> UserError:
     more = "raise ray.local_cpus" if only_cpus else "add nodes"
     return UserError(
         f"{need.step} needs {need}{beside}, and the cluster has no room for {_counted(lacking)}: it has "
-        f"{_shown(has)} and grows no further; lower {' or '.join([', '.join(lower[:-1]), lower[-1]])}, or {more}"
+        f"{_shown(has)} and can't grow to it; lower {' or '.join([', '.join(lower[:-1]), lower[-1]])}, or {more}"
     )
 
 
-def _waiting(need: Need, wanted: Sequence[Resources]) -> str:
-    lacking = left_over(wanted, free())
+def _waiting(need: Need, lacking: Sequence[Resources]) -> str:
     coming = ", ".join(f"{count} x {kind}" for kind, count in growth.on_their_way().items())
     return f"{need.step} waits for nodes with room for {_counted(lacking)}" + (
         f"; on their way: {coming}" * bool(coming)
     )
 
 
-def _late(need: Need, wanted: Sequence[Resources], limit_s: float) -> str:
-    lacking = left_over(wanted, free())
+def _late(need: Need, lacking: Sequence[Resources], limit_s: float) -> str:
     coming = ", ".join(f"{count} x {kind}" for kind, count in growth.on_their_way().items()) or "none"
     return (
         f"{need.step} has waited {limit_s:g} s for room for {_counted(lacking)}; nodes on their way: {coming}; "
@@ -149,7 +147,13 @@ def _counted(lacking: Sequence[Resources]) -> str:
 
 def _shown(nodes: Sequence[Resources]) -> str:
     counts = Counter(str(_bundle({**node, "memory": 0})) for node in nodes)
-    return ", ".join(f"{count} node{'s' * (count > 1)} with {shape}" for shape, count in counts.items()) or "no nodes"
+    shown = [f"{count} node{'s' * (count > 1)} with {shape}" for shape, count in counts.items()]
+    return " and ".join(shown) or "no nodes"
+
+
+def _size(phase: Phase) -> tuple[float, float]:
+    """GPUs and CPUs of a phase."""
+    return sum(bundle.gpus for bundle in bundles(phase)), sum(bundle.cpus for bundle in bundles(phase))
 
 
 def _bundle(resources: Resources) -> Bundle:

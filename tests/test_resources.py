@@ -113,10 +113,10 @@ def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> N
     with pytest.raises(UserError) as told:
         capacity.check(resources.loop(load(Config, "a100x4", ["judge.keep_warm=true"])))
     assert str(told.value) == (
-        "features needs 4 x (GPU: 1, CPU: 1, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
-        "and the cluster has no room for 4 x (GPU: 1, CPU: 4, accelerator A100) and 4 x (GPU: 1, CPU: 1, accelerator "
-        "A100): it has 1 node with CPU: 4 and grows no further; lower features.workers, features.num_gpus, "
-        "features.num_cpus, features.accelerator_type or judge.keep_warm, or add nodes"
+        "train needs 4 x (GPU: 1, CPU: 4, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
+        "and the cluster has no room for 8 x (GPU: 1, CPU: 4, accelerator A100): it has 1 node with CPU: 4 and can't "
+        "grow to it; lower train.workers, train.min_workers, train.num_gpus, train.num_cpus, train.accelerator_type or "
+        "judge.keep_warm, or add nodes"
     )
     with pytest.raises(UserError, match=r"generate needs 9 x .* it has 1 node .* or raise ray.local_cpus"):
         capacity.check(resources.loop(load(Config, "mini", ["generate.workers=9"])))

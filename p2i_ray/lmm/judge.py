@@ -27,7 +27,7 @@ from p2i_ray.lmm.cache import open_cache
 from p2i_ray.lmm.engine.replica import Engine
 from p2i_ray.lmm.hosted.client import Hosted
 from p2i_ray.lmm.prompts import Exemplar, load_prompts, summary_messages
-from p2i_ray.lmm.questions import Asker, Criticising, Question, Scoring
+from p2i_ray.lmm.questions import Asker, Criticising, Question, Reply, Scoring
 
 if TYPE_CHECKING:
     import ray.data
@@ -133,7 +133,7 @@ class Judge:
         )
         question = Question(messages, self.settings.max_summary_tokens)
         try:
-            text = self.start().handle().reply.remote(question).result().text.strip()
+            text = self._reply(question).text.strip()
         except Refused as error:
             raise UserError(f"the critiques can't be summed up: {error}; lower judge.summary_examples") from None
         if not text:
@@ -201,12 +201,17 @@ class Judge:
         side = self._image.resolution
         picture = images.encode_png(np.full((side, side, 3), 127, np.uint8))
         try:
-            self.start().handle().reply.remote(asker.question("product", picture)).result()
+            self._reply(asker.question("product", picture))
         except Refused as why:
             raise UserError(
                 f"{why}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
                 f"judge.max_model_len={self.settings.max_model_len}"
             ) from None
+
+    def _reply(self, question: Question) -> Reply:
+        from p2i_ray.lmm.patience import reply_patiently
+
+        return reply_patiently(self.start().handle(), question)
 
     def _paid(self) -> dict[str, float]:
         """What an endpoint took since the last time that this was asked: requests, tokens, dollars."""

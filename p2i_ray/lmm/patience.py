@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.answering import FATAL, Sample
-from p2i_ray.lmm.questions import Asker
+from p2i_ray.lmm.questions import Asker, Question, Reply
 
 LOST = (RayActorError, ObjectLostError, WorkerCrashedError)
 TRIES = 2  # times that a row is asked alone after an engine was lost with it
@@ -62,17 +62,31 @@ def ask_patiently(
         raise end
 
 
+def reply_patiently(handle: DeploymentHandle, question: Question) -> Reply:
+    """The reply to one question; an engine that is lost with it is asked again when it is back.
+
+    Raises:
+        RuntimeError: engines don't answer, or are lost with it each time.
+    """
+    for _ in range(TRIES + 1):
+        try:
+            return cast(Reply, _wait(handle.reply.remote(question)))
+        except LOST:
+            continue
+    raise RuntimeError(f"the judge's engine was lost {TRIES + 1} times with a question; see its replica's log")
+
+
 def _ask_alone(handle: DeploymentHandle, asker: Asker, sample: Sample) -> dict[str, Any] | None:
     """One sample's answer; none if the engine was lost with it each time."""
     for _ in range(TRIES):
         try:
-            return _wait(handle.ask.remote(asker, [sample]))[0]
+            return cast(dict[str, Any], _wait(handle.ask.remote(asker, [sample]))[0])
         except LOST:
             continue
     return None
 
 
-def _wait(response: DeploymentResponse) -> list[dict[str, Any]]:
+def _wait(response: DeploymentResponse) -> Any:
     try:
         return response.result(timeout_s=PATIENCE_S)
     except TimeoutError as error:

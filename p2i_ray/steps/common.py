@@ -7,15 +7,24 @@ from contextlib import contextmanager
 
 from p2i_ray import storage
 from p2i_ray.config import FeatureConfig
+from p2i_ray.errors import UserError
 from p2i_ray.progress import phase
 from p2i_ray.runs import Counts, Manifest, Run
 from p2i_ray.sink import Progress, Written
 
 
 def finished(run: Run, number: int, step: str) -> Manifest:
-    """The manifest of a step that must have run."""
+    """The manifest of a step that has run.
+
+    Raises:
+        UserError: it is gone, and with it, most likely, the folder.
+    """
     manifest = run.done(number, step)
-    assert manifest is not None, f"step {step} of round {number} has not run"
+    if manifest is None:
+        raise UserError(
+            f"the record of {step} is gone from {run.path(number, 'steps')}; is the run folder still there? "
+            "The same command goes on when it is"
+        )
     return manifest
 
 

@@ -1,0 +1,190 @@
+"""Do nodes come for the steps of a run, and go afterwards? A short run on a cluster without workers.
+
+    python -m bench.autoscaling --out docs/autoscaling.png
+
+The stand-in nodes are marked as having A100s, and the steps ask for the mark: there is no GPU here to reserve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import growing
+
+ROOT = Path(__file__).parents[1]
+WORKER = {"CPU": 2, "GPU": 1, "accelerator_type:A100": 1}
+MOST = 2
+SHORT = [
+    "idr.rounds=1", "idr.steps=[10]", "train.batch_size=8", "train.checkpoint_every=5", "generate.steps=4",
+    "calibration.rows=0", "idr.inspect=0", "idr.ahead=false",  # one step at a time, so that it shows
+]  # fmt: skip
+GROUPS = ("judge", "features", "train", "generate", "evaluate")
+ON_A100 = [
+    *(f"{group}.accelerator_type=A100" for group in GROUPS),
+    "judge.keep_warm=false", "judge.num_cpus=1",  # one node
+    "train.num_cpus=2", "generate.num_cpus=2",  # a node each
+]  # fmt: skip
+LOOK_S = 0.5
+LIMIT_S = 1500.0  # longest run
+GONE_S = 120.0  # longest wait for the last node to go
+
+
+class Step(NamedTuple):
+    """When a step ran, in seconds since the first look."""
+
+    name: str
+    start: float
+    end: float
+
+
+class Seen(NamedTuple):
+    """A run as seen from outside.
+
+    Attributes:
+        at: seconds since the first look.
+        workers: nodes beside the head at that time.
+        steps: those of the run.
+        output: what the job printed.
+    """
+
+    at: list[float]
+    workers: list[int]
+    steps: list[Step]
+    output: str
+
+
+class Watch:
+    """Counts the nodes beside the head in a thread."""
+
+    def __init__(self, address: str) -> None:
+        import ray._raylet
+
+        client: Any = ray._raylet
+        self._client = client.GcsClient(address)
+        self._stop = threading.Event()
+        self.began = time.time()
+        self.at: list[float] = []
+        self.workers: list[int] = []
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def wait_until_none(self, limit_s: float) -> None:
+        """Returns when no worker is left, or after so long."""
+        deadline = time.monotonic() + limit_s
+        while self.workers[-1] and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        from ray.core.generated.gcs_pb2 import GcsNodeInfo
+
+        while not self._stop.is_set():
+            nodes = self._client.get_all_node_info(timeout=10).values()
+            alive = sum(node.state == GcsNodeInfo.ALIVE and not node.is_head_node for node in nodes)
+            self.at.append(time.time() - self.began)
+            self.workers.append(alive)
+            self._stop.wait(LOOK_S)
+
+
+def watch_a_run(folder: Path, data: str, settings: Sequence[str] = ()) -> Seen:
+    """Run the loop on a cluster without workers, and count its nodes until the last has gone.
+
+    Args:
+        folder: for the run and the cluster's files.
+        data: EPBD folder of the toy world.
+        settings: laid over the short run's.
+    """
+    run_dir, log = folder / "run", folder / "job.log"
+    places = [f"run_dir={run_dir}", f"data={data}"]
+    with growing.cluster(folder, 1, WORKER, MOST) as address:
+        watch = Watch(address)
+        command = [sys.executable, "jobs/idr.py", "--config", "mini", f"ray.address={address}", *places, *SHORT]
+        command += [*ON_A100, *settings]
+        try:
+            with log.open("w", encoding="utf-8") as output:
+                done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=False, timeout=LIMIT_S)
+            watch.wait_until_none(GONE_S)
+        finally:
+            watch.stop()
+    said = log.read_text("utf-8")
+    if done.returncode:
+        raise RuntimeError(f"the run failed: {said[-2000:]}")
+    return Seen(watch.at, watch.workers, steps_of(run_dir, watch.began), said)
+
+
+def steps_of(run_dir: Path, began: float) -> list[Step]:
+    """When each step ran, from its manifest, in order."""
+    found = []
+    for manifest in run_dir.glob("round-*/steps/*.json"):
+        end = manifest.stat().st_mtime - began
+        read = json.loads(manifest.read_text("utf-8"))
+        found.append(Step(f"{read['step']} {read['round']}", end - read["seconds"], end))
+    return sorted(found, key=lambda step: step.start)
+
+
+def draw(seen: Seen, out: Path) -> None:
+    """Nodes over time, with the steps shaded."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(10, 3.2), layout="constrained")
+    shown = [step for step in seen.steps if step.end - step.start > 2]
+    for number, step in enumerate(shown):
+        axes.axvspan(step.start, step.end, color=("#dfe9f5", "#eef3e2")[number % 2], linewidth=0)
+        axes.text((step.start + step.end) / 2, MOST + 0.12, step.name.split()[0], rotation=30, fontsize=8, ha="left")
+    axes.step(seen.at, seen.workers, where="post", color="#1f4e79", linewidth=2)
+    axes.set(xlim=(0, seen.at[-1]), ylim=(0, MOST + 0.1), xlabel="seconds", ylabel="worker nodes")
+    axes.set_yticks(range(MOST + 1))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out, dpi=130)
+    pyplot.close(figure)
+
+
+def run(out: Path | None = None) -> dict[str, float]:
+    """Most nodes, seconds until the first came and from the end of the last step until the last had gone."""
+    from p2i_ray.mini.data import make
+
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder, "epbd"), train=120, validation=16, test=16, test_unseen=8)
+        seen = watch_a_run(Path(folder), str(Path(folder, "epbd")))
+    if out:
+        draw(seen, out)
+    first = next(at for at, count in zip(seen.at, seen.workers, strict=True) if count)
+    last = max(at for at, count in zip(seen.at, seen.workers, strict=True) if count)
+    return {
+        "autoscaling_most_nodes": max(seen.workers),
+        "autoscaling_nodes_at_the_end": seen.workers[-1],
+        "autoscaling_first_node_s": first,
+        "autoscaling_gone_after_s": last - seen.steps[-1].end,
+        "autoscaling_seconds": seen.steps[-1].end,
+    }
+
+
+def main() -> None:
+    """Draw the picture, and print the figures."""
+    from bench.tables import as_lines
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="PNG of the nodes over time")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # nobody else is on this cluster
+    print(as_lines(run(parser.parse_args().out)))
+
+
+if __name__ == "__main__":
+    main()
