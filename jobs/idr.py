@@ -18,7 +18,7 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, idr, preflight, resources, storage
+from p2i_ray import cluster, disk, idr, preflight, resources, storage
 from p2i_ray.cli import main
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
@@ -43,7 +43,7 @@ def run(job: IdrJob) -> None:
     prepare(job, data)
     preflight.check_rights(*writes(job, job.run_dir))
     folder = Run.open(job.run_dir, job)
-    with folder.attempt:
+    with disk.trouble_told(folder.dir), folder.attempt:
         try:
             page = refine(job, folder, data)
         except BaseException:

@@ -14,7 +14,7 @@ FLOOR = {
     "errors": 0, "config": 1, "storage": 1, "resources": 2, "packing": 2, "cluster": 2, "growth": 2, "sink": 2,
     "keyed": 2, "timeline": 2, "manifests": 2, "runs": 3, "standing": 3, "selection": 3, "progress": 3, "capacity": 3,
     "nodes": 3, "preflight": 4, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6,
-    "idr": 6, "serve": 6, "mini": 7,
+    "idr": 6, "serve": 6, "mini": 7, "disk": 2,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [

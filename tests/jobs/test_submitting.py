@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -30,7 +32,7 @@ SHORT = [
     "generate.workers=1", "train.workers=1", "idr.inspect=0", "calibration.rows=0", "idr.baseline=false",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def free_port() -> int:
@@ -47,7 +49,9 @@ def head() -> Iterator[str]:
     os.environ.pop("RAY_ADDRESS", None)
     os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    flags = [f"--{name}={port}" for name, port in ports.items()]
+    # Jobs find their cluster by the newest one in the folder of its files, so it has a folder of its own.
+    folder = tempfile.mkdtemp(prefix="ray-")
+    flags = [f"--temp-dir={folder}", *(f"--{name}={port}" for name, port in ports.items())]
     command = [RAY, "start", "--head", "--block", "--num-cpus=4", "--object-store-memory=400000000", *flags]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{ports['dashboard-port']}"
@@ -58,6 +62,7 @@ def head() -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
         os.environ.clear()
         os.environ.update(before)
 
@@ -107,7 +112,7 @@ def zipped(target: Path) -> str:
         for folder in ("p2i_ray", "jobs"):
             for file in sorted((ROOT / folder).rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:
-                    archive.write(file, Path("project") / file.relative_to(ROOT))
+                    archive.write(file, file.relative_to(ROOT))
     return str(target)
 
 
@@ -134,7 +139,9 @@ def test_a_stopped_run_is_continued_by_the_same_command(
     environment = {"working_dir": zipped(tmp_path / "project.zip")}
     for moment in ("round-1/steps/select.json", "round-1/train"):
         job = client.submit_job(entrypoint=entrypoint(stopped, mini_data), runtime_env=environment)
-        until(lambda moment=moment: (stopped / moment).exists(), moment)
+        there = stopped / moment
+        until(lambda job=job, there=there: there.exists() or client.get_job_status(job).is_terminal(), moment)
+        assert there.exists(), client.get_job_logs(job)[-2000:]
         assert client.stop_job(job) and ended(client, job) == "STOPPED"
     assert json.loads((stopped / "run.json").read_text())["status"] != "done"
     kept = (stopped / "round-1" / "steps" / "select.json").stat().st_mtime

@@ -86,6 +86,20 @@ def test_a_killed_replica_costs_no_row(stub: Callable[..., Judge], tmp_path: Pat
     assert killed and table["error"].null_count == 3000 and set(table["score"].to_pylist()) == {3}
 
 
+def test_an_engine_that_dies_while_nobody_asks_it_costs_the_next_step_no_more_than_time(
+    stub: Callable[..., Judge], tmp_path: Path
+) -> None:
+    import ray
+
+    judge = stub()
+    score(judge, rows(["mug"] * 3), tmp_path / "before")
+    for actor in ray.util.list_named_actors(all_namespaces=True):
+        if actor["name"].startswith(f"SERVE_REPLICA::{judge.start().name}"):
+            ray.kill(ray.get_actor(actor["name"], actor["namespace"]))
+    table = score(judge, rows(["mug"] * 3), tmp_path / "after")
+    assert table["error"].null_count == 3 and set(table["score"].to_pylist()) == {3}
+
+
 def test_engines_are_added_while_rows_wait(stub: Callable[..., Judge], tmp_path: Path) -> None:
     judge = stub(replicas=1, max_replicas=3, in_flight=1)
     seen: set[int] = set()

@@ -1,0 +1,152 @@
+"""The job under test: a short form of `make idr`, started again with the very same command after it has ended early."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chaos.faults import PUBLISH, Step
+
+ROOT = Path(__file__).parents[1]
+ROWS = {"train": 120, "validation": 16, "test": 8, "test_unseen": 8}
+ROUNDS = 2
+SETTINGS = (
+    f"idr.rounds={ROUNDS}", "idr.steps=[12, 8]", "idr.baseline=false", "idr.inspect=12", "calibration.rows=0",
+    "train.batch_size=8", "train.checkpoint_every=4", "train.tracking.samples=0", "generate.steps=2",
+    "generate.workers=1", "prepare=null",
+)  # fmt: skip
+BROKEN = {"train": {5: "image", 11: "cutout"}, "validation": {3: "cutout"}}  # rows that must be set aside every time
+STEP_SHOWN = re.compile(rb"round \d+/\d+ \S+ \w")  # what the log says when the first step is under way
+ONE_LINE = "error: "
+
+
+def make_data(folder: Path) -> str:
+    """A small toy world, some of whose pictures are cut off."""
+    from p2i_ray.mini.data import make
+
+    make(folder, **ROWS)
+    for split, broken in BROKEN.items():
+        file = folder / split / "part-000.parquet"
+        table = pq.read_table(file)
+        rows = table.to_pylist()
+        for number, column in broken.items():
+            rows[number][column]["bytes"] = rows[number][column]["bytes"][:100]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), file)
+    return str(folder)
+
+
+@dataclass
+class Command:
+    """One start of the job.
+
+    Attributes:
+        begun: time.monotonic() of its start.
+        startup_s: seconds until its first step was under way, or until its end; none while neither is so.
+        code: its exit code; none while it runs.
+        line: its last line, where it ended by itself before its time.
+    """
+
+    begun: float
+    startup_s: float | None = None
+    code: int | None = None
+    line: str = ""
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in a word or with its line."""
+        if self.code == -signal.SIGKILL:
+            return "killed"
+        if self.code == 2 and self.line.startswith(ONE_LINE):
+            return self.line
+        return "done" if self.code == 0 else f"TRACE (exit code {self.code}): {self.line}"
+
+
+def short_loop(run_dir: Path, data: str) -> list[str]:
+    """The command."""
+    return [sys.executable, "jobs/idr.py", "--config", "mini", f"run_dir={run_dir}", f"data={data}", *SETTINGS]
+
+
+class Job:
+    """A job and its starts.
+
+    Args:
+        command: the same every time.
+        run_dir: the run folder that it writes.
+        address: of the cluster that it joins.
+        log: file for what it prints.
+    """
+
+    def __init__(self, command: Sequence[str], run_dir: Path, address: str, log: Path) -> None:
+        self.run_dir = run_dir
+        self.log = log
+        self.commands: list[Command] = []
+        self._argv = list(command)
+        self._env = {**os.environ, "RAY_ADDRESS": address, "PYTHONUNBUFFERED": "1"}
+
+    def begin(self) -> None:
+        """Give the command."""
+        with self.log.open("ab") as out:
+            out.write(f"--- command {len(self.commands) + 1}\n".encode())
+            self._log_from = out.tell()
+            self._process = subprocess.Popen(
+                self._argv, cwd=ROOT, env=self._env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self.commands.append(Command(time.monotonic()))
+
+    @property
+    def pid(self) -> int:
+        """The driver's."""
+        return self._process.pid
+
+    def look(self) -> Command:
+        """The present command as it is now."""
+        command = self.commands[-1]
+        command.code = self._process.poll()
+        if command.startup_s is None and (command.code is not None or STEP_SHOWN.search(self._said())):
+            command.startup_s = time.monotonic() - command.begun
+        if command.code is not None:
+            lines = self._said().decode("utf-8", "replace").strip().splitlines()
+            command.line = lines[-1].strip() if lines else ""
+        return command
+
+    def kill(self) -> None:
+        """kill -9 the driver, if it runs."""
+        self._process.kill()
+        self._process.wait()
+
+    def done(self, step: Step) -> bool:
+        """Whether a step's manifest is there."""
+        return self._manifest(step).exists()
+
+    def pace(self, begun: float) -> dict[Step, float]:
+        """The steps of a finished run in the order in which they ended, with the seconds from one end to the next.
+
+        Args:
+            begun: time.time() of the first command.
+        """
+        ends = {
+            (int(file.parents[1].name.removeprefix("round-")), file.stem): file.stat().st_mtime
+            for file in self.run_dir.glob("round-*/steps/*.json")
+        }
+        order = sorted(ends, key=lambda step: ends[step])
+        starts = [begun, *(ends[step] for step in order)]
+        seconds = {step: ends[step] - start for step, start in zip(order, starts, strict=False)}
+        return {**seconds, (ROUNDS, PUBLISH): time.time() - starts[-1]}
+
+    def _manifest(self, step: Step) -> Path:
+        return self.run_dir / f"round-{step[0]}" / "steps" / f"{step[1]}.json"
+
+    def _said(self) -> bytes:
+        with self.log.open("rb") as log:
+            log.seek(self._log_from)
+            return log.read()

@@ -1,0 +1,86 @@
+"""Who is who among a cluster's processes, told by the titles that Ray, Serve and vLLM give them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+import psutil
+
+RAYLET = "RAY_RAYLET_PID"  # in the environment of all that a raylet starts
+TITLES = {
+    "engine": re.compile(r"^(ray::ServeReplica:judge-|VLLM::EngineCore)"),
+    "trainer": re.compile(r"^ray::RayTrainWorker"),
+    "actor": re.compile(r"^ray::MapWorker\(MapBatches\((_Encode|_Paint)\)\)"),
+}
+
+
+class Process(NamedTuple):
+    """A process of a cluster."""
+
+    pid: int
+    title: str
+
+
+def below(parents: Iterable[int]) -> list[Process]:
+    """The processes that these have started, and those that they have started, with their titles.
+
+    Only so is a victim sure to be of this cluster: others on the machine have processes with the same titles.
+    """
+    found = []
+    for pid in parents:
+        try:
+            for process in psutil.Process(pid).children(recursive=True):
+                found.append(Process(process.pid, title(process)))
+        except psutil.NoSuchProcess:  # it has just ended, and what it started with it
+            continue
+    return found
+
+
+def orphans(raylets: Collection[int]) -> list[Process]:
+    """Processes that one of these raylets, or what it started, has started, and whose parent is gone."""
+    started: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if int(process.environ().get(RAYLET, 0)) in raylets:
+                started[process.pid] = process
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # it has just ended, or is another user's
+            continue
+    parents = {*raylets, *started}
+    return [Process(pid, title(p)) for pid, p in started.items() if _parent(p) not in parents and p.is_running()]
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def end(processes: Iterable[Process]) -> None:
+    """kill -9 them all."""
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def title(process: psutil.Process) -> str:
+    """What `ps` shows; empty where the process has just ended."""
+    try:
+        return " ".join(process.cmdline()).strip()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
+def of_kind(kind: str, processes: Sequence[Process]) -> list[Process]:
+    """Those that a fault of this kind may kill, in the order of their ids."""
+    return sorted(process for process in processes if TITLES[kind].match(process.title))
+
+
+def pick(share: float, victims: Sequence[Process]) -> Process:
+    """The one at this share of their number, 0..1."""
+    return victims[min(int(share * len(victims)), len(victims) - 1)]
