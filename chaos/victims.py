@@ -15,7 +15,7 @@ RAYLET = "RAY_RAYLET_PID"  # in the environment of all that a raylet starts
 TITLES = {
     "engine": re.compile(r"^(ray::ServeReplica:judge-|VLLM::EngineCore)"),
     "trainer": re.compile(r"^ray::RayTrainWorker"),
-    "actor": re.compile(r"^ray::MapWorker\(MapBatches\((_Encode|_Paint)\)\)"),
+    "actor": re.compile(r"^ray::MapWorker\(MapBatches\((Encode|_Paint)\)\)"),
 }
 
 

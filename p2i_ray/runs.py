@@ -24,7 +24,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from p2i_ray import manifests, storage
+from p2i_ray import disk, manifests, storage
 from p2i_ray.config import Config, differences
 from p2i_ray.errors import UserError, users_mistake
 from p2i_ray.manifests import Counts, Manifest
@@ -92,9 +92,17 @@ class Run:
         return f"round {round_number}/{self.config.idr.rounds} · {step}"
 
     def done(self, round_number: int, step: str) -> Manifest | None:
-        """The manifest of a finished step, if it is finished."""
+        """The manifest of a finished step, if it is finished.
+
+        Raises:
+            UserError: the run folder is away, and with it maybe the manifest.
+        """
         path = self.path(round_number, "steps", f"{step}.json")
-        return Manifest.model_validate_json(storage.read_text(path)) if storage.exists(path) else None
+        if not storage.exists(path):
+            self._check_there()
+            if not storage.exists(path):  # it wasn't away a moment ago either
+                return None
+        return Manifest.model_validate_json(storage.read_text(path))
 
     def once(self, round_number: int, step: str, output: str, work: Callable[[str], Counts]) -> Manifest:
         """Do a step, unless it is done already.
@@ -117,6 +125,7 @@ class Run:
         began, start = time.time(), time.perf_counter()
         with self.attempt.span("step", round_number, step), self._named(round_number, step):
             counts = work(out)
+            self._check_written(out, counts)
         seconds = round(time.perf_counter() - start, 2)
         manifest = Manifest(step=step, round=round_number, seconds=seconds, began=began, **counts.model_dump())
         storage.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
@@ -127,6 +136,22 @@ class Run:
     def forget(self, round_number: int, step: str) -> None:
         """Have a step done again, by removing its manifest."""
         storage.remove(self.path(round_number, "steps", f"{step}.json"))
+
+    def _check_there(self) -> None:
+        if disk.away(self.dir):
+            raise UserError(disk.away_line(self.dir))
+
+    def _check_written(self, out: str, counts: Counts) -> None:
+        """What was written while the run folder was away is not in it, and must not count as done."""
+        self._check_there()
+        if not counts.files:
+            return
+        gone = set(counts.files).difference(file.rsplit("/", 1)[-1] for file in storage.files(out))
+        if gone:
+            raise UserError(
+                f"{len(gone)} of {len(counts.files)} files written to {out} are not there, maybe because its disk was "
+                "away; give the same command again: the step is done anew"
+            )
 
     def write_summary(self, status: str) -> None:
         """Rewrite run.json from the manifests."""

@@ -25,6 +25,7 @@ def test_a_finished_step_is_not_done_again(tmp_path: Path, config: Config) -> No
     def work(out: str) -> Counts:
         calls.append(out)
         Path(out).mkdir(parents=True)
+        (Path(out) / "a").touch()
         return Counts(rows_in=3, rows_out=2, set_aside=1, files=["a"], facts={"x": 1})
 
     first = Run.open(str(tmp_path / "run"), config).once(1, "score", "scores", work)
@@ -38,6 +39,31 @@ def test_a_forgotten_step_is_done_again(tmp_path: Path, config: Config) -> None:
     run.forget(1, "score")
     assert run.done(1, "score") is None
     assert run.once(1, "score", "scores", lambda _: Counts(rows_in=2)).rows_in == 2
+
+
+def test_a_folder_that_is_away_is_not_one_in_which_nothing_is_done(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "disk" / "run"), config)
+    run.once(1, "score", "scores", lambda _: Counts(rows_in=1))
+    (tmp_path / "disk").rename(tmp_path / "away")
+    for ask in (lambda: run.done(1, "score"), lambda: run.once(1, "score", "scores", lambda _: Counts(rows_in=2))):
+        with pytest.raises(UserError, match="is away; when it is back"):
+            ask()
+    (tmp_path / "away").rename(tmp_path / "disk")
+    found = run.done(1, "score")
+    assert found is not None and found.rows_in == 1
+
+
+def test_files_that_were_written_elsewhere_do_not_count_as_done(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path / "run"), config)
+
+    def work(out: str) -> Counts:
+        Path(out).mkdir(parents=True)
+        (Path(out) / "a").touch()
+        return Counts(rows_in=2, files=["a", "b"])  # b while the disk was away
+
+    with pytest.raises(UserError, match=r"1 of 2 files written to .*scores are not there"):
+        run.once(1, "score", "scores", work)
+    assert run.done(1, "score") is None
 
 
 def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config: Config) -> None:

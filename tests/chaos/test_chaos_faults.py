@@ -11,6 +11,8 @@ import psutil
 from chaos import faults, victims
 from chaos.faults import KINDS, PUBLISH, Fault
 from chaos.victims import Process
+from p2i_ray.diffusion.features.encode import Encode
+from p2i_ray.diffusion.generate import _Paint
 
 ROUND = ("score", "select", "inspect", "encode", "train", "generate", "measure", "critique", "feedback")
 STEPS = [(number, name) for number in (1, 2) for name in ROUND if (number, name) != (2, "encode")] + [(2, PUBLISH)]
@@ -51,8 +53,8 @@ def test_victims_are_told_by_their_titles() -> None:
         Process(3, "VLLM::EngineCore"),
         Process(4, "ray::ServeController"),
         Process(5, "ray::RayTrainWorker.poll_status"),
-        Process(6, "ray::MapWorker(MapBatches(_Encode)).submit"),
-        Process(7, "ray::MapWorker(MapBatches(_Paint))"),
+        Process(6, f"ray::MapWorker(MapBatches({Encode.__name__})).submit"),
+        Process(7, f"ray::MapWorker(MapBatches({_Paint.__name__}))"),
         Process(8, "ray::MapBatches(_ask_block)"),
         Process(10, "ray::TrainController"),
         Process(11, "ray::IDLE"),
