@@ -6,7 +6,7 @@ A preset is a YAML file with the settings' keys.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[
 
 def differences(old: dict[str, Any], new: dict[str, Any], ignore: Sequence[str] = ()) -> list[str]:
     """The settings in which two dumped configurations differ, as `key: old -> new`."""
-    before, after = dict(_flat(old)), dict(_flat(new))
+    before, after = dict(flat(old)), dict(flat(new))
     keys = sorted(before.keys() | after.keys())
     changed = (
         k for k in keys if before.get(k) != after.get(k) and not any(k == i or k.startswith(f"{i}.") for i in ignore)
@@ -133,9 +133,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Groups of settings as dotted keys and values."""
     for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -8,13 +8,14 @@ python jobs/serve.py --config mini
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray import resources, storage
 from p2i_ray.cluster import ENVIRONMENT
 from p2i_ray.config import JudgeConfig, load
+from p2i_ray.config.loading import flat
 from p2i_ray.config.serve import ShopConfig
 from p2i_ray.epbd.images import Pixels
 from p2i_ray.errors import UserError
@@ -55,7 +56,7 @@ def read(args: Mapping[str, Any]) -> tuple[ShopConfig, Tokens]:
 
     from p2i_ray.serve.http.access import Tokens
 
-    settings = [f"{key}={json.dumps(value) if not isinstance(value, str) else value}" for key, value in _flat(args)]
+    settings = [f"{key}={json.dumps(value) if not isinstance(value, str) else value}" for key, value in flat(args)]
     source = next((setting.removeprefix("config=") for setting in settings if setting.startswith("config=")), "mini")
     shop = load(ShopConfig, source, [setting for setting in settings if not setting.startswith("config=")])
     tokens = Tokens.from_settings(shop.serve)
@@ -190,11 +191,3 @@ def environment() -> dict[str, Any]:
     found = dict(ray.get_runtime_context().runtime_env) if ray.is_initialized() else {}
     root = str(Path(__file__).parents[2])
     return {**found, "env_vars": {**ENVIRONMENT, "PYTHONPATH": root, **found.get("env_vars", {})}}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -16,16 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ports import free_port
 
 from p2i_ray.mini.world import CLEAN, render
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a-token-of-ours"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def start(*settings: str) -> subprocess.Popen[str]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
+from ports import free_port
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -33,11 +34,6 @@ SHORT = [
 ]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import io
 import json
-import socket
-import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +13,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from PIL import Image
+from serving import serving
 
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.serve.http.access import Tokens
@@ -100,28 +98,8 @@ def open_lmm(engine: ToyEngine | None = None, **settings: Any) -> Iterator[Lmm]:
     engine = engine or ToyEngine()
     limits = {"per_minute": 100_000, **settings.pop("limits", {})}
     app = make_app(ServeConfig.model_validate({"limits": limits, **settings}), engine, Tokens([TOKEN]))
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        wait_until(lambda: server.started)
-        yield Lmm(f"http://127.0.0.1:{listening.getsockname()[1]}", engine)
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
-
-
-def wait_until(condition: Any, seconds: float = 10) -> None:
-    ticks = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        ticks.wait(0.01)
-    raise AssertionError("it didn't come about in time")
+    with serving(app) as address:
+        yield Lmm(address, engine)
 
 
 def encoded(kind: str = "PNG", size: tuple[int, int] = (16, 12), mode: str = "RGB", **options: Any) -> bytes:

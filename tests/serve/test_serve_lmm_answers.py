@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from lmm_parts import MODEL, TOKEN, ToyEngine, completion, event, open_lmm, text, wait_until
+from lmm_parts import MODEL, TOKEN, ToyEngine, completion, event, open_lmm, text
+from serving import wait_until
 
 from p2i_ray.serve.lmm.answers import plain
 from p2i_ray.serve.orders import NotReady, Overloaded

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from page_browser import COFFEE, NAME, PHONE, open_browser, visit
+from page_browser import COFFEE, NAME, PHONE, visit
 from page_shop import SIDE, Shop, cut, open_shop
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from p2i_ray.epbd.images import Pixels
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
-        yield shop
 
 
 def on_canvas(x: float, y: float, width: int = 600, height: int = 400) -> tuple[int, int]:

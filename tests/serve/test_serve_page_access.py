@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_browser import COFFEE, PHONE, Visit, open_browser, visit
-from page_shop import Shop, open_shop
+from page_browser import COFFEE, PHONE, Visit, visit
+from page_shop import Shop
 from playwright.sync_api import Browser, expect
 
 from p2i_ray.serve.orders import Overloaded
 
 PAGE = Path(__file__).parents[2] / "p2i_ray" / "serve" / "page"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
-        yield shop
 
 
 def faults(here: Visit) -> list[str]:

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from page_browser import COFFEE, NAME, open_browser, visit
-from page_shop import TOKEN, Shop, open_shop
+from page_browser import COFFEE, NAME, visit
+from page_shop import TOKEN, Shop
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from p2i_ray.serve.orders import NotReady, Overloaded
 
 STATUS = "Failed to load resource"  # the browser's own note of an answer that isn't 200
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
-        yield shop
 
 
 def file(image: Image.Image, kind: str = "png", **options: Any) -> dict[str, Any]:

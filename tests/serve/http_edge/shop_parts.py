@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +15,9 @@ from typing import Any
 import httpx
 import numpy as np
 import openai
-import uvicorn
 from fastapi import FastAPI
 from PIL import Image
+from serving import serving
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
@@ -147,31 +146,8 @@ def open_shop(
         cutter,
         tokens or Tokens([TOKEN, OTHER]),
     )
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False)
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        wait_until(lambda: server.started)
+    with serving(app, server_header=False) as url:
         yield Shop(url, painter, judge, app)
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listening.close()
-
-
-def wait_until(condition: Any, seconds: float = 10) -> None:
-    """Until it is so; a test that waits longer has failed."""
-    ticks = threading.Event()
-    for _ in range(int(seconds / 0.01)):
-        if condition():
-            return
-        ticks.wait(0.01)
-    raise AssertionError("it didn't come about in time")
 
 
 def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:

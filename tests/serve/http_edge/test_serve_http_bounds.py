@@ -14,7 +14,8 @@ import httpx
 import numpy as np
 import openai
 import pytest
-from shop_parts import TOKEN, Shop, cutout, encoded, error_of, open_shop, wait_until
+from serving import wait_until
+from shop_parts import TOKEN, Shop, cutout, encoded, error_of, open_shop
 
 LIMIT = 300_000
 BODY = (

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from shop_parts import OTHER, TOKEN, Shop, cutout, error_of, open_shop, wait_until
+from serving import wait_until
+from shop_parts import OTHER, TOKEN, Shop, cutout, error_of, open_shop
 
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.errors import UserError

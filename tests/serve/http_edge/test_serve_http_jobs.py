@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from serving import wait_until
 from shop_parts import (
     OTHER,
     TOKEN,
@@ -24,7 +25,6 @@ from shop_parts import (
     open_shop,
     photo,
     toy_cutter,
-    wait_until,
 )
 
 from p2i_ray.errors import UserError

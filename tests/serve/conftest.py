@@ -1,0 +1,22 @@
+"""A browser and a shop for the tests of the page; each file has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from page_browser import open_browser
+from page_shop import Shop, open_shop
+from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
+        yield shop
