@@ -45,7 +45,7 @@ def run(job: IdrJob) -> None:
     folder = Run.open(job.run_dir, job)
     with disk.trouble_told(folder.dir), folder.attempt:
         try:
-            page = refine(job, folder, data)
+            page = refine(folder, data)
         except BaseException:
             folder.write_summary("stopped")
             raise
@@ -56,30 +56,31 @@ def run(job: IdrJob) -> None:
         print(f"driver  {account.line()}")
 
 
-def refine(job: IdrJob, folder: Run, data: str) -> str:
+def refine(folder: Run, data: str) -> str:
     """The loop on a cluster, and its report; the report's location."""
+    config = folder.config
     cache = storage.join(folder.dir, "judge-cache")
     with folder.attempt.starting("Ray"):
-        cluster.connect(job.ray)
-        preflight.check(resources.loop(job), writes=writes(job, folder.dir), reads=reads(job, data))
+        cluster.connect(config.ray)
+        preflight.check(resources.loop(config), writes=writes(config, folder.dir), reads=reads(config, data))
     engines = functools.partial(folder.attempt.starting, "judge")
-    with Judge(job.judge, job.image, job.seed, cache, starting=engines) as judge:
+    with Judge(config.judge, config.image, config.seed, cache, starting=engines) as judge:
         model = idr.refine(folder, data, judge)
     folder.publish(model)
     folder.attempt.flush()
     return report.write(folder.dir)
 
 
-def writes(job: IdrJob, run_dir: str) -> list[str]:
+def writes(config: Config, run_dir: str) -> list[str]:
     """Where all nodes write."""
-    return [run_dir, *(cache for cache in (job.judge.cache, job.features.cache) if cache)]
+    return [run_dir, *(cache for cache in (config.judge.cache, config.features.cache) if cache)]
 
 
-def reads(job: IdrJob, data: str) -> list[str]:
+def reads(config: Config, data: str) -> list[str]:
     """What all nodes read: the data, and the models that there are."""
-    models = [job.painter.base, job.painter.clip, job.evaluate.clip]
-    if job.idr.select and not job.judge.hosted.url:
-        models.append(job.judge.model)
+    models = [config.painter.base, config.painter.clip, config.evaluate.clip]
+    if config.idr.select and not config.judge.hosted.url:
+        models.append(config.judge.model)
     return [data, *map(storage.absolute, models)]
 
 

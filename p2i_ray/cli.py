@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
+from p2i_ray import logs
 from p2i_ray.cluster import ENVIRONMENT
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.errors import users_mistake
@@ -52,6 +53,7 @@ def main(
     arguments = parser.parse_args(argv)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logs.set_up()
     try:
         if arguments.instead is None:
             run(load(config_class, arguments.config, arguments.settings))

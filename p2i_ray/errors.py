@@ -21,3 +21,11 @@ def users_mistake(error: BaseException) -> str | None:
         return str(error)
     lines = re.findall(rf"^{UserError.__module__}\.{UserError.__name__}: (.+)$", str(error), re.MULTILINE)
     return lines[-1] if lines else None
+
+
+def brief(error: BaseException) -> str:
+    """An exception in a line: what it is and says, or the last line of the trace that Ray hands on as text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 or isinstance(error, UserError):
+        return lines[-1]
+    return ": ".join([type(error).__name__, *lines])

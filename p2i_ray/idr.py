@@ -14,15 +14,16 @@ in steps/.
 
 from __future__ import annotations
 
-from p2i_ray import storage
+from p2i_ray import sharing, storage
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
 from p2i_ray.lmm import exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.runs import Run
 from p2i_ray.steps import ahead
-from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
-from p2i_ray.steps.painting import measure, paint, train
+from p2i_ray.steps.judging import calibrate, criticise, inspect, occupy, score, select, show, summarise
+from p2i_ray.steps.measuring import Measuring
+from p2i_ray.steps.painting import paint, train
 
 
 def refine(run: Run, data: str, judge: Judge) -> str:
@@ -30,12 +31,15 @@ def refine(run: Run, data: str, judge: Judge) -> str:
     settings = run.config.idr
     model, feedback, candidates = storage.absolute(run.config.painter.base), "", None
     shown = exemplars.given(run.config.judge, run.config.image)
+    figures = Measuring(run, data)
+    occupy(run, judge)
     if settings.baseline:
-        ahead.start_engines(run, 0, "generate", judge)
+        ahead.start_engines(run, 0, judge)
         paint(run, 0, data, model)
-        measure(run, 0, data)
+        figures.begin(0)
     if settings.select:
         calibrate(run, data, shown, judge)
+    figures.finish(0)
     for number in range(1, settings.rounds + 1):
         if settings.select:
             with ahead.encoding(run, number, data):
@@ -43,15 +47,16 @@ def refine(run: Run, data: str, judge: Judge) -> str:
                 candidates = select(run, number)
                 inspect(run, number, data, feedback, shown, judge)
             shown = show(run, number, data, shown)
+        figures.finish(number - 1)
         judge.release()
         model = train(run, number, data, candidates, model)
         with ahead.criticising(run, number, judge):
             paint(run, number, data, model)
-        ahead.start_engines(run, number, "measure", judge)
-        measure(run, number, data)
+        figures.begin(number)
         if settings.select:
             criticise(run, number, judge)
             feedback = summarise(run, number, judge) if settings.feedback else ""
+    figures.finish(settings.rounds)
     return model
 
 
@@ -59,8 +64,10 @@ def check(config: Config) -> None:
     """Find settings that don't fit together before anything is started.
 
     Raises:
-        UserError: there are fewer step counts than rounds, or rows would be ranked by what isn't known of them.
+        UserError: there are fewer step counts than rounds, rows would be ranked by what isn't known of them, or GPUs
+            can't be shared.
     """
+    sharing.shared(config)
     if len(config.idr.steps) < config.idr.rounds:
         raise UserError(
             f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"

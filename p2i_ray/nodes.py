@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from p2i_ray.errors import UserError
+from p2i_ray.errors import UserError, brief
 from p2i_ray.progress import say
 
 ANSWER_S = 30.0  # longest wait for all nodes; a first worker takes a few seconds to start
@@ -118,8 +118,7 @@ def _mistake(answer: Any, node: str, own: Facts) -> str | None:
     except (NodeDiedError, TaskUnschedulableError, ActorUnschedulableError):
         return None  # it has gone meanwhile
     except RayError as error:
-        last = [line.strip() for line in str(error).splitlines() if line.strip()][-1]
-        return f"node {_name(node)} can't start a worker: {last}"
+        return f"node {_name(node)} can't start a worker: {brief(error)}"
 
 
 def fault(node: Facts, own: Facts) -> str | None:

@@ -24,10 +24,11 @@ from contextlib import contextmanager
 
 import yaml
 
-from p2i_ray import disk, manifests, storage
+from p2i_ray import disk, logs, manifests, storage
 from p2i_ray.config import Config, differences
 from p2i_ray.errors import UserError, users_mistake
 from p2i_ray.manifests import Counts, Manifest
+from p2i_ray.sharing import shared
 from p2i_ray.timeline.attempt import Attempt
 
 # Settings that say where a run works and at what cost, never what comes out of it but for rounding: other numbers of
@@ -39,7 +40,8 @@ TRAINING = (
 )  # fmt: skip
 RESERVING = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
 WHERE = (
-    "run_dir", "ray", "prepare", "idr.ahead", "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED),
+    "run_dir", "ray", "prepare", "idr.ahead", "idr.judge_share", "judge.cache",
+    *(f"judge.hosted.{key}" for key in HOSTED),
     "features.cache", "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING),
     "generate.workers", "generate.num_cpus", "evaluate.num_cpus", "judge.replicas", "judge.max_replicas",
     "judge.keep_warm", *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
@@ -47,7 +49,12 @@ WHERE = (
 
 
 class Run:
-    """An opened run folder; `attempt` is this process's record in it, which begins when somebody enters it."""
+    """An opened run folder; `attempt` is this process's record in it, which begins when somebody enters it.
+
+    Args:
+        run_dir: its location.
+        config: the settings as the steps use them; see sharing.
+    """
 
     def __init__(self, run_dir: str, config: Config) -> None:
         self.dir = run_dir
@@ -79,7 +86,7 @@ class Run:
             if storage.exists(run_dir) and not _is_empty(run_dir):
                 raise UserError(f"{run_dir} is not empty and holds no run; give another run_dir")
             storage.write_text(path, yaml.safe_dump(settings, sort_keys=False))
-        run = cls(run_dir, config)
+        run = cls(run_dir, shared(config))
         run.write_summary("running")
         return run
 
@@ -188,10 +195,11 @@ class Run:
 
     @contextmanager
     def _named(self, round_number: int, step: str) -> Iterator[None]:
-        """Have an exception out of the block say which step it ended."""
+        """Have log lines and an exception out of the block say which step it is."""
         title = self.title(round_number, step)
         try:
-            yield
+            with logs.at(title):
+                yield
         except Exception as error:
             mistake = users_mistake(error)
             if mistake is not None:

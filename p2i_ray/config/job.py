@@ -67,6 +67,13 @@ class LoopConfig(Settings):
     ahead: bool = Field(
         True, description="do work ahead of its turn, beside another step, where the cluster has room for both"
     )
+    judge_share: float | None = Field(
+        None,
+        gt=0.5,
+        lt=1,
+        description="share of each of its GPUs that the judge keeps for the whole run, while encoders, trainers and "
+        "painters take the rest (none: they take turns on whole GPUs)",
+    )
     dev_split: str = Field("validation", description="D_dev, painted and criticised after every round")
     baseline: bool = Field(True, description="also paint and measure D_dev before training, as round 0")
 

@@ -25,18 +25,11 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 
-def start_engines(run: Run, number: int, step: str, judge: Judge) -> None:
-    """Start the judge's engines while a step that is about to begin runs; who asks them first waits for them.
-
-    Args:
-        run: the run.
-        number: the step's round.
-        step: generate or measure.
-        judge: whose engines.
-    """
+def start_engines(run: Run, number: int, judge: Judge) -> None:
+    """Start the judge's engines while a round's products are painted; who asks them first waits for them."""
     config = run.config
-    beside = resources.generate(config.generate) if step == "generate" else resources.evaluate(config.evaluate)
-    if config.idr.ahead and config.idr.select and not run.done(number, step) and _room(beside, config):
+    wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
+    if wanted and room(resources.generate(config.generate), config):
         threading.Thread(target=_start, args=(judge,), name="engines", daemon=True).start()
 
 
@@ -46,7 +39,7 @@ def encoding(run: Run, number: int, data: str) -> Iterator[None]:
     config = run.config
     early = config.idr.keep_share is None and not config.judge.cascade.clip  # a row's own score decides, at once
     wanted = config.idr.ahead and early and number == 1 and not run.done(1, "score")
-    if not wanted or not _room(resources.features(config.features), config):
+    if not wanted or not room(resources.features(config.features), config):
         yield
         return
     title = run.title(1, "encode")
@@ -62,7 +55,7 @@ def criticising(run: Run, number: int, judge: Judge) -> Iterator[None]:
     """While products are painted, the judge criticises the pictures that are finished."""
     config = run.config
     wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
-    if not wanted or not judge.keeps_answers or not _room(resources.generate(config.generate), config):
+    if not wanted or not judge.keeps_answers or not room(resources.generate(config.generate), config):
         yield
         return
     title = run.title(number, "critique")
@@ -143,7 +136,7 @@ class Judged:
         return whole
 
 
-def _room(step: Need, config: Config) -> bool:
+def room(step: Need, config: Config) -> bool:
     """Whether the nodes that are there have room for a step beside the judge's engines."""
     return capacity.holds((step, resources.judge(config.judge)))
 

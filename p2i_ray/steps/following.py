@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from p2i_ray import storage
+from p2i_ray import logs, storage
+from p2i_ray.errors import brief
 from p2i_ray.progress import say
 
 LOOK_EVERY_S = 1.0
@@ -45,9 +46,10 @@ def following(folder: str, begin: Callable[[], Work], title: str) -> Iterator[No
 
     def work() -> None:
         try:
-            _follow(folder, old, begin(), over, left)
+            with logs.at(title):
+                _follow(folder, old, begin(), over, left)
         except Exception as error:  # it must not take the step beside it along
-            say(f"{title} not done early, but in its turn: {' '.join(str(error).split())[:200]}")
+            say(f"{title} not done early, but in its turn: {brief(error)}")
 
     thread = threading.Thread(target=work, name=title, daemon=True)
     thread.start()

@@ -11,6 +11,8 @@ from p2i_ray.runs import Counts, Manifest, Run
 from p2i_ray.steps.common import counts, feature_settings, finished, run_rows, working
 from p2i_ray.timeline.spans import Span
 
+Figures = dict[str, float]  # by metric, and how many pictures they are of
+
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
     """M_i: goes on from M_{i-1} with S_i; the location of the new model folder."""
@@ -82,18 +84,22 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
     return run.once(number, "generate", "generated", work)
 
 
-def measure(run: Run, number: int, data: str) -> Manifest:
-    """The ruler's figures for I_dev."""
-    from p2i_ray.evaluate import measure as ruler
-
+def measure(run: Run, number: int, data: str, figures: Figures | None = None) -> Manifest:
+    """The ruler's figures for I_dev; found now, unless they were already."""
     painted = finished(run, number, "generate")
 
     def work(out: str) -> Counts:
-        real = reading.read_split(data, run.config.idr.dev_split)
-        figures = ruler.measure(
-            run.path(number, "generated"), painted.files, real, run.config.evaluate, run.config.image
-        )
-        storage.write_text(out, json.dumps(figures, indent=1))
-        return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(figures))
+        found = figures or figures_of(run, number, data)
+        storage.write_text(out, json.dumps(found, indent=1))
+        return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(found))
 
     return run.once(number, "measure", "metrics.json", work)
+
+
+def figures_of(run: Run, number: int, data: str) -> Figures:
+    """FID, CLIP-c-I and CLIP-c-B of a painted round."""
+    from p2i_ray.evaluate import measure as ruler
+
+    config, painted = run.config, finished(run, number, "generate")
+    real = reading.read_split(data, config.idr.dev_split)
+    return ruler.measure(run.path(number, "generated"), painted.files, real, config.evaluate, config.image)

@@ -61,7 +61,7 @@ def test_work_that_fails_is_told_and_leaves_the_step_alone(tmp_path: Path, capsy
     with following(str(tmp_path), lambda: seen, "round 1/3 · encode"):
         write(tmp_path, "a.parquet")
     assert seen.ends == ["stopped"]
-    assert "round 1/3 · encode not done early, but in its turn: no encoder" in capsys.readouterr().err
+    assert "round 1/3 · encode not done early, but in its turn: RuntimeError: no encoder" in capsys.readouterr().err
 
 
 def test_a_step_that_fails_does_not_wait_for_the_work(tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""What a job's log lines carry: when, how grave, and the round and step that the driver is at."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+FORM = "%(asctime)s %(levelname)s %(step)s%(message)s"
+_steps: dict[int, str] = {}  # what each thread is at
+
+
+def set_up() -> None:
+    """Have this process's warnings written so. Libraries with handlers of their own keep them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(FORM, "%H:%M:%S"))
+    handler.addFilter(_with_step)
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+@contextmanager
+def at(step: str) -> Iterator[None]:
+    """Have lines out of the block say which step it is, e.g. "round 2/3 · train".
+
+    So do those of threads that are at no step of their own, while the main thread is in such a block.
+    """
+    thread = threading.get_ident()
+    before = _steps.get(thread, "")
+    _steps[thread] = step
+    try:
+        yield
+    finally:
+        _steps[thread] = before
+
+
+def _with_step(record: logging.LogRecord) -> bool:
+    main = threading.main_thread().ident
+    step = _steps.get(record.thread or 0) or _steps.get(main or 0)
+    record.step = f"{step}: " if step else ""
+    return True

@@ -1,0 +1,115 @@
+"""Judge and painter on the same GPUs: what each gets, and that no two of a kind meet on one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2i_ray import idr, resources
+from p2i_ray.config import Config, load
+from p2i_ray.errors import UserError
+from p2i_ray.packing import left_over
+from p2i_ray.runs import Run
+from p2i_ray.sharing import shared
+
+ROOT = Path(__file__).parents[1]
+NODE = {"CPU": 40.0, "GPU": 4.0, "accelerator_type:A100": 1.0}
+HEAD = {"CPU": 2.0}
+# As a program, because a process has one cluster. GPUs are numbers to Ray, so a machine without any will do.
+FOUR_GPUS = """
+import json
+import ray
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from p2i_ray import resources
+from p2i_ray.config import Config, load
+from p2i_ray.sharing import shared
+
+class Process:
+    def gpus(self):
+        return ray.get_gpu_ids()
+
+config = shared(load(Config, "a100x4"))
+ray.init(address="local", num_cpus=40, num_gpus=4, resources={"accelerator_type:A100": 1}, include_dashboard=False)
+
+def start(bundle, **options):
+    return ray.remote(Process).options(**bundle.options(), **options).remote()
+
+def on(processes):
+    return [gpu for found in ray.get([process.gpus.remote() for process in processes]) for gpu in found]
+
+engines = [start(need.bundle) for need in [resources.judge(config.judge)] for _ in range(need.count)]
+found = {"judge": on(engines)}
+for need in (resources.features(config.features), resources.generate(config.generate)):
+    workers = [start(need.bundle) for _ in range(need.count)]
+    found[need.step] = on(workers)
+    for worker in workers:
+        ray.kill(worker)
+need = resources.train(config.train)  # Ray Train reserves its workers as one group
+group = placement_group([need.bundle.resources()] * need.count)
+ray.get(group.ready())
+place = PlacementGroupSchedulingStrategy(group)
+found["train"] = on([start(need.bundle, scheduling_strategy=place) for _ in range(need.count)])
+ray.kill(engines[0])
+engines[0] = start(resources.judge(config.judge).bundle)
+found["an engine that was lost"] = on(engines)
+print(json.dumps(found))
+"""
+
+
+def test_each_takes_its_share_and_the_engines_stay() -> None:
+    config = shared(load(Config, "a100x4", ["evaluate.num_gpus=1"]))
+    assert (config.judge.num_gpus, config.judge.keep_warm, config.judge.gpu_memory_utilization) == (0.6, True, 0.55)
+    others = (config.features, config.train, config.generate, config.evaluate)
+    assert [group.num_gpus for group in others] == [0.4] * 4
+    for phase in resources.loop(config):
+        assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [NODE, HEAD]), phase[0].step
+
+
+def test_less_memory_than_the_share_is_left_as_it_is() -> None:
+    config = shared(load(Config, "a100x4", ["idr.judge_share=0.7", "judge.gpu_memory_utilization=0.5"]))
+    assert (config.judge.num_gpus, config.judge.gpu_memory_utilization, config.train.num_gpus) == (0.7, 0.5, 0.3)
+
+
+@pytest.mark.parametrize("setting", ["idr.judge_share=null", "idr.select=false"])
+def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
+    config = load(Config, "a100x4", [setting])
+    assert shared(config) == config and config.train.num_gpus == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["judge.tensor_parallel_size=2"], "needs engines of one GPU each: judge.num_gpus=1"),
+        (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; leave it out"),
+        (["generate.num_gpus=0.5"], "generate.num_gpus=0.5; give 1 or 0"),
+        (["judge.cascade.clip=models/clip", "judge.cascade.num_gpus=1"], "set judge.cascade.num_gpus=0"),
+    ],
+)
+def test_what_can_not_be_shared_is_told_before_anything_starts(settings: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        idr.check(load(Config, "a100x4", settings))
+
+
+def test_a_run_may_go_on_with_whole_gpus(tmp_path: Path) -> None:
+    run = Run.open(str(tmp_path / "run"), load(Config, "a100x4"))
+    assert run.config.judge.num_gpus == 0.6
+    again = Run.open(str(tmp_path / "run"), load(Config, "a100x4", ["idr.judge_share=null"]))
+    assert again.config.judge.num_gpus == 1
+
+
+def test_ray_puts_one_process_of_each_kind_on_each_gpu() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+    ran = subprocess.run(
+        [sys.executable, "-c", FOUR_GPUS], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert set(found) == {"judge", "features", "generate", "train", "an engine that was lost"}
+    for kind, gpus in found.items():
+        assert sorted(gpus) == [0, 1, 2, 3], kind
