@@ -3,8 +3,10 @@
     python jobs/idr.py --config mini
     python jobs/idr.py --config a100x4 run_dir=s3://bucket/runs/first data=s3://bucket/epbd
     ray job submit --working-dir . -- python jobs/idr.py --config mini run_dir=/shared/runs/mini
+    python jobs/idr.py --config a100x4 --plan
 
-The same command after an interruption continues the run.
+The same command after an interruption continues the run. With --plan nothing is run: hours, price, and how much of the
+time the GPUs would work are estimated, without Ray, GPUs, data or weights.
 """
 
 from __future__ import annotations
@@ -19,21 +21,44 @@ from pydantic import Field
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray import cluster, disk, idr, preflight, resources, storage
-from p2i_ray.cli import main
+from p2i_ray.cli import Instead, main
 from p2i_ray.config import Config
+from p2i_ray.config.forecast import ForecastConfig
+from p2i_ray.epbd import reading
 from p2i_ray.errors import UserError
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.report import run as report
 from p2i_ray.runs import Run
 
 
-class IdrJob(Config):
-    """The loop's own keys."""
+class PlanJob(Config):
+    """The loop's own keys, none of which a plan needs."""
+
+    run_dir: str | None = Field(
+        None, description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
+    )
+    data: str | None = Field(None, description="EPBD folder, a path or URI")
+    plan: ForecastConfig = ForecastConfig()
+
+
+class IdrJob(PlanJob):
+    """What a run needs."""
 
     run_dir: str = Field(
         description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
     )
     data: str = Field(description="EPBD folder, a path or URI")
+
+
+def show_plan(job: PlanJob) -> None:
+    """Print what the run would take."""
+    from p2i_ray.forecast import text
+
+    idr.check(job)
+    rows, dev_rows = job.plan.rows, job.plan.dev_rows
+    if job.data and storage.exists(data := storage.absolute(job.data)):
+        rows, dev_rows = reading.count(data, "train"), reading.count(data, job.idr.dev_split)
+    print("\n".join(text.as_lines(job, job.plan, rows, dev_rows)))
 
 
 def run(job: IdrJob) -> None:
@@ -94,5 +119,7 @@ def prepare(job: IdrJob, data: str) -> None:
     subprocess.run([sys.executable, "-m", job.prepare, "--out", data], check=True, cwd=Path(__file__).parents[1])
 
 
+PLAN = Instead("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)
+
 if __name__ == "__main__":
-    main(IdrJob, __doc__, run)
+    main(IdrJob, __doc__, run, instead=[PLAN])

@@ -15,12 +15,12 @@ FLOOR = {
     "keyed": 2, "timeline": 2, "manifests": 2, "runs": 3, "standing": 3, "selection": 3, "progress": 3, "capacity": 3,
     "nodes": 3, "preflight": 4, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6,
     "idr": 6, "serve": 6, "mini": 7, "disk": 2,
-    "sharing": 2, "logs": 0,
+    "sharing": 2, "logs": 0, "forecast": 5,
 }  # fmt: skip
 SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
 WITHOUT_A_CLUSTER = [
     "resources.py", "packing.py", "sharing.py", "logs.py", "manifests.py", "standing.py", "timeline/spans.py",
-    "timeline/pace.py",
+    "timeline/pace.py", "forecast/schedule.py", "forecast/activities.py", "forecast/text.py",
     "timeline/record.py", "timeline/use.py",
     "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
     "diffusion/lora.py", "diffusion/trained.py", "diffusion/card.py", "diffusion/checks.py",

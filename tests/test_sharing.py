@@ -63,7 +63,7 @@ print(json.dumps(found))
 
 
 def test_each_takes_its_share_and_the_engines_stay() -> None:
-    config = shared(load(Config, "a100x4", ["evaluate.num_gpus=1"]))
+    config = shared(load(Config, "a100x4"))
     assert (config.judge.num_gpus, config.judge.keep_warm, config.judge.gpu_memory_utilization) == (0.6, True, 0.55)
     others = (config.features, config.train, config.generate, config.evaluate)
     assert [group.num_gpus for group in others] == [0.4] * 4

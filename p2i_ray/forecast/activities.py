@@ -1,0 +1,123 @@
+"""The loop's parts and what each would take, from the settings and what is taken for granted. In the loop's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from p2i_ray.config import Config
+from p2i_ray.config.forecast import ForecastConfig
+from p2i_ray.diffusion.plan.needs import default_images_per_s
+from p2i_ray.forecast.schedule import Activity, Key
+
+PASSES = 4  # of a calibration over its rows: as they are, swapped, blanked, overlaid
+LAST = 0.1  # share of the pictures that are finished too late to be criticised while others are painted
+ON_GPU_PER_S, ON_CPU_PER_S = 50.0, 5.0  # products measured
+REPLY_S = 10.0  # for the summary's few hundred tokens
+
+
+class Loop:
+    """A run's activities.
+
+    Args:
+        config: the settings as the steps use them; see sharing.
+        assumed: rates and starts.
+        rows, dev_rows: of the training split and of idr.dev_split.
+    """
+
+    def __init__(self, config: Config, assumed: ForecastConfig, rows: int, dev_rows: int) -> None:
+        self.config, self.assumed = config, assumed
+        self.rows, self.dev_rows = rows, dev_rows
+        self.stays = config.judge.keep_warm or bool(config.judge.hosted.url)  # and leaves room for the others
+        self.beside = config.idr.ahead and config.idr.select and self.stays
+        self.gpus = max(1.0, config.judge.replicas * config.judge.num_gpus, float(config.train.workers))
+
+    def activities(self) -> Iterator[Activity]:
+        """All of them."""
+        idr, judge = self.config.idr, self.config.judge
+        yield Activity((0, "engines"), (), self.assumed.engine_start_s if self.stays and idr.select else 0.0)
+        last: tuple[Key, ...] = ((0, "engines"),)
+        if idr.baseline:
+            yield self.paint(0, last)
+            yield self.measure(0)
+            last = ((0, "generate"),) if self.early_figures else ((0, "measure"),)
+        checked = self.config.calibration.rows * PASSES if idr.select else 0
+        if checked:
+            start = 0.0 if self.stays else self.assumed.engine_start_s
+            yield self.judged((1, "calibrate"), last, checked, self.assumed.scored_per_s, start)
+            last = ((1, "calibrate"),)
+        candidates = self.rows
+        for number in range(1, idr.rounds + 1):
+            if idr.select:
+                up = self.stays or number > 1 or checked > 0
+                start = 0.0 if up else self.assumed.engine_start_s
+                yield self.judged((number, "score"), last, candidates, self.assumed.scored_per_s, start)
+                candidates = round(candidates * self.assumed.kept_share)
+                yield self.inspect(number)
+            begun = last if self.beside else ((number, "inspect"), *last)
+            if number == 1:
+                yield self.encode(candidates, begun)
+            yield self.train(number, last)
+            yield self.paint(number, ((number, "train"),))
+            yield self.measure(number)
+            last = ((number, "generate"),) if self.early_figures else ((number, "measure"),)
+            if idr.select:
+                early = (1 - LAST) if self.beside and judge.replicas else 0.0
+                if early:
+                    yield self.criticise(number, "critique ahead", ((number, "train"),), early)
+                start = 0.0 if self.stays else self.assumed.engine_start_s
+                yield self.criticise(number, "critique", (*last, (number, "critique ahead")), 1 - early, start)
+                yield Activity((number, "feedback"), ((number, "critique"),), REPLY_S)
+                last = ((number, "feedback"),)
+
+    @property
+    def early_figures(self) -> bool:
+        """Whether a round is measured beside what comes next."""
+        idr = self.config.idr
+        return idr.ahead and idr.select and (self.stays or not self.config.evaluate.num_gpus)
+
+    def judged(self, key: Key, after: tuple[Key, ...], rows: float, per_s: float, start_s: float = 0.0) -> Activity:
+        """Rows that the engines are asked about."""
+        return Activity(key, after, start_s, rows / (per_s * self.config.judge.replicas))
+
+    def inspect(self, number: int) -> Activity:
+        """A sample, criticised, and scored without the feedback in rounds that have one."""
+        assumed, rows = self.assumed, self.config.idr.inspect
+        each_s = 1 / assumed.criticised_per_s + (number > 1) / assumed.scored_per_s
+        return self.judged((number, "inspect"), ((number, "score"),), rows * each_s, 1.0)
+
+    def criticise(self, number: int, name: str, after: tuple[Key, ...], share: float, start_s: float = 0.0) -> Activity:
+        """A share of the painted pictures."""
+        return self.judged((number, name), after, share * self.dev_rows, self.assumed.criticised_per_s, start_s)
+
+    def encode(self, rows: int, after: tuple[Key, ...]) -> Activity:
+        """Features of S_1."""
+        workers = self.config.features.workers
+        work_s = rows / (self.assumed.encoded_per_s * workers)
+        return Activity((1, "encode"), after, self.assumed.worker_start_s, work_s, self._share(workers))
+
+    def train(self, number: int, last: tuple[Key, ...]) -> Activity:
+        """Eq. 5, with its checkpoints."""
+        settings, assumed, steps = self.config.train, self.assumed, self.config.idr.steps[number - 1]
+        each = assumed.images_per_s or default_images_per_s(settings, self.config.image.resolution)
+        held_up = steps // settings.checkpoint_every * assumed.checkpoint_s
+        after = (*last, (number, "inspect"), (1, "encode"), (number - 1, "measure"))
+        work_s = steps * settings.batch_size / (each * settings.workers)
+        return Activity(
+            (number, "train"), after, assumed.worker_start_s + held_up, work_s, self._share(settings.workers)
+        )
+
+    def paint(self, number: int, after: tuple[Key, ...]) -> Activity:
+        """I_dev."""
+        workers = self.config.generate.workers
+        work_s = self.dev_rows / (self.assumed.painted_per_s * workers)
+        return Activity((number, "generate"), after, self.assumed.worker_start_s, work_s, self._share(workers))
+
+    def measure(self, number: int) -> Activity:
+        """The ruler, one process."""
+        on_gpu = self.config.evaluate.num_gpus > 0
+        per_s = self.assumed.measured_per_s or (ON_GPU_PER_S if on_gpu else ON_CPU_PER_S)
+        share, after = self._share(1) if on_gpu else 0.0, ((number, "generate"),)
+        return Activity((number, "measure"), after, self.assumed.worker_start_s, self.dev_rows / per_s, share)
+
+    def _share(self, workers: int) -> float:
+        return min(1.0, workers / self.gpus)
