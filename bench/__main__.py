@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-NAMES = ("judge", "memory", "cascade", "train", "loop", "arms", "serve")
+NAMES = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling")
 OUT = Path("bench.json")
 
 

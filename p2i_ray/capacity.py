@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from p2i_ray import cluster, growth
 from p2i_ray.errors import UserError
 from p2i_ray.growth import Outlook
-from p2i_ray.packing import Resources, left_over
+from p2i_ray.packing import EPSILON, Resources, left_over
 from p2i_ray.progress import say
 from p2i_ray.resources import ACCELERATOR, GIB, Bundle, Need, Phase, bundles
 
@@ -64,6 +64,23 @@ def wait_for(*phase: Need) -> None:
     if told:
         for look in _looks:
             look()
+
+
+def gpus_taken() -> float:
+    """GPUs that are reserved on all nodes together."""
+    return sum(taken.get("GPU", 0) for taken in used())
+
+
+def wait_until_taken(before: float, need: Need, going: Callable[[], bool]) -> None:
+    """Return when a step that somebody else is starting has reserved its GPUs.
+
+    Args:
+        before: GPUs that were taken before.
+        need: the step.
+        going: false once that start has ended, one way or another.
+    """
+    while going() and gpus_taken() < before + need.count * need.bundle.gpus - EPSILON:
+        time.sleep(POLL_S)
 
 
 def holds(phase: Phase) -> bool:

@@ -21,7 +21,7 @@ from p2i_ray.lmm import exemplars
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.runs import Run
 from p2i_ray.steps import ahead
-from p2i_ray.steps.judging import calibrate, criticise, inspect, occupy, score, select, show, summarise
+from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
 from p2i_ray.steps.measuring import Measuring
 from p2i_ray.steps.painting import paint, train
 
@@ -32,7 +32,7 @@ def refine(run: Run, data: str, judge: Judge) -> str:
     model, feedback, candidates = storage.absolute(run.config.painter.base), "", None
     shown = exemplars.given(run.config.judge, run.config.image)
     figures = Measuring(run, data)
-    occupy(run, judge)
+    ahead.reserve(run, judge)
     if settings.baseline:
         ahead.start_engines(run, 0, judge)
         paint(run, 0, data, model)

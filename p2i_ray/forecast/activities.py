@@ -37,9 +37,9 @@ class Loop:
         yield Activity((0, "engines"), (), self.assumed.engine_start_s if self.stays and idr.select else 0.0)
         last: tuple[Key, ...] = ((0, "engines"),)
         if idr.baseline:
-            yield self.paint(0, last)
+            yield self.paint(0, () if self.beside else last)
             yield self.measure(0)
-            last = ((0, "generate"),) if self.early_figures else ((0, "measure"),)
+            last = (*last, (0, "generate" if self.early_figures else "measure"))
         checked = self.config.calibration.rows * PASSES if idr.select else 0
         if checked:
             start = 0.0 if self.stays else self.assumed.engine_start_s

@@ -25,12 +25,28 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 
+def reserve(run: Run, judge: Judge) -> None:
+    """Where the engines share GPUs with the other steps, have their share reserved before any of these takes its own.
+
+    Else two trainers would find room on one GPU. The engines start while the first step runs.
+    """
+    config = run.config
+    if not config.idr.judge_share or not config.idr.select or run.done(config.idr.rounds, "critique"):
+        return
+    if not config.idr.ahead:
+        judge.start()
+        return
+    before = capacity.gpus_taken()
+    starting = _start_beside(judge)
+    capacity.wait_until_taken(before, resources.judge(config.judge), starting.is_alive)
+
+
 def start_engines(run: Run, number: int, judge: Judge) -> None:
     """Start the judge's engines while a round's products are painted; who asks them first waits for them."""
     config = run.config
     wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
     if wanted and room(resources.generate(config.generate), config):
-        threading.Thread(target=_start, args=(judge,), name="engines", daemon=True).start()
+        _start_beside(judge)
 
 
 @contextmanager
@@ -139,6 +155,12 @@ class Judged:
 def room(step: Need, config: Config) -> bool:
     """Whether the nodes that are there have room for a step beside the judge's engines."""
     return capacity.holds((step, resources.judge(config.judge)))
+
+
+def _start_beside(judge: Judge) -> threading.Thread:
+    starting = threading.Thread(target=_start, args=(judge,), name="engines", daemon=True)
+    starting.start()
+    return starting
 
 
 def _start(judge: Judge) -> None:

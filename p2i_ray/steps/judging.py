@@ -1,4 +1,4 @@
-"""The judge's steps of the loop: occupy, calibrate, score, select, show, inspect, criticise, summarise."""
+"""The judge's steps of the loop: calibrate, score, select, show, inspect, criticise, summarise."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from p2i_ray.runs import Counts, Manifest, Run
 from p2i_ray.steps.common import counts, finished, run_rows, title, working
 
 Exemplars = tuple[Exemplar, ...]  # c_R
-
-
-def occupy(run: Run, judge: Judge) -> None:
-    """Where the engines share GPUs with the other steps, have them up before any of these has its share.
-
-    Else two trainers would find room on one GPU.
-    """
-    settings = run.config.idr
-    if settings.judge_share and settings.select and not run.done(settings.rounds, "critique"):
-        judge.start()
 
 
 def calibrate(run: Run, data: str, shown: Exemplars, judge: Judge) -> None:

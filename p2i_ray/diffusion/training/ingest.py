@@ -7,6 +7,7 @@ out in turn. Workers check that what arrives is what they are due.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -188,6 +189,9 @@ class _Reader:
 
 
 def _in_order() -> Any:
-    options = DataConfig.default_ingest_options()
+    """The driver's own options, and rows in order. DataConfig.default_ingest_options would name a deprecated one."""
+    from ray.data import DataContext
+
+    options = copy.copy(DataContext.get_current().execution_options)
     options.preserve_order = True
     return options
