@@ -160,7 +160,7 @@ def draw(seen: Seen, out: Path) -> None:
 def run() -> dict[str, float]:
     """The figures of `watched`, from a process of its own: the cluster asks for no token, and others may have."""
     command = [sys.executable, "-m", "bench.autoscaling", "--json"]
-    environment = {"RAY_AUTH_MODE": "disabled", **os.environ}  # nobody else is on this cluster
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}  # nobody else is on this cluster
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
 

@@ -32,17 +32,15 @@ from p2i_ray.runs import Run
 
 
 class PlanJob(Config):
-    """The loop's own keys, none of which a plan needs."""
+    """What a forecast goes by."""
 
-    run_dir: str | None = Field(
-        None, description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
-    )
-    data: str | None = Field(None, description="EPBD folder, a path or URI")
+    run_dir: str | None = None  # as in a run's own command; it says nothing here
+    data: str | None = None  # where it is there, its rows are counted
     plan: ForecastConfig = ForecastConfig()
 
 
-class IdrJob(PlanJob):
-    """What a run needs."""
+class IdrJob(Config):
+    """The loop's own keys."""
 
     run_dir: str = Field(
         description="run folder, a path or URI that all nodes reach; an interrupted run continues there"

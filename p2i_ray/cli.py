@@ -40,7 +40,9 @@ def main(
         instead: flags that make the job do something else.
     """
     parser = argparse.ArgumentParser(
-        description=doc, epilog=_settings_help(config_class), formatter_class=argparse.RawDescriptionHelpFormatter
+        description=doc,
+        epilog=_settings_help(config_class, instead),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
     parser.add_argument(
@@ -73,12 +75,15 @@ def _stop(line: str) -> NoReturn:
     raise SystemExit(2)
 
 
-def _settings_help(config_class: type[AnyConfig]) -> str:
+def _settings_help(config_class: type[AnyConfig], instead: Sequence[Instead]) -> str:
     rows = list(describe(config_class))
     shared = {key for key, _, _ in describe(Config)}
     own = [row for row in rows if row[0] not in shared]
     lines = ["settings of this job:", *map(_row, own), ""] if own else []
     lines += ["settings of all jobs (a preset gives most of them):", *map(_row, (r for r in rows if r[0] in shared))]
+    for other in instead:
+        more = [row for row in describe(other.config_class) if row[0] not in {key for key, _, _ in rows}]
+        lines += ["", f"settings of {other.flag}:", *map(_row, more)] if more else []
     return "\n".join(lines)
 
 

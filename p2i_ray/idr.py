@@ -48,7 +48,7 @@ def refine(run: Run, data: str, judge: Judge) -> str:
                 inspect(run, number, data, feedback, shown, judge)
             shown = show(run, number, data, shown)
         figures.finish(number - 1)
-        judge.release()
+        ahead.make_way(run, number, judge)
         model = train(run, number, data, candidates, model)
         with ahead.criticising(run, number, judge):
             paint(run, number, data, model)

@@ -111,7 +111,14 @@ class Run:
                 return None
         return Manifest.model_validate_json(storage.read_text(path))
 
-    def once(self, round_number: int, step: str, output: str, work: Callable[[str], Counts]) -> Manifest:
+    def once(
+        self,
+        round_number: int,
+        step: str,
+        output: str,
+        work: Callable[[str], Counts],
+        early: tuple[float, float] | None = None,
+    ) -> Manifest:
         """Do a step, unless it is done already.
 
         Args:
@@ -119,6 +126,7 @@ class Run:
             step: the step's name.
             output: what it writes, a file or folder below the round's folder; cleared first.
             work: does the step; gets the output's location.
+            early: when its work began and the seconds that it took, where it was done ahead of the step's turn.
 
         Raises:
             UserError: the step's own, with its round and name before the line.
@@ -133,7 +141,10 @@ class Run:
         with self.attempt.span("step", round_number, step), self._named(round_number, step):
             counts = work(out)
             self._check_written(out, counts)
-        seconds = round(time.perf_counter() - start, 2)
+        seconds = time.perf_counter() - start
+        if early:
+            began, seconds = early[0], early[1] + seconds
+        seconds = round(seconds, 2)
         manifest = Manifest(step=step, round=round_number, seconds=seconds, began=began, **counts.model_dump())
         storage.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
         self._look_at(manifest)

@@ -40,6 +40,17 @@ def _check(config: Config) -> None:
             "idr.judge_share needs engines of one GPU each: judge.num_gpus=1, judge.tensor_parallel_size=1 and no "
             "judge.hosted.url; leave it out, or change these"
         )
+    if judge.kv_cache_gb is None:
+        raise UserError(
+            "idr.judge_share needs judge.kv_cache_gb: what an engine measures while others are on its GPU is not to be "
+            "relied on"
+        )
+    most = max(config.features.workers, config.train.workers, config.generate.workers)
+    if judge.replicas < most or (judge.max_replicas or judge.replicas) > judge.replicas:
+        raise UserError(
+            f"idr.judge_share needs an engine on every GPU: judge.replicas={judge.replicas}, and a step has {most} "
+            f"workers; set judge.replicas={most} and leave judge.max_replicas out"
+        )
     for name in OTHERS:
         if getattr(config, name).num_gpus not in (0, 1):
             raise UserError(

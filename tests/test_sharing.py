@@ -13,9 +13,11 @@ import pytest
 from p2i_ray import idr, resources
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
+from p2i_ray.lmm.engine.settings import engine_arguments, engine_environment
 from p2i_ray.packing import left_over
 from p2i_ray.runs import Run
 from p2i_ray.sharing import shared
+from p2i_ray.steps import ahead
 
 ROOT = Path(__file__).parents[1]
 NODE = {"CPU": 40.0, "GPU": 4.0, "accelerator_type:A100": 1.0}
@@ -105,6 +107,49 @@ def test_each_takes_its_share_and_the_engines_stay() -> None:
         assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [NODE, HEAD]), phase[0].step
 
 
+def test_no_two_engines_are_counted_on_one_gpu() -> None:
+    """Five times 0.6 are less than four GPUs, and need five."""
+    config = shared(load(Config, "a100x4", ["judge.replicas=5"]))
+    bundles = [bundle.resources() for bundle in resources.bundles(resources.scoring(config.judge))]
+    assert len(left_over(bundles, [NODE, HEAD])) == 1
+
+
+def test_an_engine_that_shares_is_told_its_cache_and_measures_nothing() -> None:
+    config = shared(load(Config, "a100x4"))
+    assert engine_arguments(config.judge, 0)["kv_cache_memory_bytes"] == 20 * 2**30
+    assert engine_arguments(load(Config, "gpu24gb").judge, 0)["kv_cache_memory_bytes"] is None
+    mini = load(Config, "mini").judge
+    assert engine_arguments(mini, 0)["kv_cache_memory_bytes"] is None
+    assert engine_environment(mini)["VLLM_CPU_KVCACHE_SPACE"] == "1"
+
+
+def test_engines_that_can_not_start_end_the_run_at_once(tmp_path: Path, ray_cluster: None) -> None:
+    class Broken:
+        def start(self) -> None:
+            raise UserError("the judge models/x doesn't start: no such folder")
+
+    run = Run.open(str(tmp_path / "run"), load(Config, "a100x4"))
+    with pytest.raises(UserError, match="no such folder"):
+        ahead.reserve(run, Broken())  # type: ignore[arg-type]
+
+
+def test_no_training_begins_before_the_engines_are_up(tmp_path: Path) -> None:
+    class Seen:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def start(self) -> None:
+            self.asked.append("start")
+
+        def release(self) -> None:
+            self.asked.append("release")
+
+    for share, expected in (("0.6", ["start", "release"]), ("null", ["release"])):
+        run, judge = Run.open(str(tmp_path / share), load(Config, "a100x4", [f"idr.judge_share={share}"])), Seen()
+        ahead.make_way(run, 1, judge)  # type: ignore[arg-type]
+        assert judge.asked == expected
+
+
 def test_less_memory_than_the_share_is_left_as_it_is() -> None:
     config = shared(load(Config, "a100x4", ["idr.judge_share=0.7", "judge.gpu_memory_utilization=0.5"]))
     assert (config.judge.num_gpus, config.judge.gpu_memory_utilization, config.train.num_gpus) == (0.7, 0.5, 0.3)
@@ -123,6 +168,9 @@ def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
         (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; leave it out"),
         (["generate.num_gpus=0.5"], "generate.num_gpus=0.5; give 1 or 0"),
         (["judge.cascade.clip=models/clip", "judge.cascade.num_gpus=1"], "set judge.cascade.num_gpus=0"),
+        (["judge.kv_cache_gb=null"], "idr.judge_share needs judge.kv_cache_gb"),
+        (["judge.replicas=2"], "judge.replicas=2, and a step has 4 workers; set judge.replicas=4"),
+        (["judge.max_replicas=6"], "leave judge.max_replicas out"),
     ],
 )
 def test_what_can_not_be_shared_is_told_before_anything_starts(settings: list[str], told: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from p2i_ray.config.painter import PlanConfig
+from p2i_ray.config.painter import RateConfig
 
 
-class ForecastConfig(PlanConfig):
+class ForecastConfig(RateConfig):
     """What `jobs/idr.py --plan` takes for granted. Rates are estimates for an A100: measure, and put in your own."""
 
     rows: int = Field(24394, ge=1, description="rows of the training split, where data isn't given (paper's EPBD)")

@@ -141,7 +141,11 @@ class JudgeConfig(Reserving):
     enforce_eager: bool = Field(False, description="no CUDA graphs and no compilation: quicker start, slower steps")
     tensor_parallel_size: int = Field(1, ge=1, description="GPUs an engine")
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1, description="share of a GPU's memory that an engine takes")
-    kv_cache_gb: int = Field(1, ge=1, description="key-value cache of a CPU engine, GB")
+    kv_cache_gb: int | None = Field(
+        None,
+        ge=1,
+        description="key-value cache of an engine, GB (none: on a GPU what gpu_memory_utilization leaves, on a CPU 1)",
+    )
     replicas: int = Field(1, ge=1, description="engines; the fewest of them with judge.max_replicas")
     max_replicas: int | None = Field(
         None, ge=1, description="engines are added up to this many while rows wait (none: judge.replicas, always)"

@@ -110,8 +110,8 @@ class TrainConfig(Reserving):
         return self
 
 
-class PlanConfig(Settings):
-    """What `--plan` takes for granted."""
+class RateConfig(Settings):
+    """What training's rate and price are taken to be."""
 
     images_per_s: float | None = Field(
         None, gt=0, description="images a second and GPU (none: MosaicML's 36 on an A100 at 512 pixels, scaled)"
@@ -121,6 +121,11 @@ class PlanConfig(Settings):
         ge=0,
         description="price of a GPU hour (Anyscale on Stable Diffusion 2, on demand: 67,405 for 13,165 A100 hours)",
     )
+
+
+class PlanConfig(RateConfig):
+    """What a training's `--plan` takes for granted."""
+
     gpu_memory_gib: float | None = Field(None, gt=0, description="memory of a GPU, GiB, to compare the need with")
 
 

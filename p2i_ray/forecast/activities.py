@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from p2i_ray.config import Config
+from p2i_ray.config import Config, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.forecast import ForecastConfig
 from p2i_ray.diffusion.plan.needs import default_images_per_s
+from p2i_ray.errors import UserError
 from p2i_ray.forecast.schedule import Activity, Key
 
 PASSES = 4  # of a calibration over its rows: as they are, swapped, blanked, overlaid
 LAST = 0.1  # share of the pictures that are finished too late to be criticised while others are painted
 ON_GPU_PER_S, ON_CPU_PER_S = 50.0, 5.0  # products measured
+Group = FeatureConfig | TrainConfig | GenerateConfig
 REPLY_S = 10.0  # for the summary's few hundred tokens
 
 
@@ -22,19 +25,30 @@ class Loop:
         config: the settings as the steps use them; see sharing.
         assumed: rates and starts.
         rows, dev_rows: of the training split and of idr.dev_split.
+
+    Raises:
+        UserError: no step has a GPU.
     """
 
     def __init__(self, config: Config, assumed: ForecastConfig, rows: int, dev_rows: int) -> None:
         self.config, self.assumed = config, assumed
         self.rows, self.dev_rows = rows, dev_rows
-        self.stays = config.judge.keep_warm or bool(config.judge.hosted.url)  # and leaves room for the others
+        judge, hosted = config.judge, bool(config.judge.hosted.url)
+        self.stays = judge.keep_warm or hosted  # and leaves room for the others
         self.beside = config.idr.ahead and config.idr.select and self.stays
-        self.gpus = max(1.0, config.judge.replicas * config.judge.num_gpus, float(config.train.workers))
+        # GPUs that they work on, also where they have a share of each alone
+        own = judge.replicas * judge.tensor_parallel_size * math.ceil(judge.num_gpus)
+        self.engines = 0 if hosted or not config.idr.select else own
+        others: tuple[Group, ...] = (config.features, config.train, config.generate)
+        self.gpus = max(self.engines, *(group.workers * math.ceil(group.num_gpus) for group in others))
+        if not self.gpus:
+            raise UserError("a forecast is of GPUs, and no step of these settings has one; give num_gpus to its steps")
+        self.engine_start_s = assumed.engine_start_s if self.engines else 0.0
 
     def activities(self) -> Iterator[Activity]:
         """All of them."""
         idr, judge = self.config.idr, self.config.judge
-        yield Activity((0, "engines"), (), self.assumed.engine_start_s if self.stays and idr.select else 0.0)
+        yield Activity((0, "engines"), (), self.engine_start_s if self.stays else 0.0)
         last: tuple[Key, ...] = ((0, "engines"),)
         if idr.baseline:
             yield self.paint(0, () if self.beside else last)
@@ -42,18 +56,20 @@ class Loop:
             last = (*last, (0, "generate" if self.early_figures else "measure"))
         checked = self.config.calibration.rows * PASSES if idr.select else 0
         if checked:
-            start = 0.0 if self.stays else self.assumed.engine_start_s
+            start = 0.0 if self.stays else self.engine_start_s
             yield self.judged((1, "calibrate"), last, checked, self.assumed.scored_per_s, start)
             last = ((1, "calibrate"),)
+        if idr.baseline:
+            last = (*last, (0, "measure"))  # done before rows are encoded beside the judge
         candidates = self.rows
         for number in range(1, idr.rounds + 1):
             if idr.select:
                 up = self.stays or number > 1 or checked > 0
-                start = 0.0 if up else self.assumed.engine_start_s
+                start = 0.0 if up else self.engine_start_s
                 yield self.judged((number, "score"), last, candidates, self.assumed.scored_per_s, start)
                 candidates = round(candidates * self.assumed.kept_share)
                 yield self.inspect(number)
-            begun = last if self.beside else ((number, "inspect"), *last)
+            begun = last if self.encodes_early else ((number, "inspect"), *last)
             if number == 1:
                 yield self.encode(candidates, begun)
             yield self.train(number, last)
@@ -63,8 +79,9 @@ class Loop:
             if idr.select:
                 early = (1 - LAST) if self.beside and judge.replicas else 0.0
                 if early:
-                    yield self.criticise(number, "critique ahead", ((number, "train"),), early)
-                start = 0.0 if self.stays else self.assumed.engine_start_s
+                    start = self.assumed.worker_start_s  # no picture is finished before
+                    yield self.criticise(number, "critique ahead", ((number, "train"),), early, start)
+                start = 0.0 if self.stays else self.engine_start_s
                 yield self.criticise(number, "critique", (*last, (number, "critique ahead")), 1 - early, start)
                 yield Activity((number, "feedback"), ((number, "critique"),), REPLY_S)
                 last = ((number, "feedback"),)
@@ -75,9 +92,14 @@ class Loop:
         idr = self.config.idr
         return idr.ahead and idr.select and (self.stays or not self.config.evaluate.num_gpus)
 
+    @property
+    def encodes_early(self) -> bool:
+        """Whether rows are encoded while others are scored; see steps.ahead.encoding."""
+        return self.beside and self.config.idr.keep_share is None and not self.config.judge.cascade.clip
+
     def judged(self, key: Key, after: tuple[Key, ...], rows: float, per_s: float, start_s: float = 0.0) -> Activity:
         """Rows that the engines are asked about."""
-        return Activity(key, after, start_s, rows / (per_s * self.config.judge.replicas))
+        return Activity(key, after, start_s, rows / (per_s * self.config.judge.replicas), self.engines / self.gpus)
 
     def inspect(self, number: int) -> Activity:
         """A sample, criticised, and scored without the feedback in rounds that have one."""
@@ -91,9 +113,9 @@ class Loop:
 
     def encode(self, rows: int, after: tuple[Key, ...]) -> Activity:
         """Features of S_1."""
-        workers = self.config.features.workers
-        work_s = rows / (self.assumed.encoded_per_s * workers)
-        return Activity((1, "encode"), after, self.assumed.worker_start_s, work_s, self._share(workers))
+        settings = self.config.features
+        work_s = rows / (self.assumed.encoded_per_s * settings.workers)
+        return Activity((1, "encode"), after, self.assumed.worker_start_s, work_s, self._share(settings))
 
     def train(self, number: int, last: tuple[Key, ...]) -> Activity:
         """Eq. 5, with its checkpoints."""
@@ -102,22 +124,19 @@ class Loop:
         held_up = steps // settings.checkpoint_every * assumed.checkpoint_s
         after = (*last, (number, "inspect"), (1, "encode"), (number - 1, "measure"))
         work_s = steps * settings.batch_size / (each * settings.workers)
-        return Activity(
-            (number, "train"), after, assumed.worker_start_s + held_up, work_s, self._share(settings.workers)
-        )
+        return Activity((number, "train"), after, assumed.worker_start_s + held_up, work_s, self._share(settings))
 
     def paint(self, number: int, after: tuple[Key, ...]) -> Activity:
         """I_dev."""
-        workers = self.config.generate.workers
-        work_s = self.dev_rows / (self.assumed.painted_per_s * workers)
-        return Activity((number, "generate"), after, self.assumed.worker_start_s, work_s, self._share(workers))
+        settings = self.config.generate
+        work_s = self.dev_rows / (self.assumed.painted_per_s * settings.workers)
+        return Activity((number, "generate"), after, self.assumed.worker_start_s, work_s, self._share(settings))
 
     def measure(self, number: int) -> Activity:
         """The ruler, one process."""
-        on_gpu = self.config.evaluate.num_gpus > 0
-        per_s = self.assumed.measured_per_s or (ON_GPU_PER_S if on_gpu else ON_CPU_PER_S)
-        share, after = self._share(1) if on_gpu else 0.0, ((number, "generate"),)
+        gpus, after = math.ceil(self.config.evaluate.num_gpus), ((number, "generate"),)
+        per_s, share = self.assumed.measured_per_s or (ON_GPU_PER_S if gpus else ON_CPU_PER_S), gpus / self.gpus
         return Activity((number, "measure"), after, self.assumed.worker_start_s, self.dev_rows / per_s, share)
 
-    def _share(self, workers: int) -> float:
-        return min(1.0, workers / self.gpus)
+    def _share(self, group: Group) -> float:
+        return group.workers * math.ceil(group.num_gpus) / self.gpus

@@ -84,6 +84,8 @@ def bars_of(attempt: Record) -> Iterator[Bar]:
     failed = attempt.outcome not in (None, "done")
     steps = [span for span in attempt.spans if span.kind == "step"]
     for span in attempt.spans:
+        if span.kind == "wait":  # the account has it
+            continue
         ended = attempt.until if span.ended is None else span.ended
         row = NOT_STEPS.get(span.kind, span.name)
         kind = NOT_STEPS.get(span.kind) or KINDS.get(span.name, "judging")

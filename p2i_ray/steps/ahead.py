@@ -6,20 +6,20 @@ is engines that are up when they are asked. A run without it, or one killed in t
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from p2i_ray import capacity, resources, selection, sink
 from p2i_ray.config import Config
 from p2i_ray.epbd import reading
-from p2i_ray.errors import UserError
 from p2i_ray.lmm.judge import Judge
 from p2i_ray.resources import Need
 from p2i_ray.runs import Run
+from p2i_ray.steps.beside import Beside
 from p2i_ray.steps.common import feature_settings
-from p2i_ray.steps.following import following
+from p2i_ray.steps.following import Work, following
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -39,6 +39,15 @@ def reserve(run: Run, judge: Judge) -> None:
     before = capacity.gpus_taken()
     starting = _start_beside(judge)
     capacity.wait_until_taken(before, resources.judge(config.judge), starting.is_alive)
+    if not starting.is_alive():
+        starting.result()
+
+
+def make_way(run: Run, number: int, judge: Judge) -> None:
+    """Before a training: whole GPUs for it, or the engines up, each on its share of one."""
+    if run.config.idr.judge_share and run.config.idr.select and not run.done(number, "train"):
+        judge.start()
+    judge.release()
 
 
 def start_engines(run: Run, number: int, judge: Judge) -> None:
@@ -58,11 +67,7 @@ def encoding(run: Run, number: int, data: str) -> Iterator[None]:
     if not wanted or not room(resources.features(config.features), config):
         yield
         return
-    title = run.title(1, "encode")
-    with (
-        run.attempt.span("ahead", 1, "encode"),
-        following(run.path(1, "scores"), lambda: _Encoding(run, data), title),
-    ):
+    with _following(run, 1, "encode", "scores", lambda: _Encoding(run, data)):
         yield
 
 
@@ -74,10 +79,17 @@ def criticising(run: Run, number: int, judge: Judge) -> Iterator[None]:
     if not wanted or not judge.keeps_answers or not room(resources.generate(config.generate), config):
         yield
         return
-    title = run.title(number, "critique")
+    with _following(run, number, "critique", "generated", lambda: _Criticising(judge)):
+        yield
+
+
+@contextmanager
+def _following(run: Run, number: int, step: str, folder: str, begin: Callable[[], Work]) -> Iterator[None]:
+    """Work for a step on each file that another writes below the round's folder, on record."""
+    waiting = functools.partial(run.attempt.span, "wait", number, step)
     with (
-        run.attempt.span("ahead", number, "critique"),
-        following(run.path(number, "generated"), lambda: _Criticising(judge), title),
+        run.attempt.span("ahead", number, step),
+        following(run.path(number, folder), begin, run.title(number, step), waiting),
     ):
         yield
 
@@ -157,14 +169,8 @@ def room(step: Need, config: Config) -> bool:
     return capacity.holds((step, resources.judge(config.judge)))
 
 
-def _start_beside(judge: Judge) -> threading.Thread:
-    starting = threading.Thread(target=_start, args=(judge,), name="engines", daemon=True)
+def _start_beside(judge: Judge) -> Beside[object]:
+    """Start engines in a thread; if that fails, whoever needs them starts them again, and then it ends the run."""
+    starting: Beside[object] = Beside(judge.start, "engines")
     starting.start()
     return starting
-
-
-def _start(judge: Judge) -> None:
-    try:
-        judge.start()
-    except UserError:  # whoever needs them starts them again, and then it ends the run
-        return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from p2i_ray import logs, storage
@@ -31,7 +31,12 @@ class Work(Protocol):
 
 
 @contextmanager
-def following(folder: str, begin: Callable[[], Work], title: str) -> Iterator[None]:
+def following(
+    folder: str,
+    begin: Callable[[], Work],
+    title: str,
+    waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Iterator[None]:
     """Within the block, work on each Parquet file that appears in a folder; leaving it waits for the last one.
 
     When the work fails, a line says so, and the block goes on: whatever isn't done early is done in its turn. When the
@@ -41,6 +46,7 @@ def following(folder: str, begin: Callable[[], Work], title: str) -> Iterator[No
         folder: its location; what is in it now was left by an attempt that died, and is not followed.
         begin: makes the work, in its own thread.
         title: what the work is called in that line.
+        waiting: entered when the block has ended, and left when the work has.
     """
     old, over, left = set(storage.files(folder, ".parquet")), threading.Event(), threading.Event()
 
@@ -60,7 +66,8 @@ def following(folder: str, begin: Callable[[], Work], title: str) -> Iterator[No
         raise
     finally:
         over.set()
-    thread.join()
+    with waiting():
+        thread.join()
 
 
 def _follow(folder: str, seen: set[str], work: Work, over: threading.Event, left: threading.Event) -> None:

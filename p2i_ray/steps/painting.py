@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import NamedTuple
 
 from p2i_ray import storage
 from p2i_ray.epbd import reading
@@ -12,6 +13,14 @@ from p2i_ray.steps.common import counts, feature_settings, finished, run_rows, w
 from p2i_ray.timeline.spans import Span
 
 Figures = dict[str, float]  # by metric, and how many pictures they are of
+
+
+class Found(NamedTuple):
+    """Figures that were found ahead of their step's turn, when that began, and the seconds that it took."""
+
+    figures: Figures
+    began: float
+    seconds: float
 
 
 def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> str:
@@ -84,16 +93,16 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
     return run.once(number, "generate", "generated", work)
 
 
-def measure(run: Run, number: int, data: str, figures: Figures | None = None) -> Manifest:
+def measure(run: Run, number: int, data: str, early: Found | None = None) -> Manifest:
     """The ruler's figures for I_dev; found now, unless they were already."""
     painted = finished(run, number, "generate")
 
     def work(out: str) -> Counts:
-        found = figures or figures_of(run, number, data)
+        found = early.figures if early else figures_of(run, number, data)
         storage.write_text(out, json.dumps(found, indent=1))
         return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(found))
 
-    return run.once(number, "measure", "metrics.json", work)
+    return run.once(number, "measure", "metrics.json", work, early and early[1:])
 
 
 def figures_of(run: Run, number: int, data: str) -> Figures:

@@ -121,6 +121,6 @@ def account(records: Sequence[Record]) -> Account:
     wall = sum(record.until - record.began for record in records)
     steps, starts, either, all_three = (
         sum(length(record.stretches(*kinds)) for record in records)
-        for kinds in (("step",), ("start",), ("step", "start"), ("step", "start", "ahead"))
+        for kinds in (("step",), ("start",), ("step", "start"), ("step", "start", "wait"))
     )
     return Account(len(records), wall, steps, starts, all_three - either, wall - all_three)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-# A step of the loop; the start of engines or of Ray; work for a later step while another one runs.
-Kind = Literal["step", "start", "ahead"]
+# A step of the loop; the start of engines or of Ray; work for a step beside another one; the driver's wait for that.
+Kind = Literal["step", "start", "ahead", "wait"]
 
 
 class Span(BaseModel):

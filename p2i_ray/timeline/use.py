@@ -42,7 +42,7 @@ def parse(page: str) -> Use:
     cpu, cpus, gpus, resources = None, 0, list[float](), dict[tuple[str, str], float]()
     for name, labels, value in SERIES.findall(page):
         if name == "node_cpu_utilization":
-            cpu = float(value) / 100 or None  # before the agent's first look it says 0
+            cpu = min(1.0, float(value) / 100) or None  # before the agent's first look it says 0; in cgroups, over 100
         elif name == "node_cpu_count":
             cpus = int(float(value))
         elif name == "node_gpus_utilization":

@@ -10,6 +10,7 @@ import pytest
 
 from p2i_ray.config import Config, load
 from p2i_ray.config.forecast import ForecastConfig
+from p2i_ray.errors import UserError
 from p2i_ray.forecast.activities import Loop
 from p2i_ray.forecast.schedule import Activity, Key, length
 from p2i_ray.forecast.text import as_lines, plan
@@ -36,6 +37,35 @@ def test_what_each_part_takes_is_counted() -> None:
     assert [key for key, part in found.items() if part.idle_s == 180] == [(0, "engines")]
 
 
+def test_gpus_are_counted_whole_and_by_who_works_on_them() -> None:
+    def counted(*settings: str) -> tuple[float, float]:
+        loop = Loop(shared(load(Config, "a100x4", settings)), ForecastConfig(), 100, 10)
+        score = next(part for part in loop.activities() if part.key == (1, "score"))
+        return loop.gpus, score.share
+
+    assert counted() == (4, 1)
+    assert counted("judge.replicas=8") == (8, 1)  # no two engines share one
+    assert counted("judge.replicas=1", "idr.judge_share=null") == (4, 0.25)
+    assert counted("judge.tensor_parallel_size=8", "judge.replicas=1", "idr.judge_share=null") == (8, 1)
+    assert counted("judge.hosted.url=https://example.org/v1", "idr.judge_share=null") == (4, 0)
+    with pytest.raises(UserError, match="no step of these settings has one"):
+        plan(load(Config, "mini"), ForecastConfig(), 100, 10)
+
+
+def test_nothing_begins_before_what_it_needs() -> None:
+    begun = {one.activity.key: one for one in plan(load(Config, "a100x4"), ForecastConfig(), 24394, 200)}
+    for number in (1, 2, 3):
+        painting = begun[number, "generate"]
+        critique = begun[number, "critique ahead"]
+        assert critique.began + critique.activity.idle_s >= painting.began + painting.activity.idle_s
+        assert begun[number, "critique"].began >= painting.ended
+        assert begun[number, "train"].began >= max(begun[1, "encode"].ended, begun[number - 1, "measure"].ended)
+    assert begun[1, "score"].began >= begun[0, "measure"].ended
+    ranked = plan(load(Config, "a100x4", ["idr.keep_share=0.5"]), ForecastConfig(), 24394, 200)
+    ends = {one.activity.key: one for one in ranked}
+    assert ends[1, "encode"].began >= ends[1, "score"].ended
+
+
 def test_in_turn_engines_start_whenever_they_judge_again() -> None:
     found = parts("idr.judge_share=null", "idr.ahead=false")
     starts = [key for key, part in found.items() if part.idle_s == 180]
@@ -47,11 +77,12 @@ def test_in_turn_engines_start_whenever_they_judge_again() -> None:
 def test_what_is_not_in_the_run_is_not_in_its_forecast() -> None:
     names = {name for _, name in parts("idr.select=false", "idr.baseline=false")}
     assert names == {"engines", "encode", "train", "generate", "measure"}
+    assert parts("idr.select=false")[0, "engines"].idle_s == 0
     assert (0, "generate") not in parts("idr.baseline=false")
     assert (1, "calibrate") not in parts("calibration.rows=0")
 
 
-@pytest.mark.parametrize("preset", ["mini", "gpu24gb", "a100x4"])
+@pytest.mark.parametrize("preset", ["gpu24gb", "a100x4"])
 def test_work_ahead_never_makes_a_run_longer(preset: str) -> None:
     assumed = ForecastConfig(images_per_s=36)
     ahead, turn = (

@@ -44,6 +44,7 @@ def test_figures_are_the_same_early_and_in_turn(ray_cluster: None, mini_data: st
     assert found and expected and found.facts == expected.facts and found.facts["images"] == 16
     (span,) = (span for span in early.attempt.record().spans if span.kind == "ahead")
     assert (span.round, span.name) == (0, "measure") and span.ended
+    assert found.seconds > (span.ended - span.began) - 0.1 and found.began == pytest.approx(span.began, abs=0.1)
 
 
 def test_where_there_is_no_room_beside_the_judge_a_round_is_measured_at_once(

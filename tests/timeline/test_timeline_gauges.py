@@ -73,15 +73,18 @@ def test_two_runs_on_one_cluster_are_seen_at_the_nodes_endpoint(ray_cluster: Non
             while not {("ray_p2i_step", one), ("ray_p2i_step", two)} <= (found := page()).keys():
                 assert time.monotonic() < deadline, sorted({name for name, _ in found})
                 time.sleep(1)  # Ray hands metrics on every ten seconds
-            first.flush()
-        location = first.location.removesuffix(".json") + ".parquet"
+            location = first.location.removesuffix(".json") + ".parquet"
+            while not uses.read(location):
+                assert time.monotonic() < deadline, "the nodes are looked at every five seconds"
+                time.sleep(1)
+                first.flush()
     assert found["ray_p2i_step", one] == {"score": 1} and found["ray_p2i_step", two] == {"generate": 1}
     assert found["ray_p2i_round", one] == {"": 1} and found["ray_p2i_round", two] == {"": 3}
     assert found["ray_p2i_rows_done", one] == {"": 120} and found["ray_p2i_rows_total", one] == {"": 500}
     assert found["ray_p2i_kept_share", one] == {"": 0.5} and found["ray_p2i_set_aside", one] == {"": 4}
     assert found["ray_p2i_rate", one]["rows/s"] > 0
     moments = uses.read(location)
-    assert moments and {moment.node for moment in moments} and all(0 <= (m.use.cpu or 0) <= 1 for m in moments)
+    assert moments and all(moment.node and 0 <= (moment.use.cpu or 0) <= 1 for moment in moments), moments
     assert any(m.use.cpu for m in moments) and all(m.use.reserved_cpu is not None for m in moments)
     assert json.loads(Path(first.location).read_text())["job"]
 

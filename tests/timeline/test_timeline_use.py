@@ -99,3 +99,7 @@ def test_a_node_that_is_gone_or_silent_costs_little_time() -> None:
         begin = time.monotonic()
         assert ask({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": port}) is None
         assert time.monotonic() - begin < 2 * ANSWER_S
+
+
+def test_a_page_that_counts_more_than_all_says_all() -> None:
+    assert parse('ray_node_cpu_utilization{ip="10.0.0.1"} 100.4\n').cpu == 1.0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.lmm.answering import Refused, Sample, answer
+from p2i_ray.lmm.engine import guard
 from p2i_ray.lmm.engine.chats import Chats
 from p2i_ray.lmm.engine.settings import engine_arguments
 from p2i_ray.lmm.following import follow
@@ -48,6 +49,7 @@ class Engine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        guard.start()
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(settings, seed)))
         self._chats = Chats(self._engine.renderer, limits)
         # Templates, tokens and pixels are prepared beside the event loop, while the engine computes in its process.

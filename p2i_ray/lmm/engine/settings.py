@@ -8,6 +8,8 @@ from typing import Any
 from p2i_ray.config import JudgeConfig
 from p2i_ray.lmm.exemplars import MOST
 
+GB = 1 << 30
+CPU_CACHE_GB = 1  # of keys and values
 PICTURE_CACHE_GB = 0.25  # prepared pictures: room for the exemplars of a step, which come with every sample
 
 
@@ -25,6 +27,8 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "enable_prefix_caching": settings.prefix_caching,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
+        # Said, it isn't measured: what others on the GPU take or free meanwhile doesn't count.
+        "kv_cache_memory_bytes": settings.kv_cache_gb * GB if settings.num_gpus and settings.kv_cache_gb else None,
         "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
         "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.prefix_caching else 0,
         "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
@@ -43,6 +47,6 @@ def engine_environment(settings: JudgeConfig) -> dict[str, str]:
         **quiet,
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the worker lives in the engine's process: one process less to start
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb),
+        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb or CPU_CACHE_GB),
         "OMP_NUM_THREADS": str(max(1, math.floor(settings.num_cpus))),
     }

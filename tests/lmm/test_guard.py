@@ -1,0 +1,90 @@
+"""What a process has started ends with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# A replica that starts another process, which starts one itself; and prints the process ids.
+REPLICA = """
+import multiprocessing, subprocess, sys, time
+from p2i_ray.lmm.engine import guard
+
+def load(pipe):
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    pipe.send(grandchild.pid)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    guard.start()
+    guard.start()  # a second engine in the same replica
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    child = context.Process(target=load, args=(there,))
+    child.start()
+    print(child.pid, here.recv(), flush=True)
+    if sys.argv[1] == "waits":
+        time.sleep(600)
+    import os
+    os._exit(3)
+"""
+ENGINE = """
+import asyncio, os
+from p2i_ray.config import Config, ImageConfig, load
+from p2i_ray.lmm.engine.replica import Engine
+from p2i_ray.lmm.engine.settings import engine_environment
+
+judge = load(Config, "mini").judge
+os.environ.update(engine_environment(judge))
+asyncio.run(Engine.__init__(Engine.__new__(Engine), judge, ImageConfig(resolution=64), 0, "none"))
+"""
+
+
+def gone(pids: list[int], within_s: float = 30.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)  # polling, with a deadline
+    return True
+
+
+@pytest.mark.parametrize("end", ["waits", "ends"])
+def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str) -> None:
+    program = tmp_path / "replica.py"
+    program.write_text(REPLICA, "utf-8")
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    replica = subprocess.Popen(
+        [sys.executable, str(program), end], stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    try:
+        assert replica.stdout
+        pids = [int(pid) for pid in replica.stdout.readline().split()]
+        assert len(pids) == 2
+        if end == "waits":
+            replica.kill()
+        replica.wait(30)
+        assert gone(pids)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+@pytest.mark.slow
+def test_an_engine_that_still_loads_ends_with_its_replica() -> None:
+    replica = subprocess.Popen([sys.executable, "-c", ENGINE], cwd=ROOT, stderr=subprocess.DEVNULL)
+    seen: list[psutil.Process] = []
+    while not any("spawn_main" in " ".join(process.cmdline()) for process in seen):
+        assert replica.poll() is None
+        seen = psutil.Process(replica.pid).children(recursive=True)
+        time.sleep(0.05)  # polling for vLLM's process
+    replica.kill()
+    replica.wait()
+    assert gone([process.pid for process in seen])
