@@ -36,7 +36,7 @@ class PlanJob(Config):
 
     run_dir: str | None = None  # as in a run's own command; it says nothing here
     data: str | None = None  # where it is there, its rows are counted
-    plan: ForecastConfig = ForecastConfig()
+    forecast: ForecastConfig = ForecastConfig()
 
 
 class IdrJob(Config):
@@ -53,10 +53,10 @@ def show_plan(job: PlanJob) -> None:
     from p2i_ray.forecast import text
 
     idr.check(job)
-    rows, dev_rows = job.plan.rows, job.plan.dev_rows
+    rows, dev_rows = job.forecast.rows, job.forecast.dev_rows
     if job.data and storage.exists(data := storage.absolute(job.data)):
         rows, dev_rows = reading.count(data, "train"), reading.count(data, job.idr.dev_split)
-    print("\n".join(text.as_lines(job, job.plan, rows, dev_rows)))
+    print("\n".join(text.as_lines(job, job.forecast, rows, dev_rows)))
 
 
 def run(job: IdrJob) -> None:

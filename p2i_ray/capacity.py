@@ -46,7 +46,7 @@ def wait_for(*phase: Need) -> None:
     """
     wanted = [bundle.resources() for bundle in bundles(phase)]
     limit_s, start, asked_at, told = cluster.settings().wait_for_nodes_s, time.monotonic(), 0.0, False
-    while lacking := left_over(wanted, free()):
+    while lacking := left_over(wanted, free(), pooled=True):
         waited = time.monotonic() - start
         missing = bool(left_over(wanted, totals()))
         if missing and not told and growth.outlook(wanted) is Outlook.NO:

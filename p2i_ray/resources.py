@@ -205,11 +205,8 @@ def loop(config: Config) -> list[Phase]:
 
 
 def scoring(settings: JudgeConfig) -> Phase:
-    """What is held while rows are scored. No two engines that take more than half of a GPU fit on one."""
-    need = judge(settings)
-    if 0.5 < need.bundle.gpus < 1:
-        need = replace(need, bundle=replace(need.bundle, gpus=1))
-    return (need, *((cascade(settings.cascade),) if settings.cascade.clip else ()))
+    """What is held while rows are scored."""
+    return (judge(settings), *((cascade(settings.cascade),) if settings.cascade.clip else ()))
 
 
 def bundles(phase: Sequence[Need]) -> list[Bundle]:

@@ -40,11 +40,12 @@ TRAINING = (
 )  # fmt: skip
 RESERVING = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
 WHERE = (
-    "run_dir", "ray", "prepare", "idr.ahead", "idr.judge_share", "judge.cache",
-    *(f"judge.hosted.{key}" for key in HOSTED),
+    "run_dir", "ray", "prepare", "idr.ahead", "idr.judge_share",
+    "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED), "judge.replicas", "judge.max_replicas",
+    "judge.keep_warm", "judge.kv_cache_gb", "judge.gpu_memory_utilization",
     "features.cache", "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING),
-    "generate.workers", "generate.num_cpus", "evaluate.num_cpus", "judge.replicas", "judge.max_replicas",
-    "judge.keep_warm", *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
+    "generate.workers", "generate.num_cpus", "evaluate.num_cpus",
+    *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
 )  # fmt: skip
 
 

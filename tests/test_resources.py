@@ -96,6 +96,14 @@ def test_bundles_find_room_node_by_node(bundles: list, nodes: list, without_room
     assert len(left_over(bundles, nodes)) == without_room
 
 
+def test_a_share_of_a_gpu_is_of_one_gpu() -> None:
+    share = {"GPU": 0.6}
+    assert len(left_over([share] * 3, [{"GPU": 2}])) == 1
+    assert not left_over([share] * 2 + [{"GPU": 0.4}] * 2, [{"GPU": 2}])
+    assert len(left_over([{"GPU": 2}, {"GPU": 0.1}], [{"GPU": 2}])) == 1
+    assert not left_over([{"GPU": 0.4}] * 4, [{"GPU": 1.6}], pooled=True)  # four GPUs with 0.6 taken of each
+
+
 def test_published_groups_say_how_far_a_cluster_grows() -> None:
     from ray.core.generated.autoscaler_pb2 import ClusterConfig
 

@@ -108,16 +108,19 @@ def test_each_takes_its_share_and_the_engines_stay() -> None:
 
 
 def test_no_two_engines_are_counted_on_one_gpu() -> None:
-    """Five times 0.6 are less than four GPUs, and need five."""
+    """Five times 0.6 are less than four GPUs, and need five; on nodes of two there is room for all."""
     config = shared(load(Config, "a100x4", ["judge.replicas=5"]))
     bundles = [bundle.resources() for bundle in resources.bundles(resources.scoring(config.judge))]
     assert len(left_over(bundles, [NODE, HEAD])) == 1
+    small = {"CPU": 20.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
+    for phase in resources.loop(shared(load(Config, "a100x4"))):
+        assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [small, small, HEAD])
 
 
 def test_an_engine_that_shares_is_told_its_cache_and_measures_nothing() -> None:
     config = shared(load(Config, "a100x4"))
     assert engine_arguments(config.judge, 0)["kv_cache_memory_bytes"] == 20 * 2**30
-    assert engine_arguments(load(Config, "gpu24gb").judge, 0)["kv_cache_memory_bytes"] is None
+    assert engine_arguments(load(Config, "a100x4").judge, 0)["kv_cache_memory_bytes"] is None  # on whole ones
     mini = load(Config, "mini").judge
     assert engine_arguments(mini, 0)["kv_cache_memory_bytes"] is None
     assert engine_environment(mini)["VLLM_CPU_KVCACHE_SPACE"] == "1"
@@ -178,11 +181,10 @@ def test_what_can_not_be_shared_is_told_before_anything_starts(settings: list[st
         idr.check(load(Config, "a100x4", settings))
 
 
-def test_a_run_may_go_on_with_whole_gpus(tmp_path: Path) -> None:
-    run = Run.open(str(tmp_path / "run"), load(Config, "a100x4"))
-    assert run.config.judge.num_gpus == 0.6
-    again = Run.open(str(tmp_path / "run"), load(Config, "a100x4", ["idr.judge_share=null"]))
-    assert again.config.judge.num_gpus == 1
+def test_a_run_may_go_on_with_whole_gpus_and_back(tmp_path: Path) -> None:
+    whole = ["idr.judge_share=null", "judge.kv_cache_gb=null", "judge.gpu_memory_utilization=0.8"]
+    for settings, gpus in (([], 0.6), (whole, 1), ([], 0.6)):
+        assert Run.open(str(tmp_path / "run"), load(Config, "a100x4", settings)).config.judge.num_gpus == gpus
 
 
 def test_ray_puts_one_process_of_each_kind_on_each_gpu(tmp_path: Path) -> None:

@@ -23,4 +23,6 @@ class ForecastConfig(RateConfig):
     engine_start_s: float = Field(180, ge=0, description="until an engine answers, its model on a local disk, s")
     worker_start_s: float = Field(60, ge=0, description="until trainers, painters or encoders work, seconds")
     checkpoint_s: float = Field(8, ge=0, description="that a checkpoint and its sample pictures hold training up, s")
-    node_start_s: float = Field(600, ge=0, description="until a rented node has come, seconds; paid, and not counted")
+    node_start_s: float = Field(
+        600, ge=0, description="until a rented node has come, seconds; paid for, and not idle time"
+    )

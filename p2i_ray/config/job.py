@@ -72,7 +72,7 @@ class LoopConfig(Settings):
         gt=0.5,
         lt=1,
         description="share of each of its GPUs that the judge keeps for the whole run, while encoders, trainers and "
-        "painters take the rest (none: they take turns on whole GPUs)",
+        "painters take the rest; every GPU that they may use needs an engine (none: they take turns on whole GPUs)",
     )
     dev_split: str = Field("validation", description="D_dev, painted and criticised after every round")
     baseline: bool = Field(True, description="also paint and measure D_dev before training, as round 0")

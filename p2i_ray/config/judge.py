@@ -144,7 +144,8 @@ class JudgeConfig(Reserving):
     kv_cache_gb: int | None = Field(
         None,
         ge=1,
-        description="key-value cache of an engine, GB (none: on a GPU what gpu_memory_utilization leaves, on a CPU 1)",
+        description="key-value cache of an engine on a CPU (none: 1) or on a share of a GPU, GB; on a whole GPU it is "
+        "what gpu_memory_utilization leaves",
     )
     replicas: int = Field(1, ge=1, description="engines; the fewest of them with judge.max_replicas")
     max_replicas: int | None = Field(

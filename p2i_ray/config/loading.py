@@ -19,7 +19,7 @@ from p2i_ray.errors import UserError
 
 PRESETS = Path(__file__).parents[1] / "presets"
 # A preset may name these although a job has no use for them; the command line may not.
-JOB_KEYS = ("run_dir", "data", "serve", "plan")
+JOB_KEYS = ("run_dir", "data", "serve", "plan", "forecast")
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from p2i_ray import resources
 from p2i_ray.config import Config, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.forecast import ForecastConfig
 from p2i_ray.diffusion.plan.needs import default_images_per_s
 from p2i_ray.errors import UserError
 from p2i_ray.forecast.schedule import Activity, Key
+from p2i_ray.resources import Bundle
 
 PASSES = 4  # of a calibration over its rows: as they are, swapped, blanked, overlaid
 LAST = 0.1  # share of the pictures that are finished too late to be criticised while others are painted
@@ -36,11 +38,10 @@ class Loop:
         judge, hosted = config.judge, bool(config.judge.hosted.url)
         self.stays = judge.keep_warm or hosted  # and leaves room for the others
         self.beside = config.idr.ahead and config.idr.select and self.stays
-        # GPUs that they work on, also where they have a share of each alone
-        own = judge.replicas * judge.tensor_parallel_size * math.ceil(judge.num_gpus)
-        self.engines = 0 if hosted or not config.idr.select else own
-        others: tuple[Group, ...] = (config.features, config.train, config.generate)
-        self.gpus = max(self.engines, *(group.workers * math.ceil(group.num_gpus) for group in others))
+        self.engines = (
+            0.0 if hosted or not config.idr.select else judge.replicas * self.works_on(resources.engine(judge))
+        )
+        self.gpus = self._gpus()
         if not self.gpus:
             raise UserError("a forecast is of GPUs, and no step of these settings has one; give num_gpus to its steps")
         self.engine_start_s = assumed.engine_start_s if self.engines else 0.0
@@ -134,9 +135,21 @@ class Loop:
 
     def measure(self, number: int) -> Activity:
         """The ruler, one process."""
-        gpus, after = math.ceil(self.config.evaluate.num_gpus), ((number, "generate"),)
+        gpus, after = self.works_on(resources.evaluate(self.config.evaluate).bundle), ((number, "generate"),)
         per_s, share = self.assumed.measured_per_s or (ON_GPU_PER_S if gpus else ON_CPU_PER_S), gpus / self.gpus
         return Activity((number, "measure"), after, self.assumed.worker_start_s, self.dev_rows / per_s, share)
 
     def _share(self, group: Group) -> float:
-        return group.workers * math.ceil(group.num_gpus) / self.gpus
+        return group.workers * self.works_on(Bundle(gpus=group.num_gpus)) / self.gpus
+
+    def works_on(self, bundle: Bundle) -> float:
+        """GPUs that a process keeps busy: whole ones, where it has a share of each in idr.judge_share's way."""
+        return math.ceil(bundle.gpus) if self.config.idr.judge_share else bundle.gpus
+
+    def _gpus(self) -> int:
+        """As many as the run takes at a time."""
+        phases = resources.loop(self.config)
+        if self.config.idr.judge_share:  # what is beside the engines is on their GPUs
+            phases = [phase[:1] for phase in phases]
+        taken = (sum(self.works_on(bundle) for bundle in resources.bundles(phase)) for phase in phases)
+        return math.ceil(max(taken))

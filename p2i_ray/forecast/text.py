@@ -35,8 +35,8 @@ def as_lines(config: Config, assumed: ForecastConfig, rows: int, dev_rows: int) 
         f"GPUs at work {busy(planned):.0%} of the time from then on",
         f"in turn      {in_turn:.2f} hours, {busy(one_by_one):.0%} (idr.ahead=false idr.judge_share=null)",
         f"US dollars   {hours * gpus * assumed.usd_per_gpu_hour:.0f} on {gpus:g} x GPU at {assumed.usd_per_gpu_hour:g} "
-        "an hour (plan.usd_per_gpu_hour)",
-        "assumed      rates and starts, none of them measured here: plan.… in --help; give your own",
+        "an hour (forecast.usd_per_gpu_hour)",
+        "assumed      rates and starts, none of them measured here: forecast.… in --help; give your own",
     ]
 
 

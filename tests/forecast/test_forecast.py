@@ -47,6 +47,7 @@ def test_gpus_are_counted_whole_and_by_who_works_on_them() -> None:
     assert counted("judge.replicas=8") == (8, 1)  # no two engines share one
     assert counted("judge.replicas=1", "idr.judge_share=null") == (4, 0.25)
     assert counted("judge.tensor_parallel_size=8", "judge.replicas=1", "idr.judge_share=null") == (8, 1)
+    assert counted("judge.keep_warm=true", "idr.judge_share=null") == (8, 0.5)  # beside each other
     assert counted("judge.hosted.url=https://example.org/v1", "idr.judge_share=null") == (4, 0)
     with pytest.raises(UserError, match="no step of these settings has one"):
         plan(load(Config, "mini"), ForecastConfig(), 100, 10)
@@ -100,7 +101,7 @@ def test_the_lines_say_hours_share_and_price() -> None:
 
 
 def test_the_job_plans_without_data_ray_or_weights() -> None:
-    command = [sys.executable, "jobs/idr.py", "--config", "a100x4", "--plan", "plan.rows=60000"]
+    command = [sys.executable, "jobs/idr.py", "--config", "a100x4", "--plan", "forecast.rows=60000"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("rows         60,000 to judge, 200 to paint after every round\n")

@@ -17,8 +17,10 @@ import multiprocessing, subprocess, sys, time
 from p2i_ray.lmm.engine import guard
 
 def load(pipe):
+    from multiprocessing import shared_memory
+    shared = shared_memory.SharedMemory(create=True, size=4096)
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    pipe.send(grandchild.pid)
+    pipe.send((grandchild.pid, shared.name))
     time.sleep(600)
 
 if __name__ == "__main__":
@@ -28,7 +30,7 @@ if __name__ == "__main__":
     here, there = context.Pipe()
     child = context.Process(target=load, args=(there,))
     child.start()
-    print(child.pid, here.recv(), flush=True)
+    print(child.pid, *here.recv(), flush=True)
     if sys.argv[1] == "waits":
         time.sleep(600)
     import os
@@ -46,6 +48,14 @@ asyncio.run(Engine.__init__(Engine.__new__(Engine), judge, ImageConfig(resolutio
 """
 
 
+def command(process: psutil.Process) -> str:
+    """Its command line; empty where it has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 def gone(pids: list[int], within_s: float = 30.0) -> bool:
     deadline = time.monotonic() + within_s
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
@@ -53,6 +63,13 @@ def gone(pids: list[int], within_s: float = 30.0) -> bool:
             return False
         time.sleep(0.05)  # polling, with a deadline
     return True
+
+
+def not_there(file: Path, within_s: float = 30.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while file.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # polling, with a deadline
+    return not file.exists()
 
 
 @pytest.mark.parametrize("end", ["waits", "ends"])
@@ -65,12 +82,14 @@ def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str)
     )
     try:
         assert replica.stdout
-        pids = [int(pid) for pid in replica.stdout.readline().split()]
-        assert len(pids) == 2
+        child, grandchild, shared = replica.stdout.readline().split()
         if end == "waits":
+            for process in psutil.Process(replica.pid).children():  # as Ray does, when a worker ends in its ways
+                process.kill()
             replica.kill()
         replica.wait(30)
-        assert gone(pids)
+        assert gone([int(child), int(grandchild)])
+        assert end == "waits" or not_there(Path("/dev/shm") / shared)  # what they shared is freed by those who tidy up
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -81,7 +100,7 @@ def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str)
 def test_an_engine_that_still_loads_ends_with_its_replica() -> None:
     replica = subprocess.Popen([sys.executable, "-c", ENGINE], cwd=ROOT, stderr=subprocess.DEVNULL)
     seen: list[psutil.Process] = []
-    while not any("spawn_main" in " ".join(process.cmdline()) for process in seen):
+    while not any("spawn_main" in line for line in map(command, seen)):
         assert replica.poll() is None
         seen = psutil.Process(replica.pid).children(recursive=True)
         time.sleep(0.05)  # polling for vLLM's process

@@ -14,6 +14,9 @@ import os
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
+
+import psutil
 
 MARK = "P2I_STARTED_BY"
 _guards: list[subprocess.Popen[bytes]] = []  # held open for as long as this process lives
@@ -24,22 +27,37 @@ def start() -> None:
     if _guards:
         return
     mark = uuid.uuid4().hex
-    command = [sys.executable, "-m", __name__, mark]
-    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    guard = subprocess.Popen([sys.executable, "-m", __name__, mark], stdin=subprocess.PIPE)
+    if guard.wait():
+        raise RuntimeError(f"{__name__} doesn't start: exit code {guard.returncode}")
     os.environ[MARK] = mark
     _guards.append(guard)
 
 
 def end(mark: str) -> None:
-    """kill -9 the processes with this mark."""
-    import psutil
+    """kill -9 the processes with this mark, and those that they start meanwhile."""
+    while found := list(_marked(mark)):
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(found, timeout=1)
 
+
+def _marked(mark: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # just ended, or another user's
-            if process.environ().get(MARK) == mark:
-                process.kill()
+            if process.environ().get(MARK) == mark and not _tidies_up(process):
+                yield process
+
+
+def _tidies_up(process: psutil.Process) -> bool:
+    """Whether it is multiprocessing's own, which ends after the others and removes the memory that they shared."""
+    return any("multiprocessing.resource_tracker" in argument for argument in process.cmdline())
 
 
 if __name__ == "__main__":
+    if os.fork():  # no child of the replica: Ray, which ends a worker's children with it, would end this one first
+        os._exit(0)
+    os.setsid()
     sys.stdin.buffer.read()  # until the replica is gone
     end(sys.argv[1])

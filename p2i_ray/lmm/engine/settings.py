@@ -27,8 +27,10 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "enable_prefix_caching": settings.prefix_caching,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
-        # Said, it isn't measured: what others on the GPU take or free meanwhile doesn't count.
-        "kv_cache_memory_bytes": settings.kv_cache_gb * GB if settings.num_gpus and settings.kv_cache_gb else None,
+        # On a share of a GPU it is said, not measured: while an engine starts, others there take and free memory.
+        "kv_cache_memory_bytes": settings.kv_cache_gb * GB
+        if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
+        else None,
         "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
         "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.prefix_caching else 0,
         "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
