@@ -4,7 +4,7 @@ vLLM sees to that once an engine is up. One that still loads when its replica is
 process of its own watches the replica, and finds what it has started by a mark in the environment. A forked process has
 none, but vLLM forks nothing in a Ray actor.
 
-    python -m p2i_ray.lmm.engine.guard MARK     # kills the processes with this mark when its standard input ends
+    python guard.py MARK     # kills the processes with this mark when its standard input ends
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def start() -> None:
     if _guards:
         return
     mark = uuid.uuid4().hex
-    guard = subprocess.Popen([sys.executable, "-m", __name__, mark], stdin=subprocess.PIPE)
+    guard = subprocess.Popen([sys.executable, "-P", __file__, mark], stdin=subprocess.PIPE)
     if guard.wait():
-        raise RuntimeError(f"{__name__} doesn't start: exit code {guard.returncode}")
+        raise RuntimeError(f"{__file__} doesn't start: exit code {guard.returncode}")
     os.environ[MARK] = mark
     _guards.append(guard)
 
