@@ -100,6 +100,18 @@ def test_gpus_count_where_there_are_any(mini_data: str, tmp_path: Path) -> None:
     assert report_timeline.busy(moments, gpus=True) == pytest.approx((6 * 1.0 + 2 * 0.5) / 8)
 
 
+def test_what_is_done_ahead_stands_in_its_steps_row_and_waiting_is_not_drawn() -> None:
+    record = Record(
+        host="h", pid=1, began=T, seen=T + 9,
+        spans=[
+            span("start", 1, "judge", 0, 1), span("ahead", 1, "measure", 1, 4), span("wait", 1, "measure", 3, 4),
+            span("step", 1, "measure", 4, 5),
+        ],
+    )  # fmt: skip
+    drawn = [(bar.row, bar.kind) for bar in report_timeline.bars_of(record)]
+    assert drawn == [("start of engines", "start of engines"), ("measure", "ahead of time"), ("measure", "measuring")]
+
+
 def test_a_run_that_goes_on_or_failed_says_so(mini_data: str, tmp_path: Path) -> None:
     run = Path(build(tmp_path / "run", Path(mini_data), stop_after=(1, "select")))
     leave(run, KILLED)

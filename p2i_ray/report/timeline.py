@@ -21,6 +21,7 @@ from p2i_ray.timeline.use import Moment
 # Step -> kind of work; a step that isn't here is the judge's.
 KINDS = {"encode": "training", "train": "training", "generate": "painting", "measure": "measuring"}
 ENGINES, AHEAD = "start of engines", "ahead of time"
+SHORTEST_S = 0.05  # less is not worth a line
 NOT_STEPS = {"start": ENGINES, "ahead": AHEAD}
 
 
@@ -87,7 +88,7 @@ def bars_of(attempt: Record) -> Iterator[Bar]:
         if span.kind == "wait":  # the account has it
             continue
         ended = attempt.until if span.ended is None else span.ended
-        row = NOT_STEPS.get(span.kind, span.name)
+        row = ENGINES if span.kind == "start" else span.name  # what is done ahead stands in its step's row
         kind = NOT_STEPS.get(span.kind) or KINDS.get(span.name, "judging")
         cut = span.ended is None or (failed and span is steps[-1])
         yield Bar(row, kind, span.round, span.began, max(span.began, ended), cut)
@@ -121,11 +122,11 @@ def attempt_line(attempt: Record, last: bool, status: str) -> str:
 def _works(bars: Sequence[Bar], account: records.Account, moments: Sequence[Moment], gpus: bool) -> Iterator[Work]:
     for kind in COLOURS:
         spans = list(union((bar.began, bar.ended) for bar in bars if bar.kind == kind))
-        if spans:
-            seconds = length(spans)
+        seconds = length(spans)
+        if seconds >= SHORTEST_S:
             share = seconds / account.wall_s if account.wall_s else 0.0
             yield Work(kind, seconds, share, busy(_during(moments, spans), gpus), kind in NOT_STEPS.values())
-    if account.ahead_s >= 0.05:
+    if account.ahead_s >= SHORTEST_S:
         yield Work("waiting for work ahead of its turn", account.ahead_s, account.ahead_s / account.wall_s, None)
     yield Work("beside the steps", account.driver_s, account.driver_share, None)
 
