@@ -38,7 +38,7 @@ def _check(config: Config) -> None:
     if judge.hosted.url or judge.num_gpus != 1 or judge.tensor_parallel_size != 1:
         raise UserError(
             "idr.judge_share needs engines of one GPU each: judge.num_gpus=1, judge.tensor_parallel_size=1 and no "
-            "judge.hosted.url; leave it out, or change these"
+            "judge.hosted.url; set idr.judge_share=null, or change these"
         )
     if judge.kv_cache_gb is None:
         raise UserError(
@@ -55,10 +55,10 @@ def _check(config: Config) -> None:
         if getattr(config, name).num_gpus not in (0, 1):
             raise UserError(
                 f"idr.judge_share shares whole GPUs, and {name}.num_gpus={getattr(config, name).num_gpus:g}; "
-                "give 1 or 0, or leave idr.judge_share out"
+                "give 1 or 0, or set idr.judge_share=null"
             )
     if judge.cascade.clip and judge.cascade.num_gpus:
         raise UserError(
-            "idr.judge_share leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or leave "
-            "idr.judge_share out"
+            "idr.judge_share leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or "
+            "idr.judge_share=null"
         )

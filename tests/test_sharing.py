@@ -168,7 +168,7 @@ def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
     ("settings", "told"),
     [
         (["judge.tensor_parallel_size=2"], "needs engines of one GPU each: judge.num_gpus=1"),
-        (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; leave it out"),
+        (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; set idr.judge_share=null"),
         (["generate.num_gpus=0.5"], "generate.num_gpus=0.5; give 1 or 0"),
         (["judge.cascade.clip=models/clip", "judge.cascade.num_gpus=1"], "set judge.cascade.num_gpus=0"),
         (["judge.kv_cache_gb=null"], "idr.judge_share needs judge.kv_cache_gb"),
