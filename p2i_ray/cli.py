@@ -81,8 +81,9 @@ def _settings_help(config_class: type[AnyConfig], instead: Sequence[Instead]) ->
     own = [row for row in rows if row[0] not in shared]
     lines = ["settings of this job:", *map(_row, own), ""] if own else []
     lines += ["settings of all jobs (a preset gives most of them):", *map(_row, (r for r in rows if r[0] in shared))]
+    listed = {key for key, _, _ in rows}
     for other in instead:
-        more = [row for row in describe(other.config_class) if row[0] not in {key for key, _, _ in rows}]
+        more = [row for row in describe(other.config_class) if row[0] not in listed]
         lines += ["", f"settings of {other.flag}:", *map(_row, more)] if more else []
     return "\n".join(lines)
 

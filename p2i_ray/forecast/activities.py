@@ -45,10 +45,11 @@ class Loop:
         if not self.gpus:
             raise UserError("a forecast is of GPUs, and no step of these settings has one; give num_gpus to its steps")
         self.engine_start_s = assumed.engine_start_s if self.engines else 0.0
+        self.restart_s = 0.0 if self.stays else self.engine_start_s  # of engines that had to give way
 
     def activities(self) -> Iterator[Activity]:
         """All of them."""
-        idr, judge = self.config.idr, self.config.judge
+        idr = self.config.idr
         yield Activity((0, "engines"), (), self.engine_start_s if self.stays else 0.0)
         last: tuple[Key, ...] = ((0, "engines"),)
         if idr.baseline:
@@ -57,16 +58,14 @@ class Loop:
             last = (*last, (0, "generate" if self.early_figures else "measure"))
         checked = self.config.calibration.rows * PASSES if idr.select else 0
         if checked:
-            start = 0.0 if self.stays else self.engine_start_s
-            yield self.judged((1, "calibrate"), last, checked, self.assumed.scored_per_s, start)
+            yield self.judged((1, "calibrate"), last, checked, self.assumed.scored_per_s, self.restart_s)
             last = ((1, "calibrate"),)
         if idr.baseline:
             last = (*last, (0, "measure"))  # done before rows are encoded beside the judge
         candidates = self.rows
         for number in range(1, idr.rounds + 1):
             if idr.select:
-                up = self.stays or number > 1 or checked > 0
-                start = 0.0 if up else self.engine_start_s
+                start = 0.0 if number > 1 or checked else self.restart_s
                 yield self.judged((number, "score"), last, candidates, self.assumed.scored_per_s, start)
                 candidates = round(candidates * self.assumed.kept_share)
                 yield self.inspect(number)
@@ -78,12 +77,12 @@ class Loop:
             yield self.measure(number)
             last = ((number, "generate"),) if self.early_figures else ((number, "measure"),)
             if idr.select:
-                early = (1 - LAST) if self.beside and judge.replicas else 0.0
+                early = (1 - LAST) if self.beside else 0.0
                 if early:
                     start = self.assumed.worker_start_s  # no picture is finished before
                     yield self.criticise(number, "critique ahead", ((number, "train"),), early, start)
-                start = 0.0 if self.stays else self.engine_start_s
-                yield self.criticise(number, "critique", (*last, (number, "critique ahead")), 1 - early, start)
+                after = (*last, (number, "critique ahead"))
+                yield self.criticise(number, "critique", after, 1 - early, self.restart_s)
                 yield Activity((number, "feedback"), ((number, "critique"),), REPLY_S)
                 last = ((number, "feedback"),)
 

@@ -22,8 +22,8 @@ def as_lines(config: Config, assumed: ForecastConfig, rows: int, dev_rows: int) 
         assumed: rates, starts and price.
         rows, dev_rows: of the training split and of idr.dev_split.
     """
-    planned = plan(config, assumed, rows, dev_rows)
-    gpus = Loop(shared(config), assumed, rows, dev_rows).gpus
+    loop = Loop(shared(config), assumed, rows, dev_rows)
+    planned, gpus = schedule(list(loop.activities())), loop.gpus
     turns = {"ahead": False, "judge_share": None}
     one_by_one = plan(config.model_copy(update={"idr": config.idr.model_copy(update=turns)}), assumed, rows, dev_rows)
     hours, in_turn = ((length(one) + assumed.node_start_s) / 3600 for one in (planned, one_by_one))

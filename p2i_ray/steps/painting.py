@@ -102,7 +102,7 @@ def measure(run: Run, number: int, data: str, early: Found | None = None) -> Man
         storage.write_text(out, json.dumps(found, indent=1))
         return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(found))
 
-    return run.once(number, "measure", "metrics.json", work, early and early[1:])
+    return run.once(number, "measure", "metrics.json", work, (early.began, early.seconds) if early else None)
 
 
 def figures_of(run: Run, number: int, data: str) -> Figures:

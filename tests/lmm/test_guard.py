@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from chaos import victims
 
 ROOT = Path(__file__).parents[2]
 # A replica that starts another process, which starts one itself; and prints the process ids.
@@ -48,28 +51,18 @@ asyncio.run(Engine.__init__(Engine.__new__(Engine), judge, ImageConfig(resolutio
 """
 
 
-def command(process: psutil.Process) -> str:
-    """Its command line; empty where it has just ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
-
-
-def gone(pids: list[int], within_s: float = 30.0) -> bool:
+def until(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
+    """Whether it comes about in time."""
     deadline = time.monotonic() + within_s
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+    while not holds():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)  # polling, with a deadline
     return True
 
 
-def not_there(file: Path, within_s: float = 30.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)  # polling, with a deadline
-    return not file.exists()
+def gone(pids: list[int]) -> bool:
+    return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
 
 
 @pytest.mark.parametrize("end", ["waits", "ends"])
@@ -88,8 +81,10 @@ def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str)
                 process.kill()
             replica.kill()
         replica.wait(30)
-        assert gone([int(child), int(grandchild)])
-        assert end == "waits" or not_there(Path("/dev/shm") / shared)  # what they shared is freed by those who tidy up
+        assert until(lambda: gone([int(child), int(grandchild)]))
+        assert end == "waits" or until(
+            lambda: not Path("/dev/shm", shared).exists()
+        )  # what they shared is freed by those who tidy up
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -100,10 +95,10 @@ def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str)
 def test_an_engine_that_still_loads_ends_with_its_replica() -> None:
     replica = subprocess.Popen([sys.executable, "-c", ENGINE], cwd=ROOT, stderr=subprocess.DEVNULL)
     seen: list[psutil.Process] = []
-    while not any("spawn_main" in line for line in map(command, seen)):
+    while not any("spawn_main" in line for line in map(victims.title, seen)):
         assert replica.poll() is None
         seen = psutil.Process(replica.pid).children(recursive=True)
         time.sleep(0.05)  # polling for vLLM's process
     replica.kill()
     replica.wait()
-    assert gone([process.pid for process in seen])
+    assert until(lambda: gone([process.pid for process in seen]))

@@ -7,8 +7,8 @@ from typing import Any
 
 from p2i_ray.config import JudgeConfig
 from p2i_ray.lmm.exemplars import MOST
+from p2i_ray.resources import GIB
 
-GB = 1 << 30
 CPU_CACHE_GB = 1  # of keys and values
 PICTURE_CACHE_GB = 0.25  # prepared pictures: room for the exemplars of a step, which come with every sample
 
@@ -28,7 +28,7 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         # On a share of a GPU it is said, not measured: while an engine starts, others there take and free memory.
-        "kv_cache_memory_bytes": settings.kv_cache_gb * GB
+        "kv_cache_memory_bytes": settings.kv_cache_gb * GIB
         if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
         else None,
         "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
