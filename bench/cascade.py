@@ -11,12 +11,13 @@ import tempfile
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import cluster, sink
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
-from p2i_ray.lmm.cascade.learning import hashed_below
+from p2i_ray.judge.cascade.learning import hashed_below
 from p2i_ray.mini.data import row
 from p2i_ray.mini.judge_checks import HELD_OUT
 from p2i_ray.mini.world import NATURAL, render
+from p2i_ray.storage import parquet
 
 ROWS, SAMPLE = 3000, 800
 FIRST = 80_000  # index of the first picture, beyond those of other checks
@@ -28,11 +29,11 @@ def run() -> dict[str, float]:
     """The share of calls saved, the agreement with the full judge, and the agreement that the cascade claimed."""
     import ray
 
-    from p2i_ray.lmm.cascade import score as cascade
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.judge.cascade import cascade
+    from p2i_ray.judge.judge import Judge
 
     config = load(Config, "mini")
-    cluster.connect(config.ray)
+    connection.connect(config.ray)
     settings = config.judge.model_copy(
         update={"cascade": config.judge.cascade.model_copy(update={"clip": CLIP, "sample": SAMPLE})}
     )
@@ -45,7 +46,7 @@ def run() -> dict[str, float]:
             ask=lambda some, folder, progress: judge.score(some, folder, progress=progress),
         )  # fmt: skip
         full_scores, cheaper_scores = (
-            sink.read_parquet(f"{out}/{name}", written.files, ["id", "score"])
+            parquet.read_parquet(f"{out}/{name}", written.files, ["id", "score"])
             for name, written in (("full", full), ("cascade", cheaper))
         )
     ray.shutdown()

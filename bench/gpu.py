@@ -30,12 +30,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.tables import as_lines
-from p2i_ray.config import GenerateConfig, PainterConfig, TrainConfig
-from p2i_ray.diffusion import folder
-from p2i_ray.diffusion.pipeline import Painter
-from p2i_ray.diffusion.plan import full_size
-from p2i_ray.diffusion.plan import needs as plan
+from p2i_ray.config import DiffusionConfig, GenerateConfig, TrainConfig
+from p2i_ray.diffusion.model import loading
+from p2i_ray.diffusion.sampling.pipeline import Painter
 from p2i_ray.diffusion.step import Product2Img
+from p2i_ray.planning import full_size
+from p2i_ray.planning import training_memory as plan
 
 TOKEN = "<background>"
 TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "painter"
@@ -52,7 +52,7 @@ class Trainer:
         self, location: str, rows: int, resolution: int, device: torch.device, channels_last: bool = False
     ) -> None:
         settings = TrainConfig(channels_last=channels_last)
-        parts = folder.load(location, painter_of(location))
+        parts = loading.load(location, painter_of(location))
         text = parts.text_encoder.config
         projection = torch.randn(text.projection_dim, text.hidden_size) / text.hidden_size**0.5
         self.model = Product2Img(parts, projection, settings)
@@ -82,9 +82,9 @@ class Trainer:
                 parameter.copy_(master)
 
 
-def painter_of(location: str) -> PainterConfig:
+def painter_of(location: str) -> DiffusionConfig:
     """A folder as the base model; its CLIP isn't looked at."""
-    return PainterConfig(base=location, clip=location, token=TOKEN)
+    return DiffusionConfig(base=location, clip=location, token=TOKEN)
 
 
 def train(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:

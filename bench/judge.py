@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from p2i_ray import cluster, sink
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
-from p2i_ray.epbd.images import encode_png
-from p2i_ray.lmm.engine.settings import engine_arguments, engine_environment
-from p2i_ray.lmm.prompts import Exemplar, load_prompts, score_messages
-from p2i_ray.lmm.questions import image_part
+from p2i_ray.data.images import encode_png
+from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
+from p2i_ray.judge.requests.prompts import Exemplar, load_prompts, score_messages
+from p2i_ray.judge.requests.tasks import image_part
 from p2i_ray.mini.data import row
 from p2i_ray.mini.judge_checks import HELD_OUT, area_under_curve
 from p2i_ray.mini.world import NATURAL, Sample, render
+from p2i_ray.storage import parquet
 
 ROWS, WARM_UP = 3000, 256
 BLOCKS = 12
@@ -51,10 +52,10 @@ def through_ray() -> dict[str, float]:
     """The product's judge, fed by Ray Data; and what four exemplars before every sample cost it."""
     import ray
 
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.judge.judge import Judge
 
     config = load(Config, "mini")
-    cluster.connect(config.ray)
+    connection.connect(config.ray)
     with tempfile.TemporaryDirectory() as out, Judge(config.judge, config.image) as judge:
         start = time.perf_counter()
         judge.start()
@@ -76,7 +77,7 @@ def through_ray() -> dict[str, float]:
         scored = seconds("scores", samples)
         with_exemplars = [seconds(f"shown-{part}", pictures(ROWS, part), shown) for part in (3, 5)]
         without = [scored, seconds("again", pictures(ROWS, 6))]  # one before and one after, against drift
-        scores = sink.read_parquet(f"{out}/scores", files["scores"], ["id", "expected_score"]).to_pydict()
+        scores = parquet.read_parquet(f"{out}/scores", files["scores"], ["id", "expected_score"]).to_pydict()
     ray.shutdown()
     good = {sample.id: sample.quality >= 4 for sample in samples}
     truth = np.array([good[i] for i in scores["id"]])

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from bench.tables import mean_and_spread
 from p2i_ray.config import ImageConfig
-from p2i_ray.epbd.images import decode, product_mask
+from p2i_ray.data.images import decode, product_mask
 from p2i_ray.mini.scenefit import scene_fit
 
 SEEDS = (0, 1, 2)

@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pyarrow as pa
 
-from p2i_ray import cluster
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
-from p2i_ray.lmm.answering import Sample, answer
-from p2i_ray.lmm.questions import Asker, Question, Reply
-from p2i_ray.lmm.replies import Step
+from p2i_ray.judge.requests.answers import Sample, parse_replies
+from p2i_ray.judge.requests.parsing import Step
+from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
 FEW, MANY = 3_000, 300_000
 
@@ -26,10 +26,10 @@ class Stub:
 
     def __init__(self, *_: Any) -> None: ...
 
-    async def ask(self, asker: Asker, samples: list[Sample]) -> list[dict[str, Any]]:
-        return await answer(asker, [self._reply() for _ in samples])
+    async def ask(self, asker: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        return await parse_replies(asker, [self._reply() for _ in samples])
 
-    async def reply(self, question: Question) -> Reply:
+    async def reply(self, question: ChatRequest) -> Reply:
         return await self._reply()
 
     async def _reply(self) -> Reply:
@@ -40,10 +40,10 @@ def run() -> dict[str, float]:
     """The driver's memory after few and after many rows, MB, and rows a second of everything but an engine."""
     import ray
 
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.judge.judge import Judge
 
     config = load(Config, "mini")
-    cluster.connect(config.ray)
+    connection.connect(config.ray)
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as out, Judge(config.judge, config.image, engine=Stub) as judge:
         for number in (FEW, FEW, MANY):  # twice few: what a first dataset loads is not what rows cost
@@ -61,8 +61,8 @@ def run() -> dict[str, float]:
 
 
 def _rows(batch: pa.Table) -> pa.Table:
-    from p2i_ray.epbd.images import encode_png
-    from p2i_ray.epbd.schema import IMAGE
+    from p2i_ray.data.images import encode_png
+    from p2i_ray.data.schema import IMAGE
     from p2i_ray.mini.world import render
 
     picture = {"bytes": encode_png(render(1, 0).image), "path": ""}

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from p2i_ray.config import Config
+from p2i_ray.diffusion.features.encoders import load_encoders
 
 Rows = list[dict[str, Any]]  # id, name, image, cutout
 
@@ -50,17 +51,17 @@ def _online_worker(given: dict[str, Any]) -> float:
     import torch
     import torch.distributed as dist
 
-    from p2i_ray.diffusion import folder
-    from p2i_ray.diffusion.pixels import open_pair
+    from p2i_ray.diffusion.model import loading
+    from p2i_ray.diffusion.model.preprocess import open_pair
+    from p2i_ray.diffusion.model.prompt import tokenise
     from p2i_ray.diffusion.step import Batch, Product2Img, draw
-    from p2i_ray.diffusion.tokens import tokenise
     from p2i_ray.diffusion.training import engine
 
     config, rows, steps = given["config"], given["rows"], given["steps"]
     settings, painter = config.train, config.painter
-    parts = folder.load(painter.base, painter)
-    encoders = folder.load_encoders(painter, "cpu")
-    trainee = engine.start(Product2Img(parts, folder.load_projection(painter), settings), settings, steps)
+    parts = loading.load(painter.base, painter)
+    encoders = load_encoders(painter, "cpu")
+    trainee = engine.start(Product2Img(parts, loading.load_projection(painter), settings), settings, steps)
     share = settings.batch_size // dist.get_world_size()
     positions = range(dist.get_rank() * share, (dist.get_rank() + 1) * share)
     seconds = []

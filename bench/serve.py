@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from p2i_ray import cluster
+from p2i_ray.cluster import connection
 from p2i_ray.config import load
-from p2i_ray.config.serve import ShopConfig
+from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.mini.world import CLEAN, Sample, render
 
 CLIENTS = 16
@@ -52,8 +52,8 @@ class Seen:
 
 def run(seconds: float = SECONDS) -> dict[str, float]:
     """All figures; seconds is the length of each measurement."""
-    config = load(ShopConfig, "mini")
-    cluster.connect(config.ray)
+    config = load(ServeJobConfig, "mini")
+    connection.connect(config.ray)
     with tempfile.TemporaryDirectory() as jobs:
         unbatched, _ = with_shop(jobs, {"batch_size": 1}, lambda: measure(CLIENTS, seconds))
         batched, (crowd, growth) = with_shop(
@@ -85,9 +85,9 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
 def with_shop(jobs, changes, *measurements):  # type: ignore[no-untyped-def]  # each measurement's own result
     """Start the shop with changed settings, measure, stop it; always two results."""
     from p2i_ray.serve import app, hosting
-    from p2i_ray.serve.http.access import Tokens
+    from p2i_ray.serve.edge.tokens import Tokens
 
-    config = load(ShopConfig, "mini")
+    config = load(ServeJobConfig, "mini")
     limits = config.serve.limits.model_copy(update={"per_minute": 1_000_000})
     fixed = {"judge": False, "port": PORT, "jobs": jobs, "limits": limits}
     shop = config.model_copy(update={"serve": config.serve.model_copy(update={**fixed, **changes})})
@@ -174,12 +174,12 @@ def bare(seconds: float) -> dict[int, float]:
     """Pictures a second of diffusers' pipeline by itself, by the pictures a call."""
     import os
 
-    os.environ.update(cluster.ENVIRONMENT)
+    os.environ.update(connection.ENVIRONMENT)
     import torch
     from diffusers import StableDiffusionInpaintPipeline
     from PIL import Image
 
-    config = load(ShopConfig, "mini")
+    config = load(ServeJobConfig, "mini")
     torch.set_num_threads(config.serve.painter.threads or 1)
     pipe = StableDiffusionInpaintPipeline.from_pretrained(config.painter.base, use_safetensors=True)
     pipe.to(torch.float32).set_progress_bar_config(disable=True)

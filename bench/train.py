@@ -19,9 +19,10 @@ from pathlib import Path
 import psutil
 
 from bench import rivals
-from p2i_ray import cluster, storage
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
-from p2i_ray.diffusion.features.store import Features
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.storage import locations
 
 STEPS, LONG = 80, 2_000
 ROWS = 600
@@ -36,9 +37,11 @@ def run() -> dict[str, float]:
     if not data.exists():
         subprocess.run([sys.executable, "-m", "p2i_ray.mini.data", "--out", str(data)], check=True)
     rows = rivals.rows_of(data, ROWS)
-    cluster.connect(config.ray)
-    painter = config.painter.model_copy(update={"base": storage.absolute(config.painter.base)})
-    config = config.model_copy(update={"painter": painter.model_copy(update={"clip": storage.absolute(painter.clip)})})
+    connection.connect(config.ray)
+    painter = config.painter.model_copy(update={"base": locations.absolute(config.painter.base)})
+    config = config.model_copy(
+        update={"painter": painter.model_copy(update={"clip": locations.absolute(painter.clip)})}
+    )
     with tempfile.TemporaryDirectory() as folder:
         features, encoded_per_s = _encode(config, data, folder)
         cached = _train(config, features, folder, "short", STEPS)
@@ -64,18 +67,18 @@ def run() -> dict[str, float]:
     }
 
 
-def _encode(config: Config, data: Path, folder: str) -> tuple[Features, float]:
+def _encode(config: Config, data: Path, folder: str) -> tuple[FeatureIndex, float]:
+    from p2i_ray.data import reading
     from p2i_ray.diffusion.features import encode as features
-    from p2i_ray.epbd import reading
 
     start, out = time.perf_counter(), f"{folder}/features"
     split = reading.read_split(str(data.absolute()), "train")
     written = features.encode(split, config.painter, config.features, config.image, out)
-    return Features(out, written.files, written.facts["shards"]), written.rows / (time.perf_counter() - start)
+    return FeatureIndex(out, written.files, written.facts["shards"]), written.rows / (time.perf_counter() - start)
 
 
-def _train(config: Config, features: Features, folder: str, name: str, steps: int) -> dict[str, float]:
-    from p2i_ray.diffusion.training import train as training
+def _train(config: Config, features: FeatureIndex, folder: str, name: str, steps: int) -> dict[str, float]:
+    from p2i_ray.diffusion.training import launch as training
 
     tracking = config.train.tracking.model_copy(update={"samples": 0})
     settings = config.train.model_copy(update={"tracking": tracking, "checkpoint_every": steps})

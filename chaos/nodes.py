@@ -29,7 +29,7 @@ class Nodes:
     def _start(self) -> None:
         from ray.cluster_utils import Cluster
 
-        from p2i_ray.cluster import ENVIRONMENT
+        from p2i_ray.cluster.connection import ENVIRONMENT
 
         for name, value in ENVIRONMENT.items():  # raylets read some of it
             os.environ.setdefault(name, value)

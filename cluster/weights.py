@@ -10,8 +10,8 @@ import posixpath
 import sys
 from pathlib import Path
 
-from p2i_ray import storage
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 
 
 def copy(source: str, target: Path) -> int:
@@ -20,7 +20,7 @@ def copy(source: str, target: Path) -> int:
     Raises:
         UserError: there is no such folder, or it is empty.
     """
-    filesystem, root = storage.open_location(source)
+    filesystem, root = locations.open_location(source)
     sizes = {name: int(found["size"]) for name, found in filesystem.find(root, detail=True).items()}
     if not sizes:
         raise UserError(f"{source} has no files; put the preset's model folders there")

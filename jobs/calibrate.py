@@ -20,15 +20,16 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, preflight, resources, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
-    from p2i_ray.lmm.judge import Judge
-    from p2i_ray.lmm.prompts import Exemplar
+    from p2i_ray.judge.judge import Judge
+    from p2i_ray.judge.requests.prompts import Exemplar
 
 
 class CalibrateJob(Config):
@@ -40,33 +41,33 @@ class CalibrateJob(Config):
 
 
 def run(job: CalibrateJob) -> None:
-    from p2i_ray.epbd import reading
-    from p2i_ray.lmm import exemplars
-    from p2i_ray.lmm.calibration import calibrate as calibration
-    from p2i_ray.lmm.calibration import gold
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.data import reading
+    from p2i_ray.judge.calibration import calibrate as calibration
+    from p2i_ray.judge.calibration import gold
+    from p2i_ray.judge.judge import Judge
+    from p2i_ray.judge.requests import exemplars
 
     calibration.check(job.calibration)
-    if storage.exists(storage.absolute(job.out)):
-        raise UserError(f"{storage.absolute(job.out)} is there already; give another out, or remove it")
-    reading.split_files(storage.absolute(job.data), job.split)
+    if locations.exists(locations.absolute(job.out)):
+        raise UserError(f"{locations.absolute(job.out)} is there already; give another out, or remove it")
+    reading.split_files(locations.absolute(job.data), job.split)
     if job.calibration.gold:
-        gold.read(storage.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
+        gold.read(locations.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
     shown = exemplars.given(job.judge, job.image)
     preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:
-        cluster.connect(job.ray)
+        connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[job.out], reads=[job.data])
         check(judge, job, shown)
 
 
 def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> None:
     """Calibrate a judge, write the page and print the table."""
-    from p2i_ray.epbd import reading
-    from p2i_ray.lmm.calibration.calibrate import Calibration, calibrate
+    from p2i_ray.data import reading
+    from p2i_ray.judge.calibration.calibrate import Calibration, calibrate
     from p2i_ray.report import calibration as report_calibration
 
-    data, out = storage.absolute(job.data), storage.absolute(job.out)
+    data, out = locations.absolute(job.data), locations.absolute(job.out)
     rows = reading.read_split(data, job.split)
     with phase(f"calibrate on {job.split}", None, "replies") as progress:
         facts = calibrate(

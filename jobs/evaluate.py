@@ -16,11 +16,12 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, preflight, resources, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
+from p2i_ray.storage import locations
 
 
 class EvaluateJob(Config):
@@ -34,26 +35,26 @@ class EvaluateJob(Config):
 
 
 def run(job: EvaluateJob) -> None:
-    from p2i_ray.diffusion import generate
-    from p2i_ray.epbd import reading
+    from p2i_ray.data import reading
+    from p2i_ray.diffusion.sampling import generate
     from p2i_ray.evaluate import measure
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
-    data, model, out = storage.absolute(job.data), storage.absolute(job.model), storage.absolute(job.out)
-    if storage.exists(out):
+    data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
+    if locations.exists(out):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    if not storage.exists(model):
+    if not locations.exists(model):
         raise UserError(f"model {model} is not there; check the path")
-    total, folder = reading.count(data, job.split), storage.join(out, "generated")
+    total, folder = reading.count(data, job.split), locations.join(out, "generated")
     preflight.check_rights(out)
-    cluster.connect(job.ray)
+    connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
     with phase(f"paint {job.split}", total) as progress:
         painted = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, folder, progress)
     figures = measure.measure(folder, painted.files, real, job.evaluate, job.image, methods)
-    storage.write_text(storage.join(out, "metrics.json"), json.dumps(figures, indent=1))
+    locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():
         print(f"{name:<13}{value:g}")
 

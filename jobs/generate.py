@@ -14,11 +14,12 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, preflight, resources, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
+from p2i_ray.storage import locations
 
 
 class GenerateJob(Config):
@@ -31,16 +32,17 @@ class GenerateJob(Config):
 
 
 def run(job: GenerateJob) -> None:
-    from p2i_ray.diffusion import checks, generate
-    from p2i_ray.epbd import reading
+    from p2i_ray.data import reading
+    from p2i_ray.diffusion.model import validation
+    from p2i_ray.diffusion.sampling import generate
 
-    data, model, out = storage.absolute(job.data), storage.absolute(job.model), storage.absolute(job.out)
-    if storage.exists(out):
+    data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
+    if locations.exists(out):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    checks.check_model(model, job.image.resolution, job.painter.widen)
+    validation.check_model(model, job.image.resolution, job.painter.widen)
     total = reading.count(data, job.split)
     preflight.check_rights(out)
-    cluster.connect(job.ray)
+    connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)

@@ -20,15 +20,18 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, disk, idr, preflight, resources, storage
-from p2i_ray.cli import Instead, main
+from p2i_ray import idr
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
-from p2i_ray.config.forecast import ForecastConfig
-from p2i_ray.epbd import reading
+from p2i_ray.config.planning import RunPlanConfig
+from p2i_ray.console.cli import AlternativeAction, main
+from p2i_ray.data import reading
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.report import run as report
-from p2i_ray.runs import Run
+from p2i_ray.judge.judge import Judge
+from p2i_ray.report import build as report
+from p2i_ray.run import disk_errors
+from p2i_ray.run.folder import Run
+from p2i_ray.storage import locations
 
 
 class PlanJob(Config):
@@ -36,7 +39,7 @@ class PlanJob(Config):
 
     run_dir: str | None = None  # as in a run's own command; it says nothing here
     data: str | None = None  # where it is there, its rows are counted
-    forecast: ForecastConfig = ForecastConfig()
+    forecast: RunPlanConfig = RunPlanConfig()
 
 
 class IdrJob(Config):
@@ -50,23 +53,23 @@ class IdrJob(Config):
 
 def show_plan(job: PlanJob) -> None:
     """Print what the run would take."""
-    from p2i_ray.forecast import text
+    from p2i_ray.planning import run_text
 
     idr.check(job)
     rows, dev_rows = job.forecast.rows, job.forecast.dev_rows
-    if job.data and storage.exists(data := storage.absolute(job.data)):
+    if job.data and locations.exists(data := locations.absolute(job.data)):
         rows, dev_rows = reading.count(data, "train"), reading.count(data, job.idr.dev_split)
-    print("\n".join(text.as_lines(job, job.forecast, rows, dev_rows)))
+    print("\n".join(run_text.as_lines(job, job.forecast, rows, dev_rows)))
 
 
 def run(job: IdrJob) -> None:
     idr.check(job)
-    data = storage.absolute(job.data)
+    data = locations.absolute(job.data)
     preflight.check_readable(data)
     prepare(job, data)
     preflight.check_rights(*writes(job, job.run_dir))
     folder = Run.open(job.run_dir, job)
-    with disk.trouble_told(folder.dir), folder.attempt:
+    with disk_errors.trouble_told(folder.dir), folder.attempt:
         try:
             page = refine(folder, data)
         except BaseException:
@@ -82,9 +85,9 @@ def run(job: IdrJob) -> None:
 def refine(folder: Run, data: str) -> str:
     """The loop on a cluster, and its report; the report's location."""
     config = folder.config
-    cache = storage.join(folder.dir, "judge-cache")
+    cache = locations.join(folder.dir, "judge-cache")
     with folder.attempt.starting("Ray"):
-        cluster.connect(config.ray)
+        connection.connect(config.ray)
         preflight.check(resources.loop(config), writes=writes(config, folder.dir), reads=reads(config, data))
     engines = functools.partial(folder.attempt.starting, "judge")
     with Judge(config.judge, config.image, config.seed, cache, starting=engines) as judge:
@@ -104,12 +107,12 @@ def reads(config: Config, data: str) -> list[str]:
     models = [config.painter.base, config.painter.clip, config.evaluate.clip]
     if config.idr.select and not config.judge.hosted.url:
         models.append(config.judge.model)
-    return [data, *map(storage.absolute, models)]
+    return [data, *map(locations.absolute, models)]
 
 
 def prepare(job: IdrJob, data: str) -> None:
     """Make the data with the preset's module, where the preset names one and there are none."""
-    if storage.exists(data):
+    if locations.exists(data):
         return
     if not job.prepare:
         raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
@@ -117,7 +120,7 @@ def prepare(job: IdrJob, data: str) -> None:
     subprocess.run([sys.executable, "-m", job.prepare, "--out", data], check=True, cwd=Path(__file__).parents[1])
 
 
-PLAN = Instead("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)
+PLAN = AlternativeAction("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)
 
 if __name__ == "__main__":
     main(IdrJob, __doc__, run, instead=[PLAN])

@@ -18,13 +18,14 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config
-from p2i_ray.epbd import listing
-from p2i_ray.epbd.ingest import IngestConfig, Ingested, check, ingest
-from p2i_ray.epbd.preview import write_preview
-from p2i_ray.progress import phase
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
+from p2i_ray.data.preview import write_preview
+from p2i_ray.data.sources import listing
+from p2i_ray.data.sources.ingest import IngestConfig, Ingested, check, ingest
+from p2i_ray.storage import locations
 
 
 class IngestJob(Config):
@@ -37,19 +38,19 @@ class IngestJob(Config):
 
 
 def run(job: IngestJob) -> None:
-    source, names, out = (storage.absolute(location) for location in (job.source, job.names, job.out))
+    source, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
     check(source, out)
     rows = listing.read(names)
-    cluster.connect(job.ray)
+    connection.connect(job.ray)
     with phase("ingest", rows.num_rows, "photos") as progress:
         done = ingest(source, rows, out, job.ingest, job.image, job.seed, progress)
-    made = [storage.join(out, split, file) for split in done.splits for file in done.files[split]]
-    preview = storage.join(out, "preview.png")
+    made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
+    preview = locations.join(out, "preview.png")
     if made:
         write_preview(made, preview, job.image)
     summary = {"rows": done.rows, "splits": done.splits, "rejected": done.rejected}
     settings = {"ingest": job.ingest.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
-    storage.write_text(storage.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
+    locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
     if not done.splits["validation"]:

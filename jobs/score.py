@@ -17,11 +17,12 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, preflight, resources, sink, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
+from p2i_ray.storage import locations, parquet
 
 UNFINISHED = "unfinished.txt"
 
@@ -36,25 +37,25 @@ class ScoreJob(Config):
 
 
 def run(job: ScoreJob) -> None:
-    from p2i_ray.epbd import reading
-    from p2i_ray.lmm import exemplars
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.data import reading
+    from p2i_ray.judge.judge import Judge
+    from p2i_ray.judge.requests import exemplars
 
-    data, out = storage.absolute(job.data), storage.absolute(job.out)
+    data, out = locations.absolute(job.data), locations.absolute(job.out)
     total = reading.count(data, job.split)
     shown = exemplars.given(job.judge, job.image)
     preflight.check_rights(out)
     claim(out)
-    with Judge(job.judge, job.image, job.seed, storage.join(out, "judge-cache")) as judge:
-        cluster.connect(job.ray)
+    with Judge(job.judge, job.image, job.seed, locations.join(out, "judge-cache")) as judge:
+        connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
         with phase(f"score {job.split}", total) as progress:
             written = judge.score(reading.read_split(data, job.split), out, job.feedback, progress, shown)
-    storage.write_text(
-        storage.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
+    locations.write_text(
+        locations.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
     )
-    storage.remove(storage.join(out, UNFINISHED))
-    scores = sink.read_parquet(out, written.files, ["score"])["score"].to_pylist()
+    locations.remove(locations.join(out, UNFINISHED))
+    scores = parquet.read_parquet(out, written.files, ["score"])["score"].to_pylist()
     print(f"rows      {written.rows}\nset aside {written.set_aside}")
     for score in range(1, 6):
         print(f"score {score}   {scores.count(score)}")
@@ -66,12 +67,12 @@ def claim(out: str) -> None:
     Raises:
         UserError: the folder holds something else.
     """
-    mark = storage.join(out, UNFINISHED)
-    if storage.exists(out) and not storage.exists(mark):
+    mark = locations.join(out, UNFINISHED)
+    if locations.exists(out) and not locations.exists(mark):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    for left in storage.files(out, ".parquet") if storage.exists(out) else []:
-        storage.remove(left)
-    storage.write_text(mark, "The same command finishes these scores.\n")
+    for left in locations.files(out, ".parquet") if locations.exists(out) else []:
+        locations.remove(left)
+    locations.write_text(mark, "The same command finishes these scores.\n")
 
 
 if __name__ == "__main__":

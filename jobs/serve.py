@@ -14,23 +14,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster
-from p2i_ray.cli import main
-from p2i_ray.config.serve import ShopConfig
+from p2i_ray.cluster import connection
+from p2i_ray.config.serve import ServeJobConfig
+from p2i_ray.console.cli import main
 
 NAME = "shop"
 
 
-def run(shop: ShopConfig) -> None:
+def run(shop: ServeJobConfig) -> None:
     import ray
 
     from p2i_ray.serve import app, hosting
-    from p2i_ray.serve.http.access import Tokens
+    from p2i_ray.serve.edge.tokens import Tokens
 
     tokens = Tokens.from_settings(shop.serve)
     host, port = shop.serve.host, shop.serve.port
     hosting.check_port(host, port, "serve.port")
-    cluster.connect(shop.ray)
+    connection.connect(shop.ray)
     hosting.require(shop)
     stopped = hosting.until_stopped()
     shown = hosting.start(NAME, app.graph(shop, tokens), host, port)
@@ -44,4 +44,4 @@ def run(shop: ShopConfig) -> None:
 
 
 if __name__ == "__main__":
-    main(ShopConfig, __doc__, run)
+    main(ServeJobConfig, __doc__, run)

@@ -16,11 +16,12 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, storage
-from p2i_ray.cli import main
+from p2i_ray.cluster import connection
 from p2i_ray.config import Config
-from p2i_ray.epbd import reading, statistics
-from p2i_ray.progress import phase
+from p2i_ray.console.cli import main
+from p2i_ray.console.progress import phase
+from p2i_ray.data import reading, statistics
+from p2i_ray.storage import locations
 
 
 class StatsJob(Config):
@@ -31,18 +32,18 @@ class StatsJob(Config):
 
 
 def run(job: StatsJob) -> None:
-    data, out = storage.absolute(job.data), storage.absolute(job.out)
+    data, out = locations.absolute(job.data), locations.absolute(job.out)
     rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
-    cluster.connect(job.ray)
-    work = storage.join(out, ".rows")
+    connection.connect(job.ray)
+    work = locations.join(out, ".rows")
     try:
         with phase("measure", rows) as progress:
             measured = statistics.measure(data, work, job.image, progress)
     finally:
-        storage.remove(work)
+        locations.remove(work)
     figures = statistics.summarise(measured)
-    storage.write_text(storage.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
-    storage.write_bytes(storage.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
+    locations.write_text(locations.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
+    locations.write_bytes(locations.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
     for key, value in figures.items():
         print(f"{key:<28}{_short(value)}")
     print(f"{'written':<28}{out}/stats.json, stats.png")

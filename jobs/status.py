@@ -18,10 +18,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import manifests, standing, storage
 from p2i_ray.errors import UserError
-from p2i_ray.standing import Standing, duration
-from p2i_ray.timeline.record import Doing, Record
+from p2i_ray.run import manifests, status
+from p2i_ray.run.attempt_record import AttemptRecord, CurrentStep
+from p2i_ray.run.status import RunStatus, duration
+from p2i_ray.storage import locations
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args()
     try:
-        found = standing.look(storage.absolute(arguments.run_dir), time.time())
+        found = status.read_status(locations.absolute(arguments.run_dir), time.time())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -38,7 +39,7 @@ def main() -> int:
     return 0 if found.status in ("running", "done") else 1
 
 
-def as_json(found: Standing) -> dict[str, Any]:
+def as_json(found: RunStatus) -> dict[str, Any]:
     """What programs read."""
     last = found.attempts[-1] if found.attempts else None
     now = last.now if last and found.status == "running" else None
@@ -51,7 +52,7 @@ def as_json(found: Standing) -> dict[str, Any]:
     }
 
 
-def lines(found: Standing) -> list[str]:
+def lines(found: RunStatus) -> list[str]:
     """What people read."""
     last = found.attempts[-1] if found.attempts else None
     told = [f"{found.status:<9} {found.run_dir}{f': {found.why}' if found.why else ''}"]
@@ -68,7 +69,7 @@ def lines(found: Standing) -> list[str]:
     return told
 
 
-def step(now: Doing, of_rounds: int) -> str:
+def step(now: CurrentStep, of_rounds: int) -> str:
     """The present step, how far it is and when it should be done."""
     done = f"{now.done:,}" if now.total is None else f"{now.done:,} of {now.total:,}"
     parts = [f"round {now.round}/{of_rounds} · {now.step}", f"{duration(time.time() - now.began)} so far"]
@@ -81,7 +82,7 @@ def step(now: Doing, of_rounds: int) -> str:
     return ", ".join(parts)
 
 
-def driver(last: Record, attempts: int, silent_s: float) -> str:
+def driver(last: AttemptRecord, attempts: int, silent_s: float) -> str:
     """The last attempt's process."""
     began = datetime.fromtimestamp(last.began, UTC)
     seen = f"ended {duration(silent_s)} ago" if last.ended else f"seen {duration(silent_s)} ago"
@@ -90,11 +91,11 @@ def driver(last: Record, attempts: int, silent_s: float) -> str:
     return f"{last.host}, process {last.pid}{job}, since {began:%Y-%m-%d %H:%M:%S} UTC{which}, {seen}"
 
 
-def places(found: Standing, name: str) -> list[str]:
+def places(found: RunStatus, name: str) -> list[str]:
     """Where something lies in the run folder, or in the folder of its newest round; nowhere if it isn't there."""
     folders = [manifests.folder(found.run_dir, row["round"]) for row in reversed(found.rounds)]
-    locations = (storage.join(folder, name) for folder in [found.run_dir, *folders])
-    return [location for location in locations if storage.exists(location)][:1]
+    candidates = (locations.join(folder, name) for folder in [found.run_dir, *folders])
+    return [location for location in candidates if locations.exists(location)][:1]
 
 
 if __name__ == "__main__":

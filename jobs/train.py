@@ -20,14 +20,15 @@ from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from p2i_ray import cluster, preflight, resources, storage
-from p2i_ray.cli import Instead, main
-from p2i_ray.config import Config, PainterConfig, PlanConfig
+from p2i_ray.cluster import connection, preflight, resources
+from p2i_ray.config import Config, DiffusionConfig, PlanConfig
+from p2i_ray.console.cli import AlternativeAction, main
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
-    from p2i_ray.diffusion.features.store import Features
+    from p2i_ray.diffusion.features.index import FeatureIndex
 
 
 class PlanJob(Config):
@@ -51,39 +52,39 @@ class TrainJob(PlanJob):
 
 def show_plan(job: PlanJob) -> None:
     """Print what the training would need."""
-    from p2i_ray.diffusion.plan import text as plan_text
+    from p2i_ray.planning import training_text as plan_text
 
-    base, steps = storage.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
-    if job.model and not storage.exists(base):
+    base, steps = locations.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
+    if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
     print("\n".join(plan_text.as_lines(base, job.painter, job.train, job.image.resolution, steps, job.plan)))
 
 
 def run(job: TrainJob) -> None:
-    from p2i_ray.diffusion import checks
-    from p2i_ray.diffusion.training import train as training
-    from p2i_ray.epbd import reading
+    from p2i_ray.data import reading
+    from p2i_ray.diffusion.model import validation
+    from p2i_ray.diffusion.training import launch as training
 
-    out = storage.absolute(job.out)
+    out = locations.absolute(job.out)
     work, steps = f"{out}.work", job.steps or job.idr.steps[0]
-    if storage.exists(out) and not storage.exists(work):
+    if locations.exists(out) and not locations.exists(work):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    base = storage.absolute(job.model or job.painter.base)
-    keep = storage.absolute(job.keep) if job.keep else None
-    checks.check_model(base, job.image.resolution, job.painter.widen)
-    reading.count(storage.absolute(job.data), job.split)
+    base = locations.absolute(job.model or job.painter.base)
+    keep = locations.absolute(job.keep) if job.keep else None
+    validation.check_model(base, job.image.resolution, job.painter.widen)
+    reading.count(locations.absolute(job.data), job.split)
     preflight.check_rights(work)
-    storage.remove(out)  # what an interrupted call had saved of the model
-    cluster.connect(job.ray)
+    locations.remove(out)  # what an interrupted call had saved of the model
+    connection.connect(job.ray)
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
     preflight.check(turns, writes=[work], reads=[job.data, base, job.painter.clip])
     painter = job.painter.model_copy(update={"base": base})
-    features = encode(job, painter, keep, storage.join(work, "features"))
+    features = encode(job, painter, keep, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         facts = training.train(
             features, keep, base, painter, job.train, steps, job.seed, out, work, f"{out}.tracking", progress
         )
-    storage.remove(work)
+    locations.remove(work)
     print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
     if "images_per_s" in facts:
         print(
@@ -92,21 +93,21 @@ def run(job: TrainJob) -> None:
         )
 
 
-def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) -> Features:
+def encode(job: TrainJob, painter: DiffusionConfig, keep: str | None, out: str) -> FeatureIndex:
     """The rows' features; made by an earlier, interrupted call, or now. A removed index is made again."""
+    from p2i_ray.data import reading
     from p2i_ray.diffusion.features import encode as features
-    from p2i_ray.diffusion.features.store import Features
-    from p2i_ray.epbd import reading
+    from p2i_ray.diffusion.features.index import FeatureIndex
 
-    done, data = f"{out}.json", storage.absolute(job.data)
+    done, data = f"{out}.json", locations.absolute(job.data)
     asked = {"data": data, "split": job.split, "keep": keep, "image": job.image.model_dump()}
     asked["painter"] = painter.model_dump()
-    if storage.exists(done) and storage.exists(out):
-        found = json.loads(storage.read_text(done))
+    if locations.exists(done) and locations.exists(out):
+        found = json.loads(locations.read_text(done))
         if found["asked"] != asked:
             raise UserError(f"{out} was made with another data, split, keep, painter or image; remove {out}.json")
-        return Features(out, found["files"], found["shards"])
-    storage.remove(out)
+        return FeatureIndex(out, found["files"], found["shards"])
+    locations.remove(out)
     cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed
     settings = job.features.model_copy(update={"cache": cache})
     with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
@@ -115,11 +116,13 @@ def encode(job: TrainJob, painter: PainterConfig, keep: str | None, out: str) ->
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
     shards = written.facts["shards"]
-    storage.write_text(done, json.dumps({"asked": asked, "files": written.files, "shards": shards}))
-    return Features(out, written.files, shards)
+    locations.write_text(done, json.dumps({"asked": asked, "files": written.files, "shards": shards}))
+    return FeatureIndex(out, written.files, shards)
 
 
-PLAN = Instead("--plan", "print the memory, hours and price of the run instead of running it", PlanJob, show_plan)
+PLAN = AlternativeAction(
+    "--plan", "print the memory, hours and price of the run instead of running it", PlanJob, show_plan
+)
 
 if __name__ == "__main__":
     main(TrainJob, __doc__, run, instead=[PLAN])

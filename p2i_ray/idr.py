@@ -14,22 +14,23 @@ in steps/.
 
 from __future__ import annotations
 
-from p2i_ray import sharing, storage
+from p2i_ray.cluster import gpu_sharing
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import exemplars
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.runs import Run
+from p2i_ray.judge.judge import Judge
+from p2i_ray.judge.requests import exemplars
+from p2i_ray.run.folder import Run
 from p2i_ray.steps import ahead
 from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
 from p2i_ray.steps.measuring import Measuring
 from p2i_ray.steps.painting import paint, train
+from p2i_ray.storage import locations
 
 
 def refine(run: Run, data: str, judge: Judge) -> str:
     """Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
     settings = run.config.idr
-    model, feedback, candidates = storage.absolute(run.config.painter.base), "", None
+    model, feedback, candidates = locations.absolute(run.config.painter.base), "", None
     shown = exemplars.given(run.config.judge, run.config.image)
     figures = Measuring(run, data)
     ahead.reserve(run, judge)
@@ -67,7 +68,7 @@ def check(config: Config) -> None:
         UserError: there are fewer step counts than rounds, rows would be ranked by what isn't known of them, or GPUs
             can't be shared.
     """
-    sharing.shared(config)
+    gpu_sharing.with_shared_gpus(config)
     if len(config.idr.steps) < config.idr.rounds:
         raise UserError(
             f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.config import DiffusionConfig
+    from p2i_ray.judge.judge import Judge
 
 # Read by libraries at import, here and in every worker.
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
-STUBS = ROOT / "tests" / "lmm"  # what tests pass in is imported by workers, too
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), str(STUBS), os.environ.get("PYTHONPATH")]))
-sys.path[:0] = [str(ROOT), str(STUBS)]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers' too
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +25,10 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One local cluster for all tests that need Ray."""
     import ray
 
-    from p2i_ray import cluster
+    from p2i_ray.cluster import connection
     from p2i_ray.config import RayConfig
 
-    cluster.connect(RayConfig(local_cpus=4, object_store_mb=400))
+    connection.connect(RayConfig(local_cpus=4, object_store_mb=400))
     yield
     ray.shutdown()
 
@@ -51,9 +49,33 @@ def judge(ray_cluster: None) -> Iterator[Judge]:
     import yaml
 
     from p2i_ray.config import PRESETS, ImageConfig, JudgeConfig
-    from p2i_ray.lmm.judge import Judge
+    from p2i_ray.judge.judge import Judge
 
     preset = yaml.safe_load((PRESETS / "mini.yaml").read_text("utf-8"))
     places = {"model": str(WEIGHTS / "judge"), "prompts": str(ROOT / "p2i_ray" / "mini" / "prompts")}
     with Judge(JudgeConfig(**{**preset["judge"], **places}), ImageConfig(**preset["image"]), seed=0) as judge:
         yield judge
+
+
+@pytest.fixture(scope="session")
+def tiny_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
+    """Folders of a 9-channel inpainting model and of the CLIP whose text tower it has."""
+    from tests.support.tiny_models import build_painter
+
+    folder = tmp_path_factory.mktemp("painter")
+    build_painter(folder / "base", folder / "clip")
+    from p2i_ray.config import DiffusionConfig
+
+    return DiffusionConfig(base=str(folder / "base"), clip=str(folder / "clip"))
+
+
+@pytest.fixture(scope="session")
+def plain_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
+    """The same with a 4-channel model, which is to be widened."""
+    from tests.support.tiny_models import build_painter
+
+    folder = tmp_path_factory.mktemp("plain_painter")
+    build_painter(folder / "base", folder / "clip", channels=4)
+    from p2i_ray.config import DiffusionConfig
+
+    return DiffusionConfig(base=str(folder / "base"), clip=str(folder / "clip"), widen=True)

@@ -1,44 +1,57 @@
-"""The house's plan, held by reading the imports."""
+"""The package's structure, held by reading its imports: layers, no circles, and what needs no cluster."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("lmm", "diffusion", "evaluate", "epbd", "mini")
-# Lower floors know nothing of higher ones; rooms on one floor do not know each other.
-FLOOR = {
-    "errors": 0, "config": 1, "storage": 1, "resources": 2, "packing": 2, "cluster": 2, "growth": 2, "sink": 2,
-    "keyed": 2, "timeline": 2, "manifests": 2, "runs": 3, "standing": 3, "selection": 3, "progress": 3, "capacity": 3,
-    "nodes": 3, "preflight": 4, "cli": 3, "epbd": 3, "lmm": 4, "diffusion": 4, "evaluate": 4, "steps": 5, "report": 6,
-    "idr": 6, "serve": 6, "mini": 7, "disk": 2,
-    "sharing": 2, "logs": 0, "forecast": 5,
-}  # fmt: skip
-SAME_ROOM_ONLY = {"lmm", "diffusion", "evaluate", "mini"}
+PACKAGE = ROOT / "p2i_ray"
+FILES = sorted(PACKAGE.rglob("*.py"))
+# From the bottom up; a layer imports those below it. What stands on one line does not know each other.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("config",),
+    ("storage",),
+    ("console",),
+    ("cluster",),
+    ("run",),
+    ("data",),
+    ("judge", "diffusion", "evaluate"),
+    ("steps",),
+    ("planning", "report", "serve", "idr"),
+    ("mini",),
+)
+LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
+LOOSE = 5  # most modules in the package's root
+CLUSTER_LIBRARIES = {"ray", "deepspeed", "vllm"}
+# What is maths, a model or data alone also runs on a machine without Ray, DeepSpeed and vLLM.
 WITHOUT_A_CLUSTER = [
-    "resources.py", "packing.py", "sharing.py", "logs.py", "manifests.py", "standing.py", "timeline/spans.py",
-    "timeline/pace.py", "forecast/schedule.py", "forecast/activities.py", "forecast/text.py",
-    "timeline/record.py", "timeline/use.py",
-    "diffusion/losses.py", "diffusion/step.py", "diffusion/folder.py", "diffusion/tokens.py", "diffusion/pipeline.py",
-    "diffusion/lora.py", "diffusion/trained.py", "diffusion/card.py", "diffusion/checks.py",
-    "diffusion/plan/full_size.py", "diffusion/plan/live.py", "diffusion/plan/needs.py", "diffusion/plan/text.py",
-    "diffusion/features/encoders.py", "diffusion/features/schema.py", "diffusion/features/shards.py",
-    "diffusion/features/store.py", "diffusion/training/messenger.py", "diffusion/training/samples.py",
-    "diffusion/training/tools.py", "diffusion/training/tracking.py",
-    "serve/denoising.py", "serve/rounding.py", "serve/expansion.py", "serve/orders.py", "serve/http/app.py",
-    "serve/http/edits.py", "serve/http/intake.py", "serve/http/studio.py", "serve/http/bounds.py", "serve/lmm/chats.py",
-    "serve/lmm/forms.py", "serve/lmm/pictures.py", "serve/lmm/answers.py", "serve/lmm/upstream.py",
-    "lmm/prompts.py", "lmm/replies.py", "lmm/calibration/gold.py", "lmm/calibration/sanity.py",
-    "lmm/calibration/verdicts.py", "lmm/cascade/head.py", "lmm/cascade/learning.py", "lmm/hosted/endpoint.py",
-    "lmm/hosted/pacing.py", "lmm/hosted/spending.py", "serve/batching.py", "serve/watching.py",
+    "cluster/resources.py", "cluster/bin_packing.py", "cluster/gpu_sharing.py", "console/logs.py", "run/manifests.py",
+    "run/status.py", "run/spans.py", "run/throughput.py", "run/attempt_record.py", "run/utilization.py",
+    "planning/schedule.py", "planning/activities.py", "planning/run_text.py", "planning/full_size.py",
+    "planning/live_memory.py", "planning/training_memory.py", "planning/training_text.py",
+    "diffusion/losses.py", "diffusion/step.py", "diffusion/model", "diffusion/features/encoders.py",
+    "diffusion/features/schema.py", "diffusion/features/shards.py", "diffusion/features/index.py",
+    "diffusion/training/tracker_queue.py", "diffusion/training/samples.py", "diffusion/training/trackers.py",
+    "diffusion/training/tracking.py", "diffusion/sampling/sampler.py", "diffusion/sampling/determinism.py",
+    "diffusion/sampling/request.py", "serve/images", "serve/edge/limits.py", "serve/http_app.py", "serve/chat/schema.py",
+    "serve/chat/structured_output.py", "serve/chat/images.py", "serve/chat/responses.py", "serve/chat/protocol.py",
+    "serve/sampler/batching.py", "serve/sampler/reload.py", "judge/requests", "judge/calibration/gold.py",
+    "judge/calibration/sanity.py", "judge/calibration/verdicts.py", "judge/cascade/head.py",
+    "judge/cascade/learning.py", "judge/engines/openai/endpoint.py", "judge/engines/openai/rate_limit.py",
+    "judge/engines/openai/budget.py",
 ]  # fmt: skip
-FILES = sorted((ROOT / "p2i_ray").rglob("*.py"))
+
+WITHOUT_A_MODULE = {"deploy", "test_architecture.py"}  # files of cluster/; the package's structure
 
 
 def imported(path: Path) -> set[str]:
+    """Full names of what a file imports, wherever in it."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -48,33 +61,88 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def room(module: str) -> str | None:
-    parts = module.split(".")
-    return parts[1] if parts[0] == "p2i_ray" and len(parts) > 1 else None
+def module(path: Path) -> str:
+    """A file's module: p2i_ray.run.folder."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_point_down(path: Path) -> None:
-    own = path.relative_to(ROOT / "p2i_ray").with_suffix("").parts[0]
-    if own == "__init__":
-        return
-    for module in imported(path):
-        other = room(module)
-        if other is None or other == own:
-            continue
-        assert other in FLOOR, f"{path.name} imports {module}: which floor is {other} on?"
-        assert FLOOR[other] <= FLOOR[own], f"{path.name} ({own}) imports {module}, which is above it"
-        assert not (other in SAME_ROOM_ONLY and own in SAME_ROOM_ONLY and own != "mini"), f"{own} must not know {other}"
-        assert other != "mini", f"{path.name} imports the toy world"
+MODULES = {module(path): path for path in FILES}
+IMPORTS = {name: {other for other in imported(path) if other in MODULES} - {name} for name, path in MODULES.items()}
 
 
-@pytest.mark.parametrize("name", WITHOUT_A_CLUSTER)
-def test_maths_and_models_need_no_cluster(name: str) -> None:
-    assert not {m for m in imported(ROOT / "p2i_ray" / name) if m.split(".")[0] in {"ray", "deepspeed", "vllm"}}
+def room(name: str) -> str:
+    """A module's layer: its folder in the package's root, or itself where it lies loose there."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def folder(name: str) -> str:
+    """The folder that a module lies in; one that lies loose in the package's root stands for itself."""
+    path = MODULES[name]
+    return name if path.parent == PACKAGE else str(path.parent.relative_to(ROOT))
+
+
+def circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """Nodes that lead back to the first, if there are any."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_down(name: str) -> None:
+    own = room(name)
+    for other in {room(found) for found in IMPORTS[name]} - {own, ""}:
+        assert own in LAYER and other in LAYER, f"on which layer are {own} and {other}?"
+        assert LAYER[other] < LAYER[own], f"{name} imports {other}, which is not below {own}"
+        assert other != "mini", f"{name} imports the toy world"
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    # A package's own name, where a file imports one of its modules, is no file.
+    assert not circle({name: {o for o in found if MODULES[o].name != "__init__.py"} for name, found in IMPORTS.items()})
+
+
+def test_folders_import_each_other_in_no_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for name, found in IMPORTS.items():
+        others = {o for o in found if MODULES[o].name != "__init__.py" or MODULES[o].stat().st_size}
+        graph.setdefault(folder(name), set()).update({folder(o) for o in others} - {folder(name)})
+    assert not circle(graph)
+
+
+def test_few_modules_lie_loose() -> None:
+    assert len([path for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]) <= LOOSE
+
+
+@pytest.mark.parametrize("place", WITHOUT_A_CLUSTER)
+def test_maths_and_models_need_no_cluster(place: str) -> None:
+    found = PACKAGE / place
+    paths = sorted(found.rglob("*.py")) if found.is_dir() else [found]
+    for path in paths:
+        assert not {name.split(".")[0] for name in imported(path)} & CLUSTER_LIBRARIES, path
 
 
 def test_no_pickle_and_no_remote_code() -> None:
     for path in [*FILES, *(ROOT / "jobs").glob("*.py")]:
-        modules = {m.split(".")[0] for m in imported(path)}
+        modules = {name.split(".")[0] for name in imported(path)}
         assert not modules & {"pickle", "cloudpickle", "dill", "joblib"}, path
         assert "trust_remote_code=True" not in path.read_text("utf-8"), path
+
+
+def test_tests_mirror_the_package() -> None:
+    """A test file has the name and folder of a module of the package, of jobs/, bench/ or chaos/."""
+    homes = {"jobs": ROOT / "jobs", "bench": ROOT / "bench", "chaos": ROOT / "chaos"}
+    lost = []
+    for test in sorted((ROOT / "tests").rglob("test_*.py")):
+        first, *rest = test.relative_to(ROOT / "tests").parts
+        base, parts = (homes[first], rest) if first in homes else (PACKAGE, [first, *rest])
+        name = parts[-1].removeprefix("test_")
+        home = base.joinpath(*parts[:-1])
+        stem = name.removesuffix(".py")
+        own = [home / name, home / f"__{stem}__.py", home / f"{stem}.js"]
+        whole_folder = home.name == stem  # a folder's behaviour as a whole: run/test_run.py
+        if first not in WITHOUT_A_MODULE and not any(file.is_file() for file in own) and not whole_folder:
+            lost.append(str(test.relative_to(ROOT)))
+    assert not lost

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from p2i_ray import idr
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.runs import Run
+from p2i_ray.judge.judge import Judge
+from p2i_ray.run.folder import Run
 
 SMALL = [
     "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.workers=1", "generate.steps=2",

@@ -4,17 +4,17 @@ Jobs add their own keys by subclassing `Config`; see jobs/.
 """
 
 from p2i_ray.config.base import Settings
-from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
-from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
-from p2i_ray.config.loading import PRESETS, AnyConfig, describe, differences, load
-from p2i_ray.config.painter import (
+from p2i_ray.config.diffusion import (
+    DiffusionConfig,
     FeatureConfig,
     GenerateConfig,
-    PainterConfig,
     PlanConfig,
     TrackingConfig,
     TrainConfig,
 )
+from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
+from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
+from p2i_ray.config.loading import PRESETS, AnyConfig, describe, differences, load
 
 __all__ = [
     "PRESETS",
@@ -22,6 +22,7 @@ __all__ = [
     "CalibrationConfig",
     "CascadeConfig",
     "Config",
+    "DiffusionConfig",
     "EvaluateConfig",
     "FeatureConfig",
     "GenerateConfig",
@@ -29,7 +30,6 @@ __all__ = [
     "ImageConfig",
     "JudgeConfig",
     "LoopConfig",
-    "PainterConfig",
     "PlanConfig",
     "RayConfig",
     "Settings",

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from p2i_ray.config.base import Reserving, Settings
+from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
-from p2i_ray.config.painter import FeatureConfig, GenerateConfig, PainterConfig, TrainConfig
 
 
 class RayConfig(Settings):
@@ -89,7 +89,7 @@ class Config(Settings):
     image: ImageConfig = ImageConfig()
     judge: JudgeConfig
     calibration: CalibrationConfig = CalibrationConfig()
-    painter: PainterConfig
+    painter: DiffusionConfig
     features: FeatureConfig = FeatureConfig()
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()

@@ -87,7 +87,7 @@ class ServeConfig(Settings):
     job_days: float = Field(7, gt=0, description="how long a finished batch job's result is kept, days")
 
 
-class ShopConfig(Config):
+class ServeJobConfig(Config):
     """What the shop needs: what every job shares, and its own."""
 
     serve: ServeConfig = ServeConfig()

@@ -16,11 +16,11 @@ from torch.nn import functional
 from transformers import CLIPTextModel
 
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion import lora
-from p2i_ray.diffusion.folder import Parts
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
-from p2i_ray.diffusion.tokens import TokenEmbedding, empty_prompt
-from p2i_ray.storage import seed_for
+from p2i_ray.diffusion.model import lora
+from p2i_ray.diffusion.model.loading import Parts
+from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompt
+from p2i_ray.storage.locations import seed_for
 
 
 class Batch(NamedTuple):

@@ -10,12 +10,13 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from p2i_ray import capacity, resources, storage
+from p2i_ray.cluster import placement, resources
 from p2i_ray.config import EvaluateConfig, ImageConfig
-from p2i_ray.epbd import reading
-from p2i_ray.epbd.images import Pixels
+from p2i_ray.data import reading
+from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate.pictures import painted_pictures, real_picture
+from p2i_ray.evaluate.preprocess import painted_pictures, real_picture
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +59,8 @@ def measure(
     if not files:
         raise UserError(f"{generated} has no painted pictures to measure")
     need = resources.evaluate(settings)
-    capacity.wait_for(need)
-    settings = settings.model_copy(update={"clip": storage.absolute(settings.clip)})
+    placement.wait_for(need)
+    settings = settings.model_copy(update={"clip": locations.absolute(settings.clip)})
     painted = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
     sides = {"painted": painted, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
@@ -92,7 +93,7 @@ def _measure_sides(
     sides: dict[str, ray.data.Dataset], settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str]
 ) -> dict[str, float]:
     """What the Ray task does."""
-    ruler = Ruler(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
+    ruler = MetricSet(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
     size = {"batch_size": settings.batch_size, "batch_format": "pyarrow"}
     for batch in sides["real"].iter_batches(**size) if "real" in sides else ():
         ruler.add_real(batch)
@@ -101,15 +102,15 @@ def _measure_sides(
     return ruler.figures()
 
 
-class Ruler:
+class MetricSet:
     """The metrics' running sums; knows nothing of Ray."""
 
     def __init__(
         self, settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str], device: str = "cpu"
     ) -> None:
-        from p2i_ray.evaluate.clip_scores import ClipScore
-        from p2i_ray.evaluate.encoder import ClipEncoder
-        from p2i_ray.evaluate.fid import clip_fid, inception_fid
+        from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
+        from p2i_ray.evaluate.metrics.clip_scores import ClipScore
+        from p2i_ray.evaluate.metrics.fid import clip_fid, inception_fid
 
         self.image = image
         self.images = self.real_images = self.left_out = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from p2i_ray.epbd.images import background_of, product_of
+from p2i_ray.data.images import background_of, product_of
 from p2i_ray.mini.captions import flaw_words, object_caption, scene_caption, whole_caption
 from p2i_ray.mini.scenefit import image_features, scene_of, text_features
 from p2i_ray.mini.tokenizer import MAX_LENGTH, train_tokenizer

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from p2i_ray.epbd.images import encode_png
-from p2i_ray.epbd.schema import SCHEMA
+from p2i_ray.data.images import encode_png
+from p2i_ray.data.schema import SCHEMA
 from p2i_ray.mini.world import CLEAN, CLEAN_UNSEEN, NATURAL, FlawMix, Sample, render
 
 MIXES: dict[str, FlawMix] = {"train": NATURAL, "validation": CLEAN, "test": CLEAN, "test_unseen": CLEAN_UNSEEN}

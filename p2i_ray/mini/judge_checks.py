@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from p2i_ray.lmm.prompts import Message
+from p2i_ray.judge.requests.prompts import Message
 from p2i_ray.mini.judge_model import hidden_states, patches, tower_features
 from p2i_ray.mini.judge_questions import chat_ids, critique_question, score_question, summary_question
 from p2i_ray.mini.world import BALANCED, CLEAN, FLAWS, NATURAL, FlawMix, Sample, render

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from p2i_ray.lmm.prompts import (
+from p2i_ray.judge.requests.prompts import (
     Exemplar,
     Message,
     Prompts,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from p2i_ray.epbd.images import background_of
+from p2i_ray.data.images import background_of
 from p2i_ray.mini.captions import scene_prompts
 from p2i_ray.mini.world import RIGHT_SCENE
 

@@ -16,13 +16,7 @@ import numpy as np
 from p2i_ray.mini.captions import object_caption, scene_caption, whole_caption
 from p2i_ray.mini.scenefit import scene_fit
 from p2i_ray.mini.tokenizer import MAX_LENGTH
-from p2i_ray.mini.training import (
-    ANY_SCENE,
-    Trainer,
-    save_folder,
-    save_half,
-    to_tensor,
-)
+from p2i_ray.mini.training import ANY_SCENE, Trainer, save_folder, save_half, to_tensor
 from p2i_ray.mini.world import CLEAN, Sample, render
 
 if TYPE_CHECKING:

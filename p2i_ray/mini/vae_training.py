@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from p2i_ray.epbd.images import background_of, product_of
-from p2i_ray.mini.training import (
-    Trainer,
-    batches,
-    save_folder,
-    save_half,
-    to_tensor,
-)
+from p2i_ray.data.images import background_of, product_of
+from p2i_ray.mini.training import Trainer, batches, save_folder, save_half, to_tensor
 from p2i_ray.mini.world import NATURAL, Sample
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from p2i_ray.errors import UserError
-from p2i_ray.report.run import write
+from p2i_ray.report.build import write
 
 if __name__ == "__main__":
     try:

@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from p2i_ray import storage
 from p2i_ray.config import ImageConfig
-from p2i_ray.epbd.images import ImageError
-from p2i_ray.lmm.calibration import sanity, verdicts
-from p2i_ray.lmm.calibration.calibrate import Calibration, Example
-from p2i_ray.lmm.calibration.gold import Agreement
+from p2i_ray.data.images import ImageError
+from p2i_ray.judge.calibration import sanity, verdicts
+from p2i_ray.judge.calibration.calibrate import Calibration, Example
+from p2i_ray.judge.calibration.gold import Agreement
 from p2i_ray.report import pictures
 from p2i_ray.report.calibration_plots import confusion_plot, reliability_plot, shift_plot
 from p2i_ray.report.data import RunFolder
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import figure, percent, render, signed
+from p2i_ray.storage import locations
 
 SPLIT = "train"  # what a run calibrates on
 HEADS = ("check", "rows", "as it is", "varied", "shift", "moved", "fell", "newly kept", "no longer kept", "verdict")
@@ -47,7 +47,7 @@ def of_run(run: RunFolder) -> Section | None:
     if not manifests:
         return None
     facts = Calibration.model_validate(manifests[0].facts)
-    files = storage.files(storage.join(storage.absolute(run.config["data"]), SPLIT), ".parquet")
+    files = locations.files(locations.join(locations.absolute(run.config["data"]), SPLIT), ".parquet")
     return section(facts, files, ImageConfig.model_validate(run.config["image"]))
 
 
@@ -60,8 +60,8 @@ def write(facts: Calibration, files: Sequence[str], limits: ImageConfig, out: st
         limits: of pictures.
         out: a folder.
     """
-    location = storage.join(out, "calibration.html")
-    storage.write_text(location, render("calibration.html", trust=section(facts, files, limits)))
+    location = locations.join(out, "calibration.html")
+    locations.write_text(location, render("calibration.html", trust=section(facts, files, limits)))
     return location
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from p2i_ray.lmm.calibration.gold import Bin
-from p2i_ray.lmm.calibration.verdicts import Shift
+from p2i_ray.judge.calibration.gold import Bin
+from p2i_ray.judge.calibration.verdicts import Shift
 from p2i_ray.report.page import signed
 from p2i_ray.report.plots import DROPPED, INK, LINE, canvas, inline
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from p2i_ray import sink, storage
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.prompts import Prompts, load_prompts
-from p2i_ray.runs import Manifest
+from p2i_ray.judge.requests.prompts import Prompts, load_prompts
+from p2i_ray.run.folder import Manifest
+from p2i_ray.storage import locations, parquet
 
 # Step -> the folder below round-N that its manifest's files are in.
 FOLDERS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
@@ -101,22 +101,22 @@ def load(run_dir: str) -> RunFolder:
         UserError: there is no run in it.
     """
     for name in ("config.yaml", "run.json"):
-        if not storage.exists(storage.join(run_dir, name)):
+        if not locations.exists(locations.join(run_dir, name)):
             raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
-    config = yaml.safe_load(storage.read_text(storage.join(run_dir, "config.yaml")))
+    config = yaml.safe_load(locations.read_text(locations.join(run_dir, "config.yaml")))
     rounds = [_round(run_dir, number) for number in range(config["idr"]["rounds"] + 1)]
     try:
         prompts, note = load_prompts(config["judge"]["prompts"]), ""
     except UserError as error:
         prompts, note = None, str(error)
-    summary = json.loads(storage.read_text(storage.join(run_dir, "run.json")))
+    summary = json.loads(locations.read_text(locations.join(run_dir, "run.json")))
     return RunFolder(run_dir, config, summary, [r for r in rounds if r.steps], prompts, note)
 
 
 def _round(run_dir: str, number: int) -> Round:
-    folder = storage.join(run_dir, f"round-{number}")
-    paths = storage.files(storage.join(folder, "steps"), ".json")
-    manifests = [Manifest.model_validate_json(storage.read_text(path)) for path in paths]
+    folder = locations.join(run_dir, f"round-{number}")
+    paths = locations.files(locations.join(folder, "steps"), ".json")
+    manifests = [Manifest.model_validate_json(locations.read_text(path)) for path in paths]
     steps = {m.step: m for m in sorted(manifests, key=lambda m: STEPS.index(m.step) if m.step in STEPS else len(STEPS))}
     measured, advised = steps.get("measure"), steps.get("feedback")
     return Round(
@@ -134,17 +134,19 @@ def _round(run_dir: str, number: int) -> Round:
 def _scores(folder: str, steps: dict[str, Manifest]) -> pa.Table | None:
     if "score" not in steps:
         return None
-    scores = sink.read_parquet(storage.join(folder, "scores"), steps["score"].files, ["id", "score", "expected_score"])
+    scores = parquet.read_parquet(
+        locations.join(folder, "scores"), steps["score"].files, ["id", "score", "expected_score"]
+    )
     kept = pa.array([], pa.string())
     if "select" in steps:
-        kept = sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"].combine_chunks()
+        kept = parquet.read_parquet(folder, ["kept.parquet"], ["id"])["id"].combine_chunks()
     return scores.append_column("kept", pc.is_in(scores["id"], value_set=kept))
 
 
 def _flaws(folder: str, steps: dict[str, Manifest]) -> dict[str, list[str]]:
     if "critique" not in steps or not steps["critique"].files:
         return {}
-    table = sink.read_parquet(storage.join(folder, "critiques"), steps["critique"].files, ["id", "flaws"])
+    table = parquet.read_parquet(locations.join(folder, "critiques"), steps["critique"].files, ["id", "flaws"])
     return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
 
 
@@ -152,6 +154,6 @@ def _reasons(folder: str, steps: dict[str, Manifest]) -> dict[str, Counter[str]]
     found = {}
     for step, name in FOLDERS.items():
         if step in steps and steps[step].set_aside:
-            errors = sink.read_parquet(storage.join(folder, name), steps[step].files, ["error"])["error"]
+            errors = parquet.read_parquet(locations.join(folder, name), steps[step].files, ["error"])["error"]
             found[step] = Counter({v["values"]: v["counts"] for v in pc.value_counts(errors.drop_null()).to_pylist()})
     return found

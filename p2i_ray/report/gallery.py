@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import sink, storage
 from p2i_ray.config import ImageConfig
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round
+from p2i_ray.storage import locations, parquet
 
 PRODUCTS = 10  # of D_dev, shown after every round
 EXAMPLES = 8  # of kept and of dropped rows, a round
@@ -74,7 +74,7 @@ def training_examples(scored: list[Round], config: dict[str, Any], limits: Image
     selected = [r for r in scored if "select" in r.steps]
     if not selected:
         return [], ""
-    files = storage.files(storage.join(storage.absolute(config["data"]), "train"), ".parquet")
+    files = locations.files(locations.join(locations.absolute(config["data"]), "train"), ".parquet")
     if not files:
         return [], f"The training pictures are not shown: {config['data']} is not there any more."
     near = set(pictures.first_ids(files, EXAMPLE_ROW_GROUPS))
@@ -130,9 +130,9 @@ def _example(
 def _read(painted: Round, columns: list[str]) -> pa.Table:
     """Columns of a round's painted rows that have no error."""
     names = painted.steps["generate"].files
-    table = sink.read_parquet(storage.join(painted.folder, "generated"), names, [*columns, "error"])
+    table = parquet.read_parquet(locations.join(painted.folder, "generated"), names, [*columns, "error"])
     return table.filter(table["error"].is_null()).select(columns)
 
 
 def _files(painted: Round) -> list[str]:
-    return [storage.join(painted.folder, "generated", name) for name in painted.steps["generate"].files]
+    return [locations.join(painted.folder, "generated", name) for name in painted.steps["generate"].files]

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from p2i_ray import storage
 from p2i_ray.config import ImageConfig
-from p2i_ray.epbd.images import ImageError, decode
+from p2i_ray.data.images import ImageError, decode
+from p2i_ray.storage import locations
 
 SIDE = 256  # longest side of a picture on the page, pixels
 READ_ROWS = 16  # rows with pictures that are in memory at once
@@ -74,7 +74,7 @@ def data_uri(encoded: bytes | None, limits: ImageConfig, side: int = SIDE) -> st
 
 
 def _open(location: str) -> pq.ParquetFile:
-    filesystem, path = storage.open_location(location)
+    filesystem, path = locations.open_location(location)
     return pq.ParquetFile(filesystem.open(path))
 
 

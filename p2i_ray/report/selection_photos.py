@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray import selection, sink, storage
 from p2i_ray.config import ImageConfig, LoopConfig
 from p2i_ray.errors import UserError
-from p2i_ray.lmm import chosen, exemplars
+from p2i_ray.judge.requests import exemplars
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round, RunFolder
+from p2i_ray.steps import exemplar_rows, selection
 from p2i_ray.steps.inspection import kept_without
+from p2i_ray.storage import locations, parquet
 
 DROPPED, RESCUED = 12, 4  # photos shown a round
 
@@ -66,7 +67,7 @@ def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list
         return [], ""
     settings = LoopConfig.model_validate(run.config["idr"])
     told = {r.number + 1: r.feedback or "" for r in run.rounds}
-    files = storage.files(storage.join(storage.absolute(run.config["data"]), "train"), ".parquet")
+    files = locations.files(locations.join(locations.absolute(run.config["data"]), "train"), ".parquet")
     note = "" if files else f"The photos are not shown: {run.config['data']} is not there any more."
     found = []
     for r in fed:
@@ -93,7 +94,7 @@ def criticised(r: Round) -> dict[str, list[str]]:
     names = r.steps["inspect"].facts["files"]["critiques"]
     if not names:
         return {}
-    table = sink.read_parquet(storage.join(r.folder, "inspection", "critiques"), names, ["id", "flaws"])
+    table = parquet.read_parquet(locations.join(r.folder, "inspection", "critiques"), names, ["id", "flaws"])
     return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
 
 
@@ -107,9 +108,9 @@ def changed(r: Round, settings: LoopConfig) -> Changed:
         settings: what decides which rows are kept.
     """
     assert r.scores is not None
-    folder, names = storage.join(r.folder, "inspection"), r.steps["inspect"].facts["files"]["without-feedback"]
-    unfed = sink.read_parquet(storage.join(folder, "without-feedback"), names, selection.COLUMNS)
-    sample = sink.read_parquet(folder, ["rows.parquet"], ["id"])["id"].combine_chunks()
+    folder, names = locations.join(r.folder, "inspection"), r.steps["inspect"].facts["files"]["without-feedback"]
+    unfed = parquet.read_parquet(locations.join(folder, "without-feedback"), names, selection.COLUMNS)
+    sample = parquet.read_parquet(folder, ["rows.parquet"], ["id"])["id"].combine_chunks()
     fed = r.scores.filter(pc.is_in(r.scores["id"], value_set=sample))
     kept = set(fed.filter(fed["kept"])["id"].to_pylist())
     kept_unfed = kept_without(unfed, len(kept) / fed.num_rows, settings)
@@ -152,10 +153,10 @@ def shown(run: RunFolder, limits: ImageConfig) -> Iterator[Shown]:
     given, own = run.config["judge"].get("exemplars"), run.config["idr"].get("exemplars")
     if given:
         title = "In round 1, given with judge.exemplars" if own else "In every round, given with judge.exemplars"
-        yield _shown(title, storage.absolute(given), run, limits)
+        yield _shown(title, locations.absolute(given), run, limits)
     for r in run.rounds:
         if "exemplars" in r.steps and r.number < run.config["idr"]["rounds"]:
-            location = storage.join(r.folder, "exemplars", chosen.FILE)
+            location = locations.join(r.folder, "exemplars", exemplar_rows.FILE)
             yield _shown(f"In round {r.number + 1}, out of round {r.number}", location, run, limits)
 
 

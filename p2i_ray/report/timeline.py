@@ -12,11 +12,11 @@ from markupsafe import Markup
 from p2i_ray.report.data import STEPS, RunFolder
 from p2i_ray.report.page import duration
 from p2i_ray.report.timeline_plots import COLOURS, CPU, GPU, NODES, Bar, node_names, timeline_plot
-from p2i_ray.timeline import record as records
-from p2i_ray.timeline import use as uses
-from p2i_ray.timeline.record import Record
-from p2i_ray.timeline.spans import Span, length, union
-from p2i_ray.timeline.use import Moment
+from p2i_ray.run import attempt_record as records
+from p2i_ray.run import utilization as uses
+from p2i_ray.run.attempt_record import AttemptRecord
+from p2i_ray.run.spans import Span, length, union
+from p2i_ray.run.utilization import UtilizationSample
 
 # Step -> kind of work; a step that isn't here is the judge's.
 KINDS = {"encode": "training", "train": "training", "generate": "painting", "measure": "measuring"}
@@ -45,7 +45,7 @@ class Section(NamedTuple):
     accelerators: str  # "GPUs" or "CPUs"
     busy: float | None  # accelerators at work, of the time that they were watched; 0..1
     works: list[Work]
-    account: records.Account
+    account: records.TimeAccount
     attempts: list[str]
     nodes: int  # that were seen
     left_out: int  # of them, not drawn
@@ -80,7 +80,7 @@ def of_run(run: RunFolder) -> Section | None:
     )
 
 
-def bars_of(attempt: Record) -> Iterator[Bar]:
+def bars_of(attempt: AttemptRecord) -> Iterator[Bar]:
     """An attempt's spans, as they are drawn."""
     failed = attempt.outcome not in (None, "done")
     steps = [span for span in attempt.spans if span.kind == "step"]
@@ -94,7 +94,7 @@ def bars_of(attempt: Record) -> Iterator[Bar]:
         yield Bar(row, kind, span.round, span.began, max(span.began, ended), cut)
 
 
-def busy(moments: Sequence[Moment], gpus: bool) -> float | None:
+def busy(moments: Sequence[UtilizationSample], gpus: bool) -> float | None:
     """Share of the time that accelerators worked: each GPU counts alike, or each CPU where there is no GPU; 0..1."""
     worked = whole = 0.0
     for moment in moments:
@@ -105,7 +105,7 @@ def busy(moments: Sequence[Moment], gpus: bool) -> float | None:
     return worked / whole if whole else None
 
 
-def attempt_line(attempt: Record, last: bool, status: str) -> str:
+def attempt_line(attempt: AttemptRecord, last: bool, status: str) -> str:
     """When an attempt was, and how it ended.
 
     Args:
@@ -119,7 +119,9 @@ def attempt_line(attempt: Record, last: bool, status: str) -> str:
     return f"{began:%Y-%m-%d %H:%M:%S} UTC, {worked} on {attempt.host}: {attempt.outcome or unknown}"
 
 
-def _works(bars: Sequence[Bar], account: records.Account, moments: Sequence[Moment], gpus: bool) -> Iterator[Work]:
+def _works(
+    bars: Sequence[Bar], account: records.TimeAccount, moments: Sequence[UtilizationSample], gpus: bool
+) -> Iterator[Work]:
     for kind in COLOURS:
         spans = list(union((bar.began, bar.ended) for bar in bars if bar.kind == kind))
         seconds = length(spans)
@@ -131,13 +133,13 @@ def _works(bars: Sequence[Bar], account: records.Account, moments: Sequence[Mome
     yield Work("beside the steps", account.driver_s, account.driver_share, None)
 
 
-def _during(moments: Sequence[Moment], spans: Sequence[tuple[float, float]]) -> list[Moment]:
+def _during(moments: Sequence[UtilizationSample], spans: Sequence[tuple[float, float]]) -> list[UtilizationSample]:
     """Those whose middle lies in a span."""
     middles = ((moment, moment.began + moment.seconds / 2) for moment in moments)
     return [moment for moment, middle in middles if any(begin <= middle <= end for begin, end in spans)]
 
 
-def _moments(run_dir: str) -> list[Moment]:
+def _moments(run_dir: str) -> list[UtilizationSample]:
     """What was seen of the nodes during all attempts.
 
     A machine has another id in every cluster that it was in: ids of one host are one node unless they were seen at
@@ -150,7 +152,7 @@ def _moments(run_dir: str) -> list[Moment]:
     return [moment if moment.host in shared else moment._replace(node=moment.host) for moment in moments]
 
 
-def _from_manifests(run: RunFolder) -> list[Record]:
+def _from_manifests(run: RunFolder) -> list[AttemptRecord]:
     spans = [
         Span(kind="step", round=r.number, name=name, began=m.began, ended=m.began + m.seconds)
         for r in run.rounds
@@ -160,7 +162,7 @@ def _from_manifests(run: RunFolder) -> list[Record]:
     if not spans:
         return []
     began, ended = min(span.began for span in spans), max(span.ended or 0 for span in spans)
-    return [Record(host="a host that isn't on record", pid=0, began=began, seen=ended, spans=spans)]
+    return [AttemptRecord(host="a host that isn't on record", pid=0, began=began, seen=ended, spans=spans)]
 
 
 def _place(bar: Bar) -> tuple[int, float]:

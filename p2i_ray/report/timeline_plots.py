@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from p2i_ray.report.page import duration, percent
 from p2i_ray.report.plots import INK, canvas, inline
-from p2i_ray.timeline.use import Moment, coarser, mean
+from p2i_ray.run.utilization import UtilizationSample, coarser, mean
 
 # Kind of work -> its colour.
 COLOURS = {
@@ -68,7 +68,9 @@ class Clock:
         return self.length
 
 
-def timeline_plot(attempts: Sequence[tuple[float, float]], bars: Sequence[Bar], moments: Sequence[Moment]) -> Markup:
+def timeline_plot(
+    attempts: Sequence[tuple[float, float]], bars: Sequence[Bar], moments: Sequence[UtilizationSample]
+) -> Markup:
     """A row a step, with a bar for every time that it ran; then a strip a node.
 
     Args:
@@ -99,7 +101,7 @@ def timeline_plot(attempts: Sequence[tuple[float, float]], bars: Sequence[Bar], 
     return inline(out, told(bars, clock.pauses, names, moments))
 
 
-def node_names(moments: Sequence[Moment]) -> dict[str, str]:
+def node_names(moments: Sequence[UtilizationSample]) -> dict[str, str]:
     """What each node is called, by its id and in the order of their coming: its host, if no other has the same."""
     hosts = {moment.node: moment.host for moment in moments}
     many = {host for host in hosts.values() if list(hosts.values()).count(host) > 1}
@@ -128,7 +130,7 @@ def _draw_bars(axes: Any, clock: Clock, rows: Sequence[str], bars: Sequence[Bar]
     axes.tick_params(axis="y", length=0, labelsize=9)
 
 
-def _draw_node(axes: Any, clock: Clock, name: str, moments: Sequence[Moment]) -> None:
+def _draw_node(axes: Any, clock: Clock, name: str, moments: Sequence[UtilizationSample]) -> None:
     """CPUs as an area, GPUs as a line; both break where the node wasn't seen."""
     for stretch in _unbroken(moments):
         x = [clock.at(moment.began + moment.seconds / 2) for moment in stretch]
@@ -147,8 +149,8 @@ def _known(share: float | None) -> float:
     return math.nan if share is None else share
 
 
-def _unbroken(moments: Sequence[Moment]) -> list[list[Moment]]:
-    stretches: list[list[Moment]] = []
+def _unbroken(moments: Sequence[UtilizationSample]) -> list[list[UtilizationSample]]:
+    stretches: list[list[UtilizationSample]] = []
     for moment in moments:
         last = stretches[-1][-1] if stretches else None
         if last is None or moment.began - last.began > 3 * max(last.seconds, moment.seconds):
@@ -158,7 +160,10 @@ def _unbroken(moments: Sequence[Moment]) -> list[list[Moment]]:
 
 
 def told(
-    bars: Sequence[Bar], pauses: Sequence[tuple[float, float]], names: dict[str, str], moments: Sequence[Moment]
+    bars: Sequence[Bar],
+    pauses: Sequence[tuple[float, float]],
+    names: dict[str, str],
+    moments: Sequence[UtilizationSample],
 ) -> str:
     """The plot in words."""
     spent: dict[str, float] = {}

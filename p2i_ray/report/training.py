@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from p2i_ray import storage
 from p2i_ray.config import ImageConfig
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round, RunFolder
 from p2i_ray.report.page import percent
 from p2i_ray.report.training_plots import Curve, curve_plot
+from p2i_ray.storage import locations
 
 RECORD = "training.json"  # in the model folder
 SAMPLES = ("tracking", "samples")  # below a round's folder
@@ -75,10 +75,10 @@ def how_quick(r: Round) -> str:
 
 def _steps(r: Round) -> list[dict[str, float]]:
     """A finished round's steps, as training.json has them."""
-    location = storage.join(r.folder, "checkpoint", RECORD)
-    if "train" not in r.steps or not storage.exists(location):
+    location = locations.join(r.folder, "checkpoint", RECORD)
+    if "train" not in r.steps or not locations.exists(location):
         return []
-    found: list[dict[str, float]] = json.loads(storage.read_text(location))["steps"]
+    found: list[dict[str, float]] = json.loads(locations.read_text(location))["steps"]
     return found
 
 
@@ -94,11 +94,11 @@ def _plots(steps: dict[str, list[dict[str, float]]], titles: dict[str, tuple[str
 
 
 def _sheet(r: Round, limits: ImageConfig) -> Sheet | None:
-    files = storage.files(storage.join(r.folder, *SAMPLES), ".png")
+    files = locations.files(locations.join(r.folder, *SAMPLES), ".png")
     newest = _newest(files)
     if newest is None:
         return None
-    uri = pictures.data_uri(storage.read_bytes(files[newest[1]]), limits, SHEET_SIDE)
+    uri = pictures.data_uri(locations.read_bytes(files[newest[1]]), limits, SHEET_SIDE)
     return Sheet(f"{r.title}, after step {newest[0]:,}", uri) if uri else None
 
 

@@ -12,21 +12,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray import resources, storage
-from p2i_ray.cluster import ENVIRONMENT
+from p2i_ray.cluster import resources
 from p2i_ray.config import JudgeConfig, load
+from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.config.loading import flat
-from p2i_ray.config.serve import ShopConfig
-from p2i_ray.epbd.images import Pixels
+from p2i_ray.config.serve import ServeJobConfig
+from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
-from p2i_ray.serve.closing import Door
+from p2i_ray.serve.edge.draining import DrainableApp
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
     from starlette.types import ASGIApp
 
-    from p2i_ray.serve.http.access import Tokens
+    from p2i_ray.serve.edge.tokens import Tokens
 
     MakeApp = Callable[..., ASGIApp]
 
@@ -46,7 +47,7 @@ def build(args: Mapping[str, Any]) -> Application:
     return graph(*read(args))
 
 
-def read(args: Mapping[str, Any]) -> tuple[ShopConfig, Tokens]:
+def read(args: Mapping[str, Any]) -> tuple[ServeJobConfig, Tokens]:
     """The settings and tokens that `serve run` was given; see `build`.
 
     Raises:
@@ -54,11 +55,11 @@ def read(args: Mapping[str, Any]) -> tuple[ShopConfig, Tokens]:
     """
     import ray
 
-    from p2i_ray.serve.http.access import Tokens
+    from p2i_ray.serve.edge.tokens import Tokens
 
     settings = [f"{key}={json.dumps(value) if not isinstance(value, str) else value}" for key, value in flat(args)]
     source = next((setting.removeprefix("config=") for setting in settings if setting.startswith("config=")), "mini")
-    shop = load(ShopConfig, source, [setting for setting in settings if not setting.startswith("config=")])
+    shop = load(ServeJobConfig, source, [setting for setting in settings if not setting.startswith("config=")])
     tokens = Tokens.from_settings(shop.serve)
     if tokens.made:
         if ray.is_initialized() and ray.get_runtime_context().worker.mode != ray.SCRIPT_MODE:  # print would be a log
@@ -67,7 +68,9 @@ def read(args: Mapping[str, Any]) -> tuple[ShopConfig, Tokens]:
     return shop, tokens
 
 
-def graph(shop: ShopConfig, tokens: Tokens, make_app: MakeApp | None = None, engine: type | None = None) -> Application:
+def graph(
+    shop: ServeJobConfig, tokens: Tokens, make_app: MakeApp | None = None, engine: type | None = None
+) -> Application:
     """The deployments and how they are joined.
 
     Args:
@@ -81,16 +84,16 @@ def graph(shop: ShopConfig, tokens: Tokens, make_app: MakeApp | None = None, eng
     """
     from ray import serve
 
-    from p2i_ray.diffusion import checks
-    from p2i_ray.serve import painting
+    from p2i_ray.diffusion.model import validation
+    from p2i_ray.serve.sampler import deployment
 
     # Made absolute without following links: a link that is pointed elsewhere is a new model.
     model = _placed(shop.serve.model or shop.painter.base)
-    checks.check_model(model, shop.image.resolution, shop.painter.widen)
+    validation.check_model(model, shop.image.resolution, shop.painter.widen)
     around = environment()
     painter = (
-        serve.deployment(painting.Painting)
-        .options(**painting.options(shop.serve, around))
+        serve.deployment(deployment.SamplerReplica)
+        .options(**deployment.options(shop.serve, around))
         .bind(model, shop.serve, shop.painter, shop.generate, shop.image)
     )
     judge = _judging(shop, around, engine) if shop.serve.judge else None
@@ -116,7 +119,7 @@ class Front:
 
     def __init__(
         self,
-        shop: ShopConfig,
+        shop: ServeJobConfig,
         tokens: Tokens,
         painter: DeploymentHandle,
         judge: DeploymentHandle | None,
@@ -124,7 +127,7 @@ class Front:
     ) -> None:
         self._shop, self._tokens, self._make_app = shop, tokens, make_app
         self._painter, self._judge = painter, judge
-        self._door: Door | None = None
+        self._door: DrainableApp | None = None
 
     async def close(self, patience_s: float = DRAINING_S) -> int:
         """Let nobody in any more, and wait for those inside; returns how many there are still."""
@@ -132,48 +135,49 @@ class Front:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What answers; Ray Serve asks for it in the replica."""
-        from p2i_ray.serve.http.app import make_app
-        from p2i_ray.serve.remote import RemotePainter
+        from p2i_ray.serve.http_app import make_app
+        from p2i_ray.serve.sampler.client import SamplerClient
 
         shop = self._shop
         judge = None
         if self._judge is not None:
-            from p2i_ray.serve.judging import RemoteJudge
+            from p2i_ray.serve.judge_client import JudgeClient
 
-            judge = RemoteJudge(self._judge, _judge_settings(shop), shop.image, shop.serve.limits.answer_s)
-        painter = RemotePainter(self._painter, shop.serve)
+            judge = JudgeClient(self._judge, _judge_settings(shop), shop.image, shop.serve.limits.answer_s)
+        painter = SamplerClient(self._painter, shop.serve)
         make = self._make_app or make_app
-        self._door = Door(make(shop.serve, shop.image, shop.generate, painter, judge, cut, self._tokens))
+        self._door = DrainableApp(make(shop.serve, shop.image, shop.generate, painter, judge, cut, self._tokens))
         return self._door
 
 
 def cut(photo: Pixels) -> Pixels:
     """The product's mask (H, W) in a photo (H, W, 3); raises ImageError where none is found."""
-    from p2i_ray.epbd.cutout import CutoutConfig, find_product
+    from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
 
     return find_product(photo, CutoutConfig())
 
 
-def _judging(shop: ShopConfig, environment: dict[str, Any], engine: type | None) -> Application:
+def _judging(shop: ServeJobConfig, environment: dict[str, Any], engine: type | None) -> Application:
     from ray import serve
 
-    from p2i_ray.lmm import exemplars, model_folder
-    from p2i_ray.lmm.engine.replica import Engine
-    from p2i_ray.lmm.hosted.client import Hosted
-    from p2i_ray.lmm.prompts import load_prompts
-    from p2i_ray.serve import judging
+    from p2i_ray.judge.engines import model_folder
+    from p2i_ray.judge.engines.openai.client import OpenAIEngine
+    from p2i_ray.judge.engines.vllm.replica import VLLMEngine
+    from p2i_ray.judge.requests import exemplars
+    from p2i_ray.judge.requests.prompts import load_prompts
+    from p2i_ray.serve import judge_client
 
     judge = _judge_settings(shop)
     load_prompts(judge.prompts, reasoned=True)
     exemplars.given(judge, shop.image)
     if not judge.hosted.url:
         judge = judge.model_copy(update={"model": model_folder.check(judge.model)})
-    kind = engine or (Hosted if judge.hosted.url else Engine)
-    options = judging.options(shop.serve, judge, environment)
+    kind = engine or (OpenAIEngine if judge.hosted.url else VLLMEngine)
+    options = judge_client.options(shop.serve, judge, environment)
     return serve.deployment(kind).options(**options).bind(judge, shop.image, shop.seed, "judge", None)
 
 
-def _judge_settings(shop: ShopConfig) -> JudgeConfig:
+def _judge_settings(shop: ServeJobConfig) -> JudgeConfig:
     """The judge's settings with places that hold in any working directory."""
     judge = shop.judge
     places = {key: _placed(place) for key in ("prompts", "exemplars") if (place := getattr(judge, key))}
@@ -181,7 +185,7 @@ def _judge_settings(shop: ShopConfig) -> JudgeConfig:
 
 
 def _placed(location: str) -> str:
-    return location if storage.is_uri(location) else str(Path(location).expanduser().absolute())
+    return location if locations.is_uri(location) else str(Path(location).expanduser().absolute())
 
 
 def environment() -> dict[str, Any]:

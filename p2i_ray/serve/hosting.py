@@ -11,10 +11,10 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2i_ray import capacity, resources
-from p2i_ray.config.serve import ShopConfig
+from p2i_ray.cluster import placement, resources
+from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
-from p2i_ray.lmm.application import CONTROLLER
+from p2i_ray.judge.batch.deployment import CONTROLLER
 from p2i_ray.serve.app import DRAINING_S
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def check_port(host: str, port: int, setting: str) -> None:
         raise UserError(f"can't listen on {host}:{port}: {error.strerror}; give another {setting}") from None
 
 
-def require(shop: ShopConfig) -> None:
+def require(shop: ServeJobConfig) -> None:
     """Raises UserError if the cluster has too little for one painter and, where it is hosted, one judge."""
-    capacity.wait_for(*resources.shop(shop))
+    placement.wait_for(*resources.shop(shop))
 
 
 def start(name: str, graph: Application, host: str, port: int) -> str:

@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from p2i_ray import capacity, resources, selection, sink
+from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster.resources import StepResources
 from p2i_ray.config import Config
-from p2i_ray.epbd import reading
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.resources import Need
-from p2i_ray.runs import Run
+from p2i_ray.data import reading
+from p2i_ray.judge.judge import Judge
+from p2i_ray.run.folder import Run
+from p2i_ray.steps import selection
 from p2i_ray.steps.beside import Beside
 from p2i_ray.steps.common import feature_settings
-from p2i_ray.steps.following import Work, following
+from p2i_ray.steps.watch_folder import Work, watch_folder
+from p2i_ray.storage import parquet
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -36,9 +38,9 @@ def reserve(run: Run, judge: Judge) -> None:
     if not config.idr.ahead:
         judge.start()
         return
-    before = capacity.gpus_taken()
+    before = placement.gpus_taken()
     starting = _start_beside(judge)
-    capacity.wait_until_taken(before, resources.judge(config.judge), starting.is_alive)
+    placement.wait_until_taken(before, resources.judge(config.judge), starting.is_alive)
     if not starting.is_alive():
         starting.result()
 
@@ -89,7 +91,7 @@ def _following(run: Run, number: int, step: str, folder: str, begin: Callable[[]
     waiting = functools.partial(run.attempt.span, "wait", number, step)
     with (
         run.attempt.span("ahead", number, step),
-        following(run.path(number, folder), begin, run.title(number, step), waiting),
+        watch_folder(run.path(number, folder), begin, run.title(number, step), waiting),
     ):
         yield
 
@@ -98,16 +100,16 @@ class _Encoding:
     """Encodes the kept rows of each data file once all of its rows are judged."""
 
     def __init__(self, run: Run, data: str) -> None:
-        from p2i_ray.diffusion.features.early import EarlyEncoders
+        from p2i_ray.diffusion.features.prefetch import FeaturePrefetcher
 
         self._settings = run.config.idr
         self._judged = Judged({file: reading.ids_of(file) for file in reading.split_files(data, "train")})
-        self._encoders = EarlyEncoders(run.config.painter, feature_settings(run), run.config.image)
+        self._encoders = FeaturePrefetcher(run.config.painter, feature_settings(run), run.config.image)
         self._begun: list[ObjectRef] = []
 
     def take(self, file: str) -> None:
         folder, _, name = file.rpartition("/")
-        scores = sink.read_parquet(folder, [name], selection.COLUMNS)
+        scores = parquet.read_parquet(folder, [name], selection.COLUMNS)
         kept = selection.at_gamma(scores, self._settings)
         for whole, rows in self._judged.add(scores["id"].to_pylist(), kept["id"].to_pylist()):
             self._begun.append(self._encoders.encode(whole, rows))
@@ -164,9 +166,9 @@ class Judged:
         return whole
 
 
-def room(step: Need, config: Config) -> bool:
+def room(step: StepResources, config: Config) -> bool:
     """Whether the nodes that are there have room for a step beside the judge's engines."""
-    return capacity.holds((step, resources.judge(config.judge)))
+    return placement.holds((step, resources.judge(config.judge)))
 
 
 def _start_beside(judge: Judge) -> Beside[object]:

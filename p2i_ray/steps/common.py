@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from p2i_ray import storage
 from p2i_ray.config import FeatureConfig
+from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.progress import phase
-from p2i_ray.runs import Counts, Manifest, Run
-from p2i_ray.sink import Progress, Written
+from p2i_ray.run.folder import Counts, Manifest, Run
+from p2i_ray.storage import locations
+from p2i_ray.storage.parquet import Progress, Written
 
 
 def finished(run: Run, number: int, step: str) -> Manifest:
@@ -36,7 +36,7 @@ def run_rows(run: Run, number: int) -> int | None:
 
 def feature_settings(run: Run) -> FeatureConfig:
     """The encoders', with a cache that outlasts an attempt which is killed."""
-    cache = run.config.features.cache or storage.join(run.dir, "feature-cache")
+    cache = run.config.features.cache or locations.join(run.dir, "feature-cache")
     return run.config.features.model_copy(update={"cache": cache})
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from p2i_ray import selection, sink, storage
 from p2i_ray.config import LoopConfig
-from p2i_ray.epbd import reading
-from p2i_ray.lmm.flaws import FLAWS
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.lmm.prompts import Exemplar
+from p2i_ray.data import reading
+from p2i_ray.judge.judge import Judge
+from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.judge.requests.prompts import Exemplar
+from p2i_ray.steps import selection
+from p2i_ray.storage import locations, parquet
 
 
 def inspect(
@@ -33,7 +34,7 @@ def inspect(
     fed: bool,
     shown: tuple[Exemplar, ...],
     out: str,
-    progress: sink.Progress | None = None,
+    progress: parquet.Progress | None = None,
 ) -> dict[str, Any]:
     """Look at a sample of a round's candidates.
 
@@ -54,26 +55,26 @@ def inspect(
         null where there are none. feedback: the rows that both ways keep, both drop, only the feedback drops, and
         only the feedback keeps; null in a round without. files: of each folder below out, those that count.
     """
-    scores = sink.read_parquet(storage.join(folder, "scores"), scored, selection.COLUMNS)
-    kept = set(sink.read_parquet(folder, ["kept.parquet"], ["id"])["id"].to_pylist())
-    listed = storage.join(out, "rows.parquet")
+    scores = parquet.read_parquet(locations.join(folder, "scores"), scored, selection.COLUMNS)
+    kept = set(parquet.read_parquet(folder, ["kept.parquet"], ["id"])["id"].to_pylist())
+    listed = locations.join(out, "rows.parquet")
     ids = sample(scores["id"].to_pylist(), settings.inspect, seed)
-    sink.write_table(pa.table({"id": pa.array(ids, pa.string())}), listed)
+    parquet.write_table(pa.table({"id": pa.array(ids, pa.string())}), listed)
     rows = reading.read_split(data, "train", keep=listed, columns=["id", "name", "image"])
-    files = {"critiques": judge.critique(rows, storage.join(out, "critiques"), progress).files}
+    files = {"critiques": judge.critique(rows, locations.join(out, "critiques"), progress).files}
     found: dict[str, Any] = {"rows": len(ids), "feedback": None, "files": files}
     if fed:
-        unfed = storage.join(out, "without-feedback")
+        unfed = locations.join(out, "without-feedback")
         files["without-feedback"] = judge.score(rows, unfed, "", progress, shown).files
-        found["feedback"] = effect(set(ids), kept, sink.read_parquet(unfed, files["without-feedback"]), settings)
-    critiques = sink.read_parquet(storage.join(out, "critiques"), files["critiques"], ["id", "flaws"])
+        found["feedback"] = effect(set(ids), kept, parquet.read_parquet(unfed, files["without-feedback"]), settings)
+    critiques = parquet.read_parquet(locations.join(out, "critiques"), files["critiques"], ["id", "flaws"])
     found["flaws"] = flaw_shares(critiques, kept)
     return found
 
 
 def sample(ids: list[str], number: int, seed: int) -> list[str]:
     """So many of the ids, those with the lowest hashes, sorted."""
-    return sorted(heapq.nsmallest(number, ids, key=lambda id_: storage.seed_for(seed, "inspect", id_)))
+    return sorted(heapq.nsmallest(number, ids, key=lambda id_: locations.seed_for(seed, "inspect", id_)))
 
 
 def effect(ids: set[str], kept: set[str], without: pa.Table, settings: LoopConfig) -> dict[str, int]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from p2i_ray import storage
-from p2i_ray.epbd import reading
-from p2i_ray.lmm import chosen, exemplars
-from p2i_ray.lmm.judge import Judge
-from p2i_ray.lmm.prompts import Exemplar
-from p2i_ray.progress import say
-from p2i_ray.runs import Counts, Manifest, Run
+from p2i_ray.console.progress import say
+from p2i_ray.data import reading
+from p2i_ray.judge.judge import Judge
+from p2i_ray.judge.requests import exemplars
+from p2i_ray.judge.requests.prompts import Exemplar
+from p2i_ray.run.folder import Counts, Manifest, Run
+from p2i_ray.steps import exemplar_rows
 from p2i_ray.steps.common import counts, finished, run_rows, title, working
+from p2i_ray.storage import locations
 
 Exemplars = tuple[Exemplar, ...]  # c_R
 
 
 def calibrate(run: Run, data: str, shown: Exemplars, judge: Judge) -> None:
     """Whether the judge can be trusted; a warning, never a stop."""
-    from p2i_ray.lmm.calibration import calibrate as calibration
+    from p2i_ray.judge.calibration import calibrate as calibration
 
     config = run.config
     if not config.calibration.rows and not config.calibration.gold:
@@ -54,7 +55,7 @@ def score(
 
 def select(run: Run, number: int) -> str:
     """S_i, and with it D_i: the location of the kept rows' ids."""
-    from p2i_ray import selection
+    from p2i_ray.steps import selection
 
     scored = finished(run, number, "score")
 
@@ -75,11 +76,11 @@ def show(run: Run, number: int, data: str, shown: Exemplars) -> Exemplars:
     scored = finished(run, number, "score")
 
     def work(out: str) -> Counts:
-        number_of = chosen.choose_from(data, run.path(number, "scores"), scored.files, config.idr.exemplars, out)
+        number_of = exemplar_rows.choose_from(data, run.path(number, "scores"), scored.files, config.idr.exemplars, out)
         return Counts(rows_in=scored.rows_out, rows_out=number_of)
 
     run.once(number, "exemplars", "exemplars", work)
-    location = run.path(number, "exemplars", chosen.FILE)
+    location = run.path(number, "exemplars", exemplar_rows.FILE)
     return exemplars.read(location, config.image, config.judge.max_name_chars)
 
 
@@ -120,7 +121,7 @@ def summarise(run: Run, number: int, judge: Judge) -> str:
 
     def work(out: str) -> Counts:
         feedback = judge.summarise(run.path(number, "critiques"), critiques.files)
-        storage.write_text(out, feedback)
+        locations.write_text(out, feedback)
         return Counts(rows_in=critiques.rows_out, rows_out=1, facts={"feedback": feedback})
 
     manifest = run.once(number, "feedback", "feedback.txt", work)

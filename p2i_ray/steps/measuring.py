@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from p2i_ray import logs, resources
+from p2i_ray.cluster import resources
+from p2i_ray.console import logs
+from p2i_ray.console.progress import say
 from p2i_ray.errors import brief
-from p2i_ray.progress import say
-from p2i_ray.runs import Run
+from p2i_ray.run.folder import Run
 from p2i_ray.steps.ahead import room
 from p2i_ray.steps.beside import Beside
 from p2i_ray.steps.painting import Found, figures_of, measure

@@ -6,11 +6,11 @@ import json
 import time
 from typing import NamedTuple
 
-from p2i_ray import storage
-from p2i_ray.epbd import reading
-from p2i_ray.runs import Counts, Manifest, Run
+from p2i_ray.data import reading
+from p2i_ray.run.folder import Counts, Manifest, Run
+from p2i_ray.run.spans import Span
 from p2i_ray.steps.common import counts, feature_settings, finished, run_rows, working
-from p2i_ray.timeline.spans import Span
+from p2i_ray.storage import locations
 
 Figures = dict[str, float]  # by metric, and how many pictures they are of
 
@@ -27,17 +27,17 @@ def train(run: Run, number: int, data: str, kept: str | None, previous: str) -> 
     """M_i: goes on from M_{i-1} with S_i; the location of the new model folder."""
     if not run.done(number, "train"):
         _train(run, number, data, kept, previous)
-    storage.remove(run.path(number, "train"))  # the finished model replaces the checkpoints it grew from
+    locations.remove(run.path(number, "train"))  # the finished model replaces the checkpoints it grew from
     return run.path(number, "checkpoint")
 
 
 def _train(run: Run, number: int, data: str, kept: str | None, previous: str) -> None:
-    from p2i_ray.diffusion.features.store import Features
-    from p2i_ray.diffusion.training import train as training
+    from p2i_ray.diffusion.features.index import FeatureIndex
+    from p2i_ray.diffusion.training import launch as training
 
     encoded = encode(run, data)
-    shards = storage.resolve(encoded.facts["shards"], run.dir)
-    features = Features(run.path(1, "features"), encoded.files, shards)
+    shards = locations.resolve(encoded.facts["shards"], run.dir)
+    features = FeatureIndex(run.path(1, "features"), encoded.files, shards)
     steps = run.config.idr.steps[number - 1]
 
     def work(out: str) -> Counts:
@@ -45,7 +45,7 @@ def _train(run: Run, number: int, data: str, kept: str | None, previous: str) ->
             began = time.time()
             facts = training.train(
                 features, kept, previous, run.config.painter, run.config.train, steps,
-                storage.seed_for(run.config.seed, "train", number), out, run.path(number, "train"),
+                locations.seed_for(run.config.seed, "train", number), out, run.path(number, "train"),
                 run.path(number, "tracking"), progress,
             )  # fmt: skip
         launched, first_step = began + facts["launched_s"], began + facts["start_s"]  # of the last start, if one failed
@@ -67,17 +67,17 @@ def encode(run: Run, data: str) -> Manifest:
         rows = reading.read_split(data, "train", keep=kept)
         with working(run, 1, "encode", total, images=1) as progress:
             written = features.encode(rows, config.painter, settings, config.image, out, progress)
-        shards = storage.relative(written.facts["shards"], run.dir)  # the run may be moved
+        shards = locations.relative(written.facts["shards"], run.dir)  # the run may be moved
         return counts(total, written._replace(facts={**written.facts, "shards": shards}))
 
-    if not storage.exists(run.path(1, "features")):
+    if not locations.exists(run.path(1, "features")):
         run.forget(1, "encode")
     return run.once(1, "encode", "features", work)
 
 
 def paint(run: Run, number: int, data: str, model: str) -> Manifest:
     """I_dev: every product of D_dev with a background by M_i."""
-    from p2i_ray.diffusion import generate
+    from p2i_ray.diffusion.sampling import generate
 
     config, split = run.config, run.config.idr.dev_split
     total = reading.count(data, split)
@@ -99,7 +99,7 @@ def measure(run: Run, number: int, data: str, early: Found | None = None) -> Man
 
     def work(out: str) -> Counts:
         found = early.figures if early else figures_of(run, number, data)
-        storage.write_text(out, json.dumps(found, indent=1))
+        locations.write_text(out, json.dumps(found, indent=1))
         return Counts(rows_in=painted.rows_out, rows_out=painted.rows_out, facts=dict(found))
 
     return run.once(number, "measure", "metrics.json", work, (early.began, early.seconds) if early else None)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import reference
 import torch
 import torch.multiprocessing as mp
-from make_batch import make_batch, make_model
-from two_workers import Result, step, work
 
-from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion import folder
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.step import draw, product2img_loss, recompute_activations, trained_groups
+from tests.support import reference
+from tests.support.make_batch import make_batch, make_model
+from tests.support.two_workers import Result, step, work
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from p2i_ray.diffusion.step import draw, product2img_loss, recompute_activations
     [{"contrastive_weight": 0.01}, {}, {"min_snr_gamma": 5.0}, {"token": None}, {"token": None, "min_snr_gamma": 1.0}],
     ids=["lambda of the paper", "a large lambda", "min-SNR", "no token", "no token, min-SNR"],
 )
-def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: PainterConfig, settings: dict[str, Any]) -> None:
+def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: DiffusionConfig, settings: dict[str, Any]) -> None:
     changes = dict(settings)
     painter = tiny_painter.model_copy(update={"token": changes.pop("token", tiny_painter.token)})
     parts, model = make_model(painter, **changes)
@@ -31,10 +31,10 @@ def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: PainterConfig, se
     losses = product2img_loss(model, batch, batch)
     losses.total.backward()
 
-    plain = folder.load(painter.base, painter)
+    plain = loading.load(painter.base, painter)
     chosen = model.settings
     expected, inpaint, background, name = reference.loss(
-        plain, batch, model.empty_ids, folder.load_projection(painter),
+        plain, batch, model.empty_ids, loading.load_projection(painter),
         chosen.contrastive_weight, chosen.temperature, chosen.min_snr_gamma,
     )  # fmt: skip
     expected.backward()
@@ -58,7 +58,7 @@ def same_gradient(got: torch.Tensor, expected: torch.Tensor, name: str) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-4 * largest + 1e-6, msg=lambda m: f"{name}: {m}")
 
 
-def test_gradients_reach_what_the_paper_trains(tiny_painter: PainterConfig) -> None:
+def test_gradients_reach_what_the_paper_trains(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter)
     model(*[make_batch(parts, range(4))] * 2).total.backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
@@ -85,7 +85,7 @@ def test_gradients_reach_what_the_paper_trains(tiny_painter: PainterConfig) -> N
     ],
 )
 def test_groups_are_all_that_learns(
-    tiny_painter: PainterConfig, token: str | None, settings: dict[str, Any], expected: list[str]
+    tiny_painter: DiffusionConfig, token: str | None, settings: dict[str, Any], expected: list[str]
 ) -> None:
     parts, model = make_model(tiny_painter.model_copy(update={"token": token}), **settings)
     groups = trained_groups(model)
@@ -103,7 +103,7 @@ def test_groups_are_all_that_learns(
         assert groups["token"] == [model.background_row]
 
 
-def test_without_a_token_the_background_has_no_part(tiny_painter: PainterConfig) -> None:
+def test_without_a_token_the_background_has_no_part(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter.model_copy(update={"token": None}))
     batch = make_batch(parts, range(4))
     losses = product2img_loss(model, batch, batch)
@@ -113,7 +113,7 @@ def test_without_a_token_the_background_has_no_part(tiny_painter: PainterConfig)
     assert other.total.item() == losses.total.item()
 
 
-def test_channels_last_changes_the_layout_alone(tiny_painter: PainterConfig) -> None:
+def test_channels_last_changes_the_layout_alone(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter, channels_last=True)
     layouts = []
 
@@ -136,7 +136,7 @@ def test_channels_last_changes_the_layout_alone(tiny_painter: PainterConfig) -> 
         same_gradient(parameter.grad, other.grad, name)
 
 
-def test_each_contrastive_term_reads_its_own_place(tiny_painter: PainterConfig) -> None:
+def test_each_contrastive_term_reads_its_own_place(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter)
     batch = make_batch(parts, range(4), dropout=0)
     base = product2img_loss(model, batch, batch)
@@ -146,7 +146,7 @@ def test_each_contrastive_term_reads_its_own_place(tiny_painter: PainterConfig) 
     assert other.cl_background.item() != pytest.approx(base.cl_background.item(), abs=1e-3)
 
 
-def test_dropped_names_keep_their_part_in_the_contrastive_terms(tiny_painter: PainterConfig) -> None:
+def test_dropped_names_keep_their_part_in_the_contrastive_terms(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter)
     batch = make_batch(parts, range(4))
     named, dropped = (batch._replace(dropped=torch.full((4,), value)) for value in (False, True))
@@ -158,7 +158,7 @@ def test_dropped_names_keep_their_part_in_the_contrastive_terms(tiny_painter: Pa
 @pytest.mark.parametrize("token", ["<background>", None])
 @pytest.mark.parametrize("settings", [{}, {"lora_rank": 2}, {"lora_rank": 2, "lr_text": 0}])
 def test_recomputing_activations_changes_no_gradient(
-    tiny_painter: PainterConfig, token: str | None, settings: dict[str, Any]
+    tiny_painter: DiffusionConfig, token: str | None, settings: dict[str, Any]
 ) -> None:
     gradients = []
     for recompute in (False, True):
@@ -181,14 +181,14 @@ def test_a_row_draws_the_same_wherever_it_is_trained() -> None:
     assert len(set(whole.timesteps.tolist())) > 4
 
 
-def test_two_workers_have_the_loss_and_gradients_of_one(tiny_painter: PainterConfig, tmp_path: Path) -> None:
+def test_two_workers_have_the_loss_and_gradients_of_one(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     out = tmp_path / "results.pt"
     mp.spawn(work, args=(2, tiny_painter, out), nprocs=2)
     for shared in torch.load(out):
         assert_same(shared, step(tiny_painter))
 
 
-def test_micro_batches_have_the_gradients_of_the_whole(tiny_painter: PainterConfig) -> None:
+def test_micro_batches_have_the_gradients_of_the_whole(tiny_painter: DiffusionConfig) -> None:
     assert_same(step(tiny_painter, micro_batches=2), step(tiny_painter))
 
 

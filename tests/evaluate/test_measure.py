@@ -7,17 +7,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from painted_rows import SCHEMA, mask, painted, picture, png, real
 
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate.measure import METRICS, Ruler, measure
+from p2i_ray.evaluate.measure import METRICS, MetricSet, measure
+from tests.support.painted_rows import SCHEMA, mask, painted, picture, png, real
 
 
 def figures(
     settings: EvaluateConfig, image: ImageConfig, paint: list[pa.Table], reals: list[pa.Table]
 ) -> dict[str, float]:
-    ruler = Ruler(settings, image, METRICS)
+    ruler = MetricSet(settings, image, METRICS)
     for batch in reals:
         ruler.add_real(batch)
     for batch in paint:
@@ -44,7 +44,7 @@ def test_the_order_of_batches_does_not_matter(settings: EvaluateConfig, image: I
 def test_what_the_two_scores_compare(settings: EvaluateConfig, image: ImageConfig) -> None:
     """By hand for one row: the product on grey against the picture, and against the picture with grey for product."""
     row = painted(1)
-    ruler = Ruler(settings, image, ("clip_c_i", "clip_c_b"))
+    ruler = MetricSet(settings, image, ("clip_c_i", "clip_c_b"))
     ruler.add_painted(row)
     inside = mask()[..., None] > 0
     whole, product = picture(0), np.where(inside, picture(1000), 127).astype(np.uint8)

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from p2i_ray.epbd.schema import SCHEMA
-from p2i_ray.lmm.flaws import FLAWS as PRODUCT_FLAWS
+from p2i_ray.data.schema import SCHEMA
+from p2i_ray.judge.requests.flaws import FLAWS as PRODUCT_FLAWS
 from p2i_ray.mini.data import make
 from p2i_ray.mini.names import NOUNS, UNSEEN_BRANDS
 from p2i_ray.mini.world import (

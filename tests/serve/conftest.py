@@ -1,22 +1,24 @@
-"""A browser and a shop for the tests of the page; each file has its own."""
+"""One shop for all tests that don't need their own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from page_browser import open_browser
-from page_shop import Shop, open_shop
-from playwright.sync_api import Browser
+
+from tests.support.generator_parts import Shop, open_shop
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
+@pytest.fixture(scope="session")
+def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(str(tmp_path_factory.mktemp("jobs"))) as shop:
         yield shop
+
+
+@pytest.fixture()
+def shop(_open: Shop) -> Iterator[Shop]:
+    """The shared shop, its painter as new."""
+    _open.painter.orders.clear()
+    _open.painter.cancelled = _open.painter.most = 0
+    yield _open
+    _open.painter.held, _open.painter.fault, _open.painter.loaded = False, None, True

@@ -7,13 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from p2i_ray import storage
 from p2i_ray.config import Config, load
-from p2i_ray.runs import Counts, Run
-from p2i_ray.sink import write_table
+from p2i_ray.run.folder import Counts, Run
 from p2i_ray.steps import ahead
 from p2i_ray.steps.ahead import Judged
 from p2i_ray.steps.painting import encode
+from p2i_ray.storage import locations
+from p2i_ray.storage.parquet import write_table
 
 
 def test_a_file_is_handed_on_once_all_of_its_rows_are_judged() -> None:
@@ -32,7 +32,7 @@ def test_rows_that_will_be_kept_are_encoded_while_others_are_judged(
     scores = [5 if number % 3 == 0 else 2 for number in range(len(ids))]
 
     def score(out: str) -> Counts:
-        storage.make_folder(out)
+        locations.make_folder(out)
         table = pa.table({"id": ids, "score": scores, "expected_score": [float(score) for score in scores]})
         for start in (0, 50):
             write_table(table.slice(start, 50 if start == 0 else None), f"{out}/part-{start}.parquet")
@@ -54,4 +54,4 @@ def test_nothing_is_encoded_early_where_the_ranking_decides(ray_cluster: None, m
         run = Run.open(str(tmp_path / name), load(Config, "mini", [setting]))
         with ahead.encoding(run, 1, mini_data):
             pass
-        assert not storage.exists(str(tmp_path / name / "feature-cache"))
+        assert not locations.exists(str(tmp_path / name / "feature-cache"))

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from p2i_ray import storage
 from p2i_ray.config import Config, load
-from p2i_ray.diffusion.generate import schema
+from p2i_ray.diffusion.sampling.generate import schema
 from p2i_ray.errors import UserError
-from p2i_ray.runs import Counts, Run
-from p2i_ray.sink import write_table
+from p2i_ray.run.folder import Counts, Run
 from p2i_ray.steps.measuring import Measuring
+from p2i_ray.storage import locations
+from p2i_ray.storage.parquet import write_table
 
 
 def painted_run(folder: Path, data: str, *settings: str) -> Run:
@@ -23,7 +23,7 @@ def painted_run(folder: Path, data: str, *settings: str) -> Run:
     rows = pq.read_table(f"{data}/test").to_pylist()
 
     def paint(out: str) -> Counts:
-        storage.make_folder(out)
+        locations.make_folder(out)
         table = pa.Table.from_pylist([{**row, "error": None} for row in rows], schema())
         write_table(table, f"{out}/part-0.parquet")
         return Counts(rows_out=len(rows), files=["part-0.parquet"])

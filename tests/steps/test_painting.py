@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from p2i_ray import storage
 from p2i_ray.config import Config, load
-from p2i_ray.diffusion.features import store
-from p2i_ray.diffusion.features.store import Features
-from p2i_ray.runs import Counts, Manifest, Run
-from p2i_ray.sink import write_table
+from p2i_ray.diffusion.features import index
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.run.folder import Counts, Manifest, Run
 from p2i_ray.steps.painting import encode
+from p2i_ray.storage import locations
+from p2i_ray.storage.parquet import write_table
 
 
 def test_features_move_with_their_run_and_are_found_again(ray_cluster: None, mini_data: str, tmp_path: Path) -> None:
     def usable(run: Run, encoded: Manifest) -> int:
-        shards = storage.resolve(encoded.facts["shards"], run.dir)
-        features = Features(run.path(1, "features"), encoded.files, shards)
-        return sum(batch.num_rows for batch in store.batches(features, None))
+        shards = locations.resolve(encoded.facts["shards"], run.dir)
+        features = FeatureIndex(run.path(1, "features"), encoded.files, shards)
+        return sum(batch.num_rows for batch in index.batches(features, None))
 
     def select(out: str) -> Counts:
         write_table(pq.read_table(f"{mini_data}/train", columns=["id"]).slice(0, 40), out)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray import capacity, keyed, resources, storage
-from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
-from p2i_ray.diffusion import checks
-from p2i_ray.resources import LOOK_UP, WRITE
-from p2i_ray.sink import Progress, Written, write_parquet
+from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster.resources import LOOK_UP, WRITE
+from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
+from p2i_ray.diffusion.model import validation
+from p2i_ray.storage import content_cache, locations
+from p2i_ray.storage.parquet import Progress, Written, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
     from p2i_ray.diffusion.features.encoders import Encoders
-    from p2i_ray.diffusion.features.shards import Known
+    from p2i_ray.diffusion.features.shards import KnownShards
 
 ROWS_PER_SHARD = 500  # 70 MB at 512 pixels
 ROWS_LOOKED_UP = 64  # by one task at once
@@ -32,7 +33,7 @@ BATCHES_AT_ONCE = 8  # that an encoder takes: where few rows are new, they still
 
 def encode(
     rows: ray.data.Dataset,
-    painter: PainterConfig,
+    painter: DiffusionConfig,
     settings: FeatureConfig,
     image: ImageConfig,
     out: str,
@@ -60,17 +61,17 @@ def encode(
 
     from p2i_ray.diffusion.features import schema, shards
 
-    painter, out = checks.anywhere(painter), storage.absolute(out)
-    checks.check_model(painter.base, image.resolution, painter.widen)
-    checks.check_clip(painter.clip, painter.base)
-    cache = storage.absolute(settings.cache) if settings.cache else storage.join(out, "shards")
+    painter, out = validation.anywhere(painter), locations.absolute(out)
+    validation.check_model(painter.base, image.resolution, painter.widen)
+    validation.check_clip(painter.clip, painter.base)
+    cache = locations.absolute(settings.cache) if settings.cache else locations.join(out, "shards")
     folder = shards.open_shards(cache, painter, image.resolution)
     need = resources.features(settings)
-    capacity.wait_for(need)
+    placement.wait_for(need)
     index = (
         rows.map_batches(
             _look_up_shared,
-            fn_kwargs={"known": ray.put(shards.Known(folder)), "image": image},
+            fn_kwargs={"known": ray.put(shards.KnownShards(folder)), "image": image},
             batch_size=ROWS_LOOKED_UP,
             batch_format="pyarrow",
             num_cpus=LOOK_UP.cpus,
@@ -103,17 +104,17 @@ def _look_up_shared(batch: pa.Table, known: ObjectRef, image: ImageConfig) -> pa
     return look_up(batch, ray.get(known), image)
 
 
-def look_up(batch: pa.Table, known: Known, image: ImageConfig) -> pa.Table:
+def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table:
     """Rows with the name of their shard, or with their pictures at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
+    from p2i_ray.data.images import ImageError, check_size
     from p2i_ray.diffusion.features import schema
-    from p2i_ray.diffusion.pixels import open_pair
-    from p2i_ray.epbd.images import ImageError, check_size
+    from p2i_ray.diffusion.model.preprocess import open_pair
 
     rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
     pairs = [(_bytes(row["image"]), _bytes(row["cutout"])) for row in rows]
-    keys = [keyed.key_of(*pair) for pair in pairs]
+    keys = [content_cache.key_of(*pair) for pair in pairs]
     found: list[dict[str, Any]] = []
     for row, pair, key, shard in zip(rows, pairs, keys, known.find(keys), strict=True):
         result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key}
@@ -138,7 +139,7 @@ def _bytes(picture: dict[str, Any] | None) -> bytes:
 class Encode:
     """One actor; it loads the encoders when the first row needs them."""
 
-    def __init__(self, painter: PainterConfig, settings: FeatureConfig, resolution: int) -> None:
+    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, resolution: int) -> None:
         self._painter = painter
         self._settings = settings
         self._side = resolution
@@ -161,11 +162,11 @@ class Encode:
 
     def _encode(self, rows: pa.Table) -> list[dict[str, Any] | None]:
         """Packed features of at most a batch of rows; none where they are not finite."""
-        from p2i_ray.diffusion import folder
         from p2i_ray.diffusion.features import schema
+        from p2i_ray.diffusion.features.encoders import load_encoders
 
         if self._encoders is None:
-            self._encoders = folder.load_encoders(self._painter, "cuda" if self._settings.num_gpus else "cpu")
+            self._encoders = load_encoders(self._painter, "cuda" if self._settings.num_gpus else "cpu")
         # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
         filled = [min(i, rows.num_rows - 1) for i in range(self._settings.batch_size)]
         images, masks = (

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel
 
-from p2i_ray.diffusion import pixels
-from p2i_ray.epbd.images import Pixels, background_of
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.data.images import Pixels, background_of
+from p2i_ray.diffusion.model import preprocess, validation
+from p2i_ray.diffusion.model.loading import load_part
+from p2i_ray.storage import locations
 
 
 class Encoded(NamedTuple):
@@ -48,13 +51,13 @@ class Encoders:
     @torch.inference_mode()
     def encode(self, images: Pixels, products: Pixels) -> Encoded:
         """Encode pictures (B, H, W, 3) with their product masks (B, H, W), both uint8."""
-        paint = pixels.paint_mask(products)  # (B, 1, H, W)
-        whole = pixels.to_tensor(images) * 2 - 1  # (B, 3, H, W), -1..1
+        paint = preprocess.paint_mask(products)  # (B, 1, H, W)
+        whole = preprocess.to_tensor(images) * 2 - 1  # (B, 3, H, W), -1..1
         backgrounds = [background_of(image, mask) for image, mask in zip(images, products, strict=True)]
         return Encoded(
             image_moments=self._moments(whole),
             product_moments=self._moments(whole * (1 - paint)),  # 0, grey, where there is no product
-            mask=pixels.at_latent_size(paint, self.factor).numpy().astype(np.uint8),
+            mask=preprocess.at_latent_size(paint, self.factor).numpy().astype(np.uint8),
             background_clip=self._clip_features([Image.fromarray(b) for b in backgrounds]),
             image_clip=self._clip_features([Image.fromarray(i) for i in images]),
         )
@@ -66,3 +69,19 @@ class Encoders:
         inputs = self.processor(images=list(pictures), return_tensors="pt")["pixel_values"]
         pooled = self.clip.vision_model(pixel_values=inputs.to(self.device)).pooler_output
         return self.clip.visual_projection(pooled).cpu().numpy()
+
+
+def load_encoders(painter: DiffusionConfig, device: str | torch.device) -> Encoders:
+    """The frozen encoders of a base model and its CLIP.
+
+    Raises:
+        UserError: a folder is not there or has no safetensors weights.
+    """
+    validation.check_model(painter.base, widen=painter.widen)
+    validation.check_clip(painter.clip, painter.base)
+    with locations.local_folder(painter.base) as folder:
+        vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32, use_safetensors=True)
+    with locations.local_folder(painter.clip) as folder:
+        clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
+        processor = load_part(CLIPImageProcessorPil.from_pretrained, folder, None)
+    return Encoders(vae, clip, processor, device)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray import keyed
+from p2i_ray.storage import content_cache
 
 # Moments are kept at half precision: its rounding, one part in 2000, is far below what an 8-bit picture resolves.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -20,7 +20,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "image_clip": np.dtype("<f4"),  # (d,) r_I
 }
 
-KEY = pa.field("key", keyed.KEY)  # of the row's two pictures
+KEY = pa.field("key", content_cache.KEY)  # of the row's two pictures
 _CONTENT = (
     pa.field("latent_shape", pa.list_(pa.int32())),  # c, h, w
     *(pa.field(name, pa.binary()) for name in DTYPES),

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from p2i_ray import keyed, storage
-from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion import checks
+from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.features import schema
+from p2i_ray.diffusion.model import validation
 from p2i_ray.errors import UserError
+from p2i_ray.storage import content_cache, locations
 
 FORMAT = 1  # to be raised when the same pictures and models give other features, or these other columns
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # what CLIP's image processor is read from
@@ -31,24 +31,24 @@ class UnusableError(Exception):
     """A file can't be read; the text says why, as in "<file> is gone"."""
 
 
-def open_shards(cache: str, painter: PainterConfig, resolution: int) -> str:
+def open_shards(cache: str, painter: DiffusionConfig, resolution: int) -> str:
     """The folder within a cache for features of these encoders at this resolution; made if needed.
 
     Reads all weights once.
     """
-    vae, clip = storage.join(painter.base, "vae"), painter.clip
-    config = checks.read_config(storage.join(clip, "config.json"))
-    processors = [storage.join(clip, name) for name in PROCESSORS]
+    vae, clip = locations.join(painter.base, "vae"), painter.clip
+    config = validation.read_config(locations.join(clip, "config.json"))
+    processors = [locations.join(clip, name) for name in PROCESSORS]
     about = {
         "format": FORMAT,
         "resolution": resolution,
-        "vae": _public(checks.read_config(storage.join(vae, "config.json"))),
-        "vae_weights": storage.digest(storage.files(vae, ".safetensors")),
+        "vae": _public(validation.read_config(locations.join(vae, "config.json"))),
+        "vae_weights": locations.digest(locations.files(vae, ".safetensors")),
         "clip": {name: config.get(name) for name in ("vision_config", "projection_dim")},
-        "clip_processor": [checks.read_config(file) for file in processors if storage.exists(file)],
-        "clip_weights": storage.digest(storage.files(clip, ".safetensors")),
+        "clip_processor": [validation.read_config(file) for file in processors if locations.exists(file)],
+        "clip_weights": locations.digest(locations.files(clip, ".safetensors")),
     }
-    return keyed.open_folder(cache, about)
+    return content_cache.open_folder(cache, about)
 
 
 def _public(config: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _public(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if not name.startswith("_")}
 
 
-class Known:
+class KnownShards:
     """Which features are there: what `Places` takes and four bytes a key."""
 
     def __init__(self, folder: str) -> None:
@@ -65,10 +65,10 @@ class Known:
         Raises:
             UserError: one can't be read.
         """
-        self._names = keyed.parts(folder)
+        self._names = content_cache.parts(folder)
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            keys = list(pool.map(_keys, [storage.join(folder, name) for name in self._names]))
-        self._places = keyed.Places([key for part in keys for key in part])
+            keys = list(pool.map(_keys, [locations.join(folder, name) for name in self._names]))
+        self._places = content_cache.KeyIndex([key for part in keys for key in part])
         self._shards = np.repeat(np.arange(len(keys), dtype=np.int32), [len(part) for part in keys])
 
     def find(self, keys: Sequence[bytes]) -> list[str | None]:
@@ -86,7 +86,7 @@ def _keys(file: str) -> list[bytes]:
 def add(folder: str, rows: pa.Table) -> str:
     """Write rows with the columns of schema.SHARD; returns the name of their shard."""
     _, first = np.unique(np.array(rows["key"].to_pylist()), return_index=True)
-    return keyed.add(folder, rows.take(pa.array(first)))
+    return content_cache.add(folder, rows.take(pa.array(first)))
 
 
 def read(location: str, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -103,7 +103,7 @@ def read(location: str, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 @contextmanager
 def opened(location: str, columns: pa.Schema) -> Iterator[pq.ParquetFile]:
     """A Parquet file that has these columns; whatever goes wrong with reading it in the block is an UnusableError."""
-    filesystem, path = storage.open_location(location)
+    filesystem, path = locations.open_location(location)
     try:
         with filesystem.open(path, "rb") as content:
             file = pq.ParquetFile(content)

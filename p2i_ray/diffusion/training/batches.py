@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from p2i_ray.diffusion.model.prompt import tokenise
 from p2i_ray.diffusion.step import Batch, draw
-from p2i_ray.diffusion.tokens import tokenise
 from p2i_ray.diffusion.training import rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from p2i_ray.diffusion.folder import Parts
-    from p2i_ray.diffusion.training.ingest import Stream
+    from p2i_ray.diffusion.model.loading import Parts
+    from p2i_ray.diffusion.training.ingest import WorkerStream
 
 
 class Batches:
     """One worker's part of every step's global batch, in order."""
 
-    def __init__(self, stream: Stream, parts: Parts, token: str | None, seed: int, name_dropout: float) -> None:
+    def __init__(self, stream: WorkerStream, parts: Parts, token: str | None, seed: int, name_dropout: float) -> None:
         """Begin to take.
 
         Args:

@@ -22,14 +22,14 @@ import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from p2i_ray import storage
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion.card import StepRecord
+from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import engine as deep
-from p2i_ray.diffusion.training.agreeing import agree
-from p2i_ray.diffusion.training.averaging import Average
+from p2i_ray.diffusion.training.collectives import raise_on_any_rank
+from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
@@ -51,7 +51,7 @@ class Found:
         """Whether another number of workers wrote it, whose shards must be put together first."""
         return bool(self.about["workers"] != dist.get_world_size() and self.about["zero_stage"])
 
-    def load(self, engine: DeepSpeedEngine, average: Average) -> list[StepRecord]:
+    def load(self, engine: DeepSpeedEngine, average: ShardedEMA) -> list[StepRecord]:
         """Put weights, optimizer, schedule and averaged weights back; returns the steps that were done."""
         curve = [StepRecord(*values) for values in self.about["curve"]]
         if _load_average(engine, self.folder):
@@ -117,7 +117,9 @@ def check(about: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], setting
             )
 
 
-def save(engine: DeepSpeedEngine, average: Average, curve: list[StepRecord], settings: TrainConfig, work: str) -> None:
+def save(
+    engine: DeepSpeedEngine, average: ShardedEMA, curve: list[StepRecord], settings: TrainConfig, work: str
+) -> None:
     """Report a checkpoint: each worker's shard of it, and what the first one knows of all.
 
     Raises:
@@ -138,7 +140,7 @@ def save(engine: DeepSpeedEngine, average: Average, curve: list[StepRecord], set
         ray.train.report({"step": len(curve)}, checkpoint=checkpoint)
 
 
-def _save_average(engine: DeepSpeedEngine, average: Average, folder: Path) -> None:
+def _save_average(engine: DeepSpeedEngine, average: ShardedEMA, folder: Path) -> None:
     rank, world = dist.get_rank(), dist.get_world_size()
     own = {}
     with average.in_place() as there:
@@ -182,9 +184,9 @@ def _check_room(engine: DeepSpeedEngine, settings: TrainConfig, work: str, step:
     whole = torch.tensor([need], dtype=torch.int64, device=engine.device)
     dist.all_reduce(whole)
     line = no_room(tempfile.gettempdir(), need * beside, step)
-    if dist.get_rank() == 0 and not storage.is_uri(work):
+    if dist.get_rank() == 0 and not locations.is_uri(work):
         line = line or no_room(work, int(whole), step)
-    agree(line)
+    raise_on_any_rank(line)
 
 
 def no_room(folder: str, need: int, step: int) -> str | None:

@@ -20,16 +20,16 @@ import ray.train
 from ray.data.collate_fn import ArrowBatchCollateFn
 from ray.train import DataConfig
 
-from p2i_ray import storage
-from p2i_ray.diffusion.features import store
+from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.training import rows
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
     from ray.data import DataIterator, Dataset
 
-    from p2i_ray.diffusion.features.store import Features
+    from p2i_ray.diffusion.features.index import FeatureIndex
 
     Collate = Callable[[pa.Table], dict[str, torch.Tensor]]
 
@@ -39,7 +39,7 @@ BLOCK_STEPS = 32  # a small block's
 
 
 @dataclass(frozen=True)
-class Order:
+class SampleSchedule:
     """Which rows are trained on, and when.
 
     Attributes:
@@ -52,7 +52,7 @@ class Order:
         note: location of a small file in which the first worker says from which step on it wants rows.
     """
 
-    features: Features
+    features: FeatureIndex
     keep: str | None
     seed: int
     batch: int
@@ -62,18 +62,18 @@ class Order:
 
     def ids(self, numbers: torch.Tensor) -> list[str]:
         """The ids of rows by number, in that order; reads the index, so for what is seldom said."""
-        known = store.ids(self.features, self.keep)
+        known = index.ids(self.features, self.keep)
         return [known[number] for number in numbers.flatten().tolist()]
 
     def start_from(self, step: int) -> None:
         """To be called by the first worker before any asks for its rows: after a checkpoint, or 0."""
-        storage.write_text(self.note, str(step))
+        locations.write_text(self.note, str(step))
 
 
-class Ingest(DataConfig):
+class ScheduledIngest(DataConfig):
     """Ray Train's hook: makes the stream anew for each group of workers, however many they are."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: SampleSchedule) -> None:
         super().__init__(execution_options=_in_order(), enable_shard_locality=False)
         self._order = order
 
@@ -81,15 +81,15 @@ class Ingest(DataConfig):
         self, datasets: dict[str, Dataset], world_size: int, *args: Any, **kwargs: Any
     ) -> list[dict[str, DataIterator]]:
         """A worker's blocks each; what `datasets` holds is only the name."""
-        first = int(storage.read_text(self._order.note))
+        first = int(locations.read_text(self._order.note))
         stream = blocks(self._order, world_size, first)
         return super().configure(dict.fromkeys(datasets, stream), world_size, *args, **kwargs)
 
 
-class Stream:
+class WorkerStream:
     """This worker's rows, asked for in a thread: the stream starts while the process still imports its libraries."""
 
-    def __init__(self, order: Order, prefetch: int) -> None:
+    def __init__(self, order: SampleSchedule, prefetch: int) -> None:
         """Ask for the rows from the newest checkpoint's step on, or from the first.
 
         Args:
@@ -139,7 +139,7 @@ def placeholder() -> dict[str, Dataset]:
     return {DATASET: ray.data.range(1)}
 
 
-def blocks(order: Order, workers: int, first: int) -> Dataset:
+def blocks(order: SampleSchedule, workers: int, first: int) -> Dataset:
     """All blocks from a step on, those of the first steps first, worker by worker."""
     import pyarrow as pa
 
@@ -160,7 +160,7 @@ def blocks(order: Order, workers: int, first: int) -> Dataset:
 class _Reader:
     """The actor: the kept rows in a file of its node, mapped into memory."""
 
-    def __init__(self, order: Order, workers: int, each: int) -> None:
+    def __init__(self, order: SampleSchedule, workers: int, each: int) -> None:
         self._order, self._share, self._each = order, order.batch // workers, each
         self._opened: rows.Rows | None = None
 

@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray.diffusion.features import schema, store
-from p2i_ray.diffusion.features.store import Features
-from p2i_ray.storage import seed_for
+from p2i_ray.diffusion.features import index, schema
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.storage.locations import seed_for
 
 
-def copy_to_node(features: Features, keep: str | None) -> str:
+def copy_to_node(features: FeatureIndex, keep: str | None) -> str:
     """Copy the kept rows to an Arrow file in this node's temporary folder; returns its path, to `unlink` once open.
 
     Raises:
@@ -30,7 +30,7 @@ def copy_to_node(features: Features, keep: str | None) -> str:
     with tempfile.NamedTemporaryFile(prefix="p2i_features_", suffix=".arrow", delete=False) as file:
         try:
             with pa.ipc.new_file(file, schema.FEATURES) as out:
-                for batch in store.batches(features, keep):
+                for batch in index.batches(features, keep):
                     out.write_batch(batch)
         except BaseException:
             unlink(file.name)

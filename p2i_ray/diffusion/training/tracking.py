@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from p2i_ray import storage
-from p2i_ray.config.painter import TrackingConfig
-from p2i_ray.diffusion.training.messenger import Figures, Messenger, Picture, Tool
-from p2i_ray.diffusion.training.tools import check_tool, make_tool
-from p2i_ray.epbd.images import Pixels, encode_png
+from p2i_ray.config.diffusion import TrackingConfig
+from p2i_ray.data.images import Pixels, encode_png
+from p2i_ray.diffusion.training.tracker_queue import StepImage, StepMetrics, Tracker, TrackerQueue
+from p2i_ray.diffusion.training.trackers import check_tool, make_tool
+from p2i_ray.storage import locations
 
 SAMPLES = "samples"  # the folder, and TensorBoard's tag
 FLUSH_S = 10  # figures reach TensorBoard's file so late at most
@@ -27,7 +27,7 @@ FLUSH_S = 10  # figures reach TensorBoard's file so late at most
 log = logging.getLogger(__name__)
 
 
-class Tracker:
+class TrainingTracker:
     """Told by the first worker what happens; `open_tracker` makes it. As a context manager it closes itself."""
 
     def __init__(self, location: str, first_step: int) -> None:
@@ -36,17 +36,17 @@ class Tracker:
 
         self._location = location
         self._copy_of = None
-        if storage.is_uri(location):  # a tool that was given up may still write there when it is removed
+        if locations.is_uri(location):  # a tool that was given up may still write there when it is removed
             self._copy_of = tempfile.TemporaryDirectory(prefix="p2i_tracking_", ignore_cleanup_errors=True)
         self.folder = self._copy_of.name if self._copy_of else location  # a local one
-        storage.make_folder(self.folder)
+        locations.make_folder(self.folder)
         self._writer = SummaryWriter(self.folder, purge_step=first_step, flush_secs=FLUSH_S)
-        self._messenger: Messenger | None = None
+        self._messenger: TrackerQueue | None = None
         self._copied = True  # the last time
 
-    def tell(self, tool: Tool) -> None:
+    def tell(self, tool: Tracker) -> None:
         """From now on, tell a tool as well."""
-        self._messenger = Messenger(tool)
+        self._messenger = TrackerQueue(tool)
 
     def text(self, step: int, title: str, content: str) -> None:
         """A text for TensorBoard, in Markdown."""
@@ -63,7 +63,7 @@ class Tracker:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         if self._messenger:
-            self._messenger.put(Figures(step, dict(values)))
+            self._messenger.put(StepMetrics(step, dict(values)))
 
     def pictures(self, step: int, sheet: Pixels) -> None:
         """What the model paints after a step.
@@ -72,12 +72,12 @@ class Tracker:
             step: from 1.
             sheet: (H, W, 3) uint8; see samples.sheet.
         """
-        path = storage.join(self.folder, SAMPLES, f"step-{step:06}.png")
-        storage.write_bytes(path, encode_png(sheet))
+        path = locations.join(self.folder, SAMPLES, f"step-{step:06}.png")
+        locations.write_bytes(path, encode_png(sheet))
         self._writer.add_image(SAMPLES, sheet, step, dataformats="HWC")
         self._writer.flush()
         if self._messenger:
-            self._messenger.put(Picture(step, path))
+            self._messenger.put(StepImage(step, path))
         self._copy()
 
     def close(self, failed: bool = False) -> None:
@@ -94,14 +94,14 @@ class Tracker:
         if not self._copy_of:
             return
         try:
-            storage.put_folder(self.folder, self._location)
+            locations.put_folder(self.folder, self._location)
             self._copied = True
         except Exception as error:  # each filesystem has its own
             if self._copied:
                 log.warning("%s can't be written: %s; the training goes on", self._location, error)
             self._copied = False
 
-    def __enter__(self) -> Tracker:
+    def __enter__(self) -> TrainingTracker:
         return self
 
     def __exit__(
@@ -112,7 +112,7 @@ class Tracker:
 
 def open_tracker(
     settings: TrackingConfig, location: str, run_name: str, first_step: int, about: Mapping[str, Any]
-) -> Tracker:
+) -> TrainingTracker:
     """Begin to track a training, or go on where it was interrupted.
 
     Addresses and credentials of MLflow and W&B are read by their own libraries from their own environment variables
@@ -131,7 +131,7 @@ def open_tracker(
     """
     check_tool(settings)
     forget(location, first_step)
-    tracker = Tracker(location, first_step)
+    tracker = TrainingTracker(location, first_step)
     tracker.text(first_step - 1, "settings", f"```\n{json.dumps(about, indent=1, ensure_ascii=False)}\n```")
     tool = make_tool(settings, location, tracker.folder, run_name, about)
     if tool:
@@ -141,9 +141,9 @@ def open_tracker(
 
 def forget(location: str, first_step: int) -> None:
     """Remove the sample pictures of a step and of those after it."""
-    for file in storage.files(storage.join(location, SAMPLES), ".png"):
+    for file in locations.files(locations.join(location, SAMPLES), ".png"):
         if step_of(file) >= first_step:
-            storage.remove(file)
+            locations.remove(file)
 
 
 def step_of(picture: str) -> int:

@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from make_rows import make_row, make_rows
 
-from p2i_ray.config import FeatureConfig, ImageConfig, PainterConfig
-from p2i_ray.diffusion import folder
+from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
+from p2i_ray.data.images import ImageError
 from p2i_ray.diffusion.features import encode as features
-from p2i_ray.diffusion.features import schema, store
-from p2i_ray.diffusion.features.shards import Known, open_shards
-from p2i_ray.diffusion.features.store import Features
-from p2i_ray.diffusion.pixels import open_pair
-from p2i_ray.epbd.images import ImageError
+from p2i_ray.diffusion.features import index, schema
+from p2i_ray.diffusion.features.encoders import load_encoders
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.diffusion.features.shards import KnownShards, open_shards
+from p2i_ray.diffusion.model.preprocess import open_pair
 from p2i_ray.errors import UserError
-from p2i_ray.sink import Written, read_parquet, write_table
+from p2i_ray.storage.parquet import Written, read_parquet, write_table
+from tests.support.make_rows import make_row, make_rows
 
 Row = dict[str, Any]
 IMAGE = ImageConfig.model_construct(resolution=16, max_bytes=10**6, max_pixels=10**6)
@@ -31,47 +31,47 @@ def named(rows: list[Row]) -> dict[str, Row]:
     return {row["id"]: row for row in rows}
 
 
-def read(features: Features) -> dict[str, Row]:
+def read(features: FeatureIndex) -> dict[str, Row]:
     """The features of each row, packed, with its name."""
-    return named(pa.Table.from_batches(store.batches(features, None), schema.FEATURES).to_pylist())
+    return named(pa.Table.from_batches(index.batches(features, None), schema.FEATURES).to_pylist())
 
 
 class Here:
     """The job's tasks one after the other, without Ray."""
 
-    def __init__(self, painter: PainterConfig, cache: Path) -> None:
+    def __init__(self, painter: DiffusionConfig, cache: Path) -> None:
         self.painter, self.shards = painter, open_shards(str(cache), painter, IMAGE.resolution)
 
     def tasks(self, rows: list[Row], encode: features.Encode | None = None) -> pa.Table:
         """The index of some rows, with its two further columns."""
-        looked_up = features.look_up(pa.Table.from_pylist(rows), Known(self.shards), IMAGE)
+        looked_up = features.look_up(pa.Table.from_pylist(rows), KnownShards(self.shards), IMAGE)
         encode = encode or features.Encode(self.painter, SETTINGS, IMAGE.resolution)
         return features.shelve(encode(looked_up), self.shards)
 
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
         """The rows' features, and how many are new."""
-        index = self.tasks(rows)
-        write_table(index.select(schema.INDEX.names), f"{self.shards}/index")
-        return read(Features(self.shards, ["index"], self.shards)), sum(index["encoded"].to_pylist())
+        looked_up = self.tasks(rows)
+        write_table(looked_up.select(schema.INDEX.names), f"{self.shards}/index")
+        return read(FeatureIndex(self.shards, ["index"], self.shards)), sum(looked_up["encoded"].to_pylist())
 
 
 @pytest.fixture
-def here(tiny_painter: PainterConfig, tmp_path: Path) -> Here:
+def here(tiny_painter: DiffusionConfig, tmp_path: Path) -> Here:
     return Here(tiny_painter, tmp_path)
 
 
 def test_rows_are_encoded_or_set_aside_and_only_new_ones_again(
-    ray_cluster: None, tiny_painter: PainterConfig, tmp_path: Path
+    ray_cluster: None, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
     """The second call is another run's, with another folder but the same cache."""
     import ray.data
 
-    def encode(rows: list[Row], name: str) -> tuple[Written, Features]:
+    def encode(rows: list[Row], name: str) -> tuple[Written, FeatureIndex]:
         settings, seen = SETTINGS.model_copy(update={"cache": str(tmp_path / "cache")}), []
         out = str(tmp_path / name)
         written = features.encode(ray.data.from_items(rows), tiny_painter, settings, IMAGE, out, seen.append)
         assert sum(seen) == written.rows == len(rows)
-        return written, Features(out, written.files, written.facts["shards"])
+        return written, FeatureIndex(out, written.files, written.facts["shards"])
 
     given = make_rows(good=5)
     written, first = encode(given, "first")
@@ -82,7 +82,7 @@ def test_rows_are_encoded_or_set_aside_and_only_new_ones_again(
     assert table[5]["error"].endswith("the image is empty")
     assert table[6]["error"] == "the cutout has no alpha channel"
     assert table[7]["error"].startswith("the picture has 20x16 pixels and is not square")
-    assert store.count(first, None) == 5
+    assert index.count(first, None) == 5
 
     written, second = encode([*given, make_row(20)], "second")
     assert (written.set_aside, written.facts["encoded"], written.facts["reused"]) == (3, 1, 5)
@@ -97,7 +97,7 @@ def test_features_are_the_encoders(here: Here) -> None:
     found, _ = here.encode(rows)
     pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], IMAGE) for row in rows]
     images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
-    expected = folder.load_encoders(here.painter, "cpu").encode(images, masks)._asdict()
+    expected = load_encoders(here.painter, "cpu").encode(images, masks)._asdict()
     for n, row in enumerate(rows):
         assert found[row["id"]]["latent_shape"] == [4, 8, 8] and found[row["id"]]["name"] == row["name"]
         for name, dtype in schema.DTYPES.items():
@@ -105,7 +105,7 @@ def test_features_are_the_encoders(here: Here) -> None:
 
 
 def test_features_do_not_depend_on_what_else_is_encoded(
-    here: Here, tiny_painter: PainterConfig, tmp_path: Path
+    here: Here, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
     rows = [make_row(n) for n in range(6)]
     together, _ = here.encode(rows)
@@ -118,15 +118,15 @@ def test_features_do_not_depend_on_what_else_is_encoded(
 
 
 def test_nothing_new_needs_no_model(here: Here) -> None:
-    gone = features.Encode(PainterConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
+    gone = features.Encode(DiffusionConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
     bad = make_rows(good=0)
     rows = [make_row(10), *bad]
     with pytest.raises(UserError, match="/nowhere is not there"):
         here.tasks(rows, gone)
     here.encode(rows)
-    index = here.tasks(rows, gone)
-    assert index["reused"].to_pylist() == [True, False, False, False]
-    assert [bool(error) for error in index["error"].to_pylist()] == [False, True, True, True]
+    looked_up = here.tasks(rows, gone)
+    assert looked_up["reused"].to_pylist() == [True, False, False, False]
+    assert [bool(error) for error in looked_up["error"].to_pylist()] == [False, True, True, True]
 
 
 def test_the_content_counts_not_the_id(here: Here) -> None:
@@ -146,12 +146,12 @@ def test_one_picture_under_two_ids_at_once(here: Here) -> None:
 
 def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     """As when a node is lost: both attempts have written a shard, and only one's index counts."""
-    looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), Known(here.shards), IMAGE)
+    looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), KnownShards(here.shards), IMAGE)
     encoded = features.Encode(here.painter, SETTINGS, IMAGE.resolution)(looked_up)
     attempts = [features.shelve(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
     write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
-    assert sorted(read(Features(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]
+    assert sorted(read(FeatureIndex(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]
     again, new = here.encode([make_row(n) for n in range(3)])
     assert len(again) == 3 and new == 0
 
@@ -160,7 +160,7 @@ def test_tighter_limits_set_known_rows_aside(here: Here) -> None:
     row = make_row(0)
     here.encode([row])
     tight = IMAGE.model_copy(update={"max_pixels": 100})
-    looked_up = features.look_up(pa.Table.from_pylist([row]), Known(here.shards), tight)
+    looked_up = features.look_up(pa.Table.from_pylist([row]), KnownShards(here.shards), tight)
     assert looked_up["error"].to_pylist() == ["too large: 16x16 pixels, more than 100"]
     assert looked_up["shard"].to_pylist() == [None]
 
@@ -170,13 +170,13 @@ def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:
     here.tasks([make_row(0)], encode)
     with torch.no_grad():
         encode._encoders.vae.quant_conv.bias.fill_(1e5)  # finite, but not at half precision
-    index = here.tasks([make_row(1)], encode)
-    assert index["error"].to_pylist() == ["the encoders give values that are not finite"]
-    assert Known(here.shards).find(index["key"].to_pylist()) == [None]
+    looked_up = here.tasks([make_row(1)], encode)
+    assert looked_up["error"].to_pylist() == ["the encoders give values that are not finite"]
+    assert KnownShards(here.shards).find(looked_up["key"].to_pylist()) == [None]
 
 
-def test_features_are_what_the_models_say(tiny_painter: PainterConfig) -> None:
-    encoders = folder.load_encoders(tiny_painter, "cpu")
+def test_features_are_what_the_models_say(tiny_painter: DiffusionConfig) -> None:
+    encoders = load_encoders(tiny_painter, "cpu")
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (2, 16, 16, 3), np.uint8)
     masks = np.zeros((2, 16, 16), np.uint8)

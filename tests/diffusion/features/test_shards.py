@@ -11,15 +11,15 @@ import pytest
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from p2i_ray import keyed
-from p2i_ray.config import PainterConfig
+from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.features import schema
-from p2i_ray.diffusion.features.shards import Known, add, open_shards
+from p2i_ray.diffusion.features.shards import KnownShards, add, open_shards
 from p2i_ray.errors import UserError
+from p2i_ray.storage import content_cache
 
 
 @pytest.fixture
-def painter(tiny_painter: PainterConfig, tmp_path: Path) -> PainterConfig:
+def painter(tiny_painter: DiffusionConfig, tmp_path: Path) -> DiffusionConfig:
     """Copies, to be changed."""
     places = {name: str(tmp_path / name) for name in ("base", "clip")}
     for name, place in places.items():
@@ -34,7 +34,7 @@ def nudge(file: Path) -> None:
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def test_encoders_and_resolution_keep_features_apart(painter: PainterConfig, tmp_path: Path) -> None:
+def test_encoders_and_resolution_keep_features_apart(painter: DiffusionConfig, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     folders = [open_shards(cache, painter, 16), open_shards(cache, painter, 32)]
     nudge(Path(painter.base, "vae", "diffusion_pytorch_model.safetensors"))
@@ -48,7 +48,7 @@ def test_encoders_and_resolution_keep_features_apart(painter: PainterConfig, tmp
     assert json.loads(Path(folders[1], "about.json").read_text())["resolution"] == 32
 
 
-def test_only_what_they_depend_on_does(painter: PainterConfig, tmp_path: Path) -> None:
+def test_only_what_they_depend_on_does(painter: DiffusionConfig, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
     before = open_shards(cache, painter, 16)
     nudge(Path(painter.base, "unet", "diffusion_pytorch_model.safetensors"))  # as training does
@@ -66,9 +66,9 @@ def row(number: int) -> dict[str, object]:
 
 def test_what_was_added_is_found_where_it_is(tmp_path: Path) -> None:
     folder = str(tmp_path)
-    assert Known(folder).find([b"0" * 16]) == [None]
+    assert KnownShards(folder).find([b"0" * 16]) == [None]
     names = [add(folder, pa.Table.from_pylist([row(n) for n in part], schema.SHARD)) for part in ((3, 1, 3), (2,))]
-    found = Known(folder).find([b"%016d" % n for n in range(5)])
+    found = KnownShards(folder).find([b"%016d" % n for n in range(5)])
     assert found == [None, names[0], names[1], names[0], None]
 
 
@@ -77,9 +77,11 @@ def test_an_unreadable_shard_is_named(tmp_path: Path) -> None:
     file = tmp_path / name
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match=rf"{name} can't be read \(.*\); it should hold features: remove it"):
-        Known(str(tmp_path))
+        KnownShards(str(tmp_path))
 
 
 def test_keys_tell_pictures_from_cutouts() -> None:
-    keys = {keyed.key_of(*pair) for pair in ((b"ab", b"c"), (b"a", b"bc"), (b"c", b"ab"), (b"abc",), (b"ab", b"c"))}
+    keys = {
+        content_cache.key_of(*pair) for pair in ((b"ab", b"c"), (b"a", b"bc"), (b"c", b"ab"), (b"abc",), (b"ab", b"c"))
+    }
     assert len(keys) == 4 and {len(key) for key in keys} == {16}

@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import torch.distributed as dist
-from make_batch import make_batch
-from make_features import make_features
 
-from p2i_ray.config import PainterConfig, TrainConfig
-from p2i_ray.diffusion import folder, lora
-from p2i_ray.diffusion.card import StepRecord
-from p2i_ray.diffusion.features.store import Features
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.diffusion.model import loading, lora
+from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Product2Img, recompute_activations
-from p2i_ray.diffusion.training import engine, worker
-from p2i_ray.diffusion.training.averaging import Average
-from p2i_ray.diffusion.training.ingest import Order
-from p2i_ray.diffusion.training.train import Job
+from p2i_ray.diffusion.training import engine, loop
+from p2i_ray.diffusion.training.ema import ShardedEMA
+from p2i_ray.diffusion.training.ingest import SampleSchedule
+from p2i_ray.diffusion.training.launch import Job
 from p2i_ray.errors import UserError
+from tests.support.make_batch import make_batch
+from tests.support.make_features import make_features
 
 BASE = TrainConfig(batch_size=4, workers=1, num_gpus=0, lr_unet=1e-3, lr_text=2e-3, warmup_share=0, dtype="fp32")
 DECAY = 0.3
@@ -47,31 +47,31 @@ class Outcome(NamedTuple):
     rates: dict[str, float]  # of the first step
 
 
-def make_model(painter: PainterConfig, settings: TrainConfig) -> tuple[folder.Parts, Product2Img]:
-    parts = folder.load(painter.base, painter)
+def make_model(painter: DiffusionConfig, settings: TrainConfig) -> tuple[loading.Parts, Product2Img]:
+    parts = loading.load(painter.base, painter)
     lora.add(parts, settings, seed=0)
-    return parts, Product2Img(parts, folder.load_projection(painter), settings)
+    return parts, Product2Img(parts, loading.load_projection(painter), settings)
 
 
 def three_steps(
-    painter: PainterConfig, named: Path | None = None, curve: Sequence[StepRecord] = (), **changes: Any
+    painter: DiffusionConfig, named: Path | None = None, curve: Sequence[StepRecord] = (), **changes: Any
 ) -> Outcome:
     """Three steps, after those of `curve`; with a folder, its rows have features and so names."""
     settings = BASE.model_copy(update={"ema_decay": DECAY, "contrastive_weight": 0.5, **changes})
-    features = make_features(named / "rows", painter, count=4, resolution=16) if named else Features("", [], "")
+    features = make_features(named / "rows", painter, count=4, resolution=16) if named else FeatureIndex("", [], "")
     job = Job(features, None, 4, "", painter, settings, 4, 0, "", "", "", 0.0)
     parts, model = make_model(painter, settings)
     if settings.gradient_checkpointing:
         recompute_activations(parts)
     trainee = engine.start(model, settings, steps=4)
-    average = Average(trainee, settings.ema_decay)
+    average = ShardedEMA(trainee, settings.ema_decay)
     batch = make_batch(parts, range(4))
     curve, before = list(curve), len(curve)
     first = engine.learning_rates(trainee)
-    order = Order(features, None, 0, 4, 4, 1, "")
+    order = SampleSchedule(features, None, 0, 4, 4, 1, "")
     for _ in range(3):
         rates = engine.learning_rates(trainee)
-        curve.append(worker._step(trainee, batch, torch.tensor([3, 0, 1, 2]), rates, curve, job, order))
+        curve.append(loop._step(trainee, batch, torch.tensor([3, 0, 1, 2]), rates, curve, job, order))
         average.step()
     weights = engine.gather(trainee)
     with average.in_place():
@@ -82,7 +82,7 @@ def three_steps(
 
 
 @pytest.fixture(scope="module")
-def expected(alone: None, tiny_painter: PainterConfig) -> Outcome:
+def expected(alone: None, tiny_painter: DiffusionConfig) -> Outcome:
     return three_steps(tiny_painter, zero_stage=1)
 
 
@@ -95,7 +95,7 @@ def test_groups_learn_at_their_own_rates(expected: Outcome) -> None:
 @pytest.mark.parametrize(
     ("stage", "dtype"), [(0, "fp32"), (1, "bf16"), (2, "fp32"), (2, "bf16"), (3, "fp32"), (3, "bf16")]
 )
-def test_stages_and_precisions_agree(expected: Outcome, tiny_painter: PainterConfig, stage: int, dtype: str) -> None:
+def test_stages_and_precisions_agree(expected: Outcome, tiny_painter: DiffusionConfig, stage: int, dtype: str) -> None:
     found = three_steps(tiny_painter, zero_stage=stage, dtype=dtype)
     tolerance = 1e-4 if dtype == "fp32" else 0.15
     for left, right in zip(found.curve, expected.curve, strict=True):
@@ -109,18 +109,18 @@ def test_stages_and_precisions_agree(expected: Outcome, tiny_painter: PainterCon
             torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-4 if dtype == "fp32" else 1e-2)
 
 
-def test_recomputing_activations_changes_nothing(expected: Outcome, tiny_painter: PainterConfig) -> None:
+def test_recomputing_activations_changes_nothing(expected: Outcome, tiny_painter: DiffusionConfig) -> None:
     recomputed = three_steps(tiny_painter, zero_stage=1, gradient_checkpointing=True)
     for left, right in zip(recomputed.curve, expected.curve, strict=True):
         assert left == pytest.approx(right, rel=1e-4)
 
 
-def test_the_average_is_an_exponential_one(alone: None, tiny_painter: PainterConfig) -> None:
+def test_the_average_is_an_exponential_one(alone: None, tiny_painter: DiffusionConfig) -> None:
     """Worked out by hand: after step k the decay is min(0.3, (1 + s) / (10 + s)) with s = max(0, k - 1), 0 at s = 0."""
     settings = BASE.model_copy(update={"zero_stage": 0})
     _, model = make_model(tiny_painter, settings)
     trainee = engine.start(model, settings, steps=4)
-    average = Average(trainee, DECAY)
+    average = ShardedEMA(trainee, DECAY)
     row = model.background_row
     assert row is not None
     by_hand = row.detach().clone()
@@ -138,14 +138,14 @@ def test_the_average_is_an_exponential_one(alone: None, tiny_painter: PainterCon
 
 
 @pytest.mark.parametrize("stage", [0, 1, 3])
-def test_adapters_alone_learn(alone: None, tiny_painter: PainterConfig, stage: int) -> None:
+def test_adapters_alone_learn(alone: None, tiny_painter: DiffusionConfig, stage: int) -> None:
     found = three_steps(tiny_painter, zero_stage=stage, lora_rank=2)
     assert all(lora.MARK in name or name.endswith("token_embedding.row") for name in found.weights)
     assert found.curve[2].total < found.curve[0].total
     assert any(value.abs().max() > 0 for name, value in found.weights.items() if "lora_B" in name)
 
 
-def test_full_weights_can_be_set(alone: None, tiny_painter: PainterConfig) -> None:
+def test_full_weights_can_be_set(alone: None, tiny_painter: DiffusionConfig) -> None:
     for stage, dtype in ((0, "fp32"), (1, "fp32"), (2, "bf16"), (3, "fp32")):
         settings = BASE.model_copy(update={"zero_stage": stage, "dtype": dtype})
         _, model = make_model(tiny_painter, settings)
@@ -158,7 +158,7 @@ def test_full_weights_can_be_set(alone: None, tiny_painter: PainterConfig) -> No
 
 
 def test_a_step_far_above_the_others_stops_the_training(
-    alone: None, tiny_painter: PainterConfig, tmp_path: Path
+    alone: None, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
     calm = [StepRecord(step + 1, 0.001, 0.0, 0.0, 0.001, 1e-3, 1.0) for step in range(60)]
     with pytest.raises(UserError, match=r"stops at step 61: its loss \S+ is \d+ times the median .* row-003, row-0"):
@@ -166,7 +166,7 @@ def test_a_step_far_above_the_others_stops_the_training(
 
 
 @pytest.mark.slow
-def test_compiled_steps_are_the_same(expected: Outcome, tiny_painter: PainterConfig) -> None:
+def test_compiled_steps_are_the_same(expected: Outcome, tiny_painter: DiffusionConfig) -> None:
     compiled = three_steps(tiny_painter, zero_stage=1, compile=True)
     assert tuple(compiled.curve[0]) == pytest.approx(tuple(expected.curve[0]), rel=1e-3)
     # AdamW's first steps follow the sign of a gradient, also where it is rounding: from here on they drift apart.

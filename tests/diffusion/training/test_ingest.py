@@ -7,28 +7,28 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from make_features import make_features
 
-from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion.features.store import Features
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.training import ingest, rows
-from p2i_ray.diffusion.training.ingest import Ingest, Order
+from p2i_ray.diffusion.training.ingest import SampleSchedule, ScheduledIngest
+from tests.support.make_features import make_features
 
 ROWS, BATCH, STEPS = 20, 12, 70  # more steps than a block has; epochs end within batches
 
 
 @pytest.fixture(scope="module")
-def features(tiny_painter: PainterConfig, tmp_path_factory: pytest.TempPathFactory) -> Features:
+def features(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFactory) -> FeatureIndex:
     return make_features(tmp_path_factory.mktemp("ingest") / "rows", tiny_painter, count=ROWS, resolution=16)
 
 
-def order_of(features: Features, note: Path, seed: int = 5) -> Order:
-    return Order(features, None, seed, BATCH, STEPS, row_bytes=100, note=str(note))
+def order_of(features: FeatureIndex, note: Path, seed: int = 5) -> SampleSchedule:
+    return SampleSchedule(features, None, seed, BATCH, STEPS, row_bytes=100, note=str(note))
 
 
-def streamed(order: Order, workers: int) -> list[list[pa.Table]]:
+def streamed(order: SampleSchedule, workers: int) -> list[list[pa.Table]]:
     """What each worker gets, batch by batch."""
-    shards = Ingest(order).configure(ingest.placeholder(), workers, None, None)
+    shards = ScheduledIngest(order).configure(ingest.placeholder(), workers, None, None)
     taken: list[list[pa.Table]] = [[] for _ in range(workers)]
 
     def take(worker: int) -> None:
@@ -46,7 +46,7 @@ def streamed(order: Order, workers: int) -> list[list[pa.Table]]:
 
 @pytest.mark.parametrize(("workers", "first"), [(1, 0), (2, 0), (3, 37)])
 def test_workers_share_each_global_batch(
-    ray_cluster: None, features: Features, tmp_path: Path, workers: int, first: int
+    ray_cluster: None, features: FeatureIndex, tmp_path: Path, workers: int, first: int
 ) -> None:
     order = order_of(features, tmp_path / "from")
     order.start_from(first)
@@ -62,14 +62,16 @@ def test_workers_share_each_global_batch(
             assert batch["position"].to_pylist() == list(range(worker * share, (worker + 1) * share))
 
 
-def test_blocks_are_small_and_as_long_for_every_worker(ray_cluster: None, features: Features, tmp_path: Path) -> None:
+def test_blocks_are_small_and_as_long_for_every_worker(
+    ray_cluster: None, features: FeatureIndex, tmp_path: Path
+) -> None:
     """At 400 kB a row, 12 rows a step and three workers a block of 16 MiB holds 10 steps: 4 rows each, 40 rows."""
-    order = Order(features, None, 5, BATCH, STEPS, row_bytes=400_000, note=str(tmp_path / "from"))
+    order = SampleSchedule(features, None, 5, BATCH, STEPS, row_bytes=400_000, note=str(tmp_path / "from"))
     counts = [bundle.num_rows() for bundle in ingest.blocks(order, 3, 0).iter_internal_ref_bundles()]
     assert counts == [40] * 21  # 7 blocks of 10 steps each for 3 workers
 
 
-def test_ids_of_numbers(features: Features, tmp_path: Path) -> None:
+def test_ids_of_numbers(features: FeatureIndex, tmp_path: Path) -> None:
     import torch
 
     assert order_of(features, tmp_path / "from").ids(torch.tensor([[3, 0], [19, 3]])) == [

@@ -9,19 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from make_features import make_features
 
-from p2i_ray.config import PainterConfig
-from p2i_ray.diffusion.features.store import Features
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.training import rows
+from tests.support.make_features import make_features
 
 
 @pytest.fixture
-def features(tiny_painter: PainterConfig, tmp_path: Path) -> Features:
+def features(tiny_painter: DiffusionConfig, tmp_path: Path) -> FeatureIndex:
     return make_features(tmp_path / "features", tiny_painter, count=10, resolution=16)
 
 
-def test_rows_come_sorted_and_without_those_set_aside(features: Features) -> None:
+def test_rows_come_sorted_and_without_those_set_aside(features: FeatureIndex) -> None:
     path = rows.copy_to_node(features, None)
     data = rows.Rows(path)
     rows.unlink(path)
@@ -44,7 +44,7 @@ def test_rows_come_sorted_and_without_those_set_aside(features: Features) -> Non
     assert not np.array_equal(arrays["image_moments"][0], arrays["image_moments"][1])
 
 
-def test_only_kept_rows(features: Features, tmp_path: Path) -> None:
+def test_only_kept_rows(features: FeatureIndex, tmp_path: Path) -> None:
     keep = tmp_path / "kept.parquet"
     pq.write_table(pa.table({"id": ["row-003", "row-008", "row-bad"]}), keep)
     path = rows.copy_to_node(features, str(keep))

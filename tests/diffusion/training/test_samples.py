@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from make_batch import make_batch, make_model
-from painting_workers import alone, work
-from tiny_models import RESOLUTION
 
-from p2i_ray.config import PainterConfig, TrainConfig
-from p2i_ray.config.painter import TrackingConfig
-from p2i_ray.diffusion import folder, pixels
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config.diffusion import TrackingConfig
+from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.features import schema
+from p2i_ray.diffusion.features.encoders import load_encoders
+from p2i_ray.diffusion.model import loading, preprocess
+from p2i_ray.diffusion.model.export import lay_over
+from p2i_ray.diffusion.model.prompt import empty_prompt, tokenise
 from p2i_ray.diffusion.step import Product2Img
-from p2i_ray.diffusion.tokens import empty_prompt, tokenise
-from p2i_ray.diffusion.trained import lay_over
 from p2i_ray.diffusion.training import samples
-from p2i_ray.epbd.images import Pixels
-from p2i_ray.storage import seed_for
+from p2i_ray.storage.locations import seed_for
+from tests.support.make_batch import make_batch, make_model
+from tests.support.painting_workers import alone, work
+from tests.support.tiny_models import RESOLUTION
 
 NAMES = ["cup", "a blue cup with a long name that does not fit in", "round thing"]
 SETTINGS = TrackingConfig(steps=5, guidance=4)
@@ -38,9 +39,9 @@ def pictures() -> tuple[Pixels, Pixels]:
 
 
 @pytest.fixture(scope="module")
-def features(tiny_painter: PainterConfig, pictures: tuple[Pixels, Pixels]) -> samples.Features:
+def features(tiny_painter: DiffusionConfig, pictures: tuple[Pixels, Pixels]) -> samples.Features:
     """As they come out of the store, half precision and all."""
-    encoded = folder.load_encoders(tiny_painter, "cpu").encode(*pictures)
+    encoded = load_encoders(tiny_painter, "cpu").encode(*pictures)
     return {
         name: getattr(encoded, name).astype(schema.DTYPES[name]).astype(np.float32)
         for name in ("image_moments", "product_moments", "mask")
@@ -48,14 +49,14 @@ def features(tiny_painter: PainterConfig, pictures: tuple[Pixels, Pixels]) -> sa
 
 
 def paint(
-    made: tuple[folder.Parts, Product2Img], features: samples.Features, token: str | None, **changes: Any
+    made: tuple[loading.Parts, Product2Img], features: samples.Features, token: str | None, **changes: Any
 ) -> Pixels:
     parts, model = made
     settings = SETTINGS.model_copy(update=changes)
     return samples.paint(model, parts, features, NAMES[: len(features["mask"])], token, settings, SEED)
 
 
-def trained(painter: PainterConfig) -> tuple[folder.Parts, Product2Img]:
+def trained(painter: DiffusionConfig) -> tuple[loading.Parts, Product2Img]:
     """A model that has moved away from its base, and has gradients."""
     parts, model = make_model(painter)
     generator = torch.Generator().manual_seed(3)
@@ -68,10 +69,10 @@ def trained(painter: PainterConfig) -> tuple[folder.Parts, Product2Img]:
 
 
 def by_diffusers(
-    painter: PainterConfig, model: Product2Img, pictures: tuple[Pixels, Pixels], guidance: float, together: int
+    painter: DiffusionConfig, model: Product2Img, pictures: tuple[Pixels, Pixels], guidance: float, together: int
 ) -> Pixels:
     """What a user of the finished folder gets from pictures and masks, in whole pixels."""
-    parts = folder.load(painter.base, painter)
+    parts = loading.load(painter.base, painter)
     weights = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
     lay_over(parts, TrainConfig(), weights)
     pipe = parts.pipeline()
@@ -81,8 +82,8 @@ def by_diffusers(
         painted = pipe(
             prompt_embeds=parts.text_encoder(tokenise(parts.tokenizer, painter.token, NAMES[:together]).ids)[0],
             negative_prompt_embeds=parts.text_encoder(empty_prompt(parts.tokenizer))[0].expand(together, -1, -1),
-            image=pixels.to_tensor(images),
-            mask_image=pixels.paint_mask(masks),
+            image=preprocess.to_tensor(images),
+            mask_image=preprocess.paint_mask(masks),
             height=RESOLUTION,
             width=RESOLUTION,
             num_inference_steps=SETTINGS.steps,
@@ -95,7 +96,7 @@ def by_diffusers(
 
 @pytest.mark.parametrize(("guidance", "token"), [(4, "<background>"), (1, "<background>"), (4, None)])
 def test_pictures_are_those_of_diffusers_pipeline(
-    tiny_painter: PainterConfig,
+    tiny_painter: DiffusionConfig,
     features: samples.Features,
     pictures: tuple[Pixels, Pixels],
     guidance: float,
@@ -112,11 +113,11 @@ def test_pictures_are_those_of_diffusers_pipeline(
     assert np.abs(other.astype(int) - theirs).mean() > 2
 
 
-def trained_differently(painter: PainterConfig) -> Product2Img:
+def trained_differently(painter: DiffusionConfig) -> Product2Img:
     return make_model(painter)[1]
 
 
-def test_training_is_not_disturbed(tiny_painter: PainterConfig, features: samples.Features) -> None:
+def test_training_is_not_disturbed(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     made = trained(tiny_painter)
     parts, model = made
     model.text_encoder.eval()  # a mode of its own
@@ -137,7 +138,7 @@ def test_training_is_not_disturbed(tiny_painter: PainterConfig, features: sample
     model(batch, batch).total.backward()
 
 
-def test_rows_don_t_depend_on_their_number(tiny_painter: PainterConfig, features: samples.Features) -> None:
+def test_rows_don_t_depend_on_their_number(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     parts, model = made = trained(tiny_painter)
     few = paint(made, features, "<background>", guidance=1)
     many = {name: np.concatenate([values] * 3 + [values[:1]]) for name, values in features.items()}
@@ -149,7 +150,7 @@ def test_rows_don_t_depend_on_their_number(tiny_painter: PainterConfig, features
     assert not np.array_equal(painted[9], painted[0])  # the same row, but noise of its own
 
 
-def test_bfloat16_and_values_that_are_no_numbers(tiny_painter: PainterConfig, features: samples.Features) -> None:
+def test_bfloat16_and_values_that_are_no_numbers(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     _, model = made = trained(tiny_painter)
     exact = paint(made, features, "<background>", guidance=1)
     model.to(torch.bfloat16)
@@ -161,7 +162,7 @@ def test_bfloat16_and_values_that_are_no_numbers(tiny_painter: PainterConfig, fe
 
 
 def test_a_sheet_has_a_column_for_each_product(
-    tiny_painter: PainterConfig, features: samples.Features, pictures: tuple[Pixels, Pixels]
+    tiny_painter: DiffusionConfig, features: samples.Features, pictures: tuple[Pixels, Pixels]
 ) -> None:
     parts, _ = make_model(tiny_painter)
     painted = np.stack([np.full((RESOLUTION, RESOLUTION, 3), shade, np.uint8) for shade in (10, 20, 30)])
@@ -172,10 +173,10 @@ def test_a_sheet_has_a_column_for_each_product(
         left = column * step
         assert (page[step : step + RESOLUTION, left : left + RESOLUTION] == shade).all()
     assert (page[:, RESOLUTION:step] == samples.PAPER).all() and (page[RESOLUTION:step] == samples.PAPER).all()
-    vae, image = parts.vae, pixels.to_tensor(pictures[0]) * 2 - 1
+    vae, image = parts.vae, preprocess.to_tensor(pictures[0]) * 2 - 1
     with torch.no_grad():
         decoded = [vae.decode(vae.encode(picture).latent_dist.mean).sample
-                   for picture in (image * (1 - pixels.paint_mask(pictures[1])), image)]  # fmt: skip
+                   for picture in (image * (1 - preprocess.paint_mask(pictures[1])), image)]  # fmt: skip
     for band, wanted in zip((0, 2), decoded, strict=True):
         shown = page[band * step : band * step + RESOLUTION, step : step + RESOLUTION]
         values = ((wanted[1] / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).numpy()
@@ -188,7 +189,7 @@ def test_a_sheet_has_a_column_for_each_product(
 
 @pytest.mark.slow  # half a minute: three processes import DeepSpeed or diffusers
 def test_workers_that_share_the_weights_paint_the_same(
-    tiny_painter: PainterConfig, features: samples.Features, pictures: tuple[Pixels, Pixels], tmp_path: Path
+    tiny_painter: DiffusionConfig, features: samples.Features, pictures: tuple[Pixels, Pixels], tmp_path: Path
 ) -> None:
     """ZeRO-3: two workers, painting between steps changes neither the pictures nor the training."""
     mp = torch.multiprocessing.get_context("spawn")

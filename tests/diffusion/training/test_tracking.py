@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from p2i_ray import storage
-from p2i_ray.config.painter import TrackingConfig
-from p2i_ray.diffusion.training import messenger
-from p2i_ray.diffusion.training.messenger import Figures, Messenger, Picture
-from p2i_ray.diffusion.training.tools import check_tool, make_tool
-from p2i_ray.diffusion.training.tracking import Tracker, open_tracker, step_of
-from p2i_ray.epbd.images import Pixels
+from p2i_ray.config.diffusion import TrackingConfig
+from p2i_ray.data.images import Pixels
+from p2i_ray.diffusion.training import tracker_queue
+from p2i_ray.diffusion.training.tracker_queue import StepImage, StepMetrics, TrackerQueue
+from p2i_ray.diffusion.training.trackers import check_tool, make_tool
+from p2i_ray.diffusion.training.tracking import TrainingTracker, open_tracker, step_of
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 
 ABOUT = {"batch_size": 64, "tracking": {"samples": 4}, "base": "runs/base <model>"}
 
@@ -97,31 +97,31 @@ def test_a_bucket_gets_the_files_at_every_picture_and_at_the_end(tmp_path: Path)
     location = "memory://c-tracking/round-1"
     with open_tracker(TrackingConfig(), location, "round-1", 1, ABOUT) as tracker:
         tracker.figures(1, {"loss/total": 0.5})
-        assert not storage.files(location)
+        assert not locations.files(location)
         tracker.pictures(2, sheet())
-        [events] = storage.files(location)
-        before = len(storage.read_bytes(events))
-        assert storage.exists(storage.join(location, "samples", "step-000002.png"))
+        [events] = locations.files(location)
+        before = len(locations.read_bytes(events))
+        assert locations.exists(locations.join(location, "samples", "step-000002.png"))
         tracker.figures(3, {"loss/total": 0.25})
         folder = tracker.folder
-    assert len(storage.read_bytes(events)) > before
+    assert len(locations.read_bytes(events)) > before
     assert not Path(folder).exists()
     track(location, 2, 2, offset=1)
-    with storage.local_folder(location) as copy:
+    with locations.local_folder(location) as copy:
         assert [(e.step, e.value) for e in tensorboard(copy).Scalars("loss/total")] == [(1, 0.5), (2, 1.5)]
-    storage.remove("memory://c-tracking")
+    locations.remove("memory://c-tracking")
 
 
 def test_a_bucket_that_can_t_be_written_ends_no_training(caplog: pytest.LogCaptureFixture) -> None:
-    tracker = Tracker("memory://c-tracking-blocked/round-1", 1)
-    storage.write_bytes("memory://c-tracking-blocked/round-1", b"a file where the folder should be")
+    tracker = TrainingTracker("memory://c-tracking-blocked/round-1", 1)
+    locations.write_bytes("memory://c-tracking-blocked/round-1", b"a file where the folder should be")
     with caplog.at_level(logging.WARNING):
         tracker.pictures(1, sheet())
         tracker.pictures(2, sheet())
         tracker.close()
     [line] = caplog.messages
     assert line.startswith("memory://c-tracking-blocked/round-1 can't be written: ") and "training goes on" in line
-    storage.remove("memory://c-tracking-blocked")
+    locations.remove("memory://c-tracking-blocked")
 
 
 class Listener:
@@ -141,10 +141,10 @@ class Listener:
             self.fails -= 1
             raise ConnectionError("no way to http://someone:secret@tracking:5000/api\nmore lines")
 
-    def figures(self, told: Sequence[Figures]) -> None:
+    def figures(self, told: Sequence[StepMetrics]) -> None:
         self.told += told
 
-    def picture(self, told: Picture) -> None:
+    def picture(self, told: StepImage) -> None:
         self.told.append(told)
 
     def close(self, failed: bool) -> None:
@@ -153,25 +153,25 @@ class Listener:
 
 def test_a_tool_is_told_everything_in_order() -> None:
     tool = Listener()
-    speaker = Messenger(tool)
-    figures = [Figures(step, {"loss": 1.0}) for step in range(1, 120)]
+    speaker = TrackerQueue(tool)
+    figures = [StepMetrics(step, {"loss": 1.0}) for step in range(1, 120)]
     for one in figures:
         speaker.put(one)
-    speaker.put(Picture(119, "sheet.png"))
+    speaker.put(StepImage(119, "sheet.png"))
     speaker.close(failed=True)
-    assert tool.told == [*figures, Picture(119, "sheet.png")]
+    assert tool.told == [*figures, StepImage(119, "sheet.png")]
     assert tool.ended is True
 
 
 def test_a_tool_that_fails_is_told_of_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     tool = Listener(fails=2)
     with caplog.at_level(logging.WARNING):
-        speaker = Messenger(tool)
-        speaker.put(Figures(1, {"loss": 1.0}))
+        speaker = TrackerQueue(tool)
+        speaker.put(StepMetrics(1, {"loss": 1.0}))
         wait_until(lambda: tool.fails == 0)
-        speaker.put(Figures(2, {"loss": 0.5}))
+        speaker.put(StepMetrics(2, {"loss": 0.5}))
         speaker.close()
-    assert [one.step for one in tool.told if isinstance(one, Figures)] == [2]
+    assert [one.step for one in tool.told if isinstance(one, StepMetrics)] == [2]
     assert tool.ended is False
     [line] = caplog.messages
     assert line == (
@@ -181,10 +181,10 @@ def test_a_tool_that_fails_is_told_of_once_and_tried_again(caplog: pytest.LogCap
 
 def test_a_tool_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     goes_on = threading.Event()
-    speaker = Messenger(Listener(goes_on=goes_on))
+    speaker = TrackerQueue(Listener(goes_on=goes_on))
     start = time.perf_counter()
-    for step in range(messenger.MOST + 10):
-        speaker.put(Figures(step, {}))
+    for step in range(tracker_queue.MOST + 10):
+        speaker.put(StepMetrics(step, {}))
     with caplog.at_level(logging.WARNING):
         speaker.close(timeout=0.2)
     goes_on.set()
@@ -256,8 +256,8 @@ def test_an_mlflow_that_can_t_be_reached_ends_no_training(
     caplog.clear()
     tool = make_tool(TrackingConfig(tool="mlflow"), location, location, "round-1", ABOUT)
     assert tool is not None
-    speaker = Messenger(tool)
-    speaker.put(Figures(1, {"loss/total": 1.0}))
+    speaker = TrackerQueue(tool)
+    speaker.put(StepMetrics(1, {"loss/total": 1.0}))
     with caplog.at_level(logging.WARNING, "p2i_ray"):
         speaker.close(timeout=0.5)
     assert "no answer within 0.5 s" in own_lines(caplog)[0]

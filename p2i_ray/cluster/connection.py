@@ -1,0 +1,96 @@
+"""Joining a Ray cluster, or starting one on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from p2i_ray.config import RayConfig
+from p2i_ray.config.environment import ENVIRONMENT
+from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_joined: list[tuple[RayConfig, bool]] = []  # with what settings, and whether this process has started the cluster
+
+
+def connect(settings: RayConfig) -> None:
+    """Join the cluster that the settings, RAY_ADDRESS or a running job name; else start a local one.
+
+    Workers import p2i_ray from where the driver does, so a checkout needs no installation.
+
+    Raises:
+        UserError: the named cluster doesn't answer.
+    """
+    import ray
+
+    _set_up_data()
+    if ray.is_initialized():
+        return
+    package_root = str(Path(__file__).parents[2])
+    python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+    environment = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
+    runtime = {"env_vars": {**environment, "PYTHONPATH": python_path}}
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    _joined[:] = [(settings, not address)]
+    try:
+        if address:
+            ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
+            return
+        object_store = settings.object_store_mb * 1_000_000 if settings.object_store_mb else None
+        ray.init(
+            address="local",
+            num_cpus=settings.local_cpus,
+            object_store_memory=object_store,
+            runtime_env=runtime,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except RuntimeError as error:
+        if "Version mismatch" not in str(error):
+            raise
+        raise UserError(f"the cluster at {address} is of another version: {' '.join(str(error).split())}") from None
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+
+
+def settings() -> RayConfig:
+    """Those that this process has connected with."""
+    return _joined[0][0] if _joined else RayConfig()
+
+
+def started_here() -> bool:
+    """Whether this process has started the cluster itself: it has one node, and grows no further."""
+    return bool(_joined) and _joined[0][1]
+
+
+def this_node() -> NodeAffinitySchedulingStrategy:
+    """Where an actor should sit that outlasts the steps: on the driver's node, so that it keeps no other one up."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
+def _set_up_data() -> None:
+    """What Ray Data should know before the first dataset: no progress lines (the steps show theirs), and how to read.
+
+    The newer Parquet reader starts 32 actors for the footers of a handful of files and lists them in a task of one
+    whole CPU, for which a two-CPU machine has no room beside a warm judge and the painters: the step would wait for
+    ever.
+    """
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.use_datasource_v2 = False
+    context.issue_detectors_config.detectors = []  # it takes models in memory for a mistake
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # These two warn of what is meant: that progress lines are off, that a cluster asks for its token.
+    for name in ("ray.data._internal.progress", "ray._private.authentication.authentication_token_setup"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,64 @@
+"""The judge and the painter on the same GPUs: the engines keep a share of each, the other steps take the rest.
+
+So engines start once a run, rows are encoded while others are scored, and pictures are criticised while others are
+painted, without a step that waits for GPUs. The engines' share is more than half: no two of them fit on one GPU, and
+while they are up, no two processes of another step do either.
+"""
+
+from __future__ import annotations
+
+from p2i_ray.config import Config
+from p2i_ray.errors import UserError
+
+SPARE = 0.05  # of a GPU's memory: CUDA's own, which no share counts
+OTHERS = ("features", "train", "generate", "evaluate")
+
+
+def with_shared_gpus(config: Config) -> Config:
+    """The settings as the loop's steps use them: with idr.judge_share each takes its share of the GPUs it would have.
+
+    Raises:
+        UserError: GPUs can't be shared with these settings.
+    """
+    share = config.idr.judge_share
+    if share is None or not config.idr.select:
+        return config
+    _check(config)
+    memory = min(config.judge.gpu_memory_utilization, round(share - SPARE, 4))
+    engines = {"num_gpus": share, "keep_warm": True, "gpu_memory_utilization": memory}
+    groups = {"judge": config.judge.model_copy(update=engines)}
+    for name in OTHERS:
+        group = getattr(config, name)
+        groups[name] = group.model_copy(update={"num_gpus": round(group.num_gpus * (1 - share), 4)})
+    return config.model_copy(update=groups)
+
+
+def _check(config: Config) -> None:
+    judge = config.judge
+    if judge.hosted.url or judge.num_gpus != 1 or judge.tensor_parallel_size != 1:
+        raise UserError(
+            "idr.judge_share needs engines of one GPU each: judge.num_gpus=1, judge.tensor_parallel_size=1 and no "
+            "judge.hosted.url; set idr.judge_share=null, or change these"
+        )
+    if judge.kv_cache_gb is None:
+        raise UserError(
+            "idr.judge_share needs judge.kv_cache_gb: what an engine measures while others are on its GPU is not to be "
+            "relied on"
+        )
+    most = max(config.features.workers, config.train.workers, config.generate.workers)
+    if judge.replicas < most or (judge.max_replicas or judge.replicas) > judge.replicas:
+        raise UserError(
+            f"idr.judge_share needs an engine on every GPU: judge.replicas={judge.replicas}, and a step has {most} "
+            f"workers; set judge.replicas={most} and leave judge.max_replicas out"
+        )
+    for name in OTHERS:
+        if getattr(config, name).num_gpus not in (0, 1):
+            raise UserError(
+                f"idr.judge_share shares whole GPUs, and {name}.num_gpus={getattr(config, name).num_gpus:g}; "
+                "give 1 or 0, or set idr.judge_share=null"
+            )
+    if judge.cascade.clip and judge.cascade.num_gpus:
+        raise UserError(
+            "idr.judge_share leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or "
+            "idr.judge_share=null"
+        )

@@ -1,0 +1,125 @@
+"""What would make a run fail after hours is looked for in its first seconds: storage, nodes, room.
+
+rights   can this process write, read and delete in the run folder, and read the data?
+nodes    does every node see the same files, run the same code, and have the same libraries?
+room     is the cluster large enough, or may it grow to be (capacity.py)?
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from p2i_ray.cluster import node_checks, placement
+from p2i_ray.cluster.node_checks import NodeQuestions, Probe
+from p2i_ray.cluster.resources import Phase
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+PROBE = ".p2i-probe-"
+
+
+def check_rights(*folders: str) -> None:
+    """Write, read and delete a small file in each folder; one that wasn't there isn't there afterwards either.
+
+    Raises:
+        UserError: that doesn't work; the line says why.
+    """
+    for folder in map(locations.absolute, folders):
+        try:
+            with _probing(folder) as probe:
+                found = locations.read_text(probe.file)
+        except UserError:
+            raise
+        except Exception as error:  # each bucket's client has errors of its own
+            raise UserError(
+                f"can't write, read and delete files in {folder}: {_reason(error)}; give a folder with the rights"
+            ) from None
+        if found != probe.content:
+            raise UserError(f"{folder} doesn't give back what was written to it; is there a cache before it?")
+
+
+def check_readable(*places: str) -> None:
+    """Look at each location as reading it would.
+
+    Raises:
+        UserError: the rights are lacking, or the store doesn't answer; one that isn't there is for others to tell.
+    """
+    for location in places:
+        try:
+            locations.exists(location)
+            witness(location)
+        except UserError:
+            raise
+        except Exception as error:  # each bucket's client has errors of its own
+            raise UserError(f"can't read {location}: {_reason(error)}; check the rights") from None
+
+
+def check(phases: Sequence[Phase], writes: Sequence[str] = (), reads: Sequence[str] = ()) -> None:
+    """Check the cluster that this process has joined: its nodes, those that come later when they come, and its room.
+
+    Args:
+        phases: what is held at a time; see resources.
+        writes: folders that every node must write to and read from.
+        reads: files and folders that every node must read.
+
+    Raises:
+        UserError: something would make the run fail; the line says what, where, and what to do.
+    """
+    look = functools.partial(
+        _look, [locations.absolute(one) for one in writes], [locations.absolute(one) for one in reads]
+    )
+    look()
+    placement.check(phases)
+    placement.when_nodes_come(look)
+
+
+def _look(writes: Sequence[str], reads: Sequence[str]) -> None:
+    """Compare every node that hasn't been looked at with the driver's."""
+    others = node_checks.unknown()
+    if not others:
+        return
+    with ExitStack() as stack:
+        probes = [stack.enter_context(_probing(folder)) for folder in writes]
+        node_checks.compare(others, NodeQuestions(probes, [seen for location in reads if (seen := witness(location))]))
+
+
+@contextmanager
+def _probing(folder: str) -> Iterator[Probe]:
+    """A small new file in a folder, which goes away afterwards, with the folder if that wasn't there."""
+    there = locations.exists(folder)
+    probe = Probe(folder, locations.join(folder, f"{PROBE}{uuid.uuid4().hex}"), uuid.uuid4().hex)
+    try:
+        locations.write_text(probe.file, probe.content)
+        yield probe
+    finally:
+        locations.remove(probe.file)
+        if not there and not locations.is_uri(folder) and Path(folder).exists():
+            Path(folder).rmdir()
+
+
+def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
+    """A file that stands for a location, and its size in bytes: the location itself, or the first one in it."""
+    filesystem, path = locations.open_location(location)
+    if not filesystem.exists(path):
+        return None
+    if filesystem.isfile(path):
+        return location, int(filesystem.size(path))
+    entries = sorted(filesystem.ls(path, detail=True), key=lambda entry: (entry["type"] != "file", entry["name"]))
+    for entry in entries:
+        inside = locations.join(location, entry["name"].rstrip("/").rpartition("/")[2])
+        if entry["type"] == "file" and not inside.rpartition("/")[2].startswith("."):
+            return inside, int(entry["size"])
+        if entry["type"] != "file" and depth and (found := witness(inside, depth - 1)):
+            return found
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

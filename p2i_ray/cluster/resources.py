@@ -1,0 +1,226 @@
+"""What each step of a run needs: so many processes, and what each of them reserves. Data alone.
+
+A step hands the same bundle to Ray that is checked here against the nodes, so the numbers are said once, in the
+settings. The presets say how many processes there are; a node says what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from p2i_ray.config import (
+    CascadeConfig,
+    Config,
+    EvaluateConfig,
+    FeatureConfig,
+    GenerateConfig,
+    JudgeConfig,
+    TrainConfig,
+)
+from p2i_ray.config.base import Reserving
+from p2i_ray.config.serve import ScaleConfig, ServeJobConfig
+from p2i_ray.storage.parquet import WRITE_CPUS
+
+GIB = 1 << 30
+ACCELERATOR = "accelerator_type:"  # how Ray calls the mark of a node that has such accelerators
+SHARE = 0.001  # of that mark, for each process: it says where, and limits nothing
+
+
+@dataclass(frozen=True)
+class ResourceSpec:
+    """What one process reserves, all of it on one node.
+
+    Attributes:
+        cpus, gpus: logical ones, also parts of one.
+        memory_gib: 0: not reserved.
+        accelerator_type: as Ray names it, e.g. A100; none: any node.
+    """
+
+    cpus: float = 0
+    gpus: float = 0
+    memory_gib: float = 0
+    accelerator_type: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """As ray.remote, Ray Data's map_batches and Serve's ray_actor_options take it."""
+        found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus}
+        if self.memory_gib:
+            found["memory"] = int(self.memory_gib * GIB)
+        if self.accelerator_type:
+            found["accelerator_type"] = self.accelerator_type
+        return found
+
+    def resources(self) -> dict[str, float]:
+        """As nodes, placement groups and the autoscaler count it; without what isn't reserved."""
+        found = {"CPU": self.cpus, "GPU": self.gpus, "memory": float(int(self.memory_gib * GIB))}
+        if self.accelerator_type:
+            found[f"{ACCELERATOR}{self.accelerator_type}"] = SHARE
+        return {name: amount for name, amount in found.items() if amount}
+
+    def __str__(self) -> str:
+        parts = [f"GPU: {self.gpus:g}" * bool(self.gpus), f"CPU: {self.cpus:g}"]
+        parts += [f"memory: {self.memory_gib:g} GiB" * bool(self.memory_gib)]
+        parts += [f"accelerator {self.accelerator_type}" if self.accelerator_type else ""]
+        return ", ".join(part for part in parts if part)
+
+
+# The small tasks around the models. They mostly wait for disks, and must find room beside everything else.
+READ = ResourceSpec(cpus=0.25)  # a whole CPU would starve the models of a two-CPU cluster
+LOOK_UP = READ  # which feeds it
+WRITE = ResourceSpec(cpus=WRITE_CPUS)
+ASK = ResourceSpec(cpus=0.1)  # brings rows to the judge's engines
+FRONT = ResourceSpec(cpus=0.1)  # an application's HTTP side: it decodes pictures, and else waits
+HOSTED = ResourceSpec(cpus=0.1)  # an endpoint's client mostly waits
+# Ray Train's controller and the actor that reads its rows reserve nothing, and sit beside the driver and the workers.
+
+
+@dataclass(frozen=True)
+class StepResources:
+    """What a step holds at a time.
+
+    Attributes:
+        step: its name in messages.
+        count: processes, at the fewest.
+        bundle: each one's.
+        around: the small tasks that must find room, too.
+        lower: settings that lower the need.
+    """
+
+    step: str
+    count: int
+    bundle: ResourceSpec
+    around: tuple[ResourceSpec, ...]
+    lower: tuple[str, ...]
+
+    def bundles(self) -> list[ResourceSpec]:
+        """All processes'."""
+        return [self.bundle] * self.count + list(self.around)
+
+    def __str__(self) -> str:
+        return f"{self.count} x ({self.bundle})"
+
+
+Phase = tuple[StepResources, ...]  # what is held at the same time; the first is the step whose turn it is
+
+
+def of(settings: Reserving, num_cpus: float, num_gpus: float) -> ResourceSpec:
+    """The bundle of a group of settings."""
+    return ResourceSpec(num_cpus, num_gpus, settings.memory_gib, settings.accelerator_type)
+
+
+def engine(settings: JudgeConfig) -> ResourceSpec:
+    """One engine's, or the endpoint's client's; tensor parallelism takes whole GPUs of one node."""
+    if settings.hosted.url:
+        return HOSTED
+    whole = settings.num_gpus and settings.tensor_parallel_size > 1
+    return of(settings, settings.num_cpus, settings.tensor_parallel_size if whole else settings.num_gpus)
+
+
+def judge(settings: JudgeConfig) -> StepResources:
+    """The engines, and what brings them rows."""
+    count = 1 if settings.hosted.url else settings.replicas  # one place that counts requests and dollars
+    lower = ("judge.replicas", "judge.num_gpus", "judge.num_cpus")
+    return StepResources("judge", count, engine(settings), (READ, ASK, WRITE), _lower(lower, "judge", settings))
+
+
+def cascade(settings: CascadeConfig) -> StepResources:
+    """The CLIP below the cascade's head, which runs while the engines are up."""
+    bundle = of(settings, settings.num_cpus, settings.num_gpus)
+    lower = ("judge.cascade.workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
+    return StepResources("judge.cascade", settings.workers, bundle, (), _lower(lower, "judge.cascade", settings))
+
+
+def features(settings: FeatureConfig) -> StepResources:
+    """The frozen encoders."""
+    bundle = of(settings, settings.num_cpus, settings.num_gpus)
+    lower = ("features.workers", "features.num_gpus", "features.num_cpus")
+    around = (READ, LOOK_UP, WRITE)
+    return StepResources("features", settings.workers, bundle, around, _lower(lower, "features", settings))
+
+
+def train(settings: TrainConfig) -> StepResources:
+    """The training processes; as few as a training may shrink to."""
+    bundle = of(settings, settings.num_cpus, settings.num_gpus)
+    lower = ("train.workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
+    return StepResources(
+        "train", settings.min_workers or settings.workers, bundle, (), _lower(lower, "train", settings)
+    )
+
+
+def generate(settings: GenerateConfig) -> StepResources:
+    """The painters."""
+    bundle = of(settings, settings.num_cpus, settings.num_gpus)
+    lower = ("generate.workers", "generate.num_gpus", "generate.num_cpus")
+    return StepResources("generate", settings.workers, bundle, (READ, WRITE), _lower(lower, "generate", settings))
+
+
+def evaluate(settings: EvaluateConfig) -> StepResources:
+    """The measuring task, and the reading that feeds it while it holds its own."""
+    bundle = of(settings, settings.num_cpus, settings.num_gpus)
+    lower = ("evaluate.num_gpus", "evaluate.num_cpus")
+    return StepResources("evaluate", 1, bundle, (READ,), _lower(lower, "evaluate", settings))
+
+
+def shop(config: ServeJobConfig) -> Phase:
+    """The painter and, where it is hosted, the judge behind the shop; as few as there may be when the first asks."""
+    painter = _scaled("serve.painter", config.serve.painter, replica(config.serve.painter))
+    if not config.serve.judge:
+        return (painter,)
+    hosted = bool(config.judge.hosted.url)
+    return painter, _scaled("serve.lmm", config.serve.lmm, HOSTED if hosted else replica(config.serve.lmm))
+
+
+def chat(config: ServeJobConfig) -> Phase:
+    """The LMM by itself: a bundle for each GPU of an engine."""
+    scale = config.serve.lmm
+    need = _scaled("serve.lmm", scale, chat_bundles(config)[0])
+    return (replace(need, count=need.count * len(chat_bundles(config))),)
+
+
+def chat_bundles(config: ServeJobConfig) -> list[ResourceSpec]:
+    """What one engine of the LMM's application reserves."""
+    scale, parallel = config.serve.lmm, config.judge.tensor_parallel_size
+    if not scale.num_gpus:
+        return [replica(scale)]
+    return [of(scale, scale.num_cpus, 1 if parallel > 1 else scale.num_gpus)] * parallel
+
+
+def replica(scale: ScaleConfig) -> ResourceSpec:
+    """What one replica of the shop reserves."""
+    return of(scale, scale.num_cpus, scale.num_gpus)
+
+
+def _scaled(step: str, scale: ScaleConfig, bundle: ResourceSpec) -> StepResources:
+    lower = tuple(f"{step}.{name}" for name in ("min_replicas", "num_gpus", "num_cpus"))
+    return StepResources(step, max(1, scale.min_replicas), bundle, (FRONT,), _lower(lower, step, scale))
+
+
+def loop(config: Config) -> list[Phase]:
+    """A run's phases: each step's turn, beside it the judge where that stays up."""
+    asked = config.judge
+    steps = [features(config.features), train(config.train), generate(config.generate), evaluate(config.evaluate)]
+    if not config.idr.select:
+        return [(step,) for step in steps]
+    stays = (judge(asked),) if asked.keep_warm or asked.hosted.url else ()
+    return [scoring(asked), *((step, *stays) for step in steps)]
+
+
+def scoring(settings: JudgeConfig) -> Phase:
+    """What is held while rows are scored."""
+    return (judge(settings), *((cascade(settings.cascade),) if settings.cascade.clip else ()))
+
+
+def bundles(phase: Sequence[StepResources]) -> list[ResourceSpec]:
+    """All processes of a phase. The small tasks are counted for the step whose turn it is: a warm judge waits."""
+    first, *others = phase
+    return first.bundles() + [other.bundle for other in others for _ in range(other.count)]
+
+
+def _lower(names: tuple[str, ...], group: str, settings: Reserving) -> tuple[str, ...]:
+    return (
+        *names,
+        *((f"{group}.memory_gib",) if settings.memory_gib else ()),
+        *((f"{group}.accelerator_type",) if settings.accelerator_type else ()),
+    )

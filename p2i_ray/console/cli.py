@@ -1,0 +1,93 @@
+"""The command line that all jobs share: `python jobs/NAME.py --config PRESET_OR_FILE [dotted.key=value …]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
+from p2i_ray.config.environment import ENVIRONMENT
+from p2i_ray.console import logs
+from p2i_ray.errors import users_mistake
+
+
+class AlternativeAction(NamedTuple):
+    """What a job does instead of its work when its command line has a flag."""
+
+    flag: str  # --plan
+    description: str
+    config_class: type[Config]  # may ask for fewer settings than the job's
+    run: Callable[[Any], None]
+
+
+def main(
+    config_class: type[AnyConfig],
+    doc: str | None,
+    run: Callable[[AnyConfig], None],
+    argv: Sequence[str] | None = None,
+    instead: Sequence[AlternativeAction] = (),
+) -> None:
+    """Parse the command line, run the job, and turn a mistake of the user's into one line and exit code 2.
+
+    Args:
+        config_class: the job's settings; its own keys come first in `--help`.
+        doc: the job's module docstring, shown by `--help`.
+        run: the job.
+        argv: the arguments (none: the process's).
+        instead: flags that make the job do something else.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc,
+        epilog=_settings_help(config_class, instead),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    presets = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+    parser.add_argument(
+        "--config", required=True, metavar="PRESET_OR_FILE", help=f"a preset ({presets}) or a YAML file"
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="settings laid over the preset; see below")
+    parser.set_defaults(instead=None)
+    for number, other in enumerate(instead):
+        parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
+    arguments = parser.parse_args(argv)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    logs.set_up()
+    try:
+        if arguments.instead is None:
+            run(load(config_class, arguments.config, arguments.settings))
+        else:
+            other = instead[arguments.instead]
+            other.run(load(other.config_class, arguments.config, arguments.settings))
+    except Exception as error:
+        mistake = users_mistake(error)
+        if mistake is None:
+            raise
+        _stop(mistake)
+
+
+def _stop(line: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _settings_help(config_class: type[AnyConfig], instead: Sequence[AlternativeAction]) -> str:
+    rows = list(describe(config_class))
+    shared = {key for key, _, _ in describe(Config)}
+    own = [row for row in rows if row[0] not in shared]
+    lines = ["settings of this job:", *map(_row, own), ""] if own else []
+    lines += ["settings of all jobs (a preset gives most of them):", *map(_row, (r for r in rows if r[0] in shared))]
+    listed = {key for key, _, _ in rows}
+    for other in instead:
+        more = [row for row in describe(other.config_class) if row[0] not in listed]
+        lines += ["", f"settings of {other.flag}:", *map(_row, more)] if more else []
+    return "\n".join(lines)
+
+
+def _row(row: tuple[str, str, str]) -> str:
+    key, default, description = row
+    return f"  {key}={default}\n      {description}"

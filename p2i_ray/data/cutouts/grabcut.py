@@ -1,0 +1,213 @@
+"""Finding the product in an ordinary photo: without weights, by colour, contrast and place.
+
+A product stands near the middle, differs from what lies along the frame, and has an outline that shows. Four guesses
+of where it is (what stands out from the frame; a spot, a disc and a large disc in the middle) start OpenCV's GrabCut
+on a small copy; the mask that looks most like a product wins, is closed, cut once more on a larger copy, and
+brought to full size with a soft edge. Where nothing looks like a product, the photo is set aside: a wrong mask costs
+training more than a missing row.
+
+All arrays are uint8, height x width (x channels, RGB); masks within this file are 0 or 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from p2i_ray.config import Settings
+from p2i_ray.data.cutouts import saliency
+from p2i_ray.data.images import ImageError, Pixels
+
+CANDIDATE_SIDE = 176  # pixels; guesses are compared on this copy
+DETAIL = 2  # channel of the focus view
+ITERATIONS = 4  # of GrabCut; more moves the outline by less than a pixel
+
+
+class CutoutConfig(Settings):
+    """How a photo without transparency is cut out."""
+
+    working_side: int = Field(384, ge=64, le=2048, description="longest side on which the product is cut out, pixels")
+    min_confidence: float = Field(
+        0.7, ge=0, description="least likeness of the best mask to a product; good ones reach 1 to 2"
+    )
+    min_share: float = Field(0.02, gt=0, lt=1, description="smallest product, share of the finished picture")
+    max_share: float = Field(0.9, gt=0, le=1, description="largest product, share of the finished picture")
+
+
+def find_product(photo: Pixels, settings: CutoutConfig) -> Pixels:
+    """Cut a product out of a photo (H, W, 3).
+
+    Returns:
+        The mask (H, W), 0..255, with a soft edge.
+
+    Raises:
+        ImageError: nothing in the photo looks like a product.
+    """
+    cv2.setNumThreads(1)  # as many photos as cores are cut at once already
+    working = _shrink(photo, settings.working_side)
+    focus = _focus_of(working)
+    confidence, mask, view = max(_candidates(working, focus), key=lambda candidate: candidate[0])
+    if confidence < max(settings.min_confidence, 1e-6):
+        found = f"confidence {max(confidence, 0):.2f}, below {settings.min_confidence:g}"
+        raise ImageError(f"no product found: the best outline has {found}")
+    return _soft(_refine(view, _resize(mask, working)), photo.shape[:2])
+
+
+def _candidates(working: Pixels, working_focus: Pixels) -> Iterator[tuple[float, Pixels, Pixels]]:
+    """Likeness, mask (h, w) of the small copy, and the view of the photo in which it was cut."""
+    photo, focus = _shrink(working, CANDIDATE_SIDE), _shrink(working_focus, CANDIDATE_SIDE)
+    height, width = photo.shape[:2]
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    radius = np.hypot(x, y)  # 1 touches the frame
+    mask = _clean(_grabcut(photo, _start(saliency.of(photo), 0.6, 0.25)))
+    yield _likeness(photo, focus, mask), mask, working
+    in_focus = focus[..., DETAIL] * np.exp(-(np.hypot(x, 0.8 * y) ** 2) / (2 * 0.7**2))
+    mask = _clean(_grabcut(focus, _start(in_focus, 0.9, 0.45)))
+    yield _likeness(photo, focus, mask), mask, working_focus
+    for certain, likely, possible in ((0.0, 0.55, 0.9), (0.3, 0.75, 1.05)):
+        start = np.full((height, width), cv2.GC_BGD, np.uint8)
+        start[radius < possible] = cv2.GC_PR_BGD
+        start[radius < likely] = cv2.GC_PR_FGD
+        start[radius < certain] = cv2.GC_FGD
+        mask = _clean(_grabcut(photo, start))
+        yield _likeness(photo, focus, mask), mask, working
+
+
+def _start(evidence: NDArray[np.floating], likely: float, possible: float) -> Pixels:
+    """Where GrabCut starts: evidence (h, w) in multiples of its Otsu threshold."""
+    evidence = evidence / max(float(evidence.max()), 1e-9)
+    threshold = cv2.threshold((evidence * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0] / 255
+    start = np.where(evidence > likely * threshold, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    start[evidence < possible * threshold] = cv2.GC_BGD
+    return start
+
+
+def _focus_of(photo: Pixels) -> Pixels:
+    """Lightness, one axis of colour, and detail, (h, w, 3): a sharp product before a soft background stays whole."""
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+    colour = (1.5 * (lab[..., 1] + lab[..., 2] - 256) + 128).clip(0, 255)
+    curvature = np.abs(cv2.Laplacian(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2.CV_32F))
+    detail = np.log1p(cv2.GaussianBlur(np.minimum(curvature, 40), (0, 0), max(photo.shape) * 0.02))  # local, log scale
+    detail = (detail - detail.min()) / max(float(detail.max() - detail.min()), 1e-6)
+    return np.dstack([lab[..., 0] / 2, colour, detail * 127]).astype(np.uint8)
+
+
+def _likeness(photo: Pixels, focus: Pixels, mask: Pixels) -> float:
+    """How much a mask looks like a product, 0 to about 2.5; -1 when it is next to nothing or nearly everything."""
+    height, width = mask.shape
+    area = float(mask.mean())
+    if not 0.004 < area < 0.9:
+        return -1.0
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    detail = np.ascontiguousarray(focus[..., DETAIL:] * 2)
+    band = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(5, max(height, width) // 16),) * 2)
+    inside, outside = mask - _erode(mask, band), cv2.dilate(mask, band) - mask  # what lies along the outline
+    apart = _distance(lab, inside, outside)
+    apart += 0.5 * _distance(lab, mask, 1 - mask) + 0.5 * _distance(detail, mask, 1 - mask)
+    pixel = np.ones((3, 3), np.uint8)
+    outline = mask - _erode(mask, pixel)
+    shows = float(cv2.dilate(_edges(lab), pixel)[(outline | (cv2.dilate(mask, pixel) - mask)) > 0].mean())
+    # A product may stand on one edge of the photo; along more edges it is more likely wall, floor or sky.
+    sides = [float(side.sum()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
+    on_frame = sum(sides) - 0.7 * max(sides)
+    whole = 1 - on_frame / (on_frame + outline.sum())
+    ys, xs = np.nonzero(mask)
+    off_x, off_y = xs.mean() / width - 0.5, max(0.0, abs(ys.mean() / height - 0.5) - 0.08)
+    central = np.exp(-(off_x**2 + off_y**2) / (2 * 0.25**2))
+    hull = cv2.contourArea(cv2.convexHull(np.column_stack([xs, ys]).astype(np.int32)))
+    compact = 0.4 + 0.6 * min(1.0, mask.sum() / max(hull, 1.0))
+    size = min(1.0, area / 0.35) ** 0.25
+    return float((shows + apart) * whole * central * compact * size)
+
+
+def _refine(photo: Pixels, guess: Pixels) -> Pixels:
+    """Cut again with gaps in the guess closed: dark or bright parts within a product belong to it."""
+    extent = int(np.sqrt(guess.sum()))  # side of a square of the product's area
+    closed = _close(guess, max(3, extent // 5))
+    start = np.full(guess.shape, cv2.GC_BGD, np.uint8)
+    start[cv2.dilate(closed, _disc(max(3, extent // 20))) > 0] = cv2.GC_PR_BGD
+    start[closed > 0] = cv2.GC_PR_FGD
+    start[_erode(guess, _disc(max(3, extent // 12))) > 0] = cv2.GC_FGD
+    refined = _clean(_grabcut(photo, start))
+    return refined if refined.any() else guess
+
+
+def _grabcut(photo: Pixels, start: Pixels) -> Pixels:
+    """Iterated graph cut from a map of certain and likely product and background; 0/1."""
+    sure_or_likely = (start == cv2.GC_FGD) | (start == cv2.GC_PR_FGD)
+    if sure_or_likely.sum() < 10 or (~sure_or_likely).sum() < 10:  # a colour model of five parts needs some pixels
+        return np.zeros_like(start)
+    cv2.setRNGSeed(0)  # same photo, same cut
+    background, product = np.zeros((1, 65)), np.zeros((1, 65))
+    mask = start.copy()
+    cv2.grabCut(photo, mask, None, background, product, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.uint8)
+
+
+def _clean(mask: Pixels) -> Pixels:
+    """Without crumbs (parts below a quarter of the largest) and pinholes (below 2 % of the product)."""
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if count < 2:
+        return mask
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    mask = np.isin(labels, 1 + np.flatnonzero(areas >= 0.25 * areas.max())).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(1 - mask)
+    small = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] < 0.02 * mask.sum())
+    return (mask | np.isin(labels, small[small > 0])).astype(np.uint8)
+
+
+def _soft(mask: Pixels, size: tuple[int, int]) -> Pixels:
+    """The mask at full size, its edge about two working pixels wide; (H, W), 0..255."""
+    blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)
+    large = cv2.resize(blurred, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return (((large - 0.5) * 1.6 + 0.5).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def _edges(lab: Pixels) -> NDArray[np.float32]:
+    """Edge strength, 0..1, one half at a step of about eight levels a pixel."""
+    smooth = cv2.GaussianBlur(lab.astype(np.float32), (0, 0), 1)
+    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8
+    strength = np.sqrt((across**2 + down**2).sum(axis=2))
+    return strength / (strength + 8)
+
+
+def _distance(values: Pixels, one: Pixels, other: Pixels) -> float:
+    """1 minus the overlap (Bhattacharyya) of two regions' histograms."""
+    return 1 - float(np.sqrt(_histogram(values, one) * _histogram(values, other)).sum())
+
+
+def _histogram(values: Pixels, mask: Pixels) -> NDArray[np.float32]:
+    channels = values.shape[2]
+    counts = cv2.calcHist([values], list(range(channels)), mask, [8, 12, 12][:channels], [0, 256] * channels)
+    return counts / max(float(counts.sum()), 1.0)
+
+
+def _erode(mask: Pixels, element: Pixels) -> Pixels:
+    return cv2.erode(mask, element, borderType=cv2.BORDER_CONSTANT, borderValue=1)  # the frame is no outline
+
+
+def _close(mask: Pixels, diameter: int) -> Pixels:
+    padded = cv2.copyMakeBorder(mask, *(diameter,) * 4, cv2.BORDER_CONSTANT, value=0)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(diameter))
+    return closed[diameter:-diameter, diameter:-diameter]
+
+
+def _disc(diameter: int) -> Pixels:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+
+
+def _shrink(photo: Pixels, side: int) -> Pixels:
+    scale = side / max(photo.shape[:2])
+    if scale >= 1:
+        return photo
+    width, height = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _resize(mask: Pixels, like: Pixels) -> Pixels:
+    return cv2.resize(mask, (like.shape[1], like.shape[0]), interpolation=cv2.INTER_NEAREST)

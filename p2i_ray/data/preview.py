@@ -1,0 +1,60 @@
+"""A contact sheet: photo, cutout on a checkerboard, and name of a few samples, so that a person sees the masks."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow.parquet as pq
+from PIL import Image, ImageDraw, ImageFont
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.images import decode
+from p2i_ray.storage import locations
+
+TILE = 192  # pixels
+COLUMNS = 3  # samples a row
+CAPTION = 34  # pixels below a sample
+
+
+def write_preview(files: list[str], location: str, image: ImageConfig, samples: int = 12) -> None:
+    """Write a PNG with up to `samples` rows of some EPBD files, taken from as many files as there are."""
+    rows = _pick(files, samples)
+    lines = -(-len(rows) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * (2 * TILE + 12) + 12, lines * (TILE + CAPTION) + 12), "white")
+    for place, row in enumerate(rows):
+        x, y = 12 + place % COLUMNS * (2 * TILE + 12), 12 + place // COLUMNS * (TILE + CAPTION)
+        sheet.paste(decode(row["image"]["bytes"], image).convert("RGB").resize((TILE, TILE)), (x, y))
+        cutout = decode(row["cutout"]["bytes"], image).resize((TILE, TILE))
+        sheet.paste(_checkerboard(), (x + TILE, y))
+        sheet.paste(cutout, (x + TILE, y), cutout)
+        _write(sheet, (x, y + TILE + 4), f"{row['name']}  ·  {row['category']}")
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    locations.write_bytes(location, out.getvalue())
+
+
+def _pick(files: list[str], samples: int) -> list[dict]:
+    spread = [files[i] for i in sorted({round(i) for i in np.linspace(0, len(files) - 1, min(samples, len(files)))})]
+    rows: list[dict] = []
+    for number, file in enumerate(spread):
+        filesystem, path = locations.open_location(file)
+        with filesystem.open(path, "rb") as opened:
+            group = pq.ParquetFile(opened).read_row_group(0)
+        share = -(-(samples - len(rows)) // (len(spread) - number))
+        rows += group.slice(0, share).to_pylist()
+    return rows[:samples]
+
+
+def _checkerboard() -> Image.Image:
+    y, x = np.mgrid[:TILE, :TILE] // 12
+    return Image.fromarray(np.where((x + y) % 2, 235, 200).astype(np.uint8)).convert("RGB")
+
+
+def _write(sheet: Image.Image, place: tuple[int, int], text: str) -> None:
+    """One line, cut to the width of a sample."""
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    short = text
+    while short and draw.textlength(short if short == text else f"{short}…", font) > 2 * TILE:
+        short = short[:-1]
+    draw.text(place, short if short == text else f"{short}…", "black", font)

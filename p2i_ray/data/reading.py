@@ -1,0 +1,180 @@
+"""EPBD from disk or bucket as a Ray Dataset: rows stream through the workers, the driver sees footers only."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray.cluster.resources import READ
+from p2i_ray.data.schema import IMAGE, SCHEMA, SPLITS
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.fs
+    import pyarrow.parquet as pq
+    import ray.data
+
+FOOTERS_AT_ONCE = 16
+
+
+def read_split(
+    data: str, split: str, keep: str | None = None, columns: Sequence[str] | None = None
+) -> ray.data.Dataset:
+    """The rows of a split, streamed: id, name, category, image and cutout (structs {bytes, path}).
+
+    Args:
+        data: EPBD folder, a path or URI that all nodes reach.
+        split: train, validation, test or test_unseen.
+        keep: location of a Parquet file whose column `id` lists the rows to keep; none keeps all. Workers read it.
+        columns: those wanted; none: all five.
+
+    Raises:
+        UserError: the folder, split or keep file isn't there or is empty, or a column is lacking or of another type.
+    """
+    import ray.data
+
+    files = split_files(data, split)
+    wanted = list(columns or SCHEMA.names)
+    read = wanted if not keep or "id" in wanted else ["id", *wanted]
+    for file, footer in zip(files, _footers(files), strict=True):
+        _check(file, footer.schema.to_arrow_schema(), read)
+    filesystem, paths = _for_arrow(files)
+    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, num_cpus=READ.cpus, partitioning=None)
+    if not keep:
+        return rows
+    version = _version(keep)
+    return rows.map_batches(
+        _keep_listed, fn_kwargs={"keep": keep, "version": version, "columns": wanted},
+        batch_format="pyarrow", batch_size=None, zero_copy_batch=True, num_cpus=READ.cpus,
+    )  # fmt: skip
+
+
+def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
+    """The rows of the files that a step's manifest lists, streamed, with all their columns.
+
+    Args:
+        folder: the step's output folder.
+        names: of the files that count; what else is there was left by an attempt that died.
+    """
+    import ray.data
+
+    filesystem, paths = _for_arrow([locations.join(folder, name) for name in names])
+    return ray.data.read_parquet(paths, filesystem=filesystem, num_cpus=READ.cpus, partitioning=None)
+
+
+def count(data: str, split: str) -> int:
+    """The number of rows of a split, from the files' footers."""
+    return sum(footer.num_rows for footer in _footers(split_files(data, split)))
+
+
+def split_files(data: str, split: str) -> list[str]:
+    """The Parquet files of a split, sorted.
+
+    Raises:
+        UserError: no such folder or split, or nothing in it; the line says what there is instead.
+    """
+    if split not in SPLITS:
+        raise UserError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if not locations.exists(data):
+        raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
+    found = locations.files(locations.join(data, split), ".parquet")
+    if not found:
+        others = [other for other in SPLITS if locations.files(locations.join(data, other), ".parquet")]
+        has = f"it has {', '.join(others)}" if others else "and no other split; is it an EPBD folder?"
+        raise UserError(f"data {data} has no split {split!r} ({split}/*.parquet); {has}")
+    return found
+
+
+def _footers(files: list[str]) -> list[pq.FileMetaData]:
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        footers = list(pool.map(_footer, files))
+    if not any(footer.num_rows for footer in footers):
+        raise UserError(f"{files[0].rpartition('/')[0]} has no rows")
+    return footers
+
+
+def _footer(file: str) -> pq.FileMetaData:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(file)
+    try:
+        with filesystem.open(path, "rb") as opened:
+            return pq.read_metadata(opened)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{file} is no Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def _check(file: str, schema: pa.Schema, columns: Sequence[str]) -> None:
+    import pyarrow as pa
+
+    lacking = [column for column in columns if column not in schema.names]
+    if lacking:
+        raise UserError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(schema.names)}")
+    for column in columns:
+        kind = schema.field(column).type
+        is_picture = column in SCHEMA.names and SCHEMA.field(column).type == IMAGE
+        if is_picture and not (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0):
+            raise UserError(f"{file}: column {column} must be an image struct {{bytes, path}}, not {kind}")
+
+
+def _for_arrow(files: list[str]) -> tuple[pyarrow.fs.FileSystem | None, list[str]]:
+    """Files as pyarrow reads them: plain paths, or paths of a wrapped fsspec filesystem, the one that listed them."""
+    if not locations.is_uri(files[0]):
+        return None, files
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    filesystem, _ = locations.open_location(files[0])
+    return PyFileSystem(FSSpecHandler(filesystem)), [locations.open_location(file)[1] for file in files]
+
+
+def _keep_listed(batch: pa.Table, keep: str, version: str, columns: list[str]) -> pa.Table:
+    import pyarrow.compute as pc
+
+    return batch.filter(pc.is_in(batch["id"], value_set=_listed(keep, version))).select(columns)
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(keep: str, version: str) -> Any:
+    """The ids of a keep file; `version` tells a rewritten file from the one that this process has read before."""
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(keep)
+    return pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].combine_chunks()
+
+
+def _version(keep: str) -> str:
+    filesystem, path = locations.open_location(keep)
+    if not filesystem.exists(path):
+        raise UserError(f"keep {keep} is not there; it is a Parquet file with a column id")
+    schema = _footer(keep).schema.to_arrow_schema()
+    if "id" not in schema.names:
+        raise UserError(f"keep {keep} lacks the column id; it has {', '.join(schema.names)}")
+    return str(filesystem.ukey(path))
+
+
+def ids_of(file: str) -> list[str]:
+    """The ids in a Parquet file, in order."""
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(file)
+    return list(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].to_pylist())
+
+
+def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], at_once: int) -> Iterator[pa.Table]:
+    """Those rows of one Parquet file that have these ids, at most so many at once; in this process."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(file)
+    wanted = pa.array(ids, pa.string())
+    with filesystem.open(path, "rb") as content:
+        for batch in pq.ParquetFile(content).iter_batches(batch_size=at_once, columns=list(columns)):
+            chosen = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            if chosen.num_rows:
+                yield pa.Table.from_batches([chosen])

@@ -1,0 +1,142 @@
+"""What a data set holds: rows, categories, names, picture sizes, how much of them is product, and repetitions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data import reading
+from p2i_ray.data.images import ImageError, decode, product_mask
+from p2i_ray.data.schema import SPLITS
+from p2i_ray.storage import locations, parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("id", "category", "name_chars", "width", "height", "product_share", "digest", "error")
+
+
+def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress | None = None) -> pa.Table:
+    """One small row a sample (split, and `COLUMNS`), measured on the workers. Ray must be connected.
+
+    Args:
+        data: EPBD folder.
+        work: location for the workers' rows, which all nodes reach; the caller removes it.
+        image: limits of decoding.
+        progress: told the number of rows done.
+
+    Raises:
+        UserError: no data there.
+    """
+    import pyarrow as pa
+
+    tables = []
+    for split in splits_of(data):
+        rows = reading.read_split(data, split)
+        folder = locations.join(work, split)
+        measured = rows.map_batches(
+            _measure, fn_kwargs={"image": image}, batch_format="pyarrow", batch_size=64, num_cpus=0.5
+        )
+        written = parquet.write_parquet(measured, folder, _schema(), progress)
+        table = parquet.read_parquet(folder, written.files)
+        tables.append(table.append_column("split", pa.array([split] * table.num_rows, pa.string())))
+    return pa.concat_tables(tables)
+
+
+def splits_of(data: str) -> list[str]:
+    """The splits that a folder has.
+
+    Raises:
+        UserError: none.
+    """
+    found = [split for split in SPLITS if locations.files(locations.join(data, split), ".parquet")]
+    return found or reading.split_files(data, SPLITS[0])  # says what is wrong
+
+
+def summarise(table: pa.Table) -> dict[str, Any]:
+    """The figures of `measure`'s rows, for JSON. Shares are of a picture's area; repetitions are counted in rows."""
+    split, category = table["split"].to_pylist(), table["category"].to_pylist()
+    ids, digests = table["id"].to_pylist(), [digest for digest in table["digest"].to_pylist() if digest]
+    homes: dict[str, set[str]] = {}
+    for digest, home in zip(table["digest"].to_pylist(), split, strict=True):
+        if digest:
+            homes.setdefault(digest, set()).add(home)
+    train = {c for c, s in zip(category, split, strict=True) if s == "train"}
+    unseen = {c for c, s in zip(category, split, strict=True) if s == "test_unseen"}
+    sides = zip(table["width"].to_pylist(), table["height"].to_pylist(), strict=True)
+    sizes = Counter(f"{width}x{height}" for width, height in sides if width)
+    return {
+        "rows": table.num_rows,
+        "splits": dict(Counter(split)),
+        "categories": len(set(category)),
+        "largest_categories": dict(Counter(category).most_common(20)),
+        "unseen_categories_in_train": sorted(train & unseen),
+        "name_chars": _spread(table["name_chars"].to_pylist()),
+        "image_sizes": dict(sizes.most_common(10)),
+        "product_share": _spread(table["product_share"].to_pylist()),
+        "repeated_ids": len(ids) - len(set(ids)),
+        "repeated_images": len(digests) - len(set(digests)),
+        "images_in_several_splits": sum(len(h) > 1 for h in homes.values()),
+        "unusable": dict(Counter(reason.partition(": ")[0] for reason in table["error"].to_pylist() if reason)),
+    }
+
+
+def plot(table: pa.Table, title: str) -> bytes:
+    """A PNG: rows a category, name lengths, product shares."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    figure.suptitle(title)
+    categories, names, shares = figure.subplots(1, 3)
+    largest = Counter(table["category"].to_pylist()).most_common(20)[::-1]
+    categories.barh([name[:24] for name, _ in largest], [rows for _, rows in largest], color="tab:blue")
+    categories.set(title="largest categories", xlabel="rows")
+    categories.tick_params(axis="y", labelsize=8)
+    names.hist(table["name_chars"].to_numpy(), bins=30, color="tab:blue")
+    names.set(title="product names", xlabel="characters", ylabel="rows")
+    share = np.array([s for s in table["product_share"].to_pylist() if s is not None])
+    shares.hist(100 * share, bins=np.arange(0, 101, 5), color="tab:blue")
+    shares.set(title="product", xlabel="% of the picture", ylabel="rows")
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110)
+    return out.getvalue()
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"name_chars": pa.int32(), "width": pa.int32(), "height": pa.int32(), "product_share": pa.float64()}
+    return pa.schema([(column, kinds.get(column, pa.string())) for column in COLUMNS])
+
+
+def _measure(batch: pa.Table, image: ImageConfig) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([_measure_row(row, image) for row in batch.to_pylist()], schema=_schema())
+
+
+def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": row["id"], "category": row["category"], "name_chars": len(row["name"])}
+    try:
+        picture = decode((row["image"] or {}).get("bytes"), image).convert("RGB")
+        found |= {"width": picture.width, "height": picture.height}
+        found["digest"] = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+        mask = product_mask(decode((row["cutout"] or {}).get("bytes"), image))
+        found["product_share"] = float((mask >= 128).mean())
+    except ImageError as error:
+        found["error"] = str(error)
+    return found
+
+
+def _spread(values: list[float | None]) -> dict[str, float] | None:
+    """Least, quartiles, most; none where nothing could be measured."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return None
+    marks = np.percentile(present, [0, 25, 50, 75, 100]).tolist()
+    return dict(zip(("min", "p25", "median", "p75", "max"), (round(mark, 4) for mark in marks), strict=True))

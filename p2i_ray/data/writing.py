@@ -1,0 +1,109 @@
+"""EPBD to disk or bucket: shards under names no other attempt uses, shown only when the whole folder is done."""
+
+from __future__ import annotations
+
+import posixpath
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from p2i_ray.data.images import Pixels, encode_jpeg, encode_png
+from p2i_ray.data.schema import REJECTED, SCHEMA, SPLITS
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations, parquet
+
+ROW_GROUP = 32  # rows that a reader holds at least, so what a reading task needs: about 20 MB at 512 pixels
+
+
+def sample(id: str, name: str, category: str, picture: Pixels, mask: Pixels, lossless: bool = False) -> dict[str, Any]:
+    """A row of EPBD.
+
+    Args:
+        id: unique over all splits.
+        name: P.
+        category: of the product.
+        picture: I, (H, W, 3).
+        mask: m, (H, W), 255 where the product is; it becomes the alpha of the cutout C.
+        lossless: store the picture as PNG, not as JPEG of quality 95. The cutout is always PNG.
+    """
+    import numpy as np
+
+    cutout = np.dstack([np.where(mask[..., None] > 0, picture, 0).astype(np.uint8), mask])  # (H, W, 4)
+    encoded, suffix = (encode_png(picture), "png") if lossless else (encode_jpeg(picture), "jpg")
+    return {
+        "id": id,
+        "name": name,
+        "category": category,
+        "image": {"bytes": encoded, "path": f"{id}.{suffix}"},
+        "cutout": {"bytes": encode_png(cutout), "path": f"{id}-cutout.png"},
+    }
+
+
+def write_shard(rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schema: pa.Schema = SCHEMA) -> str:
+    """Write rows as one Parquet file into a folder; returns its name, which no other attempt uses."""
+    table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
+    name = f"part-{uuid.uuid4().hex}.parquet"
+    parquet.write_table(table, locations.join(folder, name), ROW_GROUP)
+    return name
+
+
+def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], rows_per_file: int = 256) -> list[str]:
+    """Write a split from an iterator, holding one file's rows at a time; returns the files' names."""
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    folder = locations.join(data, split)
+    locations.make_folder(folder)
+    return [write_shard(chunk, folder) for chunk in _chunks(iter(samples), rows_per_file)]
+
+
+def check_free(out: str) -> None:
+    """Raise a UserError if `out` holds EPBD data, or is a file; nothing is ever overwritten."""
+    filesystem, path = locations.open_location(out)
+    if filesystem.isfile(path):
+        raise UserError(f"out {out} is a file; name a folder")
+    held = [part for part in (*SPLITS, REJECTED) if locations.files(locations.join(out, part), ".parquet")]
+    if held:
+        raise UserError(f"out {out} already holds data ({', '.join(held)}); name another folder, or remove it first")
+
+
+def building_folder(out: str) -> str:
+    """A folder within `out` that no other attempt uses, for what isn't finished."""
+    return locations.join(out, f".building-{uuid.uuid4().hex}")
+
+
+def publish(building: str, out: str, files: Mapping[str, list[str]]) -> None:
+    """Move finished parts (folder name -> file names) to their place; what no part lists goes away.
+
+    On a disk a part appears whole, by one rename. The training split comes last: while it isn't there, nobody takes
+    the folder for complete.
+    """
+    check_free(out)
+    parts = sorted((part for part in files if files[part]), key=lambda part: part == "train")
+    for part in parts:
+        source, target = locations.join(building, part), locations.join(out, part)
+        for stray in locations.files(source):
+            if posixpath.basename(stray) not in files[part]:
+                locations.remove(stray)
+        _move(source, target)
+    locations.remove(building)
+
+
+def _move(source: str, target: str) -> None:
+    filesystem, path = locations.open_location(source)
+    if not locations.is_uri(source):
+        Path(path).rename(target)
+        return
+    for file in locations.files(source):  # object stores have no folders to rename
+        _, from_path = locations.open_location(file)
+        _, to_path = locations.open_location(locations.join(target, posixpath.basename(file)))
+        filesystem.makedirs(posixpath.dirname(to_path), exist_ok=True)
+        filesystem.mv(from_path, to_path)
+
+
+def _chunks(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
+    while chunk := list(islice(rows, size)):
+        yield chunk

@@ -1,0 +1,188 @@
+"""The rows to train on, joined from a step's index and the shards that runs share.
+
+    <step's folder>/part-*.parquet                                      the index: each row's id, name, key and shard
+    <cache>/<fingerprint of VAE, CLIP and resolution>/part-*.parquet    the shards: features by key
+
+encode.py writes both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from p2i_ray.diffusion.features import schema
+from p2i_ray.diffusion.features.shards import FILES_AT_ONCE, UnusableError, opened, read
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+NAMED = 3  # ids in the line of an error
+
+
+@dataclass(frozen=True)
+class FeatureIndex:
+    """Where the features of some rows are.
+
+    Attributes:
+        index: location of the folder of the index files.
+        files: the names of those that count.
+        shards: location of the folder of the shards.
+    """
+
+    index: str
+    files: list[str]
+    shards: str
+
+
+def count(features: FeatureIndex, keep: str | None) -> int:
+    """How many rows there are to train on: kept, and not set aside.
+
+    Args:
+        features: of the rows.
+        keep: location of a Parquet file whose `id` column lists the rows to keep; none: all.
+
+    Raises:
+        UserError: a file of the index can't be used, or `keep` lists a row that the index doesn't have.
+    """
+    return _usable(features, keep, []).num_rows
+
+
+def ids(features: FeatureIndex, keep: str | None) -> list[str]:
+    """The ids of the rows to train on, sorted; see `count`."""
+    return sorted(_usable(features, keep, [])["id"].to_pylist())
+
+
+def row_bytes(features: FeatureIndex) -> int:
+    """What a row's features take, about.
+
+    Raises:
+        UserError: there are none, or a shard can't be read.
+    """
+    for file in locations.files(features.shards, ".parquet"):
+        try:
+            with opened(file, schema.SHARD) as shard:
+                group = shard.metadata.row_group(0)
+        except UnusableError as error:
+            raise UserError(f"{error}; it should hold features: {_again(features, file)}") from None
+        return int(group.total_byte_size // group.num_rows)
+    raise UserError(f"{features.shards} has no features; {_again(features)}")
+
+
+def check(features: FeatureIndex, keep: str | None) -> None:
+    """Find out before anything starts whether the features of all rows are there, without reading them.
+
+    Raises:
+        UserError: as `batches`, but for what only reading all of a shard shows.
+    """
+
+    def look(part: tuple[str, pa.Table]) -> None:
+        shard, rows = part
+        file = locations.join(features.shards, shard)
+        try:
+            with opened(file, schema.SHARD) as content:
+                keys = content.read(columns=["key"])["key"]
+        except UnusableError as error:
+            raise _unusable(features, file, rows, error) from None
+        _demand(features, file, rows.filter(pc.invert(pc.is_in(rows["key"], value_set=keys))))
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        list(pool.map(look, _by_shard(features, keep)))
+
+
+def batches(features: FeatureIndex, keep: str | None) -> Iterator[pa.RecordBatch]:
+    """The rows to train on, with the columns of schema.FEATURES, in any order.
+
+    Memory holds the index and a part of one shard. Shards that nobody needs are not opened.
+
+    Raises:
+        UserError: as `count`, or a shard is gone, broken, or has not what it should.
+    """
+    for shard, rows in _by_shard(features, keep):
+        yield from _join(features, shard, rows)
+
+
+def _by_shard(features: FeatureIndex, keep: str | None) -> Iterator[tuple[str, pa.Table]]:
+    """The shards that are needed, and the index rows (id, name, key) whose features each has."""
+    rows = _usable(features, keep, ["name", "key", "shard"]).sort_by("shard")
+    runs = pc.run_end_encode(rows["shard"].combine_chunks())
+    start = 0
+    for shard, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield shard, rows.slice(start, end - start)
+        start = end
+
+
+def _usable(features: FeatureIndex, keep: str | None, columns: list[str]) -> pa.Table:
+    """Ids and these columns of the index's rows that are kept and not set aside."""
+    wanted = pa.schema([schema.INDEX.field(name) for name in ("id", *columns, "error")])
+    parts: list[pa.RecordBatch] = []
+    try:
+        for name in features.files:
+            parts += read(locations.join(features.index, name), wanted)
+    except UnusableError as error:
+        raise UserError(f"{error}; it lists which rows are encoded: {_again(features)}") from None
+    rows = pa.Table.from_batches(parts, wanted)
+    good = pc.is_null(rows["error"])
+    if keep is not None:
+        kept = _kept(keep)
+        unknown = kept.filter(pc.invert(pc.is_in(kept, value_set=rows["id"])))
+        if len(unknown):
+            raise UserError(
+                f"{keep} lists {_named(unknown)}, of which {features.index} knows nothing; list rows of the data that "
+                f"was encoded, or {_again(features)}"
+            )
+        good = pc.and_(good, pc.is_in(rows["id"], value_set=kept))
+    return rows.filter(good)
+
+
+def _kept(keep: str) -> pa.Array:
+    column = pa.schema([("id", pa.string())])
+    try:
+        return pa.Table.from_batches(read(keep, column), column)["id"].combine_chunks()
+    except UnusableError as error:
+        raise UserError(f"{error}; it is a Parquet file whose column id lists the rows to train on") from None
+
+
+def _join(features: FeatureIndex, shard: str, rows: pa.Table) -> Iterator[pa.RecordBatch]:
+    """Index rows with their features from one shard."""
+    file = locations.join(features.shards, shard)
+    keys = rows["key"].combine_chunks()
+    found = np.zeros(len(keys), bool)
+    try:
+        for batch in read(file, schema.SHARD):
+            places = pc.index_in(keys, value_set=batch["key"])  # two rows may have the same key
+            here = places.is_valid().to_numpy(zero_copy_only=False) & ~found
+            if not here.any():
+                continue
+            found |= here
+            mask = pa.array(here)
+            columns = dict(zip(batch.schema.names, batch.take(places.filter(mask)).columns, strict=True))
+            columns |= {name: rows[name].combine_chunks().filter(mask) for name in ("id", "name")}
+            yield pa.record_batch([columns[name] for name in schema.FEATURES.names], schema=schema.FEATURES)
+    except UnusableError as error:
+        raise _unusable(features, file, rows, error) from None
+    _demand(features, file, rows.filter(pa.array(~found)))
+
+
+def _unusable(features: FeatureIndex, file: str, rows: pa.Table, why: UnusableError) -> UserError:
+    return UserError(f"{why}; it has the features of {_named(rows['id'])}: {_again(features, file)}")
+
+
+def _demand(features: FeatureIndex, file: str, lost: pa.Table) -> None:
+    if lost.num_rows:
+        raise UserError(f"{file} has no features of {_named(lost['id'])}, though the index says so: {_again(features)}")
+
+
+def _again(features: FeatureIndex, broken: str | None = None) -> str:
+    """What to do about it."""
+    also = f"{broken} and " if broken and locations.exists(broken) else ""
+    return f"remove {also}{features.index}, and run again to encode what is missing"
+
+
+def _named(ids: pa.Array | pa.ChunkedArray) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(ids.slice(0, NAMED).to_pylist()) + more

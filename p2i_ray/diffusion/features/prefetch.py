@@ -1,0 +1,74 @@
+"""Encoding rows before they are asked for: into the shards, where `encode` finds them.
+
+A row's features are the same whoever computes them, so nothing that follows depends on how far this came.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from p2i_ray.cluster import resources
+from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
+from p2i_ray.data import reading
+from p2i_ray.diffusion.features.encode import ROWS_LOOKED_UP, Encode, look_up, shelve
+from p2i_ray.diffusion.model import validation
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+
+class FeaturePrefetcher:
+    """So many actors as features.workers, which take the rows of a file in turn; they go with this object.
+
+    Args:
+        painter: whose VAE and CLIP are the encoders.
+        settings: of the encoders; they must have a cache.
+        image: resolution and limits.
+
+    Raises:
+        UserError: a model folder can't be used.
+    """
+
+    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, image: ImageConfig) -> None:
+        import ray
+
+        from p2i_ray.diffusion.features import shards
+
+        assert settings.cache, "features that are not kept would be computed for nothing"
+        painter = validation.anywhere(painter)
+        folder = shards.open_shards(locations.absolute(settings.cache), painter, image.resolution)
+        actor = ray.remote(**resources.features(settings).bundle.options())(_Encoder)
+        self._actors = [actor.remote(painter, settings, image, folder) for _ in range(settings.workers)]
+        self._next = itertools.cycle(self._actors)
+
+    def encode(self, file: str, ids: Sequence[str]) -> ObjectRef:
+        """Encode these rows of a Parquet file of EPBD; returns at once. What it returns is their number."""
+        return next(self._next).encode.remote(file, list(ids))
+
+    def stop(self) -> None:
+        """Free what the actors hold."""
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+
+
+class _Encoder:
+    """One actor."""
+
+    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, image: ImageConfig, folder: str) -> None:
+        from p2i_ray.diffusion.features import shards
+
+        self._known, self._image, self._folder = shards.KnownShards(folder), image, folder
+        self._encode = Encode(painter, settings, image.resolution)
+
+    def encode(self, file: str, ids: list[str]) -> int:
+        """See `EarlyEncoders.encode`."""
+        encoded = 0
+        for rows in reading.rows_of(file, ids, ["id", "name", "image", "cutout"], ROWS_LOOKED_UP):
+            index = shelve(self._encode(look_up(rows, self._known, self._image)), self._folder)
+            encoded += sum(index["encoded"].to_pylist())
+        return encoded

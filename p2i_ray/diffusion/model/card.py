@@ -1,0 +1,171 @@
+"""The model card and the training record that go with a trained folder."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.storage import locations
+
+RECORD = "training.json"
+MEANS = ("inpaint", "cl_background", "cl_name", "total")
+
+
+class StepRecord(NamedTuple):
+    """One optimizer step, over the global batch."""
+
+    step: int  # from 1
+    inpaint: float  # Eq. 3
+    cl_background: float  # Eq. 4 of (b, B)
+    cl_name: float  # Eq. 4 of (P, I)
+    total: float  # Eq. 5
+    lr: float  # of the UNet
+    grad_norm: float  # L2, before clipping
+
+
+def record(
+    base: str, painter: DiffusionConfig, settings: TrainConfig, rows: int, seed: int, curve: list[StepRecord]
+) -> dict[str, Any]:
+    """training.json: this round's settings and losses, and a summary of the rounds before it.
+
+    Args:
+        base: model folder that this round started from.
+        painter: the model's settings.
+        settings: of the training.
+        rows: trained on.
+        seed: of the training.
+        curve: this round's steps.
+    """
+    path = locations.join(base, RECORD)
+    before = json.loads(locations.read_text(path)) if locations.exists(path) else {}
+    tail = curve[-min(len(curve), 50) :]
+    summary = {
+        "steps": len(curve),
+        "rows": rows,
+        **{name: sum(getattr(r, name) for r in tail) / len(tail) for name in MEANS},
+    }
+    return {
+        "seed": seed,
+        "painter": painter.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json"),
+        # What lora/ is added to: it holds all rounds since the last that trained the weights themselves.
+        "lora_base": (before.get("lora_base") or base) if settings.lora_rank else None,
+        "rounds": [*before.get("rounds", []), summary],
+        "steps": [r._asdict() for r in curve],
+    }
+
+
+def dump(training: dict[str, Any]) -> str:
+    """training.json as text, one step a line."""
+    steps = ",\n".join(json.dumps(step) for step in training["steps"])
+    rest = json.dumps({name: value for name, value in training.items() if name != "steps"}, indent=1)
+    return f'{rest[:-2]},\n "steps": [\n{steps}\n]\n}}\n'
+
+
+def write_card(painter: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
+    """README.md, as the Hugging Face hub shows it."""
+    rounds = "\n".join(
+        f"| {number} | {r['steps']} | {r['rows']} | "
+        f"{r['inpaint']:.4f} | {r['cl_background']:.3f} | {r['cl_name']:.3f} |"
+        for number, r in enumerate(training["rounds"], 1)
+    )
+    return f"""---
+library_name: diffusers
+pipeline_tag: image-to-image
+tags: [stable-diffusion, inpainting, product-photography]
+---
+
+# Product2Img inpainting model
+
+Paints a fitting background around a product: a cutout and the product's name go in, a photo comes out. Stable
+Diffusion inpainting, fine-tuned with Contrastive Background Alignment (Product2Img, Eq. 3 to 5).
+
+```python
+from diffusers import StableDiffusionInpaintPipeline
+pipe = StableDiffusionInpaintPipeline.from_pretrained("this/folder", use_safetensors=True)
+pipe(prompt="{_prompt(painter)}", image=image, mask_image=mask).images[0]
+```
+
+`image` holds the product's pixels, `mask` is white where the background is to be painted. {_prompt_rule(painter)}
+{_adapter_use(painter, training)}
+## Training
+
+Base model `{painter.base}`{", widened to 9 input channels where it had 4" if painter.widen else ""}; frozen CLIP
+`{painter.clip}`. Trained: {_trained(painter, settings)}; all other token embeddings are frozen.
+
+| setting | value |
+|---|---|
+| global batch | {settings.batch_size} |
+| learning rate, UNet{f" and `{painter.token}`" if painter.token else ""} | {settings.lr_unet:g} |
+| learning rate, rest of the text encoder | {settings.lr_text:g} |
+| lambda (Eq. 5), tau (Eq. 4) | {settings.contrastive_weight:g}, {settings.temperature:g} |
+| names dropped for guidance | {settings.name_dropout:.0%} |
+| learned token | {f"`{painter.token}`" if painter.token else "none (an ablation): no alignment with backgrounds"} |
+| LoRA | {_lora(settings)} |
+| weighting of Eq. 3 | {_weighting(settings)} |
+| weights saved | {_average(settings)} |
+| arithmetic | {settings.dtype} |
+
+Each round goes on from the one before; losses are means over its last 50 steps.
+
+| round | steps | rows | inpainting | contrast, background | contrast, name |
+|---|---|---|---|---|---|
+{rounds}
+
+## Limits
+
+It knows the kinds of products and scenes that it was trained on. It changes only what is outside of the product's
+mask, and its safety checker is off: look at what it paints before you publish it.
+"""
+
+
+def _prompt(painter: DiffusionConfig) -> str:
+    name = "Steel thermos bottle 500 ml"
+    return f"{name} {painter.token}" if painter.token else name
+
+
+def _prompt_rule(painter: DiffusionConfig) -> str:
+    if not painter.token:
+        return "The prompt is the\nproduct's name."
+    return (
+        "The prompt is the product's\n"
+        f"name and then the learned token `{painter.token}`; cut long names, so that the token is not cut off."
+    )
+
+
+def _adapter_use(painter: DiffusionConfig, training: dict[str, Any]) -> str:
+    """How to use lora/ instead of the whole folder, where there is one."""
+    if not training["lora_base"]:
+        return ""
+    token = '\npipe.load_textual_inversion("this/folder/lora")' if painter.token else ""
+    return f"""
+The same as an adapter on the model it was trained from:
+
+```python
+pipe = StableDiffusionInpaintPipeline.from_pretrained("{training["lora_base"]}", use_safetensors=True)
+pipe.load_lora_weights("this/folder/lora"){token}
+```
+"""
+
+
+def _trained(painter: DiffusionConfig, settings: TrainConfig) -> str:
+    unet, text = "the UNet", "the text encoder" + (" (frozen here)" if settings.lr_text == 0 else "")
+    if settings.lora_rank:
+        unet = "adapters on the UNet's attention"
+        text = "adapters on the text encoder's attention" if settings.lr_text else "not the text encoder"
+    return ", ".join([unet, *([f"the embedding of `{painter.token}`"] if painter.token else []), text])
+
+
+def _lora(settings: TrainConfig) -> str:
+    if not settings.lora_rank:
+        return "none: full fine-tuning"
+    return f"rank {settings.lora_rank}, alpha {settings.lora_alpha or settings.lora_rank:g}, on attention layers"
+
+
+def _weighting(settings: TrainConfig) -> str:
+    return "none" if settings.min_snr_gamma is None else f"min-SNR, gamma {settings.min_snr_gamma:g}"
+
+
+def _average(settings: TrainConfig) -> str:
+    return "the last" if settings.ema_decay is None else f"exponential moving average, decay {settings.ema_decay:g}"

@@ -1,0 +1,68 @@
+"""From trained weights to a model folder that diffusers loads; weights are safetensors only."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.model import loading, lora
+from p2i_ray.storage import locations
+
+ROW = "text_encoder.embeddings.token_embedding.row"  # see tokens.TokenEmbedding
+
+
+def write(
+    base: str,
+    painter: DiffusionConfig,
+    settings: TrainConfig,
+    weights: Mapping[str, torch.Tensor],
+    files: Mapping[str, str],
+    out: str,
+) -> None:
+    """Write the complete model folder that a training made of its base.
+
+    With LoRA the adapters are merged into the weights, and lora/ has them as well, in diffusers' own format: together
+    with those of the rounds before, relative to the folder that the first of these rounds started from.
+
+    Args:
+        base: model folder that training started from.
+        painter: the token, and whether the base was widened.
+        settings: of the training.
+        weights: every trained parameter in float32, named as in step.Product2Img.
+        files: further text files, name to content: the model card, the training curve.
+        out: location of the new folder; its scheduler is Euler Ancestral.
+    """
+    parts = loading.load(base, painter)
+    adapters = lay_over(parts, settings, weights)
+    with tempfile.TemporaryDirectory(prefix="p2i_model_") as local:
+        parts.pipeline().save_pretrained(local, safe_serialization=True)
+        if adapters:
+            lora.write(lora.join(lora.read(base), adapters), painter.token, weights.get(ROW), Path(local))
+        for name, content in files.items():
+            Path(local, name).write_text(content, "utf-8")
+        locations.put_folder(local, out)
+
+
+def lay_over(parts: loading.Parts, settings: TrainConfig, weights: Mapping[str, torch.Tensor]) -> lora.Adapters:
+    """Put trained weights, named as in step.Product2Img, in a loaded folder; returns the adapters among them.
+
+    Adapters are merged, `ROW` is the token's embedding, all other weights replace the folder's own.
+    """
+    adapters = lora.collect(weights, settings) if settings.lora_rank else {}
+    lora.merge(parts, adapters)
+    for part in ("unet", "text_encoder"):
+        state = {
+            name.removeprefix(f"{part}."): value
+            for name, value in weights.items()
+            if name.startswith(f"{part}.") and name != ROW and lora.MARK not in name
+        }
+        unexpected = getattr(parts, part).load_state_dict(state, strict=False).unexpected_keys
+        assert not unexpected, f"trained weights that the folder doesn't have: {unexpected}"
+    if parts.token_id is not None:
+        with torch.no_grad():
+            parts.text_encoder.get_input_embeddings().weight[parts.token_id] = weights[ROW]
+    return adapters

@@ -1,0 +1,130 @@
+"""The model folder: a diffusers Stable Diffusion inpainting pipeline whose tokenizer knows <background>.
+
+Weights are safetensors only. A trained folder (trained.py) needs nothing of this package:
+`diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder)` loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    StableDiffusionInpaintPipeline,
+    UNet2DConditionModel,
+)
+from torch import nn
+from transformers import (
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
+
+from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model.prompt import add_token
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    from p2i_ray.config import DiffusionConfig
+
+Loaded = TypeVar("Loaded")
+
+
+@dataclass
+class Parts:
+    """A model folder's parts, on the CPU; the tokenizer and text encoder know the token."""
+
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    scheduler: EulerAncestralDiscreteScheduler
+    token_id: int | None  # none: the model is to have no token
+    widened: bool = False  # whether the UNet's input has been widened just now, and so hasn't learned
+
+    @property
+    def factor(self) -> int:
+        """Pixels a latent, along one side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def pipeline(self) -> StableDiffusionInpaintPipeline:
+        """diffusers' own pipeline of these parts."""
+        return StableDiffusionInpaintPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+
+def load(location: str, painter: DiffusionConfig, dtype: torch.dtype = torch.float32) -> Parts:
+    """Load a model folder; teach it the token if it doesn't know it, and widen it if it is to be and isn't.
+
+    Raises:
+        UserError: it is not there, not complete, not in safetensors, or not an inpainting model.
+    """
+    validation.check_model(location, widen=painter.widen)
+    with locations.local_folder(location) as folder:
+        tokenizer = load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer")
+        text_encoder = load_part(
+            CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype, use_safetensors=True
+        )
+        unet = load_part(UNet2DConditionModel.from_pretrained, folder, "unet", torch_dtype=dtype, use_safetensors=True)
+        vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype, use_safetensors=True)
+        scheduler = load_part(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
+    tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
+    token_id = add_token(tokenizer, text_encoder, painter.token, painter.token_from)
+    widened = unet.config.in_channels != validation.UNET_CHANNELS
+    if widened:
+        widen(unet)
+    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id, widened)
+
+
+def widen(unet: UNet2DConditionModel) -> None:
+    """Give a UNet inputs for mask and product latent, with weights that are zero: it predicts what it did before."""
+    old = unet.conv_in
+    new = nn.Conv2d(
+        validation.UNET_CHANNELS, old.out_channels, old.kernel_size, padding=old.padding, dtype=old.weight.dtype
+    )
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, : old.in_channels] = old.weight  # the noisy latent comes first
+        new.bias.copy_(old.bias)
+    unet.conv_in = new
+    unet.register_to_config(in_channels=validation.UNET_CHANNELS)
+
+
+def load_projection(painter: DiffusionConfig) -> torch.Tensor:
+    """CLIP's text projection, (d_clip, d_text), float32: it takes the text encoder's states to where r_B and r_I are.
+
+    Raises:
+        UserError: the CLIP's text tower has another width than the model's.
+    """
+    validation.check_clip(painter.clip, painter.base)
+    with locations.local_folder(painter.clip) as folder:
+        clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
+    return clip.text_projection.weight.detach()
+
+
+def load_part(loader: Callable[..., Loaded], folder: str, part: str | None, **options: Any) -> Loaded:
+    """A part of a local model folder, or (none) the folder itself, by its class's from_pretrained.
+
+    Raises:
+        UserError: it can't be loaded.
+    """
+    path = Path(folder, part) if part else Path(folder)
+    try:
+        return loader(path, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError) as error:
+        first_line = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{path} can't be loaded: {first_line}") from error

@@ -1,0 +1,152 @@
+"""What can be told of a model folder from its small files, before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+WITH_WEIGHTS = ("unet", "vae", "text_encoder")
+UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
+PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
+
+
+def check_model(location: str, resolution: int | None = None, widen: bool = False) -> None:
+    """Check that a folder is a diffusers Stable Diffusion inpainting model that this package can use.
+
+    Args:
+        location: of the folder.
+        resolution: side of the pictures it is to paint, pixels.
+        widen: whether a model with 4 input channels is to be given five more.
+
+    Raises:
+        UserError: it isn't; the line says why.
+    """
+    if not locations.exists(location):
+        raise UserError(f"model folder {location} is not there; check the path")
+    for part in PARTS:
+        if not locations.exists(locations.join(location, part)):
+            raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
+    for part in WITH_WEIGHTS:
+        _check_weights(locations.join(location, part))
+    unet, vae, text, scheduler = (
+        read_config(locations.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
+        for part in ("unet", "vae", "text_encoder", "scheduler")
+    )
+    check_channels(location, unet, widen)
+    if unet.get("cross_attention_dim") != text.get("hidden_size"):
+        raise UserError(
+            f"{location}: the UNet reads text {unet.get('cross_attention_dim')} wide, the text encoder's is "
+            f"{text.get('hidden_size')} wide; take both from one model"
+        )
+    if scheduler.get("prediction_type", "epsilon") != "epsilon":
+        raise UserError(
+            f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"
+        )
+    factor = 2 ** (len(vae.get("block_out_channels", [0])) - 1)
+    if resolution is not None and resolution % factor:
+        raise UserError(
+            f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
+        )
+
+
+def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
+    """Check that a UNet's settings have the inputs of an inpainting model, or can be given them.
+
+    Raises:
+        UserError: they have not.
+    """
+    channels = unet.get("in_channels")
+    if channels == UNET_CHANNELS or (channels == PLAIN_CHANNELS and widen):
+        return
+    remedy = "give an inpainting model (noisy latent 4, mask 1, product latent 4)"
+    if channels == PLAIN_CHANNELS:
+        remedy += ", or set painter.widen=true to add them, starting at zero"
+    raise UserError(f"{location}/unet has {channels} input channels, not {UNET_CHANNELS}; {remedy}")
+
+
+def is_plain(location: str) -> bool:
+    """Whether a model folder's UNet doesn't inpaint: it takes the noisy latent alone.
+
+    Raises:
+        UserError: it has no settings.
+    """
+    return read_config(locations.join(location, "unet", "config.json")).get("in_channels") == PLAIN_CHANNELS
+
+
+def check_lora(settings: TrainConfig, widened: bool) -> None:
+    """Check that LoRA can train a model.
+
+    Raises:
+        UserError: the model's new input channels are zero, and LoRA would leave them so.
+    """
+    if settings.lora_rank and widened:
+        raise UserError(
+            f"train.lora_rank={settings.lora_rank} can't train what painter.widen=true adds: LoRA leaves the UNet's "
+            "input layer as it is; set train.lora_rank=0, or give painter.base an inpainting model"
+        )
+
+
+def check_training(location: str, painter: DiffusionConfig, settings: TrainConfig) -> None:
+    """Check that training can start from a model folder, with a CLIP and settings that suit it.
+
+    Raises:
+        UserError: it can't.
+    """
+    check_model(location, widen=painter.widen)
+    check_clip(painter.clip, location)
+    check_lora(settings, is_plain(location))
+
+
+def check_clip(location: str, model: str) -> None:
+    """Check that a folder is a CLIP whose text tower is as wide as a model's text encoder.
+
+    Raises:
+        UserError: it isn't.
+    """
+    config = read_config(locations.join(location, "config.json"))
+    _check_weights(location)
+    width = config.get("text_config", {}).get("hidden_size", 512)
+    expected = read_config(locations.join(model, "text_encoder", "config.json")).get("hidden_size")
+    if width != expected:
+        raise UserError(
+            f"painter.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
+            "give the CLIP that the text encoder was taken from"
+        )
+
+
+def anywhere(painter: DiffusionConfig) -> DiffusionConfig:
+    """The same settings with absolute folders: workers have other working directories."""
+    return painter.model_copy(
+        update={"base": locations.absolute(painter.base), "clip": locations.absolute(painter.clip)}
+    )
+
+
+def _check_weights(location: str) -> None:
+    if locations.files(location, ".safetensors"):
+        return
+    pickled = locations.files(location, ".bin")
+    if pickled:
+        raise UserError(f"{location} has pickled weights only; convert them to safetensors")
+    raise UserError(f"{location} has no *.safetensors weights; check that the folder is complete")
+
+
+def read_config(location: str) -> dict[str, Any]:
+    """The settings in a part's JSON file.
+
+    Raises:
+        UserError: it is not there, or holds no settings.
+    """
+    if not locations.exists(location):
+        raise UserError(f"{location} is not there; check the path")
+    try:
+        values = json.loads(locations.read_text(location))
+    except ValueError as error:
+        raise UserError(f"{location} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{location} holds no settings")
+    return values

@@ -1,0 +1,195 @@
+"""Fine-tuning by Eq. 5 on cached features: starts the training processes, follows them, answers for their mistakes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from p2i_ray.cluster import placement, resources
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.features import index
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.training.job import TrainingJob
+from p2i_ray.diffusion.training.trackers import check_tool
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations, parquet
+from p2i_ray.storage.parquet import Progress
+
+RUN_NAME = "train"
+POLL_S = 1.0
+
+
+def train(
+    features: FeatureIndex,
+    keep: str | None,
+    base: str,
+    painter: DiffusionConfig,
+    settings: TrainConfig,
+    steps: int,
+    seed: int,
+    out: str,
+    work: str,
+    tracking: str,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train a model folder on feature rows, and write the new model folder.
+
+    The same call with the same `work` goes on from the newest checkpoint there, with the losses and weights that it
+    would have had; with another number of workers they are the same to rounding. Workers that die are replaced up to
+    `settings.max_failures` times.
+
+    Args:
+        features: what `features.encode` wrote.
+        keep: location of a Parquet file whose `id` column lists the rows to train on; none: all.
+        base: model folder to start from.
+        painter: the frozen CLIP and the token.
+        settings: of the training.
+        steps: optimizer steps.
+        seed: of the rows' order and the noise.
+        out: location of the new model folder.
+        work: location for checkpoints, which all workers reach; remove it when the model is finished.
+        tracking: location for TensorBoard's files and the sample pictures.
+        progress: told the number of steps just done.
+
+    Returns:
+        {"rows": trained on, "steps", "loss": the last step's, "launched_s": seconds until Ray Train's workers run,
+        "start_s": seconds until the first step, when libraries and model are loaded, "images_per_s": median,
+        "waiting": share of the time that the first worker waited for rows}; the last two are of this call and absent
+        where it had no second step.
+
+    Raises:
+        UserError: too few rows, a batch that workers can't share, models that don't fit, features that are missing, a
+            loss that is no number or far too high, a disk that is full, or a cluster that is too small.
+    """
+    import pyarrow as pa
+
+    called = time.time()
+    painter, keep = validation.anywhere(painter), locations.absolute(keep) if keep else None
+    base, out, work, tracking = (locations.absolute(location) for location in (base, out, work, tracking))
+    validation.check_training(base, painter, settings)
+    ids = index.ids(features, keep)
+    check_rows(settings, len(ids))
+    index.check(features, keep)
+    check_tool(settings.tracking)
+    locations.make_folder(work)
+    job = TrainingJob(features, keep, len(ids), base, painter, settings, steps, seed, out, work, tracking, called)
+    parquet.write_table(pa.table({"id": ids[: settings.tracking.samples]}), job.samples)
+    with _following(job.note, progress):
+        outcome = _fit(job)
+    if "error" in outcome:
+        raise UserError(outcome["error"])
+    return outcome
+
+
+def check_rows(settings: TrainConfig, count: int) -> None:
+    """Find out before anything starts whether there are rows for a batch.
+
+    Raises:
+        UserError: there aren't; the line has the numbers.
+    """
+    if count < settings.batch_size:
+        raise UserError(
+            f"{count} rows are left to train on, fewer than train.batch_size={settings.batch_size}; "
+            "lower train.batch_size or idr.gamma, or bring more data"
+        )
+
+
+def _fit(job: TrainingJob) -> dict[str, Any]:
+    """Run the training processes to their end; what the first of them returns."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from p2i_ray.diffusion.training import ingest
+
+    # A report waits for the controller's next look at its workers: 2 s by default.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    settings = job.settings
+    need = resources.train(settings)
+    placement.wait_for(need)
+    order = ingest.SampleSchedule(
+        job.features, job.keep, job.seed, settings.batch_size, job.steps, index.row_bytes(job.features), job.first_step
+    )
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={"job": job, "order": order},
+        datasets=ingest.placeholder(),
+        dataset_config=ingest.ScheduledIngest(order),
+        torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
+        scaling_config=ScalingConfig(
+            num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
+            use_gpu=settings.num_gpus > 0,
+            resources_per_worker={"CPU": 0, **need.bundle.resources()},  # unsaid it would be one
+        ),
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=job.work,
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.keep_checkpoints),
+            failure_config=FailureConfig(max_failures=settings.max_failures),
+        ),
+    )
+    try:
+        return trainer.fit().return_value
+    except TrainingFailedError as error:
+        if "error" in (line := _known(error)):
+            return line
+        raise
+
+
+def _known(error: BaseException) -> dict[str, str]:
+    """A failure of the workers that people can mend, as a line; empty where it is none."""
+    failures = [error, *getattr(error, "worker_failures", {}).values()]
+    for failure in failures:
+        cause: BaseException | None = failure
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                where = f" ({cause.filename})" if cause.filename else ""
+                return {
+                    "error": f"no room for a checkpoint{where}: {cause.strerror}; make room and give the same command "
+                    "again: it goes on from the checkpoint before"
+                }
+            cause = cause.__cause__ or cause.__context__
+    return {}
+
+
+def _work(config: dict[str, Any]) -> dict[str, Any]:
+    from p2i_ray.diffusion.training.ingest import WorkerStream
+
+    job, order = config["job"], config["order"]
+    launched_s = time.time() - job.called
+    stream = WorkerStream(order, job.settings.prefetch)
+    from p2i_ray.diffusion.training.loop import train_worker  # heavy: not for the driver, and beside the stream
+
+    return {**train_worker(job, order, stream), "launched_s": launched_s}
+
+
+@contextmanager
+def _following(note: str, progress: Progress | None) -> Iterator[None]:
+    """Tell `progress` of the steps that the first worker notes, while the block runs."""
+    stop = threading.Event()
+    told = 0
+
+    def look() -> None:
+        nonlocal told
+        done = int(locations.read_text(note)) if locations.exists(note) else 0
+        if progress and done > told:
+            progress(done - told)
+            told = done
+
+    def follow() -> None:
+        while not stop.wait(POLL_S):
+            look()
+
+    thread = threading.Thread(target=follow, name="training progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    look()

@@ -1,0 +1,132 @@
+"""What one training process does, within Ray Train and DeepSpeed; see train.py for who starts it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from p2i_ray.config import TrainConfig
+from p2i_ray.diffusion.model import card, export, loading, lora
+from p2i_ray.diffusion.model.card import StepRecord
+from p2i_ray.diffusion.step import Batch, Losses, Product2Img, recompute_activations
+from p2i_ray.diffusion.training import checkpoints, divergence, engine
+from p2i_ray.diffusion.training.batches import Batches
+from p2i_ray.diffusion.training.ema import ShardedEMA
+from p2i_ray.diffusion.training.reporter import Reporter, StepSeconds
+from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+
+    from p2i_ray.diffusion.training.ingest import SampleSchedule, WorkerStream
+    from p2i_ray.diffusion.training.job import TrainingJob
+
+
+def train_worker(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
+    """Train and, on the first worker, save the model; returns what train.train returns, or {"error"}.
+
+    An error of the user's is returned, not raised: starting again wouldn't help.
+    """
+    try:
+        return _train(job, order, stream)
+    except UserError as error:  # Ray wraps what a task raised, and then says where instead of what
+        return {"error": str(getattr(error, "cause", error))}
+
+
+def _train(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
+    settings, first = job.settings, dist.get_rank() == 0
+    parts = loading.load(job.base, job.painter)
+    model = _model(job, parts)
+    with checkpoints.newest(model, settings) as found:
+        trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
+        average = ShardedEMA(trainee, settings.ema_decay)
+        curve = found.load(trainee, average) if found else []
+    batches = Batches(stream, parts, job.painter.token, job.seed, settings.name_dropout)
+    with Reporter(job, len(curve), speaks=first) as teller:
+        started = time.time() - job.called
+        while len(curve) < job.steps:
+            begun = time.perf_counter()
+            local, numbers = batches.take(len(curve))
+            rates = engine.learning_rates(trainee)
+            curve.append(_step(trainee, local, numbers, rates, curve, job, order))
+            average.step()
+            teller.step(curve[-1], rates, StepSeconds(time.perf_counter() - begun, batches.waited_s))
+            due, last = len(curve) % settings.checkpoint_every == 0, len(curve) == job.steps
+            if due and not last:
+                checkpoints.save(trainee, average, curve, settings, job.work)
+            if due or last:
+                teller.paint(len(curve), model, parts)
+    with average.in_place():
+        weights = engine.gather(trainee)
+    if first:
+        _save(job, weights, curve)
+    return {"rows": job.rows, "steps": len(curve), "loss": curve[-1].total, "start_s": started, **teller.speed()}
+
+
+def _model(job: TrainingJob, parts: loading.Parts) -> Product2Img:
+    if job.settings.gradient_checkpointing:
+        recompute_activations(parts)
+    lora.add(parts, job.settings, job.seed)
+    return Product2Img(parts, loading.load_projection(job.painter), job.settings)
+
+
+def _step(
+    trainee: DeepSpeedEngine,
+    local: Batch,
+    numbers: torch.Tensor,
+    rates: dict[str, float],
+    curve: list[StepRecord],
+    job: TrainingJob,
+    order: SampleSchedule,
+) -> StepRecord:
+    """One optimizer step over the global batch, of which `local`, the rows with these numbers, is this worker's part.
+
+    Raises:
+        UserError: the loss is no number, or far above those before; the same on all workers, before anything changes.
+    """
+    settings, step = job.settings, len(curve)
+    count = engine.accumulation(settings)
+    micros = [local] if count == 1 else list(local.micro_batches(count))
+    inpaint = []
+    for micro in micros:
+        last = micro is micros[-1]
+        losses = trainee(micro, (micro if count == 1 else local) if last else None, count)
+        inpaint.append(_gather_rows(losses.inpaint))  # (world, B of a micro-batch)
+        seen = torch.cat(inpaint, dim=1)
+        if not (torch.isfinite(seen).all() and torch.isfinite(losses.total.detach())):
+            raise UserError(divergence.not_finite(seen, order.ids(_gather_rows(numbers)), step))
+        if last:
+            record = _record(step, seen, losses, rates["unet"], settings)
+            times = divergence.spike(
+                [earlier.total for earlier in curve[-divergence.WINDOW :]], record.total, settings.max_loss_ratio
+            )
+            if times:
+                raise UserError(divergence.spiked(times, record.total, order.ids(_gather_rows(numbers)), step))
+        trainee.backward(losses.total)
+        norm = engine.gradient_norm(trainee) if last else 0.0
+        trainee.step()
+    return record._replace(grad_norm=float(trainee.get_global_grad_norm() or norm))
+
+
+def _record(step: int, inpaint: torch.Tensor, losses: Losses, rate: float, settings: TrainConfig) -> StepRecord:
+    """A step's losses over the global batch; the gradient's norm is not known yet."""
+    mean, background, name = (float(value.detach().mean()) for value in (inpaint, *losses[-2:]))
+    total = mean + settings.contrastive_weight * (background + name)
+    return StepRecord(step + 1, mean, background, name, total, rate, 0.0)
+
+
+def _gather_rows(values: torch.Tensor) -> torch.Tensor:
+    """Every worker's (B,) values as (world, B)."""
+    parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, values.detach().contiguous())
+    return torch.stack(parts)
+
+
+def _save(job: TrainingJob, weights: dict[str, torch.Tensor], curve: list[StepRecord]) -> None:
+    """Write the model folder: the base with the trained weights laid over it."""
+    training = card.record(job.base, job.painter, job.settings, job.rows, job.seed, curve)
+    files = {"README.md": card.write_card(job.painter, job.settings, training), card.RECORD: card.dump(training)}
+    export.write(job.base, job.painter, job.settings, weights, files, job.out)

@@ -1,0 +1,106 @@
+"""What those who watch a training are told: figures of every step, sample pictures, and how far it is."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from p2i_ray.diffusion.features import index
+from p2i_ray.diffusion.model import card
+from p2i_ray.diffusion.model.card import StepRecord
+from p2i_ray.diffusion.training import rows, samples
+from p2i_ray.diffusion.training.collectives import raise_on_any_rank
+from p2i_ray.diffusion.training.tracking import TrainingTracker, open_tracker
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.model.loading import Parts
+    from p2i_ray.diffusion.step import Product2Img
+    from p2i_ray.diffusion.training.job import TrainingJob
+
+NOTE_S = 1.0  # shortest time between two notes of how far training is
+
+
+class StepSeconds(NamedTuple):
+    """What a step took."""
+
+    step: float  # from the wait for its rows to its end
+    waiting: float  # for its rows
+
+
+class Reporter:
+    """Held by every worker, as a context manager; the first one speaks."""
+
+    def __init__(self, job: TrainingJob, first_step: int, speaks: bool) -> None:
+        """Begin to tell, or go on after so many steps.
+
+        Raises:
+            UserError: the tool that the settings ask for can't be told; on all workers.
+        """
+        self._job = job
+        self._steps: list[StepSeconds] = []
+        self._noted = time.monotonic()
+        self._samples: pa.Table | None = None
+        self._tracker: TrainingTracker | None = None
+        about = {"seed": job.seed, "rows": job.rows, "steps": job.steps, **job.settings.model_dump(mode="json")}
+        name = "/".join(job.out.split("/")[-3:])  # as in first/round-1/checkpoint
+        line = None
+        try:
+            if speaks:
+                self._tracker = open_tracker(job.settings.tracking, job.tracking, name, first_step + 1, about)
+        except UserError as error:
+            line = str(error)
+        raise_on_any_rank(line)
+
+    def step(self, record: StepRecord, rates: dict[str, float], seconds: StepSeconds) -> None:
+        """A step is done.
+
+        Args:
+            record: its losses.
+            rates: its learning rates by group.
+            seconds: what it took.
+        """
+        self._steps.append(seconds)
+        if self._tracker is None:
+            return
+        figures = {f"loss/{name}": getattr(record, name) for name in card.MEANS}
+        figures |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
+        figures |= {"gradient_norm": record.grad_norm, "images_per_s": self._job.settings.batch_size / seconds.step}
+        self._tracker.figures(record.step, figures | {"waiting": seconds.waiting / seconds.step})
+        if record.step == self._job.steps or time.monotonic() - self._noted > NOTE_S:
+            locations.write_text(self._job.note, str(record.step))
+            self._noted = time.monotonic()
+
+    def paint(self, step: int, model: Product2Img, parts: Parts) -> None:
+        """Paint the sample rows. With ZeRO-3 every worker takes part, else only the one that speaks."""
+        job = self._job
+        if not job.settings.tracking.samples or not (self._tracker or job.settings.zero_stage == 3):
+            return
+        if self._samples is None:
+            self._samples = pa.Table.from_batches(index.batches(job.features, job.samples)).sort_by("id")
+        names = self._samples["name"].to_pylist()
+        features = rows.unpack(self._samples)
+        tracking, token = job.settings.tracking, job.painter.token
+        painted = samples.paint(model, parts, features, names, token, tracking, job.seed)
+        if self._tracker:
+            self._tracker.pictures(step, samples.sheet(parts, features, painted))
+
+    def speed(self) -> dict[str, float]:
+        """Images a second and the share of the time that went in waiting, of all steps but the first, a warm-up."""
+        steady = self._steps[1:]
+        if not steady:
+            return {}
+        median = statistics.median(seconds.step for seconds in steady)
+        waiting = sum(seconds.waiting for seconds in steady) / sum(seconds.step for seconds in steady)
+        return {"images_per_s": self._job.settings.batch_size / median, "waiting": waiting}
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._tracker:
+            self._tracker.close(failed=kind is not None)

@@ -1,0 +1,94 @@
+"""CLIP's image tower, with its own preprocessing: what the metrics look through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from p2i_ray.data.images import Pixels
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+BICUBIC = 3  # PIL's number, as preprocessor_config.json has it
+
+
+class ClipEncoder(nn.Module):
+    """Pictures to CLIP features, frozen, fp32.
+
+    Args:
+        folder: location of a transformers CLIP folder (safetensors, preprocessor_config.json), the mini one or
+            openai/clip-vit-large-patch14 alike.
+
+    Raises:
+        UserError: the folder isn't there, or holds no such model or no preprocessing that can be followed.
+    """
+
+    def __init__(self, folder: str) -> None:
+        from transformers import CLIPModel
+        from transformers.image_processing_base import ImageProcessingMixin
+
+        super().__init__()
+        with locations.local_folder(folder) as local:
+            try:
+                clip = CLIPModel.from_pretrained(
+                    local, use_safetensors=True, local_files_only=True, dtype=torch.float32
+                )
+                recipe, _ = ImageProcessingMixin.get_image_processor_dict(local, local_files_only=True)
+            except (OSError, ValueError) as error:
+                raise UserError(f"evaluate.clip={folder}: {str(error).strip().splitlines()[0]}") from None
+        self.tower, self.projection = clip.vision_model, clip.visual_projection
+        self.requires_grad_(False).eval()
+        self.num_features: int = clip.config.projection_dim  # the name that torchmetrics asks for
+        self.resize, self.crop = _sides(recipe, folder)
+        self.register_buffer("mean", torch.tensor(recipe["image_mean"]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(recipe["image_std"]).view(1, 3, 1, 1))
+
+    def prepare(self, pictures: Sequence[Pixels]) -> Tensor:
+        """Resize (bicubic, antialiased, shorter side), crop the middle, normalise: what `forward` takes.
+
+        Args:
+            pictures: B times (H, W, 3), uint8; sizes may differ.
+
+        Returns:
+            (B, 3, crop, crop), float32, of CLIP's mean and deviation.
+        """
+        device = self.mean.device
+        squares = torch.cat([self._square(torch.from_numpy(np.array(picture)).to(device)) for picture in pictures])
+        return (squares / 255 - self.mean) / self.std  # (B, 3, crop, crop)
+
+    @torch.no_grad()
+    def forward(self, prepared: Tensor) -> Tensor:
+        """Image features as projected, not normalised: (B, D) of (B, 3, crop, crop)."""
+        return self.projection(self.tower(pixel_values=prepared).pooler_output)
+
+    def embed(self, pictures: Sequence[Pixels]) -> Tensor:
+        """`forward` of `prepare`: (B, D)."""
+        return self(self.prepare(pictures))
+
+    def _square(self, picture: Tensor) -> Tensor:
+        """(H, W, 3) uint8 to (1, 3, crop, crop) float, whole numbers 0..255 as an 8-bit image library leaves them."""
+        planes = picture.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
+        height, width = planes.shape[-2:]
+        shorter = min(height, width)
+        size = (self.resize * height // shorter, self.resize * width // shorter)
+        if size != (height, width):
+            for step in ((height, size[1]), size):  # rows, then columns, whole numbers in between: as Pillow does it
+                planes = functional.interpolate(planes, step, mode="bicubic", antialias=True).clamp(0, 255).round()
+        top, left = (size[0] - self.crop) // 2, (size[1] - self.crop) // 2
+        return planes[..., top : top + self.crop, left : left + self.crop]
+
+
+def _sides(recipe: dict[str, Any], folder: str) -> tuple[int, int]:
+    """The shorter side after resizing, and the side of the square cut from its middle, pixels."""
+    size, crop = recipe["size"], recipe.get("crop_size", recipe["size"])
+    resize = size if isinstance(size, int) else size.get("shortest_edge") or size.get("height")
+    side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")
+    flags = [recipe.get(flag, True) for flag in ("do_resize", "do_center_crop", "do_rescale", "do_normalize")]
+    if not resize or not side or side > resize or not all(flags) or recipe.get("resample", BICUBIC) != BICUBIC:
+        raise UserError(f"evaluate.clip={folder}: its preprocessing isn't CLIP's: resize (bicubic), crop, normalise")
+    return int(resize), int(side)

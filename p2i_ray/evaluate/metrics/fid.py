@@ -1,0 +1,61 @@
+"""FID (section 5.1.3): the Frechet distance between Gaussians fitted to features of painted and of real pictures.
+
+Lower is better. The distance depends on the features and on how many pictures there are: compare only figures that
+share both. With fewer pictures than features it is biased upwards.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from p2i_ray.data.images import Pixels
+from p2i_ray.errors import UserError
+from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
+
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+INCEPTION_FEATURES = 2048
+
+
+class Prepare(Protocol):
+    """How pictures become what a metric's `update` takes: B times (H, W, 3) uint8 to (B, 3, h, w)."""
+
+    def __call__(self, pictures: Sequence[Pixels]) -> Tensor: ...
+
+
+def clip_fid(encoder: ClipEncoder) -> tuple[FrechetInceptionDistance, Prepare]:
+    """The distance in CLIP's features (as projected, not normalised), and its preparation."""
+    return FrechetInceptionDistance(feature=encoder, normalize=True), encoder.prepare
+
+
+def inception_fid() -> tuple[FrechetInceptionDistance, Prepare]:
+    """The distance in the 2048 pooled features of the original Inception v3, and its preparation.
+
+    Nothing is downloaded: torch-fidelity's conversion of the weights must lie in torch's hub folder.
+
+    Raises:
+        UserError: torch-fidelity or the weights aren't there; the line says where to get them.
+    """
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise UserError(
+            "evaluate.fid_features=inception needs torch-fidelity: pip install torch-fidelity, or take clip"
+        )
+    weights = Path(torch.hub.get_dir(), "checkpoints", INCEPTION.rsplit("/", 1)[-1])
+    if not weights.is_file():
+        raise UserError(f"evaluate.fid_features=inception needs {weights}; put {INCEPTION} there, or take clip")
+    # Given a path, torch-fidelity reads tensors only (torch.load's weights_only), never arbitrary pickles.
+    metric = FrechetInceptionDistance(feature=INCEPTION_FEATURES, feature_extractor_weights_path=str(weights))
+    return metric, stack
+
+
+def stack(pictures: Sequence[Pixels]) -> Tensor:
+    """Equally large pictures as (B, 3, H, W) uint8, 0..255; the metric itself resizes them to 299 x 299."""
+    return torch.stack([torch.tensor(picture).permute(2, 0, 1) for picture in pictures])

@@ -1,0 +1,53 @@
+"""Rows of Parquet to the three pictures that the metrics look at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.images import ImageError, Pixels, background_of, decode, product_mask, product_of
+
+
+class MeasuredImages(NamedTuple):
+    """One painted row, three times (side, side, 3), uint8."""
+
+    picture: Pixels  # I
+    product: Pixels  # c, on grey
+    background: Pixels  # B, grey where the product was
+
+
+def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
+    """A real row's picture, (side, side, 3); none if it can't be read."""
+    try:
+        return _rgb(_fit(decode(row["image"]["bytes"], limits), limits.resolution))
+    except (ImageError, TypeError):  # TypeError: a null where the picture should be
+        return None
+
+
+def painted_pictures(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages | None:
+    """A painted row's pictures; none if it has an error or can't be read."""
+    if row["error"] is not None:
+        return None
+    try:
+        picture = _rgb(_fit(decode(row["image"]["bytes"], limits), limits.resolution))
+        cutout = _fit(decode(row["cutout"]["bytes"], limits), limits.resolution)
+        mask = product_mask(cutout)  # (side, side)
+    except (ImageError, TypeError):
+        return None
+    return MeasuredImages(picture, product_of(_rgb(cutout), mask), background_of(picture, mask))
+
+
+def _fit(picture: Image.Image, side: int) -> Image.Image:
+    """The largest middle square, brought to the side; both sides of FID go through this."""
+    if picture.size == (side, side):
+        return picture
+    square = min(picture.size)
+    left, top = (picture.width - square) // 2, (picture.height - square) // 2
+    return picture.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + square, top + square))
+
+
+def _rgb(picture: Image.Image) -> Pixels:
+    return np.asarray(picture)[..., :3]  # an RGBA picture's colours, its alpha aside

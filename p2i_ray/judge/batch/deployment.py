@@ -1,0 +1,126 @@
+"""The judge's engines as a Ray Serve application of this job: started, asked, stopped.
+
+It has no HTTP port, and goes when its driver goes, however that ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray.cluster import placement, resources
+from p2i_ray.config import ImageConfig, JudgeConfig
+from p2i_ray.errors import UserError
+from p2i_ray.judge.batch.ask import GROUP
+from p2i_ray.judge.engines.lifetime import start_owner
+from p2i_ray.judge.engines.vllm.settings import engine_environment
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+DEPLOYMENT = "Engine"
+CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
+
+
+class EngineDeployment:
+    """A running application.
+
+    Args:
+        settings: the judge's, its model as engines should be told it.
+        image: limits and size of pictures.
+        seed: handed to the engines.
+        engine: the replicas' class: `engine.Engine`, `hosted.Hosted`, or whatever has their methods.
+
+    Raises:
+        UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
+    """
+
+    def __init__(self, settings: JudgeConfig, image: ImageConfig, seed: int, engine: type) -> None:
+        from ray import serve
+
+        need = resources.judge(settings)
+        placement.wait_for(need)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
+        serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
+        self.name = f"judge-{uuid.uuid4().hex[:8]}"
+        self._owner = start_owner()
+        deployment = serve.deployment(engine).options(
+            name=DEPLOYMENT,
+            **_scale(settings),
+            ray_actor_options={**need.bundle.options(), "runtime_env": _runtime_environment(settings)},
+            max_ongoing_requests=_requests(settings),
+            health_check_period_s=5,
+            max_constructor_retry_count=1,
+            logging_config={"log_level": "WARNING", "enable_access_log": False},
+        )
+        try:
+            serve.run(deployment.bind(settings, image, seed, self.name, self._owner), name=self.name, route_prefix=None)
+        except RuntimeError as error:
+            why = _why(self.name) or str(error)
+            serve.delete(self.name)
+            raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {why}") from error
+
+    def handle(self) -> DeploymentHandle:
+        """What asks the engines."""
+        from ray import serve
+
+        return serve.get_deployment_handle(DEPLOYMENT, self.name)
+
+    def stop(self) -> None:
+        """Free what the engines hold."""
+        from ray import serve
+
+        serve.delete(self.name)
+
+
+def rows_in_flight(settings: JudgeConfig) -> int:
+    """Rows that all engines together compute at once, when there are as many as there may be."""
+    if settings.hosted.url:
+        return settings.hosted.in_flight
+    return (settings.max_replicas or settings.replicas) * settings.in_flight
+
+
+def _scale(settings: JudgeConfig) -> dict[str, Any]:
+    if settings.hosted.url:
+        return {"num_replicas": 1}  # one place that counts requests and dollars
+    if settings.max_replicas is None:
+        return {"num_replicas": settings.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": settings.replicas,
+            "max_replicas": settings.max_replicas,
+            "target_ongoing_requests": max(1, settings.in_flight // GROUP),
+            # Rows wait from a step's first second to its last: more engines are worth their start at once.
+            "upscale_delay_s": 3,
+            "metrics_interval_s": 1,
+            "look_back_period_s": 3,
+        }
+    }
+
+
+def _requests(settings: JudgeConfig) -> int:
+    """Requests at one replica: beside what it computes, what it prepares next and what is on its way."""
+    in_flight = settings.hosted.in_flight if settings.hosted.url else settings.in_flight
+    return max(4, math.ceil(4 * in_flight / GROUP))
+
+
+def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
+    """The driver's runtime environment, which replicas don't inherit, with the engine's variables on top."""
+    import ray
+
+    environment = dict(ray.get_runtime_context().runtime_env)
+    environment["env_vars"] = {**environment.get("env_vars", {}), **engine_environment(settings)}
+    return environment
+
+
+def _why(application: str) -> str:
+    """The last line of what Serve knows about an application that failed to start: its replica's exception."""
+    from ray import serve
+
+    found = serve.status().applications.get(application)
+    message = found.deployments[DEPLOYMENT].message if found and DEPLOYMENT in found.deployments else ""
+    lines = [line.strip() for line in message.splitlines() if line.strip() and "errors.pydantic.dev" not in line]
+    return re.sub(r" \[type=\w+, input_value=.*", "", lines[-1]) if lines else ""

@@ -1,0 +1,183 @@
+"""Scores that people gave, and how well the judge's agree with them. Figures without a meaning are None, never NaN."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BIN_EDGES = np.array([1, *np.arange(1.25, 5, 0.5), 5])  # about whole and half scores, where expected scores gather
+
+
+class Bin(BaseModel):
+    """One point of the reliability curve: rows whose expected scores are near each other."""
+
+    model_config = ConfigDict(frozen=True)
+
+    low: float
+    high: float
+    expected: float  # mean expected score of its rows
+    gold: float  # their mean gold score
+    rows: int
+
+
+class Agreement(BaseModel):
+    """The judge against gold. Gold between two whole scores counts as the nearer, a half as the higher, wherever
+    whole scores are compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int  # with a gold score and one of the judge's
+    set_aside: int  # with a gold score, but the judge gave none
+    exact: float | None  # share of rows with the same whole score
+    within_one: float | None  # share of rows whose whole scores differ by at most one
+    same_decision: float | None  # share of rows that both would keep, or both drop
+    spearman: float | None  # rank correlation of expected score and gold
+    kendall: float | None  # the same, tau-b
+    auc: float | None  # area under the ROC curve of the expected score, for gold >= gamma
+    kappa: float | None  # quadratic-weighted
+    confusion: list[list[int]]  # 5 x 5: gold 1..5 down, the judge's 1..5 across
+    reliability: list[Bin]
+
+
+def read(location: str) -> dict[str, float]:
+    """Read gold scores, id -> 1..5, from a Parquet file or, if it is called .csv, a CSV file with a header.
+
+    Raises:
+        UserError: the file is not there, can't be read, lacks a column or rows, has an id twice, or has a score that
+            is no number from 1 to 5.
+    """
+    where = f"gold scores {location}"
+    if not locations.exists(location):
+        raise UserError(f"{where} are not there; calibration.gold is a Parquet or CSV file with id and score")
+    table = _table(location, where)
+    missing = [column for column in ("id", "score") if column not in table.column_names]
+    if missing:
+        raise UserError(f"{where} lack the column {', '.join(missing)}; they have {', '.join(table.column_names)}")
+    gold: dict[str, float] = {}
+    for number, (id_, score) in enumerate(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True), 1):
+        if id_ is None or not str(id_):
+            raise UserError(f"{where}, row {number}: there is no id")
+        if str(id_) in gold:
+            raise UserError(f"{where}, row {number}: the id {id_} is there twice; give each id one score")
+        gold[str(id_)] = _score(score, f"{where}, row {number} (id {id_})")
+    if not gold:
+        raise UserError(f"{where} have no rows")
+    return gold
+
+
+def agreement(gold: Mapping[str, float], scores: pa.Table, gamma: float, threshold_on: str) -> Agreement:
+    """Compare.
+
+    Args:
+        gold: id -> score, 1..5.
+        scores: columns id, score, expected_score of rows that are all in gold; null where the judge gave none.
+        gamma: lowest score that is kept.
+        threshold_on: which of the judge's scores gamma is compared with.
+    """
+    judged = scores.filter(scores["score"].is_valid())
+    people = np.array([gold[id_] for id_ in judged["id"].to_pylist()], float)  # (n,) 1..5
+    whole = judged["score"].to_numpy().astype(int)
+    expected = judged["expected_score"].to_numpy().astype(float)
+    people_whole = np.floor(people + 0.5).astype(int)
+    good, kept = people >= gamma, judged[threshold_on].to_numpy() >= gamma
+    return Agreement(
+        rows=len(people),
+        set_aside=scores.num_rows - judged.num_rows,
+        exact=_mean(whole == people_whole),
+        within_one=_mean(abs(whole - people_whole) <= 1),
+        same_decision=_mean(good == kept),
+        reliability=_reliability(expected, people),
+        **_ranks(expected, people),
+        **_classes(expected, good, whole, people_whole),
+    )
+
+
+def _ranks(expected: np.ndarray, people: np.ndarray) -> dict[str, float | None]:
+    from scipy import stats
+
+    if len(np.unique(expected)) < 2 or len(np.unique(people)) < 2:  # a constant has no ranks
+        return {"spearman": None, "kendall": None}
+    return {
+        "spearman": _defined(stats.spearmanr(expected, people).statistic),
+        "kendall": _defined(stats.kendalltau(expected, people).statistic),
+    }
+
+
+def _classes(expected: np.ndarray, good: np.ndarray, whole: np.ndarray, people_whole: np.ndarray) -> dict[str, Any]:
+    import torch
+    from torchmetrics.functional.classification import (
+        binary_auroc,
+        multiclass_cohen_kappa,
+        multiclass_confusion_matrix,
+    )
+
+    if not len(whole):
+        return {"auc": None, "kappa": None, "confusion": [[0] * 5 for _ in range(5)]}
+    judged, given = torch.from_numpy(whole - 1), torch.from_numpy(people_whole - 1)  # (n,) 0..4
+    auc = None
+    if good.any() and not good.all():  # torchmetrics calls the area of a single class 0
+        share = torch.from_numpy((expected - 1) / 4).clamp(0, 1)  # outside 0..1 it would take a sigmoid
+        auc = _defined(binary_auroc(share, torch.from_numpy(good).long()))
+    return {
+        "auc": auc,
+        "kappa": _defined(multiclass_cohen_kappa(judged, given, num_classes=5, weights="quadratic")),
+        "confusion": multiclass_confusion_matrix(judged, given, num_classes=5).tolist(),
+    }
+
+
+def _reliability(expected: np.ndarray, people: np.ndarray) -> list[Bin]:
+    from scipy import stats
+
+    if not len(expected):
+        return []
+    found = stats.binned_statistic(expected.clip(1, 5), [expected, people, np.ones_like(expected)], "sum", BIN_EDGES)
+    bins = zip(BIN_EDGES[:-1], BIN_EDGES[1:], *found.statistic, strict=True)
+    return [
+        Bin(low=low, high=high, expected=judged / rows, gold=given / rows, rows=int(rows))
+        for low, high, judged, given, rows in bins
+        if rows
+    ]
+
+
+def _table(location: str, where: str) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.csv as csv
+    import pyarrow.parquet as pq
+
+    content = io.BytesIO(locations.read_bytes(location))
+    try:
+        if location.lower().endswith(".csv"):
+            text = {"id": pa.string(), "score": pa.string()}  # an id may look like a number: 007
+            return csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
+        return pq.read_table(content)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{where} can't be read: {str(error).splitlines()[0]}") from None
+
+
+def _score(value: Any, where: str) -> float:
+    try:
+        score = float(value)
+    except (TypeError, ValueError):
+        score = math.nan
+    if not 1 <= score <= 5:
+        raise UserError(f"{where}: the score is {value!r}; give a number from 1 to 5")
+    return score
+
+
+def _mean(shares: np.ndarray) -> float | None:
+    return float(shares.mean()) if len(shares) else None
+
+
+def _defined(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,180 @@
+"""Pictures and names through a frozen CLIP, as a Ray Data job: what the cascade's head sees.
+
+A row's features are the picture's and the name's projections, the product of the two at unit length, and statistics
+over the vision tower's patch tokens at four depths: clutter, text and blur are hardly in the pooled projection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from p2i_ray.cluster import resources
+from p2i_ray.config import CascadeConfig, ImageConfig
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import ray.data
+    from PIL.Image import Image
+
+FEATURES = pa.schema(
+    [
+        ("id", pa.string()),
+        ("features", pa.list_(pa.float32())),  # (D,); null: see error
+        ("error", pa.string()),  # why the row has no features
+    ]
+)
+DEPTHS = (0, 1 / 3, 2 / 3, 1)  # of the vision tower; its lower layers know blur, the upper ones things
+
+
+def check(clip: str) -> str:
+    """The folder, absolute, if a CLIP can be read from it.
+
+    Raises:
+        UserError: it isn't there, or isn't a transformers CLIP with safetensors weights, tokenizer and preprocessing.
+    """
+    location = locations.absolute(clip)
+    config = locations.join(location, "config.json")
+    if not locations.exists(config):
+        raise UserError(f"judge.cascade.clip={clip} has no config.json; give a transformers CLIP folder")
+    try:
+        kind = json.loads(locations.read_text(config)).get("model_type")
+    except (ValueError, AttributeError):
+        raise UserError(f"judge.cascade.clip={clip}: config.json is no JSON object; is the folder complete?") from None
+    if kind != "clip":
+        raise UserError(f"judge.cascade.clip={clip} holds a model of type {kind!r}; give a CLIP")
+    names = {found.rpartition("/")[2] for found in locations.files(location)}
+    if not any(name.endswith(".safetensors") for name in names):
+        raise UserError(f"judge.cascade.clip={clip} has no *.safetensors weights; convert the model to safetensors")
+    if not names & {"processor_config.json", "preprocessor_config.json"}:
+        raise UserError(f"judge.cascade.clip={clip} has no preprocessor_config.json; is the folder complete?")
+    if not names & {"tokenizer.json", "vocab.json"}:
+        raise UserError(f"judge.cascade.clip={clip} has no tokenizer.json; is the folder complete?")
+    return location
+
+
+def encode(
+    rows: ray.data.Dataset, settings: CascadeConfig, limits: ImageConfig, max_name_chars: int
+) -> ray.data.Dataset:
+    """Features of rows (id, name, image), lazily: the columns of FEATURES.
+
+    A row that the judge couldn't be asked about, for its picture or its name, has an error instead.
+
+    Args:
+        rows: see above; image is a struct with bytes.
+        settings: the CLIP, checked, and what its actors take.
+        limits: of pictures, the judge's own.
+        max_name_chars: names are cut after this many characters.
+    """
+    import ray.data
+
+    return rows.map_batches(
+        _Encode,
+        fn_constructor_args=(settings, limits, max_name_chars),
+        compute=ray.data.ActorPoolStrategy(size=settings.workers),
+        batch_size=settings.batch_size,
+        batch_format="pyarrow",
+        **resources.cascade(settings).bundle.options(),
+    )
+
+
+def as_array(features: pa.ChunkedArray) -> NDArray[np.float32]:
+    """A column of features without nulls as (M, D)."""
+    flat = features.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(features), -1)
+
+
+class Clip:
+    """A CLIP on one device, float32.
+
+    Args:
+        folder: location that `check` has passed.
+        device: torch's name of it.
+        batch_size: pictures at once; fewer are filled up.
+    """
+
+    def __init__(self, folder: str, device: str = "cpu", batch_size: int = 64) -> None:
+        import torch
+        from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+        with locations.local_folder(folder) as local:
+            model = CLIPModel.from_pretrained(local, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+            self._processor = CLIPImageProcessorPil.from_pretrained(local, local_files_only=True)
+            self._tokenizer = CLIPTokenizer.from_pretrained(local, local_files_only=True)
+        self._model = model.to(device).eval().requires_grad_(False)
+        self._device, self._batch_size = device, batch_size
+        layers = model.config.vision_config.num_hidden_layers
+        self._layers = sorted({round(layers * depth) for depth in DEPTHS})
+
+    def features(self, pictures: Sequence[Image], names: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) of B <= batch_size RGB pictures and their names."""
+        import torch
+
+        # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
+        spare = self._batch_size - len(pictures)
+        pixels = self._processor(images=[*pictures, *[pictures[-1]] * spare], return_tensors="pt")
+        tokens = self._tokenizer(
+            [*names, *[names[-1]] * spare],
+            padding="max_length",
+            truncation=True,
+            max_length=self._model.config.text_config.max_position_embeddings,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            seen = self._model.vision_model(pixels["pixel_values"].to(self._device), output_hidden_states=True)
+            read = self._model.text_model(
+                tokens["input_ids"].to(self._device), tokens["attention_mask"].to(self._device)
+            )
+            image = self._model.visual_projection(seen.pooler_output)  # (B, d)
+            text = self._model.text_projection(read.pooler_output)  # (B, d)
+            unit = torch.nn.functional.normalize
+            parts = [image, text, unit(image) * unit(text)]
+            for layer in self._layers:
+                patches = seen.hidden_states[layer][:, 1:]  # (B, patches, width), without the class token
+                parts += [patches.mean(1), patches.amax(1), patches.amin(1), patches.std(1, correction=0)]
+        return torch.cat(parts, dim=1)[: len(pictures)].cpu().numpy()
+
+
+class _Encode:
+    """One actor: loads CLIP once."""
+
+    def __init__(self, settings: CascadeConfig, limits: ImageConfig, max_name_chars: int) -> None:
+        assert settings.clip
+        self._clip = Clip(settings.clip, "cuda" if settings.num_gpus else "cpu", settings.batch_size)
+        self._limits = limits
+        self._max_name_chars = max_name_chars
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        opened = [self._open(row) for row in batch.select(["name", "image"]).to_pylist()]
+        good = [i for i, found in enumerate(opened) if not isinstance(found, str)]
+        features: list[Any] = [None] * len(opened)
+        errors = [found if isinstance(found, str) else None for found in opened]
+        if good:
+            pictures, names = zip(*(opened[i] for i in good), strict=True)
+            for i, values in zip(good, self._clip.features(pictures, names), strict=True):
+                if np.isfinite(values).all():
+                    features[i] = values
+                else:
+                    errors[i] = "CLIP gives values that are not finite"
+        return pa.table({"id": batch["id"], "features": features, "error": errors}, schema=FEATURES)
+
+    def _open(self, row: dict[str, Any]) -> tuple[Image, str] | str:
+        """The picture and the name as the judge would be shown them, or why it can't be asked."""
+        from p2i_ray.data import images
+        from p2i_ray.judge.requests.preprocess import fit
+        from p2i_ray.judge.requests.tasks import clean_name
+
+        name = clean_name(row["name"], self._max_name_chars)
+        if not name:
+            return "the product has no name"
+        try:
+            picture = fit((row["image"] or {}).get("bytes"), self._limits)
+            return images.decode(picture, self._limits).convert("RGB"), name
+        except images.ImageError as error:
+            return str(error)

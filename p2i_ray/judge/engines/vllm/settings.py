@@ -1,0 +1,54 @@
+"""vLLM's arguments and environment for the judge's settings; a bare vllm.LLM takes the same."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from p2i_ray.cluster.resources import GIB
+from p2i_ray.config import JudgeConfig
+from p2i_ray.judge.requests.exemplars import MOST
+
+CPU_CACHE_GB = 1  # of keys and values
+PICTURE_CACHE_GB = 0.25  # prepared pictures: room for the exemplars of a step, which come with every sample
+
+
+def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
+    """The arguments of an engine."""
+    return {
+        "model": settings.model,
+        "load_format": "safetensors",
+        "trust_remote_code": False,
+        "dtype": settings.dtype,
+        "quantization": settings.quantization,
+        "max_model_len": settings.max_model_len,
+        "max_num_seqs": settings.in_flight,
+        "enforce_eager": settings.enforce_eager,
+        "enable_prefix_caching": settings.prefix_caching,
+        "tensor_parallel_size": settings.tensor_parallel_size,
+        "gpu_memory_utilization": settings.gpu_memory_utilization,
+        # On a share of a GPU it is said, not measured: while an engine starts, others there take and free memory.
+        "kv_cache_memory_bytes": settings.kv_cache_gb * GIB
+        if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
+        else None,
+        "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
+        "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.prefix_caching else 0,
+        "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
+        "structured_outputs_config": {"backend": "xgrammar"},
+        "disable_log_stats": True,
+        "seed": seed % 2**31,
+    }
+
+
+def engine_environment(settings: JudgeConfig) -> dict[str, str]:
+    """The engine's environment: vLLM reads it at import."""
+    quiet = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
+    if settings.num_gpus:
+        return quiet
+    return {
+        **quiet,
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the worker lives in the engine's process: one process less to start
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb or CPU_CACHE_GB),
+        "OMP_NUM_THREADS": str(max(1, math.floor(settings.num_cpus))),
+    }

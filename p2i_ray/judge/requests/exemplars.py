@@ -1,0 +1,218 @@
+"""c_R: pictures that were judged already, shown to the judge before each sample.
+
+They come from people (a Parquet file, or a folder with a CSV), or from a round's own scores.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import io
+import itertools
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from p2i_ray.config import ImageConfig, JudgeConfig
+from p2i_ray.data import images
+from p2i_ray.errors import UserError
+from p2i_ray.judge.requests.preprocess import fit
+from p2i_ray.judge.requests.prompts import Exemplar
+from p2i_ray.judge.requests.tasks import clean_name, image_part
+from p2i_ray.storage import locations
+
+MOST = 8  # each costs as many tokens as a sample
+CSV = "exemplars.csv"
+HIGH, LOW = 4, 2  # scores from and up to which a verdict is clear
+
+
+def read(location: str, limits: ImageConfig, max_name_chars: int) -> tuple[Exemplar, ...]:
+    """Read exemplars that people judged.
+
+    Args:
+        location: a Parquet file with name, image, score and perhaps reason; or a folder with pictures and
+            exemplars.csv, whose columns are file, name, score and perhaps reason.
+        limits: of pictures.
+        max_name_chars: names are cut after this many characters.
+
+    Raises:
+        UserError: nothing is there, it lacks a column, has no rows or too many, or a row has no score from 1 to 5,
+            no name, no picture, or a file that is not in the folder; the row is named.
+    """
+    if not locations.exists(location):
+        raise UserError(
+            f"exemplars {location} are not there; give a Parquet file with name, image and score, or a folder with "
+            f"pictures and {CSV}"
+        )
+    where = f"exemplars {location}"
+    filesystem, path = locations.open_location(location)
+    rows = _listed(location, where) if filesystem.isdir(path) else _stored(location, where)
+    return tuple(_exemplar(row, f"{where}, {place}", limits, max_name_chars) for place, row in rows)
+
+
+def given(settings: JudgeConfig, limits: ImageConfig) -> tuple[Exemplar, ...]:
+    """Those that settings.exemplars names; empty if it names none. Raises as `read` does."""
+    if not settings.exemplars:
+        return ()
+    return read(locations.absolute(settings.exemplars), limits, settings.max_name_chars)
+
+
+def choose(scores: pa.Table, number: int) -> list[tuple[str, int]]:
+    """c_R of the next round: half of it the surest verdicts, high and low in turn, half the most doubtful ones.
+
+    Sure is a low entropy, doubtful a high one; ids decide between equals. Where there are too few clear verdicts
+    (scores of 3 are none), doubtful ones stand in.
+
+    Args:
+        scores: columns id, score, entropy; rows without a score or an entropy are passed over.
+        number: how many; of an odd number the sure ones get the odd one.
+
+    Returns:
+        (id, score), the sure ones first; no id twice; fewer if there are fewer rows.
+
+    Raises:
+        UserError: there are scores, and no entropies.
+    """
+    columns = [scores[name].to_pylist() for name in ("id", "score", "entropy")]
+    judged = {id_: (score, entropy) for id_, score, entropy in zip(*columns, strict=True) if score is not None}
+    known = {id_: (s, h) for id_, (s, h) in judged.items() if h is not None and math.isfinite(h)}
+    if judged and not known:
+        raise UserError(
+            "exemplars can't be chosen: the judge tells no probabilities; set idr.exemplars=0, or "
+            "judge.hosted.logprobs=true with a model that tells them"
+        )
+
+    def first(ids: Iterable[str], sign: int) -> list[str]:
+        return heapq.nsmallest(number, ids, key=lambda id_: (sign * known[id_][1], id_))
+
+    high = first((id_ for id_, (score, _) in known.items() if score >= HIGH), 1)
+    low = first((id_ for id_, (score, _) in known.items() if score <= LOW), 1)
+    turns = (id_ for pair in itertools.zip_longest(high, low) for id_ in pair if id_ is not None)
+    sure = list(itertools.islice(turns, (number + 1) // 2))
+    doubtful = first(known.keys() - set(sure), -1)
+    return [(id_, known[id_][0]) for id_ in (sure + doubtful)[:number]]
+
+
+def from_rows(
+    rows: list[dict[str, Any]], chosen: list[tuple[str, int]], limits: ImageConfig, max_name_chars: int
+) -> tuple[Exemplar, ...]:
+    """The chosen rows as exemplars, in the order chosen.
+
+    Args:
+        rows: with id, name, image (a struct with bytes) and perhaps reason; others than the chosen may be among them.
+        chosen: (id, score).
+        limits: of pictures.
+        max_name_chars: names are cut after this many characters.
+
+    Raises:
+        UserError: a chosen row isn't there, or has no name or no picture.
+    """
+    found = {row["id"]: row for row in rows}
+    if missing := [id_ for id_, _ in chosen if id_ not in found]:
+        raise UserError(f"the row {missing[0]}, chosen as an exemplar, is not in the data; did the data change?")
+    return tuple(
+        _exemplar({**found[id_], "score": score}, f"exemplar {id_}", limits, max_name_chars) for id_, score in chosen
+    )
+
+
+Row = tuple[str, dict[str, Any]]  # where it stands, and its values; the image is read when it is used
+
+
+def _stored(location: str, where: str) -> list[Row]:
+    """The rows of a Parquet file."""
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(locations.read_bytes(location)))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{where} can't be read: {str(error).splitlines()[0]}") from None
+    _require(("name", "image", "score"), table.column_names, where)
+    _few(table.num_rows, where)
+    return [(f"row {i}", row) for i, row in enumerate(table.to_pylist())]
+
+
+def _listed(folder: str, where: str) -> list[Row]:
+    """The rows of a folder's CSV, each with its file's content."""
+    location, where = locations.join(folder, CSV), f"{where}, {CSV}"
+    if not locations.exists(location):
+        raise UserError(f"{where} is not there; it has the columns file, name, score and perhaps reason")
+    try:
+        text = locations.read_text(location).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{where} can't be read: {error.strerror or error}") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        _require(("file", "name", "score"), header, where)
+        for fields in filter(None, reader):
+            if len(fields) != len(header):
+                raise UserError(
+                    f"{where} line {reader.line_num} has {len(fields)} fields, the header {len(header)}; quote texts "
+                    "with commas"
+                )
+            rows.append((f"{CSV} line {reader.line_num}", dict(zip(header, fields, strict=True))))
+    except csv.Error as error:
+        raise UserError(f"{where} line {reader.line_num}: {error}") from None
+    _few(len(rows), where)
+    return [
+        (place, {**row, "score": _number(row["score"]), "image": _content(folder, row["file"].strip(), place)})
+        for place, row in rows
+    ]
+
+
+def _content(folder: str, file: str, place: str) -> bytes:
+    """A file's content; it must be inside the folder, also after links are followed."""
+    where = f"exemplars {folder}, {place}"
+    leads_out = (
+        file.startswith(("/", "~")) or ".." in file.split("/") or any(sign in file for sign in ("::", "\\", "\0"))
+    )
+    if not leads_out and not locations.is_uri(folder):
+        leads_out = not Path(folder, file).resolve().is_relative_to(Path(folder).resolve())
+    if leads_out or locations.is_uri(file):
+        raise UserError(f"{where}: the file {file!r} is not in the folder; give a path below it")
+    location = locations.join(folder, file)
+    if not file or not locations.exists(location):
+        raise UserError(f"{where}: the file {file!r} is not there")
+    try:
+        return locations.read_bytes(location)
+    except OSError as error:
+        raise UserError(f"{where}: the file {file!r} can't be read: {error.strerror or error}") from None
+
+
+def _number(text: str) -> int | str | None:
+    """The score that a CSV's field holds; the text itself where it is none, for the error."""
+    text = text.strip()
+    return int(text) if text in ("1", "2", "3", "4", "5") else text or None
+
+
+def _require(columns: tuple[str, ...], found: list[str], where: str) -> None:
+    if missing := [column for column in columns if column not in found]:
+        raise UserError(f"{where} lack the column {', '.join(missing)}; each row needs a score from 1 to 5")
+
+
+def _few(number: int, where: str) -> None:
+    if not 1 <= number <= MOST:
+        raise UserError(f"{where}: there are {number} rows; give 1 to {MOST}")
+
+
+def _exemplar(row: dict[str, Any], where: str, limits: ImageConfig, max_name_chars: int) -> Exemplar:
+    score, name, image = row["score"], row["name"], row["image"]
+    if score is None:
+        raise UserError(f"{where}: there is no score; give one from 1 to 5")
+    if isinstance(score, bool) or score not in (1, 2, 3, 4, 5):
+        raise UserError(f"{where}: the score is {score!r}; give one from 1 to 5")
+    name = clean_name(name, max_name_chars) if isinstance(name, str) else ""
+    if not name:
+        raise UserError(f"{where}: there is no name")
+    encoded = image.get("bytes") if isinstance(image, dict) else image
+    try:
+        picture = fit(encoded if isinstance(encoded, bytes) else None, limits)
+    except images.ImageError as error:
+        raise UserError(f"{where}: {error}") from None
+    return Exemplar(name=name, image_part=image_part(picture), score=int(score), reason=str(row.get("reason") or ""))

@@ -1,0 +1,196 @@
+"""What a training run needs before anyone pays for it: memory a GPU, hours, dollars.
+
+The step's own memory is measured on the very train step (step.py), run on fake tensors, which have shapes and no
+memory; the rest is counted. No weights, data, GPU or Ray are needed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers import DDPMScheduler, EulerAncestralDiscreteScheduler
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from p2i_ray.config import PlanConfig, TrainConfig
+from p2i_ray.diffusion.model import lora
+from p2i_ray.diffusion.model.loading import Parts
+from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
+from p2i_ray.planning.full_size import Architecture, allocate, build, build_scheduler, cast_parameters, random_batch
+from p2i_ray.planning.live_memory import LiveBytes
+
+# mosaicml/diffusion's README: 290 images/s on eight A100 at 512 pixels, Stable Diffusion 2's UNet on cached latents.
+# Per pixel that is 145 at 256, where they publish 1,100 / 8 = 138.
+A100_IMAGES_PER_S = 36.0
+A100_RESOLUTION = 512
+RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead of 3
+REDUCE_BUCKET = 500_000_000  # elements; DeepSpeed's default zero_optimization.reduce_bucket_size
+LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TOKEN = "<background>"
+
+
+class Sizes(NamedTuple):
+    """Numbers of values."""
+
+    unet: int  # trained; adapters alone with LoRA
+    text: int  # trained: all of the text encoder but its token embeddings, of which one row is trained
+    frozen: int  # parameters that don't learn, in the step's precision
+    buffers: int  # token embeddings and CLIP's projection, float32 always
+
+    @property
+    def trained(self) -> int:
+        """What the optimizer has."""
+        return self.unet + self.text
+
+
+class TrainingMemory(NamedTuple):
+    """Bytes a worker, by part."""
+
+    weights: int  # as the step uses them; with ZeRO-3 this worker's share
+    gathered: int  # ZeRO-3: whole weights, while layers use them
+    optimizer: int  # float32 master weights, where the step's are not these, and AdamW's two moments
+    average: int  # EMA, float32
+    gradients: int
+    bucket: int  # in which ZeRO gathers gradients before it reduces them
+    activations: int  # the most at once between forward and backward pass, temporaries included
+    update: int  # at the optimizer's step: gradients in float32, and AdamW's temporary; ZeRO-3's buffers stay
+
+    @property
+    def step(self) -> int:
+        """Beside what always lies there, at the most between forward and backward pass."""
+        return self.gathered + self.gradients + self.bucket + self.activations
+
+    @property
+    def peak(self) -> int:
+        """The most at once; when the optimizer steps, activations are gone and gradients converted."""
+        return self.weights + self.optimizer + self.average + max(self.step, self.update)
+
+
+class Cost(NamedTuple):
+    """Of the training step alone: without starting, encoding and checkpoints."""
+
+    images: int
+    images_per_s: float  # of all GPUs together
+    hours: float
+    usd: float
+
+
+def sizes(architecture: Architecture, settings: TrainConfig, token: str | None = TOKEN) -> Sizes:
+    """The parameters of a model, as training has it."""
+    scheduler = build_scheduler(architecture)
+    with torch.device("meta"):
+        model, _ = _model(architecture, settings, scheduler, token)
+    learning = {name: sum(p.numel() for p in group) for name, group in trained_groups(model).items()}
+    return Sizes(
+        unet=learning["unet"],
+        text=learning.get("text", 0) + learning.get("token", 0),
+        frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
+        buffers=sum(b.numel() for b in model.buffers() if b.is_floating_point()),
+    )
+
+
+def need(
+    architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN
+) -> TrainingMemory:
+    """What a worker needs, in DeepSpeed's layout.
+
+    With ZeRO-3 at most `LIVE` weights are taken to be gathered at once: by DeepSpeed's defaults that, and how soon a
+    weight is used again, say when one is let go.
+
+    Args:
+        architecture: the model.
+        settings: of the training.
+        resolution: side of the pictures, pixels.
+        token: the learned token.
+    """
+    counted = sizes(architecture, settings, token)
+    trained, whole = counted.trained, counted.trained + counted.frozen
+    each = DTYPES[settings.dtype].itemsize
+    stage = settings.zero_stage
+    own = trained if stage == 0 else -(-trained // settings.workers)  # whose states this worker has
+    master = 0 if stage == 0 and settings.dtype == "fp32" else 4
+    held = own if stage >= 2 else trained  # whose gradients
+    bucket = REDUCE_BUCKET if settings.num_gpus else min(REDUCE_BUCKET, trained)  # what a CPU doesn't touch it has
+    if stage == 2 and settings.accumulation > 1:
+        held *= 2  # the sum over earlier micro-batches, and the newest one's
+    gradients, bucket = each * held, each * bucket * (stage > 0)
+    shared = settings.workers if stage == 3 else 1
+    return TrainingMemory(
+        weights=each * -(-whole // shared) + 4 * counted.buffers,
+        gathered=each * min(whole, LIVE) if stage == 3 else 0,
+        optimizer=(master + 8) * own,
+        average=4 * own if settings.ema_decay is not None else 0,
+        gradients=gradients,
+        bucket=bucket,
+        activations=activations(architecture, settings, resolution, token),
+        update=(4 + 4) * own + (gradients + bucket if stage == 3 else 0),
+    )
+
+
+def activations(architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN) -> int:
+    """The most bytes that a step's tensors take at once, beside parameters, their gradients and buffers.
+
+    It is the step's last micro-batch that counts: it has the contrastive terms, over all of the worker's rows.
+    Attention is counted as torch's fused kernels save it (inputs, output and a number a row, no matrix).
+    """
+    rows = settings.batch_size // settings.workers
+    scheduler = build_scheduler(architecture)
+    with torch.device("meta"):  # where adapters can be added; then in fake memory, where what is made can be counted
+        model, parts = _model(architecture, settings, scheduler, token)
+    with FakeTensorMode():
+        model.schedule = DDPMScheduler.from_config(scheduler.config)
+        allocate(model)
+        cast_parameters(model, DTYPES[settings.dtype])
+        if settings.gradient_checkpointing:
+            recompute_activations(parts)
+        batch = random_batch(parts, token, rows, resolution, len(model.projection))
+        return peak_of_step(model, batch, settings.accumulation)
+
+
+def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
+    """Run a step's last micro-batch, forward and backward, and return the most bytes its tensors took at once.
+
+    Gradients of parameters are dropped as soon as they are complete. Works on fake tensors and on real ones.
+    """
+    *_, micro = [local] if micro_batches == 1 else local.micro_batches(micro_batches)
+    with LiveBytes() as live:
+        for tensor in (*model.parameters(), *model.buffers(), *local, *micro):
+            live.leave_out(tensor)
+        hooks = [p.register_post_accumulate_grad_hook(_drop) for p in model.parameters() if p.requires_grad]
+        model(micro, local, micro_batches).total.backward()
+    for hook in hooks:
+        hook.remove()
+    return live.peak
+
+
+def cost(settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig) -> Cost | None:
+    """Images, hours and price of a training; none on CPUs, unless their images a second are given."""
+    gpus = settings.workers * settings.num_gpus
+    if not gpus and assumed.images_per_s is None:
+        return None
+    each = assumed.images_per_s or default_images_per_s(settings, resolution)
+    rate = each * (gpus or settings.workers)
+    images = steps * settings.batch_size
+    hours = images / rate / 3600
+    return Cost(images, rate, hours, hours * gpus * assumed.usd_per_gpu_hour)
+
+
+def default_images_per_s(settings: TrainConfig, resolution: int) -> float:
+    """The published rate, by the number of pixels, less what recomputing activations costs."""
+    rate = A100_IMAGES_PER_S * (A100_RESOLUTION / resolution) ** 2
+    return rate * RECOMPUTING if settings.gradient_checkpointing else rate
+
+
+def _model(
+    architecture: Architecture, settings: TrainConfig, scheduler: EulerAncestralDiscreteScheduler, token: str | None
+) -> tuple[Product2Img, Parts]:
+    parts = build(architecture, token, scheduler)
+    text = parts.text_encoder.config
+    projection = torch.empty(text.projection_dim, text.hidden_size)
+    lora.add(parts, settings, seed=0)
+    return Product2Img(parts, projection, settings), parts
+
+
+def _drop(parameter: torch.Tensor) -> None:
+    parameter.grad = None

@@ -1,0 +1,118 @@
+"""The plan of a training as people read it: what `jobs/train.py --plan` prints."""
+
+from __future__ import annotations
+
+from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
+from p2i_ray.diffusion.model import validation
+from p2i_ray.errors import UserError
+from p2i_ray.planning import training_memory as plan
+from p2i_ray.planning.full_size import PUBLISHED, read
+from p2i_ray.storage import locations
+
+NAME = "Stable Diffusion 1.5's inpainting model"
+GIB = 2**30
+RESERVE = 0.1  # share of a card that what isn't counted may take
+
+
+def as_lines(
+    location: str, painter: DiffusionConfig, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+) -> list[str]:
+    """The plan as people read it.
+
+    Args:
+        location: model folder to start from; where there is none, the published architecture stands in for it.
+        painter: the token, and whether a plain model is to be widened.
+        settings: of the training.
+        resolution: side of the pictures, pixels.
+        steps: optimizer steps.
+        assumed: rate, price and memory that are taken for granted.
+
+    Raises:
+        UserError: the model doesn't take pictures of this size, or can't be trained so.
+    """
+    there = locations.exists(location)
+    architecture = read(location, painter.widen) if there else PUBLISHED
+    widened = there and validation.is_plain(location)
+    validation.check_lora(settings, widened)
+    factor = 2 ** (len(architecture.vae["block_out_channels"]) - 1)
+    if resolution % factor:
+        raise UserError(f"image.resolution={resolution} must be a multiple of {factor}, which a latent covers")
+    counted = plan.sizes(architecture, settings, painter.token)
+    needed = plan.need(architecture, settings, resolution, painter.token)
+    micro = settings.batch_size // (settings.workers * settings.accumulation)
+    where = "GPU" if settings.num_gpus else "CPU worker"
+    return [
+        f"model        {location}{', widened to 9 input channels' if widened else ''}"
+        if there
+        else f"model        {location} is not there; counted as {NAME}",
+        f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
+        + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
+        f"batch        {settings.batch_size} = {settings.workers} (workers) x {settings.accumulation} (micro-batches) "
+        f"x {micro} images of {resolution} x {resolution}",
+        "",
+        f"memory a {where}, GiB; {settings.dtype}, ZeRO stage {settings.zero_stage}, activations "
+        + ("recomputed (train.gradient_checkpointing)" if settings.gradient_checkpointing else "kept"),
+        *_memory_lines(needed, settings),
+        *_verdict(needed, settings, assumed),
+        "",
+        *_cost_lines(plan.cost(settings, resolution, steps, assumed), settings, resolution, steps, assumed),
+    ]
+
+
+def _memory_lines(needed: plan.TrainingMemory, settings: TrainConfig) -> list[str]:
+    sharded, live = settings.zero_stage == 3, f"{plan.LIVE:,}"
+    gathered = f"whole weights while they are used: up to DeepSpeed's default of {live}" if sharded else "ZeRO-3 only"
+    rows = [
+        ("weights", needed.weights, "this worker's share" if sharded else "trained and frozen"),
+        ("gathered", needed.gathered, gathered),
+        ("optimizer", needed.optimizer, "float32 weights and AdamW's two moments; this worker's share"),
+        ("EMA", needed.average, "float32, this worker's share" if needed.average else "none is kept"),
+        ("gradients", needed.gradients, ""),
+        ("ZeRO's bucket", needed.bucket, "in which gradients are reduced; DeepSpeed's default size"),
+        ("activations", needed.activations, "at their highest, temporaries included"),
+        ("update", needed.update, "at the optimizer's step, when activations are gone"),
+        ("need", needed.peak, "weights + optimizer + EMA + the larger of (the rest, update)"),
+    ]
+    return [f"  {name:<14}{number / GIB:9.3f}  {note}".rstrip() for name, number, note in rows]
+
+
+def _verdict(needed: plan.TrainingMemory, settings: TrainConfig, assumed: PlanConfig) -> list[str]:
+    outside = "CUDA's context, communication, convolution workspaces and fragmentation come on top: leave 10 %"
+    lines = [f"  not counted: {outside}"] if settings.num_gpus else []
+    if assumed.gpu_memory_gib is None:
+        return lines
+    sharing = max(1, int(1 / settings.num_gpus)) if settings.num_gpus else 1
+    total, have = needed.peak * sharing / GIB, assumed.gpu_memory_gib
+    who = f"{sharing} workers a GPU need" if sharing > 1 else "it needs"
+    if total <= (1 - RESERVE) * have:
+        return [*lines, f"  fits: {who} {total:.1f} of {have:g} GiB"]
+    remedy = "raise train.accumulation, set train.gradient_checkpointing=true"
+    if settings.zero_stage < 2:
+        remedy += ", raise train.zero_stage"
+    if needed.update > needed.step:
+        remedy = "the optimizer's step is what doesn't fit: use more workers with train.zero_stage=2"
+    word = "TIGHT" if total <= have else "DOES NOT FIT"
+    return [*lines, f"  {word}: {who} {total:.1f} of {have:g} GiB; {remedy}"]
+
+
+def _cost_lines(
+    expected: plan.Cost | None, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+) -> list[str]:
+    images = f"images       {steps * settings.batch_size:,} = {steps:,} steps x {settings.batch_size}"
+    if expected is None:
+        return [images, "hours        unknown: no rate is published for CPUs; give plan.images_per_s (a worker)"]
+    lines = [images, f"hours        {expected.hours:.2f} at {expected.images_per_s:.1f} images/s"]
+    if settings.num_gpus:
+        lines.append(f"US dollars   {expected.usd:.2f} on {settings.workers * settings.num_gpus:g} x GPU")
+    lines += ["assumed:"]
+    if assumed.images_per_s is not None:
+        lines.append(f"  {assumed.images_per_s:g} images/s each, as given (plan.images_per_s)")
+    else:
+        scaled = f", scaled to {resolution} by pixels" if resolution != plan.A100_RESOLUTION else ""
+        slower = ", x 3/4 for recomputing" if settings.gradient_checkpointing else ""
+        rate = plan.default_images_per_s(settings, resolution)
+        lines.append(f"  {rate:.1f} images/s and GPU: MosaicML published 36 on an A100 at 512{scaled}{slower};")
+        lines.append("  another card, and training the text encoder, change that: measure, and give plan.images_per_s")
+    if settings.num_gpus:
+        lines.append(f"  {assumed.usd_per_gpu_hour:g} US dollars a GPU hour (plan.usd_per_gpu_hour; see --help)")
+    return lines

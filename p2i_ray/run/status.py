@@ -1,0 +1,84 @@
+"""Where a run stands, from its folder alone: for people on other machines, and for programs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from p2i_ray.errors import UserError
+from p2i_ray.run import attempt_record as records
+from p2i_ray.run import manifests
+from p2i_ray.run.attempt_record import AttemptRecord
+from p2i_ray.storage import locations
+
+LOST_S = 60.0  # a driver gives a sign of life every few seconds
+Status = Literal["running", "done", "stopped", "lost"]
+
+
+class RunStatus(NamedTuple):
+    """Where a run stands."""
+
+    run_dir: str
+    status: Status
+    why: str  # it isn't running or done; empty where it is
+    rounds: list[dict[str, Any]]  # as in run.json
+    of_rounds: int
+    attempts: list[AttemptRecord]  # the oldest first
+    silent_s: float | None  # seconds since the last sign of life; none: there never was one
+
+
+def read_status(run_dir: str, now: float) -> RunStatus:
+    """Read a run folder.
+
+    Args:
+        run_dir: location of the run folder.
+        now: UTC, epoch seconds.
+
+    Raises:
+        UserError: there is no run.
+    """
+    config, summary = _read(run_dir, "config.yaml"), _read(run_dir, "run.json")
+    attempts, last = records.read(run_dir), config["idr"]["rounds"]
+    silent_s = max(0.0, now - attempts[-1].seen) if attempts else None
+    status, why = status_of(summary["status"], attempts[-1] if attempts else None, silent_s)
+    return RunStatus(run_dir, status, why, manifests.rounds(run_dir, last), last, attempts, silent_s)
+
+
+def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | None) -> tuple[Status, str]:
+    """What state a run is in, and why it isn't going on.
+
+    Args:
+        written: status in run.json, which a killed driver leaves at "running".
+        attempt: the last.
+        silent_s: seconds since its last sign of life.
+    """
+    if written == "done":
+        return "done", ""
+    if attempt is None or silent_s is None:
+        why = "it ended early" if written == "stopped" else "no driver has left a sign of life"
+        return ("stopped" if written == "stopped" else "lost"), why
+    if attempt.ended is not None:
+        return "stopped", (attempt.outcome or "").removeprefix("stopped: ")
+    if silent_s > LOST_S:
+        return "lost", f"no sign of life for {duration(silent_s)}: its driver was killed, or can't reach the folder"
+    return "running", ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a terminal."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
+    told = [f"{value} {unit}" for value, unit in parts if value][:2]
+    return " ".join(told) or "0 s"
+
+
+def _read(run_dir: str, name: str) -> Any:
+    location = locations.join(run_dir, name)
+    if not locations.exists(location):
+        raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
+    text = locations.read_text(location)
+    return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)

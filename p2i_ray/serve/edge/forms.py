@@ -1,0 +1,90 @@
+"""A multipart form, read: text fields and files, each name known and given once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from p2i_ray.judge.requests.tasks import clean_name
+from p2i_ray.serve.edge.errors import APIError, bad_request
+
+MAX_FIELDS = 40
+
+
+@dataclass
+class Form:
+    """A multipart form: text fields, and files by the part's name."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    files: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which also knows whether the form came to its end."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
+async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -> Form:
+    """Read a multipart form; a field that comes twice is refused, a file's name is not looked at.
+
+    Raises:
+        Refusal: it is no multipart form, or a broken one.
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise APIError(415, "send the fields as multipart/form-data, as OpenAI's client does", None, "wrong_type")
+    parser = _Parser(
+        request.headers, request.stream(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=max_text
+    )
+    try:
+        parts = await parser.parse()
+    except MultiPartException as error:
+        raise bad_request(f"the form can't be read: {error.message}") from None
+    form = Form()
+    try:
+        if not parser.ended:
+            raise bad_request("the form can't be read: it stops before its last boundary; send all of it")
+        for name, value in parts.multi_items():
+            if isinstance(value, UploadFile):
+                form.files.setdefault(name, []).append(await value.read())
+            elif name in form.texts:
+                raise bad_request(f"{short(name)} is given twice; give it once", short(name))
+            else:
+                form.texts[name] = value
+    finally:
+        await parts.close()
+    return form
+
+
+def one_file(form: Form, names: tuple[str, ...], needed: bool) -> bytes | None:
+    """The one file that came under any of these names.
+
+    Raises:
+        Refusal: several came, or none where one is needed.
+    """
+    found = [content for name in names for content in form.files.get(name, [])]
+    if len(found) > 1:
+        raise bad_request(f"{len(found)} files came as {names[0]}; send one, a request paints one product", names[0])
+    if not found and any(name in form.texts for name in names):
+        raise bad_request(f"{names[0]} is text; send it as a file", names[0])
+    if not found and needed:
+        raise bad_request(f"{names[0]} is missing; send the product's picture as a file", names[0])
+    return found[0] if found else None
+
+
+def only_files(form: Form, *known: str) -> None:
+    """Refuse files under names that nobody asked for."""
+    for name in form.files:
+        if name not in known:
+            raise bad_request(f"{short(name)} is not a file this request takes; leave it out", short(name))
+
+
+def short(name: str) -> str:
+    """A client's own word, fit to be said back."""
+    return clean_name(name, 40) or "a field without a name"

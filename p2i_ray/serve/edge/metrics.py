@@ -1,0 +1,120 @@
+"""What an operator sees: Prometheus metrics, and one line of JSON a request.
+
+No line holds a token, a path of this machine, a client's file name or an exception's text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+LOGGER = "p2i_ray.serve"
+SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+FRAMES = 6  # of our own code that an unexpected exception is logged with
+
+
+class HTTPMetrics:
+    """The counters of one application, and its log."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "p2i_http_requests", "Requests by route and status", ["method", "route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "p2i_http_request_seconds", "Seconds a request took", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self._stages = Histogram(
+            "p2i_stage_seconds", "Seconds a stage took", ["stage"], buckets=SECONDS, registry=self.registry
+        )
+        self._in_flight = Gauge("p2i_http_in_flight", "Requests being answered", registry=self.registry)
+        self._pictures = Counter("p2i_pictures", "Pictures painted, by who asked", ["by"], registry=self.registry)
+        self._items = Counter("p2i_job_items", "Items of batch jobs, by outcome", ["outcome"], registry=self.registry)
+        self._log = logging.getLogger(LOGGER)
+
+    def include(self, collectors: Iterable[Collector]) -> None:
+        """Show what others have counted, too."""
+        for collector in collectors:
+            self.registry.register(collector)
+
+    def metrics(self) -> tuple[bytes, str]:
+        """What Prometheus reads, and its content type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage: upload, intake, paint, judge, expansion, encode."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages.labels(name).observe(time.perf_counter() - begin)
+
+    @contextmanager
+    def in_flight(self) -> Iterator[None]:
+        """A request is being answered."""
+        with self._in_flight.track_inprogress():
+            yield
+
+    def painted(self, pictures: int, by: str) -> None:
+        """Count pictures; `by` is "request" or "job"."""
+        self._pictures.labels(by).inc(pictures)
+
+    def item(self, outcome: str) -> None:
+        """Count an item of a batch job: "done" or "failed"."""
+        self._items.labels(outcome).inc()
+
+    def request(self, method: str, route: str, status: int, seconds: float, **more: Any) -> None:
+        """Count and log a finished request; the route is its pattern, not what the client sent."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        self.log("request", method=method, route=route, status=status, seconds=round(seconds, 4), **more)
+
+    def log(self, event: str, level: int = logging.INFO, **fields: Any) -> None:
+        """Write one line of JSON."""
+        self._log.log(level, json.dumps({"event": event, **fields}, ensure_ascii=True, default=str))
+
+    def failure(self, error: BaseException, **fields: Any) -> None:
+        """Log a mistake of ours: the exception's type and where in our code it came from; not its text."""
+        frames = [
+            f"{frame.filename.replace(chr(92), '/').rpartition('/p2i_ray/')[2]}:{frame.lineno}"
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "/p2i_ray/" in frame.filename
+        ]
+        self.log("failure", logging.ERROR, error=type(error).__name__, at=frames[-FRAMES:], **fields)
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return f'{{"time": "{when}", "level": "{record.levelname.lower()}", {record.getMessage()[1:]}'
+
+
+def log_to(stream: TextIO | None = None) -> logging.Handler:
+    """Write the log to a stream (none: stderr), one JSON object a line; returns the handler, to take it away again."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Line())
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # whoever configures the root logger would print each line twice
+    logger.addHandler(handler)
+    return handler

@@ -1,1 +1,0 @@
-"""Batch jobs: many products in one request, painted beside the others, their state on disk."""

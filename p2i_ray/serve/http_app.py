@@ -1,0 +1,87 @@
+"""The generator's HTTP application: what there is at which address."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.serve import ServeConfig
+from p2i_ray.serve.edge import errors, health
+from p2i_ray.serve.edge.auth import Authenticator
+from p2i_ray.serve.edge.limits import RequestLimits
+from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
+from p2i_ray.serve.edge.tokens import Tokens
+from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
+from p2i_ray.serve.images.protocol import Ranker, Sampler
+from p2i_ray.serve.images.routes import ImageRoutes
+from p2i_ray.serve.images.schema import EditRules
+from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.jobs.routes import JobRoutes
+from p2i_ray.serve.jobs.runner import JobRunner
+from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.page import routes
+
+JOBS = "/v1/jobs"
+
+
+def make_app(
+    settings: ServeConfig,
+    image: ImageConfig,
+    generate: GenerateConfig,
+    painter: Sampler,
+    judge: Ranker | None,
+    cutter: Cutter | None,
+    tokens: Tokens,
+) -> FastAPI:
+    """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
+
+    Args:
+        settings: limits, names and folders.
+        image: the resolution of size=auto.
+        generate: steps, guidance and soft edge where a request names none.
+        painter: paints; asked by many at once.
+        judge: ranks the candidates of best_of; none: best_of is refused.
+        cutter: photo (H, W, 3) to product mask (H, W), raising ImageError where it finds no product; none: a photo
+            alone is refused.
+        tokens: who may ask.
+
+    Raises:
+        UserError: settings.jobs is not a folder that can be written.
+    """
+    if not logging.getLogger(LOGGER).handlers:
+        log_to()
+    watch = HTTPMetrics()
+    watch.include(getattr(painter, "metrics", ()))
+    guard = Authenticator(tokens, settings.limits)
+    intake = ImageDecoder(settings.limits, image, cutter)
+    studio = ImageService(settings.limits, intake, painter, judge, watch)
+    rules = EditRules(settings.limits, image, generate, settings.model_name, judged=judge is not None)
+    store = JobStore(settings.jobs)
+    runner = JobRunner(store, studio, rules, watch, settings.job_workers, settings.job_days)
+    edits = ImageRoutes(studio, intake, guard, rules, watch)
+    jobs = JobRoutes(store, runner, rules, settings.limits)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with runner:
+            yield
+
+    app = FastAPI(title=settings.model_name, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    errors.install(app)
+    app.add_middleware(RequestLimits, limits=settings.limits, watch=watch, large=(JOBS,))
+
+    known, paced = [Depends(guard.known)], [Depends(guard.paced)]
+    health.install(app, guard, watch, painter.ready, settings.model_name)
+    app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=paced)
+    app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=paced)
+    app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=paced)
+    app.add_api_route(f"{JOBS}/{{job}}", jobs.progress, methods=["GET"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
+    routes.install(app)
+    return app

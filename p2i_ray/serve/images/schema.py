@@ -1,0 +1,177 @@
+"""What a request asks for: OpenAI's fields and ours, typed, every limit held before any work."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.judge.requests.tasks import clean_name
+from p2i_ray.serve.edge.errors import APIError, bad_request
+from p2i_ray.serve.edge.forms import short
+
+STRIDE = 8  # the VAE halves a side three times
+SMALLEST = 64  # pixels
+MAX_GUIDANCE = 30.0
+MAX_SOFT_EDGE = 64.0  # pixels
+MAX_SEED = 2**53 - 1  # what every JSON reader keeps exactly
+_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+
+
+class EditRequest(BaseModel):
+    """The fields of an images edit: OpenAI's, then ours. Those of OpenAI's that change nothing here are let through."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompt: str = ""
+    model: str | None = None
+    n: int = 1
+    size: str = "auto"
+    response_format: Literal["b64_json", "url"] = "b64_json"
+    output_format: Literal["png", "jpeg", "webp"] = "png"
+    output_compression: int | None = None
+    background: Literal["auto", "opaque"] = "auto"
+    quality: Literal["auto", "standard"] = "auto"
+    stream: Literal["false", "False", False] = False
+    partial_images: Literal["0", 0] = 0
+    input_fidelity: str | None = None
+    moderation: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+
+    seed: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    negative_prompt: str = ""
+    best_of: int | None = None
+    soft_edge: float | None = None
+    check_expansion: bool = False
+
+
+@dataclass(frozen=True)
+class EditParams:
+    """An ask with nothing left open: checked, defaults filled in."""
+
+    name: str
+    n: int
+    candidates: int
+    ranked: bool
+    width: int
+    height: int
+    seed: int
+    steps: int
+    guidance: float
+    negative: str
+    soft_edge: float
+    check_expansion: bool
+    output_format: str
+    quality: int | None
+
+
+@dataclass(frozen=True)
+class EditRules:
+    """What an ask is checked against."""
+
+    limits: LimitsConfig
+    image: ImageConfig
+    generate: GenerateConfig
+    model_name: str
+    judged: bool
+
+
+def parse(fields: dict[str, Any]) -> EditRequest:
+    """Fields with their types.
+
+    Raises:
+        Refusal: one is unknown or of the wrong type.
+    """
+    try:
+        return EditRequest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = short(str(first["loc"][0]))
+        if first["type"] == "extra_forbidden":
+            raise bad_request(f"{name} is not a field this request takes; leave it out", name) from None
+        text = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+        raise bad_request(f"{name}: {text}", name) from None
+
+
+def resolve(ask: EditRequest, rules: EditRules) -> EditParams:
+    """Check an ask against the limits and fill in what it leaves open; a seed of its own, if it has none.
+
+    Raises:
+        Refusal: something is beyond a limit.
+    """
+    limits, generate = rules.limits, rules.generate
+    if ask.model is not None and ask.model != rules.model_name:
+        raise APIError(404, f"there is no such model; use model={rules.model_name}", "model", "model_not_found")
+    if ask.response_format == "url":
+        raise bad_request("pictures come in the answer; use response_format=b64_json", "response_format")
+    name = _words(ask.prompt, "prompt", limits)
+    if not name:
+        raise bad_request("prompt is empty; give the product's name", "prompt")
+    _within("n", ask.n, 1, limits.max_n)
+    if ask.best_of is not None:
+        if not rules.judged:
+            raise bad_request("this server has no judge; leave best_of out", "best_of")
+        _within("best_of", ask.best_of, ask.n, limits.max_candidates)
+    candidates = ask.best_of or ask.n
+    _within("n", candidates, 1, limits.max_candidates)
+    width, height = _size(ask.size, rules)
+    if ask.output_compression is not None:
+        _within("output_compression", ask.output_compression, 0, 100)
+        if ask.output_format == "png":
+            raise bad_request("output_compression is for jpeg and webp; leave it out", "output_compression")
+    steps = generate.steps if ask.steps is None else ask.steps
+    guidance = generate.guidance if ask.guidance is None else ask.guidance
+    soft_edge = generate.soft_edge if ask.soft_edge is None else ask.soft_edge
+    _within("seed", ask.seed or 0, 0, MAX_SEED)
+    _within("steps", steps, 1, limits.max_steps)
+    _within("guidance", guidance, 1, MAX_GUIDANCE)
+    _within("soft_edge", soft_edge, 0, MAX_SOFT_EDGE)
+    return EditParams(
+        name=name,
+        n=ask.n,
+        candidates=candidates,
+        ranked=ask.best_of is not None,
+        width=width,
+        height=height,
+        seed=secrets.randbelow(2**32) if ask.seed is None else ask.seed,
+        steps=steps,
+        guidance=guidance,
+        negative=_words(ask.negative_prompt, "negative_prompt", limits),
+        soft_edge=soft_edge,
+        check_expansion=ask.check_expansion,
+        output_format=ask.output_format,
+        quality=ask.output_compression,
+    )
+
+
+def _size(size: str, rules: EditRules) -> tuple[int, int]:
+    if size == "auto":
+        return rules.image.resolution, rules.image.resolution
+    largest = max(rules.limits.max_size, rules.image.resolution)
+    match = _SIZE.fullmatch(size)
+    sides = [int(side) for side in match.groups()] if match else []
+    smallest = min(SMALLEST, rules.image.resolution)
+    if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
+        asked = f"multiples of {STRIDE} from {smallest} to {largest}"
+        raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {asked}", "size")
+    return sides[0], sides[1]
+
+
+def _words(text: str, name: str, limits: LimitsConfig) -> str:
+    """Text on one line, without control characters."""
+    if len(text) > limits.max_name_chars:
+        raise bad_request(f"{name} has {len(text)} characters; at most {limits.max_name_chars}, please", name)
+    return clean_name(text, limits.max_name_chars)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # so that no number at all is outside, too
+        raise bad_request(f"{name} must be from {low:.16g} to {high:.16g}", name)

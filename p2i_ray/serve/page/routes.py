@@ -1,0 +1,39 @@
+"""The page at `/`: its files, read once, with a policy under which nothing runs that isn't among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import Response
+
+FOLDER = Path(__file__).parent
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+
+
+def install(app: FastAPI, folder: Path = FOLDER) -> None:
+    """Serve index.html at `/` and the folder's other files beside it; nothing when there is no page."""
+    if not (folder / "index.html").is_file():
+        return
+    for file in sorted(folder.iterdir()):
+        if file.suffix in TYPES:
+            path = "/" if file.name == "index.html" else f"/{file.name}"
+            app.add_api_route(path, _serving(file.read_bytes(), TYPES[file.suffix]), methods=["GET", "HEAD"])
+
+
+def _serving(content: bytes, kind: str):  # type: ignore[no-untyped-def]  # what FastAPI takes has no simpler type
+    async def page() -> Response:
+        headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
+        return Response(content, headers=headers, media_type=kind)
+
+    return page

@@ -1,0 +1,115 @@
+"""A run through its faults: they strike when they should, what was taken is given back, no run is waited for long."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from chaos import shelf as shelves
+from chaos.faults import PUBLISH, Fault
+from chaos.job import Job
+from chaos.shelf import Shelf
+from chaos.storm import Storm, Story
+from chaos.victims import Process
+from tests.support.toy_job import STEPS
+
+PACE = {**{(1, step): 0.3 for step in STEPS}, (1, PUBLISH): 0.05}
+TOY = Path(__file__).parents[1] / "support" / "toy_job.py"
+
+
+class FewNodes:
+    """Nodes without Ray; they run one process, if any."""
+
+    address = ""
+
+    def __init__(self, processes: list[Process]) -> None:
+        self._processes = processes
+        self.lost, self.replaced = 0, 0
+
+    def processes(self) -> list[Process]:
+        return self._processes
+
+    def lose(self, share: float) -> str:
+        self.lost += 1
+        return "raylet 1"
+
+    def orphans(self) -> list[Process]:
+        return []
+
+    def replace(self) -> None:
+        self.replaced += 1
+
+
+Run = Callable[..., tuple[Story, Job, FewNodes]]
+
+
+@pytest.fixture
+def weather(tmp_path: Path) -> Iterator[Run]:
+    """Runs the toy job through faults; returns its story, the job and the nodes."""
+
+    def run(
+        *faults: Fault, hangs: str = "", mount: bool = False, limit_s: float = 60.0, processes: tuple[Process, ...] = ()
+    ) -> tuple[Story, Job, FewNodes]:
+        nodes = FewNodes(list(processes))
+        with Shelf(tmp_path / "place", mount, size_mb=1) as shelf:
+            run_dir = shelf.disk / "run"
+            job = Job([sys.executable, str(TOY), str(run_dir), hangs], run_dir, "", tmp_path / "log")
+            story = Storm(job, faults, PACE, nodes, shelf, limit_s, tmp_path / "evidence").run()  # type: ignore[arg-type]
+            assert story.hung or all(job.done(step) for step in list(PACE)[:-1])
+        return story, job, nodes
+
+    yield run
+
+
+def fault(kind: str, step: str, share: float = 0.5, hold_s: float = 0.3) -> Fault:
+    return Fault(kind, 1, step, share, 0.0, hold_s)
+
+
+def test_without_faults_one_command_does_it(weather: Run) -> None:
+    story, _, _ = weather()
+    assert (story.endings, story.struck, story.hung) == (["done"], [], None)
+    assert story.startup_s == 0
+
+
+def test_a_killed_driver_is_started_again_and_both_starts_count(weather: Run) -> None:
+    story, job, _ = weather(fault("driver", "train"), fault("driver", "critique", 0.0))
+    assert story.endings == ["killed", "killed", "done"]
+    assert [(s.fault.step, s.round, s.step) for s in story.struck] == [
+        ("train", 1, "train"),
+        ("critique", 1, "critique"),
+    ]
+    assert len({tuple(job._argv)}) == 1 and all(command.startup_s for command in job.commands)
+
+
+def test_a_node_is_replaced_and_then_the_next_fault_may_strike(weather: Run) -> None:
+    story, _, nodes = weather(fault("node", "score"), fault("node", "generate"))
+    assert (nodes.lost, nodes.replaced, story.endings) == (2, 2, ["done"])
+
+
+def test_a_folder_that_is_away_is_back_before_the_command_is_given_again(weather: Run) -> None:
+    story, _, _ = weather(fault("folder away", "select", hold_s=30.0))
+    assert [ending.split(":")[0] for ending in story.endings] == ["error", "done"]
+    assert story.seconds < 20
+
+
+def test_a_full_disk_that_ends_in_a_trace_is_told_from_one_line(weather: Run, tmp_path: Path) -> None:
+    if not shelves.can_mount(tmp_path):
+        pytest.skip("mounting is not permitted")
+    story, _, _ = weather(fault("full disk", "train", hold_s=30.0), mount=True)
+    assert story.endings[0].startswith("TRACE (exit code 1): OSError: [Errno 28]")
+    assert story.endings[1:] == ["done"]
+
+
+def test_a_run_that_hangs_is_ended_and_leaves_evidence(weather: Run, tmp_path: Path) -> None:
+    story, job, _ = weather(hangs="train", limit_s=2.0, processes=(Process(1, "ray::Somebody"),))
+    assert story.hung == "round 1 train, after 2 s"
+    assert "ray::Somebody" in (tmp_path / "evidence").read_text()
+    assert job.look().code == -9
+
+
+def test_a_fault_without_a_victim_is_reported_as_missed(weather: Run) -> None:
+    story, _, _ = weather(fault("trainer", "train"), processes=(Process(1, "ray::IDLE"),))
+    assert [missed.kind for missed in story.missed] == ["trainer"] and story.struck == []

@@ -1,0 +1,147 @@
+"""What steps need, what they tell Ray, and whether it finds room: worked out by hand, and by Ray itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster.autoscaler import largest
+from p2i_ray.cluster.bin_packing import left_over
+from p2i_ray.cluster.resources import ResourceSpec, StepResources
+from p2i_ray.config import Config, JudgeConfig, TrainConfig, load
+from p2i_ray.config.serve import ServeJobConfig
+from p2i_ray.errors import UserError
+from p2i_ray.run.folder import WHERE
+
+
+def phases(preset: str, *settings: str) -> dict[str, list[ResourceSpec]]:
+    """The bundles of each step's turn."""
+    found = resources.loop(load(Config, preset, settings))
+    return {phase[0].step: resources.bundles(phase) for phase in found}
+
+
+def test_four_a100_serve_judging_training_and_painting_in_turn() -> None:
+    node = {"CPU": 16.0, "GPU": 4.0, "accelerator_type:A100": 1.0}
+    turns = phases("a100x4")
+    assert set(turns) == {"judge", "features", "train", "generate", "evaluate"}
+    for step, bundles in turns.items():
+        # 4 x 4 CPUs for engines or training processes; the small tasks sit on the head
+        assert not left_over([b.resources() for b in bundles], [node, {"CPU": 2.0}]), step
+        assert [b.gpus for b in bundles if b.gpus] == [1] * (1 if step == "evaluate" else 4)
+        assert {b.accelerator_type for b in bundles if b.gpus} == {"A100"}
+    other = {**node, "accelerator_type:H100": 1.0}
+    del other["accelerator_type:A100"]
+    assert len(left_over([b.resources() for b in turns["train"]], [other])) == 4
+
+
+def test_a_warm_judge_is_counted_beside_the_others() -> None:
+    warm = phases("a100x4", "judge.keep_warm=true")
+    assert {step: sum(b.gpus for b in bundles) for step, bundles in warm.items()} == {
+        "judge": 4, "features": 8, "train": 8, "generate": 8, "evaluate": 5,
+    }  # fmt: skip
+    without = phases("a100x4", "judge.keep_warm=true", "idr.select=false")
+    assert "judge" not in without and sum(b.gpus for b in without["train"]) == 4
+    hosted = phases("a100x4", "judge.hosted.url=https://example.org/v1")
+    assert sum(b.gpus for b in hosted["train"]) == 4 and resources.HOSTED in hosted["train"]
+
+
+def test_tensor_parallel_engines_take_whole_gpus_of_one_node() -> None:
+    settings = JudgeConfig(model="m", tensor_parallel_size=4, replicas=2, num_cpus=8, memory_gib=100)
+    need = resources.judge(settings)
+    assert (need.count, need.bundle) == (2, ResourceSpec(cpus=8, gpus=4, memory_gib=100))
+    halves = [{"CPU": 64.0, "GPU": 2.0, "memory": 2.0**40}] * 4
+    assert len(left_over([need.bundle.resources()] * 2, halves)) == 2
+
+
+def test_a_training_needs_as_many_processes_as_it_may_shrink_to() -> None:
+    assert resources.train(TrainConfig(workers=2, min_workers=1)).count == 1
+    assert resources.train(TrainConfig(workers=4)).count == 4
+
+
+def test_the_shop_needs_one_replica_of_each_kind() -> None:
+    shop = load(ServeJobConfig, "a100x4", ["serve.painter.min_replicas=0", "serve.lmm.accelerator_type=L4"])
+    painter, judge = resources.shop(shop)
+    assert (painter.count, painter.bundle) == (1, ResourceSpec(cpus=1, gpus=1))
+    assert judge.bundle == ResourceSpec(cpus=1, gpus=1, accelerator_type="L4")
+    parallel = load(ServeJobConfig, "a100x4", ["judge.tensor_parallel_size=2"])
+    (engine,) = resources.chat(parallel)
+    assert engine.count == 2 and engine.bundle.gpus == 1
+
+
+def test_ray_is_told_what_was_said() -> None:
+    bundle = ResourceSpec(cpus=2, gpus=0.5, memory_gib=1.5, accelerator_type="A100")
+    assert bundle.options() == {"num_cpus": 2, "num_gpus": 0.5, "memory": 1610612736, "accelerator_type": "A100"}
+    assert bundle.resources() == {"CPU": 2, "GPU": 0.5, "memory": 1610612736, "accelerator_type:A100": 0.001}
+    assert str(bundle) == "GPU: 0.5, CPU: 2, memory: 1.5 GiB, accelerator A100"
+    assert ResourceSpec(cpus=1).options() == {"num_cpus": 1, "num_gpus": 0}
+
+
+def test_where_processes_run_may_change_in_a_run() -> None:
+    groups = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
+    assert {f"{group}.{key}" for group in groups for key in ("accelerator_type", "memory_gib")} <= set(WHERE)
+
+
+@pytest.mark.parametrize(
+    ("bundles", "nodes", "without_room"),
+    [
+        ([{"CPU": 1}] * 4, [{"CPU": 2}, {"CPU": 2}], 0),
+        ([{"CPU": 3}], [{"CPU": 2}, {"CPU": 2}], 1),  # the sum is enough, a node isn't
+        ([{"CPU": 0.1}] * 10, [{"CPU": 1}], 0),  # no trouble with tenths
+        ([{"CPU": 1}, {"CPU": 4, "GPU": 1}], [{"CPU": 4, "GPU": 1}, {"CPU": 1}], 0),  # the small one leaves the GPU
+        ([{"CPU": 1}] * 2, [], 2),
+        ([{"GPU": 1, "accelerator_type:A100": 0.001}] * 2, [{"GPU": 4}, {"GPU": 1, "accelerator_type:A100": 1}], 1),
+    ],
+)
+def test_bundles_find_room_node_by_node(bundles: list, nodes: list, without_room: int) -> None:
+    assert len(left_over(bundles, nodes)) == without_room
+
+
+def test_a_share_of_a_gpu_is_of_one_gpu() -> None:
+    share = {"GPU": 0.6}
+    assert len(left_over([share] * 3, [{"GPU": 2}])) == 1
+    assert not left_over([share] * 2 + [{"GPU": 0.4}] * 2, [{"GPU": 2}])
+    assert len(left_over([{"GPU": 2}, {"GPU": 0.1}], [{"GPU": 2}])) == 1
+    assert not left_over([{"GPU": 0.4}] * 4, [{"GPU": 1.6}], pooled=True)  # four GPUs with 0.6 taken of each
+
+
+def test_published_groups_say_how_far_a_cluster_grows() -> None:
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig
+
+    published = ClusterConfig()
+    published.node_group_configs.add(resources={"CPU": 16, "GPU": 4}, min_count=0, max_count=2, name="gpu")
+    published.node_group_configs.add(resources={"CPU": 8}, min_count=0, max_count=-1, name="cpu")
+    nodes = largest(published, most=50)
+    assert sum(node.get("GPU", 0) for node in nodes) == 8 and len(nodes) == 52
+    assert not left_over([{"GPU": 1, "CPU": 4}] * 8 + [{"CPU": 8}] * 50, nodes)
+    assert len(left_over([{"GPU": 1, "CPU": 4}] * 9, nodes)) == 1
+
+
+def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> None:
+    with pytest.raises(UserError) as told:
+        placement.check(resources.loop(load(Config, "a100x4", ["judge.keep_warm=true"])))
+    assert str(told.value) == (
+        "train needs 4 x (GPU: 1, CPU: 4, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
+        "and the cluster has no room for 8 x (GPU: 1, CPU: 4, accelerator A100): it has 1 node with CPU: 4 and can't "
+        "grow to it; lower train.workers, train.min_workers, train.num_gpus, train.num_cpus, train.accelerator_type or "
+        "judge.keep_warm, or add nodes"
+    )
+    with pytest.raises(UserError, match=r"generate needs 9 x .* it has 1 node .* or raise ray.local_cpus"):
+        placement.check(resources.loop(load(Config, "mini", ["generate.workers=9"])))
+    placement.check(resources.loop(load(Config, "mini")))
+
+
+def test_a_step_waits_for_what_others_hold(ray_cluster: None) -> None:
+    import ray
+
+    class Holder:
+        def held(self) -> bool:
+            return True
+
+    holder = ray.remote(num_cpus=3)(Holder).remote()
+    assert ray.get(holder.held.remote())
+    need = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.workers",))
+    assert left_over([b.resources() for b in need.bundles()], placement.free())
+    assert [taken["CPU"] for taken in placement.used() if taken.get("CPU", 0) >= 3]
+    ray.kill(holder)
+    placement.wait_for(need)  # returns when the holder is gone
+    assert not left_over([b.resources() for b in need.bundles()], placement.free())

@@ -1,0 +1,74 @@
+"""The command line of every job."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field
+
+from p2i_ray.config import Config
+from p2i_ray.console.cli import main
+from p2i_ray.errors import UserError
+
+
+class Job(Config):
+    """A job with one key of its own."""
+
+    out: str = Field(description="folder that the job makes")
+
+
+def test_the_job_gets_its_settings() -> None:
+    seen: list[Job] = []
+    main(Job, "doc", seen.append, ["--config", "mini", "out=here", "seed=3"])
+    assert (seen[0].out, seen[0].seed) == ("here", 3)
+
+
+def test_help_lists_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "What the job does.", print, ["--help"])
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    for line in (
+        "What the job does.",
+        "out=required",
+        "folder that the job makes",
+        "idr.gamma=4",
+        "train.batch_size=64",
+    ):
+        assert line in shown
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--config", "mini", "ot=here"], ["--config", "nowhere", "out=x"]):
+        with pytest.raises(SystemExit) as stop:
+            main(Job, "doc", print, argv)
+        shown = capsys.readouterr()
+        assert stop.value.code == 2 and shown.err.startswith("error: ") and shown.err.count("\n") == 1
+
+
+def test_a_users_error_inside_the_job_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        raise UserError("data x is not there")
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: data x is not there\n"
+
+
+def test_a_fault_of_ours_keeps_its_trace() -> None:
+    def run(job: Job) -> None:
+        raise RuntimeError("ours")
+
+    with pytest.raises(RuntimeError, match="ours"):
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+
+
+def test_a_users_error_from_a_worker_is_one_line(ray_cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
+    import ray
+
+    def fail(row: dict[str, int]) -> dict[str, int]:
+        raise UserError("row 0 lacks a name")
+
+    for work in (lambda: ray.get(ray.remote(fail).remote({})), lambda: ray.data.range(1).map(fail).materialize()):
+        with pytest.raises(SystemExit):
+            main(Job, "doc", lambda job, work=work: work(), ["--config", "mini", "out=x"])
+        assert capsys.readouterr().err.splitlines()[-1] == "error: row 0 lacks a name"

@@ -1,0 +1,91 @@
+"""Reading splits with Ray Data, whole and in part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from p2i_ray.data import reading, writing
+from p2i_ray.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("epbd")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[2:6, 2:6] = 255
+    samples = [
+        writing.sample(f"id-{n}", f"Mug {n}", "Cup", np.full((8, 8, 3), n, np.uint8), mask, lossless=True)
+        for n in range(40)
+    ]
+    writing.write_split(str(folder), "train", samples, rows_per_file=16)
+    writing.write_split(str(folder), "validation", samples[:3])
+    yield folder
+
+
+def keep_file(folder: Path, ids: list[str]) -> str:
+    pq.write_table(pa.table({"id": ids, "score": [5] * len(ids)}), folder / "kept.parquet")
+    return str(folder / "kept.parquet")
+
+
+def test_rows_are_counted_from_footers(data: Path) -> None:
+    assert (reading.count(str(data), "train"), reading.count(str(data), "validation")) == (40, 3)
+
+
+def test_every_row_comes_once_from_a_path_and_from_a_uri(data: Path, ray_cluster: None) -> None:
+    for location in (str(data), f"file://{data}"):
+        rows = reading.read_split(location, "train").take_all()
+        assert sorted(row["id"] for row in rows) == sorted(f"id-{n}" for n in range(40))
+        assert set(rows[0]) == {"id", "name", "category", "image", "cutout"}
+        assert rows[0]["image"]["bytes"].startswith(b"\x89PNG")
+
+
+def test_only_kept_rows_come_and_a_rewritten_file_counts(data: Path, tmp_path: Path, ray_cluster: None) -> None:
+    for wanted in (["id-3", "id-17", "not in the data"], ["id-39"]):
+        keep = keep_file(tmp_path, wanted)
+        rows = reading.read_split(str(data), "train", keep=keep, columns=["name"]).take_all()
+        assert sorted(row["name"] for row in rows) == [f"Mug {i[3:]}" for i in sorted(wanted) if i.startswith("id-")]
+        assert set(rows[0]) == {"name"}
+
+
+def test_no_row_kept_is_an_empty_dataset(data: Path, tmp_path: Path, ray_cluster: None) -> None:
+    pq.write_table(pa.table({"id": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    assert reading.read_split(str(data), "train", keep=str(tmp_path / "none.parquet")).count() == 0
+
+
+def test_what_is_not_there_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"name": ["a"]}), tmp_path / "noid.parquet")
+    cases = {
+        "is not there": lambda: reading.read_split(str(tmp_path / "none"), "train"),
+        r"no split 'test' \(test/\*\.parquet\); it has train, validation": lambda: reading.count(str(data), "test"),
+        "is it an EPBD folder": lambda: reading.count(str(tmp_path), "train"),
+        "none of train, validation": lambda: reading.count(str(data), "tain"),
+        "lacks the column quality": lambda: reading.read_split(str(data), "train", columns=["id", "quality"]),
+        "keep .* is not there": lambda: reading.read_split(str(data), "train", keep=str(tmp_path / "gone")),
+        "lacks the column id": lambda: reading.read_split(str(data), "train", keep=str(tmp_path / "noid.parquet")),
+    }
+    for says, call in cases.items():
+        with pytest.raises(UserError, match=says) as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
+    for part in ("train", "validation", "test"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "train" / "a.parquet").write_bytes(b"no parquet at all")
+    with pytest.raises(UserError, match=r"a\.parquet is no Parquet file"):
+        reading.count(str(tmp_path), "train")
+    flat = {"id": ["a"], "name": ["b"], "category": ["c"], "image": [b"x"], "cutout": [b"x"]}
+    pq.write_table(pa.table(flat), tmp_path / "validation" / "a.parquet")
+    with pytest.raises(UserError, match="column image must be an image struct"):
+        reading.read_split(str(tmp_path), "validation")
+    writing.write_split(str(tmp_path), "test", [])
+    pq.write_table(pa.table(flat).slice(0, 0), tmp_path / "test" / "a.parquet")
+    with pytest.raises(UserError, match="has no rows"):
+        reading.count(str(tmp_path), "test")

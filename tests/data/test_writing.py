@@ -1,0 +1,81 @@
+"""EPBD on disk: what is written opens elsewhere, and nothing is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from p2i_ray.data import writing
+from p2i_ray.data.schema import SCHEMA
+from p2i_ray.errors import UserError
+
+
+def rows(count: int, lossless: bool = True) -> list[dict]:
+    samples = []
+    for number in range(count):
+        picture = np.full((16, 16, 3), 10 * number, np.uint8)
+        mask = np.zeros((16, 16), np.uint8)
+        mask[4:12, 4:12] = 255
+        samples.append(writing.sample(f"id-{number}", f"Mug {number}", "Cup", picture, mask, lossless))
+    return samples
+
+
+def test_hugging_face_datasets_shows_the_pictures(tmp_path: Path) -> None:
+    import datasets
+
+    files = writing.write_split(str(tmp_path), "train", iter(rows(5)), rows_per_file=2)
+    assert len(set(files)) == 3
+    found = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "train/*.parquet"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert isinstance(found.features["image"], datasets.Image) and isinstance(found.features["cutout"], datasets.Image)
+    by_id = {row["id"]: row for row in found}
+    assert sorted(by_id) == [f"id-{n}" for n in range(5)]
+    picture, cutout = np.asarray(by_id["id-3"]["image"]), np.asarray(by_id["id-3"]["cutout"])
+    assert picture.shape == (16, 16, 3) and (picture == 30).all()
+    assert cutout.shape == (16, 16, 4)
+    assert (cutout[4:12, 4:12] == [30, 30, 30, 255]).all() and cutout[..., 3].sum() == 64 * 255
+
+
+def test_a_shard_has_the_schema_and_a_name_of_its_own(tmp_path: Path) -> None:
+    names = [writing.write_shard(rows(2), str(tmp_path / "train")) for _ in range(2)]
+    assert names[0] != names[1]
+    assert pq.read_schema(tmp_path / "train" / names[0]).equals(SCHEMA, check_metadata=True)
+
+
+def test_jpeg_is_smaller_and_close(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
+    noise = np.random.default_rng(0).integers(0, 40, ramp.shape, np.uint8) // 2 + ramp // 2
+    mask = np.zeros((128, 128), np.uint8)
+    sizes = [len(writing.sample("a", "b", "c", noise, mask, lossless)["image"]["bytes"]) for lossless in (True, False)]
+    assert sizes[1] < sizes[0]
+
+
+def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    out = str(tmp_path / "data")
+    writing.check_free(out)
+    building = writing.building_folder(out)
+    kept = writing.write_split(building, "train", rows(2)) + writing.write_split(building, "train", rows(1))
+    writing.write_split(building, "train", rows(3))  # a dead attempt's, in no list
+    writing.publish(building, out, {"train": kept, "test": []})
+    assert sorted(p.name for p in (tmp_path / "data" / "train").iterdir()) == sorted(kept)
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["train"]
+    with pytest.raises(UserError, match=r"already holds data \(train\)"):
+        writing.check_free(out)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is a file"):
+        writing.check_free(str(tmp_path / "file"))
+
+
+def test_a_bucket_is_published_file_by_file() -> None:
+    import fsspec
+
+    kept = writing.write_split("memory://bucket/.building-1", "train", rows(2))
+    writing.publish("memory://bucket/.building-1", "memory://bucket/data", {"train": kept})
+    memory = fsspec.filesystem("memory")
+    assert memory.ls("/bucket/data/train", detail=False) == [f"/bucket/data/train/{kept[0]}"]
+    assert not memory.exists("/bucket/.building-1")
+    memory.rm("/bucket", recursive=True)

@@ -1,0 +1,186 @@
+"""The files for KubeRay: said once, agreeing with the project, and readable for Ray's own autoscaler."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from p2i_ray.config import Config, describe, load
+from p2i_ray.config.serve import ServeJobConfig
+
+ROOT = Path(__file__).parents[2]
+KUBERAY = ROOT / "cluster" / "kuberay"
+FILES = sorted(KUBERAY.rglob("*.yaml"))
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [one for one in yaml.safe_load_all(path.read_text("utf-8")) if one]
+
+
+def one(name: str) -> dict[str, Any]:
+    (found,) = documents(KUBERAY / name)
+    return found
+
+
+def scalars(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for key, item in value.items() for text in [str(key), *scalars(item)]]
+    if isinstance(value, list):
+        return [text for item in value for text in scalars(item)]
+    return [str(value)]
+
+
+def everything() -> list[str]:
+    return [text for path in FILES for document in documents(path) for text in scalars(document)]
+
+
+def test_image_bucket_and_kind_of_gpu_are_said_once() -> None:
+    site = one("base/kustomization.yaml")
+    image = site["images"][0]
+    literals = dict(text.split("=", 1) for text in site["configMapGenerator"][0]["literals"])
+    assert set(literals) == {"bucket", "gpu"}
+    for said in (image["newName"], image["newTag"], literals["bucket"], literals["gpu"]):
+        assert sum(said in text for text in everything()) == 1, said
+
+
+def test_ray_is_the_pinned_one_and_the_image_the_projects_version() -> None:
+    pin = re.search(r"^ray==(.+)$", (ROOT / "requirements" / "base.txt").read_text("utf-8"), re.M)
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)
+    assert pin and version
+    assert one("base/raycluster.yaml")["spec"]["rayVersion"] == pin[1]
+    tag = f"{version[1]}-cuda"
+    assert one("base/kustomization.yaml")["images"][0]["newTag"] == tag
+    for cloud in ("aws", "gcp"):
+        (document,) = documents(ROOT / "cluster" / f"{cloud}.yaml")
+        assert document["docker"]["image"].endswith(f":{tag}")
+    # The image has no Ray of its own: the set-up installs the pins.
+    docker = (ROOT / "cluster" / "Dockerfile").read_text("utf-8")
+    assert "tools/setup.sh python3.11 /opt/venv cpu" in docker
+    assert "tools/setup.sh python3.11 /opt/venv cuda" in docker
+    assert not re.search(r"ray==|rayproject/", docker)
+
+
+def test_rays_autoscaler_reads_workers_from_zero() -> None:
+    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+    from ray.autoscaler._private.util import validate_config
+
+    cluster = one("base/raycluster.yaml")
+    assert cluster["spec"]["autoscalerOptions"]["version"] == "v2"
+    cluster["metadata"]["namespace"] = "p2i-ray"
+    config = _derive_autoscaling_config_from_ray_cr(cluster)
+    validate_config(config)
+    kinds = config["available_node_types"]
+    assert kinds["headgroup"]["resources"]["CPU"] == 4
+    assert not kinds["headgroup"]["resources"].get("GPU")
+    worker = kinds["a100"]
+    assert (worker["min_workers"], worker["max_workers"]) == (0, 1)
+    preset = load(Config, "a100x4")
+    assert worker["resources"]["GPU"] == preset.train.workers * preset.train.num_gpus == 4
+    assert worker["resources"]["CPU"] >= preset.judge.replicas * preset.judge.num_cpus
+    assert worker["resources"]["accelerator_type:A100"] == 1
+
+
+def test_memory_is_larger_than_the_object_store_and_its_shm() -> None:
+    spec = one("base/raycluster.yaml")["spec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        store = int(group["rayStartParams"]["object-store-memory"])
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        shm = next(v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == "shm")
+        memory = container["resources"]["requests"]["memory"]
+        assert store < gib(shm) < gib(memory) / 2
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+
+
+def gib(quantity: str) -> int:
+    assert quantity.endswith("Gi")
+    return int(quantity.removesuffix("Gi")) << 30
+
+
+def test_nobody_is_root_and_nobody_becomes_it() -> None:
+    spec = one("base/raycluster.yaml")["spec"]
+    pods = [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+    pods.append(one("job/rayjob.yaml")["spec"]["submitterPodTemplate"]["spec"])
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["restartPolicy"] == "Never"
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_runs_command_is_one_that_the_job_takes() -> None:
+    spec = one("job/rayjob.yaml")["spec"]
+    command = shlex.split(spec["entrypoint"].replace("${P2I_BUCKET}", "s3://bucket"))
+    assert command[:3] == ["python", "jobs/idr.py", "--config"]
+    assert (ROOT / command[1]).is_file()
+    own = {"run_dir", "data"}
+    settings = command[4:]
+    config = load(Config, command[3], [setting for setting in settings if setting.split("=")[0] not in own])
+    assert config.train.workers == 4
+    assert config.evaluate.num_gpus == 1
+    assert {setting.split("=")[0] for setting in settings} >= own
+    # It is used as the shell of the submitting pod fills it, so that pod must know it.
+    (container,) = spec["submitterPodTemplate"]["spec"]["containers"]
+    assert [variable["name"] for variable in container["env"]] == ["P2I_BUCKET"]
+    assert spec["shutdownAfterJobFinishes"] and spec["backoffLimit"] > 0
+
+
+def test_the_shops_application_is_there_and_takes_its_settings() -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    spec = one("shop/rayservice.yaml")["spec"]
+    serve = ServeDeploySchema.model_validate(yaml.safe_load(spec["serveConfigV2"]))
+    (application,) = serve.applications
+    module, _, name = application.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    args = dict(application.args)
+    settings = [f"serve.{key}={value}" for key, value in flat(args.pop("serve"))]
+    shop = load(ServeJobConfig, args.pop("config"), settings)
+    assert not args
+    assert shop.serve.model == "models/shop"
+    assert {key.split("=")[0] for key in settings} <= {key for key, _, _ in describe(ServeJobConfig)}
+    # A pod that goes outlives the longest answer, and the old cluster as well.
+    patches = yaml.safe_load(one("shop/kustomization.yaml")["patches"][1]["patch"])
+    asked = {patch["path"].rsplit("/", 1)[1]: patch["value"] for patch in patches}
+    pause = int(asked["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert shop.serve.limits.answer_s <= pause < asked["terminationGracePeriodSeconds"]
+    assert spec["rayClusterDeletionDelaySeconds"] >= shop.serve.limits.answer_s
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        found += flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return found
+
+
+@pytest.mark.parametrize("path", [*FILES, *sorted((ROOT / "cluster").glob("*.*"))], ids=lambda path: path.name)
+def test_no_file_holds_a_secret(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert not re.search(r"AKIA[0-9A-Z]{16}|-----BEGIN|AIza[\w-]{35}|sk-[\w-]{20}|hf_\w{20}", text)
+    assert not re.search(
+        r"(?i)(auth_token|api_token|api_key|password|secret_access_key)\s*[=:]\s*['\"]?[0-9a-f]{16}", text
+    )
+    for document in documents(path) if path.suffix == ".yaml" else ():
+        assert document.get("kind") != "Secret"
+        for variable in variables(document):
+            if re.search(r"TOKEN|KEY|SECRET|PASSWORD", variable["name"]):
+                assert set(variable) == {"name", "valueFrom"}, variable["name"]
+                assert set(variable["valueFrom"]) == {"secretKeyRef"}
+
+
+def variables(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, list):
+        return [found for item in value for found in variables(item)]
+    if not isinstance(value, dict):
+        return []
+    here = value["env"] if isinstance(value.get("env"), list) else []
+    return here + [found for item in value.values() for found in variables(item)]

@@ -1,0 +1,102 @@
+"""What is wrong with a model folder, in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.model import validation
+from p2i_ray.errors import UserError
+
+
+@pytest.fixture
+def broken(tiny_painter: DiffusionConfig, tmp_path: Path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(tiny_painter.base, tmp_path / "model"))
+
+
+def change(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_good_folders_pass(tiny_painter: DiffusionConfig) -> None:
+    validation.check_model(tiny_painter.base, resolution=16)
+    validation.check_clip(tiny_painter.clip, tiny_painter.base)
+
+
+def test_missing_folder() -> None:
+    with pytest.raises(UserError, match=r"model folder /nowhere is not there"):
+        validation.check_model("/nowhere")
+
+
+def test_missing_part(broken: Path) -> None:
+    shutil.rmtree(broken / "tokenizer")
+    with pytest.raises(UserError, match=r"has no tokenizer/"):
+        validation.check_model(str(broken))
+
+
+def test_pickled_weights_are_refused(broken: Path) -> None:
+    (broken / "unet" / "diffusion_pytorch_model.safetensors").rename(broken / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(UserError, match="pickled weights only"):
+        validation.check_model(str(broken))
+
+
+def test_missing_weights(broken: Path) -> None:
+    (broken / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"vae has no \*.safetensors"):
+        validation.check_model(str(broken))
+
+
+def test_plain_model_is_offered_to_be_widened(tiny_painter: DiffusionConfig, broken: Path) -> None:
+    change(broken / "unet" / "config.json", in_channels=4)
+    with pytest.raises(UserError, match=r"4 input channels, not 9; give .*, or set painter.widen=true to add them"):
+        validation.check_model(str(broken))
+    assert validation.is_plain(str(broken)) and not validation.is_plain(tiny_painter.base)
+    for location in (str(broken), tiny_painter.base):
+        validation.check_model(location, resolution=16, widen=True)
+
+
+@pytest.mark.parametrize("widen", [False, True])
+def test_unet_of_another_kind(broken: Path, widen: bool) -> None:
+    change(broken / "unet" / "config.json", in_channels=8)
+    with pytest.raises(UserError, match=r"8 input channels, not 9; give an inpainting model \([^()]*\)$"):
+        validation.check_model(str(broken), widen=widen)
+
+
+def test_lora_does_not_train_what_is_added(tiny_painter: DiffusionConfig, broken: Path) -> None:
+    painter, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
+    validation.check_training(tiny_painter.base, painter, lora)
+    change(broken / "unet" / "config.json", in_channels=4)
+    validation.check_training(str(broken), painter, TrainConfig())
+    with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what painter.widen=true adds"):
+        validation.check_training(str(broken), painter, lora)
+
+
+def test_text_encoder_of_another_width(broken: Path) -> None:
+    change(broken / "text_encoder" / "config.json", hidden_size=32)
+    with pytest.raises(UserError, match="reads text 16 wide, the text encoder's is 32"):
+        validation.check_model(str(broken))
+
+
+def test_model_that_predicts_velocity(broken: Path) -> None:
+    change(broken / "scheduler" / "scheduler_config.json", prediction_type="v_prediction")
+    with pytest.raises(UserError, match="predicts v_prediction"):
+        validation.check_model(str(broken))
+
+
+def test_resolution_that_is_no_multiple(tiny_painter: DiffusionConfig) -> None:
+    with pytest.raises(UserError, match="multiple of 2"):
+        validation.check_model(tiny_painter.base, resolution=17)
+
+
+def test_clip_of_another_width(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    clip = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip"))
+    config = json.loads((clip / "config.json").read_text())
+    config["text_config"]["hidden_size"] = 24
+    (clip / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="text tower 24 wide"):
+        validation.check_clip(str(clip), tiny_painter.base)

@@ -1,0 +1,76 @@
+"""Painting: the product's pixels stay, and a picture depends on its own row only."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
+from p2i_ray.diffusion.sampling import generate
+from p2i_ray.errors import UserError
+from p2i_ray.storage.parquet import read_parquet
+from tests.support.make_rows import make_row, make_rows
+
+IMAGE = ImageConfig.model_construct(resolution=16, max_bytes=10**6, max_pixels=10**6)
+SETTINGS = GenerateConfig(steps=4, guidance=3, batch_size=4, workers=1, num_gpus=0, num_cpus=0.5, dtype="fp32")
+
+
+def pixels(encoded: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(encoded)))
+
+
+def test_a_split_is_painted(ray_cluster: None, tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    import ray.data
+
+    given, seen = make_rows(good=6), []
+    written = generate.generate(
+        ray.data.from_items(given), tiny_painter.base, SETTINGS, IMAGE, tiny_painter, 0, str(tmp_path), seen.append
+    )
+    assert (written.rows, written.set_aside, sum(seen)) == (9, 3, 9)
+    painted = read_parquet(str(tmp_path), written.files).to_pylist()
+    for row, result in zip(given, painted, strict=True):
+        assert (result["id"], result["name"], result["cutout"]) == (row["id"], row["name"], row["cutout"])
+        assert (result["image"] is None) == (result["error"] is not None)
+    picture, cutout = pixels(painted[0]["image"]["bytes"]), pixels(given[0]["cutout"]["bytes"])
+    np.testing.assert_array_equal(picture[4:12, 4:12], cutout[4:12, 4:12, :3])
+    assert not np.array_equal(picture[:4], cutout[:4, :, :3])
+
+
+def test_a_picture_does_not_depend_on_its_neighbours_but_on_the_seed(tiny_painter: DiffusionConfig) -> None:
+    given = [make_row(number) for number in range(4)]
+
+    def paint(seed: int, *numbers: int) -> list[np.ndarray]:
+        actor = generate._Paint(tiny_painter.base, SETTINGS, IMAGE, tiny_painter, seed)
+        table = actor(pa.Table.from_pylist([given[n] for n in numbers]))
+        return [pixels(row["image"]["bytes"]) for row in table.to_pylist()]
+
+    together = paint(0, 0, 1, 2, 3)
+    for number, alone in ((1, paint(0, 1)[0]), (1, paint(0, 3, 1)[1]), (3, paint(0, 3, 1)[0])):
+        np.testing.assert_array_equal(alone, together[number])
+    assert not np.array_equal(paint(1, 1)[0], together[1])
+
+
+def test_soft_edge_blends_only_near_the_edge(tiny_painter: DiffusionConfig) -> None:
+    row = make_row(0, resolution=32)
+    image = ImageConfig(resolution=32)
+
+    def paint(soft_edge: float) -> np.ndarray:
+        settings = SETTINGS.model_copy(update={"soft_edge": soft_edge})
+        table = generate._Paint(tiny_painter.base, settings, image, tiny_painter, 0)(pa.Table.from_pylist([row]))
+        return pixels(table.to_pylist()[0]["image"]["bytes"])
+
+    hard, soft = paint(0), paint(1)
+    changed = (hard != soft).any(axis=2)
+    assert changed[8, 8:24].any()
+    assert not changed[13:19, 13:19].any() and not changed[:3].any()
+
+
+def test_resolution_must_suit_the_model(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    image = ImageConfig.model_construct(resolution=17)
+    with pytest.raises(UserError, match="multiple of 2"):
+        generate.generate(None, tiny_painter.base, SETTINGS, image, tiny_painter, 0, str(tmp_path))  # type: ignore[arg-type]

@@ -1,0 +1,173 @@
+"""Training on Ray Train and DeepSpeed: the number of workers and a killed one change nothing but the time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.features.index import FeatureIndex
+from p2i_ray.diffusion.training import launch as training
+from p2i_ray.errors import UserError
+from tests.support.make_features import make_features
+
+SETTINGS = TrainConfig(
+    batch_size=8,
+    workers=2,
+    num_gpus=0,
+    num_cpus=0.5,
+    zero_stage=1,
+    dtype="fp32",
+    lr_unet=1e-3,
+    lr_text=1e-3,
+    max_failures=0,
+)
+
+
+@pytest.fixture(scope="module")
+def features(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFactory) -> FeatureIndex:
+    return make_features(tmp_path_factory.mktemp("features") / "rows", tiny_painter, count=20, resolution=16)
+
+
+def train(
+    features: FeatureIndex, painter: DiffusionConfig, out: Path, steps: int, **changes: Any
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Train; the steps of training.json and the UNet's weights."""
+    seen: list[int] = []
+    settings = SETTINGS.model_copy(update=changes)
+    result = training.train(
+        features, None, painter.base, painter, settings, steps, 0,
+        str(out), f"{out}-work", f"{out}-tracking", seen.append,
+    )  # fmt: skip
+    assert result["steps"] == steps == sum(seen) and result["rows"] == 20
+    recorded = json.loads((out / "training.json").read_text())["steps"]
+    assert result["loss"] == recorded[-1]["total"]
+    return recorded, load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
+
+
+def test_two_workers_train_as_one_does(
+    ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    two, weights_two = train(features, tiny_painter, tmp_path / "two", steps=4, zero_stage=2, accumulation=2)
+    one, weights_one = train(features, tiny_painter, tmp_path / "one", steps=4, workers=1)
+    assert [step["step"] for step in two] == [1, 2, 3, 4]
+    assert two[0]["lr"] == pytest.approx(1e-3) and two[3]["lr"] < 2e-4
+    for left, right in zip(two, one, strict=True):
+        assert left == pytest.approx(right, rel=1e-4)
+    for name, value in weights_one.items():
+        torch.testing.assert_close(weights_two[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("stage", [1, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+def test_one_worker_goes_on_where_two_were_killed(
+    ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path, stage: int
+) -> None:
+    steps, out = 40, tmp_path / "disturbed"
+    settings = {"zero_stage": stage, "checkpoint_every": 5, "ema_decay": 0.8}
+    expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
+    with killing(Path(f"{out}-work")), pytest.raises(Exception, match=r"worker|Worker"):
+        train(features, tiny_painter, out, steps, **settings)
+    assert not out.exists()
+    disturbed, disturbed_weights = train(features, tiny_painter, out, steps, workers=1, accumulation=2, **settings)
+    for left, right in zip(disturbed, expected, strict=True):
+        assert left == pytest.approx(right, rel=1e-3)
+    for name, value in weights.items():
+        torch.testing.assert_close(disturbed_weights[name], value, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("max_failures", [1, 0], ids=["worker replaced", "same call again"])
+def test_a_killed_worker_changes_nothing(
+    ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path, max_failures: int
+) -> None:
+    steps, out = 60, tmp_path / "disturbed"
+    settings = {"checkpoint_every": 10, "ema_decay": 0.8}
+    expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
+    with killing(Path(f"{out}-work")):
+        if max_failures == 0:
+            with pytest.raises(Exception, match=r"worker|Worker"):
+                train(features, tiny_painter, out, steps, max_failures=0, **settings)
+            assert not out.exists()
+        disturbed, disturbed_weights = train(features, tiny_painter, out, steps, max_failures=max_failures, **settings)
+    assert disturbed == expected
+    for name, value in weights.items():
+        assert torch.equal(disturbed_weights[name], value), name
+
+
+@contextmanager
+def killing(work: Path) -> Iterator[None]:
+    """Within: one of this process's training workers is killed, as soon as a checkpoint is complete."""
+    killed = threading.Event()
+    thread = threading.Thread(target=kill_worker_after_checkpoint, args=(work, killed), daemon=True)
+    thread.start()
+    yield
+    assert killed.is_set()
+    thread.join()
+
+
+def kill_worker_after_checkpoint(work: Path, killed: threading.Event) -> None:
+    """Kill one of this process's training workers as soon as a checkpoint is complete."""
+    while not list(work.glob("train/checkpoint_manager_snapshot.json")):
+        killed.wait(0.05)
+    workers = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline())]
+    workers[0].kill()
+    killed.set()
+
+
+@pytest.mark.slow
+def test_a_lost_node_changes_nothing_but_the_time(
+    tiny_painter: DiffusionConfig, features: FeatureIndex, tmp_path: Path
+) -> None:
+    program = Path(__file__).parents[2] / "support" / "lost_node.py"
+    found = {}
+    for what in ("calm", "replaced", "fewer"):
+        out = tmp_path / what
+        places = (str(out), features.index, features.shards, tiny_painter.base, tiny_painter.clip, what)
+        done = subprocess.run([sys.executable, str(program), *places], capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[what] = json.loads((out / "training.json").read_text())["steps"]
+    assert found["replaced"] == found["calm"]
+    for left, right in zip(found["fewer"], found["calm"], strict=True):
+        assert left == pytest.approx(right, rel=1e-3)
+
+
+def test_a_missing_shard_is_named(ray_cluster: None, tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    features = make_features(tmp_path / "rows", tiny_painter, count=8, resolution=16)
+    (Path(features.shards) / "part-1.parquet").unlink()
+    with pytest.raises(UserError, match=r"^/\S+part-1.parquet is gone; it has the features of row-000.*missing$"):
+        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
+
+
+def test_too_few_rows_are_named_with_the_batch() -> None:
+    with pytest.raises(UserError, match=r"7 rows are left to train on, fewer than train.batch_size=8"):
+        training.check_rows(SETTINGS, 7)
+
+
+def test_rows_whose_loss_is_no_number_are_named(
+    ray_cluster: None, tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    out = tmp_path / "rows"
+    features = make_features(out, tiny_painter, count=8, resolution=16)
+    shard = out / "shards" / "part-1.parquet"
+    table = pq.read_table(shard)
+    column = table["image_moments"].to_pylist()
+    column[2] = np.full(8 * 8 * 8, np.nan, "<f2").tobytes()
+    index = table.column_names.index("image_moments")
+    pq.write_table(table.set_column(index, table.schema.field(index), [column]), shard)
+    with pytest.raises(UserError, match=r"stops at step 1: the loss of Eq. 3 is not finite for row-002;"):
+        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
+    assert not (tmp_path / "model").exists()

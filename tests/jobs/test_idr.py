@@ -1,0 +1,79 @@
+"""`python jobs/idr.py`, as a user runs it: killed at any moment it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from p2i_ray.run import attempt_record as records
+from tests.support.kill_when import kill_when
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "idr.rounds=2", "idr.steps=[6, 4]", "train.batch_size=8", "train.checkpoint_every=2", "generate.steps=2",
+    "generate.workers=1",
+]  # fmt: skip
+
+
+def command(run_dir: Path, data: str) -> list[str]:
+    return [sys.executable, "jobs/idr.py", "--config", "mini", f"run_dir={run_dir}", f"data={data}", *SMALL]
+
+
+def result(run_dir: Path) -> dict[str, object]:
+    """What must be the same: kept ids, scores, feedback and every weight, bit for bit."""
+    rounds = sorted(run_dir.glob("round-[12]"))
+    weights = sorted((run_dir / "model").rglob("*.safetensors"))
+    return {
+        "kept": [pq.read_table(r / "kept.parquet")["id"].to_pylist() for r in rounds],
+        "feedback": [(r / "feedback.txt").read_text() for r in rounds],
+        "weights": {str(w.relative_to(run_dir)): hashlib.sha256(w.read_bytes()).hexdigest() for w in weights},
+    }
+
+
+@pytest.mark.slow
+def test_killed_at_several_moments_it_ends_like_an_undisturbed_run(tmp_path: Path, mini_data: str) -> None:
+    subprocess.run(command(tmp_path / "calm", mini_data), cwd=ROOT, check=True)
+    run_dir = tmp_path / "stormy"
+    for moment in ("round-0/generated", "round-1/scores", "round-1/train", "round-1/critiques", "round-2/checkpoint"):
+        kill_when(subprocess.Popen(command(run_dir, mini_data), cwd=ROOT), run_dir / moment)
+    subprocess.run(command(run_dir, mini_data), cwd=ROOT, check=True)
+    assert result(run_dir) == result(tmp_path / "calm")
+    outcomes = [attempt.outcome for attempt in records.read(str(run_dir))]
+    assert outcomes == [None] * 5 + ["done"]
+    calm = json.loads((tmp_path / "calm" / "run.json").read_text())["account"]
+    assert calm["attempts"] == 1 and calm["starts_s"] > 0 and calm["driver_share"] < 0.2
+    assert (run_dir / "report.html").read_text("utf-8").count("between two attempts") == 5
+
+
+def refused(*settings: str, config: str = "mini") -> str:
+    done = subprocess.run(
+        [sys.executable, "jobs/idr.py", "--config", config, *settings], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+    return last
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    assert "unknown setting 'idr.gama'; did you mean 'idr.gamma'?" in refused("idr.gama=3")
+    assert "nosuch is not there" in refused(f"data={tmp_path}/nosuch", "prepare=null", f"run_dir={tmp_path}/run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_without_rights_is_one_line_and_exit_code_2(mini_data: str) -> None:
+    line = refused("run_dir=/proc/nowhere/run", f"data={mini_data}")
+    assert line.startswith("error: can't write, read and delete files in /proc/nowhere/run: No such file or directory")
+
+
+def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(tmp_path: Path, mini_data: str) -> None:
+    line = refused("generate.workers=99", "ray.local_cpus=2", f"run_dir={tmp_path}/run", f"data={mini_data}")
+    assert line.startswith(
+        "error: generate needs 99 x (CPU: 0.5) beside judge's 1 x (CPU: 0.5), and the cluster has no"
+    )

@@ -1,0 +1,137 @@
+"""The ingest job, from a shop's folder of photos to data that reads back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from jobs import ingest, stats
+from p2i_ray.config import ImageConfig
+from p2i_ray.console.cli import main
+from p2i_ray.data.images import decode, product_mask
+from p2i_ray.data.sources import listing
+from tests.support.photos import PHOTOS, make_folder, photo
+
+BAD_ROWS = (
+    ("missing.jpg", "Mug", "Cup"),
+    ("../secret.jpg", "Mug", "Cup"),
+    ("link.jpg", "Mug", "Cup"),
+    ("http://127.0.0.1/a.jpg", "Mug", "Cup"),
+    ("broken.jpg", "Mug", "Cup"),
+    ("large.png", "Mug", "Cup"),
+    ("coffee.png", "Mug again", "Cup"),
+    ("cup.png", "", "Cup"),
+    ("moon.png", "Moon Poster", "Decoration"),
+)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight real photos, one cutout PNG, and rows with every fault."""
+    folder = tmp_path_factory.mktemp("shop") / "photos"
+    names = make_folder(folder)
+    (folder.parent / "secret.jpg").write_bytes(photo("rocket.jpg").read_bytes())
+    (folder / "link.jpg").symlink_to(folder.parent / "secret.jpg")
+    (folder / "broken.jpg").write_bytes(photo("rocket.jpg").read_bytes()[:5000])
+    Image.new("RGB", (3000, 2000)).save(folder / "large.png")
+    shutil.copy(photo("moon.png"), folder / "moon.png")
+    cutout = np.zeros((120, 100, 4), np.uint8)
+    cutout[20:100, 30:70] = (200, 30, 30, 255)
+    Image.fromarray(cutout).save(folder / "lamp.png")
+    with names.open("a", encoding="utf-8") as out:
+        out.writelines(",".join(row) + "\n" for row in (("lamp.png", "Lampe Élan 灯", "Lamp"), *BAD_ROWS))
+    return folder
+
+
+def arguments(shop: Path, out: Path, *more: str) -> list[str]:
+    own = [f"source={shop}", f"names={shop}/names.csv", f"out={out}"]
+    return ["--config", "mini", *own, "image.resolution=128", "image.max_pixels=3000000", *more]
+
+
+def rows_of(out: Path, part: str) -> list[dict]:
+    return [row for file in sorted((out / part).glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+
+
+def test_every_row_ends_once_in_a_split_or_in_rejected(
+    shop: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "data"
+    splits = (
+        "ingest.split.validation=1",
+        "ingest.split.test=2",
+        "ingest.split.unseen=[Lamp]",
+        "ingest.rows_per_file=3",
+    )
+    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *splits))
+    shown = capsys.readouterr().out
+    found = {part: rows_of(out, part) for part in ("train", "validation", "test", "test_unseen", "rejected")}
+    assert len(found["rejected"]) == len(BAD_ROWS) and len(found["test_unseen"]) == 1
+    # A number of rows is drawn before photos are opened, so a photo set aside later can make a split smaller.
+    assert len(found["validation"]) <= 1 and len(found["test"]) <= 2 and len(found["train"]) >= len(PHOTOS) - 3
+    kinds = {row["source"]: row["reason"].split(": ")[0] for row in found["rejected"]}
+    assert kinds == {
+        "missing.jpg": "file missing", "../secret.jpg": "outside the folder", "link.jpg": "outside the folder",
+        "http://127.0.0.1/a.jpg": "outside the folder", "broken.jpg": "unreadable", "large.png": "too large",
+        "coffee.png": "duplicate file", "cup.png": "empty name", "moon.png": "no product found",
+    }  # fmt: skip
+    samples = [row for part, rows in found.items() if part != "rejected" for row in rows]
+    assert {row["id"] for row in samples} == {listing.id_of(file) for file, *_ in (*PHOTOS, ("lamp.png",))}
+    assert found["test_unseen"][0]["name"] == "Lampe Élan 灯"
+    for row in samples:
+        picture, cutout = (decode(row[column]["bytes"], ImageConfig()) for column in ("image", "cutout"))
+        assert picture.size == cutout.size == (128, 128) and picture.mode == "RGB"
+        assert 0.02 <= (product_mask(cutout) >= 128).mean() <= 0.9
+    lamp = product_mask(decode(found["test_unseen"][0]["cutout"]["bytes"], ImageConfig()))
+    assert abs((lamp >= 128).mean() - 80 * 40 / 100**2) < 0.01  # the largest square has 100 pixels a side
+    assert Image.open(out / "preview.png").width > 500
+    assert json.loads((out / "ingest.json").read_text())["rejected"]["outside the folder"] == 3
+    assert "rejected: file missing" in shown and "no product found" in shown
+    assert not list(out.glob(".building*"))
+    _same_again(shop, tmp_path, found, splits)
+    _never_overwritten(shop, out, capsys)
+    _measured(out, tmp_path, len(samples))
+
+
+def _same_again(shop: Path, tmp_path: Path, found: dict[str, list[dict]], splits: tuple[str, ...]) -> None:
+    main(ingest.IngestJob, None, ingest.run, arguments(shop, tmp_path / "again", *splits, "ingest.rows_per_file=100"))
+    for part, rows in found.items():
+        again = sorted(rows_of(tmp_path / "again", part), key=lambda row: (row["id"], row.get("source")))
+        assert again == sorted(rows, key=lambda row: (row["id"], row.get("source")))  # to the byte
+
+
+def _never_overwritten(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(ingest.IngestJob, None, ingest.run, arguments(shop, out))
+    assert stop.value.code == 2 and "already holds data" in capsys.readouterr().err
+
+
+def _measured(out: Path, tmp_path: Path, rows: int) -> None:
+    main(stats.StatsJob, None, stats.run, ["--config", "mini", f"data={out}", f"out={tmp_path}/stats"])
+    figures = json.loads((tmp_path / "stats" / "stats.json").read_text())
+    assert figures["rows"] == rows and figures["image_sizes"] == {"128x128": rows} and figures["repeated_images"] == 0
+    assert sorted(p.name for p in (tmp_path / "stats").iterdir()) == ["stats.json", "stats.png"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("source=/nowhere", "source /nowhere is not a folder"),
+        ("names=/nowhere.csv", "names /nowhere.csv is not there"),
+        ("ingest.split.validatoin=3", "did you mean 'ingest.split.validation'"),
+        ("ingest.rows_per_file=0", "greater than or equal to 1"),
+    ],
+)
+def test_a_mistake_is_one_line_before_ray_starts(
+    shop: Path, tmp_path: Path, change: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(ingest.IngestJob, None, ingest.run, arguments(shop, tmp_path / "x", change))
+    shown = capsys.readouterr().err
+    assert stop.value.code == 2 and says in shown and shown.count("\n") == 1
+    assert not (tmp_path / "x").exists()

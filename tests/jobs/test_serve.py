@@ -1,0 +1,82 @@
+"""The shop as a user starts it: over HTTP, asked, and stopped in the middle of a request."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2i_ray.mini.world import CLEAN, render
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-of-ours"
+
+
+def start(*settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "jobs/serve.py", "--config", "mini", "serve.judge=false", *settings]
+    environment = {**os.environ, "P2I_API_TOKEN": TOKEN}
+    environment.pop("RAY_ADDRESS", None)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def body(**fields: str) -> tuple[bytes, str]:
+    """A multipart form with one product."""
+    sample, out = render(7, 1, CLEAN), io.BytesIO()
+    Image.fromarray(np.dstack([sample.image, sample.mask])).save(out, "PNG")
+    head = '--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    parts = [head.encode() + out.getvalue() + b"\r\n"]
+    for name, value in {"prompt": sample.name, **fields}.items():
+        parts.append(f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode())
+    return b"".join(parts) + b"--x--\r\n", "multipart/form-data; boundary=x"
+
+
+def paint(address: str, **fields: str) -> list[dict[str, str]]:
+    data, kind = body(**fields)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
+    with urllib.request.urlopen(urllib.request.Request(f"{address}/v1/images/edits", data, headers)) as answer:
+        return list(json.load(answer)["data"])
+
+
+@pytest.mark.slow
+def test_the_shop_paints_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
+    port = free_port()
+    shop = start(f"serve.port={port}", f"serve.jobs={tmp_path}")
+    try:
+        assert shop.stdout is not None
+        address = shop.stdout.readline().split()[0]
+        assert address == f"http://127.0.0.1:{port}"
+        assert len(paint(address, n="3")) == 3
+        found: list[dict[str, str]] = []
+        asking = threading.Thread(target=lambda: found.extend(paint(address, n="8", steps="60")))
+        asking.start()
+        asking.join(0.7)
+        assert asking.is_alive()
+        shop.send_signal(signal.SIGTERM)
+        asking.join(60)
+        assert len(found) == 8
+        assert shop.wait(60) == 0
+        assert TOKEN not in shop.stdout.read()
+    finally:
+        shop.kill()
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        shop = start(f"serve.port={taken.getsockname()[1]}")
+        _, errors = shop.communicate(timeout=120)
+    assert shop.returncode == 2
+    assert errors.strip().splitlines()[-1].startswith("error: can't listen on 127.0.0.1")

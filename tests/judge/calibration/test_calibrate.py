@@ -1,0 +1,253 @@
+"""Calibration with judges whose habits are known, and with the tiny one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from p2i_ray.config import CalibrationConfig, ImageConfig
+from p2i_ray.data import reading
+from p2i_ray.data.images import decode, encode_png
+from p2i_ray.errors import UserError
+from p2i_ray.judge.calibration import calibrate as calibration
+from p2i_ray.judge.calibration import sampling
+from p2i_ray.judge.calibration.calibrate import Calibration, calibrate
+from p2i_ray.judge.judge import Judge
+from p2i_ray.judge.requests.prompts import Exemplar
+from p2i_ray.judge.requests.tasks import SCORES
+from p2i_ray.storage import locations, parquet
+
+LIMITS = ImageConfig(resolution=64)
+Opinion = Callable[[str, np.ndarray, int], float]  # name, pixels, how many exemplars come before the 5 -> 1..5
+
+
+class Opinionated:
+    """A judge that answers as a function says; one that refuses pictures it can't decode."""
+
+    settings = SimpleNamespace(max_name_chars=300)
+
+    def __init__(self, opinion: Opinion) -> None:
+        self.opinion, self.asked = opinion, 0
+
+    def score(
+        self, rows: Any, out: str, feedback: str = "", progress: Any = None, shown: tuple[Exemplar, ...] = ()
+    ) -> parquet.Written:
+        self.asked += 1
+        place = [exemplar.score for exemplar in shown].index(5) if shown else 0
+        answers = [_answer(row, self.opinion, place) for row in rows.take_all()]
+        Path(out).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(answers, SCORES), Path(out, "part-a.parquet"))
+        return parquet.Written(["part-a.parquet"], len(answers), sum(bool(answer["error"]) for answer in answers))
+
+
+def _answer(row: dict[str, Any], opinion: Opinion, place: int) -> dict[str, Any]:
+    answer: dict[str, Any] = {**dict.fromkeys(SCORES.names), "id": row["id"]}
+    try:
+        pixels = np.asarray(decode(row["image"]["bytes"], LIMITS).convert("RGB"))
+    except ValueError as error:
+        return {**answer, "error": str(error)}
+    expected = opinion(row["name"], pixels, place)
+    return {**answer, "score": round(expected), "expected_score": expected}
+
+
+def attentive(name: str, pixels: np.ndarray, place: int) -> float:
+    """Blue pictures are for tents, green ones for mugs; grey is poor, a red banner is worse than none."""
+    blue, green = pixels[-1, -1, 2] > 200, pixels[-1, -1, 1] > 200
+    right = blue if "tent" in name else green
+    banner = pixels[len(pixels) // 8, 0, 0] > 200
+    return float(1.5 + 3 * right - 1.25 * banner + len(name) / 1e4)
+
+
+def blind(name: str, pixels: np.ndarray, place: int) -> float:
+    return 4.5
+
+
+def gullible(name: str, pixels: np.ndarray, place: int) -> float:
+    return 5.0 if "5" in name else attentive(name, pixels, place) - 1.5
+
+
+def swayed(name: str, pixels: np.ndarray, place: int) -> float:
+    return attentive(name, pixels, place) - place
+
+
+def world(number: int = 30) -> list[dict[str, Any]]:
+    tents, mugs = np.zeros((2, 16, 16, 3), np.uint8)
+    tents[..., 2] = mugs[..., 1] = 255
+    return [
+        {
+            "id": f"{i:03}", "name": f"{kind} {chr(97 + i % 26)}", "category": kind,
+            "image": {"bytes": encode_png(tents if kind == "tent" else mugs), "path": ""},
+        }
+        for i, kind in enumerate(["tent", "mug", "mug"] * (number // 3))
+    ]  # fmt: skip
+
+
+def run(opinion: Opinion, out: Path, rows: list[dict[str, Any]] | None = None, **settings: Any) -> Calibration:
+    import ray
+
+    shown = settings.pop("exemplars", ())
+    given = CalibrationConfig(**{"rows": 20, **settings})
+    dataset = ray.data.from_items(world() if rows is None else rows)
+    facts = calibrate(Opinionated(opinion), dataset, given, 4, 0, LIMITS, str(out), shown)
+    assert json.loads((out / "calibration.json").read_text("utf-8")) == facts
+    return Calibration.model_validate(facts)
+
+
+def passed(found: Calibration) -> dict[str, bool | None]:
+    return {check.name: check.passed for check in found.checks}
+
+
+def test_a_judge_that_looks_passes(ray_cluster: None, tmp_path: Path) -> None:
+    found = run(attentive, tmp_path / "out")
+    assert passed(found) == {"swapped": True, "blank": True, "overlay": True, "orders": True}
+    assert found.failed == []
+    shifts = {shift.name: shift for shift in found.shifts}
+    assert [shift.rows for shift in found.shifts] == [20] * 4
+    assert shifts["swapped"].shift == pytest.approx(-3) and shifts["swapped"].no_longer_kept == 1
+    assert shifts["blank"].shift == pytest.approx(-3) and shifts["blank"].fell == 1
+    assert shifts["overlay"].shift == pytest.approx(-1.25)
+    assert 0 < shifts["orders"].shift < 0.01 and shifts["orders"].newly_kept == 0
+    assert len(found.examples) == 3
+    for example in found.examples:
+        assert example.expected["as_is"] - example.expected["swapped"] == pytest.approx(3)
+        assert world()[int(example.lender)]["category"] not in example.name
+
+
+def test_a_judge_that_does_not_look_fails(ray_cluster: None, tmp_path: Path) -> None:
+    found = run(blind, tmp_path / "out")
+    assert passed(found) == {"swapped": False, "blank": False, "overlay": False, "orders": True}
+    assert [check.name for check in found.failed] == ["swapped", "blank", "overlay"]
+    assert "changes on 0 % of the rows" in found.failed[0].verdict
+
+
+def test_a_judge_that_obeys_names_fails(ray_cluster: None, tmp_path: Path) -> None:
+    found = run(gullible, tmp_path / "out")
+    assert passed(found)["orders"] is False
+    assert next(shift for shift in found.shifts if shift.name == "orders").newly_kept == 1
+
+
+def test_the_order_of_exemplars(ray_cluster: None, tmp_path: Path) -> None:
+    shown = tuple(Exemplar(name=f"e{k}", image_part={}, score=k) for k in (5, 3, 1))
+    steady = run(attentive, tmp_path / "steady", exemplars=shown, orders=2)
+    assert steady.exemplars is not None
+    assert (steady.exemplars.passed, steady.exemplars.flips, steady.exemplars.spread) == (True, 0, 0)
+    assert steady.exemplars.orders == 2
+    loose = run(swayed, tmp_path / "loose", exemplars=shown, orders=6)  # all orders: the 5 stands twice in each place
+    assert loose.exemplars is not None
+    assert (loose.exemplars.passed, loose.exemplars.flips) == (False, 1)
+    assert loose.exemplars.spread == pytest.approx(np.std([0, 0, 1, 1, 2, 2]))
+    assert sorted(loose.files) == ["order-2", "order-3", "order-4", "order-5", "order-6", "variants"]
+    single = run(attentive, tmp_path / "single", exemplars=shown[:1])
+    assert single.exemplars is not None
+    assert single.exemplars.verdict == "not checked: one exemplar has one order"
+
+
+def test_rows_that_cannot_be_judged_are_left_out(ray_cluster: None, tmp_path: Path) -> None:
+    rows = world(9)
+    rows[0]["image"] = {"bytes": b"no picture", "path": ""}
+    found = run(attentive, tmp_path / "out", rows)
+    assert found.sample == 9
+    assert {shift.name: shift.rows for shift in found.shifts if shift.name != "swapped"} == dict.fromkeys(
+        ("blank", "overlay", "orders"), 8
+    )
+    assert "000" not in {example.id for example in found.examples}
+    for row in rows:
+        row["image"] = {"bytes": b"no picture", "path": ""}
+    nothing = run(attentive, tmp_path / "nothing", rows)
+    assert set(passed(nothing).values()) == {None}
+    assert nothing.examples == []
+
+
+def test_rows_of_one_category_cannot_be_swapped(ray_cluster: None, tmp_path: Path) -> None:
+    found = run(attentive, tmp_path / "out", [row for row in world() if row["category"] == "mug"])
+    assert passed(found) == {"swapped": None, "blank": True, "overlay": True, "orders": True}
+    assert found.shifts[0].verdict == "not checked: all rows of the sample are of one category"
+
+
+def test_gold_alone(ray_cluster: None, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.csv"
+    gold.write_text("id,score\n000,5\n001,5\n002,2\nelsewhere,1\n")
+    settings = CalibrationConfig(rows=0, gold=str(gold))
+    import ray
+
+    judge = Opinionated(attentive)
+    facts = calibrate(judge, ray.data.from_items(world()), settings, 4, 0, LIMITS, str(tmp_path / "out"))
+    found = Calibration.model_validate(facts)
+    assert judge.asked == 1 and found.checks == []
+    assert found.gold is not None
+    assert (found.gold.rows, found.gold.same_decision) == (3, pytest.approx(2 / 3))
+    scored = parquet.read_parquet(str(tmp_path / "out" / "scores" / "gold"), found.files["gold"])
+    assert scored["id"].to_pylist() == ["000", "001", "002"]
+
+
+def test_gold_of_other_rows(ray_cluster: None, tmp_path: Path) -> None:
+    gold = tmp_path / "gold.csv"
+    gold.write_text("id,score\nelsewhere,1\n")
+    with pytest.raises(UserError, match="have no id in common with the rows, not even 'elsewhere'; check the split"):
+        run(attentive, tmp_path / "out", gold=str(gold))
+    assert not (tmp_path / "out").exists()
+
+
+def test_whole_scores_alone_will_do(ray_cluster: None, tmp_path: Path) -> None:
+    class Silent(Opinionated):
+        def score(self, *arguments: Any, **named: Any) -> parquet.Written:
+            written = super().score(*arguments, **named)
+            for name in written.files:
+                file = Path(arguments[1], name)
+                table = pq.read_table(file)
+                nulls = pa.nulls(table.num_rows, pa.float64())
+                pq.write_table(table.set_column(2, "expected_score", nulls), file)
+            return written
+
+    import ray
+
+    dataset = ray.data.from_items(world())
+    facts = calibrate(Silent(attentive), dataset, CalibrationConfig(rows=9), 4, 0, LIMITS, str(tmp_path / "out"))
+    found = Calibration.model_validate(facts)
+    assert found.shifts[0].before == 5  # 4.5007 and the like, as whole scores
+    assert passed(found)["swapped"] is True
+
+
+def test_nothing_to_do_says_what_to_set() -> None:
+    with pytest.raises(UserError, match=r"set calibration.rows \(e.g. 200\) .* or calibration.gold to a Parquet"):
+        calibration.check(CalibrationConfig())
+
+
+def test_the_sample_depends_on_the_ids_and_the_seed_alone(ray_cluster: None) -> None:
+    import ray
+
+    rows = world(60)
+    by_hash = sorted(rows, key=lambda row: locations.seed_for(3, "calibrate", row["id"]))
+    for order in (rows, rows[::-1]):
+        dataset = ray.data.from_items(order, override_num_blocks=5)
+        sample, matched = sampling.scan(dataset, 7, 3, ["004", "059", "no row"])
+        assert [row.id for row in sample] == [row["id"] for row in by_hash[:7]]
+        assert matched == ["004", "059"]
+    other, _ = sampling.scan(dataset, 7, 4, [])
+    assert {row.id for row in other} != {row.id for row in sample}
+    everything, _ = sampling.scan(dataset, 1000, 3, [])
+    assert len(everything) == 60
+
+
+def test_the_tiny_judge_sees_and_can_be_compared(judge: Judge, mini_data: str, tmp_path: Path) -> None:
+    truth = pq.read_table(Path(mini_data, "truth.parquet"), columns=["id", "quality"]).rename_columns(["id", "score"])
+    pq.write_table(truth, tmp_path / "gold.parquet")
+    settings = CalibrationConfig(rows=16, gold=str(tmp_path / "gold.parquet"))
+    facts = calibrate(
+        judge, reading.read_split(mini_data, "train"), settings, 4, 0, LIMITS, str(tmp_path / "out"),
+    )  # fmt: skip
+    found = Calibration.model_validate(facts)
+    assert found.gold is not None and found.gold.rows == 120
+    assert found.gold.auc is not None and found.gold.auc > 0.95
+    shifts = {shift.name: shift for shift in found.shifts}
+    assert shifts["blank"].moved == 1
+    assert shifts["overlay"].passed
+    assert "NaN" not in Path(tmp_path, "out", "calibration.json").read_text()

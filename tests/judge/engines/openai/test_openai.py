@@ -1,0 +1,92 @@
+"""A hosted judge as a job uses it: Ray Data's tasks, Serve's replica, a real HTTP endpoint, and money."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2i_ray.config import HostedConfig, ImageConfig, JudgeConfig
+from p2i_ray.data.images import encode_png
+from p2i_ray.errors import UserError
+from p2i_ray.judge.judge import Judge
+from p2i_ray.mini.world import render
+from p2i_ray.storage import parquet
+from tests.support.openai_endpoint import Server, completion, fails, good, serving
+
+PROBABLE = {"4": math.log(0.5), "5": math.log(0.5)}
+
+
+def hosted(server: Server, cache: Path, **changes: Any) -> Judge:
+    # The replica reads the key on its node; PATH is a variable that is set there.
+    endpoint = HostedConfig(url=server.url, key_env="PATH", constraint="none", **changes)
+    return Judge(JudgeConfig(model="judge-large", hosted=endpoint), ImageConfig(), cache=str(cache))
+
+
+def rows(number: int) -> list[dict[str, Any]]:
+    samples = (render(80, index) for index in range(number))
+    return [{"id": s.id, "name": s.name, "image": {"bytes": encode_png(s.image), "path": ""}} for s in samples]
+
+
+def test_rows_are_scored_and_a_second_run_asks_nothing(ray_cluster: None, tmp_path: Path) -> None:
+    import ray
+
+    with serving(then=good("4", PROBABLE)) as server:
+        for run, asked in (("first", 20), ("second", 0)):
+            before = len(server.bodies)
+            with hosted(server, tmp_path / "cache") as judge:
+                written = judge.score(ray.data.from_items(rows(20)), str(tmp_path / run))
+            assert (written.rows, written.set_aside, written.facts["cached"]) == (20, 0, 20 - asked)
+            assert len(server.bodies) - before == asked == written.facts["requests"]
+            table = parquet.read_parquet(str(tmp_path / run), written.files)
+            assert set(table["score"].to_pylist()) == {4}
+            assert table["expected_score"].to_pylist() == pytest.approx([4.5] * 20)
+
+
+def test_what_was_paid_for_stays_when_the_money_is_spent(ray_cluster: None, tmp_path: Path) -> None:
+    import ray
+
+    prices = {"usd_per_million_input": 1000.0, "usd_per_million_output": 0.0}
+    cost = completion("4")["usage"]["prompt_tokens"] * 1000 / 1e6  # USD a request
+    with serving(then=good("4", PROBABLE)) as server:
+        with (
+            hosted(server, tmp_path / "cache", max_usd=100.5 * cost, **prices) as judge,
+            pytest.raises(Exception, match=r"max_usd=.* is reached .* raise it and run the same command"),
+        ):
+            judge.score(ray.data.from_items(rows(150)), str(tmp_path / "poor"))
+        paid = len(server.bodies)
+        assert 100 <= paid <= 100 + 16  # the limit's, and those in flight
+        with hosted(server, tmp_path / "cache", max_usd=1000 * cost, **prices) as judge:
+            written = judge.score(ray.data.from_items(rows(150)), str(tmp_path / "rich"))
+        assert len(server.bodies) == 150 and written.facts["cached"] == paid
+        assert written.facts["usd"] == pytest.approx((150 - paid) * cost)
+
+
+def test_an_endpoint_that_refuses_is_one_line(ray_cluster: None, tmp_path: Path) -> None:
+    import ray
+
+    with (
+        serving(then=fails(401, "bad key")) as server,
+        hosted(server, tmp_path / "cache") as judge,
+        pytest.raises(Exception) as caught,  # Ray Data's own, with the line in it
+    ):
+        judge.score(ray.data.from_items(rows(3)), str(tmp_path / "out"))
+    assert f"{UserError.__module__}.UserError: judge.hosted.url={server.url}" in str(caught.value)
+
+
+def test_what_was_criticised_early_is_not_asked_again(ray_cluster: None, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import ray
+
+    painted = rows(9)
+    with (
+        serving(then=good('{"comment": "plain", "flaws": []}')) as server,
+        hosted(server, tmp_path / "cache") as judge,
+    ):
+        parquet.write_table(pa.Table.from_pylist(painted[:6]), str(tmp_path / "painted.parquet"))
+        early = judge.critique_early()
+        assert ray.get(early(str(tmp_path / "painted.parquet"))) == 6
+        written = judge.critique(ray.data.from_items(painted), str(tmp_path / "critiques"))
+        assert (written.rows, written.facts["cached"], len(server.bodies)) == (9, 6, 9)

@@ -1,0 +1,197 @@
+"""Replies, with values worked out by hand, and whatever text an engine may come up with."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.judge.requests.parsing import (
+    CRITIQUE_FORM,
+    RATING_FORM,
+    Critique,
+    Rating,
+    ReplyError,
+    Step,
+    digit_step,
+    probabilities,
+    read_critique,
+    read_reasoned_score,
+    read_score,
+)
+
+HALVES = Step("4", [("4", math.log(0.5)), ("2", math.log(0.25)), ("5", math.log(0.25))])
+
+
+def test_score_expectation_and_entropy() -> None:
+    rating = read_score("4", HALVES)
+    assert rating.score == 4
+    assert rating.expected_score == pytest.approx(4 * 0.5 + 2 * 0.25 + 5 * 0.25)  # 3.75
+    assert rating.entropy == pytest.approx(1.5 * math.log(2))
+    assert rating.reason is None
+
+
+def test_probabilities_are_made_to_sum_to_one_over_the_five() -> None:
+    unconstrained = Step(
+        "3", [("3", math.log(0.3)), ("The", math.log(0.6)), ("1", math.log(0.1)), ("7", math.log(0.05))]
+    )
+    assert probabilities(unconstrained) == pytest.approx({1: 0.25, 2: 0, 3: 0.75, 4: 0, 5: 0})
+
+
+def test_tokens_that_read_the_same_count_together() -> None:
+    spaced = Step(" 4", [(" 4", math.log(0.4)), ("4", math.log(0.4)), ("\u00a05", math.log(0.2))])
+    assert probabilities(spaced) == pytest.approx({1: 0, 2: 0, 3: 0, 4: 0.8, 5: 0.2})
+    glued = Step(':"3', [(':"3', math.log(0.9)), (':"5', math.log(0.1)), ("5", math.log(0.9))])
+    assert probabilities(glued)[5] == pytest.approx(0.1)
+
+
+def test_minus_infinity_is_no_probability() -> None:
+    assert read_score("5", Step("5", [("5", 0.0), ("1", -math.inf)])) == Rating(5, 5.0, 0.0, None)
+
+
+@pytest.mark.parametrize("text", ["6", "0", "", "4.5", "good", "44", "٤"])
+def test_what_is_no_score_is_an_error(text: str) -> None:
+    with pytest.raises(ReplyError, match="not a score"):
+        read_score(text, HALVES)
+
+
+def test_a_score_without_probabilities_is_an_error() -> None:
+    with pytest.raises(ReplyError, match="probabilities"):
+        read_score("4", None)
+    with pytest.raises(ReplyError, match="probabilities"):
+        read_score("4", Step("4", [("x", 0.0)]))
+
+
+def test_scores_alone_are_read_where_that_is_wanted() -> None:
+    assert read_score("4", None, scores_only=True) == Rating(4, None, None, None)
+    assert read_score("4", HALVES, scores_only=True) == Rating(4, None, None, None)  # a table has them or hasn't
+    assert read_reasoned_score('{"reason":"x","score":2}', None, scores_only=True) == Rating(2, None, None, "x")
+    with pytest.raises(ReplyError, match="not a score"):
+        read_score("6", None, scores_only=True)
+
+
+@pytest.mark.parametrize("text", ['```json\n{"comment":"x","flaws":[]}\n```', ' ```\n{"comment":"x","flaws":[]}``` \n'])
+def test_json_may_come_in_a_fence(text: str) -> None:
+    assert read_critique(text) == Critique([], "x")
+
+
+def test_the_score_of_a_reasoned_reply_is_at_its_last_digit() -> None:
+    text = '{"reason":"2 cups, dull ","score":4}'
+    pieces = ['{"', "reason", '":"', "2", " cups", ", dull ", '","', "score", '":', "4", "}", "<|im_end|>"]
+    steps = [HALVES if piece == "4" else Step(piece, [(piece, 0.0)]) for piece in pieces]
+    assert read_reasoned_score(text, digit_step(steps)) == Rating(
+        4, pytest.approx(3.75), pytest.approx(1.5 * math.log(2)), "2 cups, dull"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"reason":"x","score":6}', '{"reason":"x","score":"4"}', '{"reason":"x","score":true}', '{"score":4}', "[]", "4"],
+)
+def test_a_reasoned_reply_of_another_form_is_an_error(text: str) -> None:
+    with pytest.raises(ReplyError):
+        read_reasoned_score(text, HALVES)
+
+
+def test_a_cut_reply_says_so() -> None:
+    with pytest.raises(ReplyError, match="cut at its longest"):
+        read_reasoned_score('{"reason":"on and on', None, cut=True)
+    with pytest.raises(ReplyError, match="is not JSON"):
+        read_critique('{"comment":"on')
+
+
+def test_critique_drops_what_is_named_twice() -> None:
+    text = '{"comment":"kitchen, fits beach; text","flaws":["wrong scene","blur","wrong scene"]}'
+    assert read_critique(text) == Critique(["wrong scene", "blur"], "kitchen, fits beach; text")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"comment":"x","flaws":["ugly"]}',
+        '{"comment":"x","flaws":"blur"}',
+        '{"comment":1,"flaws":[]}',
+        '{"comment":"x","flaws":[["blur"]]}',
+    ],
+)
+def test_a_critique_of_another_form_is_an_error(text: str) -> None:
+    with pytest.raises(ReplyError):
+        read_critique(text)
+
+
+LOGS = st.floats(max_value=0, allow_nan=False)
+
+
+@settings(deadline=None)
+@given(st.sampled_from("12345"), LOGS, st.lists(st.tuples(st.text(max_size=4), LOGS)))
+def test_any_alternatives_give_probabilities_or_an_error(
+    written: str, log: float, others: list[tuple[str, float]]
+) -> None:
+    try:
+        rating = read_score(written, Step(written, [(written, log), *others]))
+    except ReplyError:
+        assert log == -math.inf
+        return
+    assert 1 <= rating.expected_score <= 5 + 1e-9
+    assert 0 <= rating.entropy <= math.log(5) + 1e-9
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from(FLAWS),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["reason", "score", "comment", "flaws"]) | st.text(), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(st.text() | JSON.map(json.dumps))
+def test_no_reply_breaks_the_readers(text: str) -> None:
+    for read in (
+        read_critique,
+        lambda reply: read_reasoned_score(reply, HALVES),
+        lambda reply: read_score(reply, HALVES),
+    ):
+        try:
+            value = read(text)
+        except ReplyError as error:
+            assert "\n" not in str(error)
+        else:
+            assert isinstance(value, Rating | Critique)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(FLAWS)), st.text())
+def test_a_critique_survives_the_way_there_and_back(flaws: list[str], comment: str) -> None:
+    found = read_critique(json.dumps({"comment": comment, "flaws": flaws}))
+    assert found.comment == comment.strip()
+    assert set(found.flaws) == set(flaws) and len(found.flaws) == len(set(flaws))
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "fits"),
+    [
+        (RATING_FORM, '{"reason":"a \\"sale\\" tag, caf\u00e9","score":4}', True),
+        (RATING_FORM, '{"reason": "", "score": 1}', True),
+        (RATING_FORM, '{"reason":"x","score":6}', False),
+        (RATING_FORM, '{"reason":"x","score":  4}', False),
+        (RATING_FORM, '{"score":4,"reason":"x"}', False),
+        (RATING_FORM, '{"reason":"a\nb","score":4}', False),
+        (CRITIQUE_FORM, '{"comment":"x","flaws":[]}', True),
+        (CRITIQUE_FORM, '{"comment": "x", "flaws": ["wrong scene", "blur"]}', True),
+        (CRITIQUE_FORM, json.dumps({"comment": "x", "flaws": list(FLAWS)}, separators=(",", ":")), True),
+        (CRITIQUE_FORM, '{"comment":"x","flaws":["ugly"]}', False),
+        (CRITIQUE_FORM, json.dumps({"comment": "x", "flaws": [*FLAWS, "blur"]}), False),
+    ],
+)
+def test_the_engines_grammar_takes_what_the_readers_read(form: str, text: str, fits: bool) -> None:
+    xgrammar_testing = pytest.importorskip("xgrammar.testing")
+    assert xgrammar_testing._is_grammar_accept_string(form, text) is fits
+    if fits:
+        (read_critique if form == CRITIQUE_FORM else lambda reply: read_reasoned_score(reply, HALVES))(text)

@@ -1,0 +1,106 @@
+"""Prompt files: what is in them, and one clear line for whatever is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.errors import UserError
+from p2i_ray.judge.requests.prompts import BUILT_IN, load_prompts, score_messages, summary_messages
+
+MINI = Path(__file__).parents[3] / "p2i_ray" / "mini" / "prompts"
+SCORE = 'version: "1"\nsystem: Rate. $feedback\nfeedback: "Mind $text"\nuser: "Product $name"\nreasoned: "Why $name"\n'
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    """The built-in prompts with one file replaced."""
+    shutil.copytree(BUILT_IN, folder / "prompts")
+    (folder / "prompts" / f"{name}.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder / "prompts"
+
+
+@pytest.mark.parametrize("folder", [BUILT_IN, MINI])
+def test_the_prompts_that_come_along_are_right(folder: Path) -> None:
+    prompts = load_prompts(folder, reasoned=True)
+    assert prompts.score.version and prompts.model_dump_json() == load_prompts(folder).model_dump_json()
+
+
+def test_places_are_filled_in_and_dollars_stay(tmp_path: Path) -> None:
+    folder = written(tmp_path, "score", SCORE.replace("Product $name", "Is ${name} worth $$5?"))
+    prompt = load_prompts(folder).score
+    messages = score_messages(prompt, "a $name for $9", {"type": "image"}, "$text and $5")
+    assert messages[-1]["content"][1]["text"] == "Is a $name for $9 worth $5?"
+    assert messages[0]["content"][0]["text"] == "Rate. Mind $text and $5"
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    assert load_prompts(written(tmp_path, "score", b"\xef\xbb\xbf" + SCORE.encode())).score.version == "1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("score", "", "is empty"),
+        ("score", "# only a comment\n", "is empty"),
+        ("score", "- a\n- b\n", "holds no keys"),
+        ("score", "just text", "holds no keys"),
+        ("score", SCORE + "x" * 20_001, "too long"),
+        ("score", SCORE + "# " + "é" * 20_000, "too long: 20.* characters, more than 20000"),
+        ("score", b"\xff" * 90_000, "too long"),
+        ("score", SCORE.encode() + b"# caf\xe9", "is not UTF-8"),
+        ("score", "version: [", "is not YAML, line"),
+        ("score", "version: 2024-13-45", "is not YAML"),
+        ("score", "version: " + "[" * 5000, "is not YAML"),
+        ("score", SCORE + "\x00", "is not YAML"),
+        ("score", SCORE.replace('version: "1"\n', ""), "has no version"),
+        ("score", SCORE.replace('"1"', "1"), "version: .*string"),
+        ("score", SCORE.replace('"1"', '" "'), "version is empty"),
+        ("score", SCORE + "usre: x\n", "unknown key usre; it has version, system, user, feedback, reasoned"),
+        ("score", SCORE.replace("Product $name", "Product"), r"user lacks \$name"),
+        ("score", SCORE.replace('user: "Product $name"\n', ""), "user: Field required"),
+        ("score", SCORE.replace("Product $name", " "), r"user is empty or missing; write it with \$name"),
+        ("score", SCORE.replace("Product $name", "Product $nmae"), r"user has \$nmae, which nobody .* have \$name"),
+        ("score", SCORE.replace("Product $name", "$name $name_of_shop"), r"user has \$name_of_shop"),
+        ("score", SCORE.replace("Product $name", "$name for $5"), r"user has a \$ that starts no name; write \$\$"),
+        ("score", SCORE.replace("$feedback", ""), r"system lacks \$feedback"),
+        ("score", SCORE.replace("Rate.", "Rate $name."), r"system has \$name, which nobody fills in"),
+        ("score", SCORE.replace('feedback: "Mind $text"\n', ""), r"feedback is empty or missing; write it with \$text"),
+        ("score", SCORE.replace("Mind $text", "Mind it"), r"feedback lacks \$text"),
+        ("score", SCORE.replace("Why $name", "Why"), r"reasoned lacks \$name"),
+        ("critique", 'version: "1"\nsystem: Look. $feedback\nuser: $name\n', r"system has \$feedback.* may have none"),
+        ("critique", 'version: "1"\nsystem: Look.\nuser: $name\nreasoned: $name\n', "is not used in critique.yaml"),
+        ("critique", 'version: "1"\nsystem: ""\nuser: $name\n', "system is empty or missing; write it$"),
+        ("summary", 'version: "1"\nsystem: Sum.\nuser: $critiques\n', r"user lacks \$tally"),
+        ("summary", 'version: "1"\nsystem: Sum.\nuser: $tally $name\n', r"user has \$name.* \$critiques, \$tally"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, name: str, text: str | bytes, line: str) -> None:
+    with pytest.raises(UserError, match=line) as caught:
+        load_prompts(written(tmp_path, name, text))
+    shown = str(caught.value)
+    assert shown.startswith(f"prompt file {tmp_path}/prompts/{name}.yaml") and "\n" not in shown and len(shown) < 400
+
+
+def test_a_reason_needs_its_question(tmp_path: Path) -> None:
+    folder = written(tmp_path, "score", SCORE.replace('reasoned: "Why $name"\n', ""))
+    assert load_prompts(folder).score.reasoned == ""
+    with pytest.raises(UserError, match=r"reasoned is empty or missing; write it with \$name"):
+        load_prompts(folder, reasoned=True)
+
+
+def test_a_summary_may_do_without_examples(tmp_path: Path) -> None:
+    prompt = load_prompts(written(tmp_path, "summary", 'version: "1"\nsystem: Sum.\nuser: $tally\n')).summary
+    assert summary_messages(prompt, "blur: 9 %", "- soft")[1]["content"][0]["text"] == "blur: 9 %"
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"score\.yaml is not there; a prompt folder holds score\.yaml, critique"):
+        load_prompts(tmp_path / "none")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="is not there"):
+        load_prompts(tmp_path / "file")
+    (tmp_path / "odd" / "score.yaml").mkdir(parents=True)
+    with pytest.raises(UserError, match="can't be read"):
+        load_prompts(tmp_path / "odd")

@@ -1,0 +1,83 @@
+"""The plan as people read it: of every preset, of a model that is widened, and from the job's command line."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.config import Config, DiffusionConfig, PlanConfig, TrainConfig, load
+from p2i_ray.console.cli import main
+from p2i_ray.errors import UserError
+from p2i_ray.planning import training_text as plan_text
+
+ROOT = Path(__file__).parents[2]
+PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
+
+
+@pytest.mark.parametrize(
+    ("preset", "memory", "verdict"),
+    [
+        ("a100x4", 80, "fits: it needs 20.6 of 80 GiB"),
+        ("gpu24gb", 24, "fits: it needs 10.8 of 24 GiB"),
+        ("mini", None, ""),
+    ],
+)
+def test_every_preset_has_a_plan(preset: str, memory: float | None, verdict: str) -> None:
+    config = load(Config, preset)
+    assumed, resolution = PlanConfig(gpu_memory_gib=memory), config.image.resolution
+    text = "\n".join(plan_text.as_lines(config.painter.base, config.painter, config.train, resolution, 30, assumed))
+    assert ("859,535,364" in text) == (preset == "a100x4")
+    assert ("LoRA of rank 64, 944,650,500 stay" in text) == (preset == "gpu24gb")
+    assert "need" in text and "images       " in text and verdict in text
+
+
+def test_a_plain_model_is_planned_as_it_is_trained(
+    tiny_painter: DiffusionConfig, plain_painter: DiffusionConfig
+) -> None:
+    settings = TrainConfig(batch_size=8, workers=1, num_gpus=0)
+
+    def lines(painter: DiffusionConfig, settings: TrainConfig = settings) -> list[str]:
+        return plan_text.as_lines(painter.base, painter, settings, 16, 10, PlanConfig())
+
+    widened = lines(plain_painter)
+    assert widened[0] == f"model        {plain_painter.base}, widened to 9 input channels"
+    assert widened[1:] == lines(tiny_painter)[1:]
+    with pytest.raises(UserError, match=r"set painter.widen=true to add them"):
+        lines(plain_painter.model_copy(update={"widen": False}))
+    with pytest.raises(UserError, match=r"train.lora_rank=2 can't train what painter.widen=true adds"):
+        lines(plain_painter, settings.model_copy(update={"lora_rank": 2}))
+
+
+def test_the_verdict_is_plain_and_mistakes_are_named() -> None:
+    settings = TrainConfig()
+
+    def lines(**values: float) -> str:
+        return "\n".join(plan_text.as_lines("nowhere", PAINTER, settings, 512, 10, PlanConfig(**values)))
+
+    assert "fits: it needs 20.6 of 80 GiB" in lines(gpu_memory_gib=80)
+    assert "DOES NOT FIT: it needs 20.6 of 16 GiB" in lines(gpu_memory_gib=16)
+    assert "TIGHT" in lines(gpu_memory_gib=21)
+    with pytest.raises(UserError, match="multiple of 8"):
+        plan_text.as_lines("nowhere", PAINTER, settings, 508, 10, PlanConfig())
+
+
+def test_the_job_plans_without_data_and_out(capsys: pytest.CaptureFixture[str]) -> None:
+    job = runpy.run_path(str(ROOT / "jobs" / "train.py"))
+
+    def call(*argv: str) -> str:
+        main(job["TrainJob"], job["__doc__"], job["run"], argv, [job["PLAN"]])
+        return capsys.readouterr().out
+
+    assert "US dollars" in call("--config", "a100x4", "--plan", "steps=10")
+    assert "320 = 10 steps x 32" in call("--config", "mini", "--plan", "steps=10", "data=x", "out=y")
+    with pytest.raises(SystemExit):
+        call("--config", "mini", "--plan", "model=nowhere")
+    assert capsys.readouterr().err.startswith("error: model folder ")
+    with pytest.raises(SystemExit):
+        call("--config", "mini", "data=x")
+    assert "'out' is missing" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call("--help")
+    assert "--plan" in capsys.readouterr().out

@@ -1,0 +1,174 @@
+"""The LMM as a user starts it, with the tiny judge, asked with the openai package."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from p2i_ray.data.images import encode_png
+from p2i_ray.mini.world import render
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
+MODEL = "product2img-lmm"
+
+
+@pytest.fixture(scope="module")
+def job() -> Iterator[tuple[int, openai.OpenAI]]:
+    """`python jobs/serve_lmm.py` on a free port, with the token that it prints."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = [
+        f"serve.chat.port={port}",
+        "serve.limits.per_minute=100000",
+        "ray.local_cpus=3",
+        "ray.object_store_mb=200",
+    ]
+    environment = {name: value for name, value in os.environ.items() if name not in ("P2I_API_TOKEN", "RAY_ADDRESS")}
+    command = [sys.executable, "jobs/serve_lmm.py", "--config", "mini", *settings]
+    job = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
+    said = ""
+    for line in job.stdout:
+        said += line
+        if token := re.match(r"token: (\S{20,}) ", line):
+            break
+    else:
+        raise AssertionError(f"the job ended: {said}")
+    try:
+        assert f"http://127.0.0.1:{port}/v1" in said
+        yield (
+            job.pid,
+            openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=token[1], max_retries=0, timeout=60),
+        )
+    finally:
+        job.send_signal(signal.SIGTERM)
+        assert job.wait(90) == 0
+
+
+@pytest.fixture()
+def lmm(job: tuple[int, openai.OpenAI]) -> openai.OpenAI:
+    return job[1]
+
+
+def turn(*content: Any) -> Any:
+    return [{"role": "user", "content": list(content)}]
+
+
+def shown(encoded: bytes) -> dict[str, Any]:
+    url = f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def score(lmm: openai.OpenAI, index: int) -> float:
+    """The score that the tiny judge expects of a picture of the toy world, over its digits' probabilities."""
+    sample = render(0, index)
+    words = {"type": "text", "text": sample.name}
+    answer = lmm.chat.completions.create(
+        model=MODEL,
+        messages=turn(words, shown(encode_png(sample.image))),
+        temperature=0,
+        max_tokens=2,
+        logprobs=True,
+        top_logprobs=5,
+        extra_body={"structured_outputs": {"choice": list("12345")}},
+    )
+    assert answer.choices[0].message.content in list("12345")
+    logprobs = answer.choices[0].logprobs
+    assert logprobs is not None and logprobs.content
+    digits = {found.token: 2.718281828**found.logprob for found in logprobs.content[0].top_logprobs}
+    assert set(digits) == set("12345") and abs(sum(digits.values()) - 1) < 1e-3
+    return sum(int(digit) * share for digit, share in digits.items())
+
+
+def test_the_model_is_listed(lmm: openai.OpenAI) -> None:
+    assert [model.id for model in lmm.models.list()] == [MODEL]
+
+
+def test_scores_follow_the_picture(lmm: openai.OpenAI) -> None:
+    """An answer that is the same for all pictures is one that was given without looking."""
+    assert len({round(score(lmm, index), 3) for index in range(6)}) > 3
+
+
+def test_streams_and_forms(lmm: openai.OpenAI) -> None:
+    picture = shown(encode_png(render(0, 1).image))
+    asked: dict[str, Any] = {"model": MODEL, "messages": turn(picture), "temperature": 0, "max_tokens": 24}
+    whole = lmm.chat.completions.create(**asked)
+    pieces = list(lmm.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    words = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+    assert words == whole.choices[0].message.content and pieces[-1].usage == whole.usage
+    form = {
+        "type": "object",
+        "properties": {"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
+        "required": ["score"],
+        "additionalProperties": False,
+    }
+    schema = {"name": "verdict", "strict": True, "schema": form}
+    held = lmm.chat.completions.create(**asked, response_format={"type": "json_schema", "json_schema": schema})
+    assert json.loads(held.choices[0].message.content or "")["score"] in range(1, 6)
+
+
+def test_what_is_wrong_is_told(lmm: openai.OpenAI) -> None:
+    encoded = encode_png(render(0, 1).image)
+    refused = {
+        "truncated": turn(shown(encoded[:-200])),
+        "data:image/png;base64": turn({"type": "image_url", "image_url": {"url": "http://127.0.0.1:1/x.png"}}),
+        "maximum context length": turn({"type": "text", "text": "word " * 3_000}),
+    }
+    for says, messages in refused.items():
+        with pytest.raises(openai.BadRequestError, match=says):
+            lmm.chat.completions.create(model=MODEL, messages=messages, max_tokens=2)
+    with pytest.raises(openai.BadRequestError, match="grammar"):
+        bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+        lmm.chat.completions.create(model=MODEL, messages=turn(shown(encoded)), response_format=bad)  # type: ignore[call-overload]
+
+
+def test_control_words_in_texts_are_words(lmm: openai.OpenAI) -> None:
+    """Announcing a picture that isn't there must not bring the engine down."""
+    words = {"type": "text", "text": "<|vision_start|><|image_pad|><|vision_end|><|im_end|>"}
+    answer = lmm.chat.completions.create(model=MODEL, messages=turn(words), max_tokens=2)
+    assert answer.usage is not None and answer.usage.prompt_tokens > 20  # one control word would be one token
+
+
+def test_other_routes_of_the_engine_are_closed(lmm: openai.OpenAI) -> None:
+    root = str(lmm.base_url).removesuffix("/v1/")
+    assert httpx.get(f"{root}/healthz").status_code == httpx.get(f"{root}/readyz").status_code == 200
+    for path in ("/v1/completions", "/tokenize", "/pause", "/invocations", "/openapi.json"):
+        assert httpx.post(root + path, headers={"Authorization": f"Bearer {lmm.api_key}"}, json={}).status_code == 404
+    assert httpx.post(f"{root}/v1/chat/completions", json={}).status_code == 401
+
+
+def test_a_lost_engine_is_told_and_replaced(job: tuple[int, openai.OpenAI], lmm: openai.OpenAI) -> None:
+    """Last: it takes the engine away. Nobody waits for the next one; everybody is told when to come again."""
+    root = str(lmm.base_url).removesuffix("/v1/")
+    (engine,) = [child for child in psutil.Process(job[0]).children(recursive=True) if "EngineCore" in child.name()]
+    engine.kill()
+    told, begin, tick = [], time.monotonic(), threading.Event()
+    while not (told and httpx.get(f"{root}/readyz", timeout=20).status_code == 200):
+        assert time.monotonic() - begin < 240, told
+        asked = time.monotonic()
+        try:
+            lmm.chat.completions.create(model=MODEL, messages=turn({"type": "text", "text": "x"}), max_tokens=2)
+        except openai.APIStatusError as error:
+            told.append((error.status_code, time.monotonic() - asked))
+            assert error.status_code in (500, 503), error
+            tick.wait(0.3)
+    assert 503 in {status for status, _ in told} and max(seconds for _, seconds in told) < 20, told
+    assert 1 <= score(lmm, 0) <= 5

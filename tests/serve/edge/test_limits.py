@@ -1,0 +1,175 @@
+"""Bodies too large, too slow or cut off, late answers, clients that hang up, many at once: over bare sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+
+from tests.support.generator_parts import TOKEN, Shop, cutout, encoded, error_of, open_shop
+from tests.support.serving import wait_until
+
+LIMIT = 300_000
+BODY = (
+    b'--XX\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nCup\r\n'
+    b'--XX\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + cutout() + b"\r\n--XX--\r\n"
+)
+
+
+@pytest.fixture(scope="module")
+def narrow_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    limits = {"max_bytes": LIMIT, "upload_s": 1, "answer_s": 2, "max_job_bytes": LIMIT, "queue": 6}
+    with open_shop(str(tmp_path_factory.mktemp("jobs")), **limits) as opened:
+        yield opened
+
+
+@pytest.fixture
+def narrow(narrow_shop: Shop) -> Iterator[Shop]:
+    """Little may be sent, and soon."""
+    narrow_shop.painter.orders.clear()
+    narrow_shop.painter.cancelled = narrow_shop.painter.most = 0
+    yield narrow_shop
+    narrow_shop.painter.held = False
+    wait_until(lambda: not narrow_shop.painter.running)
+
+
+def head(*headers: str, token: str = TOKEN) -> bytes:
+    lines = [
+        "POST /v1/images/edits HTTP/1.1", "Host: shop", f"Authorization: Bearer {token}",
+        "Content-Type: multipart/form-data; boundary=XX", *headers,
+    ]  # fmt: skip
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def chunk(content: bytes) -> bytes:
+    return f"{len(content):x}\r\n".encode() + content + b"\r\n"
+
+
+def parse(answer: bytes) -> tuple[int, dict[str, Any]]:
+    first, _, body = answer.partition(b"\r\n\r\n")
+    return int(first.split()[1]), json.loads(body)
+
+
+def test_the_openai_client_learns_that_its_picture_is_too_large(narrow: Shop) -> None:
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8))
+    assert len(noise) > LIMIT
+    with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes") as caught:
+        narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
+    assert caught.value.status_code == 413 and not narrow.painter.orders
+    noise *= 8  # more than sockets hold
+    with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes"):
+        narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
+
+
+def test_a_chunked_body_is_counted_as_it_comes(narrow: Shop) -> None:
+    request = head("Transfer-Encoding: chunked") + chunk(BODY[:500])
+    endless = [chunk(b"x" * 50_000)] * 8
+    status, body = parse(narrow.raw(request, *endless, chunk(b"")))
+    assert status == 413 and body["error"]["code"] == "too_large" and not narrow.painter.orders
+    whole = (
+        head("Transfer-Encoding: chunked", "Connection: close") + chunk(BODY[:100]) + chunk(BODY[100:]) + b"0\r\n\r\n"
+    )
+    assert b"200 OK" in narrow.raw(whole)
+
+
+def test_an_announced_body_is_refused_before_it_comes(narrow: Shop) -> None:
+    begin = time.perf_counter()
+    answer = narrow.raw(head("Content-Length: 99999999999", "Expect: 100-continue"))
+    assert parse(answer)[0] == 413 and b"100 Continue" not in answer and time.perf_counter() - begin < 1
+    begin = time.perf_counter()
+    assert parse(narrow.raw(head("Content-Length: 99999999999")))[0] == 413
+    assert time.perf_counter() - begin < 5
+    assert parse(narrow.raw(head("Content-Length: 250000", token="wrong"), b"x" * 250_000))[0] == 401
+
+
+def test_a_slow_sender_is_given_up(narrow: Shop) -> None:
+    begin = time.perf_counter()
+    assert parse(narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:50]))[0] == 408
+    assert 0.9 < time.perf_counter() - begin < 6
+
+
+def test_a_byte_now_and_then_does_not_keep_it_open(narrow: Shop) -> None:
+    begin = time.perf_counter()
+    with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
+        connection.sendall(head(f"Content-Length: {len(BODY)}"))
+        connection.settimeout(0.05)
+        answer, sent = b"", 0
+        while not answer.endswith(b"}}") and sent < 200:
+            with contextlib.suppress(TimeoutError):
+                answer += connection.recv(1 << 16)
+            connection.sendall(BODY[sent : sent + 1])
+            sent += 1
+    assert parse(answer)[0] == 408 and time.perf_counter() - begin < 6
+    assert not narrow.painter.orders
+
+
+def test_a_body_cut_off_half_way_paints_nothing(narrow: Shop) -> None:
+    narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:200], wait=0.2)
+    with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
+        connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY[:200])
+        connection.shutdown(socket.SHUT_WR)
+    assert narrow.edit().status_code == 200
+    assert len(narrow.painter.orders) == 1
+
+
+def test_a_late_answer_is_given_up(narrow: Shop) -> None:
+    narrow.painter.held = True
+    begin = time.perf_counter()
+    answer = narrow.edit(n=3)
+    assert error_of(answer, 503)["code"] == "timeout" and answer.headers["retry-after"]
+    assert 1.8 < time.perf_counter() - begin < 4
+    assert narrow.painter.cancelled == 3 and not narrow.painter.running
+
+
+def test_a_client_that_hangs_up_is_not_painted_for(narrow: Shop) -> None:
+    narrow.painter.held = True
+    with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
+        connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
+        wait_until(lambda: narrow.painter.running == 1)
+    wait_until(lambda: narrow.painter.cancelled == 1, seconds=1.5)
+    with pytest.raises(openai.APITimeoutError):
+        narrow.client(timeout=0.3).images.edit(image=("a.png", cutout()), prompt="Cup", n=4)
+    wait_until(lambda: narrow.painter.cancelled == 5, seconds=1.5)
+    wait_until(lambda: 'status="499"' in narrow.send("GET", "/metrics").text)
+
+
+def test_too_many_at_once_are_told_within_a_second(narrow: Shop) -> None:
+    narrow.painter.held = True
+    with ThreadPoolExecutor(6) as pool:
+        inside = [pool.submit(narrow.edit) for _ in range(6)]
+        wait_until(lambda: narrow.painter.running == 6, seconds=1.5)
+        begin = time.perf_counter()
+        answer = narrow.edit()
+        assert error_of(answer, 429)["code"] == "busy" and answer.headers["retry-after"]
+        assert time.perf_counter() - begin < 1
+        narrow.painter.held = False
+        assert [one.result().status_code for one in inside] == [200] * 6
+
+
+def test_requests_are_painted_side_by_side(shop: Shop) -> None:
+    shop.painter.held = True
+    with ThreadPoolExecutor(5) as pool:
+        asked = [pool.submit(shop.edit, n=4, seed=k) for k in range(5)]
+        wait_until(lambda: shop.painter.most == 20)
+        shop.painter.held = False
+        answers = [one.result().json() for one in asked]
+    for seed, answer in enumerate(answers):
+        assert answer["seed"] == seed and answer["data"] == shop.edit(n=4, seed=seed).json()["data"]
+
+
+def test_connections_are_kept(shop: Shop) -> None:
+    with httpx.Client(base_url=shop.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        for _ in range(3):
+            files = {"image": ("a.png", cutout())}
+            assert client.post("/v1/images/edits", files=files, data={"prompt": "Cup"}).status_code == 200
+            assert client.get("/v1/models").status_code == 200
+            assert client.post("/v1/images/edits", content=b"x").status_code == 415

@@ -1,0 +1,132 @@
+"""Fields that can't be: each refused with 400, the field's name and one line, before anything is painted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.generator_parts import Shop, cutout, error_of
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n", 0), ("n", 1000), ("n", -1), ("n", "two"), ("n", 1.5), ("n", ""), ("n", "1e9"), ("n", "9" * 5000),
+        ("size", "500x500"), ("size", "512"), ("size", "0x0"), ("size", "8x8"), ("size", "99999x8"),
+        ("size", "64x4096"), ("size", "-64x64"), ("size", "64×64"), ("size", ""), ("size", "512x512\r\nX: y"),
+        ("prompt", None), ("prompt", ""), ("prompt", " \t\n\x00"), ("prompt", "x" * 100_000), ("prompt", "x" * 501),
+        ("negative_prompt", "x" * 501),
+        ("response_format", "url"), ("response_format", "xml"), ("output_format", "gif"), ("output_format", "../x"),
+        ("output_compression", 101), ("output_compression", 50), ("background", "transparent"), ("quality", "high"),
+        ("stream", "true"), ("partial_images", 2),
+        ("seed", -1), ("seed", 2**53), ("seed", "x"), ("steps", 0), ("steps", 61), ("guidance", 0.5),
+        ("guidance", "nan"), ("guidance", "inf"), ("guidance", 31), ("soft_edge", -1), ("soft_edge", "nan"),
+        ("best_of", 17), ("best_of", 0),
+        ("check_expansion", "maybe"), ("frame_count", 3), ("__proto__", "1"), ("mask_url", "http://127.0.0.1/"),
+    ],
+)  # fmt: skip
+def test_refused_fields(shop: Shop, field: str, value: Any) -> None:
+    error = error_of(shop.edit(**{field: value}), 400)
+    assert error["param"] == field and error["type"] == "invalid_request_error"
+    assert field in error["message"] and len(error["message"]) < 200
+    assert not shop.painter.orders
+
+
+def test_lines_that_say_what_to_change(shop: Shop) -> None:
+    def line(**fields: Any) -> str:
+        return str(error_of(shop.edit(**fields), 400)["message"])
+
+    assert line(n=1000) == "n must be from 1 to 8"
+    assert line(size="500x500") == "size must be auto or WIDTHxHEIGHT, both multiples of 8 from 64 to 1024"
+    assert line(response_format="url") == "pictures come in the answer; use response_format=b64_json"
+    assert line(prompt="x" * 501) == "prompt has 501 characters; at most 500, please"
+    assert line(best_of=1, n=2) == "best_of must be from 2 to 16"
+    assert line(surprise=1) == "surprise is not a field this request takes; leave it out"
+
+
+def test_an_unknown_model(shop: Shop) -> None:
+    error = error_of(shop.edit(model="dall-e-2"), 404)
+    assert error["code"] == "model_not_found" and error["param"] == "model"
+
+
+def test_files_and_texts_in_each_others_place(shop: Shop) -> None:
+    def send(files: Any, data: Any) -> str:
+        return str(error_of(shop.send("POST", "/v1/images/edits", files=files, data=data), 400)["message"])
+
+    image = ("a.png", cutout())
+    assert send({"mask": image}, {"prompt": "Cup"}).startswith("image is missing")
+    assert send({"mask": image}, {"prompt": "Cup", "image": "https://example.com/a.png"}) == (
+        "image is text; send it as a file"
+    )
+    assert send({"image": image, "prompt": image}, {}).startswith("prompt is not a file")
+    assert send({"image": image}, {"prompt": "Cup", "mask": "x"}) == "mask is text; send it as a file"
+    assert send({"image": image}, {"prompt": ["Cup", "Mug"]}) == "prompt is given twice; give it once"
+    assert send([("image", image), ("image[]", image)], {"prompt": "Cup"}).startswith("2 files came as image")
+    assert send([(f"image{k}", image) for k in range(5)], {"prompt": "Cup"}).startswith(
+        "the form can't be read: Too many"
+    )
+    assert "Too many fields" in send({"image": image}, {f"f{k}": "1" for k in range(50)})
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [("application/json", 415), ("text/plain", 415), (None, 415), ("multipart/form-data", 400),
+     ("application/x-www-form-urlencoded", 415), ("multipart/form-data; boundary=other", 400)],
+)  # fmt: skip
+def test_wrong_content_types(shop: Shop, content_type: str | None, status: int) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    body = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nCup\r\n--x--\r\n'
+    error_of(shop.send("POST", "/v1/images/edits", content=body, headers=headers), status)
+
+
+def part(name: bytes, content: bytes, filename: bytes | None = None) -> bytes:
+    named = b'; filename="' + filename + b'"' if filename is not None else b""
+    return b'--XX\r\nContent-Disposition: form-data; name="' + name + b'"' + named + b"\r\n\r\n" + content + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [b"a\r\nX-Evil: 1\r\n\r\n<script>", b"a\nX-Evil: 1", b"../../etc/passwd", b"a\x00b.png", b"\xff\xfe.png"],
+)
+def test_a_files_name_is_never_used(shop: Shop, filename: bytes) -> None:
+    body = part(b"image", cutout(), filename) + part(b"prompt", b"Cup") + b"--XX--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    answer = shop.send("POST", "/v1/images/edits", content=body, headers=headers)
+    assert answer.status_code == 200 or error_of(answer, 400)
+    assert "x-evil" not in answer.headers and "X-Evil" not in answer.text
+
+
+def test_a_form_that_stops_half_way_is_refused(shop: Shop) -> None:
+    whole = part(b"prompt", b"Cup") + part(b"image", cutout(), b"a.png") + b"--XX--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    assert shop.send("POST", "/v1/images/edits", content=whole, headers=headers).status_code == 200
+    shop.painter.orders.clear()
+    for length in (0, 5, 60, len(whole) // 2, len(whole) - 8):
+        error = error_of(shop.send("POST", "/v1/images/edits", content=whole[:length], headers=headers), 400)
+        assert error["message"].startswith("the form can't be read")
+    assert not shop.painter.orders
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(["n", "size", "seed", "steps", "guidance", "best_of", "soft_edge", "output_format", "stream"]),
+        st.one_of(st.text(max_size=12), st.integers().map(str), st.floats().map(str)),
+        max_size=3,
+    )
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wild_fields_are_taken_or_refused(shop: Shop, fields: dict[str, str]) -> None:
+    answer = shop.edit(**fields)
+    if answer.status_code != 200:
+        assert error_of(answer, 400)["param"] in fields
+
+
+@given(body=st.binary(max_size=400))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_wild_bodies_are_refused(shop: Shop, body: bytes) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    for content in (body, part(b"image", body, b"a") + body, b"--XX\r\n" + body + b"\r\n--XX--\r\n"):
+        error_of(shop.send("POST", "/v1/images/edits", content=content, headers=headers), 400)

@@ -1,0 +1,237 @@
+"""Batch jobs: submitted, painted beside the requests, seen by their owner only, taken up again after a restart."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2i_ray.errors import UserError
+from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.jobs.store import JobStore
+from tests.support.generator_parts import (
+    OTHER,
+    TOKEN,
+    Shop,
+    ToyPainter,
+    cutout,
+    encoded,
+    error_of,
+    open_shop,
+    photo,
+    toy_cutter,
+)
+from tests.support.serving import wait_until
+
+CUP = {"image": "cup.png", "name": "Steel cup"}
+
+
+def submit(shop: Shop, items: Any, files: dict[str, bytes] | None = None, status: int = 202, **shared: str) -> Any:
+    pictures = {"cup.png": cutout()} if files is None else files
+    data = {"items": items if isinstance(items, str) else json.dumps(items), **shared}
+    parts = {name: (name, content) for name, content in pictures.items()} or {"": ("", b"")}
+    answer = shop.send("POST", "/v1/jobs", files=parts, data=data)
+    if status != 202:
+        return error_of(answer, status)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
+    return answer.json()
+
+
+def finished(shop: Shop, job: dict[str, Any]) -> tuple[zipfile.ZipFile, list[dict[str, Any]]]:
+    wait_until(lambda: shop.send("GET", f"/v1/jobs/{job['id']}/result").status_code == 200)
+    answer = shop.send("GET", f"/v1/jobs/{job['id']}/result")
+    assert answer.headers["content-type"] == "application/zip"
+    result = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert result.testzip() is None
+    return result, json.loads(result.read("results.json"))
+
+
+def test_a_job_from_submission_to_result(shop: Shop) -> None:
+    items = [
+        {**CUP, "n": 2, "seed": 5, "size": "128x64"},
+        {"image": "photo.jpg", "mask": "mask.png", "name": "Tasse ☕", "output_format": "jpeg"},
+        {"image": "broken.png", "name": "Broken"},
+        {**CUP, "best_of": 3},
+    ]
+    files = {
+        "cup.png": cutout(), "photo.jpg": encoded(photo(), "JPEG"), "mask.png": encoded(255 - toy_cutter(photo())),
+        "broken.png": cutout()[:60],
+    }  # fmt: skip
+    job = submit(shop, items, files, steps="4")
+    assert job["total"] == 4 and job["status"] == "queued" and job["id"].startswith("job_")
+    result, rows = finished(shop, job)
+    assert [row["status"] for row in rows] == ["done", "done", "failed", "done"]
+    assert [row["name"] for row in rows] == ["Steel cup", "Tasse ☕", "Broken", "Steel cup"]
+    assert [len(row["pictures"]) for row in rows] == [2, 1, 0, 1]
+    assert rows[2]["reason"].startswith("image: unreadable") and rows[0]["reason"] is None
+    assert rows[3]["pictures"][0]["score"] == 4.5 and rows[3]["pictures"][0]["reason"]
+    names = [picture["file"] for row in rows for picture in row["pictures"]]
+    assert sorted(result.namelist()) == sorted([*names, "results.json"]) and names[2] == "00001-0.jpg"
+    first = Image.open(io.BytesIO(result.read(names[0])))
+    assert first.size == (128, 64) and rows[0]["pictures"][0]["seed"] == 5
+    assert {order.steps for order in shop.painter.orders} == {4}
+    progress = shop.send("GET", f"/v1/jobs/{job['id']}").json()
+    assert (progress["status"], progress["done"], progress["failed"]) == ("completed", 3, 1)
+    assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "deleted"
+    error_of(shop.send("GET", f"/v1/jobs/{job['id']}"), 404)
+
+
+def test_a_job_paints_the_pictures_that_a_request_does(shop: Shop) -> None:
+    result, rows = finished(shop, submit(shop, [{**CUP, "n": 2, "seed": 3}]))
+    data = shop.edit(prompt="Steel cup", n=2, seed=3).json()["data"]
+    for picture, expected in zip(rows[0]["pictures"], data, strict=True):
+        assert result.read(picture["file"]) == base64.b64decode(expected["b64_json"])
+
+
+def test_a_job_is_its_owners_only(shop: Shop) -> None:
+    job = submit(shop, [CUP])
+    finished(shop, job)
+    for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
+        error_of(shop.send(method, f"/v1/jobs/{job['id']}{path}", OTHER), 404)
+    for name in ("job_" + "0" * 32, "..", "%2e%2e%2flock", "job_x", "lock", job["id"].upper()):
+        error_of(shop.send("GET", f"/v1/jobs/{name}"), 404)
+    assert shop.send("GET", f"/v1/jobs/{job['id']}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("items", "param", "message"),
+    [
+        ("", "items", "items must be a JSON list"),
+        ("{}", "items", "items must be a JSON list"),
+        ("[]", "items", "items must be a JSON list"),
+        ("[" * 100_000, "items", "items must be a JSON list"),
+        ("[1]", "items[0]", "items[0]: items must be"),
+        ([{"name": "Cup"}], "items[0].image", "image is missing"),
+        ([CUP, {**CUP, "image": "../../etc/passwd"}], "items[1].image", "image names no file"),
+        ([{**CUP, "mask": 3}], "items[0].mask", "mask names no file"),
+        ([{"image": "cup.png"}], "items[0].prompt", "prompt is empty"),
+        ([{**CUP, "n": 0}], "items[0].n", "n must be from 1 to 8"),
+        ([{**CUP, "n": [1]}], "items[0].n", "n: input should be"),
+        ('[{"image": "cup.png", "name": "Cup", "guidance": NaN}]', "items[0].guidance", "guidance must be"),
+        ([{**CUP, "callback": "http://127.0.0.1/"}], "items[0].callback", "is not a field"),
+        ([{**CUP, "n": 8}] * 126, "items", "at most 1000 pictures"),
+    ],
+)
+def test_refused_submissions(shop: Shop, items: Any, param: str, message: str) -> None:
+    error = submit(shop, items, status=400)
+    assert error["param"] == param and message in error["message"]
+    assert not shop.painter.orders
+
+
+def test_a_file_that_no_item_names(shop: Shop) -> None:
+    error = submit(shop, [CUP], {"cup.png": cutout(), "spare.png": b""}, status=400)
+    assert error["message"] == "no item names the file spare.png; name it or leave it out"
+
+
+def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
+    with open_shop(str(tmp_path)) as shop:
+        shop.painter.held = True
+        job = submit(shop, [CUP] * 5)
+        wait_until(lambda: shop.painter.running == 1)
+        error = error_of(shop.send("GET", f"/v1/jobs/{job['id']}/result"), 409)
+        assert "0 of 5 rows" in error["message"]
+        assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "cancelled"
+        wait_until(lambda: shop.painter.cancelled == 1)
+        _, rows = finished(shop, job)
+        assert [row["status"] for row in rows] == ["cancelled"] * 5
+        assert len(shop.painter.orders) == 1
+
+
+def test_requests_come_beside_a_job_and_jobs_take_turns(tmp_path: Path) -> None:
+    with open_shop(str(tmp_path), max_jobs=2) as shop:
+        shop.painter.held = True
+        first, second = submit(shop, [CUP] * 6), submit(shop, [{**CUP, "name": "Mug"}] * 2)
+        wait_until(lambda: shop.painter.running == 1)
+        assert submit(shop, [CUP], status=429)["message"].startswith("2 of your jobs aren't finished")
+        shop.painter.held = False
+        assert shop.edit().status_code == 200
+        finished(shop, first), finished(shop, second)
+        names = [order.name for order in shop.painter.orders if order.name != "Steel bottle"]
+        assert names[:5].count("Mug") == 2  # not after the six cups
+        assert shop.painter.most <= 2  # the request and one row
+
+
+def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
+    class Stopping(ToyPainter):
+        """Holds from the third picture on."""
+
+        async def paint(self, order: Any) -> Any:
+            self.held = len(self.orders) >= 2
+            return await super().paint(order)
+
+    items = [{**CUP, "seed": k} for k in range(5)]
+    with open_shop(str(tmp_path), painter=Stopping()) as shop:
+        job = submit(shop, items)
+        wait_until(lambda: shop.send("GET", f"/v1/jobs/{job['id']}").json()["done"] == 2)
+        wait_until(lambda: shop.painter.running == 1)
+    with open_shop(str(tmp_path)) as shop:
+        _, rows = finished(shop, job)
+        assert [row["pictures"][0]["seed"] for row in rows] == [0, 1, 2, 3, 4]
+        assert [order.seed for order in shop.painter.orders] == [2, 3, 4]  # what was done isn't painted again
+
+
+def test_one_of_two_shops_on_a_folder_paints(tmp_path: Path) -> None:
+    with open_shop(str(tmp_path)) as first, open_shop(str(tmp_path)) as second:
+        job = submit(second, [CUP] * 3)
+        _, rows = finished(second, job)
+        assert len(rows) == 3 and {len(first.painter.orders), len(second.painter.orders)} == {0, 3}
+
+
+def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: Path) -> None:
+    class Moody(ToyPainter):
+        async def paint(self, order: Any) -> Any:
+            busy = {0: Overloaded(0.05), 1: Overloaded(0.05)}
+            if order.name == "Curse":
+                raise RuntimeError(f"in {tmp_path}")
+            self.fault = busy.get(len(self.orders))
+            return await super().paint(order)
+
+    with open_shop(str(tmp_path), painter=Moody()) as shop:
+        _, rows = finished(shop, submit(shop, [CUP, {**CUP, "name": "Curse"}]))
+        assert [(row["status"], row["reason"]) for row in rows] == [("done", None), ("failed", "internal error")]
+
+
+def test_a_job_may_be_larger_than_a_request_but_its_pictures_may_not(tmp_path: Path) -> None:
+    noise = encoded(np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
+    files = {f"{k}.png": cutout() for k in range(40)} | {"noise.png": noise}
+    with open_shop(str(tmp_path), max_bytes=10_000, max_job_bytes=100_000) as shop:
+        error_of(shop.edit(noise), 413)
+        job = submit(shop, [{"image": name, "name": "Cup"} for name in files], files)
+        _, rows = finished(shop, job)
+        assert [row["status"] for row in rows] == ["done"] * 40 + ["failed"]
+        assert "more than 10000" in rows[40]["reason"]
+        submit(shop, [CUP], {"cup.png": noise * 8}, status=413)
+
+
+def test_old_results_go(tmp_path: Path) -> None:
+    with open_shop(str(tmp_path)) as shop:
+        job = submit(shop, [CUP])
+        finished(shop, job)
+        os.utime(tmp_path / job["id"] / "result.zip", (1, 1))
+        (tmp_path / "building-left").mkdir()
+        os.utime(tmp_path / "building-left", (1, 1))
+        wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
+
+
+def test_what_is_on_disk_shows_no_token(shop: Shop, tmp_path: Path) -> None:
+    with open_shop(str(tmp_path)) as own:
+        finished(own, submit(own, [CUP]))
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        assert TOKEN.encode() not in kept
+
+
+def test_folders_that_can_not_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", "utf-8")
+    with pytest.raises(UserError, match="can't be written"):
+        JobStore(str(tmp_path / "file" / "jobs"))
+    with pytest.raises(UserError, match="not a local folder"):
+        JobStore("s3://bucket/jobs")

@@ -1,0 +1,30 @@
+"""The page's files, and the policy they are served with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from p2i_ray.serve.page import routes
+
+
+def test_the_page(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<title>Shop</title>", "utf-8")
+    (tmp_path / "page.js").write_text("'use strict'", "utf-8")
+    (tmp_path / "page.css").write_text("p {}", "utf-8")
+    (tmp_path / "notes.txt").write_text("no", "utf-8")
+    app = FastAPI()
+    routes.install(app, tmp_path)
+    client = TestClient(app)
+    kinds = {"/": "text/html", "/page.js": "text/javascript", "/page.css": "text/css"}
+    for path, kind in kinds.items():
+        answer = client.get(path)
+        assert answer.status_code == 200 and answer.headers["content-type"].startswith(kind)
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'; img-src 'self' blob: data:") and "unsafe" not in policy
+    assert client.get("/notes.txt").status_code == client.get("/index.html").status_code == 404
+    bare = FastAPI()
+    routes.install(bare, tmp_path / "nowhere")
+    assert TestClient(bare).get("/").status_code == 404

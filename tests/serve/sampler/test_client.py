@@ -1,0 +1,175 @@
+"""The painter's deployment, asked by many at once; replicas are real, and so are their deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.sampler.client import SamplerClient
+from tests.support.make_requests import brighter, make_order
+from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, painting
+
+LONG_S = 60
+
+
+@pytest.fixture(scope="module")
+def handle(ray_cluster: None) -> Iterator[Any]:
+    with painting() as handle:
+        yield handle
+
+
+async def alone(handle: Any, order: PaintRequest) -> np.ndarray:
+    """What the same replica paints of an order by itself; another process may round otherwise."""
+    painted = await handle.paint.remote(order)
+    assert painted.batch == 1
+    return painted.pixels
+
+
+def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
+    async def go() -> None:
+        orders = [make_order(number, steps=2 + number % 2) for number in range(8)]
+        painted = await asyncio.gather(*(handle.paint.remote(order) for order in orders))
+        assert [picture.batch for picture in painted] == [4] * 8
+        assert {"queue", "text", "denoise", "paste"} <= painted[0].seconds.keys()
+        np.testing.assert_array_equal(painted[3].pixels, await alone(handle, orders[3]))
+
+    asyncio.run(go())
+
+
+def test_one_order_fails_alone(handle: Any) -> None:
+    async def go() -> None:
+        poison = make_order(1, seed=-(2**70))  # no generator takes it
+        found = await gather(*(handle.paint.remote(order) for order in (make_order(0), poison, make_order(2))))
+        assert isinstance(found[1], Exception) and "overflow" in str(found[1]).lower()
+        np.testing.assert_array_equal(found[2].pixels, await alone(handle, make_order(2)))
+        assert found[0].pixels.shape == (64, 64, 3)
+
+    asyncio.run(go())
+
+
+def test_an_order_that_nobody_waits_for_any_more_is_not_painted(handle: Any) -> None:
+    async def go() -> None:
+        painter = SamplerClient(handle, SETTINGS)
+        busy = [asyncio.create_task(painter.paint(make_order(number, steps=60))) for number in range(4)]
+        await asyncio.sleep(0.3)
+        dropped = [asyncio.create_task(painter.paint(make_order(number, steps=1000))) for number in range(4)]
+        await asyncio.sleep(0.3)
+        for task in dropped:
+            task.cancel()
+        await gather(*dropped)
+        await asyncio.gather(*busy)
+        begin = time.monotonic()
+        await painter.paint(make_order(0))
+        assert time.monotonic() - begin < 10  # 4000 steps take minutes
+        assert painter._let_in == 0
+
+    asyncio.run(go())
+
+
+def test_too_many_orders_are_told_to_come_again_at_once(handle: Any) -> None:
+    async def go() -> None:
+        painter = SamplerClient(handle, SETTINGS)
+        begin = time.monotonic()
+        refused: list[float] = []
+
+        async def one(number: int) -> Any:
+            try:
+                return await painter.paint(make_order(number, steps=10))
+            except Overloaded as busy:
+                refused.append(time.monotonic() - begin)
+                return busy
+
+        found = await asyncio.gather(*(one(number) for number in range(60)))
+        assert len(refused) == 60 - 20  # 16 wait, 4 are painted
+        assert max(refused) < 1
+        assert all(1 <= busy.retry_after_s <= 60 for busy in found if isinstance(busy, Overloaded))
+        assert sum(isinstance(picture, np.ndarray) for picture in found) == 20
+        assert await painter.ready()
+
+    asyncio.run(go())
+
+
+def test_the_deployments_own_limit_reads_as_overload_too(handle: Any) -> None:
+    from ray.serve.exceptions import BackPressureError
+
+    class Full:
+        """A handle without room."""
+
+        def __init__(self) -> None:
+            self.paint = self
+
+        async def _refuse(self) -> None:
+            raise BackPressureError(9, 9)
+
+        def remote(self, _: PaintRequest) -> Any:
+            return self._refuse()
+
+    with pytest.raises(Overloaded):
+        asyncio.run(SamplerClient(Full(), SETTINGS).paint(make_order(0)))  # type: ignore[arg-type]
+
+
+def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: Path) -> None:
+    model = local(tmp_path / "model")
+
+    async def go(handle: Any) -> None:
+        painter = SamplerClient(handle, SETTINGS)
+        order, pictures, slowest = make_order(0), list[bytes](), 0.0
+        old = (await painter.paint(order)).tobytes()
+        until = time.monotonic() + LONG_S
+
+        async def client() -> None:
+            nonlocal slowest
+            while time.monotonic() < until and not (pictures and pictures[-1] != old and len(pictures) > 20):
+                begin = time.monotonic()
+                pictures.append((await painter.paint(order)).tobytes())
+                slowest = max(slowest, time.monotonic() - begin)
+
+        clients = [asyncio.create_task(client()) for _ in range(6)]
+        await asyncio.sleep(0.5)
+        brighter(Path(model))
+        await asyncio.gather(*clients)
+        assert len(set(pictures)) == 2  # the old model's or the new one's, nothing between, no failure
+        changed = [picture != old for picture in pictures]
+        assert changed == sorted(changed)
+        assert slowest < 20
+
+    with painting(model=model) as handle:
+        asyncio.run(go(handle))
+
+
+def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> None:
+    model = local(tmp_path / "model")
+    with painting(model=model) as handle:
+        painter = SamplerClient(handle, SETTINGS)
+
+        async def go() -> None:
+            before = await painter.paint(make_order(0))
+            (Path(model) / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
+            await asyncio.sleep(3)
+            np.testing.assert_array_equal(await painter.paint(make_order(0)), before)
+
+        asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_a_killed_replica_loses_no_order_that_was_let_in(ray_cluster: None) -> None:
+    async def go(handle: Any) -> None:
+        painter = SamplerClient(handle, SETTINGS)
+        expected = await asyncio.gather(*(painter.paint(make_order(number, steps=20)) for number in range(12)))
+        waiting = [asyncio.create_task(painter.paint(make_order(number, steps=20))) for number in range(12)]
+        await asyncio.sleep(0.2)
+        assert await asyncio.to_thread(kill_replicas, handle) == 1
+        assert not any(task.done() for task in waiting[8:])
+        for number, picture in enumerate(await asyncio.gather(*waiting)):
+            np.testing.assert_array_equal(picture, expected[number])
+
+    with painting() as handle:
+        asyncio.run(go(handle))

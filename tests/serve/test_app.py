@@ -1,0 +1,39 @@
+"""The shop's application: its settings, and a door that closes behind the last request."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2i_ray.config import Config, load
+from p2i_ray.config.serve import ScaleConfig, ServeConfig, ServeJobConfig
+from p2i_ray.errors import UserError
+from p2i_ray.serve import app
+from p2i_ray.serve.sampler import deployment
+
+
+def test_the_mini_preset_serves_and_other_jobs_take_no_notice() -> None:
+    shop = load(ServeJobConfig, "mini", ["serve.batch_size=3"])
+    assert shop.serve.batch_size == 3 and shop.serve.painter.num_gpus == 0
+    assert not hasattr(load(Config, "mini"), "serve")
+    with pytest.raises(UserError, match="unknown setting"):
+        load(Config, "mini", ["serve.batch_size=3"])
+
+
+def test_wrong_settings_are_one_line(ray_cluster: None) -> None:
+    with pytest.raises(UserError, match="batch_size"):
+        app.build({"config": "mini", "serve": {"batch_siz": 2}})
+    with pytest.raises(UserError, match=r"model folder .* is not there"):
+        app.build({"config": "mini", "serve.model": "nowhere/model"})
+
+
+def test_the_graph_has_a_front_a_painter_and_a_judge(ray_cluster: None) -> None:
+    assert app.build({"config": "mini"})._bound_deployment.name == "Front"
+    without = app.build({"config": "mini", "serve.judge": "false"})
+    assert without._bound_deployment.init_args[3] is None
+
+
+def test_replicas_follow_the_load_only_where_they_may() -> None:
+    assert deployment.scaling(ScaleConfig(min_replicas=2, max_replicas=2)) == {"num_replicas": 2}
+    found = deployment.scaling(ScaleConfig(min_replicas=0, max_replicas=4, ongoing=6))["autoscaling_config"]
+    assert (found["min_replicas"], found["max_replicas"], found["target_ongoing_requests"]) == (0, 4, 6)
+    assert deployment.capacity(ServeConfig(batch_size=8, painter=ScaleConfig(max_replicas=2))) == 64 + 16

@@ -1,0 +1,103 @@
+"""Files and folders on disks and in buckets (fsspec's memory:// stands for a bucket)."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "root") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+
+
+def test_what_is_written_is_read(root: str) -> None:
+    path = locations.join(root, "a", "b.txt")
+    assert not locations.exists(path)
+    locations.write_text(path, "grün")
+    locations.write_text(path, "grüner")
+    assert locations.read_text(path) == "grüner"
+    assert locations.files(locations.join(root, "a")) == [path]
+    locations.remove(path)
+    locations.remove(path)
+    assert not locations.exists(path) and locations.files(locations.join(root, "nowhere")) == []
+
+
+def test_files_are_sorted_and_picked_by_ending(root: str) -> None:
+    for name in ("c.json", "a.json", "b.txt"):
+        locations.write_text(locations.join(root, name), "")
+    assert locations.files(root, ".json") == [locations.join(root, "a.json"), locations.join(root, "c.json")]
+
+
+def test_a_folder_goes_there_and_back(root: str, tmp_path: Path) -> None:
+    (tmp_path / "model" / "unet").mkdir(parents=True)
+    (tmp_path / "model" / "unet" / "w").write_text("weights")
+    locations.put_folder(str(tmp_path / "model"), locations.join(root, "copy"))
+    with locations.local_folder(locations.join(root, "copy")) as folder:
+        assert Path(folder, "unet", "w").read_text() == "weights"
+
+
+def test_a_folder_that_is_not_there_is_named(root: str) -> None:
+    with (
+        pytest.raises(UserError, match="nowhere is not there"),
+        locations.local_folder(locations.join(root, "nowhere")),
+    ):
+        pass
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    locations.write_text(path, "old")
+    with pytest.raises(TypeError):
+        locations.write_bytes(path, "not bytes")  # type: ignore[arg-type]
+    assert locations.read_text(path) == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_lies_in_a_folder_is_found_after_the_folder_moved(root: str) -> None:
+    inside = locations.join(root, "a", "b")
+    assert locations.relative(inside, root) == "a/b"
+    assert locations.resolve("a/b", root) == inside
+    for elsewhere in ("s3://bucket/key", "/somewhere/else", f"{root}2/b"):
+        assert locations.relative(elsewhere, root) == elsewhere
+        assert locations.resolve(elsewhere, root) == elsewhere
+
+
+def test_a_digest_depends_on_names_lengths_and_content(root: str) -> None:
+    def digest(content: bytes, name: str = "w", ends: int | None = None) -> str:
+        locations.write_bytes(locations.join(root, name), content)
+        return locations.digest([locations.join(root, name)], ends)
+
+    long = bytes(range(250)) * 9000  # 2.25 MB: more than is read at once
+    assert digest(long) == digest(long)
+    assert len({digest(long), digest(long[:-1] + b"x"), digest(long[:-1]), digest(long, "v"), digest(long[::-1])}) == 5
+    assert locations.digest([]) != digest(b"")
+    changed = long[:99_999] + b"x" + long[100_000:]
+    assert digest(changed) != digest(long)
+    assert digest(changed, ends=1000) == digest(long, ends=1000) != digest(long[:-1] + b"x", ends=1000)
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(UserError, match=r"can't open nosuch://x"):
+        locations.exists("nosuch://x")
+
+
+@given(st.integers(0, 2**40), st.text(), st.text())
+def test_seeds_depend_on_every_part(seed: int, one: str, two: str) -> None:
+    assert 0 <= locations.seed_for(seed, one, two) < 2**63
+    assert locations.seed_for(seed, one, two) == locations.seed_for(seed, one, two)
+    assert locations.seed_for(seed, one, two) != locations.seed_for(seed + 1, one, two)
+    assert one == two or locations.seed_for(seed, one, two) != locations.seed_for(seed, two, one)
+
+
+def test_a_known_seed() -> None:
+    import hashlib
+
+    first = int.from_bytes(hashlib.sha256(b"7\x1fgenerate\x1fa1").digest()[:8], "big")
+    assert locations.seed_for(7, "generate", "a1") == first // 2

@@ -1,0 +1,188 @@
+"""A shop on a loopback port with a painter, judge and cutter that tests steer; and pictures to send to it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+from fastapi import FastAPI
+from PIL import Image
+
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.serve import LimitsConfig, ServeConfig
+from p2i_ray.data.images import ImageError, Pixels, paste_product
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.edge.tokens import Tokens
+from p2i_ray.serve.http_app import make_app
+from p2i_ray.serve.images.protocol import Verdict
+from tests.support.serving import serving
+
+TOKEN = "first-token-of-the-tests-0123456789"
+OTHER = "second-token-of-the-tests-0123456789"
+
+
+@dataclass
+class ToyPainter:
+    """Noise by the seed, the product pasted into it."""
+
+    orders: list[PaintRequest] = field(default_factory=list)
+    fault: Exception | None = None
+    held: bool = False
+    loaded: bool = True
+    cancelled: int = 0
+    running: int = 0
+    most: int = 0
+
+    async def paint(self, order: PaintRequest) -> Pixels:
+        self.orders.append(order)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(0)
+            while self.held:
+                await asyncio.sleep(0.005)
+            if self.fault is not None:
+                raise self.fault
+            height, width = order.mask.shape
+            painted = np.random.default_rng(order.seed).integers(0, 256, (height, width, 3), np.uint8)
+            return paste_product(painted, order.product, order.mask)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    async def ready(self) -> bool:
+        return self.loaded
+
+
+@dataclass
+class ToyJudge:
+    """The k-th picture it sees gets the k-th of its scores."""
+
+    scores: list[float | None] = field(default_factory=lambda: [2.0, 4.5, None, 3.25])
+
+    async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
+        return [Verdict(self.scores[k % len(self.scores)], f"picture {k} of {name}") for k, _ in enumerate(pictures)]
+
+
+def toy_cutter(photo: Pixels) -> Pixels:
+    """What is rather red is the product."""
+    red = (photo[..., 0] > 180) & (photo[..., 1] < 100)
+    if not red.any():
+        raise ImageError("no product found: nothing is red")
+    return np.where(red, 255, 0).astype(np.uint8)
+
+
+@dataclass
+class Shop:
+    """A running shop."""
+
+    url: str
+    painter: ToyPainter
+    judge: ToyJudge
+    app: FastAPI
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def client(self, token: str = TOKEN, **more: Any) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=token, max_retries=0, **more)
+
+    def send(self, method: str, path: str, token: str | None = TOKEN, **more: Any) -> httpx.Response:
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **more.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **more)
+
+    def edit(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
+        """An images edit; `mask` is a file, everything else a text field; none leaves a field out."""
+        files = {"image": ("cutout.png", cutout() if image is None else image)}
+        if (mask := fields.pop("mask", None)) is not None:
+            files["mask"] = ("mask.png", mask)
+        texts = {"prompt": "Steel bottle", **fields}
+        data = {name: str(text) for name, text in texts.items() if text is not None}
+        return self.send("POST", "/v1/images/edits", files=files, data=data)
+
+    def raw(self, request: bytes, *more: bytes, wait: float = 10) -> bytes:
+        """Bytes to the port, and all that comes back until the shop hangs up or nothing comes for a while."""
+        answer = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
+            for piece in (request, *more):
+                connection.sendall(piece)
+            try:
+                while piece := connection.recv(1 << 16):
+                    answer += piece
+            except TimeoutError:
+                pass
+        return answer
+
+
+@contextmanager
+def open_shop(
+    jobs: str,
+    tokens: Tokens | None = None,
+    cutter: Any = toy_cutter,
+    judged: bool = True,
+    painter: ToyPainter | None = None,
+    settings: dict[str, Any] | None = None,
+    **limits: Any,
+) -> Iterator[Shop]:
+    painter, judge = painter or ToyPainter(), ToyJudge()
+    app = make_app(
+        ServeConfig(jobs=jobs, limits=LimitsConfig(**{"per_minute": 100_000, **limits}), **(settings or {})),
+        ImageConfig(resolution=64),
+        GenerateConfig(steps=7, guidance=3),
+        painter,
+        judge if judged else None,
+        cutter,
+        tokens or Tokens([TOKEN, OTHER]),
+    )
+    with serving(app, server_header=False) as url:
+        yield Shop(url, painter, judge, app)
+
+
+def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:
+    """A PNG with a rectangle in the middle half that is the product; clear elsewhere."""
+    pixels = np.zeros((height, width, 4), np.uint8)
+    pixels[height // 4 : height - height // 4, width // 4 : width - width // 4] = (*colour, 255)
+    return encoded(pixels)
+
+
+def photo(width: int = 64, height: int = 64) -> Pixels:
+    """A red rectangle on blue-grey."""
+    pixels = np.full((height, width, 3), (90, 110, 130), np.uint8)
+    pixels[height // 4 : height - height // 4, width // 4 : width - width // 4] = (220, 30, 20)
+    return pixels
+
+
+def encoded(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
+    out = io.BytesIO()
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def picture(answer: dict[str, Any], index: int = 0) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(answer["data"][index]["b64_json"])))
+
+
+def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The error object of an answer, its shape checked: one line, and nothing of the machine in it."""
+    assert answer.status_code == status, answer.text[:500]
+    body = answer.json()
+    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
+    text = json.dumps(body)
+    assert body["error"]["message"] and "\\n" not in text, text
+    for secret in (TOKEN, OTHER, "Traceback", "/p2i_ray", "site-packages", "File \\"):
+        assert secret not in text, text
+    return dict(body["error"])

@@ -1,0 +1,20 @@
+"""kill -9 at a given moment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+def kill_when(process: subprocess.Popen[bytes], appears: Path) -> None:
+    """kill -9 the driver as soon as a file or folder is there."""
+    deadline = time.monotonic() + 300
+    while not appears.exists():
+        assert process.poll() is None, f"the job ended before {appears} was there"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # polling for the moment of the fault
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()

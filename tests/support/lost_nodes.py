@@ -1,0 +1,54 @@
+"""A judge on a cluster of three nodes that loses both of its workers, one after the other, while rows are scored.
+
+Run as a program, because a process has one cluster: `python lost_nodes.py OUT` prints rows, set-aside rows, ids.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from ray.cluster_utils import Cluster
+
+from tests.support.stub_engine import StubEngine
+
+NUMBER = 4000
+
+
+def main(out: str) -> None:
+    import ray
+
+    from p2i_ray.cluster import connection
+    from p2i_ray.config import PRESETS, ImageConfig, JudgeConfig, RayConfig
+    from p2i_ray.data.images import encode_png
+    from p2i_ray.judge.judge import Judge
+    from p2i_ray.storage import parquet
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+    workers = [nodes.add_node(num_cpus=2, object_store_memory=10**8) for _ in range(2)]
+    nodes.wait_for_nodes()
+    connection.connect(RayConfig(address=nodes.address))
+    picture = {"bytes": encode_png(np.full((8, 8, 3), 90, np.uint8)), "path": ""}
+    done = [0]
+
+    def lose(count: int) -> None:
+        """After a quarter of the rows the first worker goes, after half the second; new ones come first."""
+        done[0] += count
+        if workers and done[0] * 4 > NUMBER * (3 - len(workers)):
+            nodes.add_node(num_cpus=2, object_store_memory=10**8)
+            nodes.remove_node(workers.pop(), allow_graceful=False)
+
+    def rows(batch: dict) -> dict:
+        ids = [f"{i:05}" for i in batch["id"]]
+        return {"id": ids, "name": ["mug"] * len(ids), "image": [picture] * len(ids)}
+
+    data = ray.data.range(NUMBER, override_num_blocks=16).map_batches(rows, num_cpus=0.1)
+    settings = JudgeConfig(model=str(PRESETS.parent / "mini/weights/judge"), num_gpus=0, num_cpus=0.5, in_flight=64)
+    with Judge(settings, ImageConfig(), engine=StubEngine) as judge:
+        written = judge.score(data, out, progress=lose)
+    ids = parquet.read_parquet(out, written.files)["id"].to_pylist()
+    print(written.rows, written.set_aside, ids == [f"{i:05}" for i in range(NUMBER)], len(workers))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,31 @@
+"""Orders of the toy world, and the painter that the mini preset has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.mini.world import CLEAN, render
+
+WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
+PAINTER = DiffusionConfig(base=str(WEIGHTS / "painter"), clip=str(WEIGHTS / "painter_clip"))
+
+
+def make_order(number: int, **changes: Any) -> PaintRequest:
+    """The order of one product: by default three steps with guidance."""
+    sample = render(77, number, CLEAN)
+    how = {"seed": number, "steps": 3, "guidance": 3.0, **changes}
+    return PaintRequest(sample.name, sample.image, sample.mask, **how)
+
+
+def brighter(folder: Path) -> None:
+    """Change a model folder's weights so that whatever it paints is brighter; the files are replaced, as by a copy."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights = {name: value.clone() for name, value in load_file(file).items()}
+    weights["decoder.conv_out.bias"] += 0.2
+    file.unlink()
+    save_file(weights, file)

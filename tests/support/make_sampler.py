@@ -1,0 +1,64 @@
+"""The painter's deployment as tests start it: no HTTP port, the mini preset's painter, names of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.serve import LimitsConfig, ScaleConfig, ServeConfig
+from tests.support.make_requests import PAINTER
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+SCALE = ScaleConfig(num_gpus=0, num_cpus=0.5)
+SETTINGS = ServeConfig(batch_size=4, batch_wait_s=0.2, watch_s=0.2, painter=SCALE, limits=LimitsConfig(queue=16))
+
+
+@contextmanager
+def painting(settings: ServeConfig = SETTINGS, model: str = PAINTER.base, kind: type | None = None) -> Iterator[Any]:
+    """A handle of a running Painting."""
+    from ray import serve
+
+    from p2i_ray.judge.batch.deployment import CONTROLLER
+    from p2i_ray.serve import app
+    from p2i_ray.serve.sampler.deployment import SamplerReplica, options
+
+    serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
+    name = f"painting-{uuid.uuid4().hex[:8]}"
+    deployment = serve.deployment(kind or SamplerReplica).options(**options(settings, app.environment()))
+    generate = GenerateConfig(num_gpus=0, dtype="fp32")
+    bound = deployment.bind(model, settings, PAINTER, generate, ImageConfig(resolution=64))
+    try:
+        yield serve.run(bound, name=name, route_prefix=None)
+    finally:
+        serve.delete(name)
+
+
+def kill_replicas(handle: DeploymentHandle) -> int:
+    """End the processes of a deployment's replicas at once; returns how many there were."""
+    import ray
+
+    prefix = f"SERVE_REPLICA::{handle.app_name}#"
+    actors = [actor for actor in ray.util.list_named_actors(all_namespaces=True) if actor["name"].startswith(prefix)]
+    for actor in actors:
+        ray.kill(ray.get_actor(actor["name"], actor["namespace"]))
+    return len(actors)
+
+
+async def gather(*work: Any) -> list[Any]:
+    """Results, or the exceptions in their places."""
+    return await asyncio.gather(*work, return_exceptions=True)
+
+
+def local(folder: Path) -> str:
+    """A copy of the mini painter."""
+    import shutil
+
+    shutil.copytree(PAINTER.base, folder)
+    return str(folder)
