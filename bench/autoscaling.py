@@ -26,9 +26,15 @@ ROOT = Path(__file__).parents[1]
 WORKER = {"CPU": 2, "GPU": 1, "accelerator_type:A100": 1}
 MOST = 2
 SHORT = [
-    "idr.rounds=1", "idr.steps=[10]", "train.batch_size=8", "train.checkpoint_every=5", "generate.steps=4",
-    "calibration.rows=0", "idr.inspect=0", "idr.ahead=false",  # one step at a time, so that it shows
-]  # fmt: skip
+    "idr.rounds=1",
+    "idr.steps=[10]",
+    "train.batch_size=8",
+    "train.checkpointing_steps=5",
+    "generate.num_inference_steps=4",
+    "calibration.rows=0",
+    "idr.inspect=0",
+    "idr.overlap=false",  # one step at a time, so that it shows
+]
 GROUPS = ("judge", "features", "train", "generate", "evaluate")
 ON_A100 = [
     *(f"{group}.accelerator_type=A100" for group in GROUPS),

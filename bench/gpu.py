@@ -38,7 +38,7 @@ from p2i_ray.planning import full_size
 from p2i_ray.planning import training_memory as plan
 
 TOKEN = "<background>"
-TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "painter"
+TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "diffusion"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
 MODES = ("eager", "channels_last", "compiled")
 WARM_UP = 2
@@ -95,23 +95,23 @@ def train(location: str, rows: int, resolution: int, mode: str, repeats: int, de
     if mode == "compiled":
         trainer.model.unet.compile()
     found = figures(trainer.step, rows, flops.get_total_flops(), repeats, device)
-    alone = TrainConfig(batch_size=rows, workers=1, channels_last=mode == "channels_last")
+    alone = TrainConfig(batch_size=rows, num_workers=1, channels_last=mode == "channels_last")
     planned = plan.need(full_size.read(location), alone, resolution)
     return found | {"planned_gib": planned._replace(bucket=0).peak / 2**30}  # this step reduces nothing
 
 
 def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """The same of painting."""
-    painter = Painter(location, painter_of(location), GenerateConfig(dtype="bf16"), device)
+    diffusion = Painter(location, painter_of(location), GenerateConfig(dtype="bf16"), device)
     random = np.random.default_rng(0)
     products = random.integers(0, 256, (rows, resolution, resolution, 3), np.uint8)
     masks = np.zeros((rows, resolution, resolution), np.uint8)
     masks[:, resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
 
     def work() -> None:
-        painter.paint([f"product {number}" for number in range(rows)], products, masks, range(rows))
+        diffusion.paint([f"product {number}" for number in range(rows)], products, masks, range(rows))
 
-    unet = painter._pipeline.unet  # changed in place: the product itself paints eagerly, in NCHW
+    unet = diffusion._pipeline.unet  # changed in place: the product itself paints eagerly, in NCHW
     if mode == "channels_last":
         unet.to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as flops:

@@ -39,7 +39,7 @@ def encode_online(config: Config, rows: Rows, steps: int) -> float:
             train_loop_config={"config": config, "rows": rows, "steps": steps},
             torch_config=TorchConfig(backend="gloo"),
             scaling_config=ScalingConfig(
-                num_workers=settings.workers, resources_per_worker={"CPU": settings.num_cpus or 1}
+                num_workers=settings.num_workers, resources_per_worker={"CPU": settings.num_cpus or 1}
             ),
             run_config=RunConfig(name="online", storage_path=storage),
         )
@@ -58,10 +58,10 @@ def _online_worker(given: dict[str, Any]) -> float:
     from p2i_ray.diffusion.training import engine
 
     config, rows, steps = given["config"], given["rows"], given["steps"]
-    settings, painter = config.train, config.painter
-    parts = loading.load(painter.base, painter)
-    encoders = load_encoders(painter, "cpu")
-    trainee = engine.start(Product2Img(parts, loading.load_projection(painter), settings), settings, steps)
+    settings, diffusion = config.train, config.diffusion
+    parts = loading.load(diffusion.base, diffusion)
+    encoders = load_encoders(diffusion, "cpu")
+    trainee = engine.start(Product2Img(parts, loading.load_projection(diffusion), settings), settings, steps)
     share = settings.batch_size // dist.get_world_size()
     positions = range(dist.get_rank() * share, (dist.get_rank() + 1) * share)
     seconds = []
@@ -70,9 +70,9 @@ def _online_worker(given: dict[str, Any]) -> float:
         mine = [rows[(step * settings.batch_size + position) % len(rows)] for position in positions]
         pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], config.image) for row in mine]
         encoded = encoders.encode(np.stack([i for i, _ in pairs]), np.stack([m for _, m in pairs]))
-        prompts = tokenise(parts.tokenizer, painter.token, [row["name"] for row in mine])
+        prompts = tokenise(parts.tokenizer, diffusion.token, [row["name"] for row in mine])
         _, channels, *size = encoded.image_moments.shape
-        draws = draw(0, step, positions, (channels // 2, *size), 1000, settings.name_dropout)
+        draws = draw(0, step, positions, (channels // 2, *size), 1000, settings.prompt_dropout)
         features = {name: torch.from_numpy(values).float() for name, values in encoded._asdict().items()}
         batch = Batch(
             **features, input_ids=prompts.ids, background_at=prompts.background_at, eos_at=prompts.eos_at,
@@ -98,7 +98,7 @@ def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threa
     from torchvision.transforms.functional import normalize, pil_to_tensor
 
     torch.set_num_threads(threads)
-    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.painter.base, torch_dtype=torch.float32)
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, torch_dtype=torch.float32)
     pipe.vae.requires_grad_(False)
     unet, text_encoder = pipe.unet.train(), pipe.text_encoder.train()
     learning = [*unet.parameters(), *text_encoder.parameters()]

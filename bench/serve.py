@@ -180,8 +180,8 @@ def bare(seconds: float) -> dict[int, float]:
     from PIL import Image
 
     config = load(ServeJobConfig, "mini")
-    torch.set_num_threads(config.serve.painter.threads or 1)
-    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.painter.base, use_safetensors=True)
+    torch.set_num_threads(config.serve.sampler.threads or 1)
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, use_safetensors=True)
     pipe.to(torch.float32).set_progress_bar_config(disable=True)
     samples = [render(HELD_OUT, number, CLEAN) for number in range(max(BATCHES))]
     found = {}
@@ -195,8 +195,8 @@ def bare(seconds: float) -> dict[int, float]:
                 mask_image=[Image.fromarray(255 - s.mask) for s in chosen],
                 height=64,
                 width=64,
-                num_inference_steps=config.generate.steps,
-                guidance_scale=config.generate.guidance,
+                num_inference_steps=config.generate.num_inference_steps,
+                guidance_scale=config.generate.guidance_scale,
                 generator=[torch.Generator().manual_seed(i) for i in range(len(chosen))],
             )
 

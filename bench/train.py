@@ -38,9 +38,9 @@ def run() -> dict[str, float]:
         subprocess.run([sys.executable, "-m", "p2i_ray.mini.data", "--out", str(data)], check=True)
     rows = rivals.rows_of(data, ROWS)
     connection.connect(config.ray)
-    painter = config.painter.model_copy(update={"base": locations.absolute(config.painter.base)})
+    diffusion = config.diffusion.model_copy(update={"base": locations.absolute(config.diffusion.base)})
     config = config.model_copy(
-        update={"painter": painter.model_copy(update={"clip": locations.absolute(painter.clip)})}
+        update={"diffusion": diffusion.model_copy(update={"clip": locations.absolute(diffusion.clip)})}
     )
     with tempfile.TemporaryDirectory() as folder:
         features, encoded_per_s = _encode(config, data, folder)
@@ -73,7 +73,7 @@ def _encode(config: Config, data: Path, folder: str) -> tuple[FeatureIndex, floa
 
     start, out = time.perf_counter(), f"{folder}/features"
     split = reading.read_split(str(data.absolute()), "train")
-    written = features.encode(split, config.painter, config.features, config.image, out)
+    written = features.encode(split, config.diffusion, config.features, config.image, out)
     return FeatureIndex(out, written.files, written.facts["shards"]), written.rows / (time.perf_counter() - start)
 
 
@@ -81,10 +81,10 @@ def _train(config: Config, features: FeatureIndex, folder: str, name: str, steps
     from p2i_ray.diffusion.training import launch as training
 
     tracking = config.train.tracking.model_copy(update={"samples": 0})
-    settings = config.train.model_copy(update={"tracking": tracking, "checkpoint_every": steps})
+    settings = config.train.model_copy(update={"tracking": tracking, "checkpointing_steps": steps})
     place = f"{folder}/{name}"
     found = training.train(
-        features, None, config.painter.base, config.painter, settings, steps, 0,
+        features, None, config.diffusion.base, config.diffusion, settings, steps, 0,
         f"{place}/model", f"{place}/work", f"{place}/tracking",
     )  # fmt: skip
     print(f"{name}: {json.dumps(found)}", flush=True)
@@ -93,7 +93,7 @@ def _train(config: Config, features: FeatureIndex, folder: str, name: str, steps
 
 def _plain(config: Config, steps: int) -> float:
     """In a process of its own: the number of OpenMP threads is read at the start."""
-    threads = config.train.workers
+    threads = config.train.num_workers
     code = (
         "from pathlib import Path; from bench import rivals; from p2i_ray.config import Config, load; "
         f"rows = rivals.rows_of(Path('data/mini'), {ROWS}); "

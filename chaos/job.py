@@ -22,8 +22,8 @@ ROWS = {"train": 120, "validation": 16, "test": 8, "test_unseen": 8}
 ROUNDS = 2
 SETTINGS = (
     f"idr.rounds={ROUNDS}", "idr.steps=[12, 8]", "idr.baseline=false", "idr.inspect=12", "calibration.rows=0",
-    "train.batch_size=8", "train.checkpoint_every=4", "train.tracking.samples=0", "generate.steps=2",
-    "generate.workers=1", "prepare=null",
+    "train.batch_size=8", "train.checkpointing_steps=4", "train.tracking.samples=0", "generate.num_inference_steps=2",
+    "generate.num_workers=1", "prepare=null",
 )  # fmt: skip
 BROKEN = {"train": {5: "image", 11: "cutout"}, "validation": {3: "cutout"}}  # rows that must be set aside every time
 STEP_SHOWN = re.compile(rb"round \d+/\d+ \S+ \w")  # what the log says when the first step is under way

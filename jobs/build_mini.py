@@ -37,8 +37,8 @@ def build(out: Path) -> dict[str, Figures]:
         done = {"autoencoder": autoencoder.result()}
         judge = pool.submit(_timed, _judge, out)
         done["clips"] = clips.result()
-        painter = pool.submit(_timed, _painter, out)
-        done |= {"painter": painter.result(), "judge": judge.result()}
+        diffusion = pool.submit(_timed, _diffusion, out)
+        done |= {"diffusion": diffusion.result(), "judge": judge.result()}
     write_report(done, out / "BUILD.md")
     return done
 
@@ -64,26 +64,26 @@ def _timed(part: Callable[[Path], Figures], out: Path) -> Figures:
 def _autoencoder(out: Path) -> Figures:
     from p2i_ray.mini.vae_training import train_vae
 
-    return train_vae(out / "painter" / "vae")
+    return train_vae(out / "diffusion" / "vae")
 
 
 def _clips(out: Path) -> Figures:
-    from p2i_ray.mini.clip_training import train_evaluator, train_painter_clip
+    from p2i_ray.mini.clip_training import train_diffusion_clip, train_evaluator
 
-    evaluator, painter = train_evaluator(out / "evaluator_clip"), train_painter_clip(out / "painter_clip")
-    return {f"evaluator {k}": v for k, v in evaluator.items()} | {f"painter {k}": v for k, v in painter.items()}
+    evaluator, diffusion = train_evaluator(out / "evaluator_clip"), train_diffusion_clip(out / "diffusion_clip")
+    return {f"evaluator {k}": v for k, v in evaluator.items()} | {f"painter {k}": v for k, v in diffusion.items()}
 
 
-def _painter(out: Path) -> Figures:
+def _diffusion(out: Path) -> Figures:
     from p2i_ray.mini.unet_training import train_painter
 
-    return train_painter(out / "painter", out / "painter_clip", out / "evaluator_clip")
+    return train_painter(out / "diffusion", out / "diffusion_clip", out / "evaluator_clip")
 
 
 def _judge(out: Path) -> Figures:
     from p2i_ray.mini.judge_training import build_judge
 
-    return build_judge(out / "judge", out / "painter" / "vae")
+    return build_judge(out / "judge", out / "diffusion" / "vae")
 
 
 def _one_thread() -> None:

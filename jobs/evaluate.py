@@ -52,7 +52,7 @@ def run(job: EvaluateJob) -> None:
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
     with phase(f"paint {job.split}", total) as progress:
-        painted = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, folder, progress)
+        painted = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, folder, progress)
     figures = measure.measure(folder, painted.files, real, job.evaluate, job.image, methods)
     locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():

@@ -39,14 +39,14 @@ def run(job: GenerateJob) -> None:
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     if locations.exists(out):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    validation.check_model(model, job.image.resolution, job.painter.widen)
+    validation.check_model(model, job.image.resolution, job.diffusion.widen)
     total = reading.count(data, job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)
-        written = generate.generate(rows, model, job.generate, job.image, job.painter, job.seed, out, progress)
+        written = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, out, progress)
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
 
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray import idr
 from p2i_ray.cluster import connection, preflight, resources
-from p2i_ray.config import Config
+from p2i_ray.config import Config, Result, Runtime
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.data import reading
@@ -39,16 +39,16 @@ class PlanJob(Config):
 
     run_dir: str | None = None  # as in a run's own command; it says nothing here
     data: str | None = None  # where it is there, its rows are counted
-    forecast: RunPlanConfig = RunPlanConfig()
+    plan: RunPlanConfig = RunPlanConfig()
 
 
 class IdrJob(Config):
     """The loop's own keys."""
 
-    run_dir: str = Field(
+    run_dir: Runtime[str] = Field(
         description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
     )
-    data: str = Field(description="EPBD folder, a path or URI")
+    data: Result[str] = Field(description="EPBD folder, a path or URI")
 
 
 def show_plan(job: PlanJob) -> None:
@@ -56,10 +56,10 @@ def show_plan(job: PlanJob) -> None:
     from p2i_ray.planning import run_text
 
     idr.check(job)
-    rows, dev_rows = job.forecast.rows, job.forecast.dev_rows
+    rows, dev_rows = job.plan.rows, job.plan.dev_rows
     if job.data and locations.exists(data := locations.absolute(job.data)):
         rows, dev_rows = reading.count(data, "train"), reading.count(data, job.idr.dev_split)
-    print("\n".join(run_text.as_lines(job, job.forecast, rows, dev_rows)))
+    print("\n".join(run_text.as_lines(job, job.plan, rows, dev_rows)))
 
 
 def run(job: IdrJob) -> None:
@@ -104,7 +104,7 @@ def writes(config: Config, run_dir: str) -> list[str]:
 
 def reads(config: Config, data: str) -> list[str]:
     """What all nodes read: the data, and the models that there are."""
-    models = [config.painter.base, config.painter.clip, config.evaluate.clip]
+    models = [config.diffusion.base, config.diffusion.clip, config.evaluate.clip]
     if config.idr.select and not config.judge.hosted.url:
         models.append(config.judge.model)
     return [data, *map(locations.absolute, models)]

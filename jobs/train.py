@@ -1,6 +1,6 @@
 """Fine-tune a model on a split by Eq. 5: encode the pictures once, then train on the features.
 
-    python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/painter out=runs/first/model
+    python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/diffusion out=runs/first/model
     python jobs/train.py --config a100x4 data=s3://bucket/epbd model=models/base out=s3://bucket/model steps=3000
     python jobs/train.py --config a100x4 --plan plan.gpu_memory_gib=80
 
@@ -37,7 +37,7 @@ class PlanJob(Config):
     data: str | None = Field(None, description="EPBD folder, a path or URI")
     split: str = Field("train", description="split to train on")
     keep: str | None = Field(None, description="Parquet file whose column id lists the rows to train on (none: all)")
-    model: str | None = Field(None, description="model folder to start from (none: painter.base)")
+    model: str | None = Field(None, description="model folder to start from (none: diffusion.base)")
     out: str | None = Field(None, description="folder of the new model")
     steps: int | None = Field(None, ge=1, description="optimizer steps (none: the first of idr.steps)")
     plan: PlanConfig = PlanConfig()
@@ -54,10 +54,10 @@ def show_plan(job: PlanJob) -> None:
     """Print what the training would need."""
     from p2i_ray.planning import training_text as plan_text
 
-    base, steps = locations.absolute(job.model or job.painter.base), job.steps or job.idr.steps[0]
+    base, steps = locations.absolute(job.model or job.diffusion.base), job.steps or job.idr.steps[0]
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
-    print("\n".join(plan_text.as_lines(base, job.painter, job.train, job.image.resolution, steps, job.plan)))
+    print("\n".join(plan_text.as_lines(base, job.diffusion, job.train, job.image.resolution, steps, job.plan)))
 
 
 def run(job: TrainJob) -> None:
@@ -69,20 +69,20 @@ def run(job: TrainJob) -> None:
     work, steps = f"{out}.work", job.steps or job.idr.steps[0]
     if locations.exists(out) and not locations.exists(work):
         raise UserError(f"{out} is there already; give another out, or remove it")
-    base = locations.absolute(job.model or job.painter.base)
+    base = locations.absolute(job.model or job.diffusion.base)
     keep = locations.absolute(job.keep) if job.keep else None
-    validation.check_model(base, job.image.resolution, job.painter.widen)
+    validation.check_model(base, job.image.resolution, job.diffusion.widen)
     reading.count(locations.absolute(job.data), job.split)
     preflight.check_rights(work)
     locations.remove(out)  # what an interrupted call had saved of the model
     connection.connect(job.ray)
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
-    preflight.check(turns, writes=[work], reads=[job.data, base, job.painter.clip])
-    painter = job.painter.model_copy(update={"base": base})
-    features = encode(job, painter, keep, locations.join(work, "features"))
+    preflight.check(turns, writes=[work], reads=[job.data, base, job.diffusion.clip])
+    diffusion = job.diffusion.model_copy(update={"base": base})
+    features = encode(job, diffusion, keep, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         facts = training.train(
-            features, keep, base, painter, job.train, steps, job.seed, out, work, f"{out}.tracking", progress
+            features, keep, base, diffusion, job.train, steps, job.seed, out, work, f"{out}.tracking", progress
         )
     locations.remove(work)
     print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
@@ -93,7 +93,7 @@ def run(job: TrainJob) -> None:
         )
 
 
-def encode(job: TrainJob, painter: DiffusionConfig, keep: str | None, out: str) -> FeatureIndex:
+def encode(job: TrainJob, diffusion: DiffusionConfig, keep: str | None, out: str) -> FeatureIndex:
     """The rows' features; made by an earlier, interrupted call, or now. A removed index is made again."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.features import encode as features
@@ -101,7 +101,7 @@ def encode(job: TrainJob, painter: DiffusionConfig, keep: str | None, out: str) 
 
     done, data = f"{out}.json", locations.absolute(job.data)
     asked = {"data": data, "split": job.split, "keep": keep, "image": job.image.model_dump()}
-    asked["painter"] = painter.model_dump()
+    asked["diffusion"] = diffusion.model_dump()
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
         if found["asked"] != asked:
@@ -112,7 +112,7 @@ def encode(job: TrainJob, painter: DiffusionConfig, keep: str | None, out: str) 
     settings = job.features.model_copy(update={"cache": cache})
     with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
         rows = reading.read_split(data, job.split, keep=keep)
-        written = features.encode(rows, painter, settings, job.image, out, progress)
+        written = features.encode(rows, diffusion, settings, job.image, out, progress)
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
     shards = written.facts["shards"]

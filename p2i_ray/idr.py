@@ -30,7 +30,7 @@ from p2i_ray.storage import locations
 def refine(run: Run, data: str, judge: Judge) -> str:
     """Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
     settings = run.config.idr
-    model, feedback, candidates = locations.absolute(run.config.painter.base), "", None
+    model, feedback, candidates = locations.absolute(run.config.diffusion.base), "", None
     shown = exemplars.given(run.config.judge, run.config.image)
     figures = Measuring(run, data)
     ahead.reserve(run, judge)
@@ -73,14 +73,14 @@ def check(config: Config) -> None:
         raise UserError(
             f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"
         )
-    if config.judge.cascade.clip and config.idr.keep_share:
+    if config.judge.cascade.clip and config.idr.keep_fraction:
         raise UserError(
-            "idr.keep_share ranks rows, and judge.cascade.clip scores some by a head that only learns gamma; "
+            "idr.keep_fraction ranks rows, and judge.cascade.clip scores some by a head that only learns gamma; "
             "use idr.gamma, or no cascade"
         )
-    expected = config.idr.threshold_on == "expected_score" or config.idr.keep_share or config.idr.exemplars
+    expected = config.idr.threshold_on == "expected_score" or config.idr.keep_fraction or config.idr.exemplars
     if config.judge.hosted.url and not config.judge.hosted.logprobs and expected:
         raise UserError(
-            "idr.threshold_on=expected_score, idr.keep_share and idr.exemplars need expected scores, which "
+            "idr.threshold_on=expected_score, idr.keep_fraction and idr.exemplars need expected scores, which "
             "judge.hosted.logprobs=false gives up; use idr.threshold_on=score with idr.gamma"
         )

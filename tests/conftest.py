@@ -62,7 +62,7 @@ def tiny_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
     """Folders of a 9-channel inpainting model and of the CLIP whose text tower it has."""
     from tests.support.tiny_models import build_painter
 
-    folder = tmp_path_factory.mktemp("painter")
+    folder = tmp_path_factory.mktemp("diffusion")
     build_painter(folder / "base", folder / "clip")
     from p2i_ray.config import DiffusionConfig
 

@@ -17,8 +17,8 @@ from p2i_ray.judge.judge import Judge
 from p2i_ray.run.folder import Run
 
 SMALL = [
-    "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.workers=1", "generate.steps=2",
-    "generate.workers=1", "idr.baseline=false", "idr.exemplars=2", "idr.inspect=24", "calibration.rows=8",
+    "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.num_workers=1", "generate.num_inference_steps=2",
+    "generate.num_workers=1", "idr.baseline=false", "idr.exemplars=2", "idr.inspect=24", "calibration.rows=8",
 ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_a_sample_shows_what_the_feedback_did(finished_run: Run) -> None:
 def test_training_goes_on_from_the_last_round(finished_run: Run) -> None:
     name = "unet/diffusion_pytorch_model.safetensors"
     one, two = (load_file(finished_run.path(n, "checkpoint", name)) for n in (1, 2))
-    base = load_file(f"{finished_run.config.painter.base}/{name}")
+    base = load_file(f"{finished_run.config.diffusion.base}/{name}")
     key = "conv_in.weight"
     step = (two[key].float() - one[key].float()).norm()
     assert 0 < step < (two[key].float() - base[key].float()).norm() * 2

@@ -15,12 +15,12 @@ OTHERS = ("features", "train", "generate", "evaluate")
 
 
 def with_shared_gpus(config: Config) -> Config:
-    """The settings as the loop's steps use them: with idr.judge_share each takes its share of the GPUs it would have.
+    """The settings as the loop's steps use them: with idr.judge_gpu_fraction each takes its fraction of its GPUs.
 
     Raises:
         UserError: GPUs can't be shared with these settings.
     """
-    share = config.idr.judge_share
+    share = config.idr.judge_gpu_fraction
     if share is None or not config.idr.select:
         return config
     _check(config)
@@ -37,28 +37,28 @@ def _check(config: Config) -> None:
     judge = config.judge
     if judge.hosted.url or judge.num_gpus != 1 or judge.tensor_parallel_size != 1:
         raise UserError(
-            "idr.judge_share needs engines of one GPU each: judge.num_gpus=1, judge.tensor_parallel_size=1 and no "
-            "judge.hosted.url; set idr.judge_share=null, or change these"
+            "idr.judge_gpu_fraction needs engines of one GPU each: judge.num_gpus=1, judge.tensor_parallel_size=1 and "
+            "no judge.hosted.url; set idr.judge_gpu_fraction=null, or change these"
         )
     if judge.kv_cache_gb is None:
         raise UserError(
-            "idr.judge_share needs judge.kv_cache_gb: what an engine measures while others are on its GPU is not to be "
-            "relied on"
+            "idr.judge_gpu_fraction needs judge.kv_cache_gb: what an engine measures while others are on its GPU is "
+            "not to be relied on"
         )
-    most = max(config.features.workers, config.train.workers, config.generate.workers)
+    most = max(config.features.num_workers, config.train.num_workers, config.generate.num_workers)
     if judge.replicas < most or (judge.max_replicas or judge.replicas) > judge.replicas:
         raise UserError(
-            f"idr.judge_share needs an engine on every GPU: judge.replicas={judge.replicas}, and a step has {most} "
-            f"workers; set judge.replicas={most} and leave judge.max_replicas out"
+            f"idr.judge_gpu_fraction needs an engine on every GPU: judge.replicas={judge.replicas}, and a step has "
+            f"{most} workers; set judge.replicas={most} and leave judge.max_replicas out"
         )
     for name in OTHERS:
         if getattr(config, name).num_gpus not in (0, 1):
             raise UserError(
-                f"idr.judge_share shares whole GPUs, and {name}.num_gpus={getattr(config, name).num_gpus:g}; "
-                "give 1 or 0, or set idr.judge_share=null"
+                f"idr.judge_gpu_fraction shares whole GPUs, and {name}.num_gpus={getattr(config, name).num_gpus:g}; "
+                "give 1 or 0, or set idr.judge_gpu_fraction=null"
             )
     if judge.cascade.clip and judge.cascade.num_gpus:
         raise UserError(
-            "idr.judge_share leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or "
-            "idr.judge_share=null"
+            "idr.judge_gpu_fraction leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or "
+            "idr.judge_gpu_fraction=null"
         )

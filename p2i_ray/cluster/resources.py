@@ -128,32 +128,32 @@ def judge(settings: JudgeConfig) -> StepResources:
 def cascade(settings: CascadeConfig) -> StepResources:
     """The CLIP below the cascade's head, which runs while the engines are up."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("judge.cascade.workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
-    return StepResources("judge.cascade", settings.workers, bundle, (), _lower(lower, "judge.cascade", settings))
+    lower = ("judge.cascade.num_workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
+    return StepResources("judge.cascade", settings.num_workers, bundle, (), _lower(lower, "judge.cascade", settings))
 
 
 def features(settings: FeatureConfig) -> StepResources:
     """The frozen encoders."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("features.workers", "features.num_gpus", "features.num_cpus")
+    lower = ("features.num_workers", "features.num_gpus", "features.num_cpus")
     around = (READ, LOOK_UP, WRITE)
-    return StepResources("features", settings.workers, bundle, around, _lower(lower, "features", settings))
+    return StepResources("features", settings.num_workers, bundle, around, _lower(lower, "features", settings))
 
 
 def train(settings: TrainConfig) -> StepResources:
     """The training processes; as few as a training may shrink to."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("train.workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
+    lower = ("train.num_workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
     return StepResources(
-        "train", settings.min_workers or settings.workers, bundle, (), _lower(lower, "train", settings)
+        "train", settings.min_workers or settings.num_workers, bundle, (), _lower(lower, "train", settings)
     )
 
 
 def generate(settings: GenerateConfig) -> StepResources:
     """The painters."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("generate.workers", "generate.num_gpus", "generate.num_cpus")
-    return StepResources("generate", settings.workers, bundle, (READ, WRITE), _lower(lower, "generate", settings))
+    lower = ("generate.num_workers", "generate.num_gpus", "generate.num_cpus")
+    return StepResources("generate", settings.num_workers, bundle, (READ, WRITE), _lower(lower, "generate", settings))
 
 
 def evaluate(settings: EvaluateConfig) -> StepResources:
@@ -165,11 +165,11 @@ def evaluate(settings: EvaluateConfig) -> StepResources:
 
 def shop(config: ServeJobConfig) -> Phase:
     """The painter and, where it is hosted, the judge behind the shop; as few as there may be when the first asks."""
-    painter = _scaled("serve.painter", config.serve.painter, replica(config.serve.painter))
+    diffusion = _scaled("serve.sampler", config.serve.sampler, replica(config.serve.sampler))
     if not config.serve.judge:
-        return (painter,)
+        return (diffusion,)
     hosted = bool(config.judge.hosted.url)
-    return painter, _scaled("serve.lmm", config.serve.lmm, HOSTED if hosted else replica(config.serve.lmm))
+    return diffusion, _scaled("serve.lmm", config.serve.lmm, HOSTED if hosted else replica(config.serve.lmm))
 
 
 def chat(config: ServeJobConfig) -> Phase:

@@ -3,7 +3,7 @@
 Jobs add their own keys by subclassing `Config`; see jobs/.
 """
 
-from p2i_ray.config.base import Settings
+from p2i_ray.config.base import Result, Runtime, Settings
 from p2i_ray.config.diffusion import (
     DiffusionConfig,
     FeatureConfig,
@@ -14,7 +14,7 @@ from p2i_ray.config.diffusion import (
 )
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
 from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
-from p2i_ray.config.loading import PRESETS, AnyConfig, describe, differences, load
+from p2i_ray.config.loading import PRESETS, AnyConfig, changes_of_result, describe, load
 
 __all__ = [
     "PRESETS",
@@ -32,10 +32,12 @@ __all__ = [
     "LoopConfig",
     "PlanConfig",
     "RayConfig",
+    "Result",
+    "Runtime",
     "Settings",
     "TrackingConfig",
     "TrainConfig",
+    "changes_of_result",
     "describe",
-    "differences",
     "load",
 ]

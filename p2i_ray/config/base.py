@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from typing import Annotated, TypeVar
+
 from pydantic import BaseModel, ConfigDict, Field
+
+T = TypeVar("T")
+
+
+class Effect(Enum):
+    """What changing a setting may change; each setting of a run is marked with one where it is declared."""
+
+    RESULT = "result"  # what comes out: a run continues with the value that it began with
+    RUNTIME = "runtime"  # where and when it runs and at what cost, never what comes out but for rounding
+
+
+Result = Annotated[T, Effect.RESULT]
+Runtime = Annotated[T, Effect.RUNTIME]
 
 
 class Settings(BaseModel):
@@ -14,7 +30,7 @@ class Settings(BaseModel):
 class Reserving(Settings):
     """A group whose processes reserve hardware. These settings say where they run, never what comes out."""
 
-    accelerator_type: str | None = Field(
+    accelerator_type: Runtime[str | None] = Field(
         None, min_length=1, description="accelerators that a process's node must have, as Ray names them, e.g. A100"
     )
-    memory_gib: float = Field(0, ge=0, description="main memory a process reserves, GiB; 0: not reserved")
+    memory_gib: Runtime[float] = Field(0, ge=0, description="main memory a process reserves, GiB; 0: not reserved")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from p2i_ray.config.base import Reserving, Settings
+from p2i_ray.config.base import Reserving, Result, Runtime, Settings
 from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
 
@@ -14,12 +14,16 @@ from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
 class RayConfig(Settings):
     """The cluster. These settings change where things run, never what comes out."""
 
-    address: str | None = Field(None, description="cluster to join; none: RAY_ADDRESS, or a local one is started")
-    local_cpus: int | None = Field(None, ge=1, description="logical CPUs of a local cluster (none: the machine's)")
-    object_store_mb: int | None = Field(
+    address: Runtime[str | None] = Field(
+        None, description="cluster to join; none: RAY_ADDRESS, or a local one is started"
+    )
+    local_cpus: Runtime[int | None] = Field(
+        None, ge=1, description="logical CPUs of a local cluster (none: the machine's)"
+    )
+    object_store_mb: Runtime[int | None] = Field(
         None, ge=80, description="object store of a local cluster, MB (none: Ray's choice)"
     )
-    wait_for_nodes_s: float | None = Field(
+    wait_for_nodes_s: Runtime[float | None] = Field(
         1800, gt=0, description="longest wait of a step for the nodes it needs, seconds (none: no limit)"
     )
 
@@ -27,69 +31,77 @@ class RayConfig(Settings):
 class ImageConfig(Settings):
     """What is taken in as an image. Anything beyond is set aside with a reason."""
 
-    resolution: int = Field(
+    resolution: Result[int] = Field(
         512, ge=32, multiple_of=8, description="side of the square training image, pixels (paper: 512)"
     )
-    max_bytes: int = Field(30_000_000, gt=0, description="largest encoded image, bytes")
-    max_pixels: int = Field(50_000_000, gt=0, description="largest decoded image, pixels")
+    max_bytes: Result[int] = Field(30_000_000, gt=0, description="largest encoded image, bytes")
+    max_pixels: Result[int] = Field(50_000_000, gt=0, description="largest decoded image, pixels")
 
 
 class EvaluateConfig(Reserving):
     """The ruler. Its CLIP should not be the painter's."""
 
-    clip: str = Field(description="transformers folder of the CLIP that measures")
-    fid_features: Literal["clip", "inception"] = Field("inception", description="features of the Frechet distance")
-    batch_size: int = Field(32, ge=1, description="pictures measured at once")
-    num_gpus: float = Field(0, ge=0, description="GPUs the measuring task reserves")
-    num_cpus: float = Field(1, ge=0, description="CPUs the measuring task reserves")
+    clip: Result[str] = Field(description="transformers folder of the CLIP that measures")
+    fid_features: Result[Literal["clip", "inception"]] = Field(
+        "inception", description="features of the Frechet distance"
+    )
+    batch_size: Result[int] = Field(32, ge=1, description="pictures measured at once")
+    num_gpus: Result[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
+    num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")
 
 
 class LoopConfig(Settings):
     """Iterative Data Refinement, Algorithm 1."""
 
-    rounds: int = Field(3, ge=1, description="R, rounds (paper: 3)")
-    gamma: float = Field(4, ge=1, le=5, description="lowest score that is kept (paper: 4)")
-    threshold_on: Literal["score", "expected_score"] = Field("score", description="which score gamma is compared with")
-    keep_share: float | None = Field(
+    rounds: Result[int] = Field(3, ge=1, description="R, rounds (paper: 3)")
+    gamma: Result[float] = Field(4, ge=1, le=5, description="lowest score that is kept (paper: 4)")
+    threshold_on: Result[Literal["score", "expected_score"]] = Field(
+        "score", description="which score gamma is compared with"
+    )
+    keep_fraction: Result[float | None] = Field(
         None, gt=0, le=1, description="keep this share of the rows, the highest expected scores (none: gamma decides)"
     )
-    exemplars: int = Field(
+    exemplars: Result[int] = Field(
         0, ge=0, le=8, description="c_R of later rounds: so many of the last round's surest and most doubtful rows"
     )
-    steps: tuple[int, ...] = Field(
+    steps: Result[tuple[int, ...]] = Field(
         (3000, 1000, 1000), description="training steps of each round (paper: 3000, 1000, 1000)"
     )
-    inspect: int = Field(
+    inspect: Result[int] = Field(
         256, ge=0, description="rows a round that are also criticised, and scored without feedback, for the report"
     )
-    select: bool = Field(True, description="false: no judge; every round trains on all rows (the ablation without IDR)")
-    feedback: bool = Field(True, description="false: the judge scores every round without feedback")
-    ahead: bool = Field(
+    select: Result[bool] = Field(
+        True, description="false: no judge; every round trains on all rows (the ablation without IDR)"
+    )
+    feedback: Result[bool] = Field(True, description="false: the judge scores every round without feedback")
+    overlap: Runtime[bool] = Field(
         True, description="do work ahead of its turn, beside another step, where the cluster has room for both"
     )
-    judge_share: float | None = Field(
+    judge_gpu_fraction: Runtime[float | None] = Field(
         None,
         gt=0.5,
         lt=1,
         description="share of each of its GPUs that the judge keeps for the whole run, while encoders, trainers and "
         "painters take the rest; every GPU that they may use needs an engine (none: they take turns on whole GPUs)",
     )
-    dev_split: str = Field("validation", description="D_dev, painted and criticised after every round")
-    baseline: bool = Field(True, description="also paint and measure D_dev before training, as round 0")
+    dev_split: Result[str] = Field("validation", description="D_dev, painted and criticised after every round")
+    baseline: Result[bool] = Field(True, description="also paint and measure D_dev before training, as round 0")
 
 
 class Config(Settings):
     """What every job shares."""
 
-    seed: int = Field(0, ge=0, description="of everything random; same seed, same machine: same kept ids, same weights")
-    prepare: str | None = Field(
+    seed: Result[int] = Field(
+        0, ge=0, description="of everything random; same seed, same machine: same kept ids, same weights"
+    )
+    prepare: Runtime[str | None] = Field(
         None, description="module that makes the data (`python -m MODULE --out DATA`) if DATA is not there"
     )
     ray: RayConfig = RayConfig()
     image: ImageConfig = ImageConfig()
     judge: JudgeConfig
     calibration: CalibrationConfig = CalibrationConfig()
-    painter: DiffusionConfig
+    diffusion: DiffusionConfig
     features: FeatureConfig = FeatureConfig()
     train: TrainConfig = TrainConfig()
     generate: GenerateConfig = GenerateConfig()

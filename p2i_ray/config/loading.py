@@ -14,12 +14,14 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from p2i_ray.config import renamed
+from p2i_ray.config.base import Effect
 from p2i_ray.config.job import Config
 from p2i_ray.errors import UserError
 
 PRESETS = Path(__file__).parents[1] / "presets"
 # A preset may name these although a job has no use for them; the command line may not.
-JOB_KEYS = ("run_dir", "data", "serve", "plan", "forecast")
+JOB_KEYS = ("run_dir", "data", "serve", "plan")
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -58,14 +60,27 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[
             yield f"{prefix}{key}", default.split("\n")[0], info.description or ""
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], ignore: Sequence[str] = ()) -> list[str]:
-    """The settings in which two dumped configurations differ, as `key: old -> new`."""
-    before, after = dict(flat(old)), dict(flat(new))
-    keys = sorted(before.keys() | after.keys())
-    changed = (
-        k for k in keys if before.get(k) != after.get(k) and not any(k == i or k.startswith(f"{i}.") for i in ignore)
-    )
-    return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in changed]
+def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
+    """The settings in which a dumped configuration differs so that results may, as `key: old -> new`.
+
+    Args:
+        old: as it was dumped, maybe by a version that named settings otherwise.
+        new: the configuration that is to go on with what the old one has begun. How a setting is marked where it is
+            declared says whether it counts; one that is not marked counts, and so does one that is gone.
+    """
+    before, after = renamed.brought_up_to_date(dict(flat(old))), dict(flat(new.model_dump(mode="json")))
+    effect = dict(effects(type(new)))
+    counting = (key for key in sorted(before.keys() | after.keys()) if effect.get(key) is not Effect.RUNTIME)
+    return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in counting if before.get(k) != after.get(k)]
+
+
+def effects(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Effect | None]]:
+    """Every setting's dotted key, and how it is marked; none: it isn't."""
+    for key, info in config_class.model_fields.items():
+        if group := _group(info):
+            yield from effects(group, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", next((mark for mark in info.metadata if isinstance(mark, Effect)), None)
 
 
 def _read(source: str) -> dict[str, Any]:
@@ -93,7 +108,12 @@ def _lay(values: dict[str, Any], setting: str, config_class: type[BaseModel]) ->
     if not equals:
         raise UserError(f"setting {setting!r} has no value; write key=value{_nearest(key, known)}")
     if key not in known:
-        raise UserError(f"unknown setting {key!r}{_nearest(key, known)}; --help lists them all")
+        new = renamed.name(key)
+        raise UserError(
+            f"setting {key!r} is now called {new!r}"
+            if new in known
+            else f"unknown setting {key!r}{_nearest(key, known)}; --help lists them all"
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -105,8 +125,11 @@ def _lay(values: dict[str, Any], setting: str, config_class: type[BaseModel]) ->
 
 
 def _one_line(error: ValidationError, config_class: type[BaseModel], source: str) -> str:
-    first = error.errors()[0]
+    # A key that isn't known comes first: it may be the missing one under a wrong name.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and (new := renamed.name(key)):
+        return f"setting {key!r} in {source!r} is now called {new!r}"
     if first["type"] == "extra_forbidden":
         return f"unknown setting {key!r} in {source!r}{_nearest(key, [k for k, _, _ in describe(config_class)])}"
     if first["type"] == "missing":

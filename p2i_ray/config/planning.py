@@ -12,7 +12,7 @@ class RunPlanConfig(RateConfig):
 
     rows: int = Field(24394, ge=1, description="rows of the training split, where data isn't given (paper's EPBD)")
     dev_rows: int = Field(200, ge=1, description="rows of idr.dev_split, where data isn't given (paper's EPBD)")
-    kept_share: float = Field(1, gt=0, le=1, description="share of its rows that a selection keeps (1: the dearest)")
+    kept_fraction: float = Field(1, gt=0, le=1, description="share of its rows that a selection keeps (1: the dearest)")
     scored_per_s: float = Field(15, gt=0, description="rows scored a second and engine: a 7B model, one token a row")
     criticised_per_s: float = Field(5, gt=0, description="rows criticised a second and engine: a sentence each")
     encoded_per_s: float = Field(50, gt=0, description="rows encoded a second and GPU: three pictures each")

@@ -33,7 +33,7 @@ class ScaleConfig(Reserving):
 
     min_replicas: int = Field(1, ge=0, description="replicas without requests; 0 frees the hardware")
     max_replicas: int = Field(1, ge=1, description="most replicas")
-    ongoing: float = Field(8, gt=0, description="requests a replica that autoscaling aims at")
+    target_ongoing_requests: float = Field(8, gt=0, description="requests a replica that autoscaling aims at")
     num_gpus: float = Field(1, ge=0, description="GPUs a replica")
     num_cpus: float = Field(1, ge=0, description="CPUs a replica")
     threads: int | None = Field(None, ge=1, description="threads a replica computes with on CPUs (none: its CPUs)")
@@ -65,20 +65,22 @@ class ServeConfig(Settings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 is the whole network")
     port: int = Field(8_000, ge=1, le=65_535, description="TCP port")
-    model: str | None = Field(None, description="model folder, e.g. RUN/model (none: painter.base)")
+    model: str | None = Field(None, description="model folder, e.g. RUN/model (none: diffusion.base)")
     model_name: str = Field("product2img", description="what clients call the model")
-    watch_s: float = Field(5, gt=0, description="how often the model folder is looked at for a new model, seconds")
+    reload_interval_s: float = Field(
+        5, gt=0, description="how often the model folder is looked at for a new model, seconds"
+    )
     token_env: str = Field("P2I_API_TOKEN", description="variable with the bearer tokens, separated by commas")
     token_file: str | None = Field(None, description="file with one token a line, read again when it changes")
-    batch_size: int = Field(8, ge=1, description="pictures denoised together; 1: no batching")
-    batch_wait_s: float = Field(0.05, ge=0, description="longest wait for a fuller batch, seconds")
+    max_batch_size: int = Field(8, ge=1, description="pictures denoised together; 1: no batching")
+    batch_wait_timeout_s: float = Field(0.05, ge=0, description="longest wait for a fuller batch, seconds")
     exact: bool = Field(
         True,
         description="pictures never depend on the batch they ride in; GPUs (CPUs needn't) then fill every batch up to "
         "batch_size, so a lone picture takes as long as a full batch",
     )
     judge: bool = Field(True, description="host the judge, too, for best_of")
-    painter: ScaleConfig = ScaleConfig()
+    sampler: ScaleConfig = ScaleConfig()
     lmm: ScaleConfig = ScaleConfig()
     chat: ChatConfig = ChatConfig()
     limits: LimitsConfig = LimitsConfig()

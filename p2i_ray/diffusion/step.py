@@ -70,7 +70,7 @@ class Losses(NamedTuple):
 
 
 def draw(
-    seed: int, step: int, positions: range, latent: tuple[int, int, int], timesteps: int, name_dropout: float
+    seed: int, step: int, positions: range, latent: tuple[int, int, int], timesteps: int, prompt_dropout: float
 ) -> Draws:
     """The randomness of some rows of one step.
 
@@ -83,14 +83,14 @@ def draw(
         positions: the rows' positions in the global batch.
         latent: (channels, h, w).
         timesteps: noise levels to choose from.
-        name_dropout: share of rows whose prompt is dropped.
+        prompt_dropout: share of rows whose prompt is dropped.
     """
     rows = []
     for position in positions:
         generator = torch.Generator().manual_seed(seed_for(seed, "noise", step, position))
         timestep = torch.randint(timesteps, (), generator=generator)
         noises = torch.randn(3, *latent, generator=generator)
-        rows.append((timestep, *noises, torch.rand((), generator=generator) < name_dropout))
+        rows.append((timestep, *noises, torch.rand((), generator=generator) < prompt_dropout))
     return Draws(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 

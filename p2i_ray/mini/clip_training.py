@@ -40,7 +40,7 @@ def train_evaluator(folder: Path, steps: int = STEPS) -> dict[str, float]:
     return evaluator_accuracy(folder)
 
 
-def train_painter_clip(folder: Path, steps: int = STEPS) -> dict[str, float]:
+def train_diffusion_clip(folder: Path, steps: int = STEPS) -> dict[str, float]:
     """World 2; returns its accuracies: scenes from backgrounds (high), scenes from listing names (chance is 1/8)."""
     _train(folder, painter_pair, SEED + 1, steps)
     return painter_accuracy(folder)

@@ -37,7 +37,7 @@ class RunPlan:
         self.rows, self.dev_rows = rows, dev_rows
         judge, hosted = config.judge, bool(config.judge.hosted.url)
         self.stays = judge.keep_warm or hosted  # and leaves room for the others
-        self.beside = config.idr.ahead and config.idr.select and self.stays
+        self.beside = config.idr.overlap and config.idr.select and self.stays
         self.engines = (
             0.0 if hosted or not config.idr.select else judge.replicas * self.works_on(resources.engine(judge))
         )
@@ -67,7 +67,7 @@ class RunPlan:
             if idr.select:
                 start = 0.0 if number > 1 or checked else self.restart_s
                 yield self.judged((number, "score"), last, candidates, self.assumed.scored_per_s, start)
-                candidates = round(candidates * self.assumed.kept_share)
+                candidates = round(candidates * self.assumed.kept_fraction)
                 yield self.inspect(number)
             begun = last if self.encodes_early else ((number, "inspect"), *last)
             if number == 1:
@@ -90,12 +90,12 @@ class RunPlan:
     def early_figures(self) -> bool:
         """Whether a round is measured beside what comes next."""
         idr = self.config.idr
-        return idr.ahead and idr.select and (self.stays or not self.config.evaluate.num_gpus)
+        return idr.overlap and idr.select and (self.stays or not self.config.evaluate.num_gpus)
 
     @property
     def encodes_early(self) -> bool:
         """Whether rows are encoded while others are scored; see steps.ahead.encoding."""
-        return self.beside and self.config.idr.keep_share is None and not self.config.judge.cascade.clip
+        return self.beside and self.config.idr.keep_fraction is None and not self.config.judge.cascade.clip
 
     def judged(self, key: Key, after: tuple[Key, ...], rows: float, per_s: float, start_s: float = 0.0) -> Activity:
         """Rows that the engines are asked about."""
@@ -114,22 +114,22 @@ class RunPlan:
     def encode(self, rows: int, after: tuple[Key, ...]) -> Activity:
         """Features of S_1."""
         settings = self.config.features
-        work_s = rows / (self.assumed.encoded_per_s * settings.workers)
+        work_s = rows / (self.assumed.encoded_per_s * settings.num_workers)
         return Activity((1, "encode"), after, self.assumed.worker_start_s, work_s, self._share(settings))
 
     def train(self, number: int, last: tuple[Key, ...]) -> Activity:
         """Eq. 5, with its checkpoints."""
         settings, assumed, steps = self.config.train, self.assumed, self.config.idr.steps[number - 1]
         each = assumed.images_per_s or default_images_per_s(settings, self.config.image.resolution)
-        held_up = steps // settings.checkpoint_every * assumed.checkpoint_s
+        held_up = steps // settings.checkpointing_steps * assumed.checkpoint_s
         after = (*last, (number, "inspect"), (1, "encode"), (number - 1, "measure"))
-        work_s = steps * settings.batch_size / (each * settings.workers)
+        work_s = steps * settings.batch_size / (each * settings.num_workers)
         return Activity((number, "train"), after, assumed.worker_start_s + held_up, work_s, self._share(settings))
 
     def paint(self, number: int, after: tuple[Key, ...]) -> Activity:
         """I_dev."""
         settings = self.config.generate
-        work_s = self.dev_rows / (self.assumed.painted_per_s * settings.workers)
+        work_s = self.dev_rows / (self.assumed.painted_per_s * settings.num_workers)
         return Activity((number, "generate"), after, self.assumed.worker_start_s, work_s, self._share(settings))
 
     def measure(self, number: int) -> Activity:
@@ -139,16 +139,16 @@ class RunPlan:
         return Activity((number, "measure"), after, self.assumed.worker_start_s, self.dev_rows / per_s, share)
 
     def _share(self, group: Group) -> float:
-        return group.workers * self.works_on(ResourceSpec(gpus=group.num_gpus)) / self.gpus
+        return group.num_workers * self.works_on(ResourceSpec(gpus=group.num_gpus)) / self.gpus
 
     def works_on(self, bundle: ResourceSpec) -> float:
-        """GPUs that a process keeps busy: whole ones, where it has a share of each in idr.judge_share's way."""
-        return math.ceil(bundle.gpus) if self.config.idr.judge_share else bundle.gpus
+        """GPUs that a process keeps busy: whole ones, where it has a share of each in idr.judge_gpu_fraction's way."""
+        return math.ceil(bundle.gpus) if self.config.idr.judge_gpu_fraction else bundle.gpus
 
     def _gpus(self) -> int:
         """As many as the run takes at a time."""
         phases = resources.loop(self.config)
-        if self.config.idr.judge_share:  # what is beside the engines is on their GPUs
+        if self.config.idr.judge_gpu_fraction:  # what is beside the engines is on their GPUs
             phases = [phase[:1] for phase in phases]
         taken = (sum(self.works_on(bundle) for bundle in resources.bundles(phase)) for phase in phases)
         return math.ceil(max(taken))

@@ -24,7 +24,7 @@ def as_lines(config: Config, assumed: RunPlanConfig, rows: int, dev_rows: int) -
     """
     loop = RunPlan(with_shared_gpus(config), assumed, rows, dev_rows)
     planned, gpus = schedule(list(loop.activities())), loop.gpus
-    turns = {"ahead": False, "judge_share": None}
+    turns = {"overlap": False, "judge_gpu_fraction": None}
     one_by_one = plan(config.model_copy(update={"idr": config.idr.model_copy(update=turns)}), assumed, rows, dev_rows)
     hours, in_turn = ((length(one) + assumed.node_start_s) / 3600 for one in (planned, one_by_one))
     return [
@@ -33,10 +33,10 @@ def as_lines(config: Config, assumed: RunPlanConfig, rows: int, dev_rows: int) -
         "",
         f"hours        {hours:.2f}, of which {assumed.node_start_s / 60:.0f} minutes until the node comes",
         f"GPUs at work {busy(planned):.0%} of the time from then on",
-        f"in turn      {in_turn:.2f} hours, {busy(one_by_one):.0%} (idr.ahead=false idr.judge_share=null)",
+        f"in turn      {in_turn:.2f} hours, {busy(one_by_one):.0%} (idr.overlap=false idr.judge_gpu_fraction=null)",
         f"US dollars   {hours * gpus * assumed.usd_per_gpu_hour:.0f} on {gpus:g} x GPU at {assumed.usd_per_gpu_hour:g} "
-        "an hour (forecast.usd_per_gpu_hour)",
-        "assumed      rates and starts, none of them measured here: forecast.… in --help; give your own",
+        "an hour (plan.usd_per_gpu_hour)",
+        "assumed      rates and starts, none of them measured here: plan.… in --help; give your own",
     ]
 
 

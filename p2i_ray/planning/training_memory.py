@@ -26,7 +26,7 @@ A100_RESOLUTION = 512
 RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead of 3
 REDUCE_BUCKET = 500_000_000  # elements; DeepSpeed's default zero_optimization.reduce_bucket_size
 LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 TOKEN = "<background>"
 
 
@@ -106,16 +106,16 @@ def need(
     """
     counted = sizes(architecture, settings, token)
     trained, whole = counted.trained, counted.trained + counted.frozen
-    each = DTYPES[settings.dtype].itemsize
+    each = DTYPES[settings.mixed_precision].itemsize
     stage = settings.zero_stage
-    own = trained if stage == 0 else -(-trained // settings.workers)  # whose states this worker has
-    master = 0 if stage == 0 and settings.dtype == "fp32" else 4
+    own = trained if stage == 0 else -(-trained // settings.num_workers)  # whose states this worker has
+    master = 0 if stage == 0 and settings.mixed_precision == "no" else 4
     held = own if stage >= 2 else trained  # whose gradients
     bucket = REDUCE_BUCKET if settings.num_gpus else min(REDUCE_BUCKET, trained)  # what a CPU doesn't touch it has
-    if stage == 2 and settings.accumulation > 1:
+    if stage == 2 and settings.gradient_accumulation_steps > 1:
         held *= 2  # the sum over earlier micro-batches, and the newest one's
     gradients, bucket = each * held, each * bucket * (stage > 0)
-    shared = settings.workers if stage == 3 else 1
+    shared = settings.num_workers if stage == 3 else 1
     return TrainingMemory(
         weights=each * -(-whole // shared) + 4 * counted.buffers,
         gathered=each * min(whole, LIVE) if stage == 3 else 0,
@@ -134,18 +134,18 @@ def activations(architecture: Architecture, settings: TrainConfig, resolution: i
     It is the step's last micro-batch that counts: it has the contrastive terms, over all of the worker's rows.
     Attention is counted as torch's fused kernels save it (inputs, output and a number a row, no matrix).
     """
-    rows = settings.batch_size // settings.workers
+    rows = settings.batch_size // settings.num_workers
     scheduler = build_scheduler(architecture)
     with torch.device("meta"):  # where adapters can be added; then in fake memory, where what is made can be counted
         model, parts = _model(architecture, settings, scheduler, token)
     with FakeTensorMode():
         model.schedule = DDPMScheduler.from_config(scheduler.config)
         allocate(model)
-        cast_parameters(model, DTYPES[settings.dtype])
+        cast_parameters(model, DTYPES[settings.mixed_precision])
         if settings.gradient_checkpointing:
             recompute_activations(parts)
         batch = random_batch(parts, token, rows, resolution, len(model.projection))
-        return peak_of_step(model, batch, settings.accumulation)
+        return peak_of_step(model, batch, settings.gradient_accumulation_steps)
 
 
 def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
@@ -166,11 +166,11 @@ def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
 
 def cost(settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig) -> Cost | None:
     """Images, hours and price of a training; none on CPUs, unless their images a second are given."""
-    gpus = settings.workers * settings.num_gpus
+    gpus = settings.num_workers * settings.num_gpus
     if not gpus and assumed.images_per_s is None:
         return None
     each = assumed.images_per_s or default_images_per_s(settings, resolution)
-    rate = each * (gpus or settings.workers)
+    rate = each * (gpus or settings.num_workers)
     images = steps * settings.batch_size
     hours = images / rate / 3600
     return Cost(images, rate, hours, hours * gpus * assumed.usd_per_gpu_hour)

@@ -15,7 +15,7 @@ RESERVE = 0.1  # share of a card that what isn't counted may take
 
 
 def as_lines(
-    location: str, painter: DiffusionConfig, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+    location: str, diffusion: DiffusionConfig, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
 ) -> list[str]:
     """The plan as people read it.
 
@@ -31,15 +31,15 @@ def as_lines(
         UserError: the model doesn't take pictures of this size, or can't be trained so.
     """
     there = locations.exists(location)
-    architecture = read(location, painter.widen) if there else PUBLISHED
+    architecture = read(location, diffusion.widen) if there else PUBLISHED
     widened = there and validation.is_plain(location)
     validation.check_lora(settings, widened)
     factor = 2 ** (len(architecture.vae["block_out_channels"]) - 1)
     if resolution % factor:
         raise UserError(f"image.resolution={resolution} must be a multiple of {factor}, which a latent covers")
-    counted = plan.sizes(architecture, settings, painter.token)
-    needed = plan.need(architecture, settings, resolution, painter.token)
-    micro = settings.batch_size // (settings.workers * settings.accumulation)
+    counted = plan.sizes(architecture, settings, diffusion.token)
+    needed = plan.need(architecture, settings, resolution, diffusion.token)
+    micro = settings.batch_size // (settings.num_workers * settings.gradient_accumulation_steps)
     where = "GPU" if settings.num_gpus else "CPU worker"
     return [
         f"model        {location}{', widened to 9 input channels' if widened else ''}"
@@ -47,10 +47,12 @@ def as_lines(
         else f"model        {location} is not there; counted as {NAME}",
         f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
         + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
-        f"batch        {settings.batch_size} = {settings.workers} (workers) x {settings.accumulation} (micro-batches) "
+        f"batch        {settings.batch_size} = {settings.num_workers} (workers) x "
+        f"{settings.gradient_accumulation_steps} "
+        "(micro-batches) "
         f"x {micro} images of {resolution} x {resolution}",
         "",
-        f"memory a {where}, GiB; {settings.dtype}, ZeRO stage {settings.zero_stage}, activations "
+        f"memory a {where}, GiB; {settings.mixed_precision}, ZeRO stage {settings.zero_stage}, activations "
         + ("recomputed (train.gradient_checkpointing)" if settings.gradient_checkpointing else "kept"),
         *_memory_lines(needed, settings),
         *_verdict(needed, settings, assumed),
@@ -86,7 +88,7 @@ def _verdict(needed: plan.TrainingMemory, settings: TrainConfig, assumed: PlanCo
     who = f"{sharing} workers a GPU need" if sharing > 1 else "it needs"
     if total <= (1 - RESERVE) * have:
         return [*lines, f"  fits: {who} {total:.1f} of {have:g} GiB"]
-    remedy = "raise train.accumulation, set train.gradient_checkpointing=true"
+    remedy = "raise train.gradient_accumulation_steps, set train.gradient_checkpointing=true"
     if settings.zero_stage < 2:
         remedy += ", raise train.zero_stage"
     if needed.update > needed.step:
@@ -103,7 +105,7 @@ def _cost_lines(
         return [images, "hours        unknown: no rate is published for CPUs; give plan.images_per_s (a worker)"]
     lines = [images, f"hours        {expected.hours:.2f} at {expected.images_per_s:.1f} images/s"]
     if settings.num_gpus:
-        lines.append(f"US dollars   {expected.usd:.2f} on {settings.workers * settings.num_gpus:g} x GPU")
+        lines.append(f"US dollars   {expected.usd:.2f} on {settings.num_workers * settings.num_gpus:g} x GPU")
     lines += ["assumed:"]
     if assumed.images_per_s is not None:
         lines.append(f"  {assumed.images_per_s:g} images/s each, as given (plan.images_per_s)")

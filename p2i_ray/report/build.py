@@ -75,7 +75,8 @@ def view(run: RunFolder) -> dict[str, Any]:
         "metric_plots": metric_plots(rounds),
         "trust": report_calibration.of_run(run),
         "score_plots": [
-            (r, score_plot(r.title, r.scores, idr["gamma"], idr["threshold_on"], idr.get("keep_share"))) for r in scored
+            (r, score_plot(r.title, r.scores, idr["gamma"], idr["threshold_on"], idr.get("keep_fraction")))
+            for r in scored
         ],
         "selection": report_selection.of_run(run),
         "strips": strips(rounds, limits),

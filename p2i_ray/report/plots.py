@@ -46,7 +46,7 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
 
 
 def score_plot(
-    title: str, scores: pa.Table, gamma: float, threshold_on: str, keep_share: float | None = None
+    title: str, scores: pa.Table, gamma: float, threshold_on: str, keep_fraction: float | None = None
 ) -> Markup:
     """How many rows got which score, kept and dropped stacked: whole scores above, expected scores below.
 
@@ -55,9 +55,9 @@ def score_plot(
         scores: columns score, expected_score, kept; null scores are not drawn.
         gamma: the lowest score that is kept, drawn as a line where it applies.
         threshold_on: the column that gamma is compared with.
-        keep_share: the share that is kept, if that decides instead; then the lowest kept expected score is marked.
+        keep_fraction: the share that is kept, if that decides instead; then the lowest kept expected score is marked.
     """
-    mark = _mark(gamma, threshold_on) if keep_share is None else _cut(scores)
+    mark = _mark(gamma, threshold_on) if keep_fraction is None else _cut(scores)
     kept = scores["kept"].to_numpy(zero_copy_only=False).astype(bool)
     panels = {
         "score": ("score", np.arange(0.5, 6), 0.8),

@@ -113,10 +113,10 @@ class Attempt:
 
         yield progress
 
-    def saw(self, set_aside: int, kept_share: float | None) -> None:
+    def saw(self, set_aside: int, kept_fraction: float | None) -> None:
         """Record the run's figures: rows set aside so far, and the share that the newest selection kept, 0..1."""
         with self._lock:
-            self._record.set_aside, self._record.kept_share = set_aside, kept_share
+            self._record.set_aside, self._record.kept_fraction = set_aside, kept_fraction
 
     def record(self) -> AttemptRecord:
         """The record as of now."""

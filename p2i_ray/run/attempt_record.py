@@ -48,7 +48,7 @@ class AttemptRecord(BaseModel):
     outcome: str | None = None  # "done", or "stopped: " and why; none: it works, or was killed
     now: CurrentStep | None = None
     spans: list[Span] = []
-    kept_share: float | None = None  # of the newest selection, 0..1
+    kept_fraction: float | None = None  # of the newest selection, 0..1
     set_aside: int = 0  # rows, in all rounds so far
 
     @property

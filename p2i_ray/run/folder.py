@@ -25,30 +25,13 @@ from contextlib import contextmanager
 import yaml
 
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
-from p2i_ray.config import Config, differences
+from p2i_ray.config import Config, changes_of_result
 from p2i_ray.console import logs
 from p2i_ray.errors import UserError, users_mistake
 from p2i_ray.run import disk_errors, manifests
 from p2i_ray.run.attempt import Attempt
 from p2i_ray.run.manifests import Counts, Manifest
 from p2i_ray.storage import locations
-
-# Settings that say where a run works and at what cost, never what comes out of it but for rounding: other numbers of
-# workers and micro-batches add up the same gradients in another order.
-HOSTED = ("key_env", "requests_per_minute", "in_flight", "timeout_s", "max_retries", "max_usd")
-TRAINING = (
-    "workers", "min_workers", "accumulation", "num_cpus", "prefetch", "checkpoint_every", "keep_checkpoints",
-    "max_loss_ratio", "max_failures", "timeout_s", "tracking",
-)  # fmt: skip
-RESERVING = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
-WHERE = (
-    "run_dir", "ray", "prepare", "idr.ahead", "idr.judge_share",
-    "judge.cache", *(f"judge.hosted.{key}" for key in HOSTED), "judge.replicas", "judge.max_replicas",
-    "judge.keep_warm", "judge.kv_cache_gb", "judge.gpu_memory_utilization",
-    "features.cache", "features.workers", "features.num_cpus", *(f"train.{key}" for key in TRAINING),
-    "generate.workers", "generate.num_cpus", "evaluate.num_cpus",
-    *(f"{group}.{key}" for group in RESERVING for key in ("accelerator_type", "memory_gib")),
-)  # fmt: skip
 
 
 class Run:
@@ -78,7 +61,7 @@ class Run:
         path = locations.join(run_dir, "config.yaml")
         if locations.exists(path):
             old = yaml.safe_load(locations.read_text(path))
-            changed = differences(old, settings, WHERE)
+            changed = changes_of_result(old, config)
             if changed:
                 more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
                 raise UserError(

@@ -41,8 +41,8 @@ def readings(record: AttemptRecord) -> Iterator[Reading]:
     if at:
         yield Reading("p2i_step", (("step", at.step),), 1)
         yield from _progress(at)
-    if record.kept_share is not None:
-        yield Reading("p2i_kept_share", (), record.kept_share)
+    if record.kept_fraction is not None:
+        yield Reading("p2i_kept_share", (), record.kept_fraction)
     yield Reading("p2i_set_aside", (), record.set_aside)
 
 

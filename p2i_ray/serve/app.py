@@ -1,6 +1,6 @@
 """The shop as one Ray Serve application: HTTP in front, the painter and the judge behind it, each scaled by itself.
 
-serve run p2i_ray.serve.app:build config=mini serve.batch_size=8
+serve run p2i_ray.serve.app:build config=mini serve.max_batch_size=8
 serve run docs/serve-mini.yaml
 python jobs/serve.py --config mini
 """
@@ -38,7 +38,7 @@ def build(args: Mapping[str, Any]) -> Application:
     """The application of a preset or file and settings laid over it, for `serve run` and Serve's config files.
 
     Args:
-        args: `config`, a preset's name or a YAML file (none: mini), and settings, dotted (serve.batch_size=8) or as
+        args: `config`, a preset's name or a YAML file (none: mini), and settings, dotted (serve.max_batch_size=8) or as
             groups. Host and port are Serve's own here: its http_options decide.
 
     Raises:
@@ -88,13 +88,13 @@ def graph(
     from p2i_ray.serve.sampler import deployment
 
     # Made absolute without following links: a link that is pointed elsewhere is a new model.
-    model = _placed(shop.serve.model or shop.painter.base)
-    validation.check_model(model, shop.image.resolution, shop.painter.widen)
+    model = _placed(shop.serve.model or shop.diffusion.base)
+    validation.check_model(model, shop.image.resolution, shop.diffusion.widen)
     around = environment()
-    painter = (
+    sampler = (
         serve.deployment(deployment.SamplerReplica)
         .options(**deployment.options(shop.serve, around))
-        .bind(model, shop.serve, shop.painter, shop.generate, shop.image)
+        .bind(model, shop.serve, shop.diffusion, shop.generate, shop.image)
     )
     judge = _judging(shop, around, engine) if shop.serve.judge else None
     jobs = _placed(shop.serve.jobs)  # replicas have working directories of their own
@@ -110,7 +110,7 @@ def graph(
             max_constructor_retry_count=1,
             logging_config={"log_level": "WARNING", "enable_access_log": False},
         )
-        .bind(placed, tokens, painter, judge, make_app)
+        .bind(placed, tokens, sampler, judge, make_app)
     )
 
 
@@ -121,12 +121,12 @@ class Front:
         self,
         shop: ServeJobConfig,
         tokens: Tokens,
-        painter: DeploymentHandle,
+        sampler: DeploymentHandle,
         judge: DeploymentHandle | None,
         make_app: MakeApp | None,
     ) -> None:
         self._shop, self._tokens, self._make_app = shop, tokens, make_app
-        self._painter, self._judge = painter, judge
+        self._sampler, self._judge = sampler, judge
         self._door: DrainableApp | None = None
 
     async def close(self, patience_s: float = DRAINING_S) -> int:
@@ -144,9 +144,9 @@ class Front:
             from p2i_ray.serve.judge_client import JudgeClient
 
             judge = JudgeClient(self._judge, _judge_settings(shop), shop.image, shop.serve.limits.answer_s)
-        painter = SamplerClient(self._painter, shop.serve)
+        sampler = SamplerClient(self._sampler, shop.serve)
         make = self._make_app or make_app
-        self._door = DrainableApp(make(shop.serve, shop.image, shop.generate, painter, judge, cut, self._tokens))
+        self._door = DrainableApp(make(shop.serve, shop.image, shop.generate, sampler, judge, cut, self._tokens))
         return self._door
 
 

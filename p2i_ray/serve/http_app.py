@@ -32,7 +32,7 @@ def make_app(
     settings: ServeConfig,
     image: ImageConfig,
     generate: GenerateConfig,
-    painter: Sampler,
+    sampler: Sampler,
     judge: Ranker | None,
     cutter: Cutter | None,
     tokens: Tokens,
@@ -55,10 +55,10 @@ def make_app(
     if not logging.getLogger(LOGGER).handlers:
         log_to()
     watch = HTTPMetrics()
-    watch.include(getattr(painter, "metrics", ()))
+    watch.include(getattr(sampler, "metrics", ()))
     guard = Authenticator(tokens, settings.limits)
     intake = ImageDecoder(settings.limits, image, cutter)
-    studio = ImageService(settings.limits, intake, painter, judge, watch)
+    studio = ImageService(settings.limits, intake, sampler, judge, watch)
     rules = EditRules(settings.limits, image, generate, settings.model_name, judged=judge is not None)
     store = JobStore(settings.jobs)
     runner = JobRunner(store, studio, rules, watch, settings.job_workers, settings.job_days)
@@ -76,7 +76,7 @@ def make_app(
     app.add_middleware(RequestLimits, limits=settings.limits, watch=watch, large=(JOBS,))
 
     known, paced = [Depends(guard.known)], [Depends(guard.paced)]
-    health.install(app, guard, watch, painter.ready, settings.model_name)
+    health.install(app, guard, watch, sampler.ready, settings.model_name)
     app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=paced)
     app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=paced)
     app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=paced)

@@ -122,7 +122,7 @@ def options(settings: ServeConfig, judge: JudgeConfig, environment: dict[str, An
             **reserved.options(),
             "runtime_env": {**environment, "env_vars": {**environment.get("env_vars", {}), **variables}},
         },
-        "max_ongoing_requests": judge.in_flight,
+        "max_ongoing_requests": judge.max_num_seqs,
         "max_queued_requests": settings.limits.queue,
         "health_check_period_s": 5,
         "graceful_shutdown_timeout_s": settings.limits.answer_s,

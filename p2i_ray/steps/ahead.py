@@ -33,9 +33,9 @@ def reserve(run: Run, judge: Judge) -> None:
     Else two trainers would find room on one GPU. The engines start while the first step runs.
     """
     config = run.config
-    if not config.idr.judge_share or not config.idr.select or run.done(config.idr.rounds, "critique"):
+    if not config.idr.judge_gpu_fraction or not config.idr.select or run.done(config.idr.rounds, "critique"):
         return
-    if not config.idr.ahead:
+    if not config.idr.overlap:
         judge.start()
         return
     before = placement.gpus_taken()
@@ -47,7 +47,7 @@ def reserve(run: Run, judge: Judge) -> None:
 
 def make_way(run: Run, number: int, judge: Judge) -> None:
     """Before a training: whole GPUs for it, or the engines up, each on its share of one."""
-    if run.config.idr.judge_share and run.config.idr.select and not run.done(number, "train"):
+    if run.config.idr.judge_gpu_fraction and run.config.idr.select and not run.done(number, "train"):
         judge.start()
     judge.release()
 
@@ -55,7 +55,7 @@ def make_way(run: Run, number: int, judge: Judge) -> None:
 def start_engines(run: Run, number: int, judge: Judge) -> None:
     """Start the judge's engines while a round's products are painted; who asks them first waits for them."""
     config = run.config
-    wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
+    wanted = config.idr.overlap and config.idr.select and not run.done(number, "generate")
     if wanted and room(resources.generate(config.generate), config):
         _start_beside(judge)
 
@@ -64,8 +64,8 @@ def start_engines(run: Run, number: int, judge: Judge) -> None:
 def encoding(run: Run, number: int, data: str) -> Iterator[None]:
     """While S_1 is being found, encode those of its rows that are known; later rounds train on subsets of them."""
     config = run.config
-    early = config.idr.keep_share is None and not config.judge.cascade.clip  # a row's own score decides, at once
-    wanted = config.idr.ahead and early and number == 1 and not run.done(1, "score")
+    early = config.idr.keep_fraction is None and not config.judge.cascade.clip  # a row's own score decides, at once
+    wanted = config.idr.overlap and early and number == 1 and not run.done(1, "score")
     if not wanted or not room(resources.features(config.features), config):
         yield
         return
@@ -77,7 +77,7 @@ def encoding(run: Run, number: int, data: str) -> Iterator[None]:
 def criticising(run: Run, number: int, judge: Judge) -> Iterator[None]:
     """While products are painted, the judge criticises the pictures that are finished."""
     config = run.config
-    wanted = config.idr.ahead and config.idr.select and not run.done(number, "generate")
+    wanted = config.idr.overlap and config.idr.select and not run.done(number, "generate")
     if not wanted or not judge.keeps_answers or not room(resources.generate(config.generate), config):
         yield
         return
@@ -104,7 +104,7 @@ class _Encoding:
 
         self._settings = run.config.idr
         self._judged = Judged({file: reading.ids_of(file) for file in reading.split_files(data, "train")})
-        self._encoders = FeaturePrefetcher(run.config.painter, feature_settings(run), run.config.image)
+        self._encoders = FeaturePrefetcher(run.config.diffusion, feature_settings(run), run.config.image)
         self._begun: list[ObjectRef] = []
 
     def take(self, file: str) -> None:

@@ -30,7 +30,7 @@ class Measuring:
     def begin(self, number: int) -> None:
         """Begin with a painted round; where there is no room beside the judge, it is measured when this returns."""
         config = self._run.config
-        beside = config.idr.ahead and config.idr.select and not self._run.done(number, "measure")
+        beside = config.idr.overlap and config.idr.select and not self._run.done(number, "measure")
         if beside and room(resources.evaluate(config.evaluate), config):
             early = Beside(lambda: self._find(number), self._run.title(number, "measure"))
             self._begun[number] = early

@@ -44,7 +44,7 @@ def _train(run: Run, number: int, data: str, kept: str | None, previous: str) ->
         with working(run, number, "train", steps, "steps", run.config.train.batch_size) as progress:
             began = time.time()
             facts = training.train(
-                features, kept, previous, run.config.painter, run.config.train, steps,
+                features, kept, previous, run.config.diffusion, run.config.train, steps,
                 locations.seed_for(run.config.seed, "train", number), out, run.path(number, "train"),
                 run.path(number, "tracking"), progress,
             )  # fmt: skip
@@ -66,7 +66,7 @@ def encode(run: Run, data: str) -> Manifest:
     def work(out: str) -> Counts:
         rows = reading.read_split(data, "train", keep=kept)
         with working(run, 1, "encode", total, images=1) as progress:
-            written = features.encode(rows, config.painter, settings, config.image, out, progress)
+            written = features.encode(rows, config.diffusion, settings, config.image, out, progress)
         shards = locations.relative(written.facts["shards"], run.dir)  # the run may be moved
         return counts(total, written._replace(facts={**written.facts, "shards": shards}))
 
@@ -86,7 +86,7 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
         rows = reading.read_split(data, split)
         with working(run, number, "generate", total, images=1) as progress:
             written = generate.generate(
-                rows, model, config.generate, config.image, config.painter, config.seed, out, progress
+                rows, model, config.generate, config.image, config.diffusion, config.seed, out, progress
             )
         return counts(total, written)
 

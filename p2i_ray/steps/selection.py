@@ -16,7 +16,7 @@ COLUMNS = ["id", "score", "expected_score"]
 
 
 def keep(scores: pa.Table, settings: LoopConfig) -> pa.Table:
-    """S = {x in D : R(x) >= gamma}, or the best idr.keep_share of D; rows without a score are not in it.
+    """S = {x in D : R(x) >= gamma}, or the best idr.keep_fraction of D; rows without a score are not in it.
 
     Args:
         scores: columns id, score, expected_score; a null score was set aside by the judge.
@@ -28,8 +28,8 @@ def keep(scores: pa.Table, settings: LoopConfig) -> pa.Table:
     Raises:
         UserError: nothing is kept; the line says how far off the best row is.
     """
-    if settings.keep_share is not None:
-        return keep_best(scores, settings.keep_share)
+    if settings.keep_fraction is not None:
+        return keep_best(scores, settings.keep_fraction)
     kept = at_gamma(scores, settings)
     if kept.num_rows == 0:
         best = pc.max(scores[settings.threshold_on]).as_py()
@@ -58,8 +58,8 @@ def keep_best(scores: pa.Table, share: float) -> pa.Table:
     scored = scores.filter(scores["expected_score"].is_valid())
     if scored.num_rows == 0:
         raise UserError(
-            f"the selection keeps none of {scores.num_rows} rows: none has an expected score, which idr.keep_share "
-            "goes by; look at the column error of the scores, or select by idr.gamma with idr.keep_share=null"
+            f"the selection keeps none of {scores.num_rows} rows: none has an expected score, which idr.keep_fraction "
+            "goes by; look at the column error of the scores, or select by idr.gamma with idr.keep_fraction=null"
         )
     exactly = Decimal(str(share)) * scored.num_rows  # the share as it was typed: 0.15 of 10 rows is 1.5, not less
     count = max(1, int(exactly.to_integral_value(ROUND_HALF_UP)))

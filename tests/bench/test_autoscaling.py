@@ -39,7 +39,7 @@ def test_more_than_the_cluster_may_grow_to_is_told_at_once(tmp_path: Path, mini_
         done = subprocess.run(
             [
                 sys.executable, "jobs/idr.py", "--config", "mini", f"ray.address={address}", f"run_dir={tmp_path}/run",
-                f"data={mini_data}", *autoscaling.ON_A100, "train.workers=3", "train.batch_size=9",
+                f"data={mini_data}", *autoscaling.ON_A100, "train.num_workers=3", "train.batch_size=9",
             ],
             cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env={**os.environ},
         )  # fmt: skip
@@ -47,7 +47,7 @@ def test_more_than_the_cluster_may_grow_to_is_told_at_once(tmp_path: Path, mini_
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip().splitlines()[-1] == (
         "error: train needs 3 x (CPU: 2, accelerator A100), and the cluster has no room for 3 x (CPU: 2, accelerator "
-        "A100): it has 1 node with CPU: 1 and can't grow to it; lower train.workers, train.min_workers, "
+        "A100): it has 1 node with CPU: 1 and can't grow to it; lower train.num_workers, train.min_workers, "
         "train.num_gpus, train.num_cpus or train.accelerator_type, or add nodes"
     )
     assert max(watch.workers) == 0  # nobody pays for nodes of a run that can't be

@@ -149,17 +149,22 @@ def test_no_training_begins_before_the_engines_are_up(tmp_path: Path) -> None:
             self.asked.append("release")
 
     for share, expected in (("0.6", ["start", "release"]), ("null", ["release"])):
-        run, judge = Run.open(str(tmp_path / share), load(Config, "a100x4", [f"idr.judge_share={share}"])), Seen()
+        run, judge = (
+            Run.open(str(tmp_path / share), load(Config, "a100x4", [f"idr.judge_gpu_fraction={share}"])),
+            Seen(),
+        )
         ahead.make_way(run, 1, judge)  # type: ignore[arg-type]
         assert judge.asked == expected
 
 
 def test_less_memory_than_the_share_is_left_as_it_is() -> None:
-    config = with_shared_gpus(load(Config, "a100x4", ["idr.judge_share=0.7", "judge.gpu_memory_utilization=0.5"]))
+    config = with_shared_gpus(
+        load(Config, "a100x4", ["idr.judge_gpu_fraction=0.7", "judge.gpu_memory_utilization=0.5"])
+    )
     assert (config.judge.num_gpus, config.judge.gpu_memory_utilization, config.train.num_gpus) == (0.7, 0.5, 0.3)
 
 
-@pytest.mark.parametrize("setting", ["idr.judge_share=null", "idr.select=false"])
+@pytest.mark.parametrize("setting", ["idr.judge_gpu_fraction=null", "idr.select=false"])
 def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
     config = load(Config, "a100x4", [setting])
     assert with_shared_gpus(config) == config and config.train.num_gpus == 1
@@ -169,10 +174,10 @@ def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
     ("settings", "told"),
     [
         (["judge.tensor_parallel_size=2"], "needs engines of one GPU each: judge.num_gpus=1"),
-        (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; set idr.judge_share=null"),
+        (["judge.hosted.url=https://example.org/v1"], "no judge.hosted.url; set idr.judge_gpu_fraction=null"),
         (["generate.num_gpus=0.5"], "generate.num_gpus=0.5; give 1 or 0"),
         (["judge.cascade.clip=models/clip", "judge.cascade.num_gpus=1"], "set judge.cascade.num_gpus=0"),
-        (["judge.kv_cache_gb=null"], "idr.judge_share needs judge.kv_cache_gb"),
+        (["judge.kv_cache_gb=null"], "idr.judge_gpu_fraction needs judge.kv_cache_gb"),
         (["judge.replicas=2"], "judge.replicas=2, and a step has 4 workers; set judge.replicas=4"),
         (["judge.max_replicas=6"], "leave judge.max_replicas out"),
     ],
@@ -183,7 +188,7 @@ def test_what_can_not_be_shared_is_told_before_anything_starts(settings: list[st
 
 
 def test_a_run_may_go_on_with_whole_gpus_and_back(tmp_path: Path) -> None:
-    whole = ["idr.judge_share=null", "judge.kv_cache_gb=null", "judge.gpu_memory_utilization=0.8"]
+    whole = ["idr.judge_gpu_fraction=null", "judge.kv_cache_gb=null", "judge.gpu_memory_utilization=0.8"]
     for settings, gpus in (([], 0.6), (whole, 1), ([], 0.6)):
         assert Run.open(str(tmp_path / "run"), load(Config, "a100x4", settings)).config.judge.num_gpus == gpus
 

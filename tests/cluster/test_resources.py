@@ -9,9 +9,10 @@ from p2i_ray.cluster.autoscaler import largest
 from p2i_ray.cluster.bin_packing import left_over
 from p2i_ray.cluster.resources import ResourceSpec, StepResources
 from p2i_ray.config import Config, JudgeConfig, TrainConfig, load
+from p2i_ray.config.base import Effect
+from p2i_ray.config.loading import effects
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
-from p2i_ray.run.folder import WHERE
 
 
 def phases(preset: str, *settings: str) -> dict[str, list[ResourceSpec]]:
@@ -54,14 +55,14 @@ def test_tensor_parallel_engines_take_whole_gpus_of_one_node() -> None:
 
 
 def test_a_training_needs_as_many_processes_as_it_may_shrink_to() -> None:
-    assert resources.train(TrainConfig(workers=2, min_workers=1)).count == 1
-    assert resources.train(TrainConfig(workers=4)).count == 4
+    assert resources.train(TrainConfig(num_workers=2, min_workers=1)).count == 1
+    assert resources.train(TrainConfig(num_workers=4)).count == 4
 
 
 def test_the_shop_needs_one_replica_of_each_kind() -> None:
-    shop = load(ServeJobConfig, "a100x4", ["serve.painter.min_replicas=0", "serve.lmm.accelerator_type=L4"])
-    painter, judge = resources.shop(shop)
-    assert (painter.count, painter.bundle) == (1, ResourceSpec(cpus=1, gpus=1))
+    shop = load(ServeJobConfig, "a100x4", ["serve.sampler.min_replicas=0", "serve.lmm.accelerator_type=L4"])
+    diffusion, judge = resources.shop(shop)
+    assert (diffusion.count, diffusion.bundle) == (1, ResourceSpec(cpus=1, gpus=1))
     assert judge.bundle == ResourceSpec(cpus=1, gpus=1, accelerator_type="L4")
     parallel = load(ServeJobConfig, "a100x4", ["judge.tensor_parallel_size=2"])
     (engine,) = resources.chat(parallel)
@@ -78,7 +79,8 @@ def test_ray_is_told_what_was_said() -> None:
 
 def test_where_processes_run_may_change_in_a_run() -> None:
     groups = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
-    assert {f"{group}.{key}" for group in groups for key in ("accelerator_type", "memory_gib")} <= set(WHERE)
+    settings = {f"{group}.{key}" for group in groups for key in ("accelerator_type", "memory_gib")}
+    assert {effect for key, effect in effects(Config) if key in settings} == {Effect.RUNTIME}
 
 
 @pytest.mark.parametrize(
@@ -122,11 +124,11 @@ def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> N
     assert str(told.value) == (
         "train needs 4 x (GPU: 1, CPU: 4, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
         "and the cluster has no room for 8 x (GPU: 1, CPU: 4, accelerator A100): it has 1 node with CPU: 4 and can't "
-        "grow to it; lower train.workers, train.min_workers, train.num_gpus, train.num_cpus, train.accelerator_type or "
-        "judge.keep_warm, or add nodes"
+        "grow to it; lower train.num_workers, train.min_workers, train.num_gpus, train.num_cpus, "
+        "train.accelerator_type or judge.keep_warm, or add nodes"
     )
     with pytest.raises(UserError, match=r"generate needs 9 x .* it has 1 node .* or raise ray.local_cpus"):
-        placement.check(resources.loop(load(Config, "mini", ["generate.workers=9"])))
+        placement.check(resources.loop(load(Config, "mini", ["generate.num_workers=9"])))
     placement.check(resources.loop(load(Config, "mini")))
 
 
@@ -139,7 +141,7 @@ def test_a_step_waits_for_what_others_hold(ray_cluster: None) -> None:
 
     holder = ray.remote(num_cpus=3)(Holder).remote()
     assert ray.get(holder.held.remote())
-    need = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.workers",))
+    need = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.num_workers",))
     assert left_over([b.resources() for b in need.bundles()], placement.free())
     assert [taken["CPU"] for taken in placement.used() if taken.get("CPU", 0) >= 3]
     ray.kill(holder)

@@ -8,8 +8,11 @@ import pytest
 import yaml
 from pydantic import Field
 
-from p2i_ray.config import PRESETS, Config, describe, differences, load
+from p2i_ray.config import PRESETS, Config, Result, Runtime, Settings, changes_of_result, describe, load, renamed
+from p2i_ray.config.loading import effects
+from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
+from tests.support.load_job import load_job
 
 
 class Job(Config):
@@ -25,10 +28,10 @@ def test_presets_load(preset: str) -> None:
 
 def test_a100x4_has_the_papers_numbers() -> None:
     job = load(Job, "a100x4", ["run_dir=a", "data=b"])
-    assert (job.train.lr_unet, job.train.lr_text, job.train.batch_size, job.train.workers) == (1e-5, 1e-6, 64, 4)
+    assert (job.train.lr_unet, job.train.lr_text, job.train.batch_size, job.train.num_workers) == (1e-5, 1e-6, 64, 4)
     assert (job.train.contrastive_weight, job.train.temperature) == (0.01, 0.05)
     assert (job.idr.gamma, job.idr.steps) == (4, (3000, 1000, 1000))
-    assert (job.generate.steps, job.image.resolution) == (30, 512)
+    assert (job.generate.num_inference_steps, job.image.resolution) == (30, 512)
 
 
 def test_a_setting_from_the_command_line_wins() -> None:
@@ -87,21 +90,51 @@ def test_every_setting_is_described() -> None:
     assert all(description for _, _, description in rows)
 
 
-def test_differences_name_the_key_and_both_values() -> None:
-    old, new = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 9, "b": {"c": 5, "d": 3}}
-    assert differences(old, new) == ["a: 1 -> 9", "b.c: 2 -> 5"]
-    assert differences(old, new, ignore=["b"]) == ["a: 1 -> 9"]
+class Group(Settings):
+    c: Result[int] = Field(5, description="counts")
+    d: Runtime[int] = Field(3, description="does not")
+    e: int = Field(0, description="not marked, so it counts")
+
+
+class Marked(Settings):
+    a: Result[int] = Field(9, description="counts")
+    b: Group = Group()
+
+
+def test_settings_that_change_results_are_named_with_both_values() -> None:
+    old = {"a": 1, "b": {"c": 2, "d": 4, "e": 1}}
+    assert changes_of_result(old, Marked()) == ["a: 1 -> 9", "b.c: 2 -> 5", "b.e: 1 -> 0"]
+    assert changes_of_result({"a": 9, "b": {"c": 5, "d": 7, "e": 0}, "gone": 1}, Marked()) == ["gone: 1 -> None"]
+
+
+def test_an_old_dump_is_compared_by_todays_names() -> None:
+    config = load(Config, "a100x4")
+    old = config.model_dump(mode="json")
+    old["painter"] = old.pop("diffusion")
+    old["train"]["dtype"] = {"no": "fp32"}.get(old["train"].pop("mixed_precision"), "bf16")
+    old["train"]["workers"] = 1 + old["train"].pop("num_workers")  # it may change
+    assert changes_of_result(old, config) == []
+    old["painter"]["base"] = "elsewhere"
+    assert changes_of_result(old, config) == [f"diffusion.base: 'elsewhere' -> {config.diffusion.base!r}"]
+
+
+def test_every_setting_of_a_run_says_whether_it_can_change_a_result() -> None:
+    unmarked = [key for key, effect in effects(load_job("idr").IdrJob) if effect is None]
+    assert unmarked == []
 
 
 @pytest.mark.parametrize(
     ("setting", "line"),
     [
-        ("train.workers=3", "train.batch_size=64 can't be shared by train.workers=3 x train.accumulation=1; make it a"),
+        (
+            "train.num_workers=3",
+            "train.batch_size=64 can't be shared by train.num_workers=3 x train.gradient_accumulation_steps=1; make",
+        ),
         (
             "train.min_workers=2",
             "train.min_workers=2 allows 3 workers, which can't share the 4 micro-batches",
         ),
-        ("train.min_workers=5", "train.min_workers=5 is more than train.workers=4"),
+        ("train.min_workers=5", "train.min_workers=5 is more than train.num_workers=4"),
         ("train.zero_stage=0", "train.zero_stage=0 has no full-precision weights beside bf16 ones"),
         ("judge.max_replicas=1", "judge.max_replicas=1 is less than judge.replicas=4"),
     ],
@@ -110,3 +143,30 @@ def test_settings_that_do_not_fit_together(setting: str, line: str) -> None:
     with pytest.raises(UserError) as raised:
         load(Job, "a100x4", ["run_dir=x", "data=x", setting])
     assert str(raised.value).startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("painter.base=x", "setting 'painter.base' is now called 'diffusion.base'"),
+        ("train.accumulation=2", "is now called 'train.gradient_accumulation_steps'"),
+        ("train.tracking.guidance=2", "is now called 'train.tracking.guidance_scale'"),
+    ],
+)
+def test_an_old_name_is_answered_with_the_new_one(given: str, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        load(Config, "a100x4", [given])
+
+
+def test_an_old_name_in_a_file_is_answered_with_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("generate: {steps: 3}\n")
+    with pytest.raises(UserError, match=r"'generate.steps' in .* is now called 'generate.num_inference_steps'"):
+        load(Config, str(tmp_path / "mine.yaml"))
+
+
+def test_new_names_exist_and_old_ones_do_not() -> None:
+    jobs = [ServeJobConfig, load_job("idr").IdrJob, load_job("idr").PlanJob]
+    known = {key for job in jobs for key, _, _ in describe(job)}
+    groups = {key.rpartition(".")[0] for key in known}
+    assert set(renamed.NAMES.values()) <= known | groups
+    assert not set(renamed.NAMES) & (known | groups)

@@ -81,7 +81,7 @@ def test_rays_autoscaler_reads_workers_from_zero() -> None:
     worker = kinds["a100"]
     assert (worker["min_workers"], worker["max_workers"]) == (0, 1)
     preset = load(Config, "a100x4")
-    assert worker["resources"]["GPU"] == preset.train.workers * preset.train.num_gpus == 4
+    assert worker["resources"]["GPU"] == preset.train.num_workers * preset.train.num_gpus == 4
     assert worker["resources"]["CPU"] >= preset.judge.replicas * preset.judge.num_cpus
     assert worker["resources"]["accelerator_type:A100"] == 1
 
@@ -124,7 +124,7 @@ def test_the_runs_command_is_one_that_the_job_takes() -> None:
     own = {"run_dir", "data"}
     settings = command[4:]
     config = load(Config, command[3], [setting for setting in settings if setting.split("=")[0] not in own])
-    assert config.train.workers == 4
+    assert config.train.num_workers == 4
     assert config.evaluate.num_gpus == 1
     assert {setting.split("=")[0] for setting in settings} >= own
     # It is used as the shell of the submitting pod fills it, so that pod must know it.

@@ -37,9 +37,9 @@ def test_workers_come_from_zero_and_one_of_them_holds_what_the_preset_trains_wit
     assert config["max_workers"] == 1
     steps = [
         (preset.judge.replicas, preset.judge.num_gpus, preset.judge.num_cpus),
-        (preset.features.workers, preset.features.num_gpus, preset.features.num_cpus),
-        (preset.train.workers, preset.train.num_gpus, preset.train.num_cpus),
-        (preset.generate.workers, preset.generate.num_gpus, preset.generate.num_cpus),
+        (preset.features.num_workers, preset.features.num_gpus, preset.features.num_cpus),
+        (preset.train.num_workers, preset.train.num_gpus, preset.train.num_cpus),
+        (preset.generate.num_workers, preset.generate.num_gpus, preset.generate.num_cpus),
     ]
     for worker in config["available_node_types"].values():
         assert worker["min_workers"] == 0

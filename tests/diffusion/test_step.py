@@ -24,17 +24,17 @@ from tests.support.two_workers import Result, step, work
 )
 def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: DiffusionConfig, settings: dict[str, Any]) -> None:
     changes = dict(settings)
-    painter = tiny_painter.model_copy(update={"token": changes.pop("token", tiny_painter.token)})
-    parts, model = make_model(painter, **changes)
+    diffusion = tiny_painter.model_copy(update={"token": changes.pop("token", tiny_painter.token)})
+    parts, model = make_model(diffusion, **changes)
     batch = make_batch(parts, range(4))
     assert batch.dropped.any() and not batch.dropped.all()
     losses = product2img_loss(model, batch, batch)
     losses.total.backward()
 
-    plain = loading.load(painter.base, painter)
+    plain = loading.load(diffusion.base, diffusion)
     chosen = model.settings
     expected, inpaint, background, name = reference.loss(
-        plain, batch, model.empty_ids, loading.load_projection(painter),
+        plain, batch, model.empty_ids, loading.load_projection(diffusion),
         chosen.contrastive_weight, chosen.temperature, chosen.min_snr_gamma,
     )  # fmt: skip
     expected.backward()

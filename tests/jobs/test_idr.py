@@ -16,9 +16,13 @@ from tests.support.kill_when import kill_when
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
-    "idr.rounds=2", "idr.steps=[6, 4]", "train.batch_size=8", "train.checkpoint_every=2", "generate.steps=2",
-    "generate.workers=1",
-]  # fmt: skip
+    "idr.rounds=2",
+    "idr.steps=[6, 4]",
+    "train.batch_size=8",
+    "train.checkpointing_steps=2",
+    "generate.num_inference_steps=2",
+    "generate.num_workers=1",
+]
 
 
 def command(run_dir: Path, data: str) -> list[str]:
@@ -73,7 +77,7 @@ def test_a_run_folder_without_rights_is_one_line_and_exit_code_2(mini_data: str)
 
 
 def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(tmp_path: Path, mini_data: str) -> None:
-    line = refused("generate.workers=99", "ray.local_cpus=2", f"run_dir={tmp_path}/run", f"data={mini_data}")
+    line = refused("generate.num_workers=99", "ray.local_cpus=2", f"run_dir={tmp_path}/run", f"data={mini_data}")
     assert line.startswith(
         "error: generate needs 99 x (CPU: 0.5) beside judge's 1 x (CPU: 0.5), and the cluster has no"
     )

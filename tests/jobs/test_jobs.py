@@ -30,9 +30,17 @@ ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 DEADLINE_S = 900
 SHORT = [
-    "idr.rounds=1", "idr.steps=[4]", "train.batch_size=8", "train.checkpoint_every=2", "generate.steps=2",
-    "generate.workers=1", "train.workers=1", "idr.inspect=0", "calibration.rows=0", "idr.baseline=false",
-]  # fmt: skip
+    "idr.rounds=1",
+    "idr.steps=[4]",
+    "train.batch_size=8",
+    "train.checkpointing_steps=2",
+    "generate.num_inference_steps=2",
+    "generate.num_workers=1",
+    "train.num_workers=1",
+    "idr.inspect=0",
+    "calibration.rows=0",
+    "idr.baseline=false",
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -146,7 +154,7 @@ def test_a_stopped_run_is_continued_by_the_same_command(
     assert ended(client, job) == "SUCCEEDED", client.get_job_logs(job)[-2000:]
     assert (stopped / "round-1" / "steps" / "select.json").stat().st_mtime == kept  # finished steps stay
     calm = tmp_path / "calm"
-    job = client.submit_job(entrypoint=entrypoint(calm, mini_data, "idr.ahead=false"), runtime_env=environment)
+    job = client.submit_job(entrypoint=entrypoint(calm, mini_data, "idr.overlap=false"), runtime_env=environment)
     assert ended(client, job) == "SUCCEEDED"
     assert result(stopped) == result(calm)
 

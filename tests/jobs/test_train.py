@@ -14,7 +14,7 @@ import pytest
 from tests.support.kill_when import kill_when
 
 ROOT = Path(__file__).parents[2]
-PAINTER = ROOT / "p2i_ray" / "mini" / "weights" / "painter"
+PAINTER = ROOT / "p2i_ray" / "mini" / "weights" / "diffusion"
 
 
 def command(data: str, out: Path, *settings: str) -> list[str]:
@@ -35,8 +35,8 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path: Path) -> None:
     config = json.loads((plain / "unet" / "config.json").read_text())
     (plain / "unet" / "config.json").write_text(json.dumps({**config, "in_channels": 4}))
     out = tmp_path / "model"
-    assert "train.batch_size=32 can't be shared by train.workers=3" in refused("train.workers=3", out=out)
-    assert "has 4 input channels" in (line := refused(f"model={plain}", out=out)) and "painter.widen=true" in line
+    assert "train.batch_size=32 can't be shared by train.num_workers=3" in refused("train.num_workers=3", out=out)
+    assert "has 4 input channels" in (line := refused(f"model={plain}", out=out)) and "diffusion.widen=true" in line
     assert "image.resolution=70" in refused("image.resolution=70", out=out)
     assert "data" in refused(out=out) and not out.exists() and not Path(f"{out}.work").exists()
 
@@ -45,7 +45,7 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path: Path) -> None:
 def test_killed_while_encoding_and_while_training_it_ends_like_an_undisturbed_one(
     tmp_path: Path, mini_data: str
 ) -> None:
-    settings = ["steps=30", "train.batch_size=8", "train.checkpoint_every=5", "train.ema_decay=0.9"]
+    settings = ["steps=30", "train.batch_size=8", "train.checkpointing_steps=5", "train.ema_decay=0.9"]
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     subprocess.run(command(mini_data, calm, *settings), cwd=ROOT, check=True)
     for moment in ("stormy.work/features-cache", "stormy.work/train/checkpoint_manager_snapshot.json"):

@@ -17,7 +17,7 @@ from p2i_ray.mini.vae_training import psnr
 from p2i_ray.mini.world import CLEAN, CLEAN_UNSEEN, RIGHT_SCENE, SCENES, Sample, render
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "p2i_ray" / "mini" / "weights"
-PAINTER, PAINTER_CLIP, EVALUATOR = WEIGHTS / "painter", WEIGHTS / "painter_clip", WEIGHTS / "evaluator_clip"
+PAINTER, PAINTER_CLIP, EVALUATOR = WEIGHTS / "diffusion", WEIGHTS / "diffusion_clip", WEIGHTS / "evaluator_clip"
 
 
 @pytest.fixture(scope="module")

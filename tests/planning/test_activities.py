@@ -26,7 +26,7 @@ def parts(*settings: str, rows: int = 6000, dev_rows: int = 200, **assumed: floa
 
 def test_what_each_part_takes_is_counted() -> None:
     """Four engines of 15 rows a second; 36 images a second and GPU; twelve checkpoints in 3,000 steps."""
-    found = parts(kept_share=0.5)
+    found = parts(kept_fraction=0.5)
     assert [found[number, "score"].work_s for number in (1, 2, 3)] == [100, 50, 25]
     assert found[1, "encode"].work_s == pytest.approx(3000 / 200)
     assert (found[1, "train"].idle_s, found[1, "train"].work_s) == (60 + 12 * 8, pytest.approx(3000 * 64 / 144))
@@ -45,10 +45,10 @@ def test_gpus_are_counted_whole_and_by_who_works_on_them() -> None:
 
     assert counted() == (4, 1)
     assert counted("judge.replicas=8") == (8, 1)  # no two engines share one
-    assert counted("judge.replicas=1", "idr.judge_share=null") == (4, 0.25)
-    assert counted("judge.tensor_parallel_size=8", "judge.replicas=1", "idr.judge_share=null") == (8, 1)
-    assert counted("judge.keep_warm=true", "idr.judge_share=null") == (8, 0.5)  # beside each other
-    assert counted("judge.hosted.url=https://example.org/v1", "idr.judge_share=null") == (4, 0)
+    assert counted("judge.replicas=1", "idr.judge_gpu_fraction=null") == (4, 0.25)
+    assert counted("judge.tensor_parallel_size=8", "judge.replicas=1", "idr.judge_gpu_fraction=null") == (8, 1)
+    assert counted("judge.keep_warm=true", "idr.judge_gpu_fraction=null") == (8, 0.5)  # beside each other
+    assert counted("judge.hosted.url=https://example.org/v1", "idr.judge_gpu_fraction=null") == (4, 0)
     with pytest.raises(UserError, match="no step of these settings has one"):
         plan(load(Config, "mini"), RunPlanConfig(), 100, 10)
 
@@ -62,13 +62,13 @@ def test_nothing_begins_before_what_it_needs() -> None:
         assert begun[number, "critique"].began >= painting.ended
         assert begun[number, "train"].began >= max(begun[1, "encode"].ended, begun[number - 1, "measure"].ended)
     assert begun[1, "score"].began >= begun[0, "measure"].ended
-    ranked = plan(load(Config, "a100x4", ["idr.keep_share=0.5"]), RunPlanConfig(), 24394, 200)
+    ranked = plan(load(Config, "a100x4", ["idr.keep_fraction=0.5"]), RunPlanConfig(), 24394, 200)
     ends = {one.activity.key: one for one in ranked}
     assert ends[1, "encode"].began >= ends[1, "score"].ended
 
 
 def test_in_turn_engines_start_whenever_they_judge_again() -> None:
-    found = parts("idr.judge_share=null", "idr.ahead=false")
+    found = parts("idr.judge_gpu_fraction=null", "idr.overlap=false")
     starts = [key for key, part in found.items() if part.idle_s == 180]
     assert starts == [(1, "calibrate"), (1, "critique"), (2, "critique"), (3, "critique")]
     assert (1, "inspect") in found[1, "encode"].after and (1, "measure") in found[1, "critique"].after
@@ -87,7 +87,7 @@ def test_what_is_not_in_the_run_is_not_in_its_forecast() -> None:
 def test_work_ahead_never_makes_a_run_longer(preset: str) -> None:
     assumed = RunPlanConfig(images_per_s=36)
     ahead, turn = (
-        length(plan(load(Config, preset, [f"idr.ahead={flag}"]), assumed, 5000, 200)) for flag in ("true", "false")
+        length(plan(load(Config, preset, [f"idr.overlap={flag}"]), assumed, 5000, 200)) for flag in ("true", "false")
     )
     assert ahead <= turn
 
@@ -101,7 +101,7 @@ def test_the_lines_say_hours_share_and_price() -> None:
 
 
 def test_the_job_plans_without_data_ray_or_weights() -> None:
-    command = [sys.executable, "jobs/idr.py", "--config", "a100x4", "--plan", "forecast.rows=60000"]
+    command = [sys.executable, "jobs/idr.py", "--config", "a100x4", "--plan", "plan.rows=60000"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("rows         60,000 to judge, 200 to paint after every round\n")

@@ -46,7 +46,7 @@ def test_lora_learns_adapters_and_the_row() -> None:
 
 
 def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
-    settings = TrainConfig(lora_rank=8, workers=1, batch_size=1, dtype="bf16")
+    settings = TrainConfig(lora_rank=8, num_workers=1, batch_size=1, mixed_precision="bf16")
     learns = 8 * (LORA_UNET + LORA_TEXT) + 768
     need = plan.need(PUBLISHED, settings, 64)
     assert need.weights == 2 * (UNET + TEXT - 768 + learns) + 4 * (49_409 * 768 + 768 * 768)
@@ -54,28 +54,28 @@ def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "dtype", "ema_decay", "weights", "states", "gradients"),
+    ("stage", "mixed_precision", "ema_decay", "weights", "states", "gradients"),
     [
         # the paper's four workers; bf16: 2 bytes a weight and a gradient, 4 + 4 + 4 of master weight and Adam
         (1, "bf16", 0.999, 2, 12 / 4, 2),
         (2, "bf16", None, 2, 12 / 4, 2 / 4),
-        (0, "fp32", 0.999, 4, 8, 4),  # the weights are their own masters
-        (2, "fp32", None, 4, 12 / 4, 4 / 4),
+        (0, "no", 0.999, 4, 8, 4),  # the weights are their own masters
+        (2, "no", None, 4, 12 / 4, 4 / 4),
         (3, "bf16", None, 2 / 4, 12 / 4, 2 / 4),
-        (3, "fp32", None, 4 / 4, 12 / 4, 4 / 4),
+        (3, "no", None, 4 / 4, 12 / 4, 4 / 4),
     ],
 )
 def test_bytes_of_each_stage(
-    stage: int, dtype: str, ema_decay: float | None, weights: float, states: float, gradients: float
+    stage: int, mixed_precision: str, ema_decay: float | None, weights: float, states: float, gradients: float
 ) -> None:
-    settings = TrainConfig(zero_stage=stage, dtype=dtype, ema_decay=ema_decay, batch_size=4)
+    settings = TrainConfig(zero_stage=stage, mixed_precision=mixed_precision, ema_decay=ema_decay, batch_size=4)
     trained = UNET + TEXT  # 944,651,268; by four without a remainder
     need = plan.need(PUBLISHED, settings, 64)
     assert trained % 4 == 0
     assert need.weights == weights * trained + 4 * (49_409 * 768 + 768 * 768)
     assert need.optimizer == states * trained
     assert need.gradients == gradients * trained
-    each = 2 if dtype == "bf16" else 4
+    each = 2 if mixed_precision == "bf16" else 4
     assert need.bucket == (500_000_000 * each if stage else 0)
     assert need.gathered == (each * trained if stage == 3 else 0)  # fewer than the 1,000,000,000 that may be at once
     assert need.average == (4 * trained / (4 if stage else 1) if ema_decay else 0)
@@ -96,19 +96,19 @@ def test_states_of_the_papers_setting_in_bytes() -> None:
     "changes",
     [
         {},
-        {"accumulation": 4},
+        {"gradient_accumulation_steps": 4},
         {"gradient_checkpointing": True},
-        {"dtype": "bf16"},
+        {"mixed_precision": "bf16"},
         {"lora_rank": 4},
         {"lora_rank": 4, "gradient_checkpointing": True},
     ],
     ids=["plain", "micro-batches", "recomputed", "bf16", "LoRA", "LoRA, recomputed"],
 )
 def test_activations_are_what_torch_allocates(tiny_painter: DiffusionConfig, changes: dict[str, object]) -> None:
-    settings = TrainConfig(**{"batch_size": 8, "workers": 1, "dtype": "fp32", "num_gpus": 0, **changes})
+    settings = TrainConfig(**{"batch_size": 8, "num_workers": 1, "mixed_precision": "no", "num_gpus": 0, **changes})
     resolution = 64
     model, batch = real_step(tiny_painter, settings, resolution)
-    micros = settings.accumulation
+    micros = settings.gradient_accumulation_steps
     measured, kept = allocated(model, batch, micros), saved(model, batch, micros)
     estimate = plan.activations(full_size.read(tiny_painter.base), settings, resolution)
     assert estimate == pytest.approx(measured, rel=0.1)
@@ -118,14 +118,14 @@ def test_activations_are_what_torch_allocates(tiny_painter: DiffusionConfig, cha
     assert plan.peak_of_step(model, batch, micros) == pytest.approx(estimate, rel=0.01)  # real and fake tensors
 
 
-def real_step(painter: DiffusionConfig, settings: TrainConfig, resolution: int) -> tuple[Product2Img, Batch]:
-    parts = loading.load(painter.base, painter)
+def real_step(diffusion: DiffusionConfig, settings: TrainConfig, resolution: int) -> tuple[Product2Img, Batch]:
+    parts = loading.load(diffusion.base, diffusion)
     if settings.gradient_checkpointing:
         recompute_activations(parts)
     lora.add(parts, settings, seed=0)
-    model = Product2Img(parts, loading.load_projection(painter), settings)
-    full_size.cast_parameters(model, plan.DTYPES[settings.dtype])
-    batch = full_size.random_batch(parts, painter.token, settings.batch_size, resolution, len(model.projection))
+    model = Product2Img(parts, loading.load_projection(diffusion), settings)
+    full_size.cast_parameters(model, plan.DTYPES[settings.mixed_precision])
+    batch = full_size.random_batch(parts, diffusion.token, settings.batch_size, resolution, len(model.projection))
     return model, batch
 
 
@@ -193,5 +193,5 @@ def test_hours_and_dollars_by_hand() -> None:
     assert plan.default_images_per_s(settings, 512) == 36
     assert plan.default_images_per_s(settings, 256) == pytest.approx(1100 / 8, rel=0.06)  # published as well
     assert plan.cost(TrainConfig(num_gpus=0), 64, 10, PlanConfig()) is None
-    on_cpus = plan.cost(TrainConfig(num_gpus=0, workers=2), 64, 10, PlanConfig(images_per_s=5))
+    on_cpus = plan.cost(TrainConfig(num_gpus=0, num_workers=2), 64, 10, PlanConfig(images_per_s=5))
     assert on_cpus is not None and (on_cpus.images_per_s, on_cpus.usd) == (10, 0)

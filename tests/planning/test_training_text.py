@@ -27,7 +27,7 @@ PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 def test_every_preset_has_a_plan(preset: str, memory: float | None, verdict: str) -> None:
     config = load(Config, preset)
     assumed, resolution = PlanConfig(gpu_memory_gib=memory), config.image.resolution
-    text = "\n".join(plan_text.as_lines(config.painter.base, config.painter, config.train, resolution, 30, assumed))
+    text = "\n".join(plan_text.as_lines(config.diffusion.base, config.diffusion, config.train, resolution, 30, assumed))
     assert ("859,535,364" in text) == (preset == "a100x4")
     assert ("LoRA of rank 64, 944,650,500 stay" in text) == (preset == "gpu24gb")
     assert "need" in text and "images       " in text and verdict in text
@@ -36,17 +36,17 @@ def test_every_preset_has_a_plan(preset: str, memory: float | None, verdict: str
 def test_a_plain_model_is_planned_as_it_is_trained(
     tiny_painter: DiffusionConfig, plain_painter: DiffusionConfig
 ) -> None:
-    settings = TrainConfig(batch_size=8, workers=1, num_gpus=0)
+    settings = TrainConfig(batch_size=8, num_workers=1, num_gpus=0)
 
-    def lines(painter: DiffusionConfig, settings: TrainConfig = settings) -> list[str]:
-        return plan_text.as_lines(painter.base, painter, settings, 16, 10, PlanConfig())
+    def lines(diffusion: DiffusionConfig, settings: TrainConfig = settings) -> list[str]:
+        return plan_text.as_lines(diffusion.base, diffusion, settings, 16, 10, PlanConfig())
 
     widened = lines(plain_painter)
     assert widened[0] == f"model        {plain_painter.base}, widened to 9 input channels"
     assert widened[1:] == lines(tiny_painter)[1:]
-    with pytest.raises(UserError, match=r"set painter.widen=true to add them"):
+    with pytest.raises(UserError, match=r"set diffusion.widen=true to add them"):
         lines(plain_painter.model_copy(update={"widen": False}))
-    with pytest.raises(UserError, match=r"train.lora_rank=2 can't train what painter.widen=true adds"):
+    with pytest.raises(UserError, match=r"train.lora_rank=2 can't train what diffusion.widen=true adds"):
         lines(plain_painter, settings.model_copy(update={"lora_rank": 2}))
 
 

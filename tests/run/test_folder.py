@@ -114,13 +114,13 @@ def test_a_step_says_when_it_began_and_the_run_where_the_time_went(tmp_path: Pat
     account = json.loads((tmp_path / "run" / "run.json").read_text())["account"]
     assert account["attempts"] == 1 and 0 <= account["driver_s"] <= account["wall_s"] < 60
     record = run.attempt.record()
-    assert (record.kept_share, record.set_aside) == (0.25, 2)
+    assert (record.kept_fraction, record.set_aside) == (0.25, 2)
     assert [span.name for span in record.spans] == ["score", "select"]
 
     again = Run.open(str(tmp_path / "run"), config)  # what is done already counts for the figures, and is no span
     with again.attempt:
         again.once(1, "select", "kept.parquet", lambda _: Counts())
-    assert again.attempt.record().kept_share == 0.25 and again.attempt.record().spans == []
+    assert again.attempt.record().kept_fraction == 0.25 and again.attempt.record().spans == []
 
 
 def test_another_configuration_is_refused(tmp_path: Path, config: Config) -> None:

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 def test_a_training_counts_pictures_and_a_judging_rows() -> None:
     spans = [Span(kind="step", round=2, name="train", began=1), Span(kind="start", round=3, name="judge", began=2)]
     at = CurrentStep(round=2, step="train", began=1, done=10, total=40, unit="steps", rate=0.5, images=32)
-    record = AttemptRecord(host="a", pid=1, began=0, seen=9, now=at, spans=spans, kept_share=0.25, set_aside=3)
+    record = AttemptRecord(host="a", pid=1, began=0, seen=9, now=at, spans=spans, kept_fraction=0.25, set_aside=3)
     assert set(readings(record)) == {
         Reading("p2i_round", (), 2), Reading("p2i_step", (("step", "train"),), 1),
         Reading("p2i_rows_done", (), 320), Reading("p2i_rows_total", (), 1280),
@@ -67,7 +67,7 @@ def test_two_runs_on_one_cluster_are_seen_at_the_nodes_endpoint(ray_cluster: Non
         with first.span("step", 0, "measure"):
             pass
         with first.span("step", 1, "score"), first.working(500) as progress:
-            first.saw(set_aside=4, kept_share=0.5)
+            first.saw(set_aside=4, kept_fraction=0.5)
             progress(120)
             deadline = time.monotonic() + 60
             while not {("ray_p2i_step", one), ("ray_p2i_step", two)} <= (found := page()).keys():

@@ -18,7 +18,7 @@ def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture()
 def shop(_open: Shop) -> Iterator[Shop]:
     """The shared shop, its painter as new."""
-    _open.painter.orders.clear()
-    _open.painter.cancelled = _open.painter.most = 0
+    _open.sampler.orders.clear()
+    _open.sampler.cancelled = _open.sampler.most = 0
     yield _open
-    _open.painter.held, _open.painter.fault, _open.painter.loaded = False, None, True
+    _open.sampler.held, _open.sampler.fault, _open.sampler.loaded = False, None, True

@@ -12,11 +12,11 @@ from p2i_ray.serve.sampler import deployment
 
 
 def test_the_mini_preset_serves_and_other_jobs_take_no_notice() -> None:
-    shop = load(ServeJobConfig, "mini", ["serve.batch_size=3"])
-    assert shop.serve.batch_size == 3 and shop.serve.painter.num_gpus == 0
+    shop = load(ServeJobConfig, "mini", ["serve.max_batch_size=3"])
+    assert shop.serve.max_batch_size == 3 and shop.serve.sampler.num_gpus == 0
     assert not hasattr(load(Config, "mini"), "serve")
     with pytest.raises(UserError, match="unknown setting"):
-        load(Config, "mini", ["serve.batch_size=3"])
+        load(Config, "mini", ["serve.max_batch_size=3"])
 
 
 def test_wrong_settings_are_one_line(ray_cluster: None) -> None:
@@ -34,6 +34,8 @@ def test_the_graph_has_a_front_a_painter_and_a_judge(ray_cluster: None) -> None:
 
 def test_replicas_follow_the_load_only_where_they_may() -> None:
     assert deployment.scaling(ScaleConfig(min_replicas=2, max_replicas=2)) == {"num_replicas": 2}
-    found = deployment.scaling(ScaleConfig(min_replicas=0, max_replicas=4, ongoing=6))["autoscaling_config"]
+    found = deployment.scaling(ScaleConfig(min_replicas=0, max_replicas=4, target_ongoing_requests=6))[
+        "autoscaling_config"
+    ]
     assert (found["min_replicas"], found["max_replicas"], found["target_ongoing_requests"]) == (0, 4, 6)
-    assert deployment.capacity(ServeConfig(batch_size=8, painter=ScaleConfig(max_replicas=2))) == 64 + 16
+    assert deployment.capacity(ServeConfig(max_batch_size=8, sampler=ScaleConfig(max_replicas=2))) == 64 + 16

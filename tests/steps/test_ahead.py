@@ -50,7 +50,7 @@ def test_rows_that_will_be_kept_are_encoded_while_others_are_judged(
 
 
 def test_nothing_is_encoded_early_where_the_ranking_decides(ray_cluster: None, mini_data: str, tmp_path: Path) -> None:
-    for name, setting in (("ranked", "idr.keep_share=0.5"), ("off", "idr.ahead=false")):
+    for name, setting in (("ranked", "idr.keep_fraction=0.5"), ("off", "idr.overlap=false")):
         run = Run.open(str(tmp_path / name), load(Config, "mini", [setting]))
         with ahead.encoding(run, 1, mini_data):
             pass

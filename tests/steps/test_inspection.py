@@ -32,7 +32,7 @@ def test_what_the_feedback_did_at_the_same_gamma() -> None:
 
 def test_what_the_feedback_did_with_as_many_kept() -> None:
     without = scores(a=4.6, b=4.2, c=3.1, d=1.0)  # two are kept with feedback: without it they would be a and b
-    found = effect(set("abcd"), {"a", "c"}, without, LoopConfig(keep_share=0.5))
+    found = effect(set("abcd"), {"a", "c"}, without, LoopConfig(keep_fraction=0.5))
     assert found == {"both_keep": 1, "both_drop": 1, "only_feedback_drops": 1, "only_feedback_keeps": 1}
 
 

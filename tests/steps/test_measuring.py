@@ -38,7 +38,7 @@ def test_figures_are_the_same_early_and_in_turn(ray_cluster: None, mini_data: st
     figures.begin(0)
     assert early.done(0, "measure") is None  # what is beside doesn't count as done
     figures.finish(0)
-    turn = painted_run(tmp_path / "turn", mini_data, "idr.ahead=false")
+    turn = painted_run(tmp_path / "turn", mini_data, "idr.overlap=false")
     Measuring(turn, mini_data).begin(0)
     found, expected = early.done(0, "measure"), turn.done(0, "measure")
     assert found and expected and found.facts == expected.facts and found.facts["images"] == 16

@@ -67,10 +67,10 @@ def scored(*expected: float | None) -> pa.Table:
 
 def test_a_share_of_the_rows_instead_of_gamma() -> None:
     table = scored(1.5, 4.9, None, 2.2, 3.1)
-    kept = keep(table, LoopConfig(gamma=5, keep_share=0.5))
+    kept = keep(table, LoopConfig(gamma=5, keep_fraction=0.5))
     assert kept["id"].to_pylist() == ["01", "04"]
     assert kept.schema == table.schema
-    assert keep(table, LoopConfig(keep_share=1))["id"].to_pylist() == ["00", "01", "03", "04"]
+    assert keep(table, LoopConfig(keep_fraction=1))["id"].to_pylist() == ["00", "01", "03", "04"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_half_is_rounded_up_and_one_row_is_always_kept(rows: int, share: float
 
 def test_no_row_with_an_expected_score() -> None:
     with pytest.raises(UserError, match=r"keeps none of 2 rows: none has an expected score, which idr\.keep_share"):
-        keep(scored(None, None), LoopConfig(keep_share=0.5))
+        keep(scored(None, None), LoopConfig(keep_fraction=0.5))
 
 
 @given(

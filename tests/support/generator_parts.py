@@ -89,7 +89,7 @@ class Shop:
     """A running shop."""
 
     url: str
-    painter: ToyPainter
+    sampler: ToyPainter
     judge: ToyJudge
     app: FastAPI
 
@@ -133,22 +133,22 @@ def open_shop(
     tokens: Tokens | None = None,
     cutter: Any = toy_cutter,
     judged: bool = True,
-    painter: ToyPainter | None = None,
+    sampler: ToyPainter | None = None,
     settings: dict[str, Any] | None = None,
     **limits: Any,
 ) -> Iterator[Shop]:
-    painter, judge = painter or ToyPainter(), ToyJudge()
+    sampler, judge = sampler or ToyPainter(), ToyJudge()
     app = make_app(
         ServeConfig(jobs=jobs, limits=LimitsConfig(**{"per_minute": 100_000, **limits}), **(settings or {})),
         ImageConfig(resolution=64),
-        GenerateConfig(steps=7, guidance=3),
-        painter,
+        GenerateConfig(num_inference_steps=7, guidance_scale=3),
+        sampler,
         judge if judged else None,
         cutter,
         tokens or Tokens([TOKEN, OTHER]),
     )
     with serving(app, server_header=False) as url:
-        yield Shop(url, painter, judge, app)
+        yield Shop(url, sampler, judge, app)
 
 
 def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:

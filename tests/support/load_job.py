@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,5 +15,6 @@ def load_job(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{name}_job", JOBS / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where pydantic looks up what its annotations name
     spec.loader.exec_module(module)
     return module

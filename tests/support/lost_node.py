@@ -29,10 +29,10 @@ def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> 
     connection.connect(RayConfig(address=nodes.address))
     files = sorted(path.name for path in Path(index).glob("*.parquet"))
     settings = TrainConfig(
-        batch_size=8, workers=2, min_workers=1 if what == "fewer" else None, num_gpus=0, num_cpus=1, zero_stage=1,
-        dtype="fp32", lr_unet=1e-3, lr_text=1e-3, checkpoint_every=10, max_failures=2,
+        batch_size=8, num_workers=2, min_workers=1 if what == "fewer" else None, num_gpus=0, num_cpus=1, zero_stage=1,
+        mixed_precision="no", lr_unet=1e-3, lr_text=1e-3, checkpointing_steps=10, max_failures=2,
     )  # fmt: skip
-    painter = DiffusionConfig(base=base, clip=clip)
+    diffusion = DiffusionConfig(base=base, clip=clip)
 
     def lose_one() -> None:
         work = Path(f"{out}-work")
@@ -48,7 +48,7 @@ def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> 
         FeatureIndex(index, files, shards),
         None,
         base,
-        painter,
+        diffusion,
         settings,
         STEPS,
         0,

@@ -43,7 +43,7 @@ def main(out: str) -> None:
         return {"id": ids, "name": ["mug"] * len(ids), "image": [picture] * len(ids)}
 
     data = ray.data.range(NUMBER, override_num_blocks=16).map_batches(rows, num_cpus=0.1)
-    settings = JudgeConfig(model=str(PRESETS.parent / "mini/weights/judge"), num_gpus=0, num_cpus=0.5, in_flight=64)
+    settings = JudgeConfig(model=str(PRESETS.parent / "mini/weights/judge"), num_gpus=0, num_cpus=0.5, max_num_seqs=64)
     with Judge(settings, ImageConfig(), engine=StubEngine) as judge:
         written = judge.score(data, out, progress=lose)
     ids = parquet.read_parquet(out, written.files)["id"].to_pylist()

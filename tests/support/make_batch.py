@@ -15,12 +15,12 @@ from p2i_ray.diffusion.step import Batch, Product2Img, draw
 NAMES = ("cup", "a blue cup with a long name that does not fit in", "round thing", "x")
 
 
-def make_model(painter: DiffusionConfig, **settings: Any) -> tuple[loading.Parts, Product2Img]:
+def make_model(diffusion: DiffusionConfig, **settings: Any) -> tuple[loading.Parts, Product2Img]:
     """The tiny model, as training has it, with a contrastive weight that matters."""
-    parts = loading.load(painter.base, painter)
+    parts = loading.load(diffusion.base, diffusion)
     chosen = TrainConfig(**{"contrastive_weight": 0.5, **settings})
     lora.add(parts, chosen, seed=0)
-    return parts, Product2Img(parts, loading.load_projection(painter), chosen)
+    return parts, Product2Img(parts, loading.load_projection(diffusion), chosen)
 
 
 def make_batch(parts: loading.Parts, positions: range, names: Sequence[str] = NAMES, dropout: float = 0.4) -> Batch:

@@ -24,10 +24,10 @@ def make_pictures(count: int, resolution: int) -> tuple[Pixels, Pixels]:
     return images, masks
 
 
-def make_features(out: Path, painter: DiffusionConfig, count: int, resolution: int) -> FeatureIndex:
+def make_features(out: Path, diffusion: DiffusionConfig, count: int, resolution: int) -> FeatureIndex:
     """Write `count` rows and one that was set aside, in two index files and two shards; the names are the same."""
     images, masks = make_pictures(count, resolution)
-    encoded = load_encoders(painter, "cpu").encode(images, masks)
+    encoded = load_encoders(diffusion, "cpu").encode(images, masks)
     half, keys = count // 2, [content_cache.key_of(image.tobytes()) for image in images]
     files = ["part-1.parquet"] * half + ["part-0.parquet"] * (count - half)
     index = {

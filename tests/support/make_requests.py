@@ -10,7 +10,7 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.mini.world import CLEAN, render
 
 WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
-PAINTER = DiffusionConfig(base=str(WEIGHTS / "painter"), clip=str(WEIGHTS / "painter_clip"))
+PAINTER = DiffusionConfig(base=str(WEIGHTS / "diffusion"), clip=str(WEIGHTS / "diffusion_clip"))
 
 
 def make_order(number: int, **changes: Any) -> PaintRequest:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
 SCALE = ScaleConfig(num_gpus=0, num_cpus=0.5)
-SETTINGS = ServeConfig(batch_size=4, batch_wait_s=0.2, watch_s=0.2, painter=SCALE, limits=LimitsConfig(queue=16))
+SETTINGS = ServeConfig(
+    max_batch_size=4, batch_wait_timeout_s=0.2, reload_interval_s=0.2, sampler=SCALE, limits=LimitsConfig(queue=16)
+)
 
 
 @contextmanager

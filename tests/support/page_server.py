@@ -132,7 +132,7 @@ def open_shop(folder: Path, judged: bool = True) -> Iterator[Shop]:
     """Serve on a free port until the block ends."""
     easel = Easel()
     settings = ServeConfig(jobs=str(folder), limits=LimitsConfig(per_minute=100_000))
-    image, generate = ImageConfig(resolution=SIDE), GenerateConfig(steps=2)
+    image, generate = ImageConfig(resolution=SIDE), GenerateConfig(num_inference_steps=2)
     app = make_app(settings, image, generate, easel, Critic() if judged else None, cut, Tokens([TOKEN]))
     bodies: list[tuple[str, bytes]] = []
     server = uvicorn.Server(uvicorn.Config(listening(app, bodies), log_level="warning", lifespan="off"))

@@ -16,10 +16,10 @@ from tests.support.make_batch import make_batch, make_model
 
 STEPS = 2
 NAMES = ["cup", "round thing", "x"]
-SETTINGS = TrackingConfig(steps=2)
+SETTINGS = TrackingConfig(num_inference_steps=2)
 
 
-def work(rank: int, world: int, painter: DiffusionConfig, features: dict[str, samples.Features], out: Path) -> None:
+def work(rank: int, world: int, diffusion: DiffusionConfig, features: dict[str, samples.Features], out: Path) -> None:
     """Train twice, with pictures after every step and without; save what came of it."""
     import os
 
@@ -27,8 +27,8 @@ def work(rank: int, world: int, painter: DiffusionConfig, features: dict[str, sa
     os.environ["MASTER_PORT"] = "0"
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}/store", rank=rank, world_size=world)
-    pictures, painted = train(painter, features, rank, paints=True)
-    _, not_painted = train(painter, features, rank, paints=False)
+    pictures, painted = train(diffusion, features, rank, paints=True)
+    _, not_painted = train(diffusion, features, rank, paints=False)
     np.save(out / f"pictures-{rank}.npy", np.stack(pictures))
     if rank == 0:
         torch.save({"painted": painted, "not painted": not_painted}, out / "weights.pt")
@@ -36,23 +36,25 @@ def work(rank: int, world: int, painter: DiffusionConfig, features: dict[str, sa
 
 
 def train(
-    painter: DiffusionConfig, features: samples.Features, rank: int, paints: bool
+    diffusion: DiffusionConfig, features: samples.Features, rank: int, paints: bool
 ) -> tuple[list[Pixels], dict[str, torch.Tensor]]:
     """The pictures after each step, and the weights at the end."""
-    settings = TrainConfig(batch_size=4, workers=2, num_gpus=0, zero_stage=3, dtype="fp32", lr_unet=1e-3, lr_text=1e-3)
-    parts, model = make_model(painter, **settings.model_dump(exclude={"tracking"}))
+    settings = TrainConfig(
+        batch_size=4, num_workers=2, num_gpus=0, zero_stage=3, mixed_precision="no", lr_unet=1e-3, lr_text=1e-3
+    )
+    parts, model = make_model(diffusion, **settings.model_dump(exclude={"tracking"}))
     trainee = engine.start(model, settings, STEPS)
     batch, pictures = make_batch(parts, range(2 * rank, 2 * rank + 2)), []
     for _ in range(STEPS):
         trainee.backward(trainee(batch, batch).total)
         trainee.step()
         if paints:
-            pictures.append(samples.paint(model, parts, features, NAMES, painter.token, SETTINGS, 0))
+            pictures.append(samples.paint(model, parts, features, NAMES, diffusion.token, SETTINGS, 0))
     return pictures, engine.gather(trainee)
 
 
-def alone(painter: DiffusionConfig, features: samples.Features, weights: dict[str, torch.Tensor]) -> Pixels:
+def alone(diffusion: DiffusionConfig, features: samples.Features, weights: dict[str, torch.Tensor]) -> Pixels:
     """What a model with these weights paints in one process, without DeepSpeed."""
-    parts, model = make_model(painter)
+    parts, model = make_model(diffusion)
     model.load_state_dict(weights, strict=False)
-    return samples.paint(model, parts, features, NAMES, painter.token, SETTINGS, 0)
+    return samples.paint(model, parts, features, NAMES, diffusion.token, SETTINGS, 0)

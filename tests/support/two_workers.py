@@ -13,19 +13,19 @@ from tests.support.make_batch import make_batch, make_model
 Result = dict[str, torch.Tensor]
 
 
-def work(rank: int, world: int, painter: DiffusionConfig, out: Path) -> None:
+def work(rank: int, world: int, diffusion: DiffusionConfig, out: Path) -> None:
     """Join the others over gloo and do one step, at once and in two micro-batches; rank 0 saves both results."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{out}.store", rank=rank, world_size=world)
-    results = [step(painter, rank, world, micro_batches) for micro_batches in (1, 2)]
+    results = [step(diffusion, rank, world, micro_batches) for micro_batches in (1, 2)]
     if rank == 0:
         torch.save(results, out)
     dist.destroy_process_group()
 
 
-def step(painter: DiffusionConfig, rank: int = 0, world: int = 1, micro_batches: int = 1) -> Result:
+def step(diffusion: DiffusionConfig, rank: int = 0, world: int = 1, micro_batches: int = 1) -> Result:
     """Losses and gradients, averaged over workers as DeepSpeed does, of one step over the global batch."""
-    parts, model = make_model(painter)
+    parts, model = make_model(diffusion)
     size = 4 // world
     local = make_batch(parts, range(rank * size, (rank + 1) * size))
     micros = [local] if micro_batches == 1 else list(local.micro_batches(micro_batches))

@@ -33,7 +33,7 @@ BATCHES_AT_ONCE = 8  # that an encoder takes: where few rows are new, they still
 
 def encode(
     rows: ray.data.Dataset,
-    painter: DiffusionConfig,
+    diffusion: DiffusionConfig,
     settings: FeatureConfig,
     image: ImageConfig,
     out: str,
@@ -61,11 +61,11 @@ def encode(
 
     from p2i_ray.diffusion.features import schema, shards
 
-    painter, out = validation.anywhere(painter), locations.absolute(out)
-    validation.check_model(painter.base, image.resolution, painter.widen)
-    validation.check_clip(painter.clip, painter.base)
+    diffusion, out = validation.anywhere(diffusion), locations.absolute(out)
+    validation.check_model(diffusion.base, image.resolution, diffusion.widen)
+    validation.check_clip(diffusion.clip, diffusion.base)
     cache = locations.absolute(settings.cache) if settings.cache else locations.join(out, "shards")
-    folder = shards.open_shards(cache, painter, image.resolution)
+    folder = shards.open_shards(cache, diffusion, image.resolution)
     need = resources.features(settings)
     placement.wait_for(need)
     index = (
@@ -78,7 +78,7 @@ def encode(
         )
         .map_batches(
             Encode,
-            fn_constructor_kwargs={"painter": painter, "settings": settings, "resolution": image.resolution},
+            fn_constructor_kwargs={"diffusion": diffusion, "settings": settings, "resolution": image.resolution},
             compute=ray.data.ActorPoolStrategy(size=need.count),
             batch_size=settings.batch_size * BATCHES_AT_ONCE,
             batch_format="pyarrow",
@@ -139,8 +139,8 @@ def _bytes(picture: dict[str, Any] | None) -> bytes:
 class Encode:
     """One actor; it loads the encoders when the first row needs them."""
 
-    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, resolution: int) -> None:
-        self._painter = painter
+    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig, resolution: int) -> None:
+        self._diffusion = diffusion
         self._settings = settings
         self._side = resolution
         self._encoders: Encoders | None = None
@@ -166,7 +166,7 @@ class Encode:
         from p2i_ray.diffusion.features.encoders import load_encoders
 
         if self._encoders is None:
-            self._encoders = load_encoders(self._painter, "cuda" if self._settings.num_gpus else "cpu")
+            self._encoders = load_encoders(self._diffusion, "cuda" if self._settings.num_gpus else "cpu")
         # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
         filled = [min(i, rows.num_rows - 1) for i in range(self._settings.batch_size)]
         images, masks = (

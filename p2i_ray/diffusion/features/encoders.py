@@ -71,17 +71,17 @@ class Encoders:
         return self.clip.visual_projection(pooled).cpu().numpy()
 
 
-def load_encoders(painter: DiffusionConfig, device: str | torch.device) -> Encoders:
+def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Encoders:
     """The frozen encoders of a base model and its CLIP.
 
     Raises:
         UserError: a folder is not there or has no safetensors weights.
     """
-    validation.check_model(painter.base, widen=painter.widen)
-    validation.check_clip(painter.clip, painter.base)
-    with locations.local_folder(painter.base) as folder:
+    validation.check_model(diffusion.base, widen=diffusion.widen)
+    validation.check_clip(diffusion.clip, diffusion.base)
+    with locations.local_folder(diffusion.base) as folder:
         vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32, use_safetensors=True)
-    with locations.local_folder(painter.clip) as folder:
+    with locations.local_folder(diffusion.clip) as folder:
         clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
         processor = load_part(CLIPImageProcessorPil.from_pretrained, folder, None)
     return Encoders(vae, clip, processor, device)

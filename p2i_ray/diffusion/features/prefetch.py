@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeaturePrefetcher:
-    """So many actors as features.workers, which take the rows of a file in turn; they go with this object.
+    """So many actors as features.num_workers, which take the rows of a file in turn; they go with this object.
 
     Args:
         painter: whose VAE and CLIP are the encoders.
@@ -32,16 +32,16 @@ class FeaturePrefetcher:
         UserError: a model folder can't be used.
     """
 
-    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, image: ImageConfig) -> None:
+    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig, image: ImageConfig) -> None:
         import ray
 
         from p2i_ray.diffusion.features import shards
 
         assert settings.cache, "features that are not kept would be computed for nothing"
-        painter = validation.anywhere(painter)
-        folder = shards.open_shards(locations.absolute(settings.cache), painter, image.resolution)
+        diffusion = validation.anywhere(diffusion)
+        folder = shards.open_shards(locations.absolute(settings.cache), diffusion, image.resolution)
         actor = ray.remote(**resources.features(settings).bundle.options())(_Encoder)
-        self._actors = [actor.remote(painter, settings, image, folder) for _ in range(settings.workers)]
+        self._actors = [actor.remote(diffusion, settings, image, folder) for _ in range(settings.num_workers)]
         self._next = itertools.cycle(self._actors)
 
     def encode(self, file: str, ids: Sequence[str]) -> ObjectRef:
@@ -59,11 +59,11 @@ class FeaturePrefetcher:
 class _Encoder:
     """One actor."""
 
-    def __init__(self, painter: DiffusionConfig, settings: FeatureConfig, image: ImageConfig, folder: str) -> None:
+    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig, image: ImageConfig, folder: str) -> None:
         from p2i_ray.diffusion.features import shards
 
         self._known, self._image, self._folder = shards.KnownShards(folder), image, folder
-        self._encode = Encode(painter, settings, image.resolution)
+        self._encode = Encode(diffusion, settings, image.resolution)
 
     def encode(self, file: str, ids: list[str]) -> int:
         """See `EarlyEncoders.encode`."""

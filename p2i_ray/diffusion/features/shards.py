@@ -31,12 +31,12 @@ class UnusableError(Exception):
     """A file can't be read; the text says why, as in "<file> is gone"."""
 
 
-def open_shards(cache: str, painter: DiffusionConfig, resolution: int) -> str:
+def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int) -> str:
     """The folder within a cache for features of these encoders at this resolution; made if needed.
 
     Reads all weights once.
     """
-    vae, clip = locations.join(painter.base, "vae"), painter.clip
+    vae, clip = locations.join(diffusion.base, "vae"), diffusion.clip
     config = validation.read_config(locations.join(clip, "config.json"))
     processors = [locations.join(clip, name) for name in PROCESSORS]
     about = {

@@ -25,7 +25,7 @@ class StepRecord(NamedTuple):
 
 
 def record(
-    base: str, painter: DiffusionConfig, settings: TrainConfig, rows: int, seed: int, curve: list[StepRecord]
+    base: str, diffusion: DiffusionConfig, settings: TrainConfig, rows: int, seed: int, curve: list[StepRecord]
 ) -> dict[str, Any]:
     """training.json: this round's settings and losses, and a summary of the rounds before it.
 
@@ -47,7 +47,7 @@ def record(
     }
     return {
         "seed": seed,
-        "painter": painter.model_dump(mode="json"),
+        "diffusion": diffusion.model_dump(mode="json"),
         "settings": settings.model_dump(mode="json"),
         # What lora/ is added to: it holds all rounds since the last that trained the weights themselves.
         "lora_base": (before.get("lora_base") or base) if settings.lora_rank else None,
@@ -63,7 +63,7 @@ def dump(training: dict[str, Any]) -> str:
     return f'{rest[:-2]},\n "steps": [\n{steps}\n]\n}}\n'
 
 
-def write_card(painter: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
+def write_card(diffusion: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
     """README.md, as the Hugging Face hub shows it."""
     rounds = "\n".join(
         f"| {number} | {r['steps']} | {r['rows']} | "
@@ -84,28 +84,28 @@ Diffusion inpainting, fine-tuned with Contrastive Background Alignment (Product2
 ```python
 from diffusers import StableDiffusionInpaintPipeline
 pipe = StableDiffusionInpaintPipeline.from_pretrained("this/folder", use_safetensors=True)
-pipe(prompt="{_prompt(painter)}", image=image, mask_image=mask).images[0]
+pipe(prompt="{_prompt(diffusion)}", image=image, mask_image=mask).images[0]
 ```
 
-`image` holds the product's pixels, `mask` is white where the background is to be painted. {_prompt_rule(painter)}
-{_adapter_use(painter, training)}
+`image` holds the product's pixels, `mask` is white where the background is to be painted. {_prompt_rule(diffusion)}
+{_adapter_use(diffusion, training)}
 ## Training
 
-Base model `{painter.base}`{", widened to 9 input channels where it had 4" if painter.widen else ""}; frozen CLIP
-`{painter.clip}`. Trained: {_trained(painter, settings)}; all other token embeddings are frozen.
+Base model `{diffusion.base}`{", widened to 9 input channels where it had 4" if diffusion.widen else ""}; frozen CLIP
+`{diffusion.clip}`. Trained: {_trained(diffusion, settings)}; all other token embeddings are frozen.
 
 | setting | value |
 |---|---|
 | global batch | {settings.batch_size} |
-| learning rate, UNet{f" and `{painter.token}`" if painter.token else ""} | {settings.lr_unet:g} |
+| learning rate, UNet{f" and `{diffusion.token}`" if diffusion.token else ""} | {settings.lr_unet:g} |
 | learning rate, rest of the text encoder | {settings.lr_text:g} |
 | lambda (Eq. 5), tau (Eq. 4) | {settings.contrastive_weight:g}, {settings.temperature:g} |
-| names dropped for guidance | {settings.name_dropout:.0%} |
-| learned token | {f"`{painter.token}`" if painter.token else "none (an ablation): no alignment with backgrounds"} |
+| names dropped for guidance | {settings.prompt_dropout:.0%} |
+| learned token | {f"`{diffusion.token}`" if diffusion.token else "none (an ablation): no alignment with backgrounds"} |
 | LoRA | {_lora(settings)} |
 | weighting of Eq. 3 | {_weighting(settings)} |
 | weights saved | {_average(settings)} |
-| arithmetic | {settings.dtype} |
+| arithmetic | {settings.mixed_precision} |
 
 Each round goes on from the one before; losses are means over its last 50 steps.
 
@@ -120,25 +120,25 @@ mask, and its safety checker is off: look at what it paints before you publish i
 """
 
 
-def _prompt(painter: DiffusionConfig) -> str:
+def _prompt(diffusion: DiffusionConfig) -> str:
     name = "Steel thermos bottle 500 ml"
-    return f"{name} {painter.token}" if painter.token else name
+    return f"{name} {diffusion.token}" if diffusion.token else name
 
 
-def _prompt_rule(painter: DiffusionConfig) -> str:
-    if not painter.token:
+def _prompt_rule(diffusion: DiffusionConfig) -> str:
+    if not diffusion.token:
         return "The prompt is the\nproduct's name."
     return (
         "The prompt is the product's\n"
-        f"name and then the learned token `{painter.token}`; cut long names, so that the token is not cut off."
+        f"name and then the learned token `{diffusion.token}`; cut long names, so that the token is not cut off."
     )
 
 
-def _adapter_use(painter: DiffusionConfig, training: dict[str, Any]) -> str:
+def _adapter_use(diffusion: DiffusionConfig, training: dict[str, Any]) -> str:
     """How to use lora/ instead of the whole folder, where there is one."""
     if not training["lora_base"]:
         return ""
-    token = '\npipe.load_textual_inversion("this/folder/lora")' if painter.token else ""
+    token = '\npipe.load_textual_inversion("this/folder/lora")' if diffusion.token else ""
     return f"""
 The same as an adapter on the model it was trained from:
 
@@ -149,12 +149,12 @@ pipe.load_lora_weights("this/folder/lora"){token}
 """
 
 
-def _trained(painter: DiffusionConfig, settings: TrainConfig) -> str:
+def _trained(diffusion: DiffusionConfig, settings: TrainConfig) -> str:
     unet, text = "the UNet", "the text encoder" + (" (frozen here)" if settings.lr_text == 0 else "")
     if settings.lora_rank:
         unet = "adapters on the UNet's attention"
         text = "adapters on the text encoder's attention" if settings.lr_text else "not the text encoder"
-    return ", ".join([unet, *([f"the embedding of `{painter.token}`"] if painter.token else []), text])
+    return ", ".join([unet, *([f"the embedding of `{diffusion.token}`"] if diffusion.token else []), text])
 
 
 def _lora(settings: TrainConfig) -> str:

@@ -17,7 +17,7 @@ ROW = "text_encoder.embeddings.token_embedding.row"  # see tokens.TokenEmbedding
 
 def write(
     base: str,
-    painter: DiffusionConfig,
+    diffusion: DiffusionConfig,
     settings: TrainConfig,
     weights: Mapping[str, torch.Tensor],
     files: Mapping[str, str],
@@ -36,12 +36,12 @@ def write(
         files: further text files, name to content: the model card, the training curve.
         out: location of the new folder; its scheduler is Euler Ancestral.
     """
-    parts = loading.load(base, painter)
+    parts = loading.load(base, diffusion)
     adapters = lay_over(parts, settings, weights)
     with tempfile.TemporaryDirectory(prefix="p2i_model_") as local:
         parts.pipeline().save_pretrained(local, safe_serialization=True)
         if adapters:
-            lora.write(lora.join(lora.read(base), adapters), painter.token, weights.get(ROW), Path(local))
+            lora.write(lora.join(lora.read(base), adapters), diffusion.token, weights.get(ROW), Path(local))
         for name, content in files.items():
             Path(local, name).write_text(content, "utf-8")
         locations.put_folder(local, out)

@@ -67,13 +67,13 @@ class Parts:
         )
 
 
-def load(location: str, painter: DiffusionConfig, dtype: torch.dtype = torch.float32) -> Parts:
+def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.float32) -> Parts:
     """Load a model folder; teach it the token if it doesn't know it, and widen it if it is to be and isn't.
 
     Raises:
         UserError: it is not there, not complete, not in safetensors, or not an inpainting model.
     """
-    validation.check_model(location, widen=painter.widen)
+    validation.check_model(location, widen=diffusion.widen)
     with locations.local_folder(location) as folder:
         tokenizer = load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer")
         text_encoder = load_part(
@@ -83,7 +83,7 @@ def load(location: str, painter: DiffusionConfig, dtype: torch.dtype = torch.flo
         vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype, use_safetensors=True)
         scheduler = load_part(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
     tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
-    token_id = add_token(tokenizer, text_encoder, painter.token, painter.token_from)
+    token_id = add_token(tokenizer, text_encoder, diffusion.token, diffusion.token_from)
     widened = unet.config.in_channels != validation.UNET_CHANNELS
     if widened:
         widen(unet)
@@ -104,14 +104,14 @@ def widen(unet: UNet2DConditionModel) -> None:
     unet.register_to_config(in_channels=validation.UNET_CHANNELS)
 
 
-def load_projection(painter: DiffusionConfig) -> torch.Tensor:
+def load_projection(diffusion: DiffusionConfig) -> torch.Tensor:
     """CLIP's text projection, (d_clip, d_text), float32: it takes the text encoder's states to where r_B and r_I are.
 
     Raises:
         UserError: the CLIP's text tower has another width than the model's.
     """
-    validation.check_clip(painter.clip, painter.base)
-    with locations.local_folder(painter.clip) as folder:
+    validation.check_clip(diffusion.clip, diffusion.base)
+    with locations.local_folder(diffusion.clip) as folder:
         clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
     return clip.text_projection.weight.detach()
 

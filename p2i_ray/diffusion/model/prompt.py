@@ -72,9 +72,9 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str 
         return int(known)
     [word] = _ids_of(tokenizer, [token_from])
     if not word:
-        raise UserError(f"painter.token_from={token_from!r} has no tokens in this tokenizer; give a word")
+        raise UserError(f"diffusion.token_from={token_from!r} has no tokens in this tokenizer; give a word")
     if not token.strip() or token != token.strip():
-        raise UserError(f"painter.token={token!r} must be a word without spaces around it, e.g. <background>")
+        raise UserError(f"diffusion.token={token!r} must be a word without spaces around it, e.g. <background>")
     tokenizer.add_tokens([token], special_tokens=True)
     token_id = int(tokenizer.convert_tokens_to_ids(token))
     old = text_encoder.get_input_embeddings().weight.detach()  # (V, d)

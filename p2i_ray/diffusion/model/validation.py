@@ -65,7 +65,7 @@ def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
         return
     remedy = "give an inpainting model (noisy latent 4, mask 1, product latent 4)"
     if channels == PLAIN_CHANNELS:
-        remedy += ", or set painter.widen=true to add them, starting at zero"
+        remedy += ", or set diffusion.widen=true to add them, starting at zero"
     raise UserError(f"{location}/unet has {channels} input channels, not {UNET_CHANNELS}; {remedy}")
 
 
@@ -86,19 +86,19 @@ def check_lora(settings: TrainConfig, widened: bool) -> None:
     """
     if settings.lora_rank and widened:
         raise UserError(
-            f"train.lora_rank={settings.lora_rank} can't train what painter.widen=true adds: LoRA leaves the UNet's "
-            "input layer as it is; set train.lora_rank=0, or give painter.base an inpainting model"
+            f"train.lora_rank={settings.lora_rank} can't train what diffusion.widen=true adds: LoRA leaves the UNet's "
+            "input layer as it is; set train.lora_rank=0, or give diffusion.base an inpainting model"
         )
 
 
-def check_training(location: str, painter: DiffusionConfig, settings: TrainConfig) -> None:
+def check_training(location: str, diffusion: DiffusionConfig, settings: TrainConfig) -> None:
     """Check that training can start from a model folder, with a CLIP and settings that suit it.
 
     Raises:
         UserError: it can't.
     """
-    check_model(location, widen=painter.widen)
-    check_clip(painter.clip, location)
+    check_model(location, widen=diffusion.widen)
+    check_clip(diffusion.clip, location)
     check_lora(settings, is_plain(location))
 
 
@@ -114,15 +114,15 @@ def check_clip(location: str, model: str) -> None:
     expected = read_config(locations.join(model, "text_encoder", "config.json")).get("hidden_size")
     if width != expected:
         raise UserError(
-            f"painter.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
+            f"diffusion.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
             "give the CLIP that the text encoder was taken from"
         )
 
 
-def anywhere(painter: DiffusionConfig) -> DiffusionConfig:
+def anywhere(diffusion: DiffusionConfig) -> DiffusionConfig:
     """The same settings with absolute folders: workers have other working directories."""
-    return painter.model_copy(
-        update={"base": locations.absolute(painter.base), "clip": locations.absolute(painter.clip)}
+    return diffusion.model_copy(
+        update={"base": locations.absolute(diffusion.base), "clip": locations.absolute(diffusion.clip)}
     )
 
 

@@ -24,7 +24,7 @@ def generate(
     model: str,
     settings: GenerateConfig,
     image: ImageConfig,
-    painter: DiffusionConfig,
+    diffusion: DiffusionConfig,
     seed: int,
     out: str,
     progress: Progress | None = None,
@@ -49,12 +49,18 @@ def generate(
     import ray.data
 
     model, out = locations.absolute(model), locations.absolute(out)
-    validation.check_model(model, image.resolution, painter.widen)
+    validation.check_model(model, image.resolution, diffusion.widen)
     need = resources.generate(settings)
     placement.wait_for(need)
     painted = rows.map_batches(
         _Paint,
-        fn_constructor_kwargs={"model": model, "settings": settings, "image": image, "painter": painter, "seed": seed},
+        fn_constructor_kwargs={
+            "model": model,
+            "settings": settings,
+            "image": image,
+            "diffusion": diffusion,
+            "seed": seed,
+        },
         compute=ray.data.ActorPoolStrategy(size=need.count),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
@@ -67,11 +73,11 @@ class _Paint:
     """One actor: loads the model once."""
 
     def __init__(
-        self, model: str, settings: GenerateConfig, image: ImageConfig, painter: DiffusionConfig, seed: int
+        self, model: str, settings: GenerateConfig, image: ImageConfig, diffusion: DiffusionConfig, seed: int
     ) -> None:
         from p2i_ray.diffusion.sampling.pipeline import Painter
 
-        self._painter = Painter(model, painter, settings, "cuda" if settings.num_gpus else "cpu")
+        self._diffusion = Painter(model, diffusion, settings, "cuda" if settings.num_gpus else "cpu")
         self._batch_size = settings.batch_size
         self._image = image
         self._seed = seed
@@ -111,7 +117,7 @@ class _Paint:
             return []
         # A kernel's rounding depends on the batch's shape: filled up, a picture doesn't depend on its neighbours.
         order = [min(i, len(rows) - 1) for i in range(self._batch_size)]
-        painted = self._painter.paint(
+        painted = self._diffusion.paint(
             [rows[i]["name"] for i in order],
             np.stack([opened[i][0] for i in order]),
             np.stack([opened[i][1] for i in order]),

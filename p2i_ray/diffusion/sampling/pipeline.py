@@ -23,7 +23,7 @@ class Painter:
     def __init__(
         self,
         location: str,
-        painter: DiffusionConfig,
+        diffusion: DiffusionConfig,
         settings: GenerateConfig,
         device: str | torch.device,
     ) -> None:
@@ -35,8 +35,8 @@ class Painter:
         Raises:
             UserError: the folder can't be used.
         """
-        parts = loading.load(location, painter, DTYPES[settings.dtype])
-        self._token = painter.token
+        parts = loading.load(location, diffusion, DTYPES[settings.dtype])
+        self._token = diffusion.token
         self._settings = settings
         self._pipeline = parts.pipeline().to(device)
         self._pipeline.set_progress_bar_config(disable=True)
@@ -67,8 +67,8 @@ class Painter:
             mask_image=paint_mask(masks),
             height=products.shape[1],
             width=products.shape[2],
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
+            num_inference_steps=settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale,
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             output_type="np",
         ).images  # (B, R, R, 3), 0..1

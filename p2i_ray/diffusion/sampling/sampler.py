@@ -41,7 +41,7 @@ class Denoiser:
     def __init__(
         self,
         location: str,
-        painter: DiffusionConfig,
+        diffusion: DiffusionConfig,
         dtype: str = "fp32",
         device: str = "cpu",
         full: int | None = None,
@@ -60,8 +60,8 @@ class Denoiser:
         Raises:
             UserError: the folder can't be used.
         """
-        self._token, self._full = painter.token, full
-        pipe = _ByRow(**loading.load(location, painter, DTYPES[dtype]).pipeline().components, **_UNCHECKED).to(device)
+        self._token, self._full = diffusion.token, full
+        pipe = _ByRow(**loading.load(location, diffusion, DTYPES[dtype]).pipeline().components, **_UNCHECKED).to(device)
         pipe.set_progress_bar_config(disable=True)
         pipe.vae.enable_slicing()  # memory of one picture
         for module in (pipe.unet, pipe.vae, pipe.text_encoder):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Batches:
     """One worker's part of every step's global batch, in order."""
 
-    def __init__(self, stream: WorkerStream, parts: Parts, token: str | None, seed: int, name_dropout: float) -> None:
+    def __init__(self, stream: WorkerStream, parts: Parts, token: str | None, seed: int, prompt_dropout: float) -> None:
         """Begin to take.
 
         Args:
@@ -30,10 +30,10 @@ class Batches:
             parts: their tokenizer makes the prompts, their scheduler has the noise levels.
             token: appended to names; none: nothing is.
             seed: of the noise.
-            name_dropout: share of rows whose prompt is dropped.
+            prompt_dropout: share of rows whose prompt is dropped.
         """
         timesteps = int(parts.scheduler.config.num_train_timesteps)
-        self._batches = stream.batches(_Collate(parts.tokenizer, token, seed, timesteps, name_dropout))
+        self._batches = stream.batches(_Collate(parts.tokenizer, token, seed, timesteps, prompt_dropout))
         self.waited_s = 0.0  # for the newest batch
 
     def take(self, step: int) -> tuple[Batch, torch.Tensor]:
@@ -49,9 +49,9 @@ class Batches:
 class _Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
-    def __init__(self, tokenizer: Any, token: str | None, seed: int, timesteps: int, name_dropout: float) -> None:
+    def __init__(self, tokenizer: Any, token: str | None, seed: int, timesteps: int, prompt_dropout: float) -> None:
         self._tokenizer, self._token = tokenizer, token
-        self._seed, self._timesteps, self._name_dropout = seed, timesteps, name_dropout
+        self._seed, self._timesteps, self._name_dropout = seed, timesteps, prompt_dropout
         self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
 
     def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from p2i_ray.config import TrainConfig
+from p2i_ray.config import TrainConfig, renamed
 from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import engine as deep
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ABOUT = "about.json"
 TAG = "step"  # DeepSpeed's name for the folder of its files
-SAME = ("zero_stage", "dtype", "ema_decay", "lora_rank")  # settings that the files' content follows
+SAME = ("zero_stage", "mixed_precision", "ema_decay", "lora_rank")  # settings that the files' content follows
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def check(about: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], setting
     Raises:
         UserError: it isn't; the line says where they differ.
     """
+    if "dtype" in about:  # written before this setting had its present name
+        about = {**about, "mixed_precision": renamed.value("train.dtype", about["dtype"])}
     for name in SAME:
         now = getattr(settings, name)
         if about[name] != now:

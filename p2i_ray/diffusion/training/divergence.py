@@ -37,7 +37,8 @@ def not_finite(inpaint: torch.Tensor, ids: Sequence[str], step: int) -> str:
     named = [ids[position] for position in at_fault or range(len(ids))]
     return (
         f"training stops at step {step + 1}: the loss of {'Eq. 3' if at_fault else 'Eq. 4'} is not finite for "
-        f"{', '.join(named)}; look at these rows, lower train.lr_unet and train.lr_text, or set train.dtype=fp32"
+        f"{', '.join(named)}; look at these rows, lower train.lr_unet and train.lr_text, or set "
+        "train.mixed_precision=no"
     )
 
 

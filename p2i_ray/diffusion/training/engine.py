@@ -39,7 +39,7 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
     optimizer = torch.optim.AdamW(
         _groups(model, settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
     )
-    schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_share * steps), steps)
+    schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * steps), steps)
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,
@@ -51,7 +51,7 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
             "gradient_clipping": settings.max_grad_norm,
             "zero_optimization": {"stage": settings.zero_stage},
             "zero_allow_untested_optimizer": True,
-            "bf16": {"enabled": settings.dtype == "bf16"},
+            "bf16": {"enabled": settings.mixed_precision == "bf16"},
             "checkpoint": {"load_universal": universal},
             "steps_per_print": steps + 1,
         },
@@ -61,7 +61,7 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
 
 def accumulation(settings: TrainConfig) -> int:
     """Micro-batches a step of each worker that is there now."""
-    return settings.workers * settings.accumulation // dist.get_world_size()
+    return settings.num_workers * settings.gradient_accumulation_steps // dist.get_world_size()
 
 
 def learning_rates(engine: DeepSpeedEngine) -> dict[str, float]:

@@ -17,7 +17,7 @@ class TrainingJob:
     keep: str | None
     rows: int  # to train on
     base: str
-    painter: DiffusionConfig
+    diffusion: DiffusionConfig
     settings: TrainConfig
     steps: int
     seed: int

@@ -29,7 +29,7 @@ def train(
     features: FeatureIndex,
     keep: str | None,
     base: str,
-    painter: DiffusionConfig,
+    diffusion: DiffusionConfig,
     settings: TrainConfig,
     steps: int,
     seed: int,
@@ -70,15 +70,15 @@ def train(
     import pyarrow as pa
 
     called = time.time()
-    painter, keep = validation.anywhere(painter), locations.absolute(keep) if keep else None
+    diffusion, keep = validation.anywhere(diffusion), locations.absolute(keep) if keep else None
     base, out, work, tracking = (locations.absolute(location) for location in (base, out, work, tracking))
-    validation.check_training(base, painter, settings)
+    validation.check_training(base, diffusion, settings)
     ids = index.ids(features, keep)
     check_rows(settings, len(ids))
     index.check(features, keep)
     check_tool(settings.tracking)
     locations.make_folder(work)
-    job = TrainingJob(features, keep, len(ids), base, painter, settings, steps, seed, out, work, tracking, called)
+    job = TrainingJob(features, keep, len(ids), base, diffusion, settings, steps, seed, out, work, tracking, called)
     parquet.write_table(pa.table({"id": ids[: settings.tracking.samples]}), job.samples)
     with _following(job.note, progress):
         outcome = _fit(job)
@@ -122,14 +122,14 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         dataset_config=ingest.ScheduledIngest(order),
         torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
         scaling_config=ScalingConfig(
-            num_workers=(settings.min_workers, settings.workers) if settings.min_workers else settings.workers,
+            num_workers=(settings.min_workers, settings.num_workers) if settings.min_workers else settings.num_workers,
             use_gpu=settings.num_gpus > 0,
             resources_per_worker={"CPU": 0, **need.bundle.resources()},  # unsaid it would be one
         ),
         run_config=RunConfig(
             name=RUN_NAME,
             storage_path=job.work,
-            checkpoint_config=CheckpointConfig(num_to_keep=settings.keep_checkpoints),
+            checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoints_total_limit),
             failure_config=FailureConfig(max_failures=settings.max_failures),
         ),
     )
@@ -162,7 +162,7 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
 
     job, order = config["job"], config["order"]
     launched_s = time.time() - job.called
-    stream = WorkerStream(order, job.settings.prefetch)
+    stream = WorkerStream(order, job.settings.prefetch_batches)
     from p2i_ray.diffusion.training.loop import train_worker  # heavy: not for the driver, and beside the stream
 
     return {**train_worker(job, order, stream), "launched_s": launched_s}

@@ -38,13 +38,13 @@ def train_worker(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) 
 
 def _train(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
     settings, first = job.settings, dist.get_rank() == 0
-    parts = loading.load(job.base, job.painter)
+    parts = loading.load(job.base, job.diffusion)
     model = _model(job, parts)
     with checkpoints.newest(model, settings) as found:
         trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
         average = ShardedEMA(trainee, settings.ema_decay)
         curve = found.load(trainee, average) if found else []
-    batches = Batches(stream, parts, job.painter.token, job.seed, settings.name_dropout)
+    batches = Batches(stream, parts, job.diffusion.token, job.seed, settings.prompt_dropout)
     with Reporter(job, len(curve), speaks=first) as teller:
         started = time.time() - job.called
         while len(curve) < job.steps:
@@ -54,7 +54,7 @@ def _train(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dic
             curve.append(_step(trainee, local, numbers, rates, curve, job, order))
             average.step()
             teller.step(curve[-1], rates, StepSeconds(time.perf_counter() - begun, batches.waited_s))
-            due, last = len(curve) % settings.checkpoint_every == 0, len(curve) == job.steps
+            due, last = len(curve) % settings.checkpointing_steps == 0, len(curve) == job.steps
             if due and not last:
                 checkpoints.save(trainee, average, curve, settings, job.work)
             if due or last:
@@ -70,7 +70,7 @@ def _model(job: TrainingJob, parts: loading.Parts) -> Product2Img:
     if job.settings.gradient_checkpointing:
         recompute_activations(parts)
     lora.add(parts, job.settings, job.seed)
-    return Product2Img(parts, loading.load_projection(job.painter), job.settings)
+    return Product2Img(parts, loading.load_projection(job.diffusion), job.settings)
 
 
 def _step(
@@ -127,6 +127,6 @@ def _gather_rows(values: torch.Tensor) -> torch.Tensor:
 
 def _save(job: TrainingJob, weights: dict[str, torch.Tensor], curve: list[StepRecord]) -> None:
     """Write the model folder: the base with the trained weights laid over it."""
-    training = card.record(job.base, job.painter, job.settings, job.rows, job.seed, curve)
-    files = {"README.md": card.write_card(job.painter, job.settings, training), card.RECORD: card.dump(training)}
-    export.write(job.base, job.painter, job.settings, weights, files, job.out)
+    training = card.record(job.base, job.diffusion, job.settings, job.rows, job.seed, curve)
+    files = {"README.md": card.write_card(job.diffusion, job.settings, training), card.RECORD: card.dump(training)}
+    export.write(job.base, job.diffusion, job.settings, weights, files, job.out)

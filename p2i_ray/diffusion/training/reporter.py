@@ -84,7 +84,7 @@ class Reporter:
             self._samples = pa.Table.from_batches(index.batches(job.features, job.samples)).sort_by("id")
         names = self._samples["name"].to_pylist()
         features = rows.unpack(self._samples)
-        tracking, token = job.settings.tracking, job.painter.token
+        tracking, token = job.settings.tracking, job.diffusion.token
         painted = samples.paint(model, parts, features, names, token, tracking, job.seed)
         if self._tracker:
             self._tracker.pictures(step, samples.sheet(parts, features, painted))

@@ -139,8 +139,8 @@ def _denoise(
         latents=torch.cat(noise).to(text.device),
         height=height,
         width=width,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
+        num_inference_steps=settings.num_inference_steps,
+        guidance_scale=settings.guidance_scale,
         generator=generators,
         output_type="latent",
     ).images

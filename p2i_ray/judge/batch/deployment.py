@@ -79,8 +79,8 @@ class EngineDeployment:
 def rows_in_flight(settings: JudgeConfig) -> int:
     """Rows that all engines together compute at once, when there are as many as there may be."""
     if settings.hosted.url:
-        return settings.hosted.in_flight
-    return (settings.max_replicas or settings.replicas) * settings.in_flight
+        return settings.hosted.max_concurrent_requests
+    return (settings.max_replicas or settings.replicas) * settings.max_num_seqs
 
 
 def _scale(settings: JudgeConfig) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def _scale(settings: JudgeConfig) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": settings.replicas,
             "max_replicas": settings.max_replicas,
-            "target_ongoing_requests": max(1, settings.in_flight // GROUP),
+            "target_ongoing_requests": max(1, settings.max_num_seqs // GROUP),
             # Rows wait from a step's first second to its last: more engines are worth their start at once.
             "upscale_delay_s": 3,
             "metrics_interval_s": 1,
@@ -103,7 +103,7 @@ def _scale(settings: JudgeConfig) -> dict[str, Any]:
 
 def _requests(settings: JudgeConfig) -> int:
     """Requests at one replica: beside what it computes, what it prepares next and what is on its way."""
-    in_flight = settings.hosted.in_flight if settings.hosted.url else settings.in_flight
+    in_flight = settings.hosted.max_concurrent_requests if settings.hosted.url else settings.max_num_seqs
     return max(4, math.ceil(4 * in_flight / GROUP))
 
 

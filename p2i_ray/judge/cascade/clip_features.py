@@ -77,7 +77,7 @@ def encode(
     return rows.map_batches(
         _Encode,
         fn_constructor_args=(settings, limits, max_name_chars),
-        compute=ray.data.ActorPoolStrategy(size=settings.workers),
+        compute=ray.data.ActorPoolStrategy(size=settings.num_workers),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
         **resources.cascade(settings).bundle.options(),

@@ -118,7 +118,7 @@ def deployment(settings: ServeJobConfig) -> Application:
         placement_group_config={"bundles": [bundle.resources() for bundle in resources.chat_bundles(settings)]},
         deployment_config={
             "autoscaling_config": autoscaling(scale),
-            "max_ongoing_requests": max(judge.in_flight, round(scale.ongoing)),
+            "max_ongoing_requests": max(judge.max_num_seqs, round(scale.target_ongoing_requests)),
             "max_queued_requests": serve.limits.queue,
             "health_check_period_s": 5,
             "ray_actor_options": {"num_cpus": 0},  # the engine's own bundle has them
@@ -135,5 +135,5 @@ def autoscaling(scale: ScaleConfig) -> dict[str, Any]:
     return {
         "min_replicas": scale.min_replicas,
         "max_replicas": scale.max_replicas,
-        "target_ongoing_requests": scale.ongoing,
+        "target_ongoing_requests": scale.target_ongoing_requests,
     }

@@ -127,8 +127,8 @@ def resolve(ask: EditRequest, rules: EditRules) -> EditParams:
         _within("output_compression", ask.output_compression, 0, 100)
         if ask.output_format == "png":
             raise bad_request("output_compression is for jpeg and webp; leave it out", "output_compression")
-    steps = generate.steps if ask.steps is None else ask.steps
-    guidance = generate.guidance if ask.guidance is None else ask.guidance
+    steps = generate.num_inference_steps if ask.steps is None else ask.steps
+    guidance = generate.guidance_scale if ask.guidance is None else ask.guidance
     soft_edge = generate.soft_edge if ask.soft_edge is None else ask.soft_edge
     _within("seed", ask.seed or 0, 0, MAX_SEED)
     _within("steps", steps, 1, limits.max_steps)

@@ -29,11 +29,11 @@ class ImageService:
         self,
         limits: LimitsConfig,
         intake: ImageDecoder,
-        painter: Sampler,
+        sampler: Sampler,
         judge: Ranker | None,
         watch: HTTPMetrics,
     ) -> None:
-        self._limits, self._intake, self._painter, self._judge = limits, intake, painter, judge
+        self._limits, self._intake, self._sampler, self._judge = limits, intake, sampler, judge
         self._watch = watch
         self._opening = asyncio.Semaphore(OPENING)
 
@@ -63,7 +63,7 @@ class ImageService:
         return await self._heavy("cutout", self._intake.cutout, image)
 
     async def _paint(self, wish: EditParams, product: Pixels, mask: Pixels, seed: int) -> Pixels:
-        return await self._painter.paint(
+        return await self._sampler.paint(
             PaintRequest(
                 name=wish.name,
                 product=product,

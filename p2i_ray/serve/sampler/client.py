@@ -67,7 +67,7 @@ class SamplerClient:
 
     async def ready(self) -> bool:
         """Whether a painter answers. One that may be scaled to nothing is ready: the first order brings it back."""
-        if self._settings.painter.min_replicas == 0:
+        if self._settings.sampler.min_replicas == 0:
             return True
         from ray.exceptions import RayError
         from ray.serve.exceptions import RayServeException
@@ -105,7 +105,7 @@ class SamplerClient:
 
     def _count(self, painted: SampledImage) -> None:
         self._finished.append(time.monotonic())
-        if len(self._finished) > self._settings.batch_size:  # a batch is finished at one time
+        if len(self._finished) > self._settings.max_batch_size:  # a batch is finished at one time
             self._pace_s = (self._finished[-1] - self._finished[0]) / (len(self._finished) - 1)
         self.metrics.pictures.labels("painted").inc()
         self.metrics.batch.observe(painted.batch)

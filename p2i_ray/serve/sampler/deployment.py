@@ -47,14 +47,14 @@ class SamplerReplica:
         self,
         model: str,
         settings: ServeConfig,
-        painter: DiffusionConfig,
+        diffusion: DiffusionConfig,
         generate: GenerateConfig,
         image: ImageConfig,
     ) -> None:
         """Load the model; returns when orders can be painted.
 
         Args:
-            model: location of the model folder; looked at every settings.watch_s from then on.
+            model: location of the model folder; looked at every settings.reload_interval_s from then on.
             settings: batching, and the replica's hardware.
             painter: the token, and whether a plain model is to be widened.
             generate: the arithmetic.
@@ -68,7 +68,7 @@ class SamplerReplica:
         from p2i_ray.serve.sampler.reload import ReloadingModel
 
         def load(location: str) -> Denoiser:
-            denoiser = Denoiser(location, painter, generate.dtype, **_device(settings, generate))
+            denoiser = Denoiser(location, diffusion, generate.dtype, **_device(settings, generate))
             denoiser.try_out(image.resolution)
             return denoiser
 
@@ -81,9 +81,9 @@ class SamplerReplica:
         )
         self._next: Any = None  # a model that takes over with the next batch
         self._batches: Batcher[PaintRequest, SampledImage] = Batcher(
-            self._paint, compatible, settings.batch_size, settings.batch_wait_s, self._metrics.taken
+            self._paint, compatible, settings.max_batch_size, settings.batch_wait_timeout_s, self._metrics.taken
         )
-        self._watching = asyncio.create_task(self._watch(settings.watch_s))
+        self._watching = asyncio.create_task(self._watch(settings.reload_interval_s))
         self._broken: Exception | None = None
 
     async def paint(self, order: PaintRequest) -> SampledImage:
@@ -153,7 +153,7 @@ def options(settings: ServeConfig, environment: dict[str, Any]) -> dict[str, Any
         settings: the shop's.
         environment: the replicas' runtime environment.
     """
-    scale = settings.painter
+    scale = settings.sampler
     # Passive: threads that wait for each other by spinning are sixty times as slow when another process wants a core.
     threads = {"OMP_NUM_THREADS": str(scale.threads or max(1, int(scale.num_cpus))), "OMP_WAIT_POLICY": "passive"}
     at_once = capacity(settings)
@@ -177,7 +177,7 @@ def options(settings: ServeConfig, environment: dict[str, Any]) -> dict[str, Any
 
 def capacity(settings: ServeConfig) -> int:
     """Pictures that may be on their way at once: those that wait, and those that all replicas paint."""
-    return settings.limits.queue + settings.painter.max_replicas * settings.batch_size
+    return settings.limits.queue + settings.sampler.max_replicas * settings.max_batch_size
 
 
 def scaling(scale: ScaleConfig) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def scaling(scale: ScaleConfig) -> dict[str, Any]:
         "autoscaling_config": {
             "min_replicas": scale.min_replicas,
             "max_replicas": scale.max_replicas,
-            "target_ongoing_requests": scale.ongoing,
+            "target_ongoing_requests": scale.target_ongoing_requests,
             "upscale_delay_s": 3,
             "downscale_delay_s": 120,
             "metrics_interval_s": 1,
@@ -203,10 +203,10 @@ def _device(settings: ServeConfig, generate: GenerateConfig) -> dict[str, Any]:
 
     from p2i_ray.diffusion.sampling.sampler import ROUNDS_ALIKE
 
-    device = "cuda" if settings.painter.num_gpus else "cpu"
+    device = "cuda" if settings.sampler.num_gpus else "cpu"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     fill = settings.exact and (generate.dtype, device) != ROUNDS_ALIKE
-    return {"device": device, "full": settings.batch_size if fill else None}
+    return {"device": device, "full": settings.max_batch_size if fill else None}
 
 
 def _lost_the_device(error: Exception) -> bool:

@@ -39,13 +39,13 @@ def read(features: FeatureIndex) -> dict[str, Row]:
 class Here:
     """The job's tasks one after the other, without Ray."""
 
-    def __init__(self, painter: DiffusionConfig, cache: Path) -> None:
-        self.painter, self.shards = painter, open_shards(str(cache), painter, IMAGE.resolution)
+    def __init__(self, diffusion: DiffusionConfig, cache: Path) -> None:
+        self.diffusion, self.shards = diffusion, open_shards(str(cache), diffusion, IMAGE.resolution)
 
     def tasks(self, rows: list[Row], encode: features.Encode | None = None) -> pa.Table:
         """The index of some rows, with its two further columns."""
         looked_up = features.look_up(pa.Table.from_pylist(rows), KnownShards(self.shards), IMAGE)
-        encode = encode or features.Encode(self.painter, SETTINGS, IMAGE.resolution)
+        encode = encode or features.Encode(self.diffusion, SETTINGS, IMAGE.resolution)
         return features.shelve(encode(looked_up), self.shards)
 
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
@@ -97,7 +97,7 @@ def test_features_are_the_encoders(here: Here) -> None:
     found, _ = here.encode(rows)
     pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], IMAGE) for row in rows]
     images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
-    expected = load_encoders(here.painter, "cpu").encode(images, masks)._asdict()
+    expected = load_encoders(here.diffusion, "cpu").encode(images, masks)._asdict()
     for n, row in enumerate(rows):
         assert found[row["id"]]["latent_shape"] == [4, 8, 8] and found[row["id"]]["name"] == row["name"]
         for name, dtype in schema.DTYPES.items():
@@ -147,7 +147,7 @@ def test_one_picture_under_two_ids_at_once(here: Here) -> None:
 def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     """As when a node is lost: both attempts have written a shard, and only one's index counts."""
     looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), KnownShards(here.shards), IMAGE)
-    encoded = features.Encode(here.painter, SETTINGS, IMAGE.resolution)(looked_up)
+    encoded = features.Encode(here.diffusion, SETTINGS, IMAGE.resolution)(looked_up)
     attempts = [features.shelve(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
     write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
@@ -166,7 +166,7 @@ def test_tighter_limits_set_known_rows_aside(here: Here) -> None:
 
 
 def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:
-    encode = features.Encode(here.painter, SETTINGS, IMAGE.resolution)
+    encode = features.Encode(here.diffusion, SETTINGS, IMAGE.resolution)
     here.tasks([make_row(0)], encode)
     with torch.no_grad():
         encode._encoders.vae.quant_conv.bias.fill_(1e5)  # finite, but not at half precision

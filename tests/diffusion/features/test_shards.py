@@ -19,7 +19,7 @@ from p2i_ray.storage import content_cache
 
 
 @pytest.fixture
-def painter(tiny_painter: DiffusionConfig, tmp_path: Path) -> DiffusionConfig:
+def diffusion(tiny_painter: DiffusionConfig, tmp_path: Path) -> DiffusionConfig:
     """Copies, to be changed."""
     places = {name: str(tmp_path / name) for name in ("base", "clip")}
     for name, place in places.items():
@@ -34,30 +34,30 @@ def nudge(file: Path) -> None:
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def test_encoders_and_resolution_keep_features_apart(painter: DiffusionConfig, tmp_path: Path) -> None:
+def test_encoders_and_resolution_keep_features_apart(diffusion: DiffusionConfig, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    folders = [open_shards(cache, painter, 16), open_shards(cache, painter, 32)]
-    nudge(Path(painter.base, "vae", "diffusion_pytorch_model.safetensors"))
-    folders.append(open_shards(cache, painter, 16))
-    nudge(Path(painter.clip, "model.safetensors"))
-    folders.append(open_shards(cache, painter, 16))
-    settings = Path(painter.clip, "preprocessor_config.json")
+    folders = [open_shards(cache, diffusion, 16), open_shards(cache, diffusion, 32)]
+    nudge(Path(diffusion.base, "vae", "diffusion_pytorch_model.safetensors"))
+    folders.append(open_shards(cache, diffusion, 16))
+    nudge(Path(diffusion.clip, "model.safetensors"))
+    folders.append(open_shards(cache, diffusion, 16))
+    settings = Path(diffusion.clip, "preprocessor_config.json")
     settings.write_text(settings.read_text().replace("0.48145466", "0.5"))
-    folders.append(open_shards(cache, painter, 16))
+    folders.append(open_shards(cache, diffusion, 16))
     assert len(set(folders)) == 5
     assert json.loads(Path(folders[1], "about.json").read_text())["resolution"] == 32
 
 
-def test_only_what_they_depend_on_does(painter: DiffusionConfig, tmp_path: Path) -> None:
+def test_only_what_they_depend_on_does(diffusion: DiffusionConfig, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    before = open_shards(cache, painter, 16)
-    nudge(Path(painter.base, "unet", "diffusion_pytorch_model.safetensors"))  # as training does
-    vae = AutoencoderKL.from_pretrained(Path(painter.base, "vae"))
+    before = open_shards(cache, diffusion, 16)
+    nudge(Path(diffusion.base, "unet", "diffusion_pytorch_model.safetensors"))  # as training does
+    vae = AutoencoderKL.from_pretrained(Path(diffusion.base, "vae"))
     vae.save_pretrained(tmp_path / "elsewhere" / "vae")
     config = json.loads((tmp_path / "elsewhere" / "vae" / "config.json").read_text())
-    assert config["_name_or_path"] == str(Path(painter.base, "vae"))
-    shutil.copytree(tmp_path / "elsewhere" / "vae", Path(painter.base, "vae"), dirs_exist_ok=True)
-    assert open_shards(cache, painter, 16) == before
+    assert config["_name_or_path"] == str(Path(diffusion.base, "vae"))
+    shutil.copytree(tmp_path / "elsewhere" / "vae", Path(diffusion.base, "vae"), dirs_exist_ok=True)
+    assert open_shards(cache, diffusion, 16) == before
 
 
 def row(number: int) -> dict[str, object]:

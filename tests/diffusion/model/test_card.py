@@ -12,8 +12,8 @@ CURVE = [StepRecord(n, 0.5, 3.0, 2.0, 0.55, 1e-5, 1.0) for n in (1, 2)]
 PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 
 
-def written(painter: DiffusionConfig, settings: TrainConfig) -> str:
-    return card.write_card(painter, settings, card.record("models/base", painter, settings, 9, 0, CURVE))
+def written(diffusion: DiffusionConfig, settings: TrainConfig) -> str:
+    return card.write_card(diffusion, settings, card.record("models/base", diffusion, settings, 9, 0, CURVE))
 
 
 def test_the_card_tells_of_every_round(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_the_card_says_how_it_was_trained() -> None:
 
 
 def test_the_card_of_a_model_without_a_token() -> None:
-    painter = PAINTER.model_copy(update={"token": None, "widen": True})
-    text = written(painter, TrainConfig(lora_rank=2))
+    diffusion = PAINTER.model_copy(update={"token": None, "widen": True})
+    text = written(diffusion, TrainConfig(lora_rank=2))
     assert "| learned token | none (an ablation)" in text and "None" not in text
     assert 'prompt="Steel thermos bottle 500 ml"' in text and "load_textual_inversion" not in text
     assert "widened to 9 input channels" in text

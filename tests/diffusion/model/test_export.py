@@ -15,14 +15,14 @@ from p2i_ray.diffusion.model import export, loading
 from p2i_ray.diffusion.sampling.pipeline import Painter
 from tests.support.make_batch import make_model
 
-GENERATE = GenerateConfig(steps=2, guidance=3, dtype="fp32")
+GENERATE = GenerateConfig(num_inference_steps=2, guidance_scale=3, dtype="fp32")
 
 
-def write_one_more(painter: DiffusionConfig, out: Path) -> Path:
+def write_one_more(diffusion: DiffusionConfig, out: Path) -> Path:
     """The tiny model, with one added to everything that training changes."""
-    _, model = make_model(painter)
+    _, model = make_model(diffusion)
     weights = {name: p.detach() + 1 for name, p in model.named_parameters() if p.requires_grad}
-    export.write(painter.base, painter, model.settings, weights, {"README.md": "a card"}, str(out))
+    export.write(diffusion.base, diffusion, model.settings, weights, {"README.md": "a card"}, str(out))
     return out
 
 
@@ -31,10 +31,10 @@ def saved(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFactor
     return write_one_more(tiny_painter, tmp_path_factory.mktemp("saved") / "model")
 
 
-def paint(model: Path, painter: DiffusionConfig) -> np.ndarray:
+def paint(model: Path, diffusion: DiffusionConfig) -> np.ndarray:
     products, masks = np.full((1, 16, 16, 3), 200, np.uint8), np.zeros((1, 16, 16), np.uint8)
     masks[:, 4:12, 4:12] = 255
-    return Painter(str(model), painter, GENERATE, "cpu").paint(["cup"], products, masks, [3])
+    return Painter(str(model), diffusion, GENERATE, "cpu").paint(["cup"], products, masks, [3])
 
 
 def test_diffusers_loads_it_and_paints(saved: Path) -> None:
@@ -73,14 +73,14 @@ def test_it_has_the_trained_weights_and_the_frozen_ones(saved: Path, tiny_painte
 
 
 def test_without_a_token_nothing_is_added(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
-    painter = tiny_painter.model_copy(update={"token": None})
-    out = write_one_more(painter, tmp_path / "model")
-    before, after = loading.load(painter.base, painter), loading.load(str(out), painter)
+    diffusion = tiny_painter.model_copy(update={"token": None})
+    out = write_one_more(diffusion, tmp_path / "model")
+    before, after = loading.load(diffusion.base, diffusion), loading.load(str(out), diffusion)
     assert len(after.tokenizer) == len(before.tokenizer) and after.token_id is None
     old_rows, new_rows = (p.text_encoder.get_input_embeddings().weight for p in (before, after))
     assert torch.equal(new_rows, old_rows)
     assert torch.equal(after.unet.conv_in.weight, before.unet.conv_in.weight + 1)
-    assert paint(out, painter).shape == (1, 16, 16, 3)
+    assert paint(out, diffusion).shape == (1, 16, 16, 3)
 
 
 def test_a_widened_model_is_saved_with_its_nine_channels(plain_painter: DiffusionConfig, tmp_path: Path) -> None:

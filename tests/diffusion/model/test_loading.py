@@ -41,13 +41,13 @@ def test_what_is_added_learns(plain_painter: DiffusionConfig) -> None:
 
 
 def test_lora_is_refused_on_a_widened_model(plain_painter: DiffusionConfig) -> None:
-    with pytest.raises(UserError, match=r"train.lora_rank=2 can't train what painter.widen=true adds"):
+    with pytest.raises(UserError, match=r"train.lora_rank=2 can't train what diffusion.widen=true adds"):
         make_model(plain_painter, lora_rank=2)
 
 
 def test_a_plain_model_is_not_widened_unasked(plain_painter: DiffusionConfig) -> None:
     unasked = plain_painter.model_copy(update={"widen": False})
     for load in (lambda: loading.load(unasked.base, unasked), lambda: load_encoders(unasked, "cpu")):
-        with pytest.raises(UserError, match=r"or set painter.widen=true to add them"):
+        with pytest.raises(UserError, match=r"or set diffusion.widen=true to add them"):
             load()
     load_encoders(plain_painter, "cpu")

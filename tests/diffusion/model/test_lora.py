@@ -18,13 +18,13 @@ ADAPTER = Path("lora", "pytorch_lora_weights.safetensors")
 FEED_FORWARD = "encoder.layers.0.mlp.fc1.weight"
 
 
-def write_round(painter: DiffusionConfig, base: Path | str, out: Path, number: int, **settings: Any) -> Path:
+def write_round(diffusion: DiffusionConfig, base: Path | str, out: Path, number: int, **settings: Any) -> Path:
     """A round that leaves random weights behind, and starts from `base`."""
-    _, model = make_model(painter.model_copy(update={"base": str(base)}), **settings)
+    _, model = make_model(diffusion.model_copy(update={"base": str(base)}), **settings)
     torch.manual_seed(number)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     weights = {name: p.detach() + 0.2 * torch.randn_like(p) for name, p in learning.items()}
-    export.write(str(base), painter, model.settings, weights, {}, str(out))
+    export.write(str(base), diffusion, model.settings, weights, {}, str(out))
     return out
 
 
@@ -111,9 +111,9 @@ def test_a_round_may_leave_the_text_encoder_out(tiny_painter: DiffusionConfig, t
 
 
 def test_without_a_token_there_is_no_embedding(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
-    painter = tiny_painter.model_copy(update={"token": None})
-    out = write_round(painter, painter.base, tmp_path / "one", 1, lora_rank=2)
-    assert_adapter_is_the_difference(painter.base, out, None)
+    diffusion = tiny_painter.model_copy(update={"token": None})
+    out = write_round(diffusion, diffusion.base, tmp_path / "one", 1, lora_rank=2)
+    assert_adapter_is_the_difference(diffusion.base, out, None)
     assert not (out / "lora" / "learned_embeds.safetensors").exists()
 
 

@@ -53,7 +53,7 @@ def test_missing_weights(broken: Path) -> None:
 
 def test_plain_model_is_offered_to_be_widened(tiny_painter: DiffusionConfig, broken: Path) -> None:
     change(broken / "unet" / "config.json", in_channels=4)
-    with pytest.raises(UserError, match=r"4 input channels, not 9; give .*, or set painter.widen=true to add them"):
+    with pytest.raises(UserError, match=r"4 input channels, not 9; give .*, or set diffusion.widen=true to add them"):
         validation.check_model(str(broken))
     assert validation.is_plain(str(broken)) and not validation.is_plain(tiny_painter.base)
     for location in (str(broken), tiny_painter.base):
@@ -68,12 +68,12 @@ def test_unet_of_another_kind(broken: Path, widen: bool) -> None:
 
 
 def test_lora_does_not_train_what_is_added(tiny_painter: DiffusionConfig, broken: Path) -> None:
-    painter, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
-    validation.check_training(tiny_painter.base, painter, lora)
+    diffusion, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
+    validation.check_training(tiny_painter.base, diffusion, lora)
     change(broken / "unet" / "config.json", in_channels=4)
-    validation.check_training(str(broken), painter, TrainConfig())
-    with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what painter.widen=true adds"):
-        validation.check_training(str(broken), painter, lora)
+    validation.check_training(str(broken), diffusion, TrainConfig())
+    with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what diffusion.widen=true adds"):
+        validation.check_training(str(broken), diffusion, lora)
 
 
 def test_text_encoder_of_another_width(broken: Path) -> None:

@@ -17,7 +17,9 @@ from p2i_ray.storage.parquet import read_parquet
 from tests.support.make_rows import make_row, make_rows
 
 IMAGE = ImageConfig.model_construct(resolution=16, max_bytes=10**6, max_pixels=10**6)
-SETTINGS = GenerateConfig(steps=4, guidance=3, batch_size=4, workers=1, num_gpus=0, num_cpus=0.5, dtype="fp32")
+SETTINGS = GenerateConfig(
+    num_inference_steps=4, guidance_scale=3, batch_size=4, num_workers=1, num_gpus=0, num_cpus=0.5, dtype="fp32"
+)
 
 
 def pixels(encoded: bytes) -> np.ndarray:

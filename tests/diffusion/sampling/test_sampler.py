@@ -53,7 +53,7 @@ def test_also_before_they_are_rounded_to_levels(denoiser: Denoiser) -> None:
 
 
 def test_pictures_are_those_of_the_packages_own_painter(denoiser: Denoiser) -> None:
-    settings = GenerateConfig(steps=3, guidance=3, num_gpus=0, dtype="fp32")
+    settings = GenerateConfig(num_inference_steps=3, guidance_scale=3, num_gpus=0, dtype="fp32")
     orders = [make_order(number) for number in range(3)]
     expected = Painter(PAINTER.base, PAINTER, settings, "cpu").paint(
         [order.name for order in orders],

@@ -13,12 +13,14 @@ from p2i_ray.errors import UserError
 
 SHAPES = {"unet.conv_in.weight": [8, 9, 3, 3], "unet.conv_in.bias": [8]}
 SETTINGS = TrainConfig()
-ABOUT = {"zero_stage": 2, "dtype": "bf16", "ema_decay": None, "lora_rank": 0, "shapes": SHAPES}
+ABOUT = {"zero_stage": 2, "mixed_precision": "bf16", "ema_decay": None, "lora_rank": 0, "shapes": SHAPES}
 
 
 def test_a_checkpoint_of_this_training() -> None:
     checkpoints.check(ABOUT, SHAPES, SETTINGS, "work")
-    checkpoints.check(ABOUT, SHAPES, SETTINGS.model_copy(update={"workers": 2, "accumulation": 2}), "work")
+    checkpoints.check(
+        ABOUT, SHAPES, SETTINGS.model_copy(update={"num_workers": 2, "gradient_accumulation_steps": 2}), "work"
+    )
 
 
 @pytest.mark.parametrize(

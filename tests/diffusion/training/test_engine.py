@@ -18,12 +18,14 @@ from p2i_ray.diffusion.step import Product2Img, recompute_activations
 from p2i_ray.diffusion.training import engine, loop
 from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.diffusion.training.ingest import SampleSchedule
-from p2i_ray.diffusion.training.launch import Job
+from p2i_ray.diffusion.training.job import TrainingJob
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch
 from tests.support.make_features import make_features
 
-BASE = TrainConfig(batch_size=4, workers=1, num_gpus=0, lr_unet=1e-3, lr_text=2e-3, warmup_share=0, dtype="fp32")
+BASE = TrainConfig(
+    batch_size=4, num_workers=1, num_gpus=0, lr_unet=1e-3, lr_text=2e-3, warmup_ratio=0, mixed_precision="no"
+)
 DECAY = 0.3
 
 
@@ -47,20 +49,20 @@ class Outcome(NamedTuple):
     rates: dict[str, float]  # of the first step
 
 
-def make_model(painter: DiffusionConfig, settings: TrainConfig) -> tuple[loading.Parts, Product2Img]:
-    parts = loading.load(painter.base, painter)
+def make_model(diffusion: DiffusionConfig, settings: TrainConfig) -> tuple[loading.Parts, Product2Img]:
+    parts = loading.load(diffusion.base, diffusion)
     lora.add(parts, settings, seed=0)
-    return parts, Product2Img(parts, loading.load_projection(painter), settings)
+    return parts, Product2Img(parts, loading.load_projection(diffusion), settings)
 
 
 def three_steps(
-    painter: DiffusionConfig, named: Path | None = None, curve: Sequence[StepRecord] = (), **changes: Any
+    diffusion: DiffusionConfig, named: Path | None = None, curve: Sequence[StepRecord] = (), **changes: Any
 ) -> Outcome:
     """Three steps, after those of `curve`; with a folder, its rows have features and so names."""
     settings = BASE.model_copy(update={"ema_decay": DECAY, "contrastive_weight": 0.5, **changes})
-    features = make_features(named / "rows", painter, count=4, resolution=16) if named else FeatureIndex("", [], "")
-    job = Job(features, None, 4, "", painter, settings, 4, 0, "", "", "", 0.0)
-    parts, model = make_model(painter, settings)
+    features = make_features(named / "rows", diffusion, count=4, resolution=16) if named else FeatureIndex("", [], "")
+    job = TrainingJob(features, None, 4, "", diffusion, settings, 4, 0, "", "", "", 0.0)
+    parts, model = make_model(diffusion, settings)
     if settings.gradient_checkpointing:
         recompute_activations(parts)
     trainee = engine.start(model, settings, steps=4)
@@ -93,11 +95,13 @@ def test_groups_learn_at_their_own_rates(expected: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "dtype"), [(0, "fp32"), (1, "bf16"), (2, "fp32"), (2, "bf16"), (3, "fp32"), (3, "bf16")]
+    ("stage", "mixed_precision"), [(0, "no"), (1, "bf16"), (2, "no"), (2, "bf16"), (3, "no"), (3, "bf16")]
 )
-def test_stages_and_precisions_agree(expected: Outcome, tiny_painter: DiffusionConfig, stage: int, dtype: str) -> None:
-    found = three_steps(tiny_painter, zero_stage=stage, dtype=dtype)
-    tolerance = 1e-4 if dtype == "fp32" else 0.15
+def test_stages_and_precisions_agree(
+    expected: Outcome, tiny_painter: DiffusionConfig, stage: int, mixed_precision: str
+) -> None:
+    found = three_steps(tiny_painter, zero_stage=stage, mixed_precision=mixed_precision)
+    tolerance = 1e-4 if mixed_precision == "no" else 0.15
     for left, right in zip(found.curve, expected.curve, strict=True):
         assert (left.total, left.grad_norm) == pytest.approx((right.total, right.grad_norm), rel=tolerance * 2)
     for ours, theirs in ((found.weights, expected.weights), (found.averaged, expected.averaged)):
@@ -106,7 +110,7 @@ def test_stages_and_precisions_agree(expected: Outcome, tiny_painter: DiffusionC
             if name.endswith("k_proj.bias"):
                 continue  # attention doesn't depend on it: its gradient is rounding, whose sign AdamW follows
             assert ours[name].dtype == torch.float32
-            torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-4 if dtype == "fp32" else 1e-2)
+            torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-4 if mixed_precision == "no" else 1e-2)
 
 
 def test_recomputing_activations_changes_nothing(expected: Outcome, tiny_painter: DiffusionConfig) -> None:
@@ -146,8 +150,8 @@ def test_adapters_alone_learn(alone: None, tiny_painter: DiffusionConfig, stage:
 
 
 def test_full_weights_can_be_set(alone: None, tiny_painter: DiffusionConfig) -> None:
-    for stage, dtype in ((0, "fp32"), (1, "fp32"), (2, "bf16"), (3, "fp32")):
-        settings = BASE.model_copy(update={"zero_stage": stage, "dtype": dtype})
+    for stage, mixed_precision in ((0, "no"), (1, "no"), (2, "bf16"), (3, "no")):
+        settings = BASE.model_copy(update={"zero_stage": stage, "mixed_precision": mixed_precision})
         _, model = make_model(tiny_painter, settings)
         trainee = engine.start(model, settings, steps=4)
         wanted = {name: torch.full_like(value, 0.5) for name, value in engine.gather(trainee).items()}

@@ -24,11 +24,11 @@ from tests.support.make_features import make_features
 
 SETTINGS = TrainConfig(
     batch_size=8,
-    workers=2,
+    num_workers=2,
     num_gpus=0,
     num_cpus=0.5,
     zero_stage=1,
-    dtype="fp32",
+    mixed_precision="no",
     lr_unet=1e-3,
     lr_text=1e-3,
     max_failures=0,
@@ -41,13 +41,13 @@ def features(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFac
 
 
 def train(
-    features: FeatureIndex, painter: DiffusionConfig, out: Path, steps: int, **changes: Any
+    features: FeatureIndex, diffusion: DiffusionConfig, out: Path, steps: int, **changes: Any
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Train; the steps of training.json and the UNet's weights."""
     seen: list[int] = []
     settings = SETTINGS.model_copy(update=changes)
     result = training.train(
-        features, None, painter.base, painter, settings, steps, 0,
+        features, None, diffusion.base, diffusion, settings, steps, 0,
         str(out), f"{out}-work", f"{out}-tracking", seen.append,
     )  # fmt: skip
     assert result["steps"] == steps == sum(seen) and result["rows"] == 20
@@ -59,8 +59,10 @@ def train(
 def test_two_workers_train_as_one_does(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    two, weights_two = train(features, tiny_painter, tmp_path / "two", steps=4, zero_stage=2, accumulation=2)
-    one, weights_one = train(features, tiny_painter, tmp_path / "one", steps=4, workers=1)
+    two, weights_two = train(
+        features, tiny_painter, tmp_path / "two", steps=4, zero_stage=2, gradient_accumulation_steps=2
+    )
+    one, weights_one = train(features, tiny_painter, tmp_path / "one", steps=4, num_workers=1)
     assert [step["step"] for step in two] == [1, 2, 3, 4]
     assert two[0]["lr"] == pytest.approx(1e-3) and two[3]["lr"] < 2e-4
     for left, right in zip(two, one, strict=True):
@@ -74,12 +76,14 @@ def test_one_worker_goes_on_where_two_were_killed(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path, stage: int
 ) -> None:
     steps, out = 40, tmp_path / "disturbed"
-    settings = {"zero_stage": stage, "checkpoint_every": 5, "ema_decay": 0.8}
+    settings = {"zero_stage": stage, "checkpointing_steps": 5, "ema_decay": 0.8}
     expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
     with killing(Path(f"{out}-work")), pytest.raises(Exception, match=r"worker|Worker"):
         train(features, tiny_painter, out, steps, **settings)
     assert not out.exists()
-    disturbed, disturbed_weights = train(features, tiny_painter, out, steps, workers=1, accumulation=2, **settings)
+    disturbed, disturbed_weights = train(
+        features, tiny_painter, out, steps, num_workers=1, gradient_accumulation_steps=2, **settings
+    )
     for left, right in zip(disturbed, expected, strict=True):
         assert left == pytest.approx(right, rel=1e-3)
     for name, value in weights.items():
@@ -92,7 +96,7 @@ def test_a_killed_worker_changes_nothing(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path, max_failures: int
 ) -> None:
     steps, out = 60, tmp_path / "disturbed"
-    settings = {"checkpoint_every": 10, "ema_decay": 0.8}
+    settings = {"checkpointing_steps": 10, "ema_decay": 0.8}
     expected, weights = train(features, tiny_painter, tmp_path / "calm", steps, **settings)
     with killing(Path(f"{out}-work")):
         if max_failures == 0:
@@ -146,7 +150,7 @@ def test_a_missing_shard_is_named(ray_cluster: None, tiny_painter: DiffusionConf
     features = make_features(tmp_path / "rows", tiny_painter, count=8, resolution=16)
     (Path(features.shards) / "part-1.parquet").unlink()
     with pytest.raises(UserError, match=r"^/\S+part-1.parquet is gone; it has the features of row-000.*missing$"):
-        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
+        train(features, tiny_painter, tmp_path / "model", steps=2, num_workers=1)
 
 
 def test_too_few_rows_are_named_with_the_batch() -> None:
@@ -169,5 +173,5 @@ def test_rows_whose_loss_is_no_number_are_named(
     index = table.column_names.index("image_moments")
     pq.write_table(table.set_column(index, table.schema.field(index), [column]), shard)
     with pytest.raises(UserError, match=r"stops at step 1: the loss of Eq. 3 is not finite for row-002;"):
-        train(features, tiny_painter, tmp_path / "model", steps=2, workers=1)
+        train(features, tiny_painter, tmp_path / "model", steps=2, num_workers=1)
     assert not (tmp_path / "model").exists()

@@ -25,7 +25,7 @@ from tests.support.painting_workers import alone, work
 from tests.support.tiny_models import RESOLUTION
 
 NAMES = ["cup", "a blue cup with a long name that does not fit in", "round thing"]
-SETTINGS = TrackingConfig(steps=5, guidance=4)
+SETTINGS = TrackingConfig(num_inference_steps=5, guidance_scale=4)
 SEED = 11
 
 
@@ -56,9 +56,9 @@ def paint(
     return samples.paint(model, parts, features, NAMES[: len(features["mask"])], token, settings, SEED)
 
 
-def trained(painter: DiffusionConfig) -> tuple[loading.Parts, Product2Img]:
+def trained(diffusion: DiffusionConfig) -> tuple[loading.Parts, Product2Img]:
     """A model that has moved away from its base, and has gradients."""
-    parts, model = make_model(painter)
+    parts, model = make_model(diffusion)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for parameter in filter(lambda p: p.requires_grad, model.parameters()):
@@ -69,10 +69,10 @@ def trained(painter: DiffusionConfig) -> tuple[loading.Parts, Product2Img]:
 
 
 def by_diffusers(
-    painter: DiffusionConfig, model: Product2Img, pictures: tuple[Pixels, Pixels], guidance: float, together: int
+    diffusion: DiffusionConfig, model: Product2Img, pictures: tuple[Pixels, Pixels], guidance: float, together: int
 ) -> Pixels:
     """What a user of the finished folder gets from pictures and masks, in whole pixels."""
-    parts = loading.load(painter.base, painter)
+    parts = loading.load(diffusion.base, diffusion)
     weights = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
     lay_over(parts, TrainConfig(), weights)
     pipe = parts.pipeline()
@@ -80,13 +80,13 @@ def by_diffusers(
     images, masks = (array[:together] for array in pictures)
     with torch.no_grad():
         painted = pipe(
-            prompt_embeds=parts.text_encoder(tokenise(parts.tokenizer, painter.token, NAMES[:together]).ids)[0],
+            prompt_embeds=parts.text_encoder(tokenise(parts.tokenizer, diffusion.token, NAMES[:together]).ids)[0],
             negative_prompt_embeds=parts.text_encoder(empty_prompt(parts.tokenizer))[0].expand(together, -1, -1),
             image=preprocess.to_tensor(images),
             mask_image=preprocess.paint_mask(masks),
             height=RESOLUTION,
             width=RESOLUTION,
-            num_inference_steps=SETTINGS.steps,
+            num_inference_steps=SETTINGS.num_inference_steps,
             guidance_scale=guidance,
             generator=[torch.Generator().manual_seed(seed_for(SEED, "sample", row)) for row in range(together)],
             output_type="np",
@@ -102,19 +102,19 @@ def test_pictures_are_those_of_diffusers_pipeline(
     guidance: float,
     token: str | None,
 ) -> None:
-    painter = tiny_painter.model_copy(update={"token": token})
-    made = trained(painter)
-    ours = paint(made, features, token, guidance=guidance)
-    theirs = by_diffusers(painter, made[1], pictures, guidance, 3)
+    diffusion = tiny_painter.model_copy(update={"token": token})
+    made = trained(diffusion)
+    ours = paint(made, features, token, guidance_scale=guidance)
+    theirs = by_diffusers(diffusion, made[1], pictures, guidance, 3)
     assert ours.shape == (3, RESOLUTION, RESOLUTION, 3) and ours.dtype == np.uint8
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.max() <= 3 and difference.mean() < 0.2  # features are kept at half precision
-    other = by_diffusers(painter, trained_differently(painter), pictures, guidance, 3)
+    other = by_diffusers(diffusion, trained_differently(diffusion), pictures, guidance, 3)
     assert np.abs(other.astype(int) - theirs).mean() > 2
 
 
-def trained_differently(painter: DiffusionConfig) -> Product2Img:
-    return make_model(painter)[1]
+def trained_differently(diffusion: DiffusionConfig) -> Product2Img:
+    return make_model(diffusion)[1]
 
 
 def test_training_is_not_disturbed(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
@@ -140,10 +140,10 @@ def test_training_is_not_disturbed(tiny_painter: DiffusionConfig, features: samp
 
 def test_rows_don_t_depend_on_their_number(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     parts, model = made = trained(tiny_painter)
-    few = paint(made, features, "<background>", guidance=1)
+    few = paint(made, features, "<background>", guidance_scale=1)
     many = {name: np.concatenate([values] * 3 + [values[:1]]) for name, values in features.items()}
     painted = samples.paint(
-        model, parts, many, [*NAMES * 3, "cup"], "<background>", SETTINGS.model_copy(update={"guidance": 1}), SEED
+        model, parts, many, [*NAMES * 3, "cup"], "<background>", SETTINGS.model_copy(update={"guidance_scale": 1}), SEED
     )
     assert len(painted) == 10 > samples.TOGETHER
     assert np.abs(painted[:3].astype(int) - few).max() <= 1
@@ -152,9 +152,9 @@ def test_rows_don_t_depend_on_their_number(tiny_painter: DiffusionConfig, featur
 
 def test_bfloat16_and_values_that_are_no_numbers(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     _, model = made = trained(tiny_painter)
-    exact = paint(made, features, "<background>", guidance=1)
+    exact = paint(made, features, "<background>", guidance_scale=1)
     model.to(torch.bfloat16)
-    rounded = paint(made, features, "<background>", guidance=1)
+    rounded = paint(made, features, "<background>", guidance_scale=1)
     assert rounded.shape == exact.shape
     with torch.no_grad():
         model.unet.conv_out.bias.fill_(float("nan"))

@@ -101,7 +101,7 @@ def test_an_engine_that_dies_while_nobody_asks_it_costs_the_next_step_no_more_th
 
 
 def test_engines_are_added_while_rows_wait(stub: Callable[..., Judge], tmp_path: Path) -> None:
-    judge = stub(replicas=1, max_replicas=3, in_flight=1)
+    judge = stub(replicas=1, max_replicas=3, max_num_seqs=1)
     seen: set[int] = set()
 
     def count(_: int) -> None:

@@ -59,7 +59,7 @@ def test_no_way_in_without_a_token(shop: Shop, method: str, path: str) -> None:
 def test_openai_client_without_a_known_token(shop: Shop) -> None:
     with pytest.raises(openai.AuthenticationError, match="this token is not known"):
         shop.client("wrong").images.edit(image=("a.png", cutout()), prompt="Cup")
-    assert not shop.painter.orders
+    assert not shop.sampler.orders
 
 
 def test_a_token_is_revoked_and_added_by_a_line_of_the_file(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_hasty_client_waits_and_others_do_not(tmp_path: Path) -> None:
         answer = shop.edit(n=8)
         assert error_of(answer, 429)["code"] == "rate_limit_exceeded"
         assert 10 <= int(answer.headers["retry-after"]) <= 12  # 8 - 4 pictures at one in 3 s
-        assert len(shop.painter.orders) == 16
+        assert len(shop.sampler.orders) == 16
         files = {"image": ("a.png", cutout())}
         other = shop.send("POST", "/v1/images/edits", OTHER, files=files, data={"prompt": "Cup", "n": "8"})
         assert other.status_code == 200
@@ -127,10 +127,10 @@ def test_guessing_tokens_is_slowed_down(tmp_path: Path) -> None:
 
 
 def test_a_busy_painter_and_one_that_loads(shop: Shop) -> None:
-    shop.painter.fault = Overloaded(2.4)
+    shop.sampler.fault = Overloaded(2.4)
     answer = shop.edit(n=3)
     assert error_of(answer, 429)["message"].endswith("in 3 s") and answer.headers["retry-after"] == "3"
-    shop.painter.fault = NotReady()
+    shop.sampler.fault = NotReady()
     answer = shop.edit()
     assert error_of(answer, 503)["code"] == "not_ready" and int(answer.headers["retry-after"]) > 0
     with pytest.raises(openai.InternalServerError):
@@ -141,7 +141,7 @@ def test_health(shop: Shop) -> None:
     assert shop.send("GET", "/healthz", None).json() == {"status": "live"}
     assert shop.send("GET", "/readyz", None).status_code == 200
     assert shop.send("HEAD", "/healthz", None).status_code == 200
-    shop.painter.loaded = False
+    shop.sampler.loaded = False
     answer = shop.send("GET", "/readyz", None)
     assert error_of(answer, 503)["code"] == "not_ready" and int(answer.headers["retry-after"]) > 0
     assert shop.send("GET", "/healthz", None).status_code == 200
@@ -207,14 +207,14 @@ def test_our_own_mistakes_give_nothing_away(
     shop = own_shop
     capfd.readouterr()
     for fault in (OwnError(f"{TOKEN} in {tmp_path}"), UserError(f"no model in {tmp_path}"), KeyError("x")):
-        shop.painter.fault = fault
+        shop.sampler.fault = fault
         answer = shop.edit()
         error = error_of(answer, 500)
         assert (
             error["message"] == f"internal error; the server's log has more on request {answer.headers['x-request-id']}"
         )
         assert error["type"] == "server_error"
-    shop.painter.fault = None
+    shop.sampler.fault = None
     shop.edit(image=b"x"), shop.send("GET", f"/{TOKEN}?token={TOKEN}"), shop.send("GET", "/v1/models", "wrong-secret")
     wait_until(lambda: log.getvalue().count('"event": "request"') == 6)  # written when the answer is sent already
     lines = [json.loads(line) for line in log.getvalue().splitlines()]

@@ -35,11 +35,11 @@ def narrow_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture
 def narrow(narrow_shop: Shop) -> Iterator[Shop]:
     """Little may be sent, and soon."""
-    narrow_shop.painter.orders.clear()
-    narrow_shop.painter.cancelled = narrow_shop.painter.most = 0
+    narrow_shop.sampler.orders.clear()
+    narrow_shop.sampler.cancelled = narrow_shop.sampler.most = 0
     yield narrow_shop
-    narrow_shop.painter.held = False
-    wait_until(lambda: not narrow_shop.painter.running)
+    narrow_shop.sampler.held = False
+    wait_until(lambda: not narrow_shop.sampler.running)
 
 
 def head(*headers: str, token: str = TOKEN) -> bytes:
@@ -64,7 +64,7 @@ def test_the_openai_client_learns_that_its_picture_is_too_large(narrow: Shop) ->
     assert len(noise) > LIMIT
     with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes") as caught:
         narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
-    assert caught.value.status_code == 413 and not narrow.painter.orders
+    assert caught.value.status_code == 413 and not narrow.sampler.orders
     noise *= 8  # more than sockets hold
     with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes"):
         narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
@@ -74,7 +74,7 @@ def test_a_chunked_body_is_counted_as_it_comes(narrow: Shop) -> None:
     request = head("Transfer-Encoding: chunked") + chunk(BODY[:500])
     endless = [chunk(b"x" * 50_000)] * 8
     status, body = parse(narrow.raw(request, *endless, chunk(b"")))
-    assert status == 413 and body["error"]["code"] == "too_large" and not narrow.painter.orders
+    assert status == 413 and body["error"]["code"] == "too_large" and not narrow.sampler.orders
     whole = (
         head("Transfer-Encoding: chunked", "Connection: close") + chunk(BODY[:100]) + chunk(BODY[100:]) + b"0\r\n\r\n"
     )
@@ -109,7 +109,7 @@ def test_a_byte_now_and_then_does_not_keep_it_open(narrow: Shop) -> None:
             connection.sendall(BODY[sent : sent + 1])
             sent += 1
     assert parse(answer)[0] == 408 and time.perf_counter() - begin < 6
-    assert not narrow.painter.orders
+    assert not narrow.sampler.orders
 
 
 def test_a_body_cut_off_half_way_paints_nothing(narrow: Shop) -> None:
@@ -118,49 +118,49 @@ def test_a_body_cut_off_half_way_paints_nothing(narrow: Shop) -> None:
         connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY[:200])
         connection.shutdown(socket.SHUT_WR)
     assert narrow.edit().status_code == 200
-    assert len(narrow.painter.orders) == 1
+    assert len(narrow.sampler.orders) == 1
 
 
 def test_a_late_answer_is_given_up(narrow: Shop) -> None:
-    narrow.painter.held = True
+    narrow.sampler.held = True
     begin = time.perf_counter()
     answer = narrow.edit(n=3)
     assert error_of(answer, 503)["code"] == "timeout" and answer.headers["retry-after"]
     assert 1.8 < time.perf_counter() - begin < 4
-    assert narrow.painter.cancelled == 3 and not narrow.painter.running
+    assert narrow.sampler.cancelled == 3 and not narrow.sampler.running
 
 
 def test_a_client_that_hangs_up_is_not_painted_for(narrow: Shop) -> None:
-    narrow.painter.held = True
+    narrow.sampler.held = True
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
         connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
-        wait_until(lambda: narrow.painter.running == 1)
-    wait_until(lambda: narrow.painter.cancelled == 1, seconds=1.5)
+        wait_until(lambda: narrow.sampler.running == 1)
+    wait_until(lambda: narrow.sampler.cancelled == 1, seconds=1.5)
     with pytest.raises(openai.APITimeoutError):
         narrow.client(timeout=0.3).images.edit(image=("a.png", cutout()), prompt="Cup", n=4)
-    wait_until(lambda: narrow.painter.cancelled == 5, seconds=1.5)
+    wait_until(lambda: narrow.sampler.cancelled == 5, seconds=1.5)
     wait_until(lambda: 'status="499"' in narrow.send("GET", "/metrics").text)
 
 
 def test_too_many_at_once_are_told_within_a_second(narrow: Shop) -> None:
-    narrow.painter.held = True
+    narrow.sampler.held = True
     with ThreadPoolExecutor(6) as pool:
         inside = [pool.submit(narrow.edit) for _ in range(6)]
-        wait_until(lambda: narrow.painter.running == 6, seconds=1.5)
+        wait_until(lambda: narrow.sampler.running == 6, seconds=1.5)
         begin = time.perf_counter()
         answer = narrow.edit()
         assert error_of(answer, 429)["code"] == "busy" and answer.headers["retry-after"]
         assert time.perf_counter() - begin < 1
-        narrow.painter.held = False
+        narrow.sampler.held = False
         assert [one.result().status_code for one in inside] == [200] * 6
 
 
 def test_requests_are_painted_side_by_side(shop: Shop) -> None:
-    shop.painter.held = True
+    shop.sampler.held = True
     with ThreadPoolExecutor(5) as pool:
         asked = [pool.submit(shop.edit, n=4, seed=k) for k in range(5)]
-        wait_until(lambda: shop.painter.most == 20)
-        shop.painter.held = False
+        wait_until(lambda: shop.sampler.most == 20)
+        shop.sampler.held = False
         answers = [one.result().json() for one in asked]
     for seed, answer in enumerate(answers):
         assert answer["seed"] == seed and answer["data"] == shop.edit(n=4, seed=seed).json()["data"]

@@ -18,7 +18,7 @@ from tests.support.generator_parts import Shop, cutout, encoded, error_of, photo
 
 def refused(shop: Shop, status: int = 400, **sent: object) -> dict[str, str]:
     error = error_of(shop.edit(**sent), status)  # type: ignore[arg-type]
-    assert not shop.painter.orders
+    assert not shop.sampler.orders
     return error
 
 
@@ -80,7 +80,7 @@ def test_a_long_strip(shop: Shop) -> None:
     strip = np.zeros((6, 8000, 4), np.uint8)
     strip[:, 2000:6000] = (200, 40, 30, 255)
     assert shop.edit(encoded(strip), size="256x256").status_code == 200
-    mask = shop.painter.orders[0].mask
+    mask = shop.sampler.orders[0].mask
     assert (mask[128 - 1 : 128, 70:186] == 255).all() and (mask[:120] == 0).all()
 
 
@@ -115,7 +115,7 @@ def test_unusual_photos_keep_their_colours(shop: Shop, kind: str) -> None:
         ),
     }[kind]()
     assert shop.edit(content).status_code == 200
-    order = shop.painter.orders[0]
+    order = shop.sampler.orders[0]
     red(order.product[20:44, 20:44])
     assert ((order.mask > 127) == (toy_cutter(photo()) > 0)).mean() > 0.99
 
@@ -124,7 +124,7 @@ def test_grey_and_16_bit_are_read_as_they_look(shop: Shop) -> None:
     mask = encoded(255 - toy_cutter(photo()))
     for content in (encoded(Image.fromarray(photo()).convert("L")), as_16_bit()):
         assert shop.edit(content, mask=mask, seed=1).status_code == 200
-    grey, deep = (order.product[32, 32].astype(int) for order in shop.painter.orders)
+    grey, deep = (order.product[32, 32].astype(int) for order in shop.sampler.orders)
     level = int(np.asarray(Image.fromarray(photo()).convert("L"))[32, 32])
     assert (grey == level).all() and (np.abs(deep - level) <= 1).all()
 
@@ -135,18 +135,18 @@ def test_a_palette_with_a_clear_colour_and_grey_with_alpha_are_cutouts(shop: Sho
     palette.putpalette([0, 0, 0, 200, 40, 30])
     assert shop.edit(encoded(palette, transparency=0)).status_code == 200
     assert shop.edit(encoded(rgba.convert("LA"))).status_code == 200
-    for order in shop.painter.orders:
+    for order in shop.sampler.orders:
         np.testing.assert_array_equal(order.mask, np.asarray(rgba.getchannel("A")))
-    assert (shop.painter.orders[0].product[32, 32] == (200, 40, 30)).all()
+    assert (shop.sampler.orders[0].product[32, 32] == (200, 40, 30)).all()
 
 
 def test_a_turned_photo_is_upright(shop: Shop) -> None:
     content, upright = rotated()
     assert shop.edit(content, size="64x128").status_code == 200
-    np.testing.assert_array_equal(shop.painter.orders[0].mask, toy_cutter(upright))
+    np.testing.assert_array_equal(shop.sampler.orders[0].mask, toy_cutter(upright))
     mask = encoded(255 - toy_cutter(upright))  # drawn on what one sees
     assert shop.edit(content, mask=mask, size="64x128").status_code == 200
-    np.testing.assert_array_equal(shop.painter.orders[1].mask, toy_cutter(upright))
+    np.testing.assert_array_equal(shop.sampler.orders[1].mask, toy_cutter(upright))
 
 
 def test_masks_that_leave_nothing_to_do(shop: Shop) -> None:

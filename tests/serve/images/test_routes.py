@@ -33,7 +33,7 @@ def test_openai_client(shop: Shop, tmp_path: Path, kind: str) -> None:
     for painted in answer.data or []:
         opened = Image.open(io.BytesIO(base64.b64decode(painted.b64_json or "")))
         assert opened.format == kind.upper() and opened.size == (128, 64)
-    first, second = shop.painter.orders
+    first, second = shop.sampler.orders
     assert first.name == "Steel thermos bottle" and (first.steps, first.guidance, first.negative) == (7, 3, "")
     assert first.mask.shape == (64, 128) and first.product.shape == (64, 128, 3)
     assert first.seed != second.seed
@@ -58,7 +58,7 @@ def test_our_fields_pass_through_extra_body(shop: Shop) -> None:
             "seed": 5, "steps": 3, "guidance": 1.5, "negative_prompt": "text", "soft_edge": 2, "check_expansion": True,
         },
     )  # fmt: skip
-    order = shop.painter.orders[0]
+    order = shop.sampler.orders[0]
     assert (order.seed, order.steps, order.guidance, order.negative) == (5, 3, 1.5, "text")
     assert order.soft_edge == 2 and order.name == "Steel bottle"
     assert answer.data and answer.data[0].model_extra and answer.data[0].model_extra["seed"] == 5
@@ -95,7 +95,7 @@ def test_a_photo_and_a_mask_by_either_convention_are_the_same_order(shop: Shop) 
     flat = encoded(np.dstack([*[255 - product] * 3, np.full_like(product, 255)]))  # the same with an alpha of no use
     for mask in (clear, white, flat):
         assert shop.edit(encoded(pixels), mask=mask, seed=1).status_code == 200
-    for order in shop.painter.orders:
+    for order in shop.sampler.orders:
         np.testing.assert_array_equal(order.mask, product)
         assert (order.product[product > 0] == (220, 30, 20)).all()
 
@@ -104,12 +104,12 @@ def test_a_mask_counts_more_than_the_pictures_own_alpha(shop: Shop) -> None:
     mask = np.full((64, 64), 255, np.uint8)
     mask[:, :8] = 0
     assert shop.edit(mask=encoded(mask)).status_code == 200
-    np.testing.assert_array_equal(shop.painter.orders[0].mask, 255 - mask)
+    np.testing.assert_array_equal(shop.sampler.orders[0].mask, 255 - mask)
 
 
 def test_a_photo_alone_is_cut_out(shop: Shop) -> None:
     assert shop.edit(encoded(photo())).status_code == 200
-    np.testing.assert_array_equal(shop.painter.orders[0].mask, toy_cutter(photo()))
+    np.testing.assert_array_equal(shop.sampler.orders[0].mask, toy_cutter(photo()))
     grey = np.full((64, 64, 3), 90, np.uint8)
     error = error_of(shop.edit(encoded(grey)), 400)
     assert error["code"] == "no_product" and error["message"].startswith("image: no product found")
@@ -118,14 +118,14 @@ def test_a_photo_alone_is_cut_out(shop: Shop) -> None:
 def test_what_lies_outside_the_product_is_its_own_colour(shop: Shop) -> None:
     """A soft edge mixes in what is just outside: it must be neither black nor the old background."""
     shop.edit(encoded(photo()))
-    order = shop.painter.orders[0]
+    order = shop.sampler.orders[0]
     assert (np.abs(order.product.astype(int) - (220, 30, 20)) <= 2).all()
 
 
 @pytest.mark.parametrize(("size", "inside"), [("128x64", (64, 64)), ("64x128", (64, 64)), ("512x512", (512, 512))])
 def test_the_aspect_is_kept_and_the_whole_product_is_inside(shop: Shop, size: str, inside: tuple[int, int]) -> None:
     assert shop.edit(size=size).json()["size"] == size
-    mask = shop.painter.orders[0].mask >= 128
+    mask = shop.sampler.orders[0].mask >= 128
     width, height = (int(side) for side in size.split("x"))
     assert mask.shape == (height, width)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

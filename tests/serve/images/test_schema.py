@@ -32,7 +32,7 @@ def test_refused_fields(shop: Shop, field: str, value: Any) -> None:
     error = error_of(shop.edit(**{field: value}), 400)
     assert error["param"] == field and error["type"] == "invalid_request_error"
     assert field in error["message"] and len(error["message"]) < 200
-    assert not shop.painter.orders
+    assert not shop.sampler.orders
 
 
 def test_lines_that_say_what_to_change(shop: Shop) -> None:
@@ -103,11 +103,11 @@ def test_a_form_that_stops_half_way_is_refused(shop: Shop) -> None:
     whole = part(b"prompt", b"Cup") + part(b"image", cutout(), b"a.png") + b"--XX--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=XX"}
     assert shop.send("POST", "/v1/images/edits", content=whole, headers=headers).status_code == 200
-    shop.painter.orders.clear()
+    shop.sampler.orders.clear()
     for length in (0, 5, 60, len(whole) // 2, len(whole) - 8):
         error = error_of(shop.send("POST", "/v1/images/edits", content=whole[:length], headers=headers), 400)
         assert error["message"].startswith("the form can't be read")
-    assert not shop.painter.orders
+    assert not shop.sampler.orders
 
 
 @given(

@@ -78,7 +78,7 @@ def test_a_job_from_submission_to_result(shop: Shop) -> None:
     assert sorted(result.namelist()) == sorted([*names, "results.json"]) and names[2] == "00001-0.jpg"
     first = Image.open(io.BytesIO(result.read(names[0])))
     assert first.size == (128, 64) and rows[0]["pictures"][0]["seed"] == 5
-    assert {order.steps for order in shop.painter.orders} == {4}
+    assert {order.steps for order in shop.sampler.orders} == {4}
     progress = shop.send("GET", f"/v1/jobs/{job['id']}").json()
     assert (progress["status"], progress["done"], progress["failed"]) == ("completed", 3, 1)
     assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "deleted"
@@ -124,7 +124,7 @@ def test_a_job_is_its_owners_only(shop: Shop) -> None:
 def test_refused_submissions(shop: Shop, items: Any, param: str, message: str) -> None:
     error = submit(shop, items, status=400)
     assert error["param"] == param and message in error["message"]
-    assert not shop.painter.orders
+    assert not shop.sampler.orders
 
 
 def test_a_file_that_no_item_names(shop: Shop) -> None:
@@ -134,30 +134,30 @@ def test_a_file_that_no_item_names(shop: Shop) -> None:
 
 def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
     with open_shop(str(tmp_path)) as shop:
-        shop.painter.held = True
+        shop.sampler.held = True
         job = submit(shop, [CUP] * 5)
-        wait_until(lambda: shop.painter.running == 1)
+        wait_until(lambda: shop.sampler.running == 1)
         error = error_of(shop.send("GET", f"/v1/jobs/{job['id']}/result"), 409)
         assert "0 of 5 rows" in error["message"]
         assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "cancelled"
-        wait_until(lambda: shop.painter.cancelled == 1)
+        wait_until(lambda: shop.sampler.cancelled == 1)
         _, rows = finished(shop, job)
         assert [row["status"] for row in rows] == ["cancelled"] * 5
-        assert len(shop.painter.orders) == 1
+        assert len(shop.sampler.orders) == 1
 
 
 def test_requests_come_beside_a_job_and_jobs_take_turns(tmp_path: Path) -> None:
     with open_shop(str(tmp_path), max_jobs=2) as shop:
-        shop.painter.held = True
+        shop.sampler.held = True
         first, second = submit(shop, [CUP] * 6), submit(shop, [{**CUP, "name": "Mug"}] * 2)
-        wait_until(lambda: shop.painter.running == 1)
+        wait_until(lambda: shop.sampler.running == 1)
         assert submit(shop, [CUP], status=429)["message"].startswith("2 of your jobs aren't finished")
-        shop.painter.held = False
+        shop.sampler.held = False
         assert shop.edit().status_code == 200
         finished(shop, first), finished(shop, second)
-        names = [order.name for order in shop.painter.orders if order.name != "Steel bottle"]
+        names = [order.name for order in shop.sampler.orders if order.name != "Steel bottle"]
         assert names[:5].count("Mug") == 2  # not after the six cups
-        assert shop.painter.most <= 2  # the request and one row
+        assert shop.sampler.most <= 2  # the request and one row
 
 
 def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -169,21 +169,21 @@ def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
             return await super().paint(order)
 
     items = [{**CUP, "seed": k} for k in range(5)]
-    with open_shop(str(tmp_path), painter=Stopping()) as shop:
+    with open_shop(str(tmp_path), sampler=Stopping()) as shop:
         job = submit(shop, items)
         wait_until(lambda: shop.send("GET", f"/v1/jobs/{job['id']}").json()["done"] == 2)
-        wait_until(lambda: shop.painter.running == 1)
+        wait_until(lambda: shop.sampler.running == 1)
     with open_shop(str(tmp_path)) as shop:
         _, rows = finished(shop, job)
         assert [row["pictures"][0]["seed"] for row in rows] == [0, 1, 2, 3, 4]
-        assert [order.seed for order in shop.painter.orders] == [2, 3, 4]  # what was done isn't painted again
+        assert [order.seed for order in shop.sampler.orders] == [2, 3, 4]  # what was done isn't painted again
 
 
 def test_one_of_two_shops_on_a_folder_paints(tmp_path: Path) -> None:
     with open_shop(str(tmp_path)) as first, open_shop(str(tmp_path)) as second:
         job = submit(second, [CUP] * 3)
         _, rows = finished(second, job)
-        assert len(rows) == 3 and {len(first.painter.orders), len(second.painter.orders)} == {0, 3}
+        assert len(rows) == 3 and {len(first.sampler.orders), len(second.sampler.orders)} == {0, 3}
 
 
 def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: P
             self.fault = busy.get(len(self.orders))
             return await super().paint(order)
 
-    with open_shop(str(tmp_path), painter=Moody()) as shop:
+    with open_shop(str(tmp_path), sampler=Moody()) as shop:
         _, rows = finished(shop, submit(shop, [CUP, {**CUP, "name": "Curse"}]))
         assert [(row["status"], row["reason"]) for row in rows] == [("done", None), ("failed", "internal error")]
 

@@ -57,32 +57,32 @@ def test_one_order_fails_alone(handle: Any) -> None:
 
 def test_an_order_that_nobody_waits_for_any_more_is_not_painted(handle: Any) -> None:
     async def go() -> None:
-        painter = SamplerClient(handle, SETTINGS)
-        busy = [asyncio.create_task(painter.paint(make_order(number, steps=60))) for number in range(4)]
+        sampler = SamplerClient(handle, SETTINGS)
+        busy = [asyncio.create_task(sampler.paint(make_order(number, steps=60))) for number in range(4)]
         await asyncio.sleep(0.3)
-        dropped = [asyncio.create_task(painter.paint(make_order(number, steps=1000))) for number in range(4)]
+        dropped = [asyncio.create_task(sampler.paint(make_order(number, steps=1000))) for number in range(4)]
         await asyncio.sleep(0.3)
         for task in dropped:
             task.cancel()
         await gather(*dropped)
         await asyncio.gather(*busy)
         begin = time.monotonic()
-        await painter.paint(make_order(0))
+        await sampler.paint(make_order(0))
         assert time.monotonic() - begin < 10  # 4000 steps take minutes
-        assert painter._let_in == 0
+        assert sampler._let_in == 0
 
     asyncio.run(go())
 
 
 def test_too_many_orders_are_told_to_come_again_at_once(handle: Any) -> None:
     async def go() -> None:
-        painter = SamplerClient(handle, SETTINGS)
+        sampler = SamplerClient(handle, SETTINGS)
         begin = time.monotonic()
         refused: list[float] = []
 
         async def one(number: int) -> Any:
             try:
-                return await painter.paint(make_order(number, steps=10))
+                return await sampler.paint(make_order(number, steps=10))
             except Overloaded as busy:
                 refused.append(time.monotonic() - begin)
                 return busy
@@ -92,7 +92,7 @@ def test_too_many_orders_are_told_to_come_again_at_once(handle: Any) -> None:
         assert max(refused) < 1
         assert all(1 <= busy.retry_after_s <= 60 for busy in found if isinstance(busy, Overloaded))
         assert sum(isinstance(picture, np.ndarray) for picture in found) == 20
-        assert await painter.ready()
+        assert await sampler.ready()
 
     asyncio.run(go())
 
@@ -120,16 +120,16 @@ def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: P
     model = local(tmp_path / "model")
 
     async def go(handle: Any) -> None:
-        painter = SamplerClient(handle, SETTINGS)
+        sampler = SamplerClient(handle, SETTINGS)
         order, pictures, slowest = make_order(0), list[bytes](), 0.0
-        old = (await painter.paint(order)).tobytes()
+        old = (await sampler.paint(order)).tobytes()
         until = time.monotonic() + LONG_S
 
         async def client() -> None:
             nonlocal slowest
             while time.monotonic() < until and not (pictures and pictures[-1] != old and len(pictures) > 20):
                 begin = time.monotonic()
-                pictures.append((await painter.paint(order)).tobytes())
+                pictures.append((await sampler.paint(order)).tobytes())
                 slowest = max(slowest, time.monotonic() - begin)
 
         clients = [asyncio.create_task(client()) for _ in range(6)]
@@ -148,13 +148,13 @@ def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: P
 def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> None:
     model = local(tmp_path / "model")
     with painting(model=model) as handle:
-        painter = SamplerClient(handle, SETTINGS)
+        sampler = SamplerClient(handle, SETTINGS)
 
         async def go() -> None:
-            before = await painter.paint(make_order(0))
+            before = await sampler.paint(make_order(0))
             (Path(model) / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
             await asyncio.sleep(3)
-            np.testing.assert_array_equal(await painter.paint(make_order(0)), before)
+            np.testing.assert_array_equal(await sampler.paint(make_order(0)), before)
 
         asyncio.run(go())
 
@@ -162,9 +162,9 @@ def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_killed_replica_loses_no_order_that_was_let_in(ray_cluster: None) -> None:
     async def go(handle: Any) -> None:
-        painter = SamplerClient(handle, SETTINGS)
-        expected = await asyncio.gather(*(painter.paint(make_order(number, steps=20)) for number in range(12)))
-        waiting = [asyncio.create_task(painter.paint(make_order(number, steps=20))) for number in range(12)]
+        sampler = SamplerClient(handle, SETTINGS)
+        expected = await asyncio.gather(*(sampler.paint(make_order(number, steps=20)) for number in range(12)))
+        waiting = [asyncio.create_task(sampler.paint(make_order(number, steps=20))) for number in range(12)]
         await asyncio.sleep(0.2)
         assert await asyncio.to_thread(kill_replicas, handle) == 1
         assert not any(task.done() for task in waiting[8:])

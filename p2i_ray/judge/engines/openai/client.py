@@ -62,7 +62,7 @@ class OpenAIEngine:
         self._settings = settings.hosted
         self._endpoint = Endpoint(settings.hosted, settings.model, seed, clock)
         self._spending = Budget(settings.hosted)
-        self._room = asyncio.Semaphore(settings.hosted.in_flight)
+        self._room = asyncio.Semaphore(settings.hosted.max_concurrent_requests)
         self._first = asyncio.Lock()
         self._answered = False  # ever
         self._failures = 0  # of the endpoint, in a row

@@ -168,7 +168,7 @@ class Endpoint:
                 reply = await self._client.chat.completions.with_raw_response.create(model=self._model, **request)
             return Completion.model_validate_json(reply.content)
         except (APITimeoutError, TimeoutError):
-            advice = "raise judge.hosted.timeout_s or lower judge.hosted.in_flight"
+            advice = "raise judge.hosted.timeout_s or lower judge.hosted.max_concurrent_requests"
             return Failure(f"didn't answer within {self._settings.timeout_s:g} s; {advice}", "endpoint", passes=True)
         except APIConnectionError as error:
             return self._unreachable(error)

@@ -22,9 +22,9 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "dtype": settings.dtype,
         "quantization": settings.quantization,
         "max_model_len": settings.max_model_len,
-        "max_num_seqs": settings.in_flight,
+        "max_num_seqs": settings.max_num_seqs,
         "enforce_eager": settings.enforce_eager,
-        "enable_prefix_caching": settings.prefix_caching,
+        "enable_prefix_caching": settings.enable_prefix_caching,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
         # On a share of a GPU it is said, not measured: while an engine starts, others there take and free memory.
@@ -32,7 +32,7 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
         else None,
         "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
-        "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.prefix_caching else 0,
+        "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.enable_prefix_caching else 0,
         "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
         "structured_outputs_config": {"backend": "xgrammar"},
         "disable_log_stats": True,

@@ -291,7 +291,7 @@ def test_retry_after_holds_every_request() -> None:
             await judge.ask(SCORING, samples(1))
             return await judge.ask(SCORING, samples(3))
 
-        rows = use(server.url, work, time, in_flight=1)
+        rows = use(server.url, work, time, max_concurrent_requests=1)
     assert [row["score"] for row in rows] == [4, 4, 4]
     refused = server.times[1]
     assert all(later >= refused + 20 for later in server.times[2:])
@@ -300,7 +300,7 @@ def test_retry_after_holds_every_request() -> None:
 def test_a_row_that_the_endpoint_refuses_is_set_aside() -> None:
     plays = (fails(400, "image\n too\x00  large " + "x" * 900), good("5"), fails(422, "no"), good("3"))
     with serving(*plays) as server:
-        rows = use(server.url, asking(4), in_flight=1)
+        rows = use(server.url, asking(4), max_concurrent_requests=1)
     assert [row["score"] for row in rows] == [None, 5, None, 3]
     assert rows[0]["error"].startswith("the endpoint refuses the request (HTTP 400: image too large xxx")
     assert len(rows[0]["error"]) < 400 and rows[0]["error"].isprintable()
@@ -316,14 +316,14 @@ def test_a_row_that_the_endpoint_refuses_is_set_aside() -> None:
 )
 def test_a_model_that_refuses_sets_the_row_aside(reply: dict[str, Any]) -> None:
     with serving(says(**reply)) as server:
-        rows = use(server.url, asking(3), in_flight=1)
+        rows = use(server.url, asking(3), max_concurrent_requests=1)
     assert rows[0]["error"].startswith("the endpoint refuses to judge it") and "\n" not in rows[0]["error"]
     assert [row["score"] for row in rows] == [None, 4, 4]
 
 
 def test_a_model_that_refuses_many_rows_at_the_start_still_answers() -> None:
     with serving(*[says(**completion(None))] * 9) as server:
-        rows = use(server.url, asking(12), in_flight=1)
+        rows = use(server.url, asking(12), max_concurrent_requests=1)
     assert [row["score"] for row in rows] == [None] * 9 + [4] * 3
 
 
@@ -342,11 +342,11 @@ def test_a_model_that_never_says_a_score_ends_the_job() -> None:
 def test_an_endpoint_that_stops_answering_ends_the_job_and_a_hiccup_does_not() -> None:
     bad = fails(500, "oops")
     with serving(good(), *[bad] * 7, good(), *[bad] * 7, good()) as server:
-        rows = use(server.url, asking(17), in_flight=1, max_retries=0)
+        rows = use(server.url, asking(17), max_concurrent_requests=1, max_retries=0)
         assert sum(row["error"] is not None for row in rows) == 14
         assert rows[1]["error"].startswith("the endpoint can't take the request now (HTTP 500: oops)")
     with serving(good(), then=bad) as server:
-        rows = use(server.url, asking(30), in_flight=1, max_retries=0)
+        rows = use(server.url, asking(30), max_concurrent_requests=1, max_retries=0)
         assert len(server.bodies) == 1 + 8
     ends_the_job(rows, "HTTP 500: oops")
     assert rows[0]["score"] == 4  # it was paid for
@@ -354,7 +354,7 @@ def test_an_endpoint_that_stops_answering_ends_the_job_and_a_hiccup_does_not() -
 
 def test_rows_that_are_refused_do_not_count_as_an_outage() -> None:
     with serving(good(), *[fails(400)] * 20, fails(500)) as server:
-        rows = use(server.url, asking(23), in_flight=1, max_retries=0)
+        rows = use(server.url, asking(23), max_concurrent_requests=1, max_retries=0)
     assert [row["score"] for row in rows] == [4, *[None] * 21, 4]
 
 
@@ -366,7 +366,7 @@ def test_a_key_that_is_withdrawn_ends_the_job_at_once() -> None:
             with pytest.raises(UserError, match="refuses the key"):
                 await judge.ask(SCORING, samples(30))  # nothing is asked any more
 
-        use(server.url, work, in_flight=1)
+        use(server.url, work, max_concurrent_requests=1)
         assert len(server.bodies) == 2
 
 
@@ -379,7 +379,7 @@ def test_pictures_do_not_follow_a_redirect() -> None:
 
 def test_the_first_goes_alone_and_then_as_many_as_allowed() -> None:
     with serving(good(), *together(3)) as server:
-        rows = use(server.url, asking(24), in_flight=3, timeout_s=20, max_retries=0)
+        rows = use(server.url, asking(24), max_concurrent_requests=3, timeout_s=20, max_retries=0)
     assert [row["score"] for row in rows] == [4] * 24
     assert server.most_at_once == 3
 
@@ -420,7 +420,7 @@ def test_no_minute_sees_more_than_the_limit(per_minute: float, number: int, paus
 def test_tries_count_against_the_rate() -> None:
     time = Time()
     with serving(fails(500), fails(500), now=lambda: time.seconds) as server:
-        use(server.url, asking(3), time, requests_per_minute=6, in_flight=1)
+        use(server.url, asking(3), time, requests_per_minute=6, max_concurrent_requests=1)
     assert len(server.times) == 5 and (np.diff(server.times) >= 10 - 1e-9).all()
 
 
