@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "p2i_ray" / "mini" / "weights"
 Figures = dict[str, float]

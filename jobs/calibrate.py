@@ -11,14 +11,10 @@ Writes out/calibration.json, out/calibration.html and the scores, and prints a t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config

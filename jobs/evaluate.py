@@ -9,12 +9,8 @@ Writes out/generated/*.parquet and out/metrics.json, and prints the figures.
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config

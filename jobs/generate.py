@@ -7,12 +7,7 @@ Writes out/*.parquet (id, name, category, image, cutout, error); `datasets.load_
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config

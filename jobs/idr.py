@@ -18,8 +18,6 @@ from pathlib import Path
 
 from pydantic import Field
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from p2i_ray import idr
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config, Result, Runtime

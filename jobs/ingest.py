@@ -11,12 +11,8 @@ preview.png shows some cutouts: look at it before you train.
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection
 from p2i_ray.config import Config

@@ -10,12 +10,8 @@ prints the counts. The same command after an interruption asks only what is new:
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config

@@ -9,11 +9,6 @@ A new model in the folder of serve.model is taken up while requests come.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from p2i_ray.cluster import connection
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.console.cli import main

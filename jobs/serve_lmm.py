@@ -10,9 +10,6 @@ answers that are being written are finished first.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection
 from p2i_ray.config.serve import ServeJobConfig

@@ -8,13 +8,9 @@ Writes stats.json and stats.png into `out`.
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection
 from p2i_ray.config import Config

@@ -13,10 +13,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.errors import UserError
 from p2i_ray.run import manifests, status

@@ -12,13 +12,9 @@ With --plan nothing is trained: memory, hours and price are worked out, without 
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config, DiffusionConfig, PlanConfig

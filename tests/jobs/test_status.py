@@ -36,9 +36,8 @@ with run.attempt:
 
 
 def status(run_dir: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "jobs/status.py", str(run_dir), *flags]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_a_run_while_it_works_and_after_kill_9(tmp_path: Path) -> None:
