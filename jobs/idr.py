@@ -67,7 +67,7 @@ def run(job: IdrJob) -> None:
     prepare(job, data)
     preflight.check_rights(*writes(job, job.run_dir))
     folder = Run.open(job.run_dir, job)
-    with disk_errors.trouble_told(folder.dir), folder.attempt:
+    with disk_errors.explained(folder.dir), folder.attempt:
         try:
             page = refine(folder, data)
         except BaseException:

@@ -15,10 +15,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from p2i_ray.console.durations import duration
 from p2i_ray.errors import UserError
 from p2i_ray.run import manifests, status
 from p2i_ray.run.attempt_record import AttemptRecord, CurrentStep
-from p2i_ray.run.status import RunStatus, duration
+from p2i_ray.run.status import RunStatus
 from p2i_ray.storage import locations
 
 

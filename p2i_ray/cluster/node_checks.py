@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2i_ray.console.progress import say
-from p2i_ray.errors import UserError, brief
+from p2i_ray.errors import UserError, one_line
 
 ANSWER_S = 30.0  # longest wait for all nodes; a first worker takes a few seconds to start
 # What a result and a saved object depend on. Ray and Python itself Ray compares when a node joins.
@@ -118,7 +118,7 @@ def _mistake(answer: Any, node: str, own: NodeFacts) -> str | None:
     except (NodeDiedError, TaskUnschedulableError, ActorUnschedulableError):
         return None  # it has gone meanwhile
     except RayError as error:
-        return f"node {_name(node)} can't start a worker: {brief(error)}"
+        return f"node {_name(node)} can't start a worker: {one_line(error)}"
 
 
 def fault(node: NodeFacts, own: NodeFacts) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from p2i_ray.cluster import node_checks, placement
 from p2i_ray.cluster.node_checks import NodeQuestions, Probe
 from p2i_ray.cluster.resources import Phase
-from p2i_ray.errors import UserError
+from p2i_ray.errors import UserError, reason
 from p2i_ray.storage import locations
 
 PROBE = ".p2i-probe-"
@@ -36,7 +36,7 @@ def check_rights(*folders: str) -> None:
             raise
         except Exception as error:  # each bucket's client has errors of its own
             raise UserError(
-                f"can't write, read and delete files in {folder}: {_reason(error)}; give a folder with the rights"
+                f"can't write, read and delete files in {folder}: {reason(error)}; give a folder with the rights"
             ) from None
         if found != probe.content:
             raise UserError(f"{folder} doesn't give back what was written to it; is there a cache before it?")
@@ -55,7 +55,7 @@ def check_readable(*places: str) -> None:
         except UserError:
             raise
         except Exception as error:  # each bucket's client has errors of its own
-            raise UserError(f"can't read {location}: {_reason(error)}; check the rights") from None
+            raise UserError(f"can't read {location}: {reason(error)}; check the rights") from None
 
 
 def check(phases: Sequence[Phase], writes: Sequence[str] = (), reads: Sequence[str] = ()) -> None:
@@ -116,10 +116,3 @@ def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
         if entry["type"] != "file" and depth and (found := witness(inside, depth - 1)):
             return found
     return None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.console import logs
-from p2i_ray.errors import users_mistake
+from p2i_ray.errors import user_error_line
 
 
 class AlternativeAction(NamedTuple):
@@ -63,10 +63,10 @@ def main(
             other = instead[arguments.instead]
             other.run(load(other.config_class, arguments.config, arguments.settings))
     except Exception as error:
-        mistake = users_mistake(error)
-        if mistake is None:
+        line = user_error_line(error)
+        if line is None:
             raise
-        _stop(mistake)
+        _stop(line)
 
 
 def _stop(line: str) -> NoReturn:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 Key = tuple[int, str]  # round and name
-EPSILON = 1e-9
+RESOLUTION_S = 1e-9  # shorter durations count as none
+ROUNDING = 1e-12  # of a duration: what floating point may leave of it when it is over
 
 
 class Activity(NamedTuple):
@@ -43,7 +44,7 @@ def schedule(activities: Sequence[Activity]) -> list[Planned]:
     Raises:
         ValueError: some wait for each other.
     """
-    waiting, known = list(activities), {activity.key for activity in activities}
+    waiting, known = [_rounded(activity) for activity in activities], {activity.key for activity in activities}
     left: dict[Key, list[float]] = {}  # of those that run: idle and work seconds
     running: dict[Key, tuple[Activity, float]] = {}
     done: dict[Key, Planned] = {}
@@ -54,13 +55,13 @@ def schedule(activities: Sequence[Activity]) -> list[Planned]:
             running[activity.key], left[activity.key] = (activity, now), [activity.idle_s, activity.work_s]
         if not running:
             raise ValueError(f"{[activity.key for activity in waiting]} wait for each other")
-        wanted = sum(activity.share for activity, _ in running.values() if left[activity.key][0] <= EPSILON)
+        wanted = sum(activity.share for activity, _ in running.values() if not left[activity.key][0])
         pace = 1 / max(1.0, wanted)
         step = min(_next(left[key], activity.share, pace) for key, (activity, _) in running.items())
         now += step
         for key, (activity, began) in list(running.items()):
-            _advance(left[key], step, pace if activity.share else 1.0)
-            if sum(left[key]) <= EPSILON:
+            _advance(activity, left[key], step, pace if activity.share else 1.0)
+            if not sum(left[key]):
                 del running[key]
                 done[key] = Planned(activity, began, now)
     return sorted(done.values(), key=lambda planned: (planned.began, planned.ended))
@@ -69,14 +70,26 @@ def schedule(activities: Sequence[Activity]) -> list[Planned]:
 def _next(left: Sequence[float], share: float, pace: float) -> float:
     """Seconds until an activity has done with what it is at."""
     idle, work = left
-    return idle if idle > EPSILON else work / (pace if share else 1.0)
+    return idle or work / (pace if share else 1.0)
 
 
-def _advance(left: list[float], step: float, pace: float) -> None:
-    if left[0] > EPSILON:
-        left[0] = max(0.0, left[0] - step)
+def _rounded(activity: Activity) -> Activity:
+    """The activity without durations below the resolution; floating point has no exact quotients of the tiniest."""
+    idle_s, work_s = (0.0 if seconds < RESOLUTION_S else seconds for seconds in (activity.idle_s, activity.work_s))
+    return activity._replace(idle_s=idle_s, work_s=work_s)
+
+
+def _advance(activity: Activity, left: list[float], step: float, pace: float) -> None:
+    """Let `step` seconds go by; what is over becomes exactly 0."""
+    if left[0]:
+        left[0] = _less(left[0], step, activity.idle_s)
     else:
-        left[1] = max(0.0, left[1] - step * pace)
+        left[1] = _less(left[1], step * pace, activity.work_s)
+
+
+def _less(left: float, done: float, whole: float) -> float:
+    rest = left - done
+    return rest if rest > ROUNDING * whole else 0.0
 
 
 def length(planned: Sequence[Planned]) -> float:
@@ -85,5 +98,6 @@ def length(planned: Sequence[Planned]) -> float:
 
 
 def busy(planned: Sequence[Planned]) -> float:
-    """Share of the time that the GPUs work, 0..1."""
-    return sum(one.activity.work_s * one.activity.share for one in planned) / length(planned)
+    """Fraction of the time that the GPUs work, 0..1; 0 for a schedule that takes no time."""
+    whole = length(planned)
+    return sum(one.activity.work_s * one.activity.share for one in planned) / whole if whole else 0.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from p2i_ray.console.durations import duration
+
 
 def render(template: str, **values: Any) -> str:
     """A page of templates/, filled in; a value that is missing is an error."""
@@ -19,13 +21,6 @@ def render(template: str, **values: Any) -> str:
     )
     templates.filters |= {"duration": duration, "figure": figure, "percent": percent, "signed": signed}
     return templates.get_template(template).render(values)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def figure(value: float | None) -> str:

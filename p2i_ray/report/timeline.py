@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from p2i_ray.console.durations import duration
 from p2i_ray.report.data import STEPS, RunFolder
-from p2i_ray.report.page import duration
 from p2i_ray.report.timeline_plots import COLOURS, CPU, GPU, NODES, Bar, node_names, timeline_plot
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run import utilization as uses

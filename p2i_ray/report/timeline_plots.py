@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from p2i_ray.report.page import duration, percent
+from p2i_ray.console.durations import duration
+from p2i_ray.report.page import percent
 from p2i_ray.report.plots import INK, canvas, inline
 from p2i_ray.run.utilization import UtilizationSample, coarser, mean
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 
+from p2i_ray.errors import one_line
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run.attempt_record import AttemptRecord, CurrentStep
 from p2i_ray.run.gauges import RunGauges
@@ -152,7 +153,7 @@ class Attempt:
     ) -> None:
         with self._lock:
             self._record.ended = self._record.seen = time.time()
-            self._record.outcome = "done" if error is None else f"stopped: {_told(error)}"
+            self._record.outcome = "done" if error is None else f"stopped: {_where_and_what(error)}"
         self._stop.set()
         self._changed.set()
         self._use.stop(LAST_S)
@@ -191,8 +192,6 @@ def _job() -> str | None:
     return ray.get_runtime_context().get_job_id() if ray else None
 
 
-def _told(error: BaseException) -> str:
-    """An exception as one line: where it happened, as runs.py notes it, and what."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    what = first if isinstance(error, ValueError) and first else f"{type(error).__name__}: {first}".rstrip(": ")
-    return ": ".join([*getattr(error, "__notes__", []), what])
+def _where_and_what(error: BaseException) -> str:
+    """An exception as one line, after the step that run/folder.py noted on it."""
+    return ": ".join([*getattr(error, "__notes__", []), one_line(error)])

@@ -27,7 +27,7 @@ import yaml
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
 from p2i_ray.config import Config, changes_of_result
 from p2i_ray.console import logs
-from p2i_ray.errors import UserError, users_mistake
+from p2i_ray.errors import UserError, user_error_line
 from p2i_ray.run import disk_errors, manifests
 from p2i_ray.run.attempt import Attempt
 from p2i_ray.run.manifests import Counts, Manifest
@@ -142,7 +142,7 @@ class Run:
         locations.remove(self.path(round_number, "steps", f"{step}.json"))
 
     def _check_there(self) -> None:
-        if disk_errors.away(self.dir):
+        if disk_errors.is_away(self.dir):
             raise UserError(disk_errors.away_line(self.dir))
 
     def _check_written(self, out: str, counts: Counts) -> None:
@@ -198,7 +198,7 @@ class Run:
             with logs.at(title):
                 yield
         except Exception as error:
-            mistake = users_mistake(error)
+            mistake = user_error_line(error)
             if mistake is not None:
                 raise UserError(f"{title}: {mistake}") from error
             error.add_note(title)

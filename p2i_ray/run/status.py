@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from p2i_ray.console.durations import duration
 from p2i_ray.errors import UserError
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run import manifests
@@ -64,16 +65,6 @@ def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | Non
     if silent_s > LOST_S:
         return "lost", f"no sign of life for {duration(silent_s)}: its driver was killed, or can't reach the folder"
     return "running", ""
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a terminal."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s"))
-    told = [f"{value} {unit}" for value, unit in parts if value][:2]
-    return " ".join(told) or "0 s"
 
 
 def _read(run_dir: str, name: str) -> Any:

@@ -7,7 +7,7 @@ import time
 from p2i_ray.cluster import resources
 from p2i_ray.console import logs
 from p2i_ray.console.progress import say
-from p2i_ray.errors import brief
+from p2i_ray.errors import one_line
 from p2i_ray.run.folder import Run
 from p2i_ray.steps.ahead import room
 from p2i_ray.steps.beside import Beside
@@ -48,7 +48,7 @@ class Measuring:
             with self._run.attempt.span("wait", number, "measure"):
                 found = early.result()
         except Exception as error:  # what it was tells its step, in its turn
-            say(f"{early.name} not done early, but in its turn: {brief(error)}")
+            say(f"{early.name} not done early, but in its turn: {one_line(error)}")
         measure(self._run, number, self._data, found)
 
     def _find(self, number: int) -> Found:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from p2i_ray.console import logs
 from p2i_ray.console.progress import say
-from p2i_ray.errors import brief
+from p2i_ray.errors import one_line
 from p2i_ray.storage import locations
 
 LOOK_EVERY_S = 1.0
@@ -56,7 +56,7 @@ def watch_folder(
             with logs.at(title):
                 _follow(folder, old, begin(), over, left)
         except Exception as error:  # it must not take the step beside it along
-            say(f"{title} not done early, but in its turn: {brief(error)}")
+            say(f"{title} not done early, but in its turn: {one_line(error)}")
 
     thread = threading.Thread(target=work, name=title, daemon=True)
     thread.start()

@@ -36,6 +36,20 @@ def test_a_circle_is_told() -> None:
         schedule([Activity((0, "a"), ((0, "b"),)), Activity((0, "b"), ((0, "a"),))])
 
 
+@pytest.mark.parametrize("seconds", [0.0, 2e-311, 5e-324, 1e-10])
+def test_durations_below_the_resolution_take_no_time(seconds: float) -> None:
+    tiny = [Activity((number, "x"), (), seconds, seconds, 0.25) for number in range(5)]
+    planned = schedule([*tiny, Activity((9, "x"), (), work_s=5 * seconds)])
+    assert (length(planned), busy(planned)) == (0, 0)
+    assert at(*tiny, Activity((9, "y"), ((4, "x"),), work_s=3))["y"] == (0, 3)
+
+
+def test_an_activity_is_over_no_sooner_than_its_work() -> None:
+    """Beside one of two nanoseconds another one of one is not done with it."""
+    planned = schedule([Activity((0, "a"), (), work_s=1e-9), Activity((0, "b"), (), work_s=2e-9)])
+    assert length(planned) == pytest.approx(3e-9) and busy(planned) == pytest.approx(1)
+
+
 @st.composite
 def any_activities(draw: st.DrawFn) -> list[Activity]:
     found: list[Activity] = []

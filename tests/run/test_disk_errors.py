@@ -23,7 +23,7 @@ def full(path: str | None = None) -> OSError:
 
 
 def told(error: Exception, run_dir: str) -> str:
-    with pytest.raises(UserError) as line, disk_errors.trouble_told(run_dir):
+    with pytest.raises(UserError) as line, disk_errors.explained(run_dir):
         raise error
     return str(line.value)
 
@@ -41,7 +41,10 @@ def test_a_full_disk_of_another_process_is_text_in_another_exception(run_dir: st
 
 
 def test_a_line_is_not_lost_to_what_the_full_disk_did_to_its_handling(run_dir: str) -> None:
-    with pytest.raises(UserError, match="the checkpoint of step 4 needs 2 GB"), disk_errors.trouble_told(run_dir):
+    with (
+        pytest.raises(UserError, match="the checkpoint of step 4 needs 2 GB"),
+        disk_errors.explained(run_dir),
+    ):
         try:
             raise UserError("the checkpoint of step 4 needs 2 GB")
         finally:
@@ -59,6 +62,6 @@ def test_a_file_that_is_missed_after_the_folder_is_back_is_told_too(run_dir: str
 
 def test_other_exceptions_stay_what_they_are(run_dir: str) -> None:
     for error in (ValueError("3"), FileNotFoundError("/etc/none"), PermissionError(13, "denied"), KeyError(28)):
-        with pytest.raises(type(error)) as same, disk_errors.trouble_told(run_dir):
+        with pytest.raises(type(error)) as same, disk_errors.explained(run_dir):
             raise error
         assert same.value is error

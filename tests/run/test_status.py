@@ -11,7 +11,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.run import status
 from p2i_ray.run.attempt_record import AttemptRecord
 from p2i_ray.run.folder import Counts, Run
-from p2i_ray.run.status import LOST_S, duration
+from p2i_ray.run.status import LOST_S
 
 ALIVE = AttemptRecord(host="a", pid=1, began=0, seen=100)
 STOPPED = ALIVE.model_copy(update={"ended": 100.0, "outcome": "stopped: round 1/3 · train: too few rows"})
@@ -51,8 +51,3 @@ def test_a_folder_from_before_attempts_were_recorded(tmp_path: Path) -> None:
 def test_no_run_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nosuch holds no run \(config.yaml is not there\); check the path"):
         status.read_status(str(tmp_path / "nosuch"), 0.0)
-
-
-def test_durations_have_two_parts_at_most() -> None:
-    told = {0.2: "0 s", 59: "59 s", 60: "1 min", 3661: "1 h 1 min", 90_000: "1 d 1 h"}
-    assert {seconds: duration(seconds) for seconds in told} == told

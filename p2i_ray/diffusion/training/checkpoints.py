@@ -30,6 +30,7 @@ from p2i_ray.diffusion.training.collectives import raise_on_any_rank
 from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
+from p2i_ray.storage.disk_full import REMEDY
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
@@ -198,7 +199,7 @@ def no_room(folder: str, need: int, step: int) -> str | None:
         return None
     return (
         f"the checkpoint of step {step} needs {need / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB free; "
-        "make room and give the same command again: it goes on from the checkpoint before"
+        f"{REMEDY}: it goes on from the checkpoint before"
     )
 
 

@@ -19,6 +19,7 @@ from p2i_ray.diffusion.training.job import TrainingJob
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
+from p2i_ray.storage.disk_full import REMEDY, disk_full_cause, full_path
 from p2i_ray.storage.parquet import Progress
 
 RUN_NAME = "train"
@@ -136,25 +137,21 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
     try:
         return trainer.fit().return_value
     except TrainingFailedError as error:
-        if "error" in (line := _known(error)):
-            return line
-        raise
+        line = _disk_full_line(error)
+        if line is None:
+            raise
+        return {"error": line}
 
 
-def _known(error: BaseException) -> dict[str, str]:
-    """A failure of the workers that people can mend, as a line; empty where it is none."""
-    failures = [error, *getattr(error, "worker_failures", {}).values()]
-    for failure in failures:
-        cause: BaseException | None = failure
-        while cause is not None:
-            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                where = f" ({cause.filename})" if cause.filename else ""
-                return {
-                    "error": f"no room for a checkpoint{where}: {cause.strerror}; make room and give the same command "
-                    "again: it goes on from the checkpoint before"
-                }
-            cause = cause.__cause__ or cause.__context__
-    return {}
+def _disk_full_line(error: BaseException) -> str | None:
+    """The line for a disk that was full when a worker wrote a checkpoint; none if that isn't what failed."""
+    cause = disk_full_cause(error)
+    if cause is None:
+        return None
+    path = full_path(cause)
+    where = f" ({path})" if path else ""
+    said = getattr(cause, "strerror", None) or os.strerror(errno.ENOSPC)
+    return f"no room for a checkpoint{where}: {said}; {REMEDY}: it goes on from the checkpoint before"
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
