@@ -4,6 +4,7 @@ DEVICE ?= cpu
 PORT ?= 8000
 RUNS ?= 20
 SEED ?= 0
+WORKERS ?= 2
 VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready-$(DEVICE)
@@ -12,7 +13,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr serve serve-lmm test test-slow check format bench chaos zoo clean
+.PHONY: help setup idr serve serve-lmm test test-quick test-random test-slow check format bench chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -32,8 +33,14 @@ serve: $(READY)  ## the shop at http://127.0.0.1:8000 (PORT=…): the model of r
 serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's chat completions
 	$(PY) jobs/serve_lmm.py --config mini
 
-test: $(READY)  ## the tests
-	$(PY) -m pytest
+test: test-quick  ## the tests: first test-quick, then those that start clusters, engines, a browser or jobs
+	$(PY) -m pytest -m "heavy and not slow"
+
+test-quick: $(READY)  ## the tests that start no other process, on $(WORKERS) cores
+	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadfile
+
+test-random: $(READY)  ## the property tests with new examples (make test has the same ones every time)
+	$(PY) -m pytest -m "hypothesis and not heavy" --hypothesis-profile random
 
 test-slow: $(READY)  ## the tests that take minutes: kill and resume, agreement of engines
 	$(PY) -m pytest -m slow

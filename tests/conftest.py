@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+
+from tests.support import heavy
 
 if TYPE_CHECKING:
     from p2i_ray.config import DiffusionConfig
@@ -18,6 +21,29 @@ os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHEC
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers' too
+
+# Examples are the same in every run; `make test-random` draws new ones. No machine is too slow for either.
+PROFILE: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("ci", derandomize=True, database=None, **PROFILE)
+hypothesis.settings.register_profile("random", print_blob=True, **PROFILE)
+hypothesis.settings.load_profile("ci")
+
+heavy.note_processes()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if heavy.is_heavy(item):
+            item.add_marker("heavy")
+
+
+@pytest.fixture(autouse=True)
+def _light_or_heavy(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that starts a process and isn't marked for it: light tests run side by side."""
+    yield
+    if (found := heavy.started()) and not request.node.get_closest_marker("heavy"):
+        pytest.fail(f"the test started {', '.join(found)}; mark it @pytest.mark.heavy")
 
 
 @pytest.fixture(scope="session")

@@ -31,3 +31,17 @@ $pip install --no-deps --no-build-isolation -r "$here/deepspeed.txt"
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 cp tools/p2i_ray_torchvision.py "$site/"
 echo 'import p2i_ray_torchvision' >"$site/p2i_ray_torchvision.pth"
+
+# What only a checkout needs; an image is built with nothing here but the lists.
+if [ -f pyproject.toml ]; then
+  $pip install --no-deps --no-build-isolation --editable .
+  # The web page's tests drive it.
+  if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null
+  then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+      { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null || true
+    fi
+    command -v chromium >/dev/null ||
+      echo "note: the web page's tests need chromium on the PATH; on Debian: apt-get install chromium" >&2
+  fi
+fi

@@ -58,7 +58,7 @@ def test_no_row_kept_is_an_empty_dataset(data: Path, tmp_path: Path, ray_cluster
     assert reading.read_split(str(data), "train", keep=str(tmp_path / "none.parquet")).count() == 0
 
 
-def test_what_is_not_there_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said_in_one_line(ray_cluster: None, data: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"name": ["a"]}), tmp_path / "noid.parquet")
     cases = {
         "is not there": lambda: reading.read_split(str(tmp_path / "none"), "train"),

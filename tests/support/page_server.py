@@ -89,7 +89,7 @@ class Shop:
             self._loop.call_soon_threadsafe(self.easel.gate.set)
         self.easel.gate = None
 
-    def wait_until(self, true: Callable[[], bool], seconds: float = 10) -> None:
+    def wait_until(self, true: Callable[[], bool], seconds: float = 60) -> None:
         """Wait for something that happens in the shop."""
         end = time.monotonic() + seconds
         while not true():

@@ -29,7 +29,7 @@ def serving(app: Any, **options: Any) -> Iterator[str]:
         listening.close()
 
 
-def wait_until(condition: Any, seconds: float = 10) -> None:
+def wait_until(condition: Any, seconds: float = 60) -> None:
     """Until it is so; a test that waits longer has failed."""
     ticks = threading.Event()
     for _ in range(int(seconds / 0.01)):

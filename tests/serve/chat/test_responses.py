@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import httpx
@@ -55,10 +54,8 @@ def test_what_fails_on_the_way_ends_the_stream_with_an_error() -> None:
 @pytest.mark.parametrize(("fault", "status"), [(Overloaded(3), 429), (NotReady(), 503)])
 def test_what_is_busy_says_when_to_come_again(fault: Exception, status: int) -> None:
     with open_lmm(ToyEngine(fault=fault)) as lmm:
-        begin = time.monotonic()
         answer = lmm.chat()
         assert answer.status_code == status and int(answer.headers["retry-after"]) >= 1
-        assert time.monotonic() - begin < 1
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
