@@ -1,4 +1,4 @@
-"""Paint a split with a model and measure it: FID, CLIP-c-I and CLIP-c-B (section 5.1.3).
+"""Generate pictures for a split with a model and measure them: FID, CLIP-c-I and CLIP-c-B (section 5.1.3).
 
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
@@ -21,16 +21,19 @@ from p2i_ray.storage import locations
 
 
 class EvaluateJob(Config):
-    """The ruler's own keys."""
+    """The settings of the evaluate job."""
 
     data: str = Field(description="EPBD folder, a path or URI")
-    split: str = Field("test", description="its products are painted, its pictures are what FID compares with")
+    split: str = Field(
+        "test", description="pictures are generated for its products; FID compares with its own pictures"
+    )
     model: str = Field(description="model folder, a path or URI")
     methods: str = Field("fid,clip_c_i,clip_c_b", description="metrics, with commas between")
-    out: str = Field(description="folder for painted pictures and figures, a path or URI; must be new")
+    out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
 
 
 def run(job: EvaluateJob) -> None:
+    """Run the job."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.sampling import generate
     from p2i_ray.evaluate import measure
@@ -47,9 +50,9 @@ def run(job: EvaluateJob) -> None:
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
-    with phase(f"paint {job.split}", total) as progress:
-        painted = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, folder, progress)
-    figures = measure.measure(folder, painted.files, real, job.evaluate, job.image, methods)
+    with phase(f"generate {job.split}", total) as progress:
+        written = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, folder, progress)
+    figures = measure.measure(folder, written.files, real, settings=job.evaluate, image=job.image, metrics=methods)
     locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():
         print(f"{name:<13}{value:g}")

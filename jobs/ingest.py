@@ -1,11 +1,11 @@
 """Make EPBD data from a folder of photos and a CSV of their product names.
 
-    python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/shop
-    python jobs/ingest.py --config mini source=photos names=names.csv out=data/shop ingest.split.validation=20
+    python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/products
+    python jobs/ingest.py --config mini source=photos names=names.csv out=data/products ingest.split.validation=20
 
-The CSV is UTF-8 and starts with a header: file,name,category (an id column is used, others are ignored). Photos with
-transparency are cut by it, others by what stands out. Every row ends in a split, or in rejected/ with a reason;
-preview.png shows some cutouts: look at it before you train.
+The CSV is UTF-8 and starts with a header: file,name,category (an id column is used, others are ignored). The mask of a
+photo with transparency is its alpha; in others the product is searched for. Every row ends in a split, or in rejected/
+with a reason. Look at the cutouts in preview.png before you train.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data.preview import write_preview
 from p2i_ray.data.sources import listing
-from p2i_ray.data.sources.ingest import IngestConfig, Ingested, check, ingest
+from p2i_ray.data.sources.ingest import IngestConfig, Ingested, Plan, check, ingest
 from p2i_ray.storage import locations
 
 
 class IngestJob(Config):
-    """Ingest's own keys."""
+    """The settings of the ingest job."""
 
     source: str = Field(description="folder of the photos, a path or URI that all nodes reach")
     names: str = Field(description="CSV with the columns file (relative to source), name, category, and perhaps id")
@@ -34,12 +34,13 @@ class IngestJob(Config):
 
 
 def run(job: IngestJob) -> None:
+    """Run the job."""
     source, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
     check(source, out)
     rows = listing.read(names)
     connection.connect(job.ray)
     with phase("ingest", rows.num_rows, "photos") as progress:
-        done = ingest(source, rows, out, job.ingest, job.image, job.seed, progress)
+        done = ingest(rows, Plan(source, out, settings=job.ingest, image=job.image, seed=job.seed), progress)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
     if made:
@@ -54,7 +55,7 @@ def run(job: IngestJob) -> None:
 
 
 def table(done: Ingested) -> str:
-    """What became of the rows, a line a split and a reason."""
+    """The outcome of the rows, one line for each split and each reason."""
     lines = [f"{split:<24}{rows:>8}" for split, rows in done.splits.items()]
     lines += [f"rejected: {reason:<14}{rows:>8}" for reason, rows in done.rejected.items()]
     return "\n".join([f"{'rows of the CSV':<24}{done.rows:>8}", *lines])

@@ -1,4 +1,4 @@
-"""Measure a data set: rows, categories, names, picture sizes, product shares, repeated pictures.
+"""Measure a data set: rows, categories, names, picture sizes, product fractions, duplicate pictures.
 
     python jobs/stats.py --config mini data=data/mini out=data/mini-stats
 
@@ -21,13 +21,14 @@ from p2i_ray.storage import locations
 
 
 class StatsJob(Config):
-    """Stats' own keys."""
+    """The settings of the stats job."""
 
     data: str = Field(description="EPBD folder, a path or URI that all nodes reach")
     out: str = Field(description="folder for stats.json and stats.png, a path or URI that all nodes reach")
 
 
 def run(job: StatsJob) -> None:
+    """Run the job."""
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
     connection.connect(job.ray)

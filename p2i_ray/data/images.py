@@ -1,4 +1,4 @@
-"""Images in and out: decoding within limits, product masks, and the two halves of a picture.
+"""Decode and encode images within limits; product masks; a picture's product and its background.
 
 All arrays are uint8, height x width (x channels), values 0 to 255; masks are 255 where the product is.
 """
@@ -16,13 +16,13 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from p2i_ray.config import ImageConfig
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP")
-GREY = 127  # the middle of the range, 0 to the VAE: what stands where a half of the picture was taken away
+GREY = 127  # the middle of the range, 0 to the VAE; fills the part of a picture that was removed
 
 Pixels = NDArray[np.uint8]
 
 
 class ImageError(ValueError):
-    """An image that can't be used; the text is the reason a row is set aside with."""
+    """An image that can't be used; its text is the reason with which the row is set aside."""
 
 
 def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = None) -> Image.Image:
@@ -30,8 +30,9 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
 
     Args:
         encoded: the file's content.
-        limits: what is too large.
-        at_least: decode a large JPEG at 1/2, 1/4 or 1/8 of its size, both sides still at least so many pixels: quicker.
+        limits: the largest image that is accepted.
+        at_least: decode a large JPEG at 1/2, 1/4 or 1/8 of its size, which is faster, as long as both sides keep at
+            least so many pixels.
 
     Raises:
         ImageError: empty, too large, of another format, broken, or not decodable; nothing else, whatever the bytes.
@@ -55,7 +56,7 @@ def check_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
 
 @contextmanager
 def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]:
-    """An image within the limits, its pixels not read yet; whatever goes wrong in the block is an ImageError."""
+    """Open an image within the limits, its pixels not read yet; any error in the block becomes an ImageError."""
     if not encoded:
         raise ImageError("unreadable: the image is empty")
     if len(encoded) > limits.max_bytes:
@@ -76,7 +77,7 @@ def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]
 
 
 def _srgb(image: Image.Image) -> Image.Image:
-    """8 bits a channel, RGB or RGBA, colours by the embedded profile where it has one."""
+    """Convert to 8 bits a channel, RGB or RGBA, by the embedded colour profile if there is one."""
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey: `convert` would clip it to white
         levels = (np.asarray(image).astype(np.float64) / 257).round().clip(0, 255)
         return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
@@ -89,7 +90,7 @@ def _srgb(image: Image.Image) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(source):
             return image.convert(mode)
         seen = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for other channels: sRGB, as browsers take it
+    except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for other channels: assume sRGB, as browsers do
         seen = None
     return (seen or image).convert(mode)
 
@@ -120,7 +121,7 @@ def product_mask(cutout: Image.Image) -> Pixels:
     if mask.max() < 128:
         raise ImageError("the cutout is empty: its alpha is below one half everywhere")
     if mask.min() >= 128:
-        raise ImageError("the cutout covers the whole picture: no background is left to paint")
+        raise ImageError("the cutout covers the whole picture: no background is left to generate")
     return mask
 
 
@@ -134,9 +135,9 @@ def product_of(image: Pixels, mask: Pixels) -> Pixels:
     return _over(image, np.full_like(image, GREY), mask)
 
 
-def paste_product(painted: Pixels, image: Pixels, mask: Pixels) -> Pixels:
-    """The painted picture with the product's own pixels put back, (H, W, 3)."""
-    return _over(image, painted, mask)
+def paste_product(generated: Pixels, image: Pixels, mask: Pixels) -> Pixels:
+    """The generated picture with the product's own pixels put back, (H, W, 3)."""
+    return _over(image, generated, mask)
 
 
 def _over(front: Pixels, back: Pixels, mask: Pixels) -> Pixels:

@@ -1,8 +1,9 @@
-"""A contact sheet: photo, cutout on a checkerboard, and name of a few samples, so that a person sees the masks."""
+"""A contact sheet of a few samples (photo, cutout on a checkerboard, name) for checking the masks by eye."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ CAPTION = 34  # pixels below a sample
 
 
 def write_preview(files: list[str], location: str, image: ImageConfig, samples: int = 12) -> None:
-    """Write a PNG with up to `samples` rows of some EPBD files, taken from as many files as there are."""
+    """Write a PNG with up to `samples` rows of EPBD files, spread over the files."""
     rows = _pick(files, samples)
     lines = -(-len(rows) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (2 * TILE + 12) + 12, lines * (TILE + CAPTION) + 12), "white")
@@ -34,9 +35,9 @@ def write_preview(files: list[str], location: str, image: ImageConfig, samples: 
     locations.write_bytes(location, out.getvalue())
 
 
-def _pick(files: list[str], samples: int) -> list[dict]:
+def _pick(files: list[str], samples: int) -> list[dict[str, Any]]:
     spread = [files[i] for i in sorted({round(i) for i in np.linspace(0, len(files) - 1, min(samples, len(files)))})]
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     for number, file in enumerate(spread):
         filesystem, path = locations.open_location(file)
         with filesystem.open(path, "rb") as opened:
@@ -52,7 +53,7 @@ def _checkerboard() -> Image.Image:
 
 
 def _write(sheet: Image.Image, place: tuple[int, int], text: str) -> None:
-    """One line, cut to the width of a sample."""
+    """Write one line, cut to the width of a sample."""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     short = text
     while short and draw.textlength(short if short == text else f"{short}…", font) > 2 * TILE:

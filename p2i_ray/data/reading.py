@@ -1,4 +1,4 @@
-"""EPBD from disk or bucket as a Ray Dataset: rows stream through the workers, the driver sees footers only."""
+"""Read EPBD from disk or bucket as a Ray Dataset: rows stream through the workers, the driver sees footers only."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FOOTERS_AT_ONCE = 16
 def read_split(
     data: str, split: str, keep: str | None = None, columns: Sequence[str] | None = None
 ) -> ray.data.Dataset:
-    """The rows of a split, streamed: id, name, category, image and cutout (structs {bytes, path}).
+    """Stream the rows of a split: id, name, category, image and cutout (structs {bytes, path}).
 
     Args:
         data: EPBD folder, a path or URI that all nodes reach.
         split: train, validation, test or test_unseen.
-        keep: location of a Parquet file whose column `id` lists the rows to keep; none keeps all. Workers read it.
-        columns: those wanted; none: all five.
+        keep: location of a Parquet file whose column `id` lists the rows to keep; None keeps all. Workers read it.
+        columns: those wanted; None: all five.
 
     Raises:
         UserError: the folder, split or keep file isn't there or is empty, or a column is lacking or of another type.
@@ -48,17 +48,21 @@ def read_split(
         return rows
     version = _version(keep)
     return rows.map_batches(
-        _keep_listed, fn_kwargs={"keep": keep, "version": version, "columns": wanted},
-        batch_format="pyarrow", batch_size=None, zero_copy_batch=True, num_cpus=READ.cpus,
-    )  # fmt: skip
+        _keep_listed,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+        fn_kwargs={"keep": keep, "version": version, "columns": wanted},
+        batch_format="pyarrow",
+        batch_size=None,
+        zero_copy_batch=True,
+        num_cpus=READ.cpus,
+    )
 
 
 def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
-    """The rows of the files that a step's manifest lists, streamed, with all their columns.
+    """Stream the rows of the files that a step's manifest lists, with all their columns.
 
     Args:
         folder: the step's output folder.
-        names: of the files that count; what else is there was left by an attempt that died.
+        names: of the files that the manifest lists; other files there were left by a killed attempt.
     """
     import ray.data
 
@@ -67,7 +71,7 @@ def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
 
 
 def count(data: str, split: str) -> int:
-    """The number of rows of a split, from the files' footers."""
+    """The number of rows of a split, from the footers of its files."""
     return sum(footer.num_rows for footer in _footers(split_files(data, split)))
 
 
@@ -75,7 +79,7 @@ def split_files(data: str, split: str) -> list[str]:
     """The Parquet files of a split, sorted.
 
     Raises:
-        UserError: no such folder or split, or nothing in it; the line says what there is instead.
+        UserError: no such folder or split, or it is empty; the message lists the splits that are there.
     """
     if split not in SPLITS:
         raise UserError(f"split {split!r} is none of {', '.join(SPLITS)}")
@@ -123,7 +127,7 @@ def _check(file: str, schema: pa.Schema, columns: Sequence[str]) -> None:
 
 
 def _for_arrow(files: list[str]) -> tuple[pyarrow.fs.FileSystem | None, list[str]]:
-    """Files as pyarrow reads them: plain paths, or paths of a wrapped fsspec filesystem, the one that listed them."""
+    """A filesystem and paths for pyarrow: plain paths, or those of the wrapped fsspec filesystem that listed them."""
     if not locations.is_uri(files[0]):
         return None, files
     from pyarrow.fs import FSSpecHandler, PyFileSystem
@@ -140,7 +144,7 @@ def _keep_listed(batch: pa.Table, keep: str, version: str, columns: list[str]) -
 
 @functools.lru_cache(maxsize=4)
 def _listed(keep: str, version: str) -> Any:
-    """The ids of a keep file; `version` tells a rewritten file from the one that this process has read before."""
+    """The ids of a keep file, cached; `version` changes when the file is rewritten."""
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(keep)
@@ -165,8 +169,8 @@ def ids_of(file: str) -> list[str]:
     return list(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].to_pylist())
 
 
-def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], at_once: int) -> Iterator[pa.Table]:
-    """Those rows of one Parquet file that have these ids, at most so many at once; in this process."""
+def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], batch_size: int) -> Iterator[pa.Table]:
+    """Yield the rows of one Parquet file that have these ids, read in this process `batch_size` rows at a time."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -174,7 +178,7 @@ def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], at_once: int)
     filesystem, path = locations.open_location(file)
     wanted = pa.array(ids, pa.string())
     with filesystem.open(path, "rb") as content:
-        for batch in pq.ParquetFile(content).iter_batches(batch_size=at_once, columns=list(columns)):
+        for batch in pq.ParquetFile(content).iter_batches(batch_size=batch_size, columns=list(columns)):
             chosen = batch.filter(pc.is_in(batch["id"], value_set=wanted))
             if chosen.num_rows:
                 yield pa.Table.from_batches([chosen])

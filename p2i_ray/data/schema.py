@@ -1,4 +1,4 @@
-"""What a sample of EPBD is: (C, P, I), the product's cutout, its name, and the picture with a background.
+"""The schema of EPBD. A sample is (C, P, I): the product's cutout, its name, and the picture with a background.
 
 On disk: `<data>/{train,validation,test,test_unseen}/*.parquet`. Images are Hugging Face image structs, so that
 `datasets.load_dataset("parquet", …)` shows pictures. Rows that could not become samples: `<data>/rejected/*.parquet`.
@@ -23,11 +23,11 @@ _FEATURES = {
     "cutout": {"_type": "Image"},
 }
 
-# No field is marked as not nullable, though none is ever null: `datasets` then would not know its own Image again.
+# No field is ever null, but none is marked non-nullable: `datasets` would then not recognise its own Image type.
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),  # unique over all splits
-        pa.field("name", pa.string()),  # P, as a shop lists it
+        pa.field("name", pa.string()),  # P, as a retailer lists it
         pa.field("category", pa.string()),
         pa.field("image", IMAGE),  # I, RGB, encoded
         pa.field("cutout", IMAGE),  # C, RGBA of the same size; its alpha is the product mask m

@@ -1,4 +1,4 @@
-"""Which split a sample goes to: by a hash of its id, so the same data and seed always give the same splits."""
+"""Assign samples to splits by a hash of their id: the same data and seed always give the same splits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field
 
 from p2i_ray.config import Settings
@@ -15,18 +16,18 @@ from p2i_ray.storage import locations
 
 
 class SplitConfig(Settings):
-    """What is held back from training. Rows are drawn before photos are opened: those set aside are not replaced."""
+    """Settings of the splits. Rows are drawn before photos are opened: those set aside later are not replaced."""
 
-    validation: float = Field(0.01, ge=0, description="D_dev: a share of the rows if below 1, else a number of rows")
-    test: float = Field(0.04, ge=0, description="test split: a share of the rows if below 1, else a number of rows")
+    validation: float = Field(0.01, ge=0, description="D_dev: a fraction of the rows if below 1, else a number of rows")
+    test: float = Field(0.04, ge=0, description="test split: a fraction of the rows if below 1, else a number of rows")
     unseen: tuple[str, ...] = Field((), description="categories held out of all others: they make test_unseen")
 
 
 def assign(ids: Sequence[str], categories: Sequence[str], settings: SplitConfig, seed: int) -> pa.Array:
     """The split of every row.
 
-    With shares a row's split depends on nothing but its id, its category and the seed: it stays when rows are added.
-    With numbers, the rows of least hash are taken, so a few change when rows are added.
+    With fractions, a row's split depends on its id, its category and the seed alone: it stays when rows are added.
+    With numbers of rows, those with the smallest hashes are taken, so a few change when rows are added.
 
     Raises:
         UserError: an unseen category that no row has, a fraction above 1, or no row left to train on.
@@ -51,19 +52,19 @@ def assign(ids: Sequence[str], categories: Sequence[str], settings: SplitConfig,
 
 
 def shuffled(ids: Sequence[str], seed: int) -> list[int]:
-    """An order of rows that depends on ids and seed alone: shards are then mixed, not sorted by category."""
+    """Row numbers in an order that depends on ids and seed alone, so that shards mix the categories."""
     return sorted(range(len(ids)), key=lambda row: locations.seed_for(seed, "order", ids[row]))
 
 
-def _end(ordered: np.ndarray, start: int, above: float, wanted: float) -> int:
-    """Where a part of the ordered draws ends that starts at `start` and holds draws from `above` on."""
+def _end(ordered: NDArray[np.float64], start: int, above: float, wanted: float) -> int:
+    """The end of the part of the ordered draws that begins at `start`, with draws from `above` on."""
     return start + int(wanted) if wanted >= 1 else int(np.searchsorted(ordered, above + wanted))
 
 
 def _check(categories: Sequence[str], settings: SplitConfig) -> None:
     for key, value in (("validation", settings.validation), ("test", settings.test)):
         if value > 1 and value != int(value):
-            raise UserError(f"{key}={value:g} is neither a share below 1 nor a whole number of rows")
+            raise UserError(f"{key}={value:g} is neither a fraction below 1 nor a whole number of rows")
     known = set(categories)
     for category in settings.unseen:
         if category not in known:

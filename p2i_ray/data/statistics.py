@@ -1,4 +1,4 @@
-"""What a data set holds: rows, categories, names, picture sizes, how much of them is product, and repetitions."""
+"""Statistics of a data set: rows, categories, name lengths, picture sizes, product fractions and duplicates."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COLUMNS = ("id", "category", "name_chars", "width", "height", "product_share", "
 
 
 def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress | None = None) -> pa.Table:
-    """One small row a sample (split, and `COLUMNS`), measured on the workers. Ray must be connected.
+    """Measure every sample on the workers: one small row each (split, and `COLUMNS`). Ray must be connected.
 
     Args:
         data: EPBD folder.
         work: location for the workers' rows, which all nodes reach; the caller removes it.
         image: limits of decoding.
-        progress: told the number of rows done.
+        progress: called with the number of rows done.
 
     Raises:
         UserError: no data there.
@@ -40,7 +40,11 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
         rows = reading.read_split(data, split)
         folder = locations.join(work, split)
         measured = rows.map_batches(
-            _measure, fn_kwargs={"image": image}, batch_format="pyarrow", batch_size=64, num_cpus=0.5
+            _measure,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+            fn_kwargs={"image": image},
+            batch_format="pyarrow",
+            batch_size=64,
+            num_cpus=0.5,
         )
         written = parquet.write_parquet(measured, folder, _schema(), progress)
         table = parquet.read_parquet(folder, written.files)
@@ -55,17 +59,17 @@ def splits_of(data: str) -> list[str]:
         UserError: none.
     """
     found = [split for split in SPLITS if locations.files(locations.join(data, split), ".parquet")]
-    return found or reading.split_files(data, SPLITS[0])  # says what is wrong
+    return found or reading.split_files(data, SPLITS[0])  # raises, and says what is wrong
 
 
 def summarise(table: pa.Table) -> dict[str, Any]:
-    """The figures of `measure`'s rows, for JSON. Shares are of a picture's area; repetitions are counted in rows."""
+    """The figures of `measure`'s rows, for JSON. Fractions are of a picture's area; duplicates are counted in rows."""
     split, category = table["split"].to_pylist(), table["category"].to_pylist()
     ids, digests = table["id"].to_pylist(), [digest for digest in table["digest"].to_pylist() if digest]
-    homes: dict[str, set[str]] = {}
-    for digest, home in zip(table["digest"].to_pylist(), split, strict=True):
+    splits_of_digest: dict[str, set[str]] = {}
+    for digest, name in zip(table["digest"].to_pylist(), split, strict=True):
         if digest:
-            homes.setdefault(digest, set()).add(home)
+            splits_of_digest.setdefault(digest, set()).add(name)
     train = {c for c, s in zip(category, split, strict=True) if s == "train"}
     unseen = {c for c, s in zip(category, split, strict=True) if s == "test_unseen"}
     sides = zip(table["width"].to_pylist(), table["height"].to_pylist(), strict=True)
@@ -81,27 +85,27 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "product_share": _spread(table["product_share"].to_pylist()),
         "repeated_ids": len(ids) - len(set(ids)),
         "repeated_images": len(digests) - len(set(digests)),
-        "images_in_several_splits": sum(len(h) > 1 for h in homes.values()),
+        "images_in_several_splits": sum(len(splits) > 1 for splits in splits_of_digest.values()),
         "unusable": dict(Counter(reason.partition(": ")[0] for reason in table["error"].to_pylist() if reason)),
     }
 
 
 def plot(table: pa.Table, title: str) -> bytes:
-    """A PNG: rows a category, name lengths, product shares."""
+    """Plot rows a category, name lengths and product fractions as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4), layout="constrained")
     figure.suptitle(title)
-    categories, names, shares = figure.subplots(1, 3)
+    categories, names, fractions = figure.subplots(1, 3)
     largest = Counter(table["category"].to_pylist()).most_common(20)[::-1]
     categories.barh([name[:24] for name, _ in largest], [rows for _, rows in largest], color="tab:blue")
     categories.set(title="largest categories", xlabel="rows")
     categories.tick_params(axis="y", labelsize=8)
     names.hist(table["name_chars"].to_numpy(), bins=30, color="tab:blue")
     names.set(title="product names", xlabel="characters", ylabel="rows")
-    share = np.array([s for s in table["product_share"].to_pylist() if s is not None])
-    shares.hist(100 * share, bins=np.arange(0, 101, 5), color="tab:blue")
-    shares.set(title="product", xlabel="% of the picture", ylabel="rows")
+    known = np.array([value for value in table["product_share"].to_pylist() if value is not None])
+    fractions.hist(100 * known, bins=np.arange(0, 101, 5), color="tab:blue")
+    fractions.set(title="product", xlabel="% of the picture", ylabel="rows")
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=110)
     return out.getvalue()
@@ -134,7 +138,7 @@ def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
 
 
 def _spread(values: list[float | None]) -> dict[str, float] | None:
-    """Least, quartiles, most; none where nothing could be measured."""
+    """Minimum, quartiles, maximum; None where nothing could be measured."""
     present = [value for value in values if value is not None]
     if not present:
         return None

@@ -1,4 +1,4 @@
-"""EPBD to disk or bucket: shards under names no other attempt uses, shown only when the whole folder is done."""
+"""Write EPBD to disk or bucket: shards under unique names, published only when the whole folder is finished."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from p2i_ray.data.schema import REJECTED, SCHEMA, SPLITS
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
 
-ROW_GROUP = 32  # rows that a reader holds at least, so what a reading task needs: about 20 MB at 512 pixels
+ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 pixels
 
 
-def sample(id: str, name: str, category: str, picture: Pixels, mask: Pixels, lossless: bool = False) -> dict[str, Any]:
-    """A row of EPBD.
+def sample(
+    id: str, name: str, category: str, *, picture: Pixels, mask: Pixels, lossless: bool = False
+) -> dict[str, Any]:
+    """Make a row of EPBD.
 
     Args:
         id: unique over all splits.
@@ -44,7 +46,7 @@ def sample(id: str, name: str, category: str, picture: Pixels, mask: Pixels, los
 
 
 def write_shard(rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schema: pa.Schema = SCHEMA) -> str:
-    """Write rows as one Parquet file into a folder; returns its name, which no other attempt uses."""
+    """Write rows as one Parquet file into a folder; returns its name, which is unique."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
     name = f"part-{uuid.uuid4().hex}.parquet"
     parquet.write_table(table, locations.join(folder, name), ROW_GROUP)
@@ -71,15 +73,14 @@ def check_free(out: str) -> None:
 
 
 def building_folder(out: str) -> str:
-    """A folder within `out` that no other attempt uses, for what isn't finished."""
+    """A unique folder within `out` for what isn't finished."""
     return locations.join(out, f".building-{uuid.uuid4().hex}")
 
 
 def publish(building: str, out: str, files: Mapping[str, list[str]]) -> None:
-    """Move finished parts (folder name -> file names) to their place; what no part lists goes away.
+    """Move finished parts (folder name -> file names) to their place; files that no part lists are removed.
 
-    On a disk a part appears whole, by one rename. The training split comes last: while it isn't there, nobody takes
-    the folder for complete.
+    On a disk a part appears at once, by one rename. The training split comes last: a folder that has it is complete.
     """
     check_free(out)
     parts = sorted((part for part in files if files[part]), key=lambda part: part == "train")

@@ -1,0 +1,1 @@
+"""Measure generated pictures."""

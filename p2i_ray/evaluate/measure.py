@@ -1,21 +1,21 @@
-"""The ruler: FID, CLIP-c-I and CLIP-c-B of a folder of painted pictures, in one pass over each side.
+"""Measure FID, CLIP-c-I and CLIP-c-B of a folder of generated pictures, in one pass over each side.
 
-One Ray task, with the resources of the settings, pulls both sides batch by batch and keeps sums only; the driver
-sees a few numbers. Rows with an error, and pictures that can't be read, are left out and counted.
+One Ray task, with the resources of the settings, reads both sides batch by batch and keeps running sums only; the
+driver sees a few numbers. Rows with an error, and pictures that can't be read, are left out and counted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, cast
 
 from p2i_ray.cluster import placement, resources
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate.preprocess import painted_pictures, real_picture
+from p2i_ray.evaluate.preprocess import generated_images, real_picture
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -31,24 +31,25 @@ def measure(
     generated: str,
     files: list[str],
     reference: ray.data.Dataset,
+    *,
     settings: EvaluateConfig,
     image: ImageConfig,
     metrics: Sequence[str] = METRICS,
 ) -> dict[str, float]:
-    """Measure painted pictures.
+    """Measure generated pictures.
 
     Args:
-        generated: folder of Parquet files with id, image, cutout and error, as diffusion.generate writes them.
-        files: the names of those that count.
+        generated: folder of Parquet files with id, image, cutout and error, as diffusion.sampling.generate writes them.
+        files: the names of those that a manifest lists.
         reference: rows with a column `image`: the real pictures that FID compares with.
-        settings: the ruler.
-        image: limits of decoding, and the side to which both sides are brought before FID.
-        metrics: which of `METRICS`.
+        settings: of the evaluation.
+        image: limits of decoding, and the resolution to which all pictures are resized.
+        metrics: a selection of `METRICS`.
 
     Returns:
-        The figures asked for, and: `images` measured, `left_out` (painted rows with an error); with FID also
-        `fid_images`, the number of pictures on its smaller side, and `fid_features`: with no more pictures than
-        features the distance is biased upwards.
+        The metrics, and: `images` measured, `left_out` (generated rows with an error); with FID also `fid_images`, the
+        number of pictures on its smaller side, and `fid_features`: with no more pictures than features the distance is
+        biased upwards.
 
     Raises:
         UserError: an unknown metric, a model that isn't there, no pictures, or a cluster too small.
@@ -57,12 +58,12 @@ def measure(
 
     metrics = known(metrics)
     if not files:
-        raise UserError(f"{generated} has no painted pictures to measure")
+        raise UserError(f"{generated} has no generated pictures to measure")
     need = resources.evaluate(settings)
     placement.wait_for(need)
     settings = settings.model_copy(update={"clip": locations.absolute(settings.clip)})
-    painted = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
-    sides = {"painted": painted, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
+    rows = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
+    sides = {"generated": rows, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
@@ -77,10 +78,10 @@ def measure(
 
 
 def known(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The metrics as asked for, if all of them exist.
+    """Return the metrics if all of them exist.
 
     Raises:
-        UserError: there is none, or one that is not of `METRICS`.
+        UserError: there is none, or one that is not in `METRICS`.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown or not metrics:
@@ -92,18 +93,23 @@ def known(metrics: Sequence[str]) -> tuple[str, ...]:
 def _measure_sides(
     sides: dict[str, ray.data.Dataset], settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str]
 ) -> dict[str, float]:
-    """What the Ray task does."""
-    ruler = MetricSet(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
-    size = {"batch_size": settings.batch_size, "batch_format": "pyarrow"}
-    for batch in sides["real"].iter_batches(**size) if "real" in sides else ():
-        ruler.add_real(batch)
-    for batch in sides["painted"].iter_batches(**size):
-        ruler.add_painted(batch)
-    return ruler.figures()
+    """The body of the Ray task."""
+    running = MetricSet(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
+    if "real" in sides:
+        for batch in _batches(sides["real"], settings.batch_size):
+            running.add_real(batch)
+    for batch in _batches(sides["generated"], settings.batch_size):
+        running.add_generated(batch)
+    return running.figures()
+
+
+def _batches(rows: ray.data.Dataset, size: int) -> Iterator[pa.Table]:
+    for batch in rows.iter_batches(batch_size=size, batch_format="pyarrow"):
+        yield cast("pa.Table", batch)
 
 
 class MetricSet:
-    """The metrics' running sums; knows nothing of Ray."""
+    """The running sums of the metrics, without Ray."""
 
     def __init__(
         self, settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str], device: str = "cpu"
@@ -122,15 +128,15 @@ class MetricSet:
             self.fid = fid.to(device)
 
     def add_real(self, batch: pa.Table) -> None:
-        """Rows with a column `image`."""
+        """Add real rows, with a column `image`."""
         read = [real_picture(row, self.image) for row in batch.to_pylist()]
         pictures = [picture for picture in read if picture is not None]
         self.real_images += len(pictures)
         self._update_fid(pictures, real=True)
 
-    def add_painted(self, batch: pa.Table) -> None:
-        """Rows with the columns `image`, `cutout` and `error`."""
-        read = [painted_pictures(row, self.image) for row in batch.to_pylist()]
+    def add_generated(self, batch: pa.Table) -> None:
+        """Add generated rows, with the columns `image`, `cutout` and `error`."""
+        read = [generated_images(row, self.image) for row in batch.to_pylist()]
         rows = [row for row in read if row is not None]
         self.images += len(rows)
         self.left_out += len(read) - len(rows)
@@ -143,14 +149,14 @@ class MetricSet:
                 self.scores["clip_c_b"].update(self.encoder.embed([row.background for row in rows]), product)
 
     def figures(self) -> dict[str, float]:
-        """See `measure`."""
+        """The metrics of all rows so far, as `measure` returns them."""
         if not self.images:
-            raise UserError(f"there is no picture to measure: all {self.left_out} painted rows have an error")
+            raise UserError(f"there is no picture to measure: all {self.left_out} generated rows have an error")
         found: dict[str, float] = {}
         if self.fid is not None:
             count = min(self.images, self.real_images)
             if count < 2:
-                sides = f"{self.images} painted and {self.real_images} real"
+                sides = f"{self.images} generated and {self.real_images} real"
                 raise UserError(f"FID needs two pictures a side; there are {sides}")
             found |= {"fid": float(self.fid.compute()), "fid_images": count}
             found["fid_features"] = self.fid.real_features_sum.numel()

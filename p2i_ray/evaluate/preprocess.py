@@ -1,4 +1,4 @@
-"""Rows of Parquet to the three pictures that the metrics look at."""
+"""Turn Parquet rows into the pictures that the metrics compare."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2i_ray.data.images import ImageError, Pixels, background_of, decode, produ
 
 
 class MeasuredImages(NamedTuple):
-    """One painted row, three times (side, side, 3), uint8."""
+    """The pictures of one generated row, each (side, side, 3), uint8."""
 
     picture: Pixels  # I
     product: Pixels  # c, on grey
@@ -20,15 +20,15 @@ class MeasuredImages(NamedTuple):
 
 
 def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
-    """A real row's picture, (side, side, 3); none if it can't be read."""
+    """The picture of a real row, (side, side, 3); None if it can't be read."""
     try:
         return _rgb(_fit(decode(row["image"]["bytes"], limits), limits.resolution))
     except (ImageError, TypeError):  # TypeError: a null where the picture should be
         return None
 
 
-def painted_pictures(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages | None:
-    """A painted row's pictures; none if it has an error or can't be read."""
+def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages | None:
+    """The pictures of a generated row; None if it has an error or can't be read."""
     if row["error"] is not None:
         return None
     try:
@@ -41,7 +41,7 @@ def painted_pictures(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
 
 
 def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """The largest middle square, brought to the side; both sides of FID go through this."""
+    """Crop the largest central square and resize it; real and generated pictures alike, so that FID compares like."""
     if picture.size == (side, side):
         return picture
     square = min(picture.size)
@@ -50,4 +50,4 @@ def _fit(picture: Image.Image, side: int) -> Image.Image:
 
 
 def _rgb(picture: Image.Image) -> Pixels:
-    return np.asarray(picture)[..., :3]  # an RGBA picture's colours, its alpha aside
+    return np.asarray(picture)[..., :3]  # the colours of an RGBA picture, without its alpha

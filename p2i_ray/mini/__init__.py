@@ -1,0 +1,1 @@
+"""The toy world: data and tiny models that stand in for the real ones."""

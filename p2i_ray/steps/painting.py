@@ -111,4 +111,6 @@ def figures_of(run: Run, number: int, data: str) -> Figures:
 
     config, painted = run.config, finished(run, number, "generate")
     real = reading.read_split(data, config.idr.dev_split)
-    return ruler.measure(run.path(number, "generated"), painted.files, real, config.evaluate, config.image)
+    return ruler.measure(
+        run.path(number, "generated"), painted.files, real, settings=config.evaluate, image=config.image
+    )

@@ -1,4 +1,4 @@
-"""Decoding: every kind of picture that shops send, and every kind of broken one."""
+"""Decoding: every kind of picture that retailers send, and every kind of broken one."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def _png_header(side: int) -> bytes:
 
 
 def _gamma_one_profile() -> bytes:
-    """sRGB's primaries with a straight curve: the tone tables of Pillow's own sRGB profile, replaced."""
+    """The primaries of sRGB with a straight curve: the tone tables of Pillow's own sRGB profile, replaced."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for number in range(struct.unpack(">I", profile[128:132])[0]):
         tag, offset, size = struct.unpack(">4sII", profile[132 + 12 * number : 144 + 12 * number])

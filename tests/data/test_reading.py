@@ -20,7 +20,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     mask = np.zeros((8, 8), np.uint8)
     mask[2:6, 2:6] = 255
     samples = [
-        writing.sample(f"id-{n}", f"Mug {n}", "Cup", np.full((8, 8, 3), n, np.uint8), mask, lossless=True)
+        writing.sample(f"id-{n}", f"Mug {n}", "Cup", picture=np.full((8, 8, 3), n, np.uint8), mask=mask, lossless=True)
         for n in range(40)
     ]
     writing.write_split(str(folder), "train", samples, rows_per_file=16)

@@ -48,7 +48,7 @@ def test_an_unseen_category_is_nowhere_else() -> None:
     ("settings", "says"),
     [
         (SplitConfig(unseen=("Lampe",)), "did you mean 'Lamp'"),
-        (SplitConfig(validation=2.5), "neither a share"),
+        (SplitConfig(validation=2.5), "neither a fraction"),
         (SplitConfig(validation=1000, test=1000), "none of 2000 rows to train on"),
         (SplitConfig(validation=0.5, test=0.5), "none of 2000 rows to train on"),
     ],

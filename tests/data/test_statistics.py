@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +11,27 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.data import statistics, writing
 
 
-def sample(id: str, name: str, category: str, grey: int, rows_of_product: int) -> dict:
+def sample(id: str, name: str, category: str, *, grey: int, product_rows: int) -> dict[str, Any]:
     mask = np.zeros((10, 10), np.uint8)
-    mask[:rows_of_product] = 255
-    return writing.sample(id, name, category, np.full((10, 10, 3), grey, np.uint8), mask, lossless=True)
+    mask[:product_rows] = 255
+    picture = np.full((10, 10, 3), grey, np.uint8)
+    return writing.sample(id, name, category, picture=picture, mask=mask, lossless=True)
 
 
 def test_figures(tmp_path: Path, ray_cluster: None) -> None:
     data = str(tmp_path / "data")
-    broken = sample("d", "Bag", "Bag", 9, 5)
+    broken = sample("d", "Bag", "Bag", grey=9, product_rows=5)
     broken["cutout"]["bytes"] = b"broken"
-    writing.write_split(data, "train", [sample("a", "Mug", "Cup", 1, 2), sample("b", "Mugs", "Cup", 2, 4), broken])
-    writing.write_split(data, "test_unseen", [sample("a", "Lamp 5", "Lamp", 1, 6), sample("e", "Bag", "Bag", 7, 6)])
+    mug, mugs = (
+        sample("a", "Mug", "Cup", grey=1, product_rows=2),
+        sample("b", "Mugs", "Cup", grey=2, product_rows=4),
+    )
+    lamp, bag = (
+        sample("a", "Lamp 5", "Lamp", grey=1, product_rows=6),
+        sample("e", "Bag", "Bag", grey=7, product_rows=6),
+    )
+    writing.write_split(data, "train", [mug, mugs, broken])
+    writing.write_split(data, "test_unseen", [lamp, bag])
     done: list[int] = []
     table = statistics.measure(data, str(tmp_path / "work"), ImageConfig(), done.append)
     figures = statistics.summarise(table)

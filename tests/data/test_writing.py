@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,13 +14,14 @@ from p2i_ray.data.schema import SCHEMA
 from p2i_ray.errors import UserError
 
 
-def rows(count: int, lossless: bool = True) -> list[dict]:
+def rows(count: int, lossless: bool = True) -> list[dict[str, Any]]:
     samples = []
     for number in range(count):
         picture = np.full((16, 16, 3), 10 * number, np.uint8)
         mask = np.zeros((16, 16), np.uint8)
         mask[4:12, 4:12] = 255
-        samples.append(writing.sample(f"id-{number}", f"Mug {number}", "Cup", picture, mask, lossless))
+        id_, name = f"id-{number}", f"Mug {number}"
+        samples.append(writing.sample(id_, name, "Cup", picture=picture, mask=mask, lossless=lossless))
     return samples
 
 
@@ -50,7 +52,8 @@ def test_jpeg_is_smaller_and_close(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 128).astype(np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
     noise = np.random.default_rng(0).integers(0, 40, ramp.shape, np.uint8) // 2 + ramp // 2
     mask = np.zeros((128, 128), np.uint8)
-    sizes = [len(writing.sample("a", "b", "c", noise, mask, lossless)["image"]["bytes"]) for lossless in (True, False)]
+    rows = [writing.sample("a", "b", "c", picture=noise, mask=mask, lossless=lossless) for lossless in (True, False)]
+    sizes = [len(row["image"]["bytes"]) for row in rows]
     assert sizes[1] < sizes[0]
 
 
@@ -59,7 +62,7 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     writing.check_free(out)
     building = writing.building_folder(out)
     kept = writing.write_split(building, "train", rows(2)) + writing.write_split(building, "train", rows(1))
-    writing.write_split(building, "train", rows(3))  # a dead attempt's, in no list
+    writing.write_split(building, "train", rows(3))  # of a killed attempt, in no list
     writing.publish(building, out, {"train": kept, "test": []})
     assert sorted(p.name for p in (tmp_path / "data" / "train").iterdir()) == sorted(kept)
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["train"]

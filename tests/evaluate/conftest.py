@@ -1,4 +1,4 @@
-"""A random CLIP of the real architecture, and the ruler's settings for it."""
+"""A random CLIP of the real architecture, and evaluation settings for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of real photos with a CSV, from the files that scikit-image ships: `python tests/photos.py FOLDER`."""
+"""A folder of real photos with a CSV, of scikit-image's own: `python -m tests.support.photos FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Cut products out of photos without weights, and frame them in a square."""

@@ -1,4 +1,4 @@
-"""From a photo of any shape to a square picture that holds the whole product.
+"""Crop a photo of any shape to a square picture that holds the whole product.
 
 Arrays are uint8, height x width (x channels); masks are 255 where the product is.
 """
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from p2i_ray.data.images import Pixels
 
-BLUR = 0.02  # of the mirrored surroundings, share of the side
-MARGIN = 0.05  # free space wanted around the product, share of its longer side
+BLUR = 0.02  # of the mirrored surroundings, fraction of the side
+MARGIN = 0.05  # free space wanted around the product, fraction of its longer side
 
 
 def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
@@ -25,6 +25,7 @@ def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
         photo: (H, W, 3).
         mask: (H, W), not empty.
         side: of the result, pixels.
+
     Returns:
         The picture (side, side, 3) and its mask (side, side).
     """
@@ -37,19 +38,19 @@ def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
     x, x_inside = _window(width, columns[0], columns[-1] + 1, crop)
     inside = y_inside[:, None] & x_inside[None, :]
     picture = photo[y][:, x]
-    if not inside.all():  # a narrow strip mirrored many times is a barcode: soften what is made up
+    if not inside.all():  # a narrow strip mirrored many times looks like a barcode: blur the mirrored part
         picture = np.where(inside[..., None], picture, cv2.GaussianBlur(picture, (0, 0), BLUR * crop))
     cut = np.where(inside, mask[y][:, x], 0).astype(np.uint8)
-    how = cv2.INTER_AREA if side <= crop else cv2.INTER_LINEAR
-    return _resize(picture, side, how), _resize(cut, side, how)
+    interpolation = cv2.INTER_AREA if side <= crop else cv2.INTER_LINEAR
+    return _resize(picture, side, interpolation), _resize(cut, side, interpolation)
 
 
-def _resize(pixels: Pixels, side: int, how: int) -> Pixels:
-    return np.asarray(cv2.resize(pixels, (side, side), interpolation=how), np.uint8)
+def _resize(pixels: Pixels, side: int, interpolation: int) -> Pixels:
+    return np.asarray(cv2.resize(pixels, (side, side), interpolation=interpolation), np.uint8)
 
 
 def _window(length: int, first: int, end: int, crop: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Indices of `crop` pixels around [first, end), as near its middle as the photo allows; and which are no mirror."""
+    """Indices of `crop` pixels around [first, end), as near its middle as the photo allows; and which are inside."""
     low, high = sorted((0, length - crop))
     start = min(max((first + end - crop) // 2, low), high)
     places = np.arange(start, start + crop)
@@ -60,6 +61,6 @@ def _window(length: int, first: int, end: int, crop: int) -> tuple[NDArray[np.in
 
 
 def _fold(distance: NDArray[np.int64], strip: int) -> NDArray[np.int64]:
-    """How deep in a strip a mirrored pixel lies: 0 1 2 … strip-1 strip-1 … 1 0 0 1 …"""
+    """Depth in a strip of each mirrored pixel: 0, 1, 2, …, strip-1, strip-1, …, 1, 0, 0, 1 and so on."""
     phase = distance % (2 * strip)
     return np.where(phase < strip, phase, 2 * strip - 1 - phase)

@@ -1,10 +1,10 @@
-"""Finding the product in an ordinary photo: without weights, by colour, contrast and place.
+"""Product cutouts from ordinary photos: without weights, by colour, contrast and place.
 
-A product stands near the middle, differs from what lies along the frame, and has an outline that shows. Four guesses
-of where it is (what stands out from the frame; a spot, a disc and a large disc in the middle) start OpenCV's GrabCut
-on a small copy; the mask that looks most like a product wins, is closed, cut once more on a larger copy, and
-brought to full size with a soft edge. Where nothing looks like a product, the photo is set aside: a wrong mask costs
-training more than a missing row.
+A product is near the middle, differs from what lies along the frame, and has a visible outline. OpenCV's GrabCut
+starts from four guesses on a small copy (what is salient, what is in focus, a disc and a large disc in the middle).
+The mask that looks most like a product is chosen; its gaps are closed, it is cut once more on a larger copy, and
+resized to the photo with a soft edge. Where nothing looks like a product, the photo is set aside: a wrong mask
+harms training more than a missing row.
 
 All arrays are uint8, height x width (x channels, RGB); masks within this file are 0 or 1.
 """
@@ -12,14 +12,15 @@ All arrays are uint8, height x width (x channels, RGB); masks within this file a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from p2i_ray.config import Settings
-from p2i_ray.data.cutouts import saliency
+from p2i_ray.data.cutouts.saliency import saliency_of
 from p2i_ray.data.images import ImageError, Pixels
 
 CANDIDATE_SIDE = 176  # pixels; guesses are compared on this copy
@@ -28,7 +29,7 @@ ITERATIONS = 4  # of GrabCut; more moves the outline by less than a pixel
 
 
 class CutoutConfig(Settings):
-    """How a photo without transparency is cut out."""
+    """Settings for cutting the product out of a photo without transparency."""
 
     working_side: int = Field(384, ge=64, le=2048, description="longest side on which the product is cut out, pixels")
     min_confidence: float = Field(
@@ -58,12 +59,12 @@ def find_product(photo: Pixels, settings: CutoutConfig) -> Pixels:
 
 
 def _candidates(working: Pixels, working_focus: Pixels) -> Iterator[tuple[float, Pixels, Pixels]]:
-    """Likeness, mask (h, w) of the small copy, and the view of the photo in which it was cut."""
+    """Yield likeness, mask (h, w) of the small copy, and the view of the photo in which it was cut."""
     photo, focus = _shrink(working, CANDIDATE_SIDE), _shrink(working_focus, CANDIDATE_SIDE)
     height, width = photo.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     radius = np.hypot(x, y)  # 1 touches the frame
-    mask = _clean(_grabcut(photo, _start(saliency.of(photo), 0.6, 0.25)))
+    mask = _clean(_grabcut(photo, _start(saliency_of(photo), 0.6, 0.25)))
     yield _likeness(photo, focus, mask), mask, working
     in_focus = focus[..., DETAIL] * np.exp(-(np.hypot(x, 0.8 * y) ** 2) / (2 * 0.7**2))
     mask = _clean(_grabcut(focus, _start(in_focus, 0.9, 0.45)))
@@ -78,7 +79,7 @@ def _candidates(working: Pixels, working_focus: Pixels) -> Iterator[tuple[float,
 
 
 def _start(evidence: NDArray[np.floating], likely: float, possible: float) -> Pixels:
-    """Where GrabCut starts: evidence (h, w) in multiples of its Otsu threshold."""
+    """The map from which GrabCut starts: evidence (h, w), compared with multiples of its Otsu threshold."""
     evidence = evidence / max(float(evidence.max()), 1e-9)
     threshold = cv2.threshold((evidence * 255).astype(np.uint8), 0, 255, cv2.THRESH_OTSU)[0] / 255
     start = np.where(evidence > likely * threshold, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -97,20 +98,22 @@ def _focus_of(photo: Pixels) -> Pixels:
 
 
 def _likeness(photo: Pixels, focus: Pixels, mask: Pixels) -> float:
-    """How much a mask looks like a product, 0 to about 2.5; -1 when it is next to nothing or nearly everything."""
+    """The likeness of a mask to a product, 0 to about 2.5; -1 if it covers next to nothing or nearly everything."""
     height, width = mask.shape
     area = float(mask.mean())
     if not 0.004 < area < 0.9:
         return -1.0
-    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB)
+    lab = _uint8(cv2.cvtColor(photo, cv2.COLOR_RGB2LAB))
     detail = np.ascontiguousarray(focus[..., DETAIL:] * 2)
-    band = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (max(5, max(height, width) // 16),) * 2)
-    inside, outside = mask - _erode(mask, band), cv2.dilate(mask, band) - mask  # what lies along the outline
+    band = _disc(max(5, max(height, width) // 16))
+    inside, outside = mask - _erode(mask, band), _dilate(mask, band) - mask  # on both sides of the outline
+    background = _uint8(1 - mask)
     apart = _distance(lab, inside, outside)
-    apart += 0.5 * _distance(lab, mask, 1 - mask) + 0.5 * _distance(detail, mask, 1 - mask)
+    apart += 0.5 * _distance(lab, mask, background) + 0.5 * _distance(detail, mask, background)
     pixel = np.ones((3, 3), np.uint8)
     outline = mask - _erode(mask, pixel)
-    shows = float(cv2.dilate(_edges(lab), pixel)[(outline | (cv2.dilate(mask, pixel) - mask)) > 0].mean())
+    along = (outline | (_dilate(mask, pixel) - mask)) > 0
+    shows = float(np.asarray(cv2.dilate(_edges(lab), pixel))[along].mean())
     # A product may stand on one edge of the photo; along more edges it is more likely wall, floor or sky.
     sides = [float(side.sum()) for side in (mask[0], mask[-1], mask[:, 0], mask[:, -1])]
     on_frame = sum(sides) - 0.7 * max(sides)
@@ -125,11 +128,11 @@ def _likeness(photo: Pixels, focus: Pixels, mask: Pixels) -> float:
 
 
 def _refine(photo: Pixels, guess: Pixels) -> Pixels:
-    """Cut again with gaps in the guess closed: dark or bright parts within a product belong to it."""
+    """Cut again with the gaps in the guess closed: dark or bright parts within a product belong to it."""
     extent = int(np.sqrt(guess.sum()))  # side of a square of the product's area
     closed = _close(guess, max(3, extent // 5))
     start = np.full(guess.shape, cv2.GC_BGD, np.uint8)
-    start[cv2.dilate(closed, _disc(max(3, extent // 20))) > 0] = cv2.GC_PR_BGD
+    start[_dilate(closed, _disc(max(3, extent // 20))) > 0] = cv2.GC_PR_BGD
     start[closed > 0] = cv2.GC_PR_FGD
     start[_erode(guess, _disc(max(3, extent // 12))) > 0] = cv2.GC_FGD
     refined = _clean(_grabcut(photo, start))
@@ -139,18 +142,21 @@ def _refine(photo: Pixels, guess: Pixels) -> Pixels:
 def _grabcut(photo: Pixels, start: Pixels) -> Pixels:
     """Iterated graph cut from a map of certain and likely product and background; 0/1."""
     sure_or_likely = (start == cv2.GC_FGD) | (start == cv2.GC_PR_FGD)
-    if sure_or_likely.sum() < 10 or (~sure_or_likely).sum() < 10:  # a colour model of five parts needs some pixels
+    if (
+        sure_or_likely.sum() < 10 or (~sure_or_likely).sum() < 10
+    ):  # GrabCut's colour model has five components and needs some pixels
         return np.zeros_like(start)
     cv2.setRNGSeed(0)  # same photo, same cut
     background, product = np.zeros((1, 65)), np.zeros((1, 65))
     mask = start.copy()
-    cv2.grabCut(photo, mask, None, background, product, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    return ((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD)).astype(np.uint8)
+    no_rect = cast("list[int]", None)  # OpenCV takes None where a mask is given; its stubs don't say so
+    cv2.grabCut(photo, mask, no_rect, background, product, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return _uint8((mask == cv2.GC_FGD) | (mask == cv2.GC_PR_FGD))
 
 
 def _clean(mask: Pixels) -> Pixels:
-    """Without crumbs (parts below a quarter of the largest) and pinholes (below 2 % of the product)."""
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    """Remove small parts (below a quarter of the largest) and small holes (below 2 % of the product)."""
+    mask = _uint8(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count < 2:
         return mask
@@ -173,7 +179,7 @@ def _edges(lab: Pixels) -> NDArray[np.float32]:
     smooth = cv2.GaussianBlur(lab.astype(np.float32), (0, 0), 1)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8
     strength = np.sqrt((across**2 + down**2).sum(axis=2))
-    return strength / (strength + 8)
+    return np.asarray(strength / (strength + 8), np.float32)
 
 
 def _distance(values: Pixels, one: Pixels, other: Pixels) -> float:
@@ -184,21 +190,26 @@ def _distance(values: Pixels, one: Pixels, other: Pixels) -> float:
 def _histogram(values: Pixels, mask: Pixels) -> NDArray[np.float32]:
     channels = values.shape[2]
     counts = cv2.calcHist([values], list(range(channels)), mask, [8, 12, 12][:channels], [0, 256] * channels)
-    return counts / max(float(counts.sum()), 1.0)
+    return np.asarray(counts / max(float(counts.sum()), 1.0), np.float32)
 
 
 def _erode(mask: Pixels, element: Pixels) -> Pixels:
-    return cv2.erode(mask, element, borderType=cv2.BORDER_CONSTANT, borderValue=1)  # the frame is no outline
+    # The border counts as product: where a product touches the frame, it has no outline.
+    return _uint8(cv2.erode(mask, element, borderType=cv2.BORDER_CONSTANT, borderValue=1))
+
+
+def _dilate(mask: Pixels, element: Pixels) -> Pixels:
+    return _uint8(cv2.dilate(mask, element))
 
 
 def _close(mask: Pixels, diameter: int) -> Pixels:
     padded = cv2.copyMakeBorder(mask, *(diameter,) * 4, cv2.BORDER_CONSTANT, value=0)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, _disc(diameter))
-    return closed[diameter:-diameter, diameter:-diameter]
+    return _uint8(closed[diameter:-diameter, diameter:-diameter])
 
 
 def _disc(diameter: int) -> Pixels:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
+    return _uint8(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter)))
 
 
 def _shrink(photo: Pixels, side: int) -> Pixels:
@@ -206,8 +217,12 @@ def _shrink(photo: Pixels, side: int) -> Pixels:
     if scale >= 1:
         return photo
     width, height = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
-    return cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    return _uint8(cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _resize(mask: Pixels, like: Pixels) -> Pixels:
-    return cv2.resize(mask, (like.shape[1], like.shape[0]), interpolation=cv2.INTER_NEAREST)
+    return _uint8(cv2.resize(mask, (like.shape[1], like.shape[0]), interpolation=cv2.INTER_NEAREST))
+
+
+def _uint8(pixels: ArrayLike) -> Pixels:
+    return np.asarray(pixels, np.uint8)

@@ -1,0 +1,1 @@
+"""Make EPBD from a folder of photos and a CSV."""

@@ -1,4 +1,4 @@
-"""The CSV that names the photos: one row a photo, checked before any photo is opened."""
+"""Read the CSV that lists the photos: one row a photo, checked before any photo is opened."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def read(location: str) -> pa.Table:
 
     Returns:
         One row a CSV row, in order (id, file, name, category, reason). `reason` is null, or says why the row is set
-        aside: its shape, an empty field, a path that leads out of the folder, or an id or file met before.
+        aside: a wrong number of fields, an empty field, a path out of the folder, or a repeated id or file.
 
     Raises:
-        UserError: no such file, not UTF-8, a lacking column, or broken quoting; the line is named.
+        UserError: no such file, not UTF-8, a missing column, or broken quoting; the message names the line.
     """
     if not locations.exists(location):
         raise UserError(f"names {location} is not there; it is a CSV with the columns {', '.join(REQUIRED)}")
@@ -39,7 +39,7 @@ def read(location: str) -> pa.Table:
     ids: set[str] = set()
     files: set[str] = set()
     for row in _rows(text, location):
-        row["reason"] = row["reason"] or _wrong(row) or _repeated(row, ids, files)
+        row["reason"] = row["reason"] or _invalid(row) or _repeated(row, ids, files)
         if row["reason"] is None:
             ids.add(str(row["id"]))
             files.add(str(row["file"]))
@@ -51,7 +51,7 @@ def read(location: str) -> pa.Table:
 
 
 def id_of(file: str) -> str:
-    """The id of a photo that has none: 16 hexadecimal digits that depend on its path alone."""
+    """The id of a photo without one: 16 hexadecimal digits that depend on its path alone."""
     return hashlib.sha256(file.encode("utf-8")).hexdigest()[:16]
 
 
@@ -80,7 +80,7 @@ def _row(fields: list[str], places: dict[str, int], width: int) -> dict[str, str
     return {**values, "file": file, "id": values.get("id") or id_of(file), "reason": reason}
 
 
-def _wrong(row: dict[str, str | None]) -> str | None:
+def _invalid(row: dict[str, str | None]) -> str | None:
     file = str(row["file"])
     for column in REQUIRED:
         if not row[column]:

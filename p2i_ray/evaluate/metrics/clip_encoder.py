@@ -1,4 +1,4 @@
-"""CLIP's image tower, with its own preprocessing: what the metrics look through."""
+"""CLIP's image encoder with its own preprocessing: the features that the metrics compare."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ BICUBIC = 3  # PIL's number, as preprocessor_config.json has it
 
 
 class ClipEncoder(nn.Module):
-    """Pictures to CLIP features, frozen, fp32.
+    """A frozen CLIP image encoder, float32.
 
     Args:
         folder: location of a transformers CLIP folder (safetensors, preprocessor_config.json), the mini one or
             openai/clip-vit-large-patch14 alike.
 
     Raises:
-        UserError: the folder isn't there, or holds no such model or no preprocessing that can be followed.
+        UserError: the folder isn't there, or holds no such model, or its preprocessing isn't CLIP's.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, folder: str) -> None:
         from transformers import CLIPModel
@@ -49,13 +52,13 @@ class ClipEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(recipe["image_std"]).view(1, 3, 1, 1))
 
     def prepare(self, pictures: Sequence[Pixels]) -> Tensor:
-        """Resize (bicubic, antialiased, shorter side), crop the middle, normalise: what `forward` takes.
+        """Resize (bicubic, antialiased, shorter side), crop the centre and normalise, for `forward`.
 
         Args:
-            pictures: B times (H, W, 3), uint8; sizes may differ.
+            pictures: B pictures (H, W, 3), uint8; sizes may differ.
 
         Returns:
-            (B, 3, crop, crop), float32, of CLIP's mean and deviation.
+            (B, 3, crop, crop), float32, normalised by CLIP's mean and standard deviation.
         """
         device = self.mean.device
         squares = torch.cat([self._square(torch.from_numpy(np.array(picture)).to(device)) for picture in pictures])
@@ -63,28 +66,30 @@ class ClipEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, prepared: Tensor) -> Tensor:
-        """Image features as projected, not normalised: (B, D) of (B, 3, crop, crop)."""
-        return self.projection(self.tower(pixel_values=prepared).pooler_output)
+        """Projected image features, not normalised: (B, D) from (B, 3, crop, crop)."""
+        features: Tensor = self.projection(self.tower(pixel_values=prepared).pooler_output)
+        return features
 
     def embed(self, pictures: Sequence[Pixels]) -> Tensor:
-        """`forward` of `prepare`: (B, D)."""
-        return self(self.prepare(pictures))
+        """The features of pictures of any size: `forward` of `prepare`, (B, D)."""
+        features: Tensor = self(self.prepare(pictures))
+        return features
 
     def _square(self, picture: Tensor) -> Tensor:
-        """(H, W, 3) uint8 to (1, 3, crop, crop) float, whole numbers 0..255 as an 8-bit image library leaves them."""
+        """(H, W, 3) uint8 to (1, 3, crop, crop) float, whole numbers 0..255 as in an 8-bit image."""
         planes = picture.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
         height, width = planes.shape[-2:]
         shorter = min(height, width)
         size = (self.resize * height // shorter, self.resize * width // shorter)
         if size != (height, width):
-            for step in ((height, size[1]), size):  # rows, then columns, whole numbers in between: as Pillow does it
+            for step in ((height, size[1]), size):  # one side after the other, rounded in between, as Pillow does
                 planes = functional.interpolate(planes, step, mode="bicubic", antialias=True).clamp(0, 255).round()
         top, left = (size[0] - self.crop) // 2, (size[1] - self.crop) // 2
         return planes[..., top : top + self.crop, left : left + self.crop]
 
 
 def _sides(recipe: dict[str, Any], folder: str) -> tuple[int, int]:
-    """The shorter side after resizing, and the side of the square cut from its middle, pixels."""
+    """The shorter side after resizing, and the side of the central crop, pixels."""
     size, crop = recipe["size"], recipe.get("crop_size", recipe["size"])
     resize = size if isinstance(size, int) else size.get("shortest_edge") or size.get("height")
     side = crop if isinstance(crop, int) else crop.get("height") or crop.get("shortest_edge")

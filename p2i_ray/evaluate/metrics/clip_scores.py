@@ -1,4 +1,4 @@
-"""CLIP-c-I and CLIP-c-B (section 5.1.3): how near a picture, or its background, is to its product in CLIP's eyes."""
+"""CLIP-c-I and CLIP-c-B (section 5.1.3): CLIP similarity of a picture, or its background, to its product."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torchmetrics import MeanMetric
 class ClipScore(MeanMetric):
     """100 x the mean cosine between two features of the same row, -100..100; higher is better.
 
-    CLIP-c-I compares the painted picture I with the product c, CLIP-c-B the painted background B (product removed)
-    with the product c. What is missing, around the product or where it was, is grey.
+    CLIP-c-I compares the generated picture I with the product c, CLIP-c-B the generated background B (product removed)
+    with the product c. Removed parts, around the product or in its place, are grey.
     """
 
-    def update(self, painted: Tensor, product: Tensor) -> None:
+    def update(self, generated: Tensor, product: Tensor) -> None:  # type: ignore[override]  # features, not a value
         """Add rows: (B, D) and (B, D), not necessarily normalised."""
-        super().update(100 * functional.cosine_similarity(painted.double(), product.double(), dim=-1))
+        super().update(100 * functional.cosine_similarity(generated.double(), product.double(), dim=-1))

@@ -1,7 +1,7 @@
-"""FID (section 5.1.3): the Frechet distance between Gaussians fitted to features of painted and of real pictures.
+"""FID (section 5.1.3): the Frechet distance between Gaussians fitted to features of generated and of real pictures.
 
-Lower is better. The distance depends on the features and on how many pictures there are: compare only figures that
-share both. With fewer pictures than features it is biased upwards.
+Lower is better. The distance depends on the features and on the number of pictures: compare only values that share
+both. With fewer pictures than features it is biased upwards.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ INCEPTION_FEATURES = 2048
 
 
 class Prepare(Protocol):
-    """How pictures become what a metric's `update` takes: B times (H, W, 3) uint8 to (B, 3, h, w)."""
+    """Preprocessing for a metric's `update`."""
 
-    def __call__(self, pictures: Sequence[Pixels]) -> Tensor: ...
+    def __call__(self, pictures: Sequence[Pixels]) -> Tensor:
+        """Turn B pictures (H, W, 3), uint8, into one tensor (B, 3, h, w)."""
+        ...
 
 
 def clip_fid(encoder: ClipEncoder) -> tuple[FrechetInceptionDistance, Prepare]:
-    """The distance in CLIP's features (as projected, not normalised), and its preparation."""
+    """FID in CLIP's features (projected, not normalised), and its preprocessing."""
     return FrechetInceptionDistance(feature=encoder, normalize=True), encoder.prepare
 
 
 def inception_fid() -> tuple[FrechetInceptionDistance, Prepare]:
-    """The distance in the 2048 pooled features of the original Inception v3, and its preparation.
+    """FID in the 2048 pooled features of the original Inception v3, and its preprocessing.
 
-    Nothing is downloaded: torch-fidelity's conversion of the weights must lie in torch's hub folder.
+    Nothing is downloaded: torch-fidelity's conversion of the weights must be in torch's hub folder.
 
     Raises:
-        UserError: torch-fidelity or the weights aren't there; the line says where to get them.
+        UserError: torch-fidelity or the weights aren't there; the message says where to get them.
     """
     if importlib.util.find_spec("torch_fidelity") is None:
         raise UserError(
@@ -57,5 +59,5 @@ def inception_fid() -> tuple[FrechetInceptionDistance, Prepare]:
 
 
 def stack(pictures: Sequence[Pixels]) -> Tensor:
-    """Equally large pictures as (B, 3, H, W) uint8, 0..255; the metric itself resizes them to 299 x 299."""
+    """Stack pictures of one size into (B, 3, H, W) uint8, 0..255; the metric itself resizes them to 299 x 299."""
     return torch.stack([torch.tensor(picture).permute(2, 0, 1) for picture in pictures])

@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 
 from p2i_ray.data.cutouts.framing import _fold, to_square
+from p2i_ray.data.images import Pixels
 
 
-def scene(height: int, width: int, top: int, left: int, bottom: int, right: int) -> tuple[np.ndarray, np.ndarray]:
-    """Red product on green."""
+def scene(height: int, width: int, rows: slice, columns: slice) -> tuple[Pixels, Pixels]:
+    """A red product on green."""
     photo = np.zeros((height, width, 3), np.uint8)
     photo[..., 1] = 200
     mask = np.zeros((height, width), np.uint8)
-    mask[top:bottom, left:right] = 255
+    mask[rows, columns] = 255
     photo[mask > 0] = (200, 0, 0)
     return photo, mask
 
 
 @pytest.mark.parametrize("left", [0, 30, 150, 180])
 def test_the_product_stays_whole_and_its_size(left: int) -> None:
-    photo, mask = scene(100, 200, 40, left, 60, left + 20)
+    photo, mask = scene(100, 200, slice(40, 60), slice(left, left + 20))
     picture, cut = to_square(photo, mask, 100)  # the largest square: no resizing
     assert picture.shape == (100, 100, 3) and cut.shape == (100, 100)
     assert (cut > 0).sum() == 20 * 20
@@ -28,13 +29,13 @@ def test_the_product_stays_whole_and_its_size(left: int) -> None:
 
 
 def test_a_product_in_the_middle_stays_there() -> None:
-    photo, mask = scene(100, 200, 40, 120, 60, 140)
+    photo, mask = scene(100, 200, slice(40, 60), slice(120, 140))
     _, cut = to_square(photo, mask, 100)
     assert np.flatnonzero(cut.any(axis=0)).tolist() == list(range(40, 60))
 
 
 def test_a_product_longer_than_the_photo_is_high_is_not_cut() -> None:
-    photo, mask = scene(100, 300, 30, 10, 70, 290)
+    photo, mask = scene(100, 300, slice(30, 70), slice(10, 290))
     picture, cut = to_square(photo, mask, 300)
     assert (cut >= 128).sum() == 40 * 280
     rows = np.flatnonzero(cut.any(axis=1))

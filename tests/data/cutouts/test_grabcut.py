@@ -1,4 +1,4 @@
-"""The weights-free cutter, on real photos: boxes drawn by eye, in shares of the photo."""
+"""The weights-free cutter, on real photos: points chosen by eye, as fractions of the photo."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
-from p2i_ray.data.images import ImageError, decode
+from p2i_ray.data.images import ImageError, Pixels, decode
 from tests.support.photos import photo
 
 SETTINGS = CutoutConfig()
 
 
-def pixels(name: str) -> np.ndarray:
+def pixels(name: str) -> Pixels:
     return np.asarray(decode(photo(name).read_bytes(), ImageConfig()).convert("RGB"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from p2i_ray.data.sources import listing
 from p2i_ray.errors import UserError
 
 
-def read(folder: Path, text: str, encoding: str = "utf-8") -> list[dict]:
+def read(folder: Path, text: str, encoding: str = "utf-8") -> list[dict[str, Any]]:
     path = folder / "names.csv"
     path.write_bytes(text.encode(encoding))
     return listing.read(str(path)).to_pylist()

@@ -1,3 +1,5 @@
+"""The CLIP image encoder against transformers."""
+
 from __future__ import annotations
 
 import json
@@ -11,7 +13,7 @@ from PIL import Image
 
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
-from tests.support.painted_rows import picture
+from tests.support.generated_rows import picture
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (64, 48, 3), (37, 90, 3), (200, 200, 3)])

@@ -1,3 +1,5 @@
+"""The CLIP scores, worked out by hand."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""FID by hand, against SciPy, and without Inception's weights."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
 from p2i_ray.evaluate.metrics.fid import INCEPTION, clip_fid, inception_fid, stack
-from tests.support.painted_rows import picture
+from tests.support.generated_rows import picture
 
 
 class RedAndGreen(nn.Module):
@@ -47,11 +49,11 @@ def test_by_hand() -> None:
 
 def test_clip_features_against_scipy(clip_folder: str) -> None:
     encoder = ClipEncoder(clip_folder)
-    real, painted = [picture(i) for i in range(30)], [picture(100 + i) for i in range(24)]
+    real, made = [picture(i) for i in range(30)], [picture(100 + i) for i in range(24)]
     fid, prepare = clip_fid(encoder)
     fid.update(prepare(real), real=True)
-    fid.update(prepare(painted), real=False)
-    expected = frechet(encoder.embed(real).double().numpy(), encoder.embed(painted).double().numpy())
+    fid.update(prepare(made), real=False)
+    expected = frechet(encoder.embed(real).double().numpy(), encoder.embed(made).double().numpy())
     assert expected > 0.01
     assert float(fid.compute()) == pytest.approx(expected, rel=1e-4)
 
