@@ -18,37 +18,55 @@ from typing import Any
 
 import yaml
 
-STORE = 200_000_000  # object store of a node, bytes
+from p2i_ray.cluster import ray_internals
+
+STORE_BYTES = 200_000_000  # object store of a node, bytes
 IDLE_MINUTES = 0.4
 STOP_S = 20.0
 HEAD = "ray.head.default"  # as the stand-in calls its head
+RAY_START = [sys.executable, "-m", "ray.scripts.scripts", "start"]
+EMPTY_LISTS = (  # that a cluster's configuration must have
+    "setup_commands",
+    "initialization_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+    "cluster_synced_files",
+    "rsync_exclude",
+    "rsync_filter",
+)
 
 
 @contextmanager
-def cluster(folder: Path, head_cpus: int, worker: Mapping[str, float], most: int) -> Iterator[str]:
-    """Start a head without workers; yields its address, and stops all that was started.
+def cluster(folder: Path, head_cpus: int, worker: Mapping[str, float], max_workers: int) -> Iterator[str]:
+    """Start a head without workers, yield its address, and stop all that was started.
 
     Args:
         folder: for the configuration and the log.
         head_cpus: logical CPUs of the head.
         worker: resources of a worker node.
-        most: workers that there may be.
+        max_workers: number of workers that there may be.
     """
-    from ray._private.services import get_node_ip_address
-    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID as HEAD_ID
+    import ray.util
 
-    address = f"{get_node_ip_address()}:{_free_port()}"
+    get_ip: Any = ray.util.get_node_ip_address  # has no types
+    address = f"{get_ip()}:{_free_port()}"
+    head_id = ray_internals.fake_head_id()
     config = folder / "cluster.yaml"
-    config.write_text(yaml.safe_dump(_config(address, HEAD_ID, head_cpus, worker, most)), encoding="utf-8")
+    settings = _config(address, head_id, head_cpus=head_cpus, worker=worker, max_workers=max_workers)
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     environment = {
-        **os.environ, "RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "RAY_CLOUD_INSTANCE_ID": HEAD_ID, "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
-    }  # fmt: skip
-    command = [
-        sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={address.rpartition(':')[2]}",
-        f"--num-cpus={head_cpus}", f"--object-store-memory={STORE}", "--include-dashboard=false",
-        f"--autoscaling-config={config}", "--block",
-    ]  # fmt: skip
+        **os.environ,
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "RAY_CLOUD_INSTANCE_ID": head_id,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": head_id,
+    }
+    command = [*RAY_START, "--head", f"--port={address.rpartition(':')[2]}", f"--num-cpus={head_cpus}"]
+    command += [f"--object-store-memory={STORE_BYTES}", "--include-dashboard=false"]
+    command += [f"--autoscaling-config={config}", "--block"]
     with (folder / "head.log").open("wb") as log:
         head = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
@@ -62,14 +80,12 @@ def cluster(folder: Path, head_cpus: int, worker: Mapping[str, float], most: int
         head.wait()
 
 
-def _config(address: str, head_id: str, head_cpus: int, worker: Mapping[str, float], most: int) -> dict[str, Any]:
-    lists = (
-        "setup_commands", "initialization_commands", "head_setup_commands", "worker_setup_commands",
-        "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude", "rsync_filter",
-    )  # fmt: skip
+def _config(
+    address: str, head_id: str, *, head_cpus: int, worker: Mapping[str, float], max_workers: int
+) -> dict[str, Any]:
     provider = {
         "type": "external",
-        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "module": ray_internals.FAKE_PROVIDER,
         "launch_multiple": True,
         "disable_node_updaters": True,  # there is nothing to install over SSH
         "head_node_id": head_id,
@@ -78,17 +94,26 @@ def _config(address: str, head_id: str, head_cpus: int, worker: Mapping[str, flo
     types = {
         HEAD: {"resources": {"CPU": head_cpus}, "node_config": {}, "min_workers": 0, "max_workers": 0},
         "gpu": {
-            "resources": {**worker, "object_store_memory": STORE},
+            "resources": {**worker, "object_store_memory": STORE_BYTES},
             "node_config": {},
             "min_workers": 0,
-            "max_workers": most,
+            "max_workers": max_workers,
         },
     }
     return {
-        "cluster_name": "growing", "max_workers": most, "idle_timeout_minutes": IDLE_MINUTES, "upscaling_speed": 100.0,
-        "provider": provider, "auth": {}, "docker": {}, "file_mounts": {}, "file_mounts_sync_continuously": False,
-        **{name: [] for name in lists}, "head_node_type": HEAD, "available_node_types": types,
-    }  # fmt: skip
+        "cluster_name": "growing",
+        "max_workers": max_workers,
+        "idle_timeout_minutes": IDLE_MINUTES,
+        "upscaling_speed": 100.0,
+        "provider": provider,
+        "auth": {},
+        "docker": {},
+        "file_mounts": {},
+        "file_mounts_sync_continuously": False,
+        **{name: [] for name in EMPTY_LISTS},
+        "head_node_type": HEAD,
+        "available_node_types": types,
+    }
 
 
 def _wait_until_up(address: str, head: subprocess.Popen[bytes], folder: Path) -> None:

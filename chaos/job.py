@@ -91,7 +91,8 @@ class Job:
         self.log = log
         self.commands: list[Command] = []
         self._argv = list(command)
-        self._env = {**os.environ, "RAY_ADDRESS": address, "PYTHONUNBUFFERED": "1"}
+        python_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self._env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
 
     def begin(self) -> None:
         """Give the command."""

@@ -11,6 +11,8 @@ import psutil
 
 from chaos import victims
 from chaos.victims import Process
+from p2i_ray.cluster.ray_internals import raylet_pid
+from p2i_ray.config.environment import ENVIRONMENT
 
 WORKERS = 2
 # Of a worker node: with one of two lost, the other has room for the largest step beside a warm judge.
@@ -29,8 +31,6 @@ class Nodes:
     def _start(self) -> None:
         from ray.cluster_utils import Cluster
 
-        from p2i_ray.cluster.connection import ENVIRONMENT
-
         for name, value in ENVIRONMENT.items():  # raylets read some of it
             os.environ.setdefault(name, value)
         ours = signal.getsignal(signal.SIGTERM)
@@ -38,7 +38,7 @@ class Nodes:
         self._workers = [self._cluster.add_node(**NODE) for _ in range(WORKERS)]
         self._cluster.wait_for_nodes()
         signal.signal(signal.SIGTERM, ours)  # a node sets its own, which would end all nodes and not this process
-        self._raylets |= {_raylet(node) for node in self._cluster.list_all_nodes()}
+        self._raylets |= {raylet_pid(node) for node in self._cluster.list_all_nodes()}
 
     def __enter__(self) -> Self:
         return self
@@ -53,22 +53,22 @@ class Nodes:
 
     def processes(self) -> list[Process]:
         """What its raylets have started: workers, actors, and what these have started."""
-        return victims.below(_raylet(node) for node in self._cluster.list_all_nodes())
+        return victims.below(raylet_pid(node) for node in self._cluster.list_all_nodes())
 
     def lose(self, share: float) -> str:
         """kill -9 the raylet of a worker node; the one at this share of their number, 0..1. Says which."""
         number = min(int(share * len(self._workers)), len(self._workers) - 1)
-        pid = _raylet(self._workers[number])
+        pid = raylet_pid(self._workers[number])
         os.kill(pid, signal.SIGKILL)
         return f"raylet {pid}"
 
     def replace(self) -> None:
         """Have a new node for each that is lost."""
         for number, node in enumerate(self._workers):
-            if not _alive(_raylet(node)):
+            if not _alive(raylet_pid(node)):
                 self._cluster.remove_node(node, allow_graceful=False)  # its agents
                 self._workers[number] = self._cluster.add_node(**NODE)
-                self._raylets.add(_raylet(self._workers[number]))
+                self._raylets.add(raylet_pid(self._workers[number]))
 
     def orphans(self) -> list[Process]:
         """Processes of this cluster that have outlived the one that started them."""
@@ -76,7 +76,7 @@ class Nodes:
 
     def whole(self) -> bool:
         """Whether all nodes are up."""
-        return all(_alive(_raylet(node)) for node in self._cluster.list_all_nodes())
+        return all(_alive(raylet_pid(node)) for node in self._cluster.list_all_nodes())
 
     def renew(self) -> None:
         """Another cluster in place of this one, for what was left behind by a run that hung."""
@@ -91,12 +91,6 @@ class Nodes:
         for process in stubborn:
             process.kill()
         victims.end(self.orphans())
-
-
-def _raylet(node: Any) -> int:
-    from ray._private.ray_constants import PROCESS_TYPE_RAYLET
-
-    return int(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
 
 
 def _alive(pid: int) -> bool:

@@ -1,12 +1,13 @@
-"""Joining a Ray cluster, or starting one on this machine."""
+"""Join a Ray cluster, or start one on this machine."""
 
 from __future__ import annotations
 
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from p2i_ray.cluster import ray_internals
 from p2i_ray.config import RayConfig
 from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.errors import UserError
@@ -14,7 +15,7 @@ from p2i_ray.errors import UserError
 if TYPE_CHECKING:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-_joined: list[tuple[RayConfig, bool]] = []  # with what settings, and whether this process has started the cluster
+_joined: list[tuple[RayConfig, bool]] = []  # the settings, and whether this process has started the cluster
 
 
 def connect(settings: RayConfig) -> None:
@@ -59,17 +60,25 @@ def connect(settings: RayConfig) -> None:
 
 
 def settings() -> RayConfig:
-    """Those that this process has connected with."""
+    """The settings that this process has connected with."""
     return _joined[0][0] if _joined else RayConfig()
 
 
 def started_here() -> bool:
-    """Whether this process has started the cluster itself: it has one node, and grows no further."""
+    """Whether this process has started the cluster itself: it has one node, and doesn't grow."""
     return bool(_joined) and _joined[0][1]
 
 
+def live_nodes() -> list[dict[str, Any]]:
+    """The entries of ray.nodes() whose node is alive."""
+    import ray
+
+    nodes: Any = ray.nodes  # has no types
+    return [node for node in nodes() if node["Alive"]]
+
+
 def this_node() -> NodeAffinitySchedulingStrategy:
-    """Where an actor should sit that outlasts the steps: on the driver's node, so that it keeps no other one up."""
+    """The strategy for an actor that outlasts the steps: on the driver's node, so that it keeps no other one up."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -77,10 +86,10 @@ def this_node() -> NodeAffinitySchedulingStrategy:
 
 
 def _set_up_data() -> None:
-    """What Ray Data should know before the first dataset: no progress lines (the steps show theirs), and how to read.
+    """Configure Ray Data before the first dataset: no progress bars (the steps show theirs), and the older reader.
 
     The newer Parquet reader starts 32 actors for the footers of a handful of files and lists them in a task of one
-    whole CPU, for which a two-CPU machine has no room beside a warm judge and the painters: the step would wait for
+    whole CPU, for which a two-CPU machine has no room beside a warm judge and the samplers: the step would wait for
     ever.
     """
     from ray.data import DataContext
@@ -88,9 +97,8 @@ def _set_up_data() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.use_datasource_v2 = False
-    context.issue_detectors_config.detectors = []  # it takes models in memory for a mistake
+    context.issue_detectors_config.detectors = []  # they report models held in memory as a leak
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # These two warn of what is meant: that progress lines are off, that a cluster asks for its token.
-    for name in ("ray.data._internal.progress", "ray._private.authentication.authentication_token_setup"):
+    for name in ray_internals.NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)

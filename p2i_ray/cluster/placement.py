@@ -1,4 +1,4 @@
-"""Room on the cluster: is there enough for all steps of a run, and is it there when a step's turn comes?"""
+"""Check that the cluster has room for all steps of a run, and wait until a step finds its room free."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from p2i_ray.cluster import autoscaler, connection
+from p2i_ray.cluster import autoscaler, connection, ray_internals
 from p2i_ray.cluster.autoscaler import Outlook
 from p2i_ray.cluster.bin_packing import EPSILON, Resources, left_over
 from p2i_ray.cluster.resources import ACCELERATOR, GIB, Phase, ResourceSpec, StepResources, bundles
 from p2i_ray.console.progress import say
 from p2i_ray.errors import UserError
 
-SETTLE_S = 10.0  # what a step before has stopped takes a moment to be gone
+SETTLE_S = 10.0  # processes that the step before has stopped take a moment to end
 POLL_S = 0.5
-ASK_EVERY_S = 5.0  # a request is forgotten after 20 s; see growth.ask
-_looks: list[Callable[[], None]] = []  # what is done when nodes have come
+REQUEST_EVERY_S = 5.0  # a request expires after 20 s; see autoscaler.request
+_on_new_nodes: list[Callable[[], None]] = []
 
 
 def check(phases: Sequence[Phase]) -> None:
@@ -25,109 +25,103 @@ def check(phases: Sequence[Phase]) -> None:
     Raises:
         UserError: one doesn't; the line says which step, what is missing, and which settings lower the need.
     """
-    sure: list[Sequence[Resources]] = []  # what is known to find room
-    for phase in sorted(phases, key=_size, reverse=True):  # asking may start nodes: first what is likeliest too much
+    feasible: list[Sequence[Resources]] = []
+    for phase in sorted(phases, key=_size, reverse=True):  # largest first: the autoscaler's answer may start nodes
         wanted = [bundle.resources() for bundle in bundles(phase)]
-        if any(not left_over(wanted, known) for known in sure):
+        if any(not left_over(wanted, known) for known in feasible):
             continue
         if left_over(wanted, totals()) and autoscaler.outlook(wanted) is Outlook.NO:
             raise too_small(phase)
-        sure.append(wanted)
+        feasible.append(wanted)
 
 
 def wait_for(*phase: StepResources) -> None:
-    """Return when there is room for a step, beside what else is running; say so once where that takes nodes or time.
+    """Wait until there is room for a step beside what is running; print one line where that takes nodes or time.
 
     Args:
-        phase: the step, and what starts together with it.
+        *phase: the step, and what starts together with it.
 
     Raises:
         UserError: the cluster is too small and doesn't grow, or it took longer than ray.wait_for_nodes_s.
     """
     wanted = [bundle.resources() for bundle in bundles(phase)]
-    limit_s, start, asked_at, told = connection.settings().wait_for_nodes_s, time.monotonic(), 0.0, False
+    limit_s, start, requested_at, reported = connection.settings().wait_for_nodes_s, time.monotonic(), 0.0, False
     while lacking := left_over(wanted, free(), pooled=True):
         waited = time.monotonic() - start
         missing = bool(left_over(wanted, totals()))
-        if missing and not told and autoscaler.outlook(wanted) is Outlook.NO:
+        if missing and not reported and autoscaler.outlook(wanted) is Outlook.NO:
             raise too_small(phase)
         if limit_s is not None and waited > limit_s:
             raise UserError(_late(phase[0], lacking, limit_s))
         if missing or waited > SETTLE_S:
-            if not connection.started_here() and time.monotonic() - asked_at > ASK_EVERY_S:
-                autoscaler.ask([*used(), *wanted])
-                asked_at = time.monotonic()
-            if not told:
+            if not connection.started_here() and time.monotonic() - requested_at > REQUEST_EVERY_S:
+                autoscaler.request([*reserved(), *wanted])
+                requested_at = time.monotonic()
+            if not reported:
                 say(_waiting(phase[0], lacking))
-                told = True
+                reported = True
         time.sleep(POLL_S)
-    if told:
-        for look in _looks:
-            look()
+    if reported:
+        for callback in _on_new_nodes:
+            callback()
 
 
-def gpus_taken() -> float:
+def reserved_gpus() -> float:
     """GPUs that are reserved on all nodes together."""
-    return sum(taken.get("GPU", 0) for taken in used())
+    return sum(amounts.get("GPU", 0) for amounts in reserved())
 
 
-def wait_until_taken(before: float, need: StepResources, going: Callable[[], bool]) -> None:
-    """Return when a step that somebody else is starting has reserved its GPUs.
+def wait_until_reserved(before: float, need: StepResources, is_starting: Callable[[], bool]) -> None:
+    """Wait until a step that another thread is starting has reserved its GPUs.
 
     Args:
-        before: GPUs that were taken before.
+        before: GPUs that were reserved before.
         need: the step.
-        going: false once that start has ended, one way or another.
+        is_starting: false once that start has ended, one way or another.
     """
-    while going() and gpus_taken() < before + need.count * need.bundle.gpus - EPSILON:
+    while is_starting() and reserved_gpus() < before + need.count * need.bundle.gpus - EPSILON:
         time.sleep(POLL_S)
 
 
-def holds(phase: Phase) -> bool:
-    """Whether the nodes that are there now have room for a phase, if nothing else runs."""
+def has_room(phase: Phase) -> bool:
+    """Whether the present nodes have room for a phase when nothing else runs."""
     return not left_over([bundle.resources() for bundle in bundles(phase)], totals())
 
 
-def when_nodes_come(look: Callable[[], None]) -> None:
-    """Have `look` called whenever a step has waited for nodes, and before it uses them."""
-    _looks[:] = [look]
+def on_new_nodes(callback: Callable[[], None]) -> None:
+    """Call `callback` whenever a step has waited for nodes, before it uses them; replaces the one before."""
+    _on_new_nodes[:] = [callback]
 
 
 def totals() -> list[Resources]:
-    """What each node has, that takes work."""
-    return list(_nodes()[0].values())
+    """All resources of each node that takes work."""
+    return list(_total_per_node().values())
 
 
 def free() -> list[Resources]:
-    """What each node has left."""
-    return list(_nodes()[1].values())
+    """Unreserved resources of each node that takes work."""
+    draining = ray_internals.draining_nodes()
+    return [has for node, has in ray_internals.available_per_node().items() if node not in draining]
 
 
-def used() -> list[Resources]:
-    """What is taken on each node."""
-    all_of, left = _nodes()
-    taken = []
-    for node, has in all_of.items():
-        names = [name for name in has if name in ("CPU", "GPU", "memory") or name.startswith(ACCELERATOR)]
-        amounts = {name: round(has[name] - left.get(node, {}).get(name, 0), 4) for name in names}
-        taken.append({name: amount for name, amount in amounts.items() if amount > 0})
-    return [amounts for amounts in taken if amounts]
+def reserved() -> list[Resources]:
+    """Reserved resources of each node that takes work; nodes without any are left out."""
+    available = ray_internals.available_per_node()
+    found = []
+    for node, total in _total_per_node().items():
+        names = [name for name in total if name in ("CPU", "GPU", "memory") or name.startswith(ACCELERATOR)]
+        amounts = {name: round(total[name] - available.get(node, {}).get(name, 0), 4) for name in names}
+        found.append({name: amount for name, amount in amounts.items() if amount > 0})
+    return [amounts for amounts in found if amounts]
 
 
-def _nodes() -> tuple[dict[str, Resources], dict[str, Resources]]:
-    """What each node has, and has left; those that are being drained take no more work."""
-    from ray._private.state import state
-
-    leaving = set(state.get_draining_nodes())
-    all_of, left = state.total_resources_per_node(), state.available_resources_per_node()
-    return (
-        {node: has for node, has in all_of.items() if node not in leaving},
-        {node: has for node, has in left.items() if node not in leaving},
-    )
+def _total_per_node() -> dict[str, Resources]:
+    draining = ray_internals.draining_nodes()
+    return {node["NodeID"]: node["Resources"] for node in connection.live_nodes() if node["NodeID"] not in draining}
 
 
 def too_small(phase: Sequence[StepResources]) -> UserError:
-    """The line for a phase that will never find room."""
+    """The UserError for a phase that will never find room."""
     need, *others = phase
     has = totals()
     lacking = left_over([bundle.resources() for bundle in bundles(phase)], has)
@@ -142,14 +136,14 @@ def too_small(phase: Sequence[StepResources]) -> UserError:
 
 
 def _waiting(need: StepResources, lacking: Sequence[Resources]) -> str:
-    coming = ", ".join(f"{count} x {kind}" for kind, count in autoscaler.on_their_way().items())
+    coming = ", ".join(f"{count} x {kind}" for kind, count in autoscaler.starting().items())
     return f"{need.step} waits for nodes with room for {_counted(lacking)}" + (
         f"; on their way: {coming}" * bool(coming)
     )
 
 
 def _late(need: StepResources, lacking: Sequence[Resources], limit_s: float) -> str:
-    coming = ", ".join(f"{count} x {kind}" for kind, count in autoscaler.on_their_way().items()) or "none"
+    coming = ", ".join(f"{count} x {kind}" for kind, count in autoscaler.starting().items()) or "none"
     return (
         f"{need.step} has waited {limit_s:g} s for room for {_counted(lacking)}; nodes on their way: {coming}; "
         f"see `ray status`, lower {need.lower[0]}, or raise ray.wait_for_nodes_s"
@@ -157,13 +151,13 @@ def _late(need: StepResources, lacking: Sequence[Resources], limit_s: float) -> 
 
 
 def _counted(lacking: Sequence[Resources]) -> str:
-    """Bundles as people read them, e.g. "2 x (GPU: 1, CPU: 4)"."""
-    counts = Counter(str(_bundle(resources)) for resources in lacking)
+    """Bundles as text, e.g. "2 x (GPU: 1, CPU: 4)"."""
+    counts = Counter(str(_spec(resources)) for resources in lacking)
     return " and ".join(f"{count} x ({bundle})" for bundle, count in counts.items())
 
 
 def _shown(nodes: Sequence[Resources]) -> str:
-    counts = Counter(str(_bundle({**node, "memory": 0})) for node in nodes)
+    counts = Counter(str(_spec({**node, "memory": 0})) for node in nodes)
     shown = [f"{count} node{'s' * (count > 1)} with {shape}" for shape, count in counts.items()]
     return " and ".join(shown) or "no nodes"
 
@@ -173,9 +167,11 @@ def _size(phase: Phase) -> tuple[float, float]:
     return sum(bundle.gpus for bundle in bundles(phase)), sum(bundle.cpus for bundle in bundles(phase))
 
 
-def _bundle(resources: Resources) -> ResourceSpec:
-    marks = [name.removeprefix(ACCELERATOR) for name in resources if name.startswith(ACCELERATOR)]
+def _spec(resources: Resources) -> ResourceSpec:
+    types = [name.removeprefix(ACCELERATOR) for name in resources if name.startswith(ACCELERATOR)]
     return ResourceSpec(
-        resources.get("CPU", 0), resources.get("GPU", 0), round(resources.get("memory", 0) / GIB, 2),
-        marks[0] if marks else None,
-    )  # fmt: skip
+        cpus=resources.get("CPU", 0),
+        gpus=resources.get("GPU", 0),
+        memory_gib=round(resources.get("memory", 0) / GIB, 2),
+        accelerator_type=types[0] if types else None,
+    )

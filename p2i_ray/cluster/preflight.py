@@ -1,8 +1,8 @@
-"""What would make a run fail after hours is looked for in its first seconds: storage, nodes, room.
+"""Look in the first seconds of a run for what would make it fail after hours: storage, nodes, room.
 
 rights   can this process write, read and delete in the run folder, and read the data?
 nodes    does every node see the same files, run the same code, and have the same libraries?
-room     is the cluster large enough, or may it grow to be (capacity.py)?
+room     is the cluster large enough, or may it grow to be (placement.py)?
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROBE = ".p2i-probe-"
 
 
 def check_rights(*folders: str) -> None:
-    """Write, read and delete a small file in each folder; one that wasn't there isn't there afterwards either.
+    """Write, read and delete a small file in each folder; a folder that didn't exist doesn't exist afterwards either.
 
     Raises:
         UserError: that doesn't work; the line says why.
@@ -43,10 +43,10 @@ def check_rights(*folders: str) -> None:
 
 
 def check_readable(*places: str) -> None:
-    """Look at each location as reading it would.
+    """Check that each location can be read, if it exists.
 
     Raises:
-        UserError: the rights are lacking, or the store doesn't answer; one that isn't there is for others to tell.
+        UserError: the rights are lacking, or the store doesn't answer.
     """
     for location in places:
         try:
@@ -59,27 +59,27 @@ def check_readable(*places: str) -> None:
 
 
 def check(phases: Sequence[Phase], writes: Sequence[str] = (), reads: Sequence[str] = ()) -> None:
-    """Check the cluster that this process has joined: its nodes, those that come later when they come, and its room.
+    """Check the cluster that this process has joined: its nodes, later nodes when they come, and its room.
 
     Args:
-        phases: what is held at a time; see resources.
+        phases: resources that are held at the same time; see resources.py.
         writes: folders that every node must write to and read from.
         reads: files and folders that every node must read.
 
     Raises:
         UserError: something would make the run fail; the line says what, where, and what to do.
     """
-    look = functools.partial(
-        _look, [locations.absolute(one) for one in writes], [locations.absolute(one) for one in reads]
+    check_nodes = functools.partial(
+        _check_new_nodes, [locations.absolute(one) for one in writes], [locations.absolute(one) for one in reads]
     )
-    look()
+    check_nodes()
     placement.check(phases)
-    placement.when_nodes_come(look)
+    placement.on_new_nodes(check_nodes)
 
 
-def _look(writes: Sequence[str], reads: Sequence[str]) -> None:
-    """Compare every node that hasn't been looked at with the driver's."""
-    others = node_checks.unknown()
+def _check_new_nodes(writes: Sequence[str], reads: Sequence[str]) -> None:
+    """Compare every node that hasn't been checked with the driver's."""
+    others = node_checks.unchecked()
     if not others:
         return
     with ExitStack() as stack:
@@ -89,7 +89,7 @@ def _look(writes: Sequence[str], reads: Sequence[str]) -> None:
 
 @contextmanager
 def _probing(folder: str) -> Iterator[Probe]:
-    """A small new file in a folder, which goes away afterwards, with the folder if that wasn't there."""
+    """Write a small new file in a folder for the block; the folder is removed, too, if it didn't exist before."""
     there = locations.exists(folder)
     probe = Probe(folder, locations.join(folder, f"{PROBE}{uuid.uuid4().hex}"), uuid.uuid4().hex)
     try:
@@ -102,7 +102,7 @@ def _probing(folder: str) -> Iterator[Probe]:
 
 
 def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
-    """A file that stands for a location, and its size in bytes: the location itself, or the first one in it."""
+    """A file that stands for a location, and its size in bytes: the location itself, or the first file below it."""
     filesystem, path = locations.open_location(location)
     if not filesystem.exists(path):
         return None

@@ -15,11 +15,11 @@ from p2i_ray.errors import user_error_line
 
 
 class AlternativeAction(NamedTuple):
-    """What a job does instead of its work when its command line has a flag."""
+    """An action that a job takes instead of its work when its command line has a flag."""
 
     flag: str  # --plan
     description: str
-    config_class: type[Config]  # may ask for fewer settings than the job's
+    config_class: type[Config]  # may require fewer settings than the job's
     run: Callable[[Any], None]
 
 
@@ -28,16 +28,17 @@ def main(
     doc: str | None,
     run: Callable[[AnyConfig], None],
     argv: Sequence[str] | None = None,
+    *,
     instead: Sequence[AlternativeAction] = (),
 ) -> None:
-    """Parse the command line, run the job, and turn a mistake of the user's into one line and exit code 2.
+    """Parse the command line, run the job, and turn a UserError into one line and exit code 2.
 
     Args:
         config_class: the job's settings; its own keys come first in `--help`.
         doc: the job's module docstring, shown by `--help`.
         run: the job.
         argv: the arguments (none: the process's).
-        instead: flags that make the job do something else.
+        instead: flags with the actions that replace the job's work.
     """
     parser = argparse.ArgumentParser(
         description=doc,

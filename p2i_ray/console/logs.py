@@ -1,4 +1,4 @@
-"""What a job's log lines carry: when, how grave, and the round and step that the driver is at."""
+"""The format of a job's log lines: time, level, and the round and step that the driver is at."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FORM = "%(asctime)s %(levelname)s %(step)s%(message)s"
-_steps: dict[int, str] = {}  # what each thread is at
+FORMAT = "%(asctime)s %(levelname)s %(step)s%(message)s"
+_steps: dict[int, str] = {}  # by thread: the step that it is at
 
 
 def set_up() -> None:
-    """Have this process's warnings written so. Libraries with handlers of their own keep them."""
+    """Configure this process's logging. Libraries with handlers of their own keep them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(FORM, "%H:%M:%S"))
+    handler.setFormatter(logging.Formatter(FORMAT, "%H:%M:%S"))
     handler.addFilter(_with_step)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
 
 
 @contextmanager
 def at(step: str) -> Iterator[None]:
-    """Have lines out of the block say which step it is, e.g. "round 2/3 · train".
+    """Have log lines from within the block name the step, e.g. "round 2/3 · train".
 
-    So do those of threads that are at no step of their own, while the main thread is in such a block.
+    While the main thread is in such a block, lines of threads that are at no step of their own name its step, too.
     """
     thread = threading.get_ident()
     before = _steps.get(thread, "")

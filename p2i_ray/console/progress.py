@@ -1,4 +1,4 @@
-"""What a person sees while a step runs: phase, round, rows a second and time left, on a terminal or in a log."""
+"""Show progress while a step runs: phase, round, rows per second and time left, on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from p2i_ray.storage.parquet import Progress
 
 @contextmanager
 def phase(title: str, total: int | None, unit: str = "rows") -> Iterator[Progress]:
-    """Show a phase's progress; yields the function to call with the number of units just done.
+    """Show a phase's progress; yield the function to call with the number of units just done.
 
     Args:
         title: e.g. "round 1/3 · score".
-        total: units to do; none when that isn't known.
-        unit: what is counted.
+        total: units to do (none: not known).
+        unit: name of the units.
     """
     terminal = sys.stderr.isatty()
     with tqdm(
@@ -28,7 +28,7 @@ def phase(title: str, total: int | None, unit: str = "rows") -> Iterator[Progres
         file=sys.stderr,
         ascii=not terminal,
         ncols=None if terminal else 100,
-        mininterval=0.2 if terminal else 10,  # a log gets a line now and then
+        mininterval=0.2 if terminal else 10,  # seconds; a log gets a line now and then
         maxinterval=10,
         bar_format="{desc} {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}]" if total else None,
     ) as bar:
@@ -36,10 +36,10 @@ def phase(title: str, total: int | None, unit: str = "rows") -> Iterator[Progres
 
 
 def say(line: str) -> None:
-    """One line between the bars."""
+    """Print one line between the progress bars."""
     tqdm.write(line, file=sys.stderr)
 
 
 def _advance(bar: tqdm, done: int, terminal: bool) -> None:
     if bar.update(done) and not terminal:
-        bar.fp.write("\n")  # \r alone never shows in a log
+        bar.fp.write("\n")  # a log doesn't show lines that end in \r

@@ -38,9 +38,9 @@ def reserve(run: Run, judge: Judge) -> None:
     if not config.idr.overlap:
         judge.start()
         return
-    before = placement.gpus_taken()
+    before = placement.reserved_gpus()
     starting = _start_beside(judge)
-    placement.wait_until_taken(before, resources.judge(config.judge), starting.is_alive)
+    placement.wait_until_reserved(before, resources.judge(config.judge), starting.is_alive)
     if not starting.is_alive():
         starting.result()
 
@@ -168,7 +168,7 @@ class Judged:
 
 def room(step: StepResources, config: Config) -> bool:
     """Whether the nodes that are there have room for a step beside the judge's engines."""
-    return placement.holds((step, resources.judge(config.judge)))
+    return placement.has_room((step, resources.judge(config.judge)))
 
 
 def _start_beside(judge: Judge) -> Beside[object]:

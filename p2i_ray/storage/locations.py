@@ -1,7 +1,7 @@
-"""Files and folders on a disk or in a bucket: one small vocabulary over fsspec.
+"""Read and write files and folders on a disk or in a bucket, through fsspec.
 
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
-a folder is not, so whoever writes one marks it as done afterwards (see runs.py).
+a folder is not, so its writer marks it as done afterwards (see run/folder.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import fsspec
 
 from p2i_ray.errors import UserError
 
-PIECE = 1 << 20  # bytes read at once
+CHUNK_BYTES = 1 << 20  # read at once
 
 
 def is_uri(location: str) -> bool:
@@ -43,7 +43,7 @@ def relative(location: str, folder: str) -> str:
 
 
 def resolve(location: str, folder: str) -> str:
-    """The location that `relative` was given."""
+    """The inverse of `relative`: the location that it was given."""
     return location if is_uri(location) or Path(location).is_absolute() else join(folder, location)
 
 
@@ -54,9 +54,10 @@ def open_location(location: str) -> tuple[Any, str]:
         UserError: nothing here can open such a URI.
     """
     try:
-        return fsspec.core.url_to_fs(location)
+        filesystem, path = fsspec.core.url_to_fs(location)
     except (ValueError, ImportError) as error:
         raise UserError(f"can't open {location}: {error}") from None
+    return filesystem, str(path)
 
 
 def exists(location: str) -> bool:
@@ -66,7 +67,7 @@ def exists(location: str) -> bool:
 
 
 def files(location: str, suffix: str = "") -> list[str]:
-    """The files directly in a folder whose names end so, sorted; none when there is no such folder."""
+    """The files directly in a folder whose names end in `suffix`, sorted; none if the folder doesn't exist."""
     filesystem, path = open_location(location)
     if not filesystem.isdir(path):
         return []
@@ -88,7 +89,7 @@ def read_text(location: str) -> str:
 
 
 def write_bytes(location: str, content: bytes) -> None:
-    """Write a file so that a reader finds the old content or the new, never a part."""
+    """Write a file atomically: a reader finds the old content or the new, never a part."""
     filesystem, path = open_location(location)
     if is_uri(location):
         filesystem.pipe_file(path, content)  # object stores show an object when it is complete
@@ -113,7 +114,7 @@ def write_text(location: str, content: str) -> None:
 
 
 def remove(location: str) -> None:
-    """Delete a file, or a folder with all that is in it; nothing happens when it isn't there."""
+    """Delete a file, or a folder with its content; nothing happens if it doesn't exist."""
     filesystem, path = open_location(location)
     if filesystem.exists(path):
         filesystem.rm(path, recursive=True)
@@ -134,10 +135,10 @@ def put_folder(local: str, location: str) -> None:
 
 @contextmanager
 def local_folder(location: str) -> Iterator[str]:
-    """A folder as a local path: itself where it is local, else a copy that goes away afterwards.
+    """Provide a folder as a local path: itself if it is local, else a temporary copy.
 
     Raises:
-        UserError: it isn't there.
+        UserError: it doesn't exist.
     """
     if not exists(location):
         raise UserError(f"{location} is not there; check the path")
@@ -155,7 +156,7 @@ def digest(files: Sequence[str], ends: int | None = None) -> str:
 
     Args:
         files: their locations; the order counts.
-        ends: of a file, only so many bytes at its beginning and its end (none: all of it).
+        ends: number of bytes that are read at the beginning and at the end of each file (none: the whole file).
     """
     total = hashlib.sha256()
     for file in files:
@@ -166,12 +167,12 @@ def digest(files: Sequence[str], ends: int | None = None) -> str:
             if ends is not None and size > 2 * ends:
                 total.update(opened.read(ends))
                 opened.seek(size - ends)
-            while piece := opened.read(PIECE):
-                total.update(piece)
+            while chunk := opened.read(CHUNK_BYTES):
+                total.update(chunk)
     return total.hexdigest()
 
 
 def seed_for(seed: int, *parts: str | int) -> int:
-    """A 63-bit seed that depends on a run's seed and on what it is for (an id, a round), on nothing else."""
+    """A 63-bit seed that is a function of a run's seed and of its purpose (an id, a round), of nothing else."""
     text = "\x1f".join(str(part) for part in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") >> 1

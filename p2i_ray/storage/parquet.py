@@ -1,8 +1,7 @@
-"""From a Ray Dataset to Parquet files, with progress, and only counts on the driver.
+"""Write a Ray Dataset to Parquet files, with progress, and with only counts on the driver.
 
-Workers write files under names no other attempt uses and hand back one small row a file. The driver adds the rows
-up while they stream in; the caller's manifest then lists the files that count, so what a dead attempt left behind is
-never read.
+Workers write files under unique names and return one small row per file. The driver adds these up while they stream
+in; the caller's manifest then lists the files that count, so files of an attempt that died are never read.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -21,16 +20,16 @@ if TYPE_CHECKING:
     import ray.data
 
 Progress = Callable[[int], None]
-WRITE_CPUS = 0.1  # of a writing task: it mostly waits for disks, and must find room beside everything else
+WRITE_CPUS = 0.1  # of a writing task: it mostly waits for disks, and must find room beside all other tasks
 
 
 class Written(NamedTuple):
-    """What one pass over a dataset wrote."""
+    """The result of one pass over a dataset."""
 
     files: list[str]  # names within the folder, sorted
     rows: int
     set_aside: int  # rows whose `error` is not null
-    facts: Mapping[str, Any] = MappingProxyType({})  # whatever else the pass found out, as JSON values
+    facts: Mapping[str, Any] = MappingProxyType({})  # further results of the pass, JSON values
 
 
 def write_parquet(
@@ -38,6 +37,7 @@ def write_parquet(
     folder: str,
     schema: pa.Schema | None = None,
     progress: Progress | None = None,
+    *,
     num_cpus: float = WRITE_CPUS,
     rows_per_file: int | None = 1000,
     tally: Sequence[str] = (),
@@ -45,17 +45,17 @@ def write_parquet(
     """Write every row of a dataset once.
 
     Args:
-        dataset: its rows; a column `error` says why a row was set aside.
-        folder: location that all workers reach; made if needed.
-        schema: columns to write, in order; none: as they come.
-        progress: told the number of rows with each finished file.
-        num_cpus: logical CPUs a writing task reserves.
+        dataset: the rows; a column `error` says why a row was set aside.
+        folder: location that all workers reach; created if needed.
+        schema: columns to write, in order (none: as they come).
+        progress: called with the number of rows of each finished file.
+        num_cpus: logical CPUs that a writing task reserves.
         rows_per_file: upper bound of a file, and so of what one writing task holds (none: a block of the dataset).
-        tally: boolean columns whose true rows are counted, into facts.
+        tally: boolean columns whose true rows are counted; the counts go into `facts`.
     """
     locations.make_folder(folder)
     counts = dataset.map_batches(
-        _write_batch,
+        cast(Any, _write_batch),  # Ray's type has no keyword arguments
         fn_kwargs={"folder": folder, "schema": schema, "tally": tuple(tally)},
         batch_format="pyarrow",
         batch_size=rows_per_file,
@@ -76,7 +76,7 @@ def write_parquet(
 
 
 def write_table(table: pa.Table, location: str, row_group_size: int | None = None) -> None:
-    """Write a table into one Parquet file, whole or not at all; rows a group as given, or pyarrow's."""
+    """Write a table into one Parquet file atomically, with row groups of the given size or of pyarrow's default."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,7 +86,7 @@ def write_table(table: pa.Table, location: str, row_group_size: int | None = Non
 
 
 def read_parquet(folder: str, names: list[str], columns: list[str] | None = None) -> pa.Table:
-    """Read the files that a manifest lists into one small table on the driver, sorted by id."""
+    """Read the files that a manifest lists into one small table on the driver, sorted by id if there is one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -114,7 +114,7 @@ def _write_batch(batch: pa.Table, folder: str, schema: pa.Schema | None, tally: 
 
 
 def _fit(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The schema's columns, cast: a batch in which a column is all null has lost that column's type."""
+    """The schema's columns, cast: a column that is all null in this batch has lost its type."""
     import pyarrow as pa
 
     return pa.table([batch[field.name].cast(field.type) for field in schema], schema=schema)

@@ -21,7 +21,7 @@ def _without_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_nodes_come_for_the_steps_and_go(tmp_path: Path, mini_data: str) -> None:
-    seen = autoscaling.watch_a_run(tmp_path, mini_data)
+    seen = autoscaling.observe_run(tmp_path, mini_data)
     assert seen.workers[0] == 0 and max(seen.workers) == 2 and seen.workers[-1] == 0
     steps = {step.name.split()[0] for step in seen.steps}
     assert {"generate", "measure", "score", "select", "encode", "train", "critique", "feedback"} <= steps
@@ -35,19 +35,23 @@ def test_nodes_come_for_the_steps_and_go(tmp_path: Path, mini_data: str) -> None
 @pytest.mark.slow
 def test_more_than_the_cluster_may_grow_to_is_told_at_once(tmp_path: Path, mini_data: str) -> None:
     with growing.cluster(tmp_path, 1, autoscaling.WORKER, 2) as address:
-        watch = autoscaling.Watch(address)
+        monitor = autoscaling.NodeMonitor(address)
+        settings = [f"ray.address={address}", f"run_dir={tmp_path}/run", f"data={mini_data}", *autoscaling.ON_A100]
+        settings += ["train.num_workers=3", "train.batch_size=9"]
         done = subprocess.run(
-            [
-                sys.executable, "jobs/idr.py", "--config", "mini", f"ray.address={address}", f"run_dir={tmp_path}/run",
-                f"data={mini_data}", *autoscaling.ON_A100, "train.num_workers=3", "train.batch_size=9",
-            ],
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env={**os.environ},
-        )  # fmt: skip
-        watch.stop()
+            [sys.executable, "jobs/idr.py", "--config", "mini", *settings],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        monitor.stop()
     assert done.returncode == 2, done.stderr
     assert done.stderr.strip().splitlines()[-1] == (
         "error: train needs 3 x (CPU: 2, accelerator A100), and the cluster has no room for 3 x (CPU: 2, accelerator "
         "A100): it has 1 node with CPU: 1 and can't grow to it; lower train.num_workers, train.min_workers, "
         "train.num_gpus, train.num_cpus or train.accelerator_type, or add nodes"
     )
-    assert max(watch.workers) == 0  # nobody pays for nodes of a run that can't be
+    assert max(monitor.workers) == 0  # nobody pays for nodes of a run that can't be

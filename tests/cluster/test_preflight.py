@@ -139,7 +139,7 @@ def test_nodes_with_other_files_or_other_code_are_found(tmp_path: Path) -> None:
     with (tmp_path / "other" / "base.py").open("a") as changed:
         changed.write("# another version\n")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "node_faults.py"), str(tmp_path)],
+        [sys.executable, str(ROOT / "tests" / "support" / "node_faults.py"), str(tmp_path)],
         capture_output=True, text=True, timeout=180, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"},
     )  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from p2i_ray.cluster import placement, resources
 from p2i_ray.cluster.autoscaler import largest
 from p2i_ray.cluster.bin_packing import left_over
+from p2i_ray.cluster.ray_internals import NodeGroup
 from p2i_ray.cluster.resources import ResourceSpec, StepResources
 from p2i_ray.config import Config, JudgeConfig, TrainConfig, load
 from p2i_ray.config.base import Effect
@@ -107,12 +108,8 @@ def test_a_share_of_a_gpu_is_of_one_gpu() -> None:
 
 
 def test_published_groups_say_how_far_a_cluster_grows() -> None:
-    from ray.core.generated.autoscaler_pb2 import ClusterConfig
-
-    published = ClusterConfig()
-    published.node_group_configs.add(resources={"CPU": 16, "GPU": 4}, min_count=0, max_count=2, name="gpu")
-    published.node_group_configs.add(resources={"CPU": 8}, min_count=0, max_count=-1, name="cpu")
-    nodes = largest(published, most=50)
+    gpu, cpu = NodeGroup({"CPU": 16, "GPU": 4}, max_count=2), NodeGroup({"CPU": 8, "disk": -1}, max_count=-1)
+    nodes = largest([gpu, cpu], most=50)
     assert sum(node.get("GPU", 0) for node in nodes) == 8 and len(nodes) == 52
     assert not left_over([{"GPU": 1, "CPU": 4}] * 8 + [{"CPU": 8}] * 50, nodes)
     assert len(left_over([{"GPU": 1, "CPU": 4}] * 9, nodes)) == 1
@@ -143,7 +140,7 @@ def test_a_step_waits_for_what_others_hold(ray_cluster: None) -> None:
     assert ray.get(holder.held.remote())
     need = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.num_workers",))
     assert left_over([b.resources() for b in need.bundles()], placement.free())
-    assert [taken["CPU"] for taken in placement.used() if taken.get("CPU", 0) >= 3]
+    assert [taken["CPU"] for taken in placement.reserved() if taken.get("CPU", 0) >= 3]
     ray.kill(holder)
     placement.wait_for(need)  # returns when the holder is gone
     assert not left_over([b.resources() for b in need.bundles()], placement.free())

@@ -78,7 +78,7 @@ def main(folder: Path) -> None:
             except UserError as error:
                 print(f"0 {error}", flush=True)
         os.killpg(node.pid, signal.SIGSTOP)
-        node_checks.compare(node_checks.unknown(), node_checks.NodeQuestions(), answer_s=2)
+        node_checks.compare(node_checks.unchecked(), node_checks.NodeQuestions(), answer_s=2)
         os.killpg(node.pid, signal.SIGCONT)
     finally:
         os.killpg(node.pid, signal.SIGTERM)

@@ -4,6 +4,10 @@ vLLM sees to that once an engine is up. One that still loads when its replica is
 process of its own watches the replica, and finds what it has started by a mark in the environment. A forked process has
 none, but vLLM forks nothing in a Ray actor.
 
+Ray's own cleanup of a worker's processes covers the death of the worker, not that of its raylet: there (Ray 2.60.0)
+the processes that a replica's child had started went on, with RAY_process_group_cleanup_enabled as with
+RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper.
+
     python guard.py MARK     # kills the processes with this mark when its standard input ends
 """
 

@@ -1,0 +1,176 @@
+"""Everything that is taken from inside Ray, because its public API has no equivalent; read from Ray 2.60.0.
+
+Nothing else in the package, in chaos/ or in bench/ names a private module of Ray. When Ray changes one of these,
+tests/cluster/test_ray_internals.py fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+# 2.60.0. Loggers that warn of what is meant: that progress bars are off, that a cluster asks for its token. There is
+# no setting for these two lines.
+NOISY_LOGGERS = ("ray.data._internal.progress", "ray._private.authentication.authentication_token_setup")
+
+# 2.60.0. Ray's stand-in for a cloud, whose nodes are processes of this machine. ray.cluster_utils.AutoscalingCluster
+# is its public face, but it needs a file that is not in the wheel, and stops every other cluster of the machine.
+FAKE_PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+
+
+class NodeGroup(NamedTuple):
+    """Nodes of one kind that a platform can start."""
+
+    resources: Mapping[str, float]  # of one node; negative: without limit
+    max_count: int  # negative: without limit
+
+
+class AutoscalerStatus(NamedTuple):
+    """State of the second autoscaler, as far as it concerns requests for resources.
+
+    Attributes:
+        version: of the cluster's state, which includes the requests.
+        seen_version: the version that the autoscaler has acted on.
+        requested: bundles of the request that is in force.
+        infeasible: the autoscaler can't fulfil that request.
+        starting: nodes that are requested or starting, by the names of their types.
+    """
+
+    version: int
+    seen_version: int
+    requested: int
+    infeasible: bool
+    starting: Mapping[str, int]
+
+
+def draining_nodes() -> set[str]:
+    """Ids of the nodes that take no more work because they are about to go.
+
+    2.60.0: ray.nodes() calls them alive, and ray.util.state has no such field.
+    """
+    from ray._private.state import state
+
+    return set(state.get_draining_nodes())
+
+
+def available_per_node() -> dict[str, dict[str, float]]:
+    """Unreserved resources of each node, by its id.
+
+    2.60.0: ray.available_resources() is the cluster's sum, ray.util.state has each node's total only.
+    """
+    from ray._private import state
+
+    available = cast(Callable[[], dict[str, dict[str, float]]], state.available_resources_per_node)
+    return available()
+
+
+def published_node_groups() -> list[NodeGroup]:
+    """The node groups that the platform publishes; empty where it publishes none.
+
+    2.60.0: nothing public reads them.
+    """
+    from ray._private.state import state
+
+    found: Any = state.get_cluster_config()
+    return [NodeGroup(dict(group.resources), group.max_count) for group in found.node_group_configs] if found else []
+
+
+def is_second_autoscaler() -> bool:
+    """Whether the cluster runs the second autoscaler (v2).
+
+    2.60.0: nothing public tells the two apart.
+    """
+    from ray.autoscaler.v2.utils import is_autoscaler_v2
+
+    return bool(is_autoscaler_v2())
+
+
+def second_autoscaler_status() -> AutoscalerStatus:
+    """The state of the second autoscaler.
+
+    2.60.0: ray.autoscaler.v2.sdk leaves out versions and infeasible requests; ray.util.state has nothing of it.
+    """
+    from ray.core.generated import autoscaler_pb2
+    from ray.experimental import internal_kv
+
+    messages, gcs = cast(Any, autoscaler_pb2), cast(Any, internal_kv).internal_kv_get_gcs_client()
+    reply = messages.GetClusterStatusReply()
+    reply.ParseFromString(gcs.get_cluster_status(timeout_s=10))
+    cluster, autoscaler = reply.cluster_resource_state, reply.autoscaling_state
+    starting: dict[str, int] = {}
+    for requested in autoscaler.pending_instance_requests:
+        starting[requested.ray_node_type_name] = starting.get(requested.ray_node_type_name, 0) + requested.count
+    for instance in autoscaler.pending_instances:
+        starting[instance.ray_node_type_name] = starting.get(instance.ray_node_type_name, 0) + 1
+    constraints = cluster.cluster_resource_constraints
+    return AutoscalerStatus(
+        version=cluster.cluster_resource_state_version,
+        seen_version=autoscaler.last_seen_cluster_resource_state_version,
+        requested=sum(request.count for constraint in constraints for request in constraint.resource_requests),
+        infeasible=bool(autoscaler.infeasible_cluster_resource_constraints),
+        starting=starting,
+    )
+
+
+def first_autoscaler_nodes() -> list[str]:
+    """The kinds of nodes that the first autoscaler (v1) reports as active; empty before its first report.
+
+    2.60.0: `ray status` prints it for people; nothing public returns it.
+    """
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    report = _internal_kv_get(DEBUG_AUTOSCALING_STATUS.encode())
+    return list(json.loads(report).get("autoscaler_report", {}).get("active_nodes") or []) if report else []
+
+
+def start_request_coordinator() -> None:
+    """Start the actor that takes over all requests for resources, and lets those expire that nobody renews.
+
+    2.60.0: Ray Data starts it with its first dataset. Its public face, ray.autoscaler.sdk.request_resources, has no
+    expiry: a request would outlive a killed job, and keep nodes for ever.
+    """
+    from ray.data._internal import cluster_autoscaler
+
+    cast(Any, cluster_autoscaler).get_or_create_autoscaling_coordinator()
+
+
+class NodeCounter:
+    """Counts a cluster's nodes without joining it: a driver that joins is part of what an autoscaler looks at.
+
+    2.60.0: ray.nodes() needs ray.init, ray.util.state needs the dashboard.
+
+    Args:
+        address: host:port of the head.
+    """
+
+    def __init__(self, address: str) -> None:
+        import ray._raylet
+
+        self._client = cast(Any, ray._raylet).GcsClient(address)
+
+    def workers(self) -> int:
+        """Live nodes besides the head."""
+        from ray.core.generated import gcs_pb2
+
+        alive = cast(Any, gcs_pb2).GcsNodeInfo.ALIVE
+        nodes = self._client.get_all_node_info(timeout=10).values()
+        return sum(node.state == alive and not node.is_head_node for node in nodes)
+
+
+def raylet_pid(node: Any) -> int:
+    """Process id of the raylet of a node of ray.cluster_utils.Cluster.
+
+    2.60.0: the node object has no public attribute for it.
+    """
+    from ray._private.ray_constants import PROCESS_TYPE_RAYLET
+
+    return int(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
+
+
+def fake_head_id() -> str:
+    """The id that FAKE_PROVIDER expects of its head node (2.60.0: a constant of its module)."""
+    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+
+    return str(FAKE_HEAD_NODE_ID)

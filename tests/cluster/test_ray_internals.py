@@ -1,0 +1,121 @@
+"""What is taken from inside Ray is still there, and means what it did."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from p2i_ray.cluster import ray_internals
+from p2i_ray.cluster.ray_internals import NodeGroup
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def node_id(ray_cluster: None) -> str:
+    import ray
+
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def test_what_is_available_follows_what_actors_reserve(node_id: str) -> None:
+    import ray
+
+    class Holder:
+        def hold(self) -> float:
+            return ray_internals.available_per_node()[node_id]["CPU"]
+
+    holder = ray.remote(num_cpus=1)(Holder).remote()
+    before = float(ray.cluster_resources()["CPU"])
+    assert ray.get(holder.hold.remote()) <= before - 1
+    ray.kill(holder)
+
+
+def test_no_node_is_draining(node_id: str) -> None:
+    assert ray_internals.draining_nodes() == set()
+
+
+def test_published_groups_are_read_as_a_platform_writes_them(node_id: str) -> None:
+    import ray._raylet as raylet
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig  # type: ignore[attr-defined]
+    from ray.experimental import internal_kv
+
+    assert ray_internals.published_node_groups() == []
+    published: Any = ClusterConfig()
+    published.node_group_configs.add(resources={"CPU": 16, "GPU": 4}, min_count=0, max_count=2, name="gpu")
+    space, key = raylet.GCS_AUTOSCALER_STATE_NAMESPACE.encode(), raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY.encode()
+    internal_kv._internal_kv_put(key, published.SerializeToString(), namespace=space)
+    try:
+        assert ray_internals.published_node_groups() == [NodeGroup({"CPU": 16, "GPU": 4}, 2)]
+    finally:
+        internal_kv._internal_kv_del(key, namespace=space)
+
+
+def test_the_first_autoscalers_report_is_read(node_id: str) -> None:
+    from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+    from ray.experimental import internal_kv
+
+    key = DEBUG_AUTOSCALING_STATUS.encode()
+    before = internal_kv._internal_kv_get(key)
+    report = {"autoscaler_report": {"active_nodes": {"node_1": 1}}}
+    internal_kv._internal_kv_put(key, json.dumps(report).encode(), overwrite=True)
+    try:
+        assert ray_internals.first_autoscaler_nodes() == ["node_1"]
+        internal_kv._internal_kv_put(key, b"{}", overwrite=True)
+        assert ray_internals.first_autoscaler_nodes() == []
+    finally:
+        internal_kv._internal_kv_put(key, before or b"", overwrite=True)
+
+
+def test_the_second_autoscalers_status_counts_a_request_once_the_cluster_has_it(node_id: str) -> None:
+    assert ray_internals.is_second_autoscaler() is False
+    status = ray_internals.second_autoscaler_status()
+    assert (status.infeasible, dict(status.starting)) == (False, {})
+    assert status.version >= 0 and status.requested >= 0 and status.seen_version >= 0
+
+
+def test_the_coordinator_of_requests_can_be_started(node_id: str) -> None:
+    import ray
+
+    ray_internals.start_request_coordinator()
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    assert any("AutoscalingCoordinator" in actor["name"] for actor in actors), actors
+
+
+def test_nodes_are_counted_from_outside(node_id: str) -> None:
+    import ray
+
+    assert ray_internals.NodeCounter(ray.get_runtime_context().gcs_address).workers() == 0
+
+
+def test_the_raylet_is_a_process_of_its_node(node_id: str) -> None:
+    import psutil
+    import ray
+
+    node = ray._private.worker._global_node  # as ray.cluster_utils.Cluster keeps them
+    assert "raylet" in psutil.Process(ray_internals.raylet_pid(node)).name()
+
+
+def test_the_stand_in_for_a_cloud_is_there() -> None:
+    module, _, name = ray_internals.FAKE_PROVIDER.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), name).create_node)
+    assert len(ray_internals.fake_head_id()) == 56  # a node id in hex digits
+
+
+@pytest.mark.parametrize("name", ray_internals.NOISY_LOGGERS)
+def test_the_loggers_that_are_silenced_are_modules(name: str) -> None:
+    assert importlib.util.find_spec(name)
+
+
+def test_no_other_file_names_a_private_module_of_ray() -> None:
+    private = re.compile(r"\bray(\.\w+)*\._\w+|\binternal_kv\b|\b\w+_pb2\b|\bcluster_autoscaler\b")
+    for folder in ("p2i_ray", "chaos", "bench", "jobs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name != "ray_internals.py":
+                assert not private.search(path.read_text("utf-8")), path
