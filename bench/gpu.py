@@ -1,10 +1,10 @@
-"""Time the full-size painter on this machine's GPU: the train step and the sampler. `python -m bench.gpu`
+"""Time the full-size diffusion model on this machine's GPU: the train step and the sampler. `python -m bench.gpu`
 
 Needs torch, diffusers, transformers, peft, open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
 are noise. The architecture is Stable Diffusion 1.5's inpainting model as published. Not part of `python -m bench`.
 
     train    step.py's step and AdamW in bf16 with float32 master weights, as DeepSpeed does it on one GPU without ZeRO
-    paint    the product's own Painter: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
+    paint    the sampler: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
 
 Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile. FLOPs
 are those of matrix products, convolutions and attention, counted by torch; their share of the card's bf16 peak is
@@ -30,9 +30,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.tables import as_lines
-from p2i_ray.config import DiffusionConfig, GenerateConfig, TrainConfig
+from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading
-from p2i_ray.diffusion.sampling.pipeline import Painter
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.planning import full_size
 from p2i_ray.planning import training_memory as plan
@@ -42,6 +43,7 @@ TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "diffusion"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
 MODES = ("eager", "channels_last", "compiled")
 WARM_UP = 2
+STEPS, GUIDANCE = 30, 7.5  # as GenerateConfig has them
 Figures = dict[str, float]
 
 
@@ -102,16 +104,20 @@ def train(location: str, rows: int, resolution: int, mode: str, repeats: int, de
 
 def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """The same of painting."""
-    diffusion = Painter(location, painter_of(location), GenerateConfig(dtype="bf16"), device)
+    sampler = Sampler(location, painter_of(location), SamplerOptions(dtype="bf16", device=str(device)))
     random = np.random.default_rng(0)
     products = random.integers(0, 256, (rows, resolution, resolution, 3), np.uint8)
-    masks = np.zeros((rows, resolution, resolution), np.uint8)
-    masks[:, resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
+    mask = np.zeros((resolution, resolution), np.uint8)
+    mask[resolution // 4 : -resolution // 4, resolution // 4 : -resolution // 4] = 255
+    requests = [
+        PaintRequest(f"product {number}", product, mask, seed=number, steps=STEPS, guidance=GUIDANCE)
+        for number, product in enumerate(products)
+    ]
 
     def work() -> None:
-        diffusion.paint([f"product {number}" for number in range(rows)], products, masks, range(rows))
+        sampler.paint(requests)
 
-    unet = diffusion._pipeline.unet  # changed in place: the product itself paints eagerly, in NCHW
+    unet = sampler.unet  # changed in place: the product itself paints eagerly, in NCHW
     if mode == "channels_last":
         unet.to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as flops:

@@ -51,7 +51,16 @@ def run(job: EvaluateJob) -> None:
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
     rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
     with phase(f"generate {job.split}", total) as progress:
-        written = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, folder, progress)
+        written = generate.generate(
+            rows,
+            model,
+            folder,
+            settings=job.generate,
+            image=job.image,
+            diffusion=job.diffusion,
+            seed=job.seed,
+            progress=progress,
+        )
     figures = measure.measure(folder, written.files, real, settings=job.evaluate, image=job.image, metrics=methods)
     locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():

@@ -41,7 +41,16 @@ def run(job: GenerateJob) -> None:
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)
-        written = generate.generate(rows, model, job.generate, job.image, job.diffusion, job.seed, out, progress)
+        written = generate.generate(
+            rows,
+            model,
+            out,
+            settings=job.generate,
+            image=job.image,
+            diffusion=job.diffusion,
+            seed=job.seed,
+            progress=progress,
+        )
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
 
 

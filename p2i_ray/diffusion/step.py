@@ -19,7 +19,7 @@ from p2i_ray.config import TrainConfig
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 from p2i_ray.diffusion.model import lora
 from p2i_ray.diffusion.model.loading import Parts
-from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompt
+from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompt, text_states
 from p2i_ray.storage.locations import seed_for
 
 
@@ -100,6 +100,9 @@ class Product2Img(nn.Module):
     Without a token there is no row. With LoRA, adapters learn in place of the weights that they are added to.
     """
 
+    projection: torch.Tensor
+    empty_ids: torch.Tensor
+
     def __init__(self, parts: Parts, projection: torch.Tensor, settings: TrainConfig) -> None:
         """Take the UNet and text encoder of a loaded folder (they are changed).
 
@@ -122,6 +125,7 @@ class Product2Img(nn.Module):
         self.register_buffer("empty_ids", empty_prompt(parts.tokenizer), persistent=False)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
         self.latent_scale = float(parts.vae.config.scaling_factor)
+        self.pixels_per_latent = parts.pixels_per_latent  # along one side
         self.settings = settings
 
     @property
@@ -129,6 +133,11 @@ class Product2Img(nn.Module):
         """The embedding of <background>, (d,); none without a token."""
         embedding = self.text_encoder.get_input_embeddings()
         return embedding.row if isinstance(embedding, TokenEmbedding) else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.projection.device
 
     def forward(self, batch: Batch, contrast: Batch | None, share: int = 1) -> Losses:
         """`product2img_loss` of this model."""
@@ -207,7 +216,7 @@ def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, s
 
 def encode_text(model: Product2Img, ids: torch.Tensor) -> torch.Tensor:
     """The text encoder's last hidden state, after its final layer norm: (B, L) ids to (B, L, d)."""
-    return model.text_encoder(input_ids=ids).last_hidden_state
+    return text_states(model.text_encoder, ids)
 
 
 def text_feature(model: Product2Img, hidden: torch.Tensor, at: torch.Tensor) -> torch.Tensor:

@@ -130,7 +130,7 @@ def random_batch(parts: Parts, token: str | None, rows: int, resolution: int, cl
         resolution: side of the pictures, pixels.
         clip_width: of r_B and r_I.
     """
-    side = resolution // parts.factor
+    side = resolution // parts.pixels_per_latent
     prompts = tokenise(parts.tokenizer, token, [f"product {number}" for number in range(rows)])
     return Batch(
         torch.randn(rows, 8, side, side),

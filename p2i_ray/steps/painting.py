@@ -86,7 +86,14 @@ def paint(run: Run, number: int, data: str, model: str) -> Manifest:
         rows = reading.read_split(data, split)
         with working(run, number, "generate", total, images=1) as progress:
             written = generate.generate(
-                rows, model, config.generate, config.image, config.diffusion, config.seed, out, progress
+                rows,
+                model,
+                out,
+                settings=config.generate,
+                image=config.image,
+                diffusion=config.diffusion,
+                seed=config.seed,
+                progress=progress,
             )
         return counts(total, written)
 

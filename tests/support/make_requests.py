@@ -1,4 +1,4 @@
-"""Orders of the toy world, and the painter that the mini preset has."""
+"""Requests of the toy world, and the diffusion model of the mini preset."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.mini.world import CLEAN, render
 
 WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
-PAINTER = DiffusionConfig(base=str(WEIGHTS / "diffusion"), clip=str(WEIGHTS / "diffusion_clip"))
+DIFFUSION = DiffusionConfig(base=str(WEIGHTS / "diffusion"), clip=str(WEIGHTS / "diffusion_clip"))
 
 
-def make_order(number: int, **changes: Any) -> PaintRequest:
-    """The order of one product: by default three steps with guidance."""
+def make_request(number: int, **changes: Any) -> PaintRequest:
+    """The request for one product: by default three steps with guidance."""
     sample = render(77, number, CLEAN)
     how = {"seed": number, "steps": 3, "guidance": 3.0, **changes}
     return PaintRequest(sample.name, sample.image, sample.mask, **how)
 
 
 def brighter(folder: Path) -> None:
-    """Change a model folder's weights so that whatever it paints is brighter; the files are replaced, as by a copy."""
+    """Change a model folder's weights so that all its images are brighter; the files are replaced, as by a copy."""
     from safetensors.torch import load_file, save_file
 
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"

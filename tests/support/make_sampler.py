@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ScaleConfig, ServeConfig
-from tests.support.make_requests import PAINTER
+from tests.support.make_requests import DIFFUSION
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -23,7 +23,7 @@ SETTINGS = ServeConfig(
 
 
 @contextmanager
-def painting(settings: ServeConfig = SETTINGS, model: str = PAINTER.base, kind: type | None = None) -> Iterator[Any]:
+def painting(settings: ServeConfig = SETTINGS, model: str = DIFFUSION.base, kind: type | None = None) -> Iterator[Any]:
     """A handle of a running Painting."""
     from ray import serve
 
@@ -35,7 +35,7 @@ def painting(settings: ServeConfig = SETTINGS, model: str = PAINTER.base, kind: 
     name = f"painting-{uuid.uuid4().hex[:8]}"
     deployment = serve.deployment(kind or SamplerReplica).options(**options(settings, app.environment()))
     generate = GenerateConfig(num_gpus=0, dtype="fp32")
-    bound = deployment.bind(model, settings, PAINTER, generate, ImageConfig(resolution=64))
+    bound = deployment.bind(model, settings, DIFFUSION, generate, ImageConfig(resolution=64))
     try:
         yield serve.run(bound, name=name, route_prefix=None)
     finally:
@@ -62,5 +62,5 @@ def local(folder: Path) -> str:
     """A copy of the mini painter."""
     import shutil
 
-    shutil.copytree(PAINTER.base, folder)
+    shutil.copytree(DIFFUSION.base, folder)
     return str(folder)

@@ -11,6 +11,8 @@ import torch.distributed as dist
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.config.diffusion import TrackingConfig
 from p2i_ray.data.images import Pixels
+from p2i_ray.diffusion.model import loading
+from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import engine, samples
 from tests.support.make_batch import make_batch, make_model
 
@@ -49,7 +51,7 @@ def train(
         trainee.backward(trainee(batch, batch).total)
         trainee.step()
         if paints:
-            pictures.append(samples.paint(model, parts, features, NAMES, diffusion.token, SETTINGS, 0))
+            pictures.append(paint_samples(model, parts, features, diffusion.token))
     return pictures, engine.gather(trainee)
 
 
@@ -57,4 +59,9 @@ def alone(diffusion: DiffusionConfig, features: samples.Features, weights: dict[
     """What a model with these weights paints in one process, without DeepSpeed."""
     parts, model = make_model(diffusion)
     model.load_state_dict(weights, strict=False)
-    return samples.paint(model, parts, features, NAMES, diffusion.token, SETTINGS, 0)
+    return paint_samples(model, parts, features, diffusion.token)
+
+
+def paint_samples(model: Product2Img, parts: loading.Parts, features: samples.Features, token: str | None) -> Pixels:
+    rows = samples.SampleRows(NAMES, features)
+    return samples.paint(model, parts, rows, token=token, settings=SETTINGS, seed=0)

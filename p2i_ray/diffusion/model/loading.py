@@ -49,9 +49,9 @@ class Parts:
     widened: bool = False  # whether the UNet's input has been widened just now, and so hasn't learned
 
     @property
-    def factor(self) -> int:
-        """Pixels a latent, along one side."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+    def pixels_per_latent(self) -> int:
+        """Pixels that one latent covers, along one side."""
+        return 2 ** int(len(self.vae.config.block_out_channels) - 1)
 
     def pipeline(self) -> StableDiffusionInpaintPipeline:
         """diffusers' own pipeline of these parts."""

@@ -10,7 +10,7 @@ id of a row, and a new token's id is the highest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -55,6 +55,11 @@ def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str]) 
 def empty_prompt(tokenizer: CLIPTokenizer) -> torch.Tensor:
     """[bos, eos, pad …], (1, L): what classifier-free guidance steers away from, in training and in painting."""
     return torch.tensor([_padded(tokenizer, [tokenizer.bos_token_id, tokenizer.eos_token_id])], dtype=torch.int64)
+
+
+def text_states(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
+    """The text encoder's last hidden state, after its final layer norm: (B, L) ids to (B, L, d)."""
+    return cast(torch.Tensor, text_encoder(input_ids=ids).last_hidden_state)
 
 
 def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str | None, token_from: str) -> int | None:

@@ -1,29 +1,40 @@
-"""Making a model's rounding independent of how many pictures it is given, on a CPU.
+"""Make a model's rounding independent of the batch's size, on a CPU.
 
 PyTorch's CPU kernels round by the number of rows in two kinds of layers: a linear layer of few rows, which in the UNet
-is the time's embedding alone, and convolutions, which one library or another computes depending on the rows. All else
-works row by row. (On a GPU any kernel may depend on a batch's shape: there, batches must all have one size.)
+is the time embedding alone, and convolutions, which one library or another computes depending on the rows. All else
+works row by row. (On a GPU any kernel may depend on the batch's shape: there, all batches must have one size.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
 
-def same_for_any_batch(unet: nn.Module, vae: nn.Module) -> None:
+def any_batch_alike(dtype: str, device: str) -> bool:
+    """Whether `same_for_any_batch` works for this arithmetic (fp32, bf16, fp16) on this device."""
+    return dtype == "fp32" and torch.device(device).type == "cpu"
+
+
+def same_for_any_batch(unet: UNet2DConditionModel, vae: AutoencoderKL) -> None:
     """Change a UNet and a VAE, in float32 on a CPU, so that a row's values depend on nothing else in its batch.
 
-    They are quicker for it, too; their state dicts have other names afterwards.
+    They get faster, too; their state dicts have other names afterwards.
     """
-    _share_time(unet)
-    for model in (unet, vae):
-        if torch.backends.mkldnn.is_available():  # else there is one library only
-            _one_library(model)
-        model.to(memory_format=torch.channels_last)
+    _share_time_embedding(unet)
+    models: tuple[nn.Module, ...] = (unet, vae)
+    for model in models:
+        if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # else there is one library only
+            _use_one_library(model)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types leave it out
 
 
-class _Shared(nn.Module):
+class _SharedLayer(nn.Module):
     """A layer whose input rows are all the same: computed for the first, so that their number doesn't matter."""
 
     def __init__(self, layer: nn.Module) -> None:
@@ -31,19 +42,21 @@ class _Shared(nn.Module):
         self.layer = layer
 
     def forward(self, rows: torch.Tensor, *more: object) -> torch.Tensor:
+        """The first row's output, (B, ...)."""
         once: torch.Tensor = self.layer(rows[:1], *more)
         return once.expand(len(rows), *once.shape[1:])
 
 
-def _share_time(unet: nn.Module) -> None:
-    """All pictures of a batch are at the same time t: embed it, and project it in each block, once."""
-    unet.time_embedding = _Shared(unet.time_embedding)
+def _share_time_embedding(unet: UNet2DConditionModel) -> None:
+    """All images of a batch are at the same time t: embed it, and project it in each block, once."""
+    unet.time_embedding = _SharedLayer(unet.time_embedding)
     for block in list(unet.modules()):
-        if getattr(block, "time_emb_proj", None) is not None:
-            block.time_emb_proj = _Shared(block.time_emb_proj)
+        projection = getattr(block, "time_emb_proj", None)
+        if projection is not None:
+            block.time_emb_proj = _SharedLayer(projection)
 
 
-class _OneDNN(nn.Module):
+class _OneDNNConv(nn.Module):
     """A convolution by oneDNN, always: nn.Conv2d leaves lone rows, and 1x1 kernels of few rows, to another library."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
@@ -51,16 +64,17 @@ class _OneDNN(nn.Module):
         self.layer = layer
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        of = self.layer
-        convolved: torch.Tensor = torch.mkldnn_convolution(
-            rows, of.weight, of.bias, of.padding, of.stride, of.dilation, of.groups
+        """As nn.Conv2d."""
+        layer = self.layer
+        padding = cast(Sequence[int], layer.padding)  # diffusers names none, as in "same"
+        return torch.mkldnn_convolution(
+            rows, layer.weight, layer.bias, padding, layer.stride, layer.dilation, layer.groups
         )
-        return convolved
 
 
-def _one_library(model: nn.Module) -> None:
+def _use_one_library(model: nn.Module) -> None:
     for name, child in list(model.named_children()):
         if isinstance(child, nn.Conv2d):
-            setattr(model, name, _OneDNN(child))
+            setattr(model, name, _OneDNNConv(child))
         else:
-            _one_library(child)
+            _use_one_library(child)

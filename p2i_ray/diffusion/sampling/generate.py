@@ -1,4 +1,4 @@
-"""Painting a whole split, as a Ray Data job."""
+"""Paint a whole split, as a Ray Data job."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from p2i_ray.cluster import placement, resources
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import Progress, Written, write_parquet
 
@@ -16,32 +17,31 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
 
-    from p2i_ray.data.images import Pixels
-
 
 def generate(
     rows: ray.data.Dataset,
     model: str,
+    out: str,
+    *,
     settings: GenerateConfig,
     image: ImageConfig,
     diffusion: DiffusionConfig,
     seed: int,
-    out: str,
     progress: Progress | None = None,
 ) -> Written:
     """Paint a background for each row (id, name, category, cutout); writes id, name, category, image, cutout, error.
 
-    A picture depends on its row, the model and the seed; not on the rows it is painted together with.
+    An image depends on its row, the model and the seed; not on the rows it is painted together with.
 
     Args:
         rows: to paint; a row whose cutout can't be used is set aside with its reason in `error`.
         model: model folder.
+        out: location of the folder to write.
         settings: of the sampler.
         image: resolution and limits.
-        painter: the token, and whether a plain model is to be widened.
+        diffusion: the token, and whether a plain model is to be widened.
         seed: with a row's id, it gives the row's noise.
-        out: location of the folder to write.
-        progress: told the number of rows just done.
+        progress: called with the number of rows just done.
 
     Raises:
         UserError: the model folder can't be used, or not at this resolution; or the cluster is too small.
@@ -73,12 +73,14 @@ class _Paint:
     """One actor: loads the model once."""
 
     def __init__(
-        self, model: str, settings: GenerateConfig, image: ImageConfig, diffusion: DiffusionConfig, seed: int
+        self, *, model: str, settings: GenerateConfig, image: ImageConfig, diffusion: DiffusionConfig, seed: int
     ) -> None:
-        from p2i_ray.diffusion.sampling.pipeline import Painter
+        from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 
-        self._diffusion = Painter(model, diffusion, settings, "cuda" if settings.num_gpus else "cpu")
-        self._batch_size = settings.batch_size
+        device = "cuda" if settings.num_gpus else "cpu"
+        options = SamplerOptions(dtype=settings.dtype, device=device, fill_to=settings.batch_size)
+        self._sampler = Sampler(model, diffusion, options)
+        self._settings = settings
         self._image = image
         self._seed = seed
 
@@ -89,45 +91,41 @@ class _Paint:
 
         rows = batch.select(["id", "name", "category", "cutout"]).to_pylist()
         opened = [self._open(row) for row in rows]
-        good = [i for i, result in enumerate(opened) if not isinstance(result, str)]
-        pictures = dict(zip(good, self._paint([rows[i] for i in good], [opened[i] for i in good]), strict=True))
+        good = [i for i, found in enumerate(opened) if isinstance(found, PaintRequest)]
+        painted = self._sampler.paint([opened[i] for i in good]) if good else []
+        images = dict(zip(good, painted, strict=True))
         columns = [
             {
                 **row,
-                "image": {"bytes": encode_png(pictures[i]), "path": f"{row['id']}.png"} if i in pictures else None,
-                "error": None if i in pictures else opened[i],
+                "image": {"bytes": encode_png(images[i]), "path": f"{row['id']}.png"} if i in images else None,
+                "error": None if i in images else opened[i],
             }
             for i, row in enumerate(rows)
         ]
         return pa.Table.from_pylist(columns, schema=schema())
 
     def _open(self, row: dict[str, Any]) -> Any:
-        """A row's product (R, R, 3) and mask (R, R), or why it can't be used."""
+        """A row's request, or why its cutout can't be used."""
         from p2i_ray.data.images import ImageError, decode, product_mask
         from p2i_ray.diffusion.model.preprocess import fit
 
         try:
             cutout = fit(decode((row["cutout"] or {}).get("bytes"), self._image), self._image.resolution)
-            return np.asarray(cutout.convert("RGB")), product_mask(cutout)
+            return PaintRequest(
+                name=row["name"],
+                product=np.asarray(cutout.convert("RGB")),
+                mask=product_mask(cutout),
+                seed=locations.seed_for(self._seed, "generate", row["id"]),
+                steps=self._settings.num_inference_steps,
+                guidance=self._settings.guidance_scale,
+                soft_edge=self._settings.soft_edge,
+            )
         except ImageError as error:
             return str(error)
 
-    def _paint(self, rows: list[dict[str, Any]], opened: list[tuple[Pixels, Pixels]]) -> list[Pixels]:
-        if not rows:
-            return []
-        # A kernel's rounding depends on the batch's shape: filled up, a picture doesn't depend on its neighbours.
-        order = [min(i, len(rows) - 1) for i in range(self._batch_size)]
-        painted = self._diffusion.paint(
-            [rows[i]["name"] for i in order],
-            np.stack([opened[i][0] for i in order]),
-            np.stack([opened[i][1] for i in order]),
-            [locations.seed_for(self._seed, "generate", rows[i]["id"]) for i in order],
-        )
-        return list(painted[: len(rows)])
-
 
 def schema() -> pa.Schema:
-    """The columns of a painted file."""
+    """The columns of a file of painted rows."""
     import pyarrow as pa
 
     from p2i_ray.data.schema import IMAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from p2i_ray.data.images import Pixels
@@ -9,16 +10,16 @@ from p2i_ray.data.images import Pixels
 
 @dataclass(frozen=True)
 class PaintRequest:
-    """One picture to paint.
+    """One image to paint.
 
     Attributes:
-        name: the product's.
+        name: the product's name.
         product: (H, W, 3) uint8; only the product's pixels matter.
         mask: (H, W) uint8, 255 where the product is.
-        seed: of its noise; the picture depends on nothing else in the batch it rides in.
+        seed: of the noise; the image depends on nothing else in its batch.
         steps: denoising steps.
         guidance: classifier-free guidance scale; 1 is off.
-        negative: what it should not look like; empty: nothing.
+        negative: negative prompt; empty: none.
         soft_edge: blur of the mask's edge when the product is pasted back, pixels.
     """
 
@@ -30,3 +31,8 @@ class PaintRequest:
     guidance: float
     negative: str = ""
     soft_edge: float = 0.0
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Requests with equal keys can share a batch: same size, same steps, all with guidance or all without."""
+        return self.mask.shape, self.steps, self.guidance > 1

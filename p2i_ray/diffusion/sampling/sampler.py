@@ -1,118 +1,136 @@
-"""Painting a batch of orders that differ in product, name, seed, guidance and what they should not look like.
+"""The sampler: paints a background around products, in batches; the loop and the service use it.
 
-A picture is the same, to the bit, whichever batch it rode in. In float32 on a CPU the model is changed so that its
-rounding doesn't depend on the batch's size (rounding.py). Elsewhere any kernel may, so there must be but one size:
-batches are filled up to `full` pictures, which makes a lone picture as slow as a full batch.
+An image must not depend on the other images in its batch, though kernels round by the batch's shape:
+
+- The loop's batches are uniform and all filled up to one size, `fill_to`, with copies of the last request.
+- The service's batches are mixed: requests differ in guidance and negative prompt, and batches in size. Then texts and
+  the VAE take each row alone. In float32 on a CPU the UNet and VAE are changed so that their rounding doesn't depend on
+  the batch's size (determinism.py); elsewhere batches are filled up, which makes a lone image as slow as a full batch.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionInpaintPipeline
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from PIL import Image, ImageFilter
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, paste_product
 from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.model.preprocess import paint_mask, to_tensor
-from p2i_ray.diffusion.model.prompt import empty_prompt, tokenise
-from p2i_ray.diffusion.sampling.determinism import same_for_any_batch
-from p2i_ray.diffusion.sampling.pipeline import DTYPES, softened
+from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, GuidanceScale, build_pipeline, denoise, seeded
+from p2i_ray.diffusion.sampling.determinism import any_batch_alike, same_for_any_batch
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.diffusion.sampling.text_states import TextStates
 
-NAMES = 1024  # whose text states are kept: 0.2 MB each with Stable Diffusion's text encoder
-ROUNDS_ALIKE = ("fp32", "cpu")  # in batches of any size
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-Observe = Callable[[str, float], None]  # told a stage's name and its seconds
-
-
-def compatible(order: PaintRequest) -> Hashable:
-    """Orders with the same key can be painted together: size, steps, and whether there is guidance at all."""
-    return order.mask.shape, order.steps, order.guidance > 1
+Observe = Callable[[str, float], None]  # called with a stage's name and its seconds
 
 
-class Denoiser:
-    """A model on one device. For one thread at a time: the sampler keeps its place in itself."""
+@dataclass(frozen=True)
+class SamplerOptions:
+    """How a sampler computes.
 
-    def __init__(
-        self,
-        location: str,
-        diffusion: DiffusionConfig,
-        dtype: str = "fp32",
-        device: str = "cpu",
-        full: int | None = None,
-        names: int = NAMES,
-    ) -> None:
-        """Load a model folder. It may change or go afterwards: nothing is read from it again.
+    Attributes:
+        dtype: arithmetic; fp32, bf16 or fp16.
+        device: PyTorch's name of it.
+        fill_to: size that every batch is filled up to; none: batches keep theirs.
+        mixed: whether requests in a batch may differ in guidance and negative prompt; see above.
+        copy_weights: whether weights are copied out of the mapped files, which may then be overwritten.
+        cached_texts: texts whose states are kept.
+    """
+
+    dtype: str = "fp32"
+    device: str = "cpu"
+    fill_to: int | None = None
+    mixed: bool = False
+    copy_weights: bool = False
+    cached_texts: int = 1024
+
+
+class Sampler:
+    """A model on one device. For one thread at a time: diffusers' scheduler keeps its place in itself."""
+
+    def __init__(self, location: str, diffusion: DiffusionConfig, options: SamplerOptions) -> None:
+        """Load a model folder; it is not read again.
+
+        A base model that doesn't know the token yet is taught it first (it then stands for `token_from`), and widened
+        where the settings say so, so that the model before training can be measured as well.
 
         Args:
-            location: diffusers folder; a model that doesn't know the token is taught it, as `pipeline.Painter` does.
-            painter: the token, and whether a plain model is to be widened.
-            dtype: arithmetic; fp32, bf16 or fp16.
-            device: as PyTorch names it.
-            full: pictures that every batch is filled up to (none: to none; see above).
-            names: texts whose states are kept.
+            location: of the diffusers folder.
+            diffusion: the token, and whether a plain model is to be widened.
+            options: of the computation.
 
         Raises:
             UserError: the folder can't be used.
         """
-        self._token, self._full = diffusion.token, full
-        pipe = _ByRow(**loading.load(location, diffusion, DTYPES[dtype]).pipeline().components, **_UNCHECKED).to(device)
-        pipe.set_progress_bar_config(disable=True)
-        pipe.vae.enable_slicing()  # memory of one picture
-        for module in (pipe.unet, pipe.vae, pipe.text_encoder):
-            for weight in module.parameters():  # on a CPU they are the file itself, mapped: a copy outlives it
-                weight.data = weight.data.clone(memory_format=torch.preserve_format)
-        if (dtype, torch.device(device).type) == ROUNDS_ALIKE:
-            same_for_any_batch(pipe.unet, pipe.vae)
-        self._pipeline = pipe
-        self._texts: OrderedDict[tuple[str, bool], torch.Tensor] = OrderedDict()
-        self._kept = names
-        self._nothing = self._states(empty_prompt(pipe.tokenizer))  # (1, L, d)
+        self._options = options
+        parts = loading.load(location, diffusion, DTYPES[options.dtype])
+        self._pipeline = build_pipeline(parts.vae, parts.unet, parts.scheduler).to(options.device)
+        self._text = TextStates(
+            parts.tokenizer,
+            parts.text_encoder.to(options.device),
+            token=diffusion.token,
+            cached_texts=options.cached_texts,
+        )
+        if options.copy_weights:
+            for module in (parts.unet, parts.vae, parts.text_encoder):
+                for weight in module.parameters():
+                    weight.data = weight.data.clone(memory_format=torch.preserve_format)
+        if options.mixed:
+            parts.vae.enable_slicing()  # one image at a time
+            if any_batch_alike(options.dtype, options.device):
+                same_for_any_batch(parts.unet, parts.vae)
+
+    @property
+    def unet(self) -> UNet2DConditionModel:
+        """The UNet in use."""
+        return self._pipeline.unet
 
     @torch.inference_mode()
-    def paint(self, orders: Sequence[PaintRequest], observe: Observe | None = None) -> list[Pixels]:
-        """Paint compatible orders; each picture is (H, W, 3) uint8, the product's own pixels put back.
+    def paint(self, requests: Sequence[PaintRequest], observe: Observe | None = None) -> list[Pixels]:
+        """Paint a background around each product, whose own pixels are put back.
 
         Args:
-            orders: B of them, with equal `compatible` keys.
-            observe: told the seconds of the stages text, denoise (with the VAE) and paste.
+            requests: B of them, with equal batch keys; unless batches are mixed, with equal guidance and negative.
+            observe: called with the seconds of the stages text, denoise (with the VAE) and paste.
+
+        Returns:
+            B images, (H, W, 3) uint8.
 
         Raises:
-            FloatingPointError: the model gave values that are no numbers.
+            FloatingPointError: the model gave values that are not finite.
         """
         tell, begin = observe or _ignore, time.perf_counter()
-        guided = orders[0].guidance > 1
-        rows = [*orders, *[orders[-1]] * ((self._full or 0) - len(orders))]  # copies that nobody gets
-        prompts = torch.cat([self._text(order.name, True) for order in rows])  # (B, L, d)
-        against = torch.cat([self._text(order.negative, False) for order in rows]) if guided else None
-        tell("text", (text := time.perf_counter()) - begin)
-        height, width = rows[0].mask.shape
-        painted = self._pipeline(
-            prompt_embeds=prompts,
-            negative_prompt_embeds=against,
-            image=to_tensor(np.stack([order.product for order in rows])),
-            mask_image=paint_mask(np.stack([order.mask for order in rows])),
-            height=height,
-            width=width,
-            num_inference_steps=rows[0].steps,
-            guidance_scale=self._scales(rows) if guided else None,
-            generator=[torch.Generator().manual_seed(order.seed) for order in rows],
-            output_type="np",
-        ).images[: len(orders)]  # (B, H, W, 3), 0..1
-        tell("denoise", (denoised := time.perf_counter()) - text)
+        filled = [*requests, *[requests[-1]] * ((self._options.fill_to or 0) - len(requests))]
+        prompts, negatives = self._encode(filled)
+        tell("text", (encoded := time.perf_counter()) - begin)
+        inputs = DenoiseInputs(
+            prompts=prompts,
+            negatives=negatives,
+            image=to_tensor(np.stack([request.product for request in filled])),
+            mask=paint_mask(np.stack([request.mask for request in filled])),
+            steps=filled[0].steps,
+            guidance=self._guidance(filled),
+            generators=seeded(request.seed for request in filled),
+        )
+        painted = denoise(self._pipeline, inputs, output="np")[: len(requests)]  # (B, H, W, 3), 0 to 1
+        tell("denoise", (denoised := time.perf_counter()) - encoded)
         if not np.isfinite(painted).all():
             raise FloatingPointError("the model paints values that are not finite; try generate.dtype=fp32")
-        pictures = [
-            paste_product(picture, order.product, softened(order.mask, order.soft_edge))
-            for picture, order in zip((painted * 255).round().astype(np.uint8), orders, strict=True)
+        images = [
+            paste_product(image, request.product, softened(request.mask, request.soft_edge))
+            for image, request in zip((painted * 255).round().astype(np.uint8), requests, strict=True)
         ]
         tell("paste", time.perf_counter() - denoised)
-        return pictures
+        return images
 
     def try_out(self, resolution: int) -> None:
         """Paint a grey square in two steps, which also readies the device; raises whatever goes wrong."""
@@ -121,45 +139,32 @@ class Denoiser:
         product = np.full((*mask.shape, 3), 127, np.uint8)
         self.paint([PaintRequest("product", product, mask, seed=0, steps=2, guidance=2)])
 
-    def _scales(self, orders: Sequence[PaintRequest]) -> torch.Tensor:
-        scales = torch.tensor([order.guidance for order in orders], dtype=self._pipeline.unet.dtype)
-        return scales.to(self._pipeline.device)[:, None, None, None]  # (B, 1, 1, 1)
+    def _encode(self, requests: Sequence[PaintRequest]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Text states (B, L, d) of the prompts, and of the negative prompts where there is guidance."""
+        guided = requests[0].guidance > 1
+        if self._options.mixed:
+            prompts = torch.cat([self._text.of_name(request.name) for request in requests])
+            if not guided:
+                return prompts, None
+            return prompts, torch.cat([self._text.of_negative(request.negative) for request in requests])
+        prompts = self._text.of_names([request.name for request in requests])
+        if not guided:
+            return prompts, None
+        return prompts, self._text.of_negative(requests[0].negative).expand(len(requests), -1, -1)
 
-    def _text(self, text: str, is_name: bool) -> torch.Tensor:
-        """The states (1, L, d) of a name, with the token, or of what a picture should not look like, without it.
-
-        Each text goes through the encoder alone, so its states don't depend on others; the latest ones are kept.
-        """
-        if not text and not is_name:
-            return self._nothing
-        key = (text, is_name)
-        found = self._texts.get(key)
-        if found is None:
-            token = self._token if is_name else None
-            found = self._states(tokenise(self._pipeline.tokenizer, token, [text]).ids)
-            self._texts[key] = found
-        self._texts.move_to_end(key)
-        while len(self._texts) > self._kept:
-            self._texts.popitem(last=False)
-        return found
-
-    def _states(self, ids: torch.Tensor) -> torch.Tensor:
-        """The text encoder's last hidden states, (B, L, d)."""
-        with torch.inference_mode():
-            states: torch.Tensor = self._pipeline.text_encoder(ids.to(self._pipeline.device)).last_hidden_state
-        return states
+    def _guidance(self, requests: Sequence[PaintRequest]) -> GuidanceScale:
+        if not self._options.mixed:
+            return requests[0].guidance
+        if requests[0].guidance <= 1:
+            return None
+        scales = torch.tensor([request.guidance for request in requests], dtype=self.unet.dtype)
+        return scales.to(self.unet.device)[:, None, None, None]  # (B, 1, 1, 1)
 
 
-class _ByRow(StableDiffusionInpaintPipeline):
-    """diffusers' pipeline with a guidance scale a picture, told as (B, 1, 1, 1); none: no guidance."""
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        return self._guidance_scale is not None
+def softened(mask: Pixels, radius: float) -> Pixels:
+    """The mask (H, W), its edge blurred over so many pixels; 0: as it is."""
+    return np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius))) if radius else mask
 
 
-_UNCHECKED = {"requires_safety_checker": False}
-
-
-def _ignore(_: str, __: float) -> None:
-    pass
+def _ignore(stage: str, seconds: float) -> None:
+    """Observe nothing."""

@@ -82,10 +82,11 @@ class Reporter:
             return
         if self._samples is None:
             self._samples = pa.Table.from_batches(index.batches(job.features, job.samples)).sort_by("id")
-        names = self._samples["name"].to_pylist()
         features = rows.unpack(self._samples)
-        tracking, token = job.settings.tracking, job.diffusion.token
-        painted = samples.paint(model, parts, features, names, token, tracking, job.seed)
+        some = samples.SampleRows(self._samples["name"].to_pylist(), features)
+        painted = samples.paint(
+            model, parts, some, token=job.diffusion.token, settings=job.settings.tracking, seed=job.seed
+        )
         if self._tracker:
             self._tracker.pictures(step, samples.sheet(parts, features, painted))
 

@@ -1,18 +1,20 @@
-"""Sample pictures of a model that is being trained: a few rows painted from their cached features.
+"""Sample images of a model in training: a few rows painted from their cached features.
 
-What is painted is what diffusers' inpainting pipeline paints with the model as it is at that moment. Training doesn't
-notice: weights, gradients, modes and the state of torch's own randomness stay as they are.
+The result is what diffusers' inpainting pipeline paints with the model as it is at that moment. Training isn't
+affected: weights, gradients, modes and the state of torch's own randomness stay as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, StableDiffusionInpaintPipeline
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
@@ -21,36 +23,50 @@ from p2i_ray.config.diffusion import TrackingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.model.prompt import tokenise
+from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, build_pipeline, denoise, seeded
 from p2i_ray.diffusion.step import Product2Img, encode_text
 from p2i_ray.storage.locations import seed_for
 
 Features = Mapping[str, NDArray[np.float32]]  # image_moments (n, 8, h, w), product_moments, mask (n, 1, h, w)
 
-TOGETHER = 8  # rows painted at once
+BATCH_SIZE = 8  # rows painted at once
 COLUMNS = 8  # products side by side on a sheet
-GAP = 4  # pixels between pictures on a sheet
-PAPER = 255
+GAP = 4  # pixels between images on a sheet
+WHITE = 255  # of the sheet
+
+
+@dataclass(frozen=True)
+class SampleRows:
+    """Rows to paint.
+
+    Attributes:
+        names: of n products.
+        features: of the same rows; see rows.unpack.
+    """
+
+    names: Sequence[str]
+    features: Features
+
+    def parts(self, size: int) -> Iterator[tuple[range, SampleRows]]:
+        """The rows in parts of at most so many, each with its place."""
+        for start in range(0, len(self.names), size):
+            place = range(start, min(start + size, len(self.names)))
+            features = {name: values[place.start : place.stop] for name, values in self.features.items()}
+            yield place, SampleRows(self.names[place.start : place.stop], features)
 
 
 @torch.no_grad()  # inference mode would mark tensors that training goes on with, such as ZeRO's gathered weights
 def paint(
-    model: Product2Img,
-    parts: Parts,
-    features: Features,
-    names: Sequence[str],
-    token: str | None,
-    settings: TrackingConfig,
-    seed: int,
+    model: Product2Img, parts: Parts, rows: SampleRows, *, token: str | None, settings: TrackingConfig, seed: int
 ) -> Pixels:
     """Paint a background around each product.
 
     Every step of it is the same on all workers: with ZeRO-3 they must all take part, as in training.
 
     Args:
-        model: what is trained.
+        model: in training.
         parts: its folder, for tokenizer, VAE and noise levels.
-        features: of n rows; see rows.unpack.
-        names: their names.
+        rows: n of them.
         token: appended to the names; none: nothing is.
         settings: denoising steps and guidance.
         seed: of the noise. A row's noise depends on the seed and the row's place alone: it is the same every time.
@@ -58,34 +74,24 @@ def paint(
     Returns:
         (n, H, W, 3) uint8.
     """
-    device = model.projection.device
-    with _undisturbed(model), _on(parts.vae, device):
-        pipe = StableDiffusionInpaintPipeline(
-            vae=parts.vae,
-            text_encoder=None,
-            tokenizer=None,
-            unet=model.unet,
-            scheduler=EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        pipe.set_progress_bar_config(disable=True)
+    device = model.device
+    with _undisturbed(model), _moved(parts.vae, device):
+        scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)  # type: ignore[no-untyped-call]
+        pipeline = build_pipeline(parts.vae, model.unet, scheduler)
         painted = []
-        for start in range(0, len(names), TOGETHER):
-            rows = range(start, min(start + TOGETHER, len(names)))
-            generators = [torch.Generator().manual_seed(seed_for(seed, "sample", row)) for row in rows]
-            ids = tokenise(parts.tokenizer, token, [names[row] for row in rows]).ids
-            latents = _denoise(model, pipe, ids.to(device), _some(features, rows), generators, settings)
-            painted.append(_decode(parts.vae, latents))
+        for place, some in rows.parts(BATCH_SIZE):
+            ids = tokenise(parts.tokenizer, token, some.names).ids.to(device)
+            generators = seeded(seed_for(seed, "sample", row) for row in place)
+            inputs = _inputs(model, some.features, ids, settings=settings, generators=generators)
+            painted.append(_decode(parts.vae, denoise(pipeline, inputs, output="latent")))
     return np.concatenate(painted)
 
 
 @torch.no_grad()
 def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
-    """One picture of all: a column a product, the product alone above, then what was painted, then the real photo.
+    """One image of all: a column for each product, with the product alone, the painted image and the real photo.
 
-    More than `COLUMNS` products go on below.
+    After `COLUMNS` products a new line begins below.
 
     Args:
         parts: their VAE decodes products and photos, on the device of their UNet.
@@ -96,70 +102,61 @@ def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
         (H', W', 3) uint8.
     """
     scale = float(parts.vae.config.scaling_factor)
-    with _on(parts.vae, parts.unet.device):
+    with _moved(parts.vae, parts.unet.device):
         products, photos = (
             _decode(parts.vae, _distribution(features[name]).mean * scale)
             for name in ("product_moments", "image_moments")
         )
     bands = []
     for start in range(0, len(painted), COLUMNS):
-        for pictures in (products, painted, photos):
-            row = np.full((painted.shape[1], _width(len(painted), painted.shape[2]), 3), PAPER, np.uint8)
-            for column, picture in enumerate(pictures[start : start + COLUMNS]):
-                left = column * (picture.shape[1] + GAP)
-                row[:, left : left + picture.shape[1]] = picture
-            bands += [row, np.full((GAP, row.shape[1], 3), PAPER, np.uint8)]
+        for images in (products, painted, photos):
+            row = np.full((painted.shape[1], _width(len(painted), painted.shape[2]), 3), WHITE, np.uint8)
+            for column, image in enumerate(images[start : start + COLUMNS]):
+                left = column * (image.shape[1] + GAP)
+                row[:, left : left + image.shape[1]] = image
+            bands += [row, np.full((GAP, row.shape[1], 3), WHITE, np.uint8)]
     return np.concatenate(bands[:-1])
 
 
-def _denoise(
+def _inputs(
     model: Product2Img,
-    pipe: StableDiffusionInpaintPipeline,
-    ids: torch.Tensor,
     features: Features,
-    generators: list[torch.Generator],
+    ids: torch.Tensor,
+    *,
     settings: TrackingConfig,
-) -> torch.Tensor:
-    """Latents (n, 4, h, w), scaled as the UNet has them; the draws come in the pipeline's own order."""
-    mask = torch.from_numpy(features["mask"])  # (n, 1, h, w)
-    factor = pipe.vae_scale_factor
-    height, width = mask.shape[2] * factor, mask.shape[3] * factor
+    generators: list[torch.Generator],
+) -> DenoiseInputs:
+    """Rows for `denoise`, from latents instead of images; the draws come in the pipeline's own order."""
     text = encode_text(model, ids)  # (n, L, d)
-    nothing = encode_text(model, model.empty_ids).expand(len(ids), -1, -1)
+    mask = torch.from_numpy(features["mask"])  # (n, 1, h, w)
     products = _distribution(features["product_moments"])
-    noise = [torch.randn((1, *products.mean.shape[1:]), generator=g, dtype=text.dtype) for g in generators]
-    drawn = [torch.randn((1, *products.mean.shape[1:]), generator=g) for g in generators]
-    latents = (products.mean + products.std * torch.cat(drawn)) * pipe.vae.config.scaling_factor  # (n, 4, h, w)
-    return pipe(
-        prompt_embeds=text,
-        negative_prompt_embeds=nothing,
-        image=torch.zeros(len(ids), 3, height, width),  # of which the pipeline takes the size
-        mask_image=functional.interpolate(mask, scale_factor=factor),  # (n, 1, H, W)
-        masked_image_latents=latents,
-        latents=torch.cat(noise).to(text.device),
-        height=height,
-        width=width,
-        num_inference_steps=settings.num_inference_steps,
-        guidance_scale=settings.guidance_scale,
-        generator=generators,
-        output_type="latent",
-    ).images
+    shape = (1, *products.mean.shape[1:])
+    noise = [torch.randn(shape, generator=generator, dtype=text.dtype) for generator in generators]
+    drawn = [torch.randn(shape, generator=generator) for generator in generators]
+    mask = functional.interpolate(mask, scale_factor=model.pixels_per_latent)  # (n, 1, H, W)
+    return DenoiseInputs(
+        prompts=text,
+        negatives=encode_text(model, model.empty_ids).expand(len(ids), -1, -1),
+        image=torch.zeros(len(ids), 3, *mask.shape[2:]),
+        mask=mask,
+        steps=settings.num_inference_steps,
+        guidance=settings.guidance_scale,
+        generators=generators,
+        noise=torch.cat(noise).to(text.device),
+        product_latents=(products.mean + products.std * torch.cat(drawn)) * model.latent_scale,  # (n, 4, h, w)
+    )
 
 
 def _decode(vae: AutoencoderKL, latents: torch.Tensor) -> Pixels:
-    """Pictures (n, H, W, 3) uint8 of scaled latents (n, 4, h, w), one at a time; what is no number becomes black."""
+    """Images (n, H, W, 3) uint8 of scaled latents (n, 4, h, w), decoded one at a time; NaN becomes black."""
     latents = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
-    pictures = torch.cat([vae.decode(latent[None]).sample.float().cpu() for latent in latents])  # -1..1
-    pictures = (pictures / 2 + 0.5).clamp(0, 1).nan_to_num(0)
-    return (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    images = torch.cat([vae.decode(latent[None]).sample.float().cpu() for latent in latents])  # -1..1
+    images = (images / 2 + 0.5).clamp(0, 1).nan_to_num(0)
+    return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 def _distribution(moments: NDArray[np.float32]) -> DiagonalGaussianDistribution:
     return DiagonalGaussianDistribution(torch.from_numpy(moments))
-
-
-def _some(features: Features, rows: range) -> Features:
-    return {name: values[rows.start : rows.stop] for name, values in features.items()}
 
 
 def _width(products: int, side: int) -> int:
@@ -169,7 +166,7 @@ def _width(products: int, side: int) -> int:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Iterator[None]:
-    """The model without dropout and uncompiled: a few pictures are not worth another compilation."""
+    """The model without dropout and uncompiled: a few images are not worth another compilation."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -181,8 +178,8 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _on(vae: AutoencoderKL, device: torch.device) -> Iterator[None]:
-    """The VAE on a device, for the duration."""
+def _moved(vae: AutoencoderKL, device: torch.device) -> Iterator[None]:
+    """The VAE, moved to a device while the block runs."""
     before = vae.device
     vae.to(device)
     try:

@@ -11,13 +11,17 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.config.serve import ScaleConfig, ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
 LOGGER = logging.getLogger("ray.serve")
 BATCHES = (1, 2, 4, 8, 16, 32)  # boundaries of the histograms
@@ -63,14 +67,14 @@ class SamplerReplica:
         Raises:
             UserError: the folder can't be used.
         """
-        from p2i_ray.diffusion.sampling.sampler import Denoiser, compatible
+        from p2i_ray.diffusion.sampling.sampler import Sampler
         from p2i_ray.serve.sampler.batching import Batcher
         from p2i_ray.serve.sampler.reload import ReloadingModel
 
-        def load(location: str) -> Denoiser:
-            denoiser = Denoiser(location, diffusion, generate.dtype, **_device(settings, generate))
-            denoiser.try_out(image.resolution)
-            return denoiser
+        def load(location: str) -> Sampler:
+            sampler = Sampler(location, diffusion, _sampler_options(settings, generate))
+            sampler.try_out(image.resolution)
+            return sampler
 
         self._metrics = _Metrics()
         # One thread paints; another reads a new model meanwhile.
@@ -81,7 +85,11 @@ class SamplerReplica:
         )
         self._next: Any = None  # a model that takes over with the next batch
         self._batches: Batcher[PaintRequest, SampledImage] = Batcher(
-            self._paint, compatible, settings.max_batch_size, settings.batch_wait_timeout_s, self._metrics.taken
+            self._paint,
+            attrgetter("batch_key"),
+            settings.max_batch_size,
+            settings.batch_wait_timeout_s,
+            self._metrics.taken,
         )
         self._watching = asyncio.create_task(self._watch(settings.reload_interval_s))
         self._broken: Exception | None = None
@@ -120,10 +128,10 @@ class SamplerReplica:
             self._watched.take(self._next)
             self._next = None
             LOGGER.info("the new model paints from now on")
-        denoiser, seconds = self._watched.model, dict[str, float]()
+        sampler, seconds = self._watched.model, dict[str, float]()
         try:
             pictures = await asyncio.get_running_loop().run_in_executor(
-                self._thread, denoiser.paint, orders, seconds.__setitem__
+                self._thread, sampler.paint, orders, seconds.__setitem__
             )
         except Exception as error:
             if _lost_the_device(error):
@@ -197,16 +205,23 @@ def scaling(scale: ScaleConfig) -> dict[str, Any]:
     }
 
 
-def _device(settings: ServeConfig, generate: GenerateConfig) -> dict[str, Any]:
+def _sampler_options(settings: ServeConfig, generate: GenerateConfig) -> SamplerOptions:
     """Where a replica computes, and the size to which its batches are filled up."""
     import torch
 
-    from p2i_ray.diffusion.sampling.sampler import ROUNDS_ALIKE
+    from p2i_ray.diffusion.sampling.determinism import any_batch_alike
+    from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
     device = "cuda" if settings.sampler.num_gpus else "cpu"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    fill = settings.exact and (generate.dtype, device) != ROUNDS_ALIKE
-    return {"device": device, "full": settings.max_batch_size if fill else None}
+    fill = settings.exact and not any_batch_alike(generate.dtype, device)
+    return SamplerOptions(
+        dtype=generate.dtype,
+        device=device,
+        fill_to=settings.max_batch_size if fill else None,
+        mixed=True,
+        copy_weights=True,
+    )
 
 
 def _lost_the_device(error: Exception) -> bool:

@@ -10,12 +10,11 @@ import torch
 from diffusers import EulerAncestralDiscreteScheduler, StableDiffusionInpaintPipeline
 from PIL import Image
 
-from p2i_ray.config import DiffusionConfig, GenerateConfig
+from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import export, loading
-from p2i_ray.diffusion.sampling.pipeline import Painter
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from tests.support.make_batch import make_model
-
-GENERATE = GenerateConfig(num_inference_steps=2, guidance_scale=3, dtype="fp32")
 
 
 def write_one_more(diffusion: DiffusionConfig, out: Path) -> Path:
@@ -32,9 +31,10 @@ def saved(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFactor
 
 
 def paint(model: Path, diffusion: DiffusionConfig) -> np.ndarray:
-    products, masks = np.full((1, 16, 16, 3), 200, np.uint8), np.zeros((1, 16, 16), np.uint8)
-    masks[:, 4:12, 4:12] = 255
-    return Painter(str(model), diffusion, GENERATE, "cpu").paint(["cup"], products, masks, [3])
+    product, mask = np.full((16, 16, 3), 200, np.uint8), np.zeros((16, 16), np.uint8)
+    mask[4:12, 4:12] = 255
+    request = PaintRequest("cup", product, mask, seed=3, steps=2, guidance=3)
+    return Sampler(str(model), diffusion, SamplerOptions()).paint([request])[0]
 
 
 def test_diffusers_loads_it_and_paints(saved: Path) -> None:

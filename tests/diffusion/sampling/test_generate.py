@@ -1,4 +1,4 @@
-"""Painting: the product's pixels stay, and a picture depends on its own row only."""
+"""Painting a split: the product's pixels stay, and an image depends on its own row only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,14 @@ def test_a_split_is_painted(ray_cluster: None, tiny_painter: DiffusionConfig, tm
 
     given, seen = make_rows(good=6), []
     written = generate.generate(
-        ray.data.from_items(given), tiny_painter.base, SETTINGS, IMAGE, tiny_painter, 0, str(tmp_path), seen.append
+        ray.data.from_items(given),
+        tiny_painter.base,
+        str(tmp_path),
+        settings=SETTINGS,
+        image=IMAGE,
+        diffusion=tiny_painter,
+        seed=0,
+        progress=seen.append,
     )
     assert (written.rows, written.set_aside, sum(seen)) == (9, 3, 9)
     painted = read_parquet(str(tmp_path), written.files).to_pylist()
@@ -47,7 +54,9 @@ def test_a_picture_does_not_depend_on_its_neighbours_but_on_the_seed(tiny_painte
     given = [make_row(number) for number in range(4)]
 
     def paint(seed: int, *numbers: int) -> list[np.ndarray]:
-        actor = generate._Paint(tiny_painter.base, SETTINGS, IMAGE, tiny_painter, seed)
+        actor = generate._Paint(
+            model=tiny_painter.base, settings=SETTINGS, image=IMAGE, diffusion=tiny_painter, seed=seed
+        )
         table = actor(pa.Table.from_pylist([given[n] for n in numbers]))
         return [pixels(row["image"]["bytes"]) for row in table.to_pylist()]
 
@@ -63,8 +72,8 @@ def test_soft_edge_blends_only_near_the_edge(tiny_painter: DiffusionConfig) -> N
 
     def paint(soft_edge: float) -> np.ndarray:
         settings = SETTINGS.model_copy(update={"soft_edge": soft_edge})
-        table = generate._Paint(tiny_painter.base, settings, image, tiny_painter, 0)(pa.Table.from_pylist([row]))
-        return pixels(table.to_pylist()[0]["image"]["bytes"])
+        actor = generate._Paint(model=tiny_painter.base, settings=settings, image=image, diffusion=tiny_painter, seed=0)
+        return pixels(actor(pa.Table.from_pylist([row])).to_pylist()[0]["image"]["bytes"])
 
     hard, soft = paint(0), paint(1)
     changed = (hard != soft).any(axis=2)
@@ -75,4 +84,12 @@ def test_soft_edge_blends_only_near_the_edge(tiny_painter: DiffusionConfig) -> N
 def test_resolution_must_suit_the_model(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     image = ImageConfig.model_construct(resolution=17)
     with pytest.raises(UserError, match="multiple of 2"):
-        generate.generate(None, tiny_painter.base, SETTINGS, image, tiny_painter, 0, str(tmp_path))  # type: ignore[arg-type]
+        generate.generate(
+            None,  # type: ignore[arg-type]  # not looked at
+            tiny_painter.base,
+            str(tmp_path),
+            settings=SETTINGS,
+            image=image,
+            diffusion=tiny_painter,
+            seed=0,
+        )

@@ -53,7 +53,8 @@ def paint(
 ) -> Pixels:
     parts, model = made
     settings = SETTINGS.model_copy(update=changes)
-    return samples.paint(model, parts, features, NAMES[: len(features["mask"])], token, settings, SEED)
+    rows = samples.SampleRows(NAMES[: len(features["mask"])], features)
+    return samples.paint(model, parts, rows, token=token, settings=settings, seed=SEED)
 
 
 def trained(diffusion: DiffusionConfig) -> tuple[loading.Parts, Product2Img]:
@@ -142,10 +143,9 @@ def test_rows_don_t_depend_on_their_number(tiny_painter: DiffusionConfig, featur
     parts, model = made = trained(tiny_painter)
     few = paint(made, features, "<background>", guidance_scale=1)
     many = {name: np.concatenate([values] * 3 + [values[:1]]) for name, values in features.items()}
-    painted = samples.paint(
-        model, parts, many, [*NAMES * 3, "cup"], "<background>", SETTINGS.model_copy(update={"guidance_scale": 1}), SEED
-    )
-    assert len(painted) == 10 > samples.TOGETHER
+    rows, settings = samples.SampleRows([*NAMES * 3, "cup"], many), SETTINGS.model_copy(update={"guidance_scale": 1})
+    painted = samples.paint(model, parts, rows, token="<background>", settings=settings, seed=SEED)
+    assert len(painted) == 10 > samples.BATCH_SIZE
     assert np.abs(painted[:3].astype(int) - few).max() <= 1
     assert not np.array_equal(painted[9], painted[0])  # the same row, but noise of its own
 
@@ -172,7 +172,7 @@ def test_a_sheet_has_a_column_for_each_product(
     for column, shade in enumerate((10, 20, 30)):
         left = column * step
         assert (page[step : step + RESOLUTION, left : left + RESOLUTION] == shade).all()
-    assert (page[:, RESOLUTION:step] == samples.PAPER).all() and (page[RESOLUTION:step] == samples.PAPER).all()
+    assert (page[:, RESOLUTION:step] == samples.WHITE).all() and (page[RESOLUTION:step] == samples.WHITE).all()
     vae, image = parts.vae, preprocess.to_tensor(pictures[0]) * 2 - 1
     with torch.no_grad():
         decoded = [vae.decode(vae.encode(picture).latent_dist.mean).sample
@@ -184,7 +184,7 @@ def test_a_sheet_has_a_column_for_each_product(
     many = {name: np.concatenate([values] * 3) for name, values in features.items()}
     page = samples.sheet(parts, many, np.concatenate([painted] * 3))
     assert page.shape == (5 * step + RESOLUTION, 7 * step + RESOLUTION, 3)
-    assert (page[4 * step :, step:] == samples.PAPER).all()  # one product is left for the second line
+    assert (page[4 * step :, step:] == samples.WHITE).all()  # one product is left for the second line
 
 
 @pytest.mark.slow  # half a minute: three processes import DeepSpeed or diffusers

@@ -14,7 +14,7 @@ import pytest
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.sampler.client import SamplerClient
-from tests.support.make_requests import brighter, make_order
+from tests.support.make_requests import brighter, make_request
 from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, painting
 
 LONG_S = 60
@@ -35,7 +35,7 @@ async def alone(handle: Any, order: PaintRequest) -> np.ndarray:
 
 def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
     async def go() -> None:
-        orders = [make_order(number, steps=2 + number % 2) for number in range(8)]
+        orders = [make_request(number, steps=2 + number % 2) for number in range(8)]
         painted = await asyncio.gather(*(handle.paint.remote(order) for order in orders))
         assert [picture.batch for picture in painted] == [4] * 8
         assert {"queue", "text", "denoise", "paste"} <= painted[0].seconds.keys()
@@ -46,10 +46,10 @@ def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any
 
 def test_one_order_fails_alone(handle: Any) -> None:
     async def go() -> None:
-        poison = make_order(1, seed=-(2**70))  # no generator takes it
-        found = await gather(*(handle.paint.remote(order) for order in (make_order(0), poison, make_order(2))))
+        poison = make_request(1, seed=-(2**70))  # no generator takes it
+        found = await gather(*(handle.paint.remote(order) for order in (make_request(0), poison, make_request(2))))
         assert isinstance(found[1], Exception) and "overflow" in str(found[1]).lower()
-        np.testing.assert_array_equal(found[2].pixels, await alone(handle, make_order(2)))
+        np.testing.assert_array_equal(found[2].pixels, await alone(handle, make_request(2)))
         assert found[0].pixels.shape == (64, 64, 3)
 
     asyncio.run(go())
@@ -58,16 +58,16 @@ def test_one_order_fails_alone(handle: Any) -> None:
 def test_an_order_that_nobody_waits_for_any_more_is_not_painted(handle: Any) -> None:
     async def go() -> None:
         sampler = SamplerClient(handle, SETTINGS)
-        busy = [asyncio.create_task(sampler.paint(make_order(number, steps=60))) for number in range(4)]
+        busy = [asyncio.create_task(sampler.paint(make_request(number, steps=60))) for number in range(4)]
         await asyncio.sleep(0.3)
-        dropped = [asyncio.create_task(sampler.paint(make_order(number, steps=1000))) for number in range(4)]
+        dropped = [asyncio.create_task(sampler.paint(make_request(number, steps=1000))) for number in range(4)]
         await asyncio.sleep(0.3)
         for task in dropped:
             task.cancel()
         await gather(*dropped)
         await asyncio.gather(*busy)
         begin = time.monotonic()
-        await sampler.paint(make_order(0))
+        await sampler.paint(make_request(0))
         assert time.monotonic() - begin < 10  # 4000 steps take minutes
         assert sampler._let_in == 0
 
@@ -82,7 +82,7 @@ def test_too_many_orders_are_told_to_come_again_at_once(handle: Any) -> None:
 
         async def one(number: int) -> Any:
             try:
-                return await sampler.paint(make_order(number, steps=10))
+                return await sampler.paint(make_request(number, steps=10))
             except Overloaded as busy:
                 refused.append(time.monotonic() - begin)
                 return busy
@@ -113,7 +113,7 @@ def test_the_deployments_own_limit_reads_as_overload_too(handle: Any) -> None:
             return self._refuse()
 
     with pytest.raises(Overloaded):
-        asyncio.run(SamplerClient(Full(), SETTINGS).paint(make_order(0)))  # type: ignore[arg-type]
+        asyncio.run(SamplerClient(Full(), SETTINGS).paint(make_request(0)))  # type: ignore[arg-type]
 
 
 def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: P
 
     async def go(handle: Any) -> None:
         sampler = SamplerClient(handle, SETTINGS)
-        order, pictures, slowest = make_order(0), list[bytes](), 0.0
+        order, pictures, slowest = make_request(0), list[bytes](), 0.0
         old = (await sampler.paint(order)).tobytes()
         until = time.monotonic() + LONG_S
 
@@ -151,10 +151,10 @@ def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> Non
         sampler = SamplerClient(handle, SETTINGS)
 
         async def go() -> None:
-            before = await sampler.paint(make_order(0))
+            before = await sampler.paint(make_request(0))
             (Path(model) / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
             await asyncio.sleep(3)
-            np.testing.assert_array_equal(await sampler.paint(make_order(0)), before)
+            np.testing.assert_array_equal(await sampler.paint(make_request(0)), before)
 
         asyncio.run(go())
 
@@ -163,8 +163,8 @@ def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> Non
 def test_a_killed_replica_loses_no_order_that_was_let_in(ray_cluster: None) -> None:
     async def go(handle: Any) -> None:
         sampler = SamplerClient(handle, SETTINGS)
-        expected = await asyncio.gather(*(sampler.paint(make_order(number, steps=20)) for number in range(12)))
-        waiting = [asyncio.create_task(sampler.paint(make_order(number, steps=20))) for number in range(12)]
+        expected = await asyncio.gather(*(sampler.paint(make_request(number, steps=20)) for number in range(12)))
+        waiting = [asyncio.create_task(sampler.paint(make_request(number, steps=20))) for number in range(12)]
         await asyncio.sleep(0.2)
         assert await asyncio.to_thread(kill_replicas, handle) == 1
         assert not any(task.done() for task in waiting[8:])

@@ -1,0 +1,102 @@
+"""Denoise from text states and noise by diffusers' inpainting pipeline: for the sampler and training's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
+
+GuidanceScale = float | torch.Tensor | None  # one for all rows, (B, 1, 1, 1), or none: no guidance
+
+
+class InpaintingPipeline(StableDiffusionInpaintPipeline):  # type: ignore[misc]  # diffusers has no types
+    """diffusers' pipeline that also takes a guidance scale for each row, or none at all."""
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the UNet also sees the negative prompt."""
+        if self._guidance_scale is None or isinstance(self._guidance_scale, torch.Tensor):
+            return self._guidance_scale is not None
+        return bool(super().do_classifier_free_guidance)
+
+
+def build_pipeline(
+    vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: EulerAncestralDiscreteScheduler
+) -> InpaintingPipeline:
+    """A pipeline of these parts without tokenizer and text encoder: `denoise` gives it text states."""
+    pipeline = InpaintingPipeline(
+        vae=vae,
+        text_encoder=None,
+        tokenizer=None,
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseInputs:
+    """What a batch of B images is denoised from; L tokens of d values, h x w latents.
+
+    Attributes:
+        prompts: text states, (B, L, d).
+        negatives: text states of the negative prompts, (B, L, d); none: there is no guidance.
+        image: products, (B, 3, H, W), 0 to 1; where `product_latents` is given only their size matters.
+        mask: (B, 1, H, W), 1 where the background is to be painted.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale.
+        generators: one for each row; see `seeded`.
+        noise: the latents to start from, (B, 4, h, w); none: drawn by the pipeline.
+        product_latents: scaled latents of the products, (B, 4, h, w); none: encoded and drawn by the pipeline.
+    """
+
+    prompts: torch.Tensor
+    negatives: torch.Tensor | None
+    image: torch.Tensor
+    mask: torch.Tensor
+    steps: int
+    guidance: GuidanceScale
+    generators: list[torch.Generator]
+    noise: torch.Tensor | None = None
+    product_latents: torch.Tensor | None = None
+
+
+def denoise(pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str) -> Any:
+    """Denoise a batch.
+
+    Args:
+        pipeline: VAE, UNet and noise schedule.
+        inputs: see there.
+        output: "np" for images (B, H, W, 3), 0 to 1, in an array; "latent" for scaled latents (B, 4, h, w).
+    """
+    height, width = inputs.image.shape[2:]
+    result = pipeline(
+        prompt_embeds=inputs.prompts,
+        negative_prompt_embeds=inputs.negatives,
+        image=inputs.image,
+        mask_image=inputs.mask,
+        masked_image_latents=inputs.product_latents,
+        latents=inputs.noise,
+        height=height,
+        width=width,
+        num_inference_steps=inputs.steps,
+        guidance_scale=inputs.guidance,
+        generator=inputs.generators,
+        output_type=output,
+    )
+    return cast(Any, result).images
+
+
+def seeded(seeds: Iterable[int]) -> list[torch.Generator]:
+    """A generator for each row, on the CPU: a row's noise depends on its seed alone, not on batch or device."""
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
