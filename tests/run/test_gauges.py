@@ -1,4 +1,4 @@
-"""What Prometheus finds of a run on the driver's node, and the dashboard that shows it."""
+"""A run's gauges on the driver's node, and the dashboard that shows them."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ from p2i_ray.run.spans import Span
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_training_counts_pictures_and_a_judging_rows() -> None:
+def test_training_counts_images_and_scoring_rows() -> None:
     spans = [Span(kind="step", round=2, name="train", began=1), Span(kind="start", round=3, name="judge", began=2)]
     at = CurrentStep(round=2, step="train", began=1, done=10, total=40, unit="steps", rate=0.5, images=32)
     record = AttemptRecord(host="a", pid=1, began=0, seen=9, now=at, spans=spans, kept_fraction=0.25, set_aside=3)
     assert set(readings(record)) == {
-        Reading("p2i_round", (), 2), Reading("p2i_step", (("step", "train"),), 1),
-        Reading("p2i_rows_done", (), 320), Reading("p2i_rows_total", (), 1280),
-        Reading("p2i_rate", (("unit", "images/s"),), 16), Reading("p2i_kept_share", (), 0.25),
-        Reading("p2i_set_aside", (), 3),
-    }  # fmt: skip
-    judging = at.model_copy(update={"step": "score", "total": None, "rate": 7.0, "images": 0})
-    found = {reading.name: reading for reading in readings(record.model_copy(update={"now": judging}))}
-    assert found["p2i_rate"] == Reading("p2i_rate", (("unit", "rows/s"),), 7)
-    assert found["p2i_rows_done"].value == 10 and found["p2i_rows_total"].value == 0
+        Reading("p2i_round", (), 2),
+        Reading("p2i_step", (("step", "train"),), 1),
+        Reading("p2i_step_images_done", (), 320),
+        Reading("p2i_step_images_expected", (), 1280),
+        Reading("p2i_step_images_per_second", (), 16),
+        Reading("p2i_kept_ratio", (), 0.25),
+        Reading("p2i_set_aside_rows", (), 3),
+    }
+    scoring = at.model_copy(update={"step": "score", "total": None, "rate": 7.0, "images": 0})
+    found = {reading.name: reading for reading in readings(record.model_copy(update={"now": scoring}))}
+    assert found["p2i_step_rows_per_second"] == Reading("p2i_step_rows_per_second", (), 7)
+    assert found["p2i_step_rows_done"].value == 10 and found["p2i_step_rows_expected"].value == 0
+    assert not [name for name in found if "images" in name]
 
 
 def test_between_two_steps_the_round_stays() -> None:
     spans = [Span(kind="step", round=n, name="score", began=n, ended=n + 1) for n in (1, 2)]
     record = AttemptRecord(host="a", pid=1, began=0, seen=9, spans=spans)
-    assert set(readings(record)) == {Reading("p2i_round", (), 2), Reading("p2i_set_aside", (), 0)}
+    assert set(readings(record)) == {Reading("p2i_round", (), 2), Reading("p2i_set_aside_rows", (), 0)}
 
 
 def page() -> dict[tuple[str, str], dict[str, float]]:
@@ -56,7 +60,7 @@ def page() -> dict[tuple[str, str], dict[str, float]]:
         for sample in family.samples:
             tags = sample.labels
             if "run" in tags:
-                other = tags.get("step") or tags.get("unit") or ""
+                other = tags.get("step") or ""
                 found.setdefault((sample.name, tags["run"]), {})[other] = sample.value
     return found
 
@@ -80,9 +84,9 @@ def test_two_runs_on_one_cluster_are_seen_at_the_nodes_endpoint(ray_cluster: Non
                 first.flush()
     assert found["ray_p2i_step", one] == {"score": 1} and found["ray_p2i_step", two] == {"generate": 1}
     assert found["ray_p2i_round", one] == {"": 1} and found["ray_p2i_round", two] == {"": 3}
-    assert found["ray_p2i_rows_done", one] == {"": 120} and found["ray_p2i_rows_total", one] == {"": 500}
-    assert found["ray_p2i_kept_share", one] == {"": 0.5} and found["ray_p2i_set_aside", one] == {"": 4}
-    assert found["ray_p2i_rate", one]["rows/s"] > 0
+    assert found["ray_p2i_step_rows_done", one] == {"": 120} and found["ray_p2i_step_rows_expected", one] == {"": 500}
+    assert found["ray_p2i_kept_ratio", one] == {"": 0.5} and found["ray_p2i_set_aside_rows", one] == {"": 4}
+    assert found["ray_p2i_step_rows_per_second", one][""] > 0
     moments = uses.read(location)
     assert moments and all(moment.node and 0 <= (moment.use.cpu or 0) <= 1 for moment in moments), moments
     assert any(m.use.cpu for m in moments) and all(m.use.reserved_cpu is not None for m in moments)
