@@ -1,8 +1,8 @@
-"""Disturb short runs of the loop, and see whether each ends as an undisturbed one: `python -m chaos [--runs 20]`.
+"""Inject faults into short runs of the loop, and compare each with an undisturbed run: `python -m chaos [--runs 20]`.
 
 The runs share a Ray cluster of a head and two worker nodes on this machine. Each has faults of its own, drawn from its
-seed: a process of the judge, the painter or the training is killed, a node is lost, the driver is killed, the disk is
-full, or the folder of the run is away for a while. Where the job ends early it is started again with the same command.
+seed: a process of the judge, of sampling or of training is killed, a node is lost, the driver is killed, the disk is
+full, or the run folder is away for a while. Where the job ends early it is started again with the same command.
 Exit code 1: a run ended with other ids, feedback or weights, or not at all, or otherwise than with one line.
 """
 
@@ -18,27 +18,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chaos import faults, outcome, table
+from chaos.disk import RunDisk, can_mount
 from chaos.faults import KINDS, NEED_MOUNT, Fault, Step
+from chaos.injection import FaultInjection, RunRecord
 from chaos.job import Job, make_data, short_loop
 from chaos.nodes import Nodes
-from chaos.shelf import Shelf, can_mount
-from chaos.storm import Storm, Story
 from chaos.table import NO_VICTIM, Row
 
 HUNG = "HUNG at"
-LEAST_LIMIT_S, LIMIT = 420.0, 3.0  # a run counts as hung after so many seconds, and so many times the undisturbed one's
+# A run counts as hung after so many seconds, and so many times the duration of the undisturbed run.
+LEAST_LIMIT_S, LIMIT_FACTOR = 420.0, 3.0
 
 
-class Calm(NamedTuple):
+class Baseline(NamedTuple):
     """The undisturbed run."""
 
     seconds: float
-    pace: Mapping[Step, float]
+    step_seconds: Mapping[Step, float]
     outcome: outcome.Outcome
 
 
-class Place(NamedTuple):
-    """Where runs are made, and of what."""
+class Setting(NamedTuple):
+    """The output folder, data, disk kind and cluster of all runs."""
 
     out: Path
     data: str
@@ -47,24 +48,24 @@ class Place(NamedTuple):
 
 
 def main() -> int:
-    """Run what was asked for; the exit code."""
-    asked = _arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started and mounted goes with this process
-    shutil.rmtree(asked.out, ignore_errors=True)
-    out = asked.out.resolve()
+    """Run the job as often as the command line says; return the exit code."""
+    arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that mounts and processes are cleaned up
+    shutil.rmtree(arguments.out, ignore_errors=True)
+    out = arguments.out.resolve()
     out.mkdir(parents=True)
     mount = can_mount(out)
-    kinds = [kind for kind in asked.kinds if mount or kind not in NEED_MOUNT]
+    kinds = [kind for kind in arguments.kinds if mount or kind not in NEED_MOUNT]
     if not mount:
         print(f"left out, because mounting is not permitted: {', '.join(NEED_MOUNT)}", flush=True)
     rows: list[Row] = []
     with Nodes() as nodes:
-        place = Place(out, make_data(out / "data"), mount, nodes)
-        calm = undisturbed(place, asked.calm)
-        steps = ", ".join(f"{number} {name} {seconds:.1f}" for (number, name), seconds in calm.pace.items())
-        print(f"undisturbed {calm.seconds:.0f} s: {steps}\n{table.line(table.HEADS)}", flush=True)
-        for seed in range(asked.seed, asked.seed + asked.runs):
-            rows.append(disturbed(place, seed, faults.draw(seed, list(calm.pace), kinds), calm))
+        setting = Setting(out, make_data(out / "data"), mount, nodes)
+        baseline = undisturbed(setting, arguments.calm)
+        steps = ", ".join(f"{number} {name} {seconds:.1f}" for (number, name), seconds in baseline.step_seconds.items())
+        print(f"undisturbed {baseline.seconds:.0f} s: {steps}\n{table.line(table.HEADS)}", flush=True)
+        for seed in range(arguments.seed, arguments.seed + arguments.runs):
+            rows.append(disturbed(setting, seed, faults.draw(seed, list(baseline.step_seconds), kinds), baseline))
             print(table.line(rows[-1].cells()), flush=True)
             table.write(rows, out)
             if rows[-1].end.startswith(HUNG) or not nodes.whole():
@@ -73,51 +74,80 @@ def main() -> int:
     return 0 if all(row.same or row.end == NO_VICTIM for row in rows) else 1
 
 
-def undisturbed(place: Place, times: int) -> Calm:
-    """The last of so many undisturbed runs, which must all be the same: else there is nothing to compare with."""
-    found: list[Calm] = []
+def undisturbed(setting: Setting, times: int) -> Baseline:
+    """The last of several undisturbed runs, which must all have the same outcome: else nothing can be compared."""
+    found: list[Baseline] = []
     for number in range(times):
-        with Shelf(place.out / f"calm-{number}", place.mount) as shelf:
-            job = _job(place, shelf, place.out / f"calm-{number}.log")
+        with RunDisk(setting.out / f"calm-{number}", setting.mount) as disk:
+            job = _job(setting, disk, setting.out / f"calm-{number}.log")
             begun = time.time()
-            story = Storm(job, (), {}, place.nodes, shelf, 10 * LEAST_LIMIT_S, place.out / "calm.hang").run()
-            if story.endings != ["done"]:
-                sys.exit(f"error: the undisturbed run ends with {story.hung or story.endings}; see {job.log}")
-            found.append(Calm(story.seconds, job.pace(begun), outcome.read(job.run_dir)))
+            record = _run(setting, job, (), step_seconds={}, disk=disk, limit_s=10 * LEAST_LIMIT_S)
+            if record.endings != ["done"]:
+                sys.exit(f"error: the undisturbed run ends with {record.hung or record.endings}; see {job.log}")
+            found.append(Baseline(record.seconds, job.step_seconds(begun), outcome.read(job.run_dir)))
         if found[-1].outcome != found[0].outcome:
             sys.exit("error: two undisturbed runs differ; nothing can be said about disturbed ones")
     return found[-1]
 
 
-def disturbed(place: Place, seed: int, drawn: Sequence[Fault], calm: Calm) -> Row:
-    """One run with these faults, beside the undisturbed one."""
-    folder, log = place.out / f"seed-{seed}", place.out / f"seed-{seed}.log"
-    limit_s = max(LEAST_LIMIT_S, LIMIT * calm.seconds)
-    with Shelf(folder, place.mount) as shelf:
-        job = _job(place, shelf, log)
-        story = Storm(job, drawn, calm.pace, place.nodes, shelf, limit_s, log.with_suffix(".hang")).run()
-        verdict = None if story.hung else outcome.compare(calm.outcome, outcome.read(job.run_dir))
-        row = _row(seed, calm, story, verdict)
+def disturbed(setting: Setting, seed: int, drawn: Sequence[Fault], baseline: Baseline) -> Row:
+    """One run with these faults, compared with the undisturbed one."""
+    folder, log = setting.out / f"seed-{seed}", setting.out / f"seed-{seed}.log"
+    limit_s = max(LEAST_LIMIT_S, LIMIT_FACTOR * baseline.seconds)
+    with RunDisk(folder, setting.mount) as disk:
+        job = _job(setting, disk, log)
+        record = _run(setting, job, drawn, step_seconds=baseline.step_seconds, disk=disk, limit_s=limit_s)
+        verdict = None if record.hung else outcome.compare(baseline.outcome, outcome.read(job.run_dir))
+        row = _row(seed, baseline, record, verdict)
         if not row.same and job.run_dir.exists():
             shutil.copytree(job.run_dir, folder / "run")
     return row
 
 
-def _job(place: Place, shelf: Shelf, log: Path) -> Job:
-    run_dir = shelf.disk / "run"
-    return Job(short_loop(run_dir, place.data), run_dir, place.nodes.address, log)
+def _run(
+    setting: Setting,
+    job: Job,
+    drawn: Sequence[Fault],
+    *,
+    step_seconds: Mapping[Step, float],
+    disk: RunDisk,
+    limit_s: float,
+) -> RunRecord:
+    evidence = job.log.with_suffix(".hang")
+    injection = FaultInjection(
+        job, drawn, step_seconds=step_seconds, nodes=setting.nodes, disk=disk, limit_s=limit_s, evidence=evidence
+    )
+    return injection.run()
 
 
-def _row(seed: int, calm: Calm, story: Story, verdict: outcome.Verdict | None) -> Row:
-    struck = [f"{s.fault.kind} · round {s.round} {s.step} · {s.fault.share:.2f}" for s in story.struck]
-    missed = [f"({fault}: found no victim before the end)" for fault in story.missed]
-    traces = [ending for ending in story.endings if ending.startswith("TRACE")]
-    end = f"{HUNG} {story.hung}" if story.hung else traces[0] if traces else "done" if struck else NO_VICTIM
+def _job(setting: Setting, disk: RunDisk, log: Path) -> Job:
+    run_dir = disk.root / "run"
+    return Job(short_loop(run_dir, setting.data), run_dir, setting.nodes.address, log)
+
+
+def _row(seed: int, baseline: Baseline, record: RunRecord, verdict: outcome.Verdict | None) -> Row:
+    injected = [f"{s.fault.kind} · round {s.round} {s.step} · {s.fault.share:.2f}" for s in record.injected]
+    missed = [f"({fault}: found no victim before the end)" for fault in record.missed]
+    traces = [ending for ending in record.endings if ending.startswith("TRACE")]
+    end = f"{HUNG} {record.hung}" if record.hung else traces[0] if traces else "done" if injected else NO_VICTIM
     lost, ids, feedback, weights = verdict or (None, None, None, None)
     return Row(
-        seed, struck + missed, [s.whom for s in story.struck], calm.seconds, story.seconds, max(1, len(story.endings)),
-        story.startup_s, lost, ids, feedback, weights, story.endings, end, story.strays, story.orphans,
-    )  # fmt: skip
+        seed=seed,
+        faults=injected + missed,
+        whom=[s.whom for s in record.injected],
+        calm_s=baseline.seconds,
+        run_s=record.seconds,
+        starts=max(1, len(record.endings)),
+        startup_s=record.startup_s,
+        lost=lost,
+        ids=ids,
+        feedback=feedback,
+        weights=weights,
+        endings=record.endings,
+        end=end,
+        strays=record.strays,
+        orphans=record.orphans,
+    )
 
 
 def _arguments() -> argparse.Namespace:

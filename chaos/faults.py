@@ -1,4 +1,4 @@
-"""What may go wrong in a run, and when: drawn from a seed, so that a run that went wrong can be had again."""
+"""Draw the faults of a run and their moments from a seed, so that a failing run can be repeated."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Step = tuple[int, str]  # round and name
-PUBLISH = "publish"  # what follows the last step: the model is copied, the report written
+PUBLISH = "publish"  # after the last step: the model is copied, the report written
 
-JUDGED = ("calibrate", "score", "inspect", "critique", "feedback")
-# The steps that a kind of fault can strike; none: every one. A warm engine also dies while nobody asks it.
+JUDGE_STEPS = ("calibrate", "score", "inspect", "critique", "feedback")
+# The steps during which a kind of fault is possible (none: all). A warm engine may also die while it is idle.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "engine": (*JUDGED, "train", "generate"),
+    "engine": (*JUDGE_STEPS, "train", "generate"),
     "trainer": ("train",),
     "actor": ("encode", "generate"),
     "node": (),
@@ -21,20 +21,20 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "folder away": (),
 }
 NEED_MOUNT = ("full disk",)
-TWO = 0.25  # share of the runs with two faults
-HOLD_S = (3.0, 12.0)  # until a node is replaced, room is made, or the folder is back
+TWO_FAULTS = 0.25  # fraction of the runs that have two faults
+HOLD_S = (3.0, 12.0)  # seconds until a node is replaced, the disk is freed, or the folder is back
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault.
+    """A fault and its moment.
 
     Attributes:
         kind: of KINDS.
-        round, step: strike while this step is being done,
-        share: this share of its undisturbed seconds after its begin, 0..1.
-        victim: which of several processes or nodes, as a share of their number, 0..1.
-        hold_s: seconds until what was taken away is given back.
+        round, step: the step during which it is injected.
+        share: moment, as a fraction of that step's undisturbed duration, 0..1.
+        victim: which of several processes or nodes, as a fraction of their number, 0..1.
+        hold_s: seconds until the outage ends.
     """
 
     kind: str
@@ -52,13 +52,13 @@ def draw(seed: int, steps: Sequence[Step], kinds: Sequence[str] = tuple(KINDS)) 
     """The faults of a run, one or two, in the order of their moments.
 
     Args:
-        seed: decides everything.
-        steps: of an undisturbed run, in order.
-        kinds: to draw from.
+        seed: determines them all.
+        steps: steps of an undisturbed run, in order.
+        kinds: kinds of faults to draw from.
     """
     choice = random.Random(seed)
     drawn = []
-    for _ in range(2 if choice.random() < TWO else 1):
+    for _ in range(2 if choice.random() < TWO_FAULTS else 1):
         kind = choice.choice([k for k in kinds if possible(k, steps)])
         number, name = choice.choice(possible(kind, steps))
         share, victim, hold_s = choice.random(), choice.random(), choice.uniform(*HOLD_S)
@@ -67,5 +67,5 @@ def draw(seed: int, steps: Sequence[Step], kinds: Sequence[str] = tuple(KINDS)) 
 
 
 def possible(kind: str, steps: Sequence[Step]) -> list[Step]:
-    """The steps that this kind of fault can strike."""
+    """The steps during which this kind of fault is possible."""
     return [step for step in steps if not KINDS[kind] or step[1] in KINDS[kind]]

@@ -1,4 +1,4 @@
-"""The job under test: a short form of `make idr`, started again with the very same command after it has ended early."""
+"""The job under test: a short form of `make idr`, started again with the same command when it has ended early."""
 
 from __future__ import annotations
 
@@ -21,17 +21,25 @@ ROOT = Path(__file__).parents[1]
 ROWS = {"train": 120, "validation": 16, "test": 8, "test_unseen": 8}
 ROUNDS = 2
 SETTINGS = (
-    f"idr.rounds={ROUNDS}", "idr.steps=[12, 8]", "idr.baseline=false", "idr.inspect=12", "calibration.rows=0",
-    "train.batch_size=8", "train.checkpointing_steps=4", "train.tracking.samples=0", "generate.num_inference_steps=2",
-    "generate.num_workers=1", "prepare=null",
-)  # fmt: skip
+    f"idr.rounds={ROUNDS}",
+    "idr.steps=[12, 8]",
+    "idr.baseline=false",
+    "idr.inspect=12",
+    "calibration.rows=0",
+    "train.batch_size=8",
+    "train.checkpointing_steps=4",
+    "train.tracking.samples=0",
+    "generate.num_inference_steps=2",
+    "generate.num_workers=1",
+    "prepare=null",
+)
 BROKEN = {"train": {5: "image", 11: "cutout"}, "validation": {3: "cutout"}}  # rows that must be set aside every time
-STEP_SHOWN = re.compile(rb"round \d+/\d+ \S+ \w")  # what the log says when the first step is under way
+STEP_SHOWN = re.compile(rb"round \d+/\d+ \S+ \w")  # in the log once the first step is running
 ONE_LINE = "error: "
 
 
 def make_data(folder: Path) -> str:
-    """A small toy world, some of whose pictures are cut off."""
+    """Make a small data set of the toy world, some of whose images are truncated."""
     from p2i_ray.mini.data import make
 
     make(folder, **ROWS)
@@ -51,9 +59,9 @@ class Command:
 
     Attributes:
         begun: time.monotonic() of its start.
-        startup_s: seconds until its first step was under way, or until its end; none while neither is so.
-        code: its exit code; none while it runs.
-        line: its last line, where it ended by itself before its time.
+        startup_s: seconds until its first step was running, or until its end (none: neither yet).
+        code: its exit code (none: it runs).
+        line: its last line, if it ended early by itself.
     """
 
     begun: float
@@ -63,7 +71,7 @@ class Command:
 
     @property
     def ending(self) -> str:
-        """How it ended, in a word or with its line."""
+        """The ending: a word, or the error line."""
         if self.code == -signal.SIGKILL:
             return "killed"
         if self.code == 2 and self.line.startswith(ONE_LINE):
@@ -72,7 +80,7 @@ class Command:
 
 
 def short_loop(run_dir: Path, data: str) -> list[str]:
-    """The command."""
+    """The job's command line."""
     return [sys.executable, "jobs/idr.py", "--config", "mini", f"run_dir={run_dir}", f"data={data}", *SETTINGS]
 
 
@@ -83,7 +91,7 @@ class Job:
         command: the same every time.
         run_dir: the run folder that it writes.
         address: of the cluster that it joins.
-        log: file for what it prints.
+        log: file for its output.
     """
 
     def __init__(self, command: Sequence[str], run_dir: Path, address: str, log: Path) -> None:
@@ -95,7 +103,7 @@ class Job:
         self._env = {**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"}
 
     def begin(self) -> None:
-        """Give the command."""
+        """Start the command."""
         with self.log.open("ab") as out:
             out.write(f"--- command {len(self.commands) + 1}\n".encode())
             self._log_from = out.tell()
@@ -106,30 +114,30 @@ class Job:
 
     @property
     def pid(self) -> int:
-        """The driver's."""
+        """Process id of the driver."""
         return self._process.pid
 
     def look(self) -> Command:
-        """The present command as it is now."""
+        """The state of the present command."""
         command = self.commands[-1]
         command.code = self._process.poll()
-        if command.startup_s is None and (command.code is not None or STEP_SHOWN.search(self._said())):
+        if command.startup_s is None and (command.code is not None or STEP_SHOWN.search(self._output())):
             command.startup_s = time.monotonic() - command.begun
         if command.code is not None:
-            lines = self._said().decode("utf-8", "replace").strip().splitlines()
+            lines = self._output().decode("utf-8", "replace").strip().splitlines()
             command.line = lines[-1].strip() if lines else ""
         return command
 
     def kill(self) -> None:
-        """kill -9 the driver, if it runs."""
+        """Kill the driver with SIGKILL, if it runs."""
         self._process.kill()
         self._process.wait()
 
     def done(self, step: Step) -> bool:
-        """Whether a step's manifest is there."""
+        """Whether a step's manifest exists."""
         return self._manifest(step).exists()
 
-    def pace(self, begun: float) -> dict[Step, float]:
+    def step_seconds(self, begun: float) -> dict[Step, float]:
         """The steps of a finished run in the order in which they ended, with the seconds from one end to the next.
 
         Args:
@@ -147,7 +155,7 @@ class Job:
     def _manifest(self, step: Step) -> Path:
         return self.run_dir / f"round-{step[0]}" / "steps" / f"{step[1]}.json"
 
-    def _said(self) -> bytes:
+    def _output(self) -> bytes:
         with self.log.open("rb") as log:
             log.seek(self._log_from)
             return log.read()

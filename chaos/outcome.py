@@ -1,4 +1,4 @@
-"""What must come out the same whatever happens to a run: kept ids, feedback, weights, and the way of every row."""
+"""The part of a run's result that no fault may change: kept ids, feedback, weights, and the result of every row."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ import pyarrow.parquet as pq
 
 # Steps that rows go through, with the folder in which each row is found afterwards, done or set aside.
 STEPS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
-Way = tuple[str, str]  # round and step
-Left = dict[str, tuple[str | None, ...]]  # of each id, the reasons with which it left a step; none: done
+RoundStep = tuple[str, str]  # round and step
+RowErrors = dict[str, tuple[str | None, ...]]  # by id: the errors of the rows with which it left a step; none: done
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run, as far as it must be the same.
+    """The comparable part of a finished run.
 
     Attributes:
         kept: ids of each round's selection.
-        feedback: of each round.
+        feedback: text of each round.
         weights: SHA-256 of the final model's files.
-        rows: of each step, how every row left it.
+        rows: by step, how every row left it.
     """
 
     kept: dict[str, list[str]]
     feedback: dict[str, str]
     weights: dict[str, str]
-    rows: dict[Way, Left]
+    rows: dict[RoundStep, RowErrors]
 
 
 class Verdict(NamedTuple):
-    """A run beside an undisturbed one."""
+    """The comparison of a run with an undisturbed one."""
 
-    lost: int  # rows that left some step not at all, more than once, or otherwise
+    lost: int  # rows that some step lost, repeated, or finished differently
     ids: bool  # the same in every round
     feedback: bool
     weights: bool
@@ -54,34 +54,34 @@ def read(run_dir: Path) -> Outcome:
         for file in sorted(model.rglob("*.safetensors"))
     }
     rows = {
-        (manifest.parents[1].name, manifest.stem): _left(manifest)
+        (manifest.parents[1].name, manifest.stem): _row_errors(manifest)
         for manifest in sorted(run_dir.glob("round-*/steps/*.json"))
         if manifest.stem in STEPS
     }
     return Outcome(kept, feedback, weights, rows)
 
 
-def compare(calm: Outcome, other: Outcome) -> Verdict:
-    """The other one's verdict; nothing compared counts as different."""
+def compare(baseline: Outcome, other: Outcome) -> Verdict:
+    """Compare a run with the baseline; where there is nothing to compare it counts as different."""
     return Verdict(
-        lost=lost(calm.rows, other.rows),
-        ids=bool(calm.kept) and calm.kept == other.kept,
-        feedback=bool(calm.feedback) and calm.feedback == other.feedback,
-        weights=bool(calm.weights) and calm.weights == other.weights,
+        lost=lost(baseline.rows, other.rows),
+        ids=bool(baseline.kept) and baseline.kept == other.kept,
+        feedback=bool(baseline.feedback) and baseline.feedback == other.feedback,
+        weights=bool(baseline.weights) and baseline.weights == other.weights,
     )
 
 
-def lost(calm: Mapping[Way, Left], other: Mapping[Way, Left]) -> int:
-    """Rows that didn't leave a step once, and as in the undisturbed run; one that did so in two steps counts twice."""
+def lost(baseline: Mapping[RoundStep, RowErrors], other: Mapping[RoundStep, RowErrors]) -> int:
+    """Number of rows that didn't leave a step exactly once with the baseline's result, summed over the steps."""
     total = 0
-    for way, expected in calm.items():
-        found = other.get(way, {})
+    for step, expected in baseline.items():
+        found = other.get(step, {})
         total += sum(found.get(id_) != reasons for id_, reasons in expected.items())
         total += sum(id_ not in expected for id_ in found)
     return total
 
 
-def _left(manifest: Path) -> Left:
+def _row_errors(manifest: Path) -> RowErrors:
     """The rows of the files that a step's manifest names."""
     folder = manifest.parents[1] / STEPS[manifest.stem]
     left: dict[str, list[str | None]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""The runs as people read them, and as JSON."""
+"""Print and write the table of runs, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HEADS = (
-    "seed", "fault, and when it struck", "calm s", "run s", "more s", "starts", "start-up s", "again s", "lost rows",
-    "same ids", "feedback", "weights", "orphans",
+    "seed",
+    "fault and its moment",
+    "calm s",
+    "run s",
+    "more s",
+    "starts",
+    "start-up s",
+    "again s",
+    "lost rows",
+    "same ids",
+    "feedback",
+    "weights",
+    "orphans",
     "end",
-)  # fmt: skip
-WIDTHS = (4, -62, 6, 5, 6, 6, 10, 7, 9, 8, 8, 7, 7, -4)  # less than 0: flush left
+)
+WIDTHS = (4, -62, 6, 5, 6, 6, 10, 7, 9, 8, 8, 7, 7, -4)  # negative: left-aligned
 NO_VICTIM = "no victim"
 LONGEST_END = 120
 LEGEND = (
     "calm s, run s: from the first command to the end, undisturbed and disturbed; more s: the difference. "
-    "starts: times the command was given; start-up s: until its first step was under way, all further starts together. "
-    "again s: more s less those start-ups: work that was repeated, and waiting. lost rows: that left a step not at "
-    "all, twice, or with another reason than in the undisturbed run. orphans: processes left behind by killed ones."
+    "starts: times the command was given; start-up s: until the first step was running, all further starts together. "
+    "again s: more s without those start-ups: repeated work, and waiting. lost rows: missing after a step, twice, "
+    "or with another error than in the undisturbed run. orphans: processes that have outlived their parents."
 )
 
 
@@ -31,16 +42,16 @@ class Row:
 
     Attributes:
         seed: of its faults.
-        faults: what struck, and when.
-        whom: the processes, nodes and folders that it struck.
-        calm_s, run_s: of the undisturbed run, and of this one.
-        starts: times that the command was given.
-        startup_s: of the commands after the first.
-        lost, ids, feedback, weights: see outcome.Verdict; none where it has no outcome.
+        faults: the faults and their moments.
+        whom: the processes, nodes and folders that they hit.
+        calm_s, run_s: seconds of the undisturbed run, and of this one.
+        starts: number of times that the command was given.
+        startup_s: seconds of start-up of the commands after the first.
+        lost, ids, feedback, weights: see outcome.Verdict (none: the run has no outcome).
         endings: how each command ended.
-        end: done, or what was wrong.
-        strays: files that were written where the run's folder had been.
-        orphans: processes that have outlived those that started them.
+        end: "done", or what was wrong.
+        strays: files that were written in place of the run's folder while that was detached.
+        orphans: processes that have outlived their parents.
     """
 
     seed: int
@@ -66,16 +77,16 @@ class Row:
 
     @property
     def again_s(self) -> float:
-        """Of these, what no start-up explains: work that was repeated, and waiting."""
+        """Seconds of these without the start-ups: repeated work, and waiting."""
         return self.more_s - self.startup_s
 
     @property
     def same(self) -> bool:
-        """Whether it ended as if nothing had happened."""
+        """Whether the run ended as the undisturbed one."""
         return self.end == "done" and self.lost == 0 and bool(self.ids and self.feedback and self.weights)
 
     def cells(self) -> tuple[str, ...]:
-        """As HEADS."""
+        """The cells of its line, as in HEADS."""
         seconds = (f"{value:.0f}" for value in (self.calm_s, self.run_s, self.more_s))
         lost = "-" if self.lost is None else str(self.lost)
         same = (_word(value) for value in (self.ids, self.feedback, self.weights))
@@ -100,7 +111,7 @@ def line(cells: Sequence[str]) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """How many ended as if nothing had happened, and what the faults cost."""
+    """The number of runs that ended as the undisturbed one, and the cost of the faults."""
     same, missed = sum(row.same for row in rows), sum(row.end == NO_VICTIM for row in rows)
     more = sorted(row.more_s for row in rows)
     ended = f"{same} of {len(rows)} runs ended as the undisturbed one" + f", {missed} met no fault" * bool(missed)
@@ -108,7 +119,7 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def write(rows: Sequence[Row], out: Path) -> None:
-    """chaos.json and chaos.md."""
+    """Write chaos.json and chaos.md."""
     figures = [{**asdict(row), "more_s": row.more_s, "again_s": row.again_s, "same": row.same} for row in rows]
     (out / "chaos.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", "utf-8")
     table = [HEADS, ["---"] * len(HEADS), *(row.cells() for row in rows)]

@@ -1,4 +1,4 @@
-"""Who is who among a cluster's processes, told by the titles that Ray, Serve and vLLM give them."""
+"""Find a cluster's processes and their roles, by the titles that Ray, Serve and vLLM give them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import psutil
 
-RAYLET = "RAY_RAYLET_PID"  # in the environment of all that a raylet starts
+RAYLET = "RAY_RAYLET_PID"  # in the environment of a raylet's descendants
 TITLES = {
     "engine": re.compile(r"^(ray::ServeReplica:judge-|VLLM::EngineCore)"),
     "trainer": re.compile(r"^ray::RayTrainWorker"),
@@ -27,22 +27,22 @@ class Process(NamedTuple):
 
 
 def below(parents: Iterable[int]) -> list[Process]:
-    """The processes that these have started, and those that they have started, with their titles.
+    """All descendants of these processes, with their titles.
 
-    Only so is a victim sure to be of this cluster: others on the machine have processes with the same titles.
+    Titles alone don't identify a victim: other clusters on the machine have processes with the same titles.
     """
     found = []
     for pid in parents:
         try:
             for process in psutil.Process(pid).children(recursive=True):
                 found.append(Process(process.pid, title(process)))
-        except psutil.NoSuchProcess:  # it has just ended, and what it started with it
+        except psutil.NoSuchProcess:  # it has just ended, with its children
             continue
     return found
 
 
 def orphans(raylets: Collection[int]) -> list[Process]:
-    """Processes that one of these raylets, or what it started, has started, and whose parent is gone."""
+    """Descendants of these raylets whose parent is gone."""
     started: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
@@ -56,20 +56,20 @@ def orphans(raylets: Collection[int]) -> list[Process]:
 
 def _parent(process: psutil.Process) -> int | None:
     try:
-        return process.ppid()
+        return int(process.ppid())
     except psutil.NoSuchProcess:
         return None
 
 
 def end(processes: Iterable[Process]) -> None:
-    """kill -9 them all."""
+    """Kill processes with SIGKILL."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
 
 
 def title(process: psutil.Process) -> str:
-    """What `ps` shows; empty where the process has just ended."""
+    """The command line as `ps` shows it; empty if the process has just ended."""
     try:
         return " ".join(process.cmdline()).strip()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -77,10 +77,10 @@ def title(process: psutil.Process) -> str:
 
 
 def of_kind(kind: str, processes: Sequence[Process]) -> list[Process]:
-    """Those that a fault of this kind may kill, in the order of their ids."""
+    """The processes that a fault of this kind may kill, by their ids."""
     return sorted(process for process in processes if TITLES[kind].match(process.title))
 
 
 def pick(share: float, victims: Sequence[Process]) -> Process:
-    """The one at this share of their number, 0..1."""
+    """The victim at this fraction of their number, 0..1."""
     return victims[min(int(share * len(victims)), len(victims) - 1)]

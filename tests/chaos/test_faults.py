@@ -36,7 +36,7 @@ def test_faults_are_of_all_kinds_at_all_steps_one_or_two_a_run_in_order() -> Non
         assert moments == sorted(moments)
 
 
-def test_processes_are_struck_in_the_steps_that_have_them() -> None:
+def test_processes_are_killed_in_the_steps_that_have_them() -> None:
     drawn = [fault for seed in range(500) for fault in faults.draw(seed, STEPS, ("trainer", "actor"))]
     where = {kind: {fault.step for fault in drawn if fault.kind == kind} for kind in ("trainer", "actor")}
     assert where == {"trainer": {"train"}, "actor": {"encode", "generate"}}
@@ -97,5 +97,5 @@ def test_an_orphan_is_known_by_its_raylet_and_ended() -> None:
     assert psutil.wait_procs([left], timeout=10)[1] == []
 
 
-def test_a_fault_says_where_it_strikes() -> None:
+def test_a_fault_says_its_moment() -> None:
     assert str(Fault("node", 2, "train", 0.5, 0.1, 4.0)) == "node · round 2 train · 0.50"

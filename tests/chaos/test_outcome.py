@@ -1,4 +1,4 @@
-"""What counts as the same, and what is seen of a difference."""
+"""Which runs count as the same, and that every difference is found."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def manifest(run: Path, step: str, files: list[str]) -> None:
 
 
 @pytest.fixture
-def calm(tmp_path: Path) -> Path:
+def baseline(tmp_path: Path) -> Path:
     """A finished run of one round: a, b and d are scored, c is set aside, b and d are kept."""
-    run = tmp_path / "calm"
+    run = tmp_path / "baseline"
     write_rows(run / "round-1" / "scores", "x.parquet", {"a": None, "b": None})
     write_rows(run / "round-1" / "scores", "y.parquet", {"c": "cut off", "d": None})
     write_rows(run / "round-1" / "scores", "dead-attempt.parquet", {"a": None, "b": None})
@@ -108,11 +108,11 @@ def forget_a_step(run: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_every_difference_is_seen(calm: Path, change: Callable[[Path], None], expected: Verdict) -> None:
-    other = calm.parent / "other"
-    shutil.copytree(calm, other)
+def test_every_difference_is_seen(baseline: Path, change: Callable[[Path], None], expected: Verdict) -> None:
+    other = baseline.parent / "other"
+    shutil.copytree(baseline, other)
     change(other)
-    assert outcome.compare(outcome.read(calm), outcome.read(other)) == expected
+    assert outcome.compare(outcome.read(baseline), outcome.read(other)) == expected
 
 
 def test_two_runs_without_a_result_are_not_the_same(tmp_path: Path) -> None:

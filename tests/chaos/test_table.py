@@ -1,4 +1,4 @@
-"""What is told of the runs."""
+"""The table of runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from chaos import table
 from chaos.table import NO_VICTIM, Row
 
 GOOD = Row(
-    seed=7, faults=["driver · round 1 train · 0.50"], whom=["driver 9"], calm_s=60.0, run_s=95.0, starts=2,
-    startup_s=9.0, lost=0, ids=True, feedback=True, weights=True, endings=["killed", "done"], end="done", strays=[],
+    seed=7,
+    faults=["driver · round 1 train · 0.50"],
+    whom=["driver 9"],
+    calm_s=60.0,
+    run_s=95.0,
+    starts=2,
+    startup_s=9.0,
+    lost=0,
+    ids=True,
+    feedback=True,
+    weights=True,
+    endings=["killed", "done"],
+    end="done",
+    strays=[],
     orphans=["VLLM::EngineCore"],
-)  # fmt: skip
+)
 
 
 def test_costs_are_split_into_start_up_and_work_done_again() -> None:
