@@ -163,16 +163,16 @@ def evaluate(settings: EvaluateConfig) -> StepResources:
     return StepResources("evaluate", 1, bundle, (READ,), _lower(lower, "evaluate", settings))
 
 
-def shop(config: ServeJobConfig) -> Phase:
-    """The painter and, where it is hosted, the judge behind the shop; as few as there may be when the first asks."""
-    diffusion = _scaled("serve.sampler", config.serve.sampler, replica(config.serve.sampler))
+def generator_service(config: ServeJobConfig) -> Phase:
+    """The sampler and, where it is hosted, the judge of the generator service; their fewest replicas, at least one."""
+    sampler = _scaled("serve.sampler", config.serve.sampler, replica(config.serve.sampler))
     if not config.serve.judge:
-        return (diffusion,)
+        return (sampler,)
     hosted = bool(config.judge.hosted.url)
-    return diffusion, _scaled("serve.lmm", config.serve.lmm, HOSTED if hosted else replica(config.serve.lmm))
+    return sampler, _scaled("serve.lmm", config.serve.lmm, HOSTED if hosted else replica(config.serve.lmm))
 
 
-def chat(config: ServeJobConfig) -> Phase:
+def chat_service(config: ServeJobConfig) -> Phase:
     """The LMM by itself: a bundle for each GPU of an engine."""
     scale = config.serve.lmm
     need = _scaled("serve.lmm", scale, chat_bundles(config)[0])
@@ -188,7 +188,7 @@ def chat_bundles(config: ServeJobConfig) -> list[ResourceSpec]:
 
 
 def replica(scale: ScaleConfig) -> ResourceSpec:
-    """What one replica of the shop reserves."""
+    """The reservation of one replica of a service."""
     return of(scale, scale.num_cpus, scale.num_gpus)
 
 

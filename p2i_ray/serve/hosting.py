@@ -1,28 +1,74 @@
-"""Starting an HTTP application on the cluster that this process joined, and stopping it without losing a request."""
+"""Hosting an HTTP application on the cluster that this process joins, until it is told to stop; no request is lost."""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
-import re
 import signal
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import connection, placement, serving
+from p2i_ray.cluster.resources import Phase
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
-from p2i_ray.judge.batch.deployment import CONTROLLER
-from p2i_ray.serve.app import DRAINING_S
+from p2i_ray.serve.edge.tokens import Tokens
+from p2i_ray.serve.front import DRAINING_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
 
+@dataclass(frozen=True)
+class Service:
+    """An application to host.
+
+    Attributes:
+        name: Serve's name of the application, also used in messages.
+        graph: makes the application's graph.
+        resources: what the cluster must have for it.
+        port: TCP port.
+        port_setting: the setting's name, for messages.
+        suffix: printed after the address.
+    """
+
+    name: str
+    graph: Callable[[ServeJobConfig, Tokens], Application]
+    resources: Phase
+    port: int
+    port_setting: str
+    suffix: str = ""
+
+
+def host(config: ServeJobConfig, service: Service) -> None:
+    """Run a service until Ctrl-C or SIGTERM; requests in flight are finished first.
+
+    Raises:
+        UserError: the port is taken, the cluster has too little, or the application doesn't start.
+    """
+    import ray
+
+    tokens = Tokens.from_settings(config.serve)
+    check_port(config.serve.host, service.port, service.port_setting)
+    connection.connect(config.ray)
+    placement.wait_for(*service.resources)
+    stopped = until_stopped()
+    address = start(service.name, service.graph(config, tokens), config.serve.host, service.port)
+    print(f"{address}{service.suffix}  (Ctrl-C stops it)", flush=True)
+    if tokens.made:
+        print(f"token: {tokens.made}  (made now; set {config.serve.token_env} to choose it)", flush=True)
+    stopped.wait()
+    print("stopping: requests in flight are finished first", flush=True)
+    stop(service.name)
+    ray.shutdown()
+
+
 def check_port(host: str, port: int, setting: str) -> None:
-    """Raises UserError, which names the setting, if nothing can listen there."""
+    """Raise UserError, which names the setting, if nothing can listen there."""
     try:
         with socket.create_server((host, port), reuse_port=False):
             pass
@@ -30,37 +76,28 @@ def check_port(host: str, port: int, setting: str) -> None:
         raise UserError(f"can't listen on {host}:{port}: {error.strerror}; give another {setting}") from None
 
 
-def require(shop: ServeJobConfig) -> None:
-    """Raises UserError if the cluster has too little for one painter and, where it is hosted, one judge."""
-    placement.wait_for(*resources.shop(shop))
-
-
 def start(name: str, graph: Application, host: str, port: int) -> str:
-    """Start an application; returns its address when it answers.
+    """Start an application; return its address when it answers.
 
     Raises:
         UserError: a model doesn't load.
     """
     from ray import serve
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
-    serve.start(
-        proxy_location="HeadOnly" if _is_loopback(host) else "EveryNode",
-        http_options={"host": host, "port": port},
-        controller_options={"runtime_env": {"env_vars": CONTROLLER}},
-        logging_config={"log_level": "WARNING", "enable_access_log": False},
+    serving.start_serve(
+        proxy_location="HeadOnly" if _is_loopback(host) else "EveryNode", http_options={"host": host, "port": port}
     )
     try:
         serve.run(graph, name=name, route_prefix="/")
     except RuntimeError as error:
-        why = _why(name) or " ".join(str(error).split())[-300:]
+        why = serving.startup_error(name) or " ".join(str(error).split())[-300:]
         serve.delete(name)
         raise UserError(f"the {name} doesn't start: {why}") from error
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def until_stopped() -> threading.Event:
-    """An event that Ctrl-C or SIGTERM sets; the second one ends the process at once. After Ray has set its own."""
+    """An event that Ctrl-C or SIGTERM sets; the second signal ends the process. Call it after Ray has set its own."""
     stopped = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -73,12 +110,12 @@ def until_stopped() -> threading.Event:
 
 
 def stop(name: str) -> None:
-    """Let nobody in any more, wait for those inside, and free what the replicas hold."""
+    """Refuse new requests, wait for those in flight, and free what the replicas hold."""
     from ray import serve
 
-    inside = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
-    if inside:
-        logging.getLogger("ray.serve").warning("%d requests are cut off", inside)
+    unfinished = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
+    if unfinished:
+        logging.getLogger("ray.serve").warning("%d requests are cut off", unfinished)
     serve.delete(name)
 
 
@@ -87,13 +124,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _why(name: str) -> str:
-    """The last line of what Serve knows about an application that failed to start: its replica's exception."""
-    from ray import serve
-
-    found = serve.status().applications.get(name)
-    lines = [line.strip() for one in (found.deployments.values() if found else ()) for line in one.message.splitlines()]
-    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception)?: ", line) and "pydantic.dev" not in line]
-    return re.sub(r"^p2i_ray\.errors\.UserError: ", "", errors[-1]) if errors else ""

@@ -1,4 +1,4 @@
-"""The generator's HTTP application: what there is at which address."""
+"""The generator's HTTP application: its routes and the objects behind them."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def make_app(
     settings: ServeConfig,
     image: ImageConfig,
     generate: GenerateConfig,
+    *,
     sampler: Sampler,
     judge: Ranker | None,
     cutter: Cutter | None,
@@ -43,26 +44,32 @@ def make_app(
         settings: limits, names and folders.
         image: the resolution of size=auto.
         generate: steps, guidance and soft edge where a request names none.
-        painter: paints; asked by many at once.
+        sampler: paints; called concurrently.
         judge: ranks the candidates of best_of; none: best_of is refused.
         cutter: photo (H, W, 3) to product mask (H, W), raising ImageError where it finds no product; none: a photo
             alone is refused.
-        tokens: who may ask.
+        tokens: bearer tokens that clients may use.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
     """
     if not logging.getLogger(LOGGER).handlers:
         log_to()
-    watch = HTTPMetrics()
-    watch.include(getattr(sampler, "metrics", ()))
-    guard = Authenticator(tokens, settings.limits)
-    intake = ImageDecoder(settings.limits, image, cutter)
-    studio = ImageService(settings.limits, intake, sampler, judge, watch)
-    rules = EditRules(settings.limits, image, generate, settings.model_name, judged=judge is not None)
+    metrics = HTTPMetrics()
+    metrics.include(getattr(sampler, "metrics", ()))
+    authenticator = Authenticator(tokens, settings.limits)
+    decoder = ImageDecoder(settings.limits, image, cutter)
+    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, metrics=metrics)
+    rules = EditRules(
+        limits=settings.limits,
+        image=image,
+        generate=generate,
+        model_name=settings.model_name,
+        judged=judge is not None,
+    )
     store = JobStore(settings.jobs)
-    runner = JobRunner(store, studio, rules, watch, settings.job_workers, settings.job_days)
-    edits = ImageRoutes(studio, intake, guard, rules, watch)
+    runner = JobRunner(store, service, rules, metrics, workers=settings.job_workers, days=settings.job_days)
+    edits = ImageRoutes(service=service, decoder=decoder, authenticator=authenticator, rules=rules, metrics=metrics)
     jobs = JobRoutes(store, runner, rules, settings.limits)
 
     @asynccontextmanager
@@ -73,13 +80,19 @@ def make_app(
     app = FastAPI(title=settings.model_name, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.router.redirect_slashes = False
     errors.install(app)
-    app.add_middleware(RequestLimits, limits=settings.limits, watch=watch, large=(JOBS,))
+    app.add_middleware(RequestLimits, limits=settings.limits, metrics=metrics, large=(JOBS,))
 
-    known, paced = [Depends(guard.known)], [Depends(guard.paced)]
-    health.install(app, guard, watch, sampler.ready, settings.model_name)
-    app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=paced)
-    app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=paced)
-    app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=paced)
+    known, limited = [Depends(authenticator.authenticated)], [Depends(authenticator.rate_limited)]
+    health.install(
+        app,
+        authenticator=authenticator,
+        metrics=metrics,
+        is_ready=sampler.ready,
+        model_name=settings.model_name,
+    )
+    app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=limited)
+    app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=limited)
+    app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=limited)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.progress, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)

@@ -60,13 +60,13 @@ def test_a_training_needs_as_many_processes_as_it_may_shrink_to() -> None:
     assert resources.train(TrainConfig(num_workers=4)).count == 4
 
 
-def test_the_shop_needs_one_replica_of_each_kind() -> None:
-    shop = load(ServeJobConfig, "a100x4", ["serve.sampler.min_replicas=0", "serve.lmm.accelerator_type=L4"])
-    diffusion, judge = resources.shop(shop)
-    assert (diffusion.count, diffusion.bundle) == (1, ResourceSpec(cpus=1, gpus=1))
+def test_the_generator_service_needs_one_replica_of_each_kind() -> None:
+    config = load(ServeJobConfig, "a100x4", ["serve.sampler.min_replicas=0", "serve.lmm.accelerator_type=L4"])
+    sampler, judge = resources.generator_service(config)
+    assert (sampler.count, sampler.bundle) == (1, ResourceSpec(cpus=1, gpus=1))
     assert judge.bundle == ResourceSpec(cpus=1, gpus=1, accelerator_type="L4")
     parallel = load(ServeJobConfig, "a100x4", ["judge.tensor_parallel_size=2"])
-    (engine,) = resources.chat(parallel)
+    (engine,) = resources.chat_service(parallel)
     assert engine.count == 2 and engine.bundle.gpus == 1
 
 

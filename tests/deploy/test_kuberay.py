@@ -143,16 +143,16 @@ def test_the_shops_application_is_there_and_takes_its_settings() -> None:
     assert callable(getattr(importlib.import_module(module), name))
     args = dict(application.args)
     settings = [f"serve.{key}={value}" for key, value in flat(args.pop("serve"))]
-    shop = load(ServeJobConfig, args.pop("config"), settings)
+    service = load(ServeJobConfig, args.pop("config"), settings)
     assert not args
-    assert shop.serve.model == "models/shop"
+    assert service.serve.model == "models/shop"
     assert {key.split("=")[0] for key in settings} <= {key for key, _, _ in describe(ServeJobConfig)}
     # A pod that goes outlives the longest answer, and the old cluster as well.
     patches = yaml.safe_load(one("shop/kustomization.yaml")["patches"][1]["patch"])
     asked = {patch["path"].rsplit("/", 1)[1]: patch["value"] for patch in patches}
     pause = int(asked["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert shop.serve.limits.answer_s <= pause < asked["terminationGracePeriodSeconds"]
-    assert spec["rayClusterDeletionDelaySeconds"] >= shop.serve.limits.answer_s
+    assert service.serve.limits.answer_s <= pause < asked["terminationGracePeriodSeconds"]
+    assert spec["rayClusterDeletionDelaySeconds"] >= service.serve.limits.answer_s
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

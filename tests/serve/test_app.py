@@ -1,6 +1,8 @@
-"""The shop's application: its settings, and a door that closes behind the last request."""
+"""The generator service's application: its settings and its graph."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,8 @@ from p2i_ray.serve.sampler import deployment
 
 
 def test_the_mini_preset_serves_and_other_jobs_take_no_notice() -> None:
-    shop = load(ServeJobConfig, "mini", ["serve.max_batch_size=3"])
-    assert shop.serve.max_batch_size == 3 and shop.serve.sampler.num_gpus == 0
+    config = load(ServeJobConfig, "mini", ["serve.max_batch_size=3"])
+    assert config.serve.max_batch_size == 3 and config.serve.sampler.num_gpus == 0
     assert not hasattr(load(Config, "mini"), "serve")
     with pytest.raises(UserError, match="unknown setting"):
         load(Config, "mini", ["serve.max_batch_size=3"])
@@ -26,16 +28,17 @@ def test_wrong_settings_are_one_line(ray_cluster: None) -> None:
         app.build({"config": "mini", "serve.model": "nowhere/model"})
 
 
-def test_the_graph_has_a_front_a_painter_and_a_judge(ray_cluster: None) -> None:
+def test_the_graph_has_a_front_a_sampler_and_a_judge(ray_cluster: None) -> None:
     assert app.build({"config": "mini"})._bound_deployment.name == "Front"
     without = app.build({"config": "mini", "serve.judge": "false"})
-    assert without._bound_deployment.init_args[3] is None
+    assert without._bound_deployment.init_kwargs["judge"] is None
 
 
 def test_replicas_follow_the_load_only_where_they_may() -> None:
-    assert deployment.scaling(ScaleConfig(min_replicas=2, max_replicas=2)) == {"num_replicas": 2}
-    found = deployment.scaling(ScaleConfig(min_replicas=0, max_replicas=4, target_ongoing_requests=6))[
-        "autoscaling_config"
-    ]
+    def options(**scale: float) -> dict[str, Any]:
+        return deployment.options(ServeConfig(sampler=ScaleConfig.model_validate(scale)), {})
+
+    assert options(min_replicas=2, max_replicas=2)["num_replicas"] == 2
+    found = options(min_replicas=0, max_replicas=4, target_ongoing_requests=6)["autoscaling_config"]
     assert (found["min_replicas"], found["max_replicas"], found["target_ongoing_requests"]) == (0, 4, 6)
     assert deployment.capacity(ServeConfig(max_batch_size=8, sampler=ScaleConfig(max_replicas=2))) == 64 + 16

@@ -1,4 +1,4 @@
-"""The judge over a handle: candidates get the training judge's scores, with reasons."""
+"""The judge's client: candidates get the training judge's scores, with reasons."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def test_a_lost_engine_is_asked_again_once(judge: Judge) -> None:
         rank(judge, Engines(BackPressureError(1, 1)))
 
 
-def test_engines_are_scaled_by_the_shops_settings(judge: Judge) -> None:
-    scale = {"min_replicas": 1, "max_replicas": 3, "ongoing": 2, "num_gpus": 0, "num_cpus": 0.5}
+def test_engines_are_scaled_by_the_services_settings(judge: Judge) -> None:
+    scale = {"min_replicas": 1, "max_replicas": 3, "target_ongoing_requests": 2, "num_gpus": 0, "num_cpus": 0.5}
     options = judge_client.options(ServeConfig(lmm=scale), judge.settings, {"env_vars": {"A": "b"}})
     assert options["autoscaling_config"]["max_replicas"] == 3
     assert options["autoscaling_config"]["target_ongoing_requests"] == 2

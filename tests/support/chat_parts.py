@@ -1,4 +1,4 @@
-"""The LMM's door on a loopback port, with an engine that tests steer; and chats to send to it."""
+"""The LMM's HTTP application on a loopback port with a stub engine that tests control, and chats to send to it."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ MODEL = "product2img-lmm"
 
 
 @dataclass
-class ToyEngine:
-    """Answers with the pieces it is given, and remembers what it was asked."""
+class StubEngine:
+    """An engine that answers with given chunks and records its requests."""
 
-    pieces: list[ResponseChunk] = field(default_factory=lambda: [completion("ok")])
+    chunks: list[ResponseChunk] = field(default_factory=lambda: [completion("ok")])
     fault: Exception | None = None
-    held_from: int | None = None  # this piece and those after it don't come
+    held_from: int | None = None  # this chunk and those after it are withheld
     loaded: bool = True
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     stopped: int = 0
 
     async def answer(self, request: dict[str, Any]) -> AsyncGenerator[ResponseChunk, None]:
-        self.asked.append(request)
+        self.requests.append(request)
         try:
             if self.fault is not None:
                 raise self.fault
-            for number, piece in enumerate(self.pieces):
+            for number, chunk in enumerate(self.chunks):
                 while self.held_from is not None and number >= self.held_from:
                     await asyncio.sleep(0.005)
-                yield piece
+                yield chunk
         except (asyncio.CancelledError, GeneratorExit):
             self.stopped += self.held_from is not None
             raise
@@ -66,8 +66,10 @@ def event(text: str) -> str:
 
 @dataclass
 class Lmm:
+    """A running application and its engine."""
+
     url: str
-    engine: ToyEngine
+    engine: StubEngine
 
     def send(self, method: str, path: str, token: str | None = TOKEN, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -82,20 +84,20 @@ class Lmm:
         return self.send("POST", "/v1/chat/completions", json={k: v for k, v in body.items() if v is not None})
 
     def refused(self, answer: httpx.Response, status: int = 400) -> dict[str, Any]:
-        """The error object of an answer that no engine was asked for."""
+        """The error object of an answer, without a request to the engine."""
         assert answer.status_code == status, answer.text[:500]
         body = answer.json()
         assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
         text = json.dumps(body)
         assert body["error"]["message"] and "\\n" not in text
         assert not any(secret in text for secret in (TOKEN, "Traceback", "site-packages", "/p2i_ray", "/etc/"))
-        assert not self.engine.asked
+        assert not self.engine.requests
         return dict(body["error"])
 
 
 @contextmanager
-def open_lmm(engine: ToyEngine | None = None, **settings: Any) -> Iterator[Lmm]:
-    engine = engine or ToyEngine()
+def open_lmm(engine: StubEngine | None = None, **settings: Any) -> Iterator[Lmm]:
+    engine = engine or StubEngine()
     limits = {"per_minute": 100_000, **settings.pop("limits", {})}
     app = make_app(ServeConfig.model_validate({"limits": limits, **settings}), engine, Tokens([TOKEN]))
     with serving(app) as address:
@@ -123,7 +125,7 @@ def picture(content: bytes | None = None, kind: str = "png") -> dict[str, Any]:
 
 
 def opened(part: dict[str, Any]) -> Image.Image:
-    """The picture that an engine was shown."""
+    """The image that an engine received."""
     url = part["image_url"]["url"]
     assert url.startswith("data:image/png;base64,")
     return Image.open(io.BytesIO(base64.b64decode(url.split(",", 1)[1])))

@@ -1,4 +1,4 @@
-"""A shop on a loopback port with a painter, judge and cutter that tests steer; and pictures to send to it."""
+"""The generator service on a loopback port with stubs that tests control, and images to send to it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ OTHER = "second-token-of-the-tests-0123456789"
 
 
 @dataclass
-class ToyPainter:
-    """Noise by the seed, the product pasted into it."""
+class StubSampler:
+    """A sampler: noise by the seed, the product pasted into it; `held` blocks it, `fault` is raised."""
 
-    orders: list[PaintRequest] = field(default_factory=list)
+    requests: list[PaintRequest] = field(default_factory=list)
     fault: Exception | None = None
     held: bool = False
     loaded: bool = True
@@ -43,8 +43,8 @@ class ToyPainter:
     running: int = 0
     most: int = 0
 
-    async def paint(self, order: PaintRequest) -> Pixels:
-        self.orders.append(order)
+    async def paint(self, request: PaintRequest) -> Pixels:
+        self.requests.append(request)
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -53,9 +53,9 @@ class ToyPainter:
                 await asyncio.sleep(0.005)
             if self.fault is not None:
                 raise self.fault
-            height, width = order.mask.shape
-            painted = np.random.default_rng(order.seed).integers(0, 256, (height, width, 3), np.uint8)
-            return paste_product(painted, order.product, order.mask)
+            height, width = request.mask.shape
+            painted = np.random.default_rng(request.seed).integers(0, 256, (height, width, 3), np.uint8)
+            return paste_product(painted, request.product, request.mask)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -67,8 +67,8 @@ class ToyPainter:
 
 
 @dataclass
-class ToyJudge:
-    """The k-th picture it sees gets the k-th of its scores."""
+class StubRanker:
+    """A judge: the k-th image gets the k-th of its scores."""
 
     scores: list[float | None] = field(default_factory=lambda: [2.0, 4.5, None, 3.25])
 
@@ -76,8 +76,8 @@ class ToyJudge:
         return [Verdict(self.scores[k % len(self.scores)], f"picture {k} of {name}") for k, _ in enumerate(pictures)]
 
 
-def toy_cutter(photo: Pixels) -> Pixels:
-    """What is rather red is the product."""
+def stub_cutter(photo: Pixels) -> Pixels:
+    """A cutter: the product is what is red."""
     red = (photo[..., 0] > 180) & (photo[..., 1] < 100)
     if not red.any():
         raise ImageError("no product found: nothing is red")
@@ -85,12 +85,12 @@ def toy_cutter(photo: Pixels) -> Pixels:
 
 
 @dataclass
-class Shop:
-    """A running shop."""
+class RunningService:
+    """A running generator service and its stubs."""
 
     url: str
-    sampler: ToyPainter
-    judge: ToyJudge
+    sampler: StubSampler
+    judge: StubRanker
     app: FastAPI
 
     @property
@@ -114,7 +114,7 @@ class Shop:
         return self.send("POST", "/v1/images/edits", files=files, data=data)
 
     def raw(self, request: bytes, *more: bytes, wait: float = 10) -> bytes:
-        """Bytes to the port, and all that comes back until the shop hangs up or nothing comes for a while."""
+        """Bytes to the port, and all that comes back until the service disconnects or sends nothing for a while."""
         answer = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
             for piece in (request, *more):
@@ -128,27 +128,29 @@ class Shop:
 
 
 @contextmanager
-def open_shop(
+def open_service(
     jobs: str,
     tokens: Tokens | None = None,
-    cutter: Any = toy_cutter,
+    *,
+    cutter: Any = stub_cutter,
     judged: bool = True,
-    sampler: ToyPainter | None = None,
+    sampler: StubSampler | None = None,
     settings: dict[str, Any] | None = None,
     **limits: Any,
-) -> Iterator[Shop]:
-    sampler, judge = sampler or ToyPainter(), ToyJudge()
+) -> Iterator[RunningService]:
+    """Serve on a free port until the block ends; further keywords are limits."""
+    sampler, judge = sampler or StubSampler(), StubRanker()
     app = make_app(
         ServeConfig(jobs=jobs, limits=LimitsConfig(**{"per_minute": 100_000, **limits}), **(settings or {})),
         ImageConfig(resolution=64),
         GenerateConfig(num_inference_steps=7, guidance_scale=3),
-        sampler,
-        judge if judged else None,
-        cutter,
-        tokens or Tokens([TOKEN, OTHER]),
+        sampler=sampler,
+        judge=judge if judged else None,
+        cutter=cutter,
+        tokens=tokens or Tokens([TOKEN, OTHER]),
     )
     with serving(app, server_header=False) as url:
-        yield Shop(url, sampler, judge, app)
+        yield RunningService(url, sampler, judge, app)
 
 
 def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:
@@ -166,6 +168,7 @@ def photo(width: int = 64, height: int = 64) -> Pixels:
 
 
 def encoded(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
+    """An image as a file's content."""
     out = io.BytesIO()
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     image.save(out, kind, **options)
@@ -173,6 +176,7 @@ def encoded(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def picture(answer: dict[str, Any], index: int = 0) -> Image.Image:
+    """An image of an answer."""
     return Image.open(io.BytesIO(base64.b64decode(answer["data"][index]["b64_json"])))
 
 

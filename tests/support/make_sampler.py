@@ -1,4 +1,4 @@
-"""The painter's deployment as tests start it: no HTTP port, the mini preset's painter, names of its own."""
+"""The sampler's deployment as tests start it: no HTTP port, the mini preset's model, an application name of its own."""
 
 from __future__ import annotations
 
@@ -23,19 +23,26 @@ SETTINGS = ServeConfig(
 
 
 @contextmanager
-def painting(settings: ServeConfig = SETTINGS, model: str = DIFFUSION.base, kind: type | None = None) -> Iterator[Any]:
-    """A handle of a running Painting."""
+def running_sampler(
+    settings: ServeConfig = SETTINGS, model: str = DIFFUSION.base, kind: type | None = None
+) -> Iterator[Any]:
+    """A handle of a running sampler."""
     from ray import serve
 
-    from p2i_ray.judge.batch.deployment import CONTROLLER
-    from p2i_ray.serve import app
+    from p2i_ray.cluster import serving
     from p2i_ray.serve.sampler.deployment import SamplerReplica, options
 
-    serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
-    name = f"painting-{uuid.uuid4().hex[:8]}"
-    deployment = serve.deployment(kind or SamplerReplica).options(**options(settings, app.environment()))
+    serving.start_serve()
+    name = f"sampler-{uuid.uuid4().hex[:8]}"
+    deployment = serving.deployment(kind or SamplerReplica, options(settings, serving.runtime_environment()))
     generate = GenerateConfig(num_gpus=0, dtype="fp32")
-    bound = deployment.bind(model, settings, DIFFUSION, generate, ImageConfig(resolution=64))
+    bound = deployment.bind(
+        model=model,
+        settings=settings,
+        diffusion=DIFFUSION,
+        generate=generate,
+        image=ImageConfig(resolution=64),
+    )
     try:
         yield serve.run(bound, name=name, route_prefix=None)
     finally:
@@ -59,7 +66,7 @@ async def gather(*work: Any) -> list[Any]:
 
 
 def local(folder: Path) -> str:
-    """A copy of the mini painter."""
+    """A copy of the mini preset's model."""
     import shutil
 
     shutil.copytree(DIFFUSION.base, folder)

@@ -1,4 +1,4 @@
-"""A person at the page: chromium driven by playwright, which notes whatever should never happen."""
+"""A person at the page: chromium driven by playwright, recording whatever should never happen."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support.page_server import TOKEN, Shop
+from tests.support.page_server import TOKEN, RunningService
 from tests.support.photos import photo
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 COFFEE = photo("coffee.png")  # 600 x 400
 NAME = "Espresso cup, red stoneware"
-WATCH = """window.violations = [];
+RECORD_VIOLATIONS = """window.violations = [];
 document.addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective));"""
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
@@ -38,29 +38,29 @@ def open_browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """A tab on the shop's page, and helpers that read like what a person does."""
+    """A tab on the service's page, and helpers that read like what a person does."""
 
-    def __init__(self, page: Page, shop: Shop) -> None:
-        self.page, self.shop = page, shop
-        self.complaints: list[str] = []  # of the console
+    def __init__(self, page: Page, service: RunningService) -> None:
+        self.page, self.service = page, service
+        self.errors: list[str] = []  # of the console
         self.addresses: list[str] = []
         page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("filechooser", lambda _: None)  # intercepted from now on: `expect_file_chooser` alone may come too late
         page.on("request", lambda request: self.addresses.append(request.url))
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
-            self.complaints.append(text)
+            self.errors.append(text)
 
     def choose(self, file: Path | dict[str, Any]) -> None:
         """Choose a photo and wait for its cutout."""
         self.page.set_input_files("#file", file)
         expect(self.page.locator("#spoken")).to_contain_text("The product covers", timeout=30_000)
 
-    def order(self, name: str = NAME) -> None:
+    def submit(self, name: str = NAME) -> None:
         """Type a name and ask for pictures."""
-        self.page.get_by_label("Name, as a shop would list it").fill(name)
+        self.page.get_by_label("Name, as a service would list it").fill(name)
         self.page.get_by_role("button", name="Paint four pictures").click()
 
     def see_results(self) -> None:
@@ -91,16 +91,16 @@ class Visit:
 
     def uploaded(self, field: str) -> Image.Image:
         """A picture of the last request that had a body, as its bytes say it is."""
-        part = self.shop.bodies[-1][1].split(f'name="{field}"'.encode(), 1)[1]
+        part = self.service.bodies[-1][1].split(f'name="{field}"'.encode(), 1)[1]
         head, content = part.split(b"\r\n\r\n", 1)
         assert b"filename" in head
         return Image.open(io.BytesIO(content.split(b"\r\n------", 1)[0]))
 
     def check_clean(self, allowed: str = "nothing") -> None:
-        """Nothing was complained of, nothing left the origin, nothing was blocked by the policy."""
-        assert not [text for text in self.complaints if allowed not in text]
+        """Check that no error was logged, nothing left the origin, and the policy blocked nothing."""
+        assert not [text for text in self.errors if allowed not in text]
         assert self.page.evaluate("violations") == []
-        strange = [url for url in self.addresses if not url.startswith((self.shop.url, f"blob:{self.shop.url}"))]
+        strange = [url for url in self.addresses if not url.startswith((self.service.url, f"blob:{self.service.url}"))]
         assert not strange
         assert TOKEN not in "".join([*self.addresses, self.page.url])
 
@@ -110,18 +110,18 @@ class Visit:
 
 
 @contextmanager
-def visit(browser: Browser, shop: Shop, token: bool = True, **options: Any) -> Iterator[Visit]:
-    """A fresh tab on the page; token: the person has given it before. The shop's painter is reset."""
-    shop.open_gate()
-    shop.easel.orders.clear()
-    shop.bodies.clear()
+def visit(browser: Browser, service: RunningService, *, token: bool = True, **options: Any) -> Iterator[Visit]:
+    """A fresh tab on the page; token: the person has given it before. The sampler is reset."""
+    service.open_gate()
+    service.sampler.requests.clear()
+    service.bodies.clear()
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
     context.set_default_timeout(15_000)
-    context.add_init_script(WATCH)
+    context.add_init_script(RECORD_VIOLATIONS)
     try:
         page = context.new_page()
-        here = Visit(page, shop)
-        page.goto(shop.url)
+        here = Visit(page, service)
+        page.goto(service.url)
         if token:
             page.evaluate("(token) => sessionStorage.setItem('p2i-token', token)", TOKEN)
         yield here

@@ -1,4 +1,4 @@
-"""The shop without models, for the page: the real HTTP application with a painter, a judge and a cutter passed in."""
+"""The generator service without models, for the page: the real HTTP application with stubs of the models."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ REASONS = (
 SIDE = 256
 
 
-class Easel:
-    """A painter: one colour a seed. Keeps its orders; `refusals` are raised first, `gate` makes it wait."""
+class StubSampler:
+    """A sampler: one colour a seed. Keeps its requests; `refusals` are raised first, `gate` blocks it."""
 
     def __init__(self) -> None:
-        self.orders: list[PaintRequest] = []
+        self.requests: list[PaintRequest] = []
         self.refusals: list[Exception] = []
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
@@ -45,82 +45,82 @@ class Easel:
     async def ready(self) -> bool:
         return True
 
-    async def paint(self, order: PaintRequest) -> Pixels:
+    async def paint(self, request: PaintRequest) -> Pixels:
         if self.refusals:
             raise self.refusals.pop()
-        self.orders.append(order)
+        self.requests.append(request)
         if self.gate is not None:
             try:
                 await self.gate.wait()
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return self.picture(order)
+        return self.picture(request)
 
-    def picture(self, order: PaintRequest) -> Pixels:
-        """What it paints."""
-        colour = np.random.default_rng(order.seed).integers(60, 230, 3, np.uint8)  # (3,)
-        ground = np.broadcast_to(colour, order.product.shape)
-        return paste_product(ground.astype(np.uint8), order.product, order.mask)
+    def picture(self, request: PaintRequest) -> Pixels:
+        """The image of a request."""
+        colour = np.random.default_rng(request.seed).integers(60, 230, 3, np.uint8)  # (3,)
+        ground = np.broadcast_to(colour, request.product.shape)
+        return paste_product(ground.astype(np.uint8), request.product, request.mask)
 
 
-class Critic:
-    """A judge: the later a picture, the better."""
+class StubRanker:
+    """A judge: the later an image, the better."""
 
     async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
         return [Verdict(1.5 + index, REASONS[index % len(REASONS)]) for index, _ in enumerate(pictures)]
 
 
-class Shop:
-    """A running shop: `url`, its painter `easel`, and the path and body of every request that had one."""
+class RunningService:
+    """A running service: `url`, its `sampler`, and the path and body of every request that had one."""
 
     def __init__(
-        self, url: str, easel: Easel, loop: asyncio.AbstractEventLoop, bodies: list[tuple[str, bytes]]
+        self, url: str, sampler: StubSampler, loop: asyncio.AbstractEventLoop, bodies: list[tuple[str, bytes]]
     ) -> None:
-        self.url, self.easel, self._loop, self.bodies = url, easel, loop, bodies
+        self.url, self.sampler, self._loop, self.bodies = url, sampler, loop, bodies
 
     def close_gate(self) -> None:
-        """From now on the painter waits."""
-        self.easel.gate = asyncio.Event()
+        """Block the sampler from now on."""
+        self.sampler.gate = asyncio.Event()
 
     def open_gate(self) -> None:
-        """Let the painter go on."""
-        if self.easel.gate is not None:
-            self._loop.call_soon_threadsafe(self.easel.gate.set)
-        self.easel.gate = None
+        """Unblock the sampler."""
+        if self.sampler.gate is not None:
+            self._loop.call_soon_threadsafe(self.sampler.gate.set)
+        self.sampler.gate = None
 
-    def wait_until(self, true: Callable[[], bool], seconds: float = 60) -> None:
-        """Wait for something that happens in the shop."""
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 60) -> None:
+        """Wait for something that happens in the service."""
         end = time.monotonic() + seconds
-        while not true():
+        while not condition():
             assert time.monotonic() < end, "it didn't happen"
             time.sleep(0.02)
 
 
-def listening(app: ASGIApp, bodies: list[tuple[str, bytes]]) -> ASGIApp:
-    """The same application; keeps what it is sent."""
+def recording(app: ASGIApp, bodies: list[tuple[str, bytes]]) -> ASGIApp:
+    """The same application; appends the bodies that it receives."""
 
-    async def listen(scope: Scope, receive: Receive, send: Send) -> None:
-        pieces: list[bytes] = []
+    async def record(scope: Scope, receive: Receive, send: Send) -> None:
+        chunks: list[bytes] = []
 
         async def received() -> Message:
             message = await receive()
             if message["type"] == "http.request":
-                pieces.append(message.get("body", b""))
-                if pieces[-1] and not message.get("more_body"):
-                    bodies.append((scope["path"], b"".join(pieces)))
+                chunks.append(message.get("body", b""))
+                if chunks[-1] and not message.get("more_body"):
+                    bodies.append((scope["path"], b"".join(chunks)))
             return message
 
         await app(scope, received, send)
 
-    return listen
+    return record
 
 
 _cut: dict[bytes, Pixels] = {}
 
 
 def cut(photo: Pixels) -> Pixels:
-    """The shop's own cutter, GrabCut; it takes seconds, so a photo is cut once a session."""
+    """The service's own cutter, GrabCut; it takes seconds, so a photo is cut once a session."""
     key = photo.tobytes()
     if key not in _cut:
         _cut[key] = find_product(photo, CutoutConfig(working_side=128))
@@ -128,31 +128,39 @@ def cut(photo: Pixels) -> Pixels:
 
 
 @contextmanager
-def open_shop(folder: Path, judged: bool = True) -> Iterator[Shop]:
+def open_service(folder: Path, *, judged: bool = True) -> Iterator[RunningService]:
     """Serve on a free port until the block ends."""
-    easel = Easel()
+    sampler = StubSampler()
     settings = ServeConfig(jobs=str(folder), limits=LimitsConfig(per_minute=100_000))
     image, generate = ImageConfig(resolution=SIDE), GenerateConfig(num_inference_steps=2)
-    app = make_app(settings, image, generate, easel, Critic() if judged else None, cut, Tokens([TOKEN]))
+    app = make_app(
+        settings,
+        image,
+        generate,
+        sampler=sampler,
+        judge=StubRanker() if judged else None,
+        cutter=cut,
+        tokens=Tokens([TOKEN]),
+    )
     bodies: list[tuple[str, bytes]] = []
-    server = uvicorn.Server(uvicorn.Config(listening(app, bodies), log_level="warning", lifespan="off"))
-    door = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(recording(app, bodies), log_level="warning", lifespan="off"))
+    listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
         started.set()
-        await server.serve(sockets=[door])
+        await server.serve(sockets=[listener])
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
     thread.start()
     started.wait(10)
-    shop = Shop(f"http://127.0.0.1:{door.getsockname()[1]}", easel, loops[0], bodies)
+    service = RunningService(f"http://127.0.0.1:{listener.getsockname()[1]}", sampler, loops[0], bodies)
     try:
-        yield shop
+        yield service
     finally:
-        shop.open_gate()
+        service.open_gate()
         server.should_exit = True
         thread.join(20)
-        door.close()
+        listener.close()

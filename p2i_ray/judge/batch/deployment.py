@@ -5,13 +5,11 @@ It has no HTTP port, and goes when its driver goes, however that ends.
 
 from __future__ import annotations
 
-import logging
 import math
-import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement, resources, serving
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.batch.ask import GROUP
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
 DEPLOYMENT = "Engine"
-CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
 
 
 class EngineDeployment:
@@ -43,8 +40,7 @@ class EngineDeployment:
 
         need = resources.judge(settings)
         placement.wait_for(need)
-        logging.getLogger("ray.serve").setLevel(logging.WARNING)  # Serve's import has set its own
-        serve.start(proxy_location="Disabled", controller_options={"runtime_env": {"env_vars": CONTROLLER}})
+        serving.start_serve()
         self.name = f"judge-{uuid.uuid4().hex[:8]}"
         self._owner = start_owner()
         deployment = serve.deployment(engine).options(
@@ -54,12 +50,12 @@ class EngineDeployment:
             max_ongoing_requests=_requests(settings),
             health_check_period_s=5,
             max_constructor_retry_count=1,
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
+            logging_config=serving.QUIET,
         )
         try:
             serve.run(deployment.bind(settings, image, seed, self.name, self._owner), name=self.name, route_prefix=None)
         except RuntimeError as error:
-            why = _why(self.name) or str(error)
+            why = serving.startup_error(self.name) or str(error)
             serve.delete(self.name)
             raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {why}") from error
 
@@ -86,19 +82,12 @@ def rows_in_flight(settings: JudgeConfig) -> int:
 def _scale(settings: JudgeConfig) -> dict[str, Any]:
     if settings.hosted.url:
         return {"num_replicas": 1}  # one place that counts requests and dollars
-    if settings.max_replicas is None:
-        return {"num_replicas": settings.replicas}
-    return {
-        "autoscaling_config": {
-            "min_replicas": settings.replicas,
-            "max_replicas": settings.max_replicas,
-            "target_ongoing_requests": max(1, settings.max_num_seqs // GROUP),
-            # Rows wait from a step's first second to its last: more engines are worth their start at once.
-            "upscale_delay_s": 3,
-            "metrics_interval_s": 1,
-            "look_back_period_s": 3,
-        }
-    }
+    # Rows wait from a step's first second to its last: more engines are worth their start at once.
+    return serving.scaling(
+        min_replicas=settings.replicas,
+        max_replicas=settings.max_replicas or settings.replicas,
+        target_ongoing_requests=max(1, settings.max_num_seqs // GROUP),
+    )
 
 
 def _requests(settings: JudgeConfig) -> int:
@@ -111,16 +100,4 @@ def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
     """The driver's runtime environment, which replicas don't inherit, with the engine's variables on top."""
     import ray
 
-    environment = dict(ray.get_runtime_context().runtime_env)
-    environment["env_vars"] = {**environment.get("env_vars", {}), **engine_environment(settings)}
-    return environment
-
-
-def _why(application: str) -> str:
-    """The last line of what Serve knows about an application that failed to start: its replica's exception."""
-    from ray import serve
-
-    found = serve.status().applications.get(application)
-    message = found.deployments[DEPLOYMENT].message if found and DEPLOYMENT in found.deployments else ""
-    lines = [line.strip() for line in message.splitlines() if line.strip() and "errors.pydantic.dev" not in line]
-    return re.sub(r" \[type=\w+, input_value=.*", "", lines[-1]) if lines else ""
+    return serving.with_variables(dict(ray.get_runtime_context().runtime_env), engine_environment(settings))

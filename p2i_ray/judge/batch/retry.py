@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, cast
 
-from ray.exceptions import ObjectLostError, RayActorError, WorkerCrashedError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from p2i_ray.cluster.replica_retry import LOST, ReplicaLostError, ask
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.answers import FATAL, Sample
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
-LOST = (RayActorError, ObjectLostError, WorkerCrashedError)
 TRIES = 2  # times that a row is asked alone after an engine was lost with it
 MOST_GIVEN_UP = 8  # rows of a block that are given up on before the engine is taken for broken
 PATIENCE_S = 7200.0  # for one request, waiting included: engines that never come back must not hang a job
@@ -68,22 +67,19 @@ def reply_with_retry(handle: DeploymentHandle, question: ChatRequest) -> Reply:
     Raises:
         RuntimeError: engines don't answer, or are lost with it each time.
     """
-    for _ in range(TRIES + 1):
-        try:
-            return cast(Reply, _wait(handle.reply.remote(question)))
-        except LOST:
-            continue
-    raise RuntimeError(f"the judge's engine was lost {TRIES + 1} times with a question; see its replica's log")
+    try:
+        return cast(Reply, ask(lambda: _wait(handle.reply.remote(question)), TRIES + 1))
+    except ReplicaLostError:
+        text = f"the judge's engine was lost {TRIES + 1} times with a question; see its replica's log"
+        raise RuntimeError(text) from None
 
 
 def _ask_alone(handle: DeploymentHandle, asker: JudgeTask, sample: Sample) -> dict[str, Any] | None:
     """One sample's answer; none if the engine was lost with it each time."""
-    for _ in range(TRIES):
-        try:
-            return cast(dict[str, Any], _wait(handle.ask.remote(asker, [sample]))[0])
-        except LOST:
-            continue
-    return None
+    try:
+        return cast(dict[str, Any], ask(lambda: _wait(handle.ask.remote(asker, [sample]))[0], TRIES))
+    except ReplicaLostError:
+        return None
 
 
 def _wait(response: DeploymentResponse) -> Any:

@@ -1,4 +1,4 @@
-"""Pictures of a chat: out of their data URLs, checked, decoded, and written anew.
+"""Images of a chat: read from their data URLs, checked, decoded, and encoded again.
 
 No URL is ever fetched. What reaches the engine is a PNG that was encoded here, so that only this module's decoders
 (JPEG, PNG, WebP, within limits) read a client's bytes.
@@ -16,16 +16,16 @@ from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.data.images import ImageError, check_size, decode
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
-MAX_ASPECT = 100  # longer strips are beyond what vision towers take, Qwen's 200 for one
+MAX_ASPECT = 100  # vision towers refuse longer strips; Qwen's limit is 200
 HOW = "send the picture in the request, as data:image/png;base64,… (PNG, JPEG or WebP)"
 _DATA = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.ASCII)
 
 
 def read(url: str, param: str, limits: LimitsConfig) -> bytes:
-    """The encoded picture in a data URL, its header checked.
+    """The encoded image in a data URL, its header checked.
 
     Raises:
-        Refusal: the URL is no data URL of a PNG, JPEG or WebP picture, or the picture is too large.
+        APIError: the URL is no data URL of a PNG, JPEG or WebP image, or the image is too large.
     """
     head = _DATA.match(url)
     if head is None:
@@ -46,23 +46,23 @@ def read(url: str, param: str, limits: LimitsConfig) -> bytes:
     return content
 
 
-def anew(content: bytes, param: str, limits: LimitsConfig) -> str:
-    """The picture as a data URL of a fresh PNG: upright, sRGB, on white where it was transparent. Slow: for a thread.
+def reencode(content: bytes, param: str, limits: LimitsConfig) -> str:
+    """The image as a data URL of a new PNG: upright, sRGB, on white where it was transparent. Slow: for a thread.
 
     Raises:
-        Refusal: it can't be decoded.
+        APIError: it can't be decoded.
     """
     from PIL import Image
 
     try:
-        picture = decode(content, _image_limits(limits))
+        image = decode(content, _image_limits(limits))
     except ImageError as error:
         raise _bad(error, param) from None
-    if picture.mode == "RGBA":
-        ground = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(ground, picture).convert("RGB")
+    if image.mode == "RGBA":
+        ground = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(ground, image).convert("RGB")
     out = io.BytesIO()
-    picture.save(out, "PNG", compress_level=1)
+    image.save(out, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
 
 

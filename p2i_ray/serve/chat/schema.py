@@ -1,7 +1,7 @@
-"""What a chat asks for: the fields of OpenAI's that an engine is told, typed, every limit held before any work.
+"""The request of a chat completion: the supported fields of OpenAI's, typed, and every limit checked before any work.
 
-Only what is listed here reaches the engine. vLLM takes many fields more, some of which read files, run templates or
-hold a GPU for hours; a field that isn't listed is refused by its name.
+Only what is listed here reaches the engine. vLLM takes many more fields, some of which read files, run templates or
+occupy a GPU for hours; a field that isn't listed is refused by its name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from p2i_ray.config.serve import ChatConfig
-from p2i_ray.serve.chat.structured_output import ResponseFormat, StructuredOutputs, check_form
+from p2i_ray.serve.chat.structured_output import ResponseFormat, StructuredOutputs, check_constraint
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 
@@ -26,28 +26,28 @@ class _Strict(BaseModel):
 
 
 class ImageUrl(_Strict):
-    """Where a picture is: in the URL itself."""
+    """An image, contained in the URL itself."""
 
     url: str
     detail: Literal["auto", "low", "high"] = "auto"
 
 
 class TextPart(_Strict):
-    """Words of a message."""
+    """Text of a message."""
 
     type: Literal["text"]
     text: str
 
 
 class ImagePart(_Strict):
-    """A picture of a message."""
+    """An image of a message."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
 
 def _parts(content: Any) -> Any:
-    """Plain text is a message of one part."""
+    """Turn plain text into a list of one part."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
@@ -59,7 +59,7 @@ Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
 class AssistantMessage(_Strict):
-    """A turn without pictures."""
+    """A message without images, of any role but the user's."""
 
     role: Literal["system", "developer", "assistant"]
     content: Annotated[list[TextPart], BeforeValidator(_parts)]
@@ -67,7 +67,7 @@ class AssistantMessage(_Strict):
 
 
 class UserMessage(_Strict):
-    """The user's turn."""
+    """The user's message."""
 
     role: Literal["user"]
     content: Annotated[list[Part], BeforeValidator(_parts)]
@@ -78,7 +78,7 @@ Turn = Annotated[AssistantMessage | UserMessage, Field(discriminator="role")]
 
 
 class StreamOptions(_Strict):
-    """What a stream tells beside its words."""
+    """What a stream contains besides its text."""
 
     include_usage: bool = False
     include_obfuscation: bool = False
@@ -109,7 +109,7 @@ class CompletionRequest(_Strict):
     store: Literal[False] | None = None
 
     def images(self) -> list[tuple[str, str]]:
-        """Every picture: the field that holds it, and its URL."""
+        """Every image: the field that holds it, and its URL."""
         return [
             (f"messages.{i}.content.{j}.image_url", part.image_url.url)
             for i, turn in enumerate(self.messages)
@@ -122,31 +122,32 @@ def parse(content: Any, limits: ChatConfig) -> CompletionRequest:
     """A request's fields, typed and within the limits.
 
     Raises:
-        Refusal: one is unknown, of the wrong type, or beyond a limit.
+        APIError: one is unknown, of the wrong type, or beyond a limit.
     """
     if not isinstance(content, dict):
         raise bad_request("the body must be a JSON object with model and messages")
     try:
         chat = CompletionRequest.model_validate(content)
     except ValidationError as error:
-        raise _refusal(error) from None
+        raise _api_error(error) from None
     if chat.model != limits.model_name:
         raise APIError(404, f"there is no such model; use {limits.model_name}", "model", "model_not_found")
     _check_limits(chat, limits)
-    for param, form in (("response_format", chat.response_format), ("structured_outputs", chat.structured_outputs)):
-        if form is not None:
-            check_form(form, param, limits)
+    constraints = {"response_format": chat.response_format, "structured_outputs": chat.structured_outputs}
+    for param, constraint in constraints.items():
+        if constraint is not None:
+            check_constraint(constraint, param, limits)
     return chat
 
 
-def for_engine(chat: CompletionRequest, pictures: list[str]) -> dict[str, Any]:
-    """The request as the engine is told it: listed fields alone, each picture replaced by its checked copy.
+def for_engine(chat: CompletionRequest, images: list[str]) -> dict[str, Any]:
+    """The request as the engine gets it: listed fields alone, each image replaced by its checked copy.
 
     Args:
         chat: the request.
-        pictures: data URLs, in the order of `chat.images()`.
+        images: data URLs, in the order of `chat.images()`.
     """
-    left = iter(pictures)
+    remaining = iter(images)
     fields = chat.model_dump(
         exclude={"messages", "user", "safety_identifier", "store", "max_tokens", "stream_options"},
         exclude_none=True,
@@ -156,25 +157,27 @@ def for_engine(chat: CompletionRequest, pictures: list[str]) -> dict[str, Any]:
         fields["stream_options"] = {"include_usage": True}
     if chat.max_tokens:
         fields["max_completion_tokens"] = chat.max_tokens
-    fields["messages"] = [{"role": _role(turn.role), "content": _content(turn.content, left)} for turn in chat.messages]
+    fields["messages"] = [
+        {"role": _role(turn.role), "content": _content(turn.content, remaining)} for turn in chat.messages
+    ]
     return fields
 
 
 def _role(role: str) -> str:
-    return "system" if role == "developer" else role  # OpenAI's newer word, which few models' templates know
+    return "system" if role == "developer" else role  # OpenAI's newer name, which few models' templates know
 
 
-def _content(parts: Sequence[TextPart | ImagePart], pictures: Iterator[str]) -> list[dict[str, Any]]:
+def _content(parts: Sequence[TextPart | ImagePart], images: Iterator[str]) -> list[dict[str, Any]]:
     return [
         {"type": "text", "text": part.text}
         if isinstance(part, TextPart)
-        else {"type": "image_url", "image_url": {"url": next(pictures)}}
+        else {"type": "image_url", "image_url": {"url": next(images)}}
         for part in parts
     ]
 
 
 def _check_limits(chat: CompletionRequest, limits: ChatConfig) -> None:
-    """Hold what pydantic's types don't say."""
+    """Check what pydantic's types don't express."""
     texts = [part.text for turn in chat.messages for part in turn.content if isinstance(part, TextPart)]
     stops = chat.stop or []
     longest = max(chat.max_tokens or 0, chat.max_completion_tokens or 0)
@@ -199,10 +202,10 @@ def _check_limits(chat: CompletionRequest, limits: ChatConfig) -> None:
         raise bad_request("response_format and structured_outputs say the same; give one", "structured_outputs")
 
 
-def _refusal(error: ValidationError) -> APIError:
-    """The first mistake; a field is named, its value isn't said back."""
+def _api_error(error: ValidationError) -> APIError:
+    """The first validation error; it names the field and doesn't repeat its value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    # pydantic names the kind of a turn or part after its number: messages.0.user.content
+    # pydantic puts the kind of a turn or part after its index: messages.0.user.content
     names = [part for before, part in zip((None, *first["loc"]), first["loc"], strict=False) if type(before) is not int]
     where = ".".join(short(str(name)) for name in names) or "body"
     if first["type"] == "extra_forbidden":

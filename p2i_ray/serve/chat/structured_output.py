@@ -1,7 +1,7 @@
-"""The forms an answer can be held to: a JSON schema, JSON, or one of several texts.
+"""Structured outputs: a JSON schema, JSON, or one of several texts.
 
-A form is compiled to an automaton before the first token. Regular expressions and grammars are not taken: a short one
-can cost the engine minutes and gigabytes, for everybody. In a schema the same is true of patterns and large counts.
+A constraint is compiled to an automaton before the first token. Regular expressions and grammars are refused: a short
+one can cost the engine minutes and gigabytes, for all clients. In a schema that is true of patterns and large counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from p2i_ray.serve.edge.errors import bad_request
 
 MAX_CHOICES = 256
 MAX_DEPTH = 32
-MAX_COUNT = 1_024  # of minItems and its like
+MAX_COUNT = 1_024  # of minItems and similar keywords
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 PATTERNS = ("pattern", "patternProperties")
 
@@ -38,34 +38,34 @@ class JsonSchema(_Strict):
 
 
 class ResponseFormat(_Strict):
-    """OpenAI's way to ask for a form."""
+    """OpenAI's field for structured outputs."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
 class StructuredOutputs(_Strict):
-    """vLLM's way: `extra_body={"structured_outputs": {"choice": ["1", "2"]}}` of the openai package."""
+    """vLLM's field: `extra_body={"structured_outputs": {"choice": ["1", "2"]}}` of the openai package."""
 
     choice: list[str] | None = Field(None, min_length=1, max_length=MAX_CHOICES)
     # BaseModel has a method of this name, too.
-    json_form: dict[str, Any] | None = Field(None, alias="json")
+    json_object_schema: dict[str, Any] | None = Field(None, alias="json")
 
 
-def check_form(form: ResponseFormat | StructuredOutputs, param: str, limits: ChatConfig) -> None:
-    """Hold a form to the limits.
+def check_constraint(constraint: ResponseFormat | StructuredOutputs, param: str, limits: ChatConfig) -> None:
+    """Check a constraint against the limits.
 
     Raises:
-        Refusal: it is none, several, too large, or has what is not taken.
+        APIError: it names no constraint or several, is too large, or uses a keyword that is refused.
     """
-    if isinstance(form, ResponseFormat):
-        if (form.type == "json_schema") != (form.json_schema is not None):
+    if isinstance(constraint, ResponseFormat):
+        if (constraint.type == "json_schema") != (constraint.json_schema is not None):
             raise bad_request(f"{param}: json_schema comes with type=json_schema, and only with it", param)
-        schema, choices = form.json_schema.json_schema if form.json_schema else None, []
+        schema, choices = constraint.json_schema.json_schema if constraint.json_schema else None, []
     else:
-        if (form.choice is None) == (form.json_form is None):
+        if (constraint.choice is None) == (constraint.json_object_schema is None):
             raise bad_request(f"{param}: give choice or json", param)
-        schema, choices = form.json_form, form.choice or []
+        schema, choices = constraint.json_object_schema, constraint.choice or []
     if any(not choice for choice in choices):
         raise bad_request(f"{param}.choice: an empty text is no choice", f"{param}.choice")
     size = sum(map(len, choices)) + (len(json.dumps(schema)) if schema else 0)
@@ -80,11 +80,11 @@ def check_form(form: ResponseFormat | StructuredOutputs, param: str, limits: Cha
             raise bad_request(f"{param}: {key} must be a whole number up to {MAX_COUNT}", param)
         if key == "$ref" and not (isinstance(value, str) and value.startswith("#")):
             raise bad_request(f"{param}: a $ref must point into the schema itself (#/…)", param)
-    _check_circles(schema, param)
+    _check_references(schema, param)
 
 
 def _walk(node: Any, depth: int) -> Iterator[tuple[str, Any, int]]:
-    """Every keyword of a schema with its value and depth. Names of properties are no keywords."""
+    """Every keyword of a schema with its value and depth; property names are no keywords."""
     if depth > MAX_DEPTH:
         yield "", None, depth
     elif isinstance(node, list):
@@ -100,14 +100,14 @@ def _walk(node: Any, depth: int) -> Iterator[tuple[str, Any, int]]:
                 yield from _walk(value, depth + 1)
 
 
-def _check_circles(schema: Any, param: str) -> None:
-    """Refuse a $ref that leads nowhere, or over nothing but others to itself: the engine would follow it for ever."""
+def _check_references(schema: Any, param: str) -> None:
+    """Refuse a $ref that resolves to nothing, or through other $refs to itself: the engine would never finish."""
     for key, value, _ in _walk(schema, 0):
-        passed: set[str] = set()
+        visited: set[str] = set()
         while key == "$ref":
-            if value in passed:
+            if value in visited:
                 raise bad_request(f"{param}: $ref {value[:80]} leads back to itself", param)
-            passed.add(value)
+            visited.add(value)
             target = _at(schema, value)
             if target is None:
                 raise bad_request(f"{param}: $ref {value[:80]} leads nowhere in the schema", param)
@@ -117,7 +117,7 @@ def _check_circles(schema: Any, param: str) -> None:
 
 
 def _at(schema: Any, pointer: str) -> dict[str, Any] | None:
-    """What a JSON pointer such as #/$defs/a leads to (RFC 6901); none: to no schema."""
+    """The schema at a JSON pointer such as #/$defs/a (RFC 6901); none: there is no schema."""
     node = schema
     for step in unquote(pointer).removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")

@@ -1,10 +1,10 @@
-"""Why a request can't be served now: both pass."""
+"""Temporary conditions under which a request can't be served."""
 
 from __future__ import annotations
 
 
-class Overloaded(Exception):  # noqa: N818, it is a state, not a mistake
-    """There is no room for this request now; the attribute says when to come again."""
+class Overloaded(Exception):  # noqa: N818, it is a state, not an error
+    """The service is at its capacity; the attribute says when to send the request again."""
 
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"busy; try again in {retry_after_s:.0f} s")
@@ -12,4 +12,4 @@ class Overloaded(Exception):  # noqa: N818, it is a state, not a mistake
 
 
 class NotReady(Exception):  # noqa: N818
-    """The models are being loaded, or were lost and are being started again."""
+    """The models are being loaded, or were lost and are being restarted."""

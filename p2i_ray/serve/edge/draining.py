@@ -1,4 +1,4 @@
-"""An ASGI application behind Ray Serve's proxy that can be closed without cutting off who is inside."""
+"""Graceful shutdown of an ASGI application behind Ray Serve's proxy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class DrainableApp:
-    """An ASGI middleware that can be closed: requests inside are finished, new ones sent away with 503."""
+    """An ASGI middleware that can be closed: requests in flight are finished, new ones get 503."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._inside = 0
+        self._in_flight = 0
         self._closed = False
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -29,38 +29,38 @@ class DrainableApp:
         if self._closed:
             from p2i_ray.serve.edge.errors import busy
 
-            refusal = busy(5, "the server is being stopped; send the request again in 5 s", "not_ready", 503)
-            await refusal.response()(scope, receive, send)
+            error = busy(5, "the server is being stopped; send the request again in 5 s", "not_ready", 503)
+            await error.response()(scope, receive, send)
             return
-        self._inside += 1
-        self._empty.clear()
+        self._in_flight += 1
+        self._idle.clear()
         try:
-            await self._app(scope, receive, _without_the_asked_id(scope, send))
+            await self._app(scope, receive, _without_own_request_id(scope, send))
         finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
 
-    async def close(self, patience_s: float) -> int:
-        """Let nobody in, and wait for those inside at most so long; returns how many there are still."""
+    async def close(self, timeout_s: float) -> int:
+        """Refuse new requests and wait for those in flight; return how many are still unfinished."""
         self._closed = True
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                await self._empty.wait()
-        return self._inside
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        return self._in_flight
 
 
-def _without_the_asked_id(scope: Scope, send: Send) -> Send:
-    """Serve's proxy names each request, and names it again in the answer: there the same name once more is too much."""
+def _without_own_request_id(scope: Scope, send: Send) -> Send:
+    """Drop the response's X-Request-ID where it repeats the request's: Serve's proxy adds it, too."""
     from starlette.datastructures import Headers, MutableHeaders
 
-    asked = Headers(scope=scope).get("x-request-id")
+    request_id = Headers(scope=scope).get("x-request-id")
 
-    async def without(message: MutableMapping[str, Any]) -> None:
+    async def forward(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if headers.get("x-request-id") == asked:
+            if headers.get("x-request-id") == request_id:
                 del headers["x-request-id"]
         await send(message)
 
-    return without
+    return forward

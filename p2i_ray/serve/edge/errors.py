@@ -1,4 +1,4 @@
-"""What goes wrong, as OpenAI's error object: one line that says what to change."""
+"""Errors as OpenAI's error object: one line that says what to change."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from starlette.responses import JSONResponse, Response
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 
-LOADING_S = 5  # when to ask again while the models are being loaded
+LOADING_S = 5  # Retry-After while the models are being loaded
 NOT_FOUND = "there is no such address; GET /v1/models lists what there is, the README every route"
 
 
 class APIError(Exception):
-    """A request that gets an error; the text is for the client.
+    """An error response; the text is for the client.
 
     Args:
         status: of HTTP.
         message: one line: what is wrong, and what to change.
         param: the field that is wrong.
         code: for programs.
-        headers: more of the answer's.
+        headers: more of the response's.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class APIError(Exception):
         message: str,
         param: str | None = None,
         code: str | None = None,
+        *,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -41,7 +42,7 @@ class APIError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> JSONResponse:
-        """As an answer."""
+        """The error as an HTTP response."""
         return JSONResponse(
             {"error": {"message": self.message, "type": _kind(self.status), "param": self.param, "code": self.code}},
             self.status,
@@ -50,22 +51,22 @@ class APIError(Exception):
 
 
 def bad_request(message: str, param: str | None = None, code: str | None = None) -> APIError:
-    """A request that the client has to change."""
+    """An error of the request, which the client has to change."""
     return APIError(400, message, param, code)
 
 
 def busy(retry_after_s: float, message: str, code: str, status: int = 429) -> APIError:
-    """A request that may come again, after so many seconds."""
-    return APIError(status, message, None, code, {"Retry-After": str(max(1, math.ceil(retry_after_s)))})
+    """An error that is temporary: the request may be sent again after so many seconds."""
+    return APIError(status, message, None, code, headers={"Retry-After": str(max(1, math.ceil(retry_after_s)))})
 
 
 def internal(request_id: str) -> APIError:
-    """Our own mistake: the log knows more, by the request's id."""
+    """An internal error: the log has details under the request's id."""
     return APIError(500, f"internal error; the server's log has more on request {request_id}", None, "internal_error")
 
 
 def as_api_error(error: Exception) -> APIError | None:
-    """What a client is told about an exception; none: it is our own mistake."""
+    """The error that a client gets for an exception; none: it is an internal error."""
     match error:
         case APIError():
             return error
@@ -80,9 +81,8 @@ def as_api_error(error: Exception) -> APIError | None:
             return APIError(404, NOT_FOUND, None, "not_found")
         case HTTPException(status_code=405):
             allowed = dict(error.headers or {})
-            return APIError(
-                405, f"this address takes {allowed.get('Allow', 'another method')}", None, "method_not_allowed", allowed
-            )
+            text = f"this address takes {allowed.get('Allow', 'another method')}"
+            return APIError(405, text, None, "method_not_allowed", headers=allowed)
         case HTTPException():
             return APIError(error.status_code, str(error.detail), headers=error.headers)
         case RequestValidationError():
@@ -91,13 +91,13 @@ def as_api_error(error: Exception) -> APIError | None:
 
 
 def install(app: FastAPI) -> None:
-    """Answer with OpenAI's error object whatever is raised in a route and is no mistake of ours."""
+    """Answer with OpenAI's error object to whatever a route raises that is no internal error."""
 
     async def answer(_: Request, error: Exception) -> Response:
-        refusal = as_api_error(error)
-        if refusal is None:
+        found = as_api_error(error)
+        if found is None:
             raise error
-        return refusal.response()
+        return found.response()
 
     kinds: tuple[Any, ...] = (APIError, Overloaded, NotReady, HTTPException, RequestValidationError)
     for kind in kinds:

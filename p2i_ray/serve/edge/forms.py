@@ -1,4 +1,4 @@
-"""A multipart form, read: text fields and files, each name known and given once."""
+"""Multipart forms: text fields and files, each name known and given once."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Form:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's, which also knows whether the form came to its end."""
+    """Starlette's parser, which also records whether the form was complete."""
 
-    ended = False
+    complete = False
 
     def on_end(self) -> None:
-        self.ended = True
+        self.complete = True
 
 
 async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -> Form:
-    """Read a multipart form; a field that comes twice is refused, a file's name is not looked at.
+    """Read a multipart form; a field that is given twice is refused, file names are ignored.
 
     Raises:
-        Refusal: it is no multipart form, or a broken one.
+        APIError: it is no multipart form, or a broken one.
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise APIError(415, "send the fields as multipart/form-data, as OpenAI's client does", None, "wrong_type")
@@ -48,7 +48,7 @@ async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -
         raise bad_request(f"the form can't be read: {error.message}") from None
     form = Form()
     try:
-        if not parser.ended:
+        if not parser.complete:
             raise bad_request("the form can't be read: it stops before its last boundary; send all of it")
         for name, value in parts.multi_items():
             if isinstance(value, UploadFile):
@@ -62,29 +62,29 @@ async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -
     return form
 
 
-def one_file(form: Form, names: tuple[str, ...], needed: bool) -> bytes | None:
-    """The one file that came under any of these names.
+def one_file(form: Form, names: tuple[str, ...], *, required: bool) -> bytes | None:
+    """The one file given under any of these names.
 
     Raises:
-        Refusal: several came, or none where one is needed.
+        APIError: several were given, or none where one is required.
     """
     found = [content for name in names for content in form.files.get(name, [])]
     if len(found) > 1:
         raise bad_request(f"{len(found)} files came as {names[0]}; send one, a request paints one product", names[0])
     if not found and any(name in form.texts for name in names):
         raise bad_request(f"{names[0]} is text; send it as a file", names[0])
-    if not found and needed:
+    if not found and required:
         raise bad_request(f"{names[0]} is missing; send the product's picture as a file", names[0])
     return found[0] if found else None
 
 
 def only_files(form: Form, *known: str) -> None:
-    """Refuse files under names that nobody asked for."""
+    """Refuse files under any other name."""
     for name in form.files:
         if name not in known:
             raise bad_request(f"{short(name)} is not a file this request takes; leave it out", short(name))
 
 
 def short(name: str) -> str:
-    """A client's own word, fit to be said back."""
+    """A client's own field name, safe to repeat in an error."""
     return clean_name(name, 40) or "a field without a name"

@@ -1,4 +1,4 @@
-"""The routes that both applications have: whether they live and are ready, what they counted, and their one model."""
+"""The routes that both applications have: liveness, readiness, metrics, and their one model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.errors import LOADING_S, APIError, busy
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 
-READY_S = 2.0  # how long it may take to learn whether a model is there
+READY_TIMEOUT_S = 2.0  # longest wait to learn whether a model is loaded
 
 
 def install(
-    app: FastAPI, guard: Authenticator, watch: HTTPMetrics, is_ready: Callable[[], Awaitable[bool]], model_name: str
+    app: FastAPI,
+    *,
+    authenticator: Authenticator,
+    metrics: HTTPMetrics,
+    is_ready: Callable[[], Awaitable[bool]],
+    model_name: str,
 ) -> None:
     """Add /healthz and /readyz, and, for known tokens, /metrics and /v1/models."""
 
@@ -26,16 +31,16 @@ def install(
 
     async def ready() -> Response:
         try:
-            async with asyncio.timeout(READY_S):
-                there = await is_ready()
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                loaded = await is_ready()
         except TimeoutError:
-            there = False
-        if not there:
+            loaded = False
+        if not loaded:
             raise busy(LOADING_S, "the model is being loaded", "not_ready", 503)
         return JSONResponse({"status": "ready"})
 
-    async def metrics() -> Response:
-        content, kind = watch.metrics()
+    async def exposition() -> Response:
+        content, kind = metrics.exposition()
         return Response(content, headers={"Content-Type": kind})
 
     model = {"id": model_name, "object": "model", "created": int(time.time()), "owned_by": "p2i_ray"}
@@ -48,9 +53,9 @@ def install(
             raise APIError(404, f"there is no such model; use {model_name}", "model", "model_not_found")
         return JSONResponse(model)
 
-    known = [Depends(guard.known)]
+    known = [Depends(authenticator.authenticated)]
     app.add_api_route("/healthz", live, methods=["GET", "HEAD"])
     app.add_api_route("/readyz", ready, methods=["GET", "HEAD"])
-    app.add_api_route("/metrics", metrics, dependencies=known)
+    app.add_api_route("/metrics", exposition, dependencies=known)
     app.add_api_route("/v1/models", models, dependencies=known)
     app.add_api_route("/v1/models/{name}", one_model, dependencies=known)

@@ -1,7 +1,7 @@
-"""Around every request: a body that is neither too large nor too slow, an answer in time, a request id, safe headers.
+"""Limits around every request: size and time of its body, time of the response, a request id, security headers.
 
-A pure ASGI middleware. The application runs in a task of its own, so that it is cancelled when the client hangs up
-or when the answer is late; nothing in it has to know.
+A pure ASGI middleware. The application runs in a task of its own, which is cancelled when the client disconnects or the
+response is late; the application needs no code for it.
 """
 
 from __future__ import annotations
@@ -27,42 +27,43 @@ SAFE = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-DRAIN_S = 3.0  # how long the rest of a refused body is read, so that the client gets to read why
-STALL_S = 30.0  # how long a client may take none of its answer
+DRAIN_S = 3.0  # how long the rest of a refused body is read, so that the client can read the error
+STALL_S = 30.0  # how long a client may read nothing of its response
 CANCEL_S = 2.0  # how long a cancelled request is waited for
-CLOSED = 499  # status in the log when the client hung up, as nginx calls it
-LATE_S = 5  # when to ask again after an answer that was late
+CLOSED = 499  # status in the log when the client disconnected, as nginx calls it
+LATE_S = 5  # Retry-After of a response that was late
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestLimits:
-    """The middleware."""
+    """The middleware.
 
-    def __init__(self, app: ASGIApp, limits: LimitsConfig, watch: HTTPMetrics, large: tuple[str, ...] = ()) -> None:
-        """Args:
-        app: what answers.
+    Args:
+        app: the application.
         limits: of bytes and seconds.
-        watch: is told of each request.
+        metrics: count each request.
         large: paths whose body may have limits.max_job_bytes, and proportionally longer to arrive.
-        """
-        self._app, self._limits, self._watch, self._large = app, limits, watch, large
+    """
+
+    def __init__(self, app: ASGIApp, limits: LimitsConfig, metrics: HTTPMetrics, large: tuple[str, ...] = ()) -> None:
+        self._app, self._limits, self._metrics, self._large = app, limits, metrics, large
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what is no request over HTTP is passed on as it is."""
+        """Answer one request; other ASGI scopes are passed on as they are."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         limits = self._limits
         max_bytes = limits.max_job_bytes if scope["path"] in self._large else limits.max_bytes
         upload_s = limits.upload_s * max(1.0, max_bytes / limits.max_bytes)
-        exchange = _Exchange(scope, receive, send, max_bytes, upload_s)
+        exchange = _Exchange(scope, receive, send, max_bytes=max_bytes, upload_s=upload_s)
         begin = time.perf_counter()
         try:
-            with self._watch.in_flight():
+            with self._metrics.in_flight():
                 await self._answer(exchange)
         finally:
             route = scope.get("route")
-            self._watch.request(
+            self._metrics.request(
                 scope["method"] if route else "-",
                 getattr(route, "path", "unknown"),
                 exchange.status,
@@ -82,35 +83,35 @@ class RequestLimits:
             if gone.done() or exchange.gone:
                 exchange.status = exchange.status or CLOSED
             elif not exchange.started:
-                await exchange.refuse(self._why(work, exchange))
+                await exchange.refuse(self._error(work, exchange))
             elif not work.cancelled() and (error := work.exception()):
-                self._watch.failure(error, request_id=exchange.id)
+                self._metrics.failure(error, request_id=exchange.id)
         finally:
             for task in (work, gone, late):
                 await _cancel(task)
 
-    def _why(self, work: asyncio.Task[None], exchange: _Exchange) -> APIError:
-        """The answer for work that gave none."""
+    def _error(self, work: asyncio.Task[None], exchange: _Exchange) -> APIError:
+        """The error response for an application that gave none."""
         if work.cancelled() or not work.done():
             text = f"no answer within {self._limits.answer_s:g} s; ask for fewer pictures or steps, or a smaller size"
             return busy(LATE_S, text, "timeout", 503)
         error = work.exception()
-        refusal = as_api_error(error) if isinstance(error, Exception) else None
-        if refusal is None:
-            self._watch.failure(error or RuntimeError("no answer"), request_id=exchange.id)
-        return refusal or internal(exchange.id)
+        known = as_api_error(error) if isinstance(error, Exception) else None
+        if known is None:
+            self._metrics.failure(error or RuntimeError("no answer"), request_id=exchange.id)
+        return known or internal(exchange.id)
 
 
 class _Exchange:
-    """One request and its answer, as the application sees them."""
+    """One request and its response, as the application sees them."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, max_bytes: int, upload_s: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, max_bytes: int, upload_s: float) -> None:
         headers = Headers(scope=scope)
-        asked = headers.get("x-request-id", "")
-        self.id = asked if _ID.fullmatch(asked) else f"req_{secrets.token_hex(12)}"
+        given = headers.get("x-request-id", "")
+        self.id = given if _ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         scope["state"] = {**scope.get("state", {}), "request_id": self.id, "exchange": self}  # this request's own
         self.scope = scope
-        self.client: str | None = None  # set when known
+        self.client: str | None = None  # set once authenticated
         self.status = 0
         self.started = False
         self.received = 0
@@ -119,22 +120,22 @@ class _Exchange:
         self._deadline = asyncio.get_running_loop().time() + upload_s
         self._declared = int(length) if (length := headers.get("content-length", "0")).isdigit() else 0
         self._empty = not self._declared and "transfer-encoding" not in headers
-        self._drainable = "expect" not in headers  # who waits for leave to send its body has sent none
-        self._body_over = asyncio.Event()  # it is all here, or nothing more will come
+        self._drainable = "expect" not in headers  # a client that waits for 100-continue has sent no body
+        self._body_over = asyncio.Event()  # it is complete, or nothing more will arrive
         self._gone = asyncio.Event()
         if self._empty:
             self._body_over.set()
 
     @property
     def gone(self) -> bool:
-        """Whether the client hung up."""
+        """Whether the client disconnected."""
         return self._gone.is_set()
 
     async def receive(self) -> Message:
-        """The next piece of the body, or the news that the client hung up.
+        """The next chunk of the body, or the client's disconnect.
 
         Raises:
-            Refusal: the body is too large or too slow.
+            APIError: the body is too large or too slow.
         """
         if self._empty:
             self._empty = False
@@ -151,7 +152,7 @@ class _Exchange:
                 408, f"the body took more than {self._upload_s:g} s to arrive; send it faster", None, "upload_timeout"
             ) from None
         if message["type"] == "http.disconnect":
-            self._hung_up()
+            self._disconnected()
             return message
         self.received += len(message.get("body", b""))
         self._check_bytes(self.received)
@@ -160,7 +161,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass on a piece of the answer; the rest of a body that nobody wants is read away before the last one."""
+        """Pass on a chunk of the response; the unread rest of the body is drained before the last one."""
         if message["type"] == "http.response.start":
             self.started, self.status = True, message["status"]
             headers = MutableHeaders(raw=message.setdefault("headers", []))
@@ -175,25 +176,25 @@ class _Exchange:
             message = {"type": "http.response.body", "body": b"", "more_body": False}
         await self._pass_on(message)
 
-    async def refuse(self, refusal: APIError) -> None:
+    async def refuse(self, error: APIError) -> None:
         """Answer with an error."""
-        await refusal.response()(self.scope, self.receive, self.send)
+        await error.response()(self.scope, self.receive, self.send)
 
     async def wait_until_gone(self) -> None:
-        """Return when the client hung up; it is watched from when its body is there."""
+        """Return when the client disconnected; checked once its body is complete."""
         await self._body_over.wait()
         while not self.gone:
             if (await self._receive())["type"] == "http.disconnect":
-                self._hung_up()
+                self._disconnected()
 
     async def wait_until_late(self, answer_s: float) -> None:
-        """Return when no answer began in time; the time for the body doesn't count."""
+        """Return when no response began in time; the time for the body doesn't count."""
         await self._body_over.wait()
         await asyncio.sleep(answer_s)
         if self.started:
             await asyncio.Event().wait()
 
-    def _hung_up(self) -> None:
+    def _disconnected(self) -> None:
         self._gone.set()
         self._body_over.set()
 
@@ -208,7 +209,7 @@ class _Exchange:
             await self._send(message)
 
     async def _drain(self) -> None:
-        """Read the rest of the body away, for a while: who is cut off while writing never reads the answer."""
+        """Read the rest of the body for a while: a client that is cut off while writing never reads the response."""
         left = 2 * self._max_bytes
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
@@ -224,9 +225,9 @@ async def _run(app: ASGIApp, exchange: _Exchange) -> None:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task, and give it a moment to clear up."""
+    """Cancel a task, and give it a moment to clean up."""
     if not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=CANCEL_S)
     if task.done() and not task.cancelled():
-        task.exception()  # seen: asyncio would complain of one that nobody looked at
+        task.exception()  # retrieved: asyncio warns of an exception that never is

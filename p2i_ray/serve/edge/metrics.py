@@ -1,4 +1,4 @@
-"""What an operator sees: Prometheus metrics, and one line of JSON a request.
+"""Prometheus metrics, and a log with one line of JSON a request.
 
 No line holds a token, a path of this machine, a client's file name or an exception's text.
 """
@@ -27,12 +27,12 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 LOGGER = "p2i_ray.serve"
-SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-FRAMES = 6  # of our own code that an unexpected exception is logged with
+SECONDS_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+FRAMES = 6  # stack frames of our own code logged with an unexpected exception
 
 
 class HTTPMetrics:
-    """The counters of one application, and its log."""
+    """The metrics of one application, and its log."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -41,28 +41,38 @@ class HTTPMetrics:
             "p2i_http_requests", "Requests by route and status", ["method", "route", "status"], registry=self.registry
         )
         self._seconds = Histogram(
-            "p2i_http_request_seconds", "Seconds a request took", ["route"], buckets=SECONDS, registry=self.registry
+            "p2i_http_request_duration_seconds",
+            "Seconds from a request's first byte to its response's last",
+            ["route"],
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
         )
         self._stages = Histogram(
-            "p2i_stage_seconds", "Seconds a stage took", ["stage"], buckets=SECONDS, registry=self.registry
+            "p2i_request_stage_duration_seconds",
+            "Seconds of each stage of a request or a batch job's item",
+            ["stage"],
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
         )
-        self._in_flight = Gauge("p2i_http_in_flight", "Requests being answered", registry=self.registry)
-        self._pictures = Counter("p2i_pictures", "Pictures painted, by who asked", ["by"], registry=self.registry)
+        self._in_flight = Gauge("p2i_http_requests_in_flight", "Requests being answered", registry=self.registry)
+        self._images = Counter(
+            "p2i_generated_images", "Images painted, for requests or jobs", ["source"], registry=self.registry
+        )
         self._items = Counter("p2i_job_items", "Items of batch jobs, by outcome", ["outcome"], registry=self.registry)
         self._log = logging.getLogger(LOGGER)
 
     def include(self, collectors: Iterable[Collector]) -> None:
-        """Show what others have counted, too."""
+        """Add other modules' collectors."""
         for collector in collectors:
             self.registry.register(collector)
 
-    def metrics(self) -> tuple[bytes, str]:
-        """What Prometheus reads, and its content type."""
+    def exposition(self) -> tuple[bytes, str]:
+        """The metrics in Prometheus' text format, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage: upload, intake, paint, judge, expansion, encode."""
+        """Time a stage: upload, decode, cutout, paint, judge, expansion, encode."""
         begin = time.perf_counter()
         try:
             yield
@@ -71,13 +81,13 @@ class HTTPMetrics:
 
     @contextmanager
     def in_flight(self) -> Iterator[None]:
-        """A request is being answered."""
+        """Count a request as in flight."""
         with self._in_flight.track_inprogress():
             yield
 
-    def painted(self, pictures: int, by: str) -> None:
-        """Count pictures; `by` is "request" or "job"."""
-        self._pictures.labels(by).inc(pictures)
+    def generated(self, images: int, source: str) -> None:
+        """Count images; the source is "request" or "job"."""
+        self._images.labels(source).inc(images)
 
     def item(self, outcome: str) -> None:
         """Count an item of a batch job: "done" or "failed"."""
@@ -94,7 +104,7 @@ class HTTPMetrics:
         self._log.log(level, json.dumps({"event": event, **fields}, ensure_ascii=True, default=str))
 
     def failure(self, error: BaseException, **fields: Any) -> None:
-        """Log a mistake of ours: the exception's type and where in our code it came from; not its text."""
+        """Log an internal error: the exception's type and where in our code it came from; not its text."""
         frames = [
             f"{frame.filename.replace(chr(92), '/').rpartition('/p2i_ray/')[2]}:{frame.lineno}"
             for frame in traceback.extract_tb(error.__traceback__)
@@ -115,6 +125,6 @@ def log_to(stream: TextIO | None = None) -> logging.Handler:
     handler.setFormatter(_Line())
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
-    logger.propagate = False  # whoever configures the root logger would print each line twice
+    logger.propagate = False  # the root logger's handlers would print each line again
     logger.addHandler(handler)
     return handler

@@ -1,4 +1,4 @@
-"""Who may ask: bearer tokens, kept as digests, from a variable and from a file that may change."""
+"""Bearer tokens, kept as digests, from an environment variable and from a file that may change."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RACY_S = 2.0  # a file changed so recently may change again within one tick of i
 
 
 class Tokens:
-    """The tokens that are let in. Holds digests only, so it may travel to another process and into a log.
+    """The accepted tokens. Holds digests only, so it may be sent to another process and logged.
 
     Attributes:
-        made: the token made at start because none was given; print it once. It isn't sent to other processes.
+        made: the token made at start because none was given; print it once. It isn't pickled.
     """
 
     def __init__(self, tokens: Iterable[str] = (), file: str | None = None) -> None:
-        """Tokens given, and those in a file: one a line; empty lines and lines that begin with # count for nothing.
+        """Tokens given, and those in a file: one a line; empty lines and lines that begin with # are ignored.
 
         Raises:
             UserError: the file can't be read.
@@ -61,14 +61,14 @@ class Tokens:
         return {**self.__dict__, "made": None}
 
     def client(self, token: str | bytes) -> bytes | None:
-        """The digest of a token that is let in; none for any other. The time it takes says nothing about the tokens."""
-        asked, found = digest(token), False
+        """The digest of an accepted token, none for any other; compared in constant time."""
+        given, found = digest(token), False
         for known in self._given | self._current():
-            found |= secrets.compare_digest(asked, known)
-        return asked if found else None
+            found |= secrets.compare_digest(given, known)
+        return given if found else None
 
     def _current(self) -> set[bytes]:
-        """The file's tokens now. A file that can't be read any more lets nobody in."""
+        """The file's tokens now; none while the file can't be read."""
         if self._file is None:
             return set()
         try:

@@ -1,6 +1,6 @@
-"""From a client's bytes to the product and its mask, on a canvas of the size that is to be painted.
+"""Decoding of a client's images into the product and its mask, on a canvas of the output size.
 
-Three ways to say where the product is: a cutout (its alpha), a photo and a mask, a photo alone (cut out here).
+The product is given by a cutout (its alpha), by a photo and a mask, or by a photo alone (segmented here).
 A mask with transparent pixels is read as OpenAI's: transparent is where to paint. Any other mask is grey, as inpainting
 tools draw it: white is where to paint, black is the product.
 """
@@ -18,11 +18,11 @@ from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
-Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError when it finds none
+Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError where it finds none
 
 
 class ImageDecoder:
-    """Opens what clients send, within limits. Slow: for a thread."""
+    """Decodes what clients send, within limits. Slow: for a thread."""
 
     def __init__(self, limits: LimitsConfig, image: ImageConfig, cutter: Cutter | None) -> None:
         self._max_side = limits.max_side
@@ -33,7 +33,7 @@ class ImageDecoder:
         self._cutter = cutter
 
     def check(self, content: bytes, param: str) -> None:
-        """Refuse what the header alone shows to be no picture, or too large a one."""
+        """Refuse what the header shows to be no image, or too large."""
         try:
             width, height = check_size(content, self._limits)
         except ImageError as error:
@@ -44,36 +44,36 @@ class ImageDecoder:
             )
 
     def product(self, image: bytes, mask: bytes | None, width: int, height: int) -> tuple[Pixels, Pixels]:
-        """The product (height, width, 3) and its mask (height, width) on the canvas, all of it inside, its aspect kept.
+        """The product (height, width, 3) and its mask (height, width), fitted into the canvas with its aspect kept.
 
         Raises:
-            Refusal: a picture can't be used, or there is no product in it.
+            APIError: an image can't be used, or there is no product in it.
         """
         self.check(image, "image")
         if mask is not None:
             self.check(mask, "mask")
-        photo = self._open(image, "image", None if mask else 2 * max(width, height))
+        photo = self._decode(image, "image", None if mask else 2 * max(width, height))
         if mask is not None:
-            photo.putalpha(_kept(self._open(mask, "mask"), photo))
+            photo.putalpha(_product_mask(self._decode(mask, "mask"), photo))
         elif not _has_clear_pixels(photo):
             photo = self._cut(_within(photo.convert("RGB"), 2 * max(width, height)))
         _check_mask(photo, "mask" if mask else "image")
         return _on_canvas(photo, width, height)
 
     def cutout(self, image: bytes) -> bytes:
-        """A photo's product as an RGBA PNG, upright, no larger than what may be painted; a cutout's own alpha is kept.
+        """A photo's product as an RGBA PNG, upright, no larger than the largest output; a cutout's own alpha is kept.
 
         Raises:
-            Refusal: the photo can't be used, or there is no product in it.
+            APIError: the photo can't be used, or there is no product in it.
         """
         self.check(image, "image")
-        photo = _within(self._open(image, "image", 2 * self._largest), self._largest)
+        photo = _within(self._decode(image, "image", 2 * self._largest), self._largest)
         if not _has_clear_pixels(photo):
             photo = self._cut(photo.convert("RGB"))
         _check_mask(photo, "image")
         return encode_png(np.asarray(photo))
 
-    def _open(self, content: bytes, param: str, at_least: int | None = None) -> Image.Image:
+    def _decode(self, content: bytes, param: str, at_least: int | None = None) -> Image.Image:
         try:
             return decode(content, self._limits, at_least)
         except ImageError as error:
@@ -93,8 +93,8 @@ class ImageDecoder:
         return photo
 
 
-def _kept(mask: Image.Image, photo: Image.Image) -> Image.Image:
-    """The product mask of a client's mask: what is not to be painted, 8-bit grey."""
+def _product_mask(mask: Image.Image, photo: Image.Image) -> Image.Image:
+    """The product mask of a client's mask: where not to paint, 8-bit grey."""
     if mask.size != photo.size:
         raise bad_request(
             f"mask is {mask.width}x{mask.height} pixels, image {photo.width}x{photo.height}; make them one size", "mask"
@@ -124,7 +124,7 @@ def _no_product(text: str, param: str) -> APIError:
 
 
 def _within(image: Image.Image, side: int) -> Image.Image:
-    """No side longer than so many pixels."""
+    """The image scaled down so that no side is longer than so many pixels."""
     scale = side / max(image.size)
     if scale >= 1:
         return image
@@ -133,10 +133,10 @@ def _within(image: Image.Image, side: int) -> Image.Image:
 
 
 def _on_canvas(cutout: Image.Image, width: int, height: int) -> tuple[Pixels, Pixels]:
-    """The whole cutout in the middle of the canvas, as large as fits; round it there is nothing, to be painted."""
+    """The whole cutout in the middle of the canvas, as large as fits; the rest is transparent, to be painted."""
     scale = min(width / cutout.width, height / cutout.height)
     size = (min(width, max(1, round(cutout.width * scale))), min(height, max(1, round(cutout.height * scale))))
-    small = cutout if size == cutout.size else cutout.resize(size, Image.Resampling.LANCZOS)  # colours by their alpha
+    small = cutout if size == cutout.size else cutout.resize(size, Image.Resampling.LANCZOS)  # weights colours by alpha
     canvas = Image.new("RGBA", (width, height))
     canvas.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
     pixels = np.asarray(canvas)  # (H, W, 4)
@@ -145,11 +145,11 @@ def _on_canvas(cutout: Image.Image, width: int, height: int) -> tuple[Pixels, Pi
         raise bad_request("the product is too small to be seen; crop the picture around it", "image", "no_product")
     if mask.min() >= 128:
         raise _no_product("no background is left to paint", "image")
-    return _beyond_the_edge(pixels[..., :3], mask), np.ascontiguousarray(mask)
+    return _extend_colours(pixels[..., :3], mask), np.ascontiguousarray(mask)
 
 
-def _beyond_the_edge(product: Pixels, mask: Pixels) -> Pixels:
-    """The product, its outermost colours carried on outside: what a soft edge mixes in is no old background."""
+def _extend_colours(product: Pixels, mask: Pixels) -> Pixels:
+    """The product with its outermost colours continued outside, so that a soft edge mixes in no old background."""
     outside = (mask < 128).astype(np.uint8)
     _, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)

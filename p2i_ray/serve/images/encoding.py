@@ -1,4 +1,4 @@
-"""Painted pictures as a client gets them: PNG, JPEG or WebP, and what is said of each."""
+"""Generated images as a client gets them: PNG, JPEG or WebP, with their metadata."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 @dataclass(frozen=True)
 class GeneratedImage:
-    """A finished picture.
+    """An encoded image.
 
     Attributes:
         encoded: the file's content.
-        seed: asked for again with n=1, it gives this picture.
-        verdict: the judge's, where pictures were ranked.
-        expansion: how much the product grew, share of its area, where that was asked for.
+        seed: with n=1, it gives this image again.
+        verdict: the judge's, where images were ranked.
+        expansion: growth of the product, fraction of its area, where that was requested.
     """
 
     encoded: bytes
@@ -31,22 +31,22 @@ class GeneratedImage:
     verdict: Verdict | None = None
     expansion: float | None = None
 
-    def said(self) -> dict[str, Any]:
-        """What is said of it beside its content."""
-        said: dict[str, Any] = {"seed": self.seed}
+    def metadata(self) -> dict[str, Any]:
+        """The response's fields besides the content."""
+        fields: dict[str, Any] = {"seed": self.seed}
         if self.verdict is not None:
             score = self.verdict.score
-            said |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}
+            fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}
         if self.expansion is not None:
-            said["expansion"] = round(self.expansion, 4)
-        return said
+            fields["expansion"] = round(self.expansion, 4)
+        return fields
 
 
 def encode(pixels: Pixels, output_format: str, quality: int | None = None) -> bytes:
-    """A picture (H, W, 3) as PNG, JPEG or WebP; the same pixels give the same bytes.
+    """Encode an image (H, W, 3) as PNG, JPEG or WebP; the same pixels give the same bytes.
 
     Args:
-        pixels: the picture.
+        pixels: the image.
         output_format: png, jpeg or webp.
         quality: of JPEG or WebP, 0 to 100.
     """

@@ -1,7 +1,7 @@
-"""Has the painted product grown? A painter may go on with the product beyond its outline: a longer handle, a lid.
+"""Object expansion: a model may continue the product beyond its outline, with a longer handle or a lid.
 
-The picture is segmented again, starting from where the product is known to be, and what is found beyond the mask is
-held against it, as yahoo/photo-background-generation measures object expansion.
+The image is segmented again, starting from where the product is known to be; the segment's area beyond the mask is the
+measure, as in yahoo/photo-background-generation.
 """
 
 from __future__ import annotations
@@ -12,52 +12,52 @@ import numpy as np
 from p2i_ray.data.images import Pixels
 
 SIDE = 256  # pixels of the longest side on which it is measured: 30 ms
-REACH = 1.0  # how far beyond the mask the product is looked for, in radii of a disc of its area
-PAINTED = 0.02  # width, in the picture's longest side, of the product's edge, which may be soft
+REACH = 1.0  # search distance beyond the mask, in radii of a disc of the product's area
+EDGE = 0.02  # width of the product's edge, which may be soft, in the image's longest side
 ITERATIONS = 3
 
 
-def expansion(picture: Pixels, mask: Pixels) -> float:
-    """Share of the product's area by which it seems to have grown in a painted picture.
+def expansion(image: Pixels, mask: Pixels) -> float:
+    """The growth of the product in a painted image, as a fraction of its area.
 
     Args:
-        picture: (H, W, 3) uint8.
+        image: (H, W, 3) uint8.
         mask: (H, W) uint8, 255 where the product is.
 
     Returns:
-        |segmented minus mask| / |mask|, from 0 (it ends where it should) to about 3, for it is looked for around the
-        mask only as far as the radius of a disc of its area. A background in the very colours of the product, touching
-        it, counts as grown.
+        |segmented minus mask| / |mask|, from 0 (it ends where it should) to about 3: the search reaches as far around
+        the mask as the radius of a disc of its area. A background that touches the product in the same colours counts
+        as growth.
     """
-    picture, mask = _small(picture), _small(mask)
+    image, mask = _small(image), _small(mask)
     product = (mask >= 128).astype(np.uint8)
     area = int(product.sum())
     if area == 0 or area == product.size:
         return 0.0
     cv2.setNumThreads(1)
-    cv2.setRNGSeed(0)  # same picture, same figure
-    edge = max(1, round(PAINTED * max(mask.shape) / 2))
+    cv2.setRNGSeed(0)  # the same image gives the same figure
+    edge = max(1, round(EDGE * max(mask.shape) / 2))
     reach = max(2 * edge + 1, round(REACH * np.sqrt(area / np.pi)))
     start = np.full(mask.shape, cv2.GC_BGD, np.uint8)
     start[cv2.dilate(product, _disc(reach)) > 0] = cv2.GC_PR_BGD
     start[product > 0] = cv2.GC_FGD
-    if not (start == cv2.GC_BGD).any():  # it reaches everywhere: what is farthest from it counts as background
+    if not (start == cv2.GC_BGD).any():  # the search reaches everywhere: what is farthest away counts as background
         far = cv2.distanceTransform(1 - product, cv2.DIST_L2, 3)
         start[far >= np.quantile(far[product == 0], 0.75)] = cv2.GC_BGD
     found = start.copy()
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))  # the colour models
     cv2.grabCut(
-        np.ascontiguousarray(picture), found, None, np.zeros((1, 65)), np.zeros((1, 65)), ITERATIONS,
-        cv2.GC_INIT_WITH_MASK,
-    )  # fmt: skip
+        np.ascontiguousarray(image), found, (0, 0, 0, 0), background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK
+    )
     segmented = ((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)).astype(np.uint8)
     allowed = cv2.dilate(product, _disc(edge))  # an edge may lie a pixel or two off
     grown = _touching(cv2.morphologyEx(segmented & (1 - allowed), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), allowed)
     grown |= cv2.dilate(grown, _disc(edge)) & segmented & (1 - product)  # with its part of the edge
-    return float(grown.sum() / area)
+    return float(np.sum(grown) / area)
 
 
 def _touching(parts: Pixels, product: Pixels) -> Pixels:
-    """Those parts that lie against the product: others are things of the scene."""
+    """The connected parts that touch the product; others are objects of the scene."""
     _, labels = cv2.connectedComponents(parts)
     against = np.unique(labels[cv2.dilate(product, _disc(2)) > 0])
     return np.isin(labels, against[against > 0]).astype(np.uint8)

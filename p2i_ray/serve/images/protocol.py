@@ -1,4 +1,4 @@
-"""What the HTTP side and the models say to each other: an order is one picture to paint."""
+"""The interfaces between the HTTP side and the models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge thinks of a picture.
+    """The judge's opinion of an image.
 
     Attributes:
-        score: 1 to 5, expected over the digits' probabilities; none: it couldn't be judged, see reason.
-        reason: in words.
+        score: 1 to 5, the expectation over the digits' probabilities; none: it couldn't be judged, see reason.
+        reason: the judge's reason, or the error.
     """
 
     score: float | None
@@ -24,25 +24,25 @@ class Verdict:
 
 
 class Sampler(Protocol):
-    """Paints orders; safe to be asked by many at once."""
+    """Paints images; safe to call concurrently."""
 
-    async def paint(self, order: PaintRequest) -> Pixels:
-        """The picture, (H, W, 3) uint8.
+    async def paint(self, request: PaintRequest) -> Pixels:
+        """Return the image, (H, W, 3) uint8.
 
         Raises:
-            Overloaded: as many orders wait as may.
+            Overloaded: as many requests wait as may.
             NotReady: no model is loaded.
         """
         ...
 
     async def ready(self) -> bool:
-        """Whether an order would be painted now."""
+        """Whether a request would be painted now."""
         ...
 
 
 class Ranker(Protocol):
-    """Judges painted pictures."""
+    """Scores painted images."""
 
-    async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
-        """A verdict for each picture of one product, in their order."""
+    async def rank(self, name: str, images: Sequence[Pixels]) -> list[Verdict]:
+        """Return a verdict for each image of one product, in their order."""
         ...

@@ -21,62 +21,68 @@ from p2i_ray.serve.images.service import ImageService
 
 IMAGE = ("image", "image[]", "image[0]")  # OpenAI's client names a list's files image[]
 MASK = ("mask",)
-FILES = 4  # so that who sends several is told so
+MAX_FILES = 4  # more than one, so that a client that sends several gets an error that says so
 
 
 class ImageRoutes:
-    """The two calls that are answered with pictures."""
+    """The two routes that answer with images."""
 
     def __init__(
-        self, studio: ImageService, intake: ImageDecoder, guard: Authenticator, rules: EditRules, watch: HTTPMetrics
+        self,
+        *,
+        service: ImageService,
+        decoder: ImageDecoder,
+        authenticator: Authenticator,
+        rules: EditRules,
+        metrics: HTTPMetrics,
     ) -> None:
-        self._studio, self._intake, self._guard, self._rules, self._watch = studio, intake, guard, rules, watch
+        self._service, self._decoder, self._authenticator = service, decoder, authenticator
+        self._rules, self._metrics = rules, metrics
 
     async def edit(self, request: Request) -> Response:
         """Paint a background around a product."""
         form = await self._read(request)
         only_files(form, *IMAGE, *MASK)
-        wish = resolve(
-            parse({name: text for name, text in form.texts.items() if name not in IMAGE + MASK}), self._rules
-        )
-        image, mask = one_file(form, IMAGE, needed=True), one_file(form, MASK, needed=False)
-        assert image is not None  # it is needed
-        self._intake.check(image, "image")
+        fields = {name: text for name, text in form.texts.items() if name not in IMAGE + MASK}
+        params = resolve(parse(fields), self._rules)
+        image, mask = one_file(form, IMAGE, required=True), one_file(form, MASK, required=False)
+        assert image is not None  # it is required
+        self._decoder.check(image, "image")
         if mask is not None:
-            self._intake.check(mask, "mask")
-        self._guard.take(request, wish.candidates - 1)  # one was taken at the door
-        pictures = await self._studio.make(wish, image, mask, "request")
-        return JSONResponse(await asyncio.to_thread(_answer, wish, pictures))
+            self._decoder.check(mask, "mask")
+        self._authenticator.take(request, params.candidates - 1)  # one was taken before the body was read
+        images = await self._service.generate(params, image, mask, "request")
+        return JSONResponse(await asyncio.to_thread(_response, params, images))
 
     async def cutout(self, request: Request) -> Response:
-        """Cut a product out of a photo: a PNG, or with response_format=b64_json its text."""
+        """Segment a photo's product: a PNG with alpha, or with response_format=b64_json its base64."""
         form = await self._read(request)
         only_files(form, *IMAGE)
         for name in form.texts:
             if name not in (*IMAGE, "response_format", "model"):
                 raise bad_request(f"{short(name)} is not a field this request takes; leave it out", short(name))
-        how = form.texts.get("response_format", "png")
-        if how not in ("png", "b64_json"):
+        response_format = form.texts.get("response_format", "png")
+        if response_format not in ("png", "b64_json"):
             raise bad_request("response_format must be png or b64_json", "response_format")
-        image = one_file(form, IMAGE, needed=True)
+        image = one_file(form, IMAGE, required=True)
         assert image is not None
-        png = await self._studio.cutout(image)
-        if how == "png":
+        png = await self._service.cutout(image)
+        if response_format == "png":
             return Response(png, media_type="image/png")
         return JSONResponse({"created": int(time.time()), "b64_json": base64.b64encode(png).decode("ascii")})
 
     async def _read(self, request: Request) -> Form:
-        with self._watch.stage("upload"):
-            return await read_form(request, FILES)
+        with self._metrics.stage("upload"):
+            return await read_form(request, MAX_FILES)
 
 
-def _answer(wish: EditParams, pictures: list[GeneratedImage]) -> dict[str, Any]:
-    data = [{"b64_json": base64.b64encode(picture.encoded).decode("ascii"), **picture.said()} for picture in pictures]
+def _response(params: EditParams, images: list[GeneratedImage]) -> dict[str, Any]:
+    data = [{"b64_json": base64.b64encode(image.encoded).decode("ascii"), **image.metadata()} for image in images]
     return {
         "created": int(time.time()),
         "background": "opaque",
         "data": data,
-        "output_format": wish.output_format,
-        "seed": wish.seed,
-        "size": f"{wish.width}x{wish.height}",
+        "output_format": params.output_format,
+        "seed": params.seed,
+        "size": f"{params.width}x{params.height}",
     }

@@ -1,4 +1,4 @@
-"""What a request asks for: OpenAI's fields and ours, typed, every limit held before any work."""
+"""The request of an images edit: OpenAI's fields and ours, typed, and every limit checked before any work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 
 STRIDE = 8  # the VAE halves a side three times
-SMALLEST = 64  # pixels
+MIN_SIDE = 64  # pixels
 MAX_GUIDANCE = 30.0
 MAX_SOFT_EDGE = 64.0  # pixels
 MAX_SEED = 2**53 - 1  # what every JSON reader keeps exactly
@@ -24,7 +24,7 @@ _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
 class EditRequest(BaseModel):
-    """The fields of an images edit: OpenAI's, then ours. Those of OpenAI's that change nothing here are let through."""
+    """The fields of an images edit: OpenAI's, then ours. OpenAI's fields without effect here are accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,7 +55,7 @@ class EditRequest(BaseModel):
 
 @dataclass(frozen=True)
 class EditParams:
-    """An ask with nothing left open: checked, defaults filled in."""
+    """The parameters of a checked request, defaults filled in."""
 
     name: str
     n: int
@@ -75,7 +75,7 @@ class EditParams:
 
 @dataclass(frozen=True)
 class EditRules:
-    """What an ask is checked against."""
+    """The limits and defaults that a request is checked against."""
 
     limits: LimitsConfig
     image: ImageConfig
@@ -88,7 +88,7 @@ def parse(fields: dict[str, Any]) -> EditRequest:
     """Fields with their types.
 
     Raises:
-        Refusal: one is unknown or of the wrong type.
+        APIError: one is unknown or of the wrong type.
     """
     try:
         return EditRequest.model_validate(fields)
@@ -101,54 +101,54 @@ def parse(fields: dict[str, Any]) -> EditRequest:
         raise bad_request(f"{name}: {text}", name) from None
 
 
-def resolve(ask: EditRequest, rules: EditRules) -> EditParams:
-    """Check an ask against the limits and fill in what it leaves open; a seed of its own, if it has none.
+def resolve(request: EditRequest, rules: EditRules) -> EditParams:
+    """Check a request against the limits and fill in the defaults; a random seed, if it has none.
 
     Raises:
-        Refusal: something is beyond a limit.
+        APIError: something is beyond a limit.
     """
     limits, generate = rules.limits, rules.generate
-    if ask.model is not None and ask.model != rules.model_name:
+    if request.model is not None and request.model != rules.model_name:
         raise APIError(404, f"there is no such model; use model={rules.model_name}", "model", "model_not_found")
-    if ask.response_format == "url":
+    if request.response_format == "url":
         raise bad_request("pictures come in the answer; use response_format=b64_json", "response_format")
-    name = _words(ask.prompt, "prompt", limits)
+    name = _one_line(request.prompt, "prompt", limits)
     if not name:
         raise bad_request("prompt is empty; give the product's name", "prompt")
-    _within("n", ask.n, 1, limits.max_n)
-    if ask.best_of is not None:
+    _within("n", request.n, 1, limits.max_n)
+    if request.best_of is not None:
         if not rules.judged:
             raise bad_request("this server has no judge; leave best_of out", "best_of")
-        _within("best_of", ask.best_of, ask.n, limits.max_candidates)
-    candidates = ask.best_of or ask.n
+        _within("best_of", request.best_of, request.n, limits.max_candidates)
+    candidates = request.best_of or request.n
     _within("n", candidates, 1, limits.max_candidates)
-    width, height = _size(ask.size, rules)
-    if ask.output_compression is not None:
-        _within("output_compression", ask.output_compression, 0, 100)
-        if ask.output_format == "png":
+    width, height = _size(request.size, rules)
+    if request.output_compression is not None:
+        _within("output_compression", request.output_compression, 0, 100)
+        if request.output_format == "png":
             raise bad_request("output_compression is for jpeg and webp; leave it out", "output_compression")
-    steps = generate.num_inference_steps if ask.steps is None else ask.steps
-    guidance = generate.guidance_scale if ask.guidance is None else ask.guidance
-    soft_edge = generate.soft_edge if ask.soft_edge is None else ask.soft_edge
-    _within("seed", ask.seed or 0, 0, MAX_SEED)
+    steps = generate.num_inference_steps if request.steps is None else request.steps
+    guidance = generate.guidance_scale if request.guidance is None else request.guidance
+    soft_edge = generate.soft_edge if request.soft_edge is None else request.soft_edge
+    _within("seed", request.seed or 0, 0, MAX_SEED)
     _within("steps", steps, 1, limits.max_steps)
     _within("guidance", guidance, 1, MAX_GUIDANCE)
     _within("soft_edge", soft_edge, 0, MAX_SOFT_EDGE)
     return EditParams(
         name=name,
-        n=ask.n,
+        n=request.n,
         candidates=candidates,
-        ranked=ask.best_of is not None,
+        ranked=request.best_of is not None,
         width=width,
         height=height,
-        seed=secrets.randbelow(2**32) if ask.seed is None else ask.seed,
+        seed=secrets.randbelow(2**32) if request.seed is None else request.seed,
         steps=steps,
         guidance=guidance,
-        negative=_words(ask.negative_prompt, "negative_prompt", limits),
+        negative=_one_line(request.negative_prompt, "negative_prompt", limits),
         soft_edge=soft_edge,
-        check_expansion=ask.check_expansion,
-        output_format=ask.output_format,
-        quality=ask.output_compression,
+        check_expansion=request.check_expansion,
+        output_format=request.output_format,
+        quality=request.output_compression,
     )
 
 
@@ -158,14 +158,14 @@ def _size(size: str, rules: EditRules) -> tuple[int, int]:
     largest = max(rules.limits.max_size, rules.image.resolution)
     match = _SIZE.fullmatch(size)
     sides = [int(side) for side in match.groups()] if match else []
-    smallest = min(SMALLEST, rules.image.resolution)
+    smallest = min(MIN_SIDE, rules.image.resolution)
     if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
-        asked = f"multiples of {STRIDE} from {smallest} to {largest}"
-        raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {asked}", "size")
+        allowed = f"multiples of {STRIDE} from {smallest} to {largest}"
+        raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {allowed}", "size")
     return sides[0], sides[1]
 
 
-def _words(text: str, name: str, limits: LimitsConfig) -> str:
+def _one_line(text: str, name: str, limits: LimitsConfig) -> str:
     """Text on one line, without control characters."""
     if len(text) > limits.max_name_chars:
         raise bad_request(f"{name} has {len(text)} characters; at most {limits.max_name_chars}, please", name)
@@ -173,5 +173,5 @@ def _words(text: str, name: str, limits: LimitsConfig) -> str:
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # so that no number at all is outside, too
+    if not low <= value <= high:  # also refuses NaN
         raise bad_request(f"{name} must be from {low:.16g} to {high:.16g}", name)

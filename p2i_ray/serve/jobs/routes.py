@@ -2,7 +2,7 @@
 
 A submission is a multipart form: files under names of the client's choice, and the field `items`, a JSON list of
 {"image": FILE, "name": PRODUCT, "mask": FILE, …}, each with any field of an images edit. The form's other text fields
-are what the items share.
+apply to all items.
 """
 
 from __future__ import annotations
@@ -21,43 +21,45 @@ from p2i_ray.serve.images.schema import EditRules, parse, resolve
 from p2i_ray.serve.jobs.runner import JobRunner
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
 
-FULL_S = 60  # when to come again with another job
-ARRIVING = 4  # jobs received at a time, each up to limits.max_job_bytes in memory
-ITEMS_BYTES = 4 << 20  # of the field `items`
+RETRY_AFTER_S = 60  # of a client with too many jobs
+MAX_RECEIVING = 4  # submissions received at a time, each up to limits.max_job_bytes in memory
+MAX_ITEMS_BYTES = 4 << 20  # of the field `items`
 EXAMPLE = 'items must be a JSON list such as [{"image": "cup.png", "name": "Steel cup"}]'
 
 
 class JobRoutes:
-    """The calls about batch jobs."""
+    """The routes of batch jobs."""
 
     def __init__(self, store: JobStore, runner: JobRunner, rules: EditRules, limits: LimitsConfig) -> None:
         self._store, self._runner, self._rules, self._limits = store, runner, rules, limits
-        self._arriving = 0
+        self._receiving = 0
 
     async def submit(self, request: Request) -> Response:
-        """Keep a job for later; 202 with its id."""
+        """Store a job to be painted later; 202 with its id."""
         client: bytes = request.state.client
         unfinished = await asyncio.to_thread(self._store.unfinished)
         if self._store.owned(unfinished, client) >= self._limits.max_jobs:
-            raise busy(FULL_S, f"{self._limits.max_jobs} of your jobs aren't finished; wait, or cancel one", "busy")
-        if self._arriving >= ARRIVING:
-            raise busy(FULL_S, "other jobs are arriving; send this one again later", "busy")
-        self._arriving += 1
+            raise busy(
+                RETRY_AFTER_S, f"{self._limits.max_jobs} of your jobs aren't finished; wait, or cancel one", "busy"
+            )
+        if self._receiving >= MAX_RECEIVING:
+            raise busy(RETRY_AFTER_S, "other jobs are arriving; send this one again later", "busy")
+        self._receiving += 1
         try:
-            form = await read_form(request, self._limits.max_job_pictures, ITEMS_BYTES)
-            rows, inputs = self._rows(form)
-            job = await asyncio.to_thread(self._store.add, client, rows, inputs)
+            form = await read_form(request, self._limits.max_job_pictures, MAX_ITEMS_BYTES)
+            items, inputs = self._items(form)
+            job = await asyncio.to_thread(self._store.add, client, items, inputs)
         finally:
-            self._arriving -= 1
+            self._receiving -= 1
         self._runner.wake()
-        return JSONResponse(self._said(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+        return JSONResponse(self._state(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
 
     async def progress(self, request: Request, job: str) -> Response:
-        """How far a job is."""
-        return JSONResponse(self._said(self._find(request, job)))
+        """The progress of a job."""
+        return JSONResponse(self._state(self._find(request, job)))
 
     async def result(self, request: Request, job: str) -> Response:
-        """The finished job: a zip of its pictures and results.json."""
+        """The finished job: a zip of its images and results.json."""
         found = self._find(request, job)
         path = self._store.result(found)
         if path is None:
@@ -68,14 +70,14 @@ class JobRoutes:
         return FileResponse(path, media_type="application/zip", filename=f"{found.id}.zip")
 
     async def cancel(self, request: Request, job: str) -> Response:
-        """Stop an unfinished job, keeping what is painted; forget a finished one."""
+        """Stop an unfinished job, keeping what is painted; delete a finished one."""
         found = self._find(request, job)
         if self._store.result(found):
             await asyncio.to_thread(self._store.remove, found)
             return JSONResponse({"id": found.id, "object": "job", "status": "deleted"})
         self._store.cancel(found)
         self._runner.stop(found)
-        return JSONResponse(self._said(found))
+        return JSONResponse(self._state(found))
 
     def _find(self, request: Request, name: str) -> Job:
         found = self._store.find(name, request.state.client)
@@ -83,41 +85,41 @@ class JobRoutes:
             raise APIError(404, f"there is no such job of yours; {NOT_FOUND}", None, "not_found")
         return found
 
-    def _said(self, job: Job) -> dict[str, Any]:
+    def _state(self, job: Job) -> dict[str, Any]:
         progress = self._store.progress(job)
         return {"id": job.id, "object": "job", "created": job.created, **progress.model_dump()}
 
-    def _rows(self, form: Form) -> tuple[list[JobItem], list[bytes]]:
-        """The rows of a submission, each checked, and the pictures they name."""
+    def _items(self, form: Form) -> tuple[list[JobItem], list[bytes]]:
+        """The items of a submission, each checked, and the files they name."""
         shared = {name: text for name, text in form.texts.items() if name != "items"}
         numbers = {name: number for number, name in enumerate(form.files)}
         for name, contents in form.files.items():
             if len(contents) > 1:
                 raise bad_request(f"{len(contents)} files are named {short(name)}; give each its own name", short(name))
-        rows: list[JobItem] = []
-        pictures = 0
-        for index, item in enumerate(_items(form.texts.get("items", ""))):
+        items: list[JobItem] = []
+        images = 0
+        for index, fields in enumerate(_parse_items(form.texts.get("items", ""))):
             try:
-                row = self._row(index, item, shared, numbers)
+                item = self._item(index, fields, shared, numbers)
             except APIError as error:
                 param = f"items[{index}].{error.param}" if error.param else f"items[{index}]"
                 raise bad_request(f"items[{index}]: {error.message}", param, error.code) from None
-            rows.append(row)
-            pictures += row.ask.best_of or row.ask.n
-            if pictures > self._limits.max_job_pictures:
+            items.append(item)
+            images += item.ask.best_of or item.ask.n
+            if images > self._limits.max_job_pictures:
                 raise bad_request(
                     f"a job paints at most {self._limits.max_job_pictures} pictures; send several", "items"
                 )
-        used = {number for row in rows for number in (row.image, row.mask)}
+        used = {number for item in items for number in (item.image, item.mask)}
         for name, number in numbers.items():
             if number not in used:
                 raise bad_request(f"no item names the file {short(name)}; name it or leave it out", short(name))
-        return rows, [contents[0] for contents in form.files.values()]
+        return items, [contents[0] for contents in form.files.values()]
 
-    def _row(self, index: int, item: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
-        if not isinstance(item, dict):
+    def _item(self, index: int, given: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
+        if not isinstance(given, dict):
             raise bad_request(EXAMPLE, None)
-        fields = dict(item)
+        fields = dict(given)
         files: dict[str, int | None] = {}
         for part in ("image", "mask"):
             name = fields.pop(part, None)
@@ -128,14 +130,16 @@ class JobRoutes:
             files[part] = None if name is None else numbers[name]
         if "name" in fields:
             fields["prompt"] = fields.pop("name")
-        ask = parse({**shared, **fields})
-        wish = resolve(ask, self._rules)
+        request = parse({**shared, **fields})
+        params = resolve(request, self._rules)
         image = files["image"]
         assert image is not None
-        return JobItem(index=index, ask=ask.model_copy(update={"seed": wish.seed}), image=image, mask=files["mask"])
+        return JobItem(
+            index=index, ask=request.model_copy(update={"seed": params.seed}), image=image, mask=files["mask"]
+        )
 
 
-def _items(text: str) -> list[Any]:
+def _parse_items(text: str) -> list[Any]:
     try:
         items = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Paints the rows of batch jobs, a few at a time, taking turns between jobs; what was cut off is painted again.
+"""Painting of batch jobs: a few items at a time, round robin between jobs; interrupted items are painted again.
 
 Of several processes on one folder, the one that holds the folder's lock paints; when it ends, another takes over.
 """
@@ -18,22 +18,38 @@ from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
 
-IDLE_S = 2.0  # how often the folder is looked at for another process's doings
-TRIES = 3  # of a row that fails for no fault of its own
+POLL_S = 2.0  # interval of checking the folder for changes by other processes
+TRIES = 3  # of an item whose failure isn't the client's
 
 
 class JobRunner:
-    """The jobs' painters: an asynchronous context, as long as which rows are painted."""
+    """Paints jobs while its asynchronous context is open.
+
+    Args:
+        store: of the jobs.
+        service: paints.
+        rules: that items are resolved with.
+        metrics: items are counted there.
+        workers: items painted at a time.
+        days: how long results are kept.
+    """
 
     def __init__(
-        self, store: JobStore, studio: ImageService, rules: EditRules, watch: HTTPMetrics, workers: int, days: float
+        self,
+        store: JobStore,
+        service: ImageService,
+        rules: EditRules,
+        metrics: HTTPMetrics,
+        *,
+        workers: int,
+        days: float,
     ) -> None:
-        self._store, self._studio, self._rules, self._watch = store, studio, rules, watch
+        self._store, self._service, self._rules, self._metrics = store, service, rules, metrics
         self._workers, self._days = workers, days
         self._painting: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tries: dict[tuple[str, int], int] = {}
-        self._turn = ""  # the job that was served last
-        self._news = asyncio.Event()
+        self._last = ""  # the job whose item was started last
+        self._changed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> JobRunner:
@@ -47,11 +63,11 @@ class JobRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def wake(self) -> None:
-        """There is something new on disk."""
-        self._news.set()
+        """Check the folder now: it has changed."""
+        self._changed.set()
 
     def stop(self, job: Job) -> None:
-        """Stop painting a job that was cancelled on disk."""
+        """Stop painting a job that is marked as cancelled."""
         for (name, _), task in self._painting.items():
             if name == job.id:
                 task.cancel()
@@ -60,86 +76,86 @@ class JobRunner:
     async def _run(self) -> None:
         with self._store.lock.open("a") as lock:
             while not _locked(lock):
-                await self._rest()
+                await self._wait()
             while True:
                 try:
-                    await self._look()
-                except Exception as error:  # a full disk, say: the jobs wait, the application goes on
-                    self._watch.failure(error)
-                await self._rest()
+                    await self._step()
+                except Exception as error:  # e.g. a full disk: the jobs wait, the application goes on
+                    self._metrics.failure(error)
+                await self._wait()
 
-    async def _rest(self) -> None:
+    async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_S):
-                await self._news.wait()
-        self._news.clear()  # before the folder is looked at: what comes later is news again
+            async with asyncio.timeout(POLL_S):
+                await self._changed.wait()
+        self._changed.clear()  # before the folder is read: a later change sets it again
 
-    async def _look(self) -> None:
-        """Finish jobs with nothing left to paint, then start as many rows as may be painted."""
+    async def _step(self) -> None:
+        """Finish jobs with nothing left to paint, then start as many items as may be painted at a time."""
         await asyncio.to_thread(self._store.sweep, self._days)
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
             busy = any(name == job.id for name, _ in self._painting)
-            finished = await asyncio.to_thread(self._store.finished_rows, job)
-            left = [row for row in job.rows if row.index not in finished]
+            finished = await asyncio.to_thread(self._store.finished_items, job)
+            left = [item for item in job.rows if item.index not in finished]
             if self._store.is_cancelled(job):
                 left = []
             if not left and not busy:
                 await asyncio.to_thread(self._store.finish, job)
-                self._watch.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
-            ready = [row for row in left if (job.id, row.index) not in self._painting]
+                self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
+            ready = [item for item in left if (job.id, item.index) not in self._painting]
             if ready:
                 waiting[job.id] = (job, ready)
         names = list(waiting)
-        start = names.index(self._turn) + 1 if self._turn in names else 0
+        start = names.index(self._last) + 1 if self._last in names else 0
         names = names[start:] + names[:start]
         while names and len(self._painting) < self._workers:
             name = names.pop(0)
-            job, rows = waiting[name]
-            self._start(job, rows.pop(0))
-            self._turn = name
-            if rows:
+            job, items = waiting[name]
+            self._start(job, items.pop(0))
+            self._last = name
+            if items:
                 names.append(name)
 
-    def _start(self, job: Job, row: JobItem) -> None:
-        key = (job.id, row.index)
-        task = asyncio.create_task(self._paint(job, row))
+    def _start(self, job: Job, item: JobItem) -> None:
+        key = (job.id, item.index)
+        task = asyncio.create_task(self._paint(job, item))
         self._painting[key] = task
 
-        def over(_: asyncio.Task[None]) -> None:
+        def finished(_: asyncio.Task[None]) -> None:
             del self._painting[key]
             self.wake()
 
-        task.add_done_callback(over)
+        task.add_done_callback(finished)
 
-    async def _paint(self, job: Job, row: JobItem) -> None:
-        """Paint one row and keep what became of it; where the painter can't just now, it stays as it is for later."""
+    async def _paint(self, job: Job, item: JobItem) -> None:
+        """Paint one item and store the outcome; while the sampler is unavailable, the item stays unfinished."""
         try:
-            image = await asyncio.to_thread(self._store.input, job, row.image)
-            mask = None if row.mask is None else await asyncio.to_thread(self._store.input, job, row.mask)
-            wish = resolve(row.ask, self._rules)
-            pictures = await self._studio.make(wish, image, mask, "job")
+            image = await asyncio.to_thread(self._store.input, job, item.image)
+            mask = None if item.mask is None else await asyncio.to_thread(self._store.input, job, item.mask)
+            params = resolve(item.ask, self._rules)
+            images = await self._service.generate(params, image, mask, "job")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)
         except NotReady:
             await asyncio.sleep(LOADING_S)
         except APIError as error:
-            await self._failed(job, row, error.message)
-        except Exception as error:  # whatever a model raises fails its row, not the shop
-            self._watch.failure(error, job=job.id[:12], row=row.index)
-            tries = self._tries[(job.id, row.index)] = self._tries.get((job.id, row.index), 0) + 1
+            await self._failed(job, item, error.message)
+        except Exception as error:  # whatever a model raises fails its item, not the service
+            self._metrics.failure(error, job=job.id[:12], item=item.index)
+            tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1
             if tries >= TRIES:
-                await self._failed(job, row, "internal error")
+                await self._failed(job, item, "internal error")
         else:
-            names = [f"{row.index:05d}-{number}.{SUFFIX[wish.output_format]}" for number in range(len(pictures))]
-            said = [{"file": name, **picture.said()} for name, picture in zip(names, pictures, strict=True)]
-            files = [(name, picture.encoded) for name, picture in zip(names, pictures, strict=True)]
-            await asyncio.to_thread(self._store.done, job, row, files, {"pictures": said})
-            self._watch.item("done")
+            names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
+            records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
+            files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
+            await asyncio.to_thread(self._store.done, job, item, files, {"pictures": records})
+            self._metrics.item("done")
 
-    async def _failed(self, job: Job, row: JobItem, reason: str) -> None:
-        await asyncio.to_thread(self._store.failed, job, row, reason)
-        self._watch.item("failed")
+    async def _failed(self, job: Job, item: JobItem, reason: str) -> None:
+        await asyncio.to_thread(self._store.failed, job, item, reason)
+        self._metrics.item("failed")
 
 
 def _locked(lock: IO[str]) -> bool:

@@ -1,7 +1,8 @@
-"""The page at `/`: its files, read once, with a policy under which nothing runs that isn't among them."""
+"""The web page at `/`: its files, read once, with a content security policy that allows nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -22,16 +23,16 @@ TYPES = {
 
 
 def install(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve index.html at `/` and the folder's other files beside it; nothing when there is no page."""
+    """Serve index.html at `/` and the folder's other files next to it; nothing if there is no page."""
     if not (folder / "index.html").is_file():
         return
     for file in sorted(folder.iterdir()):
         if file.suffix in TYPES:
             path = "/" if file.name == "index.html" else f"/{file.name}"
-            app.add_api_route(path, _serving(file.read_bytes(), TYPES[file.suffix]), methods=["GET", "HEAD"])
+            app.add_api_route(path, _page(file.read_bytes(), TYPES[file.suffix]), methods=["GET", "HEAD"])
 
 
-def _serving(content: bytes, kind: str):  # type: ignore[no-untyped-def]  # what FastAPI takes has no simpler type
+def _page(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:
     async def page() -> Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
         return Response(content, headers=headers, media_type=kind)

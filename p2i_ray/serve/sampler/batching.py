@@ -1,6 +1,6 @@
-"""Waiting orders, taken together where they can be: one batch at a time, first come first served.
+"""Dynamic batching: waiting items are processed together where they can be, one batch at a time, oldest first.
 
-Knows neither pictures nor Ray: the work is passed in.
+Independent of images and of Ray: the work is passed in.
 """
 
 from __future__ import annotations
@@ -20,87 +20,89 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     key: Hashable
     since: float  # seconds of the event loop's clock
-    answer: asyncio.Future[Result] = field(repr=False)
+    result: asyncio.Future[Result] = field(repr=False)
 
 
 class Batcher(Generic[Item, Result]):
     """Collects items into batches. For one event loop.
 
-    The oldest item goes next, with as many others of its key as there are, up to `size`; if there are fewer, it waits
-    for them until it is `wait_s` old. Who gives up waiting is dropped before the work begins. If the work fails for a
-    batch, it is done once more for each item alone: only those that fail alone get the error.
+    The oldest item goes next, with the others of its key, up to `max_batch_size`; if there are fewer, it waits for more
+    until it is `batch_wait_timeout_s` old. A cancelled item is dropped before the work begins. If the work fails for a
+    batch, it is repeated for each item alone: only those that fail alone get the error.
     """
 
     def __init__(
         self,
         work: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        *,
         key: Callable[[Item], Hashable],
-        size: int,
-        wait_s: float,
-        taken: Callable[[list[float]], None] | None = None,
+        max_batch_size: int,
+        batch_wait_timeout_s: float,
+        on_batch: Callable[[list[float]], None] | None = None,
     ) -> None:
         """Start collecting; needs a running event loop.
 
         Args:
-            work: gets items of one key and returns as many results; never asked twice at once.
+            work: takes items of one key and returns as many results; never called concurrently.
             key: items of equal keys may share a batch.
-            size: most items of a batch.
-            wait_s: longest wait of an item for others.
-            taken: told the seconds that each item of a batch has waited, when its work begins.
+            max_batch_size: most items of a batch.
+            batch_wait_timeout_s: longest wait of an item for others.
+            on_batch: called with the seconds that each item of a batch has waited, when its work begins.
         """
-        self._work, self._key, self._size, self._wait_s = work, key, size, wait_s
-        self._taken = taken
+        self._work, self._key = work, key
+        self._max_batch_size, self._batch_wait_timeout_s = max_batch_size, batch_wait_timeout_s
+        self._on_batch = on_batch
         self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._arrived = asyncio.Event()
         self._clock = asyncio.get_running_loop().time
-        self._loop = asyncio.create_task(self._go_on())
+        self._loop = asyncio.create_task(self._run())
 
     async def submit(self, item: Item) -> Result:
-        """The item's result; raises what the work raised for it."""
+        """Return the item's result; raise what the work raised for it."""
         waiting = _Waiting[Item, Result](
             item, self._key(item), self._clock(), asyncio.get_running_loop().create_future()
         )
         self._waiting.append(waiting)
         self._arrived.set()
         try:
-            return await waiting.answer
+            return await waiting.result
         finally:
-            if waiting in self._waiting:  # cancelled before its turn
+            if waiting in self._waiting:  # cancelled before its batch
                 self._waiting.remove(waiting)
                 self._arrived.set()
 
     def __len__(self) -> int:
-        """Items that wait for their turn."""
+        """The number of items that wait for a batch."""
         return len(self._waiting)
 
     def check(self) -> None:
-        """Raises what ended the collecting, if anything did; nothing waiting would ever be answered."""
+        """Raise what ended the collecting, if anything did: waiting items would never get a result."""
         if self._loop.done():
             self._loop.result()
-            raise RuntimeError("the batches' loop has ended")
+            raise RuntimeError("the batching loop has ended")
 
     def cancel(self) -> None:
-        """Stop collecting. Who still waits waits for ever: let nobody in before."""
+        """Stop collecting. Waiting items never get a result: submit nothing more before."""
         self._loop.cancel()
 
-    async def _go_on(self) -> None:
+    async def _run(self) -> None:
         while True:
             batch = await self._next()
-            if self._taken:
+            if self._on_batch:
                 now = self._clock()
-                self._taken([now - waiting.since for waiting in batch])
-            await self._answer(batch)
+                self._on_batch([now - waiting.since for waiting in batch])
+            await self._process(batch)
 
     async def _next(self) -> list[_Waiting[Item, Result]]:
-        """The next batch, out of the queue."""
+        """Take the next batch out of the queue."""
         while True:
             self._arrived.clear()
-            left = None  # seconds until the oldest has waited enough
+            left = None  # seconds until the oldest has waited for batch_wait_timeout_s
             if self._waiting:
                 oldest = self._waiting[0]
-                batch = [waiting for waiting in self._waiting if waiting.key == oldest.key][: self._size]
-                left = oldest.since + self._wait_s - self._clock()
-                if len(batch) == self._size or left <= 0:
+                batch = [waiting for waiting in self._waiting if waiting.key == oldest.key][: self._max_batch_size]
+                left = oldest.since + self._batch_wait_timeout_s - self._clock()
+                if len(batch) == self._max_batch_size or left <= 0:
                     for waiting in batch:
                         self._waiting.remove(waiting)
                     return batch
@@ -110,25 +112,25 @@ class Batcher(Generic[Item, Result]):
             except TimeoutError:
                 continue
 
-    async def _answer(self, batch: list[_Waiting[Item, Result]]) -> None:
+    async def _process(self, batch: list[_Waiting[Item, Result]]) -> None:
         try:
             results = await self._work([waiting.item for waiting in batch])
-        except Exception as error:  # whatever it is, it is the answer
+        except Exception as error:  # whatever it is, it belongs to the items
             if len(batch) == 1:
-                _settle(batch[0], error)
+                _resolve(batch[0], error)
                 return
             for waiting in batch:
-                if not waiting.answer.done():
-                    await self._answer([waiting])
+                if not waiting.result.done():
+                    await self._process([waiting])
             return
         for waiting, result in zip(batch, results, strict=True):
-            _settle(waiting, result)
+            _resolve(waiting, result)
 
 
-def _settle(waiting: _Waiting[Item, Result], result: Result | Exception) -> None:
-    if waiting.answer.done():  # given up meanwhile
+def _resolve(waiting: _Waiting[Item, Result], result: Result | Exception) -> None:
+    if waiting.result.done():  # cancelled meanwhile
         return
     if isinstance(result, Exception):
-        waiting.answer.set_exception(result)
+        waiting.result.set_exception(result)
     else:
-        waiting.answer.set_result(result)
+        waiting.result.set_result(result)

@@ -1,7 +1,7 @@
-"""A model folder that may be replaced while its model is in use: looked at now and then, loaded when it has changed.
+"""Hot reload of a model folder: checked at intervals, loaded when it has changed.
 
-`runs.Run.publish` and plain copying write a folder file by file. So a change counts when two looks in a row have seen
-the same files, when the new model loads and works, and when nothing has changed meanwhile. Else the old one stays.
+Publishing and plain copying write a folder file by file. So a change counts only when two checks in a row have seen the
+same files, when the new model loads and works, and when nothing has changed meanwhile. Else the old model stays.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from typing import Generic, TypeVar
 from p2i_ray.storage import locations
 
 LOGGER = logging.getLogger("ray.serve")
-# What filesystems tell of a file that changes with its content: disks, object stores, memory.
-SIGNS = ("size", "mtime", "ino", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "created")
+# File attributes that change with the content: of disks, object stores, memory.
+ATTRIBUTES = ("size", "mtime", "ino", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash", "created")
 
 Model = TypeVar("Model")
 
 
 class ReloadingModel(Generic[Model]):
-    """A model, and the folder that it came from. Its methods block; one thread at a time."""
+    """A model and the folder that it came from. Its methods block; call them from one thread at a time."""
 
     def __init__(self, location: str, load: Callable[[str], Model]) -> None:
-        """Load the model; raises what `load` raises."""
+        """Load the model; raise what `load` raises."""
         self._location, self._load = location, load
         self._known = fingerprint(location)  # of the model in use, or of a folder that was refused
         self._seen = self._known
         self.model = load(location)
 
-    def look(self) -> Model | None:
-        """The new model, if there is one now; it is not `model` before `take` is called."""
+    def poll(self) -> Model | None:
+        """Load and return the new model, if there is one; it becomes `model` when `use` is called."""
         now = fingerprint(self._location)
         if now == self._known or now != self._seen or now is None:
             self._seen = now
             return None
         try:
             model = self._load(self._location)
-        except Exception as error:  # nothing that is wrong with a new folder may end the old model's work
+        except Exception as error:  # a bad new folder must not end the old model's work
             LOGGER.warning("the new model is refused, the old one stays: %s: %s", type(error).__name__, error)
             model = None
         if fingerprint(self._location) != now:
@@ -47,21 +47,21 @@ class ReloadingModel(Generic[Model]):
         self._known = now
         return model
 
-    def take(self, model: Model) -> None:
+    def use(self, model: Model) -> None:
         """Use another model from now on."""
         self.model = model
 
 
 def fingerprint(location: str) -> str | None:
-    """What tells a folder's state from another, by its files' names, sizes and times; none: there is no such folder."""
+    """A digest of the names, sizes and times of a folder's files; none: there is no such folder."""
     filesystem, path = locations.open_location(location)
     if hasattr(filesystem, "invalidate_cache"):
-        filesystem.invalidate_cache()  # object stores' listings are remembered
+        filesystem.invalidate_cache()  # object stores' listings are cached
     found = filesystem.find(path, detail=True)
     if not found:
         return None
     state = {
-        name.removeprefix(path): {sign: str(entry[sign]) for sign in SIGNS if sign in entry}
+        name.removeprefix(path): {key: str(entry[key]) for key in ATTRIBUTES if key in entry}
         for name, entry in found.items()
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

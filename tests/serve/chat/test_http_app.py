@@ -26,13 +26,13 @@ def _open() -> Iterator[Lmm]:
 
 @pytest.fixture()
 def lmm(_open: Lmm) -> Lmm:
-    _open.engine.asked.clear()
+    _open.engine.requests.clear()
     return _open
 
 
 def test_a_chat_with_a_picture_reaches_the_engine_as_a_fresh_png(lmm: Lmm) -> None:
     assert lmm.chat(text("Rate it."), picture(encoded("WEBP", lossless=True), "webp"), temperature=0).status_code == 200
-    (asked,) = lmm.engine.asked
+    (asked,) = lmm.engine.requests
     words, shown = asked["messages"][0]["content"]
     assert words == text("Rate it.")
     sent = encoded("WEBP", lossless=True)
@@ -44,7 +44,7 @@ def test_a_chat_with_a_picture_reaches_the_engine_as_a_fresh_png(lmm: Lmm) -> No
 def test_transparent_pictures_are_shown_on_white(lmm: Lmm) -> None:
     lmm.chat(picture(encoded(mode="RGBA", size=(1, 1))))
     red, green, blue, alpha = np.random.default_rng(0).integers(0, 256, 4, np.uint8).tolist()
-    pixel = opened(lmm.engine.asked[0]["messages"][0]["content"][0]).getpixel((0, 0))
+    pixel = opened(lmm.engine.requests[0]["messages"][0]["content"][0]).getpixel((0, 0))
     want = [round((c * alpha + 255 * (255 - alpha)) / 255) for c in (red, green, blue)]
     assert np.abs(np.subtract(pixel, want)).max() <= 1
 

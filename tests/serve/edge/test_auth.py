@@ -1,4 +1,4 @@
-"""Tokens, pace, headers, health, metrics; and that neither answers nor logs give anything away."""
+"""Tokens, rate limits, headers, health, metrics; and that neither responses nor logs disclose anything."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 from p2i_ray.serve.edge.metrics import LOGGER, log_to
 from p2i_ray.serve.edge.rate_limit import RateLimiter
 from p2i_ray.serve.edge.tokens import Tokens, bearer
-from tests.support.generator_parts import OTHER, TOKEN, Shop, cutout, error_of, open_shop
+from tests.support.generator_parts import OTHER, TOKEN, RunningService, cutout, error_of, open_service
 from tests.support.serving import wait_until
 
 GUARDED = [
@@ -31,7 +31,7 @@ GUARDED = [
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """What the shop logs."""
+    """The service's log."""
     written = io.StringIO()
     handler = log_to(written)
     yield written
@@ -39,7 +39,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_no_way_in_without_a_token(shop: Shop, method: str, path: str) -> None:
+def test_every_route_needs_a_token(service: RunningService, method: str, path: str) -> None:
     for header in (
         None,
         "",
@@ -51,26 +51,26 @@ def test_no_way_in_without_a_token(shop: Shop, method: str, path: str) -> None:
         "Bearer é",
     ):
         headers = {} if header is None else {"Authorization": header.encode("latin-1")}
-        answer = httpx.request(method, shop.url + path, headers=headers)
+        answer = httpx.request(method, service.url + path, headers=headers)
         assert error_of(answer, 401)["code"] == "invalid_api_key"
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_openai_client_without_a_known_token(shop: Shop) -> None:
+def test_openai_client_without_a_known_token(service: RunningService) -> None:
     with pytest.raises(openai.AuthenticationError, match="this token is not known"):
-        shop.client("wrong").images.edit(image=("a.png", cutout()), prompt="Cup")
-    assert not shop.sampler.orders
+        service.client("wrong").images.edit(image=("a.png", cutout()), prompt="Cup")
+    assert not service.sampler.requests
 
 
 def test_a_token_is_revoked_and_added_by_a_line_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
-    file.write_text(f"# the shop's clients\n{TOKEN}\n\n{OTHER}\n", "utf-8")
-    with open_shop(str(tmp_path / "jobs"), Tokens(["given"], str(file))) as shop:
+    file.write_text(f"# known clients\n{TOKEN}\n\n{OTHER}\n", "utf-8")
+    with open_service(str(tmp_path / "jobs"), Tokens(["given"], str(file))) as service:
 
         def status(token: str) -> int:
-            return shop.send("GET", "/v1/models", token).status_code
+            return service.send("GET", "/v1/models", token).status_code
 
-        assert [status(token) for token in (TOKEN, OTHER, "given", "# the shop's clients")] == [200, 200, 200, 401]
+        assert [status(token) for token in (TOKEN, OTHER, "given", "# known clients")] == [200, 200, 200, 401]
         file.write_text(f"{OTHER}\nthird\n", "utf-8")
         assert [status(token) for token in (TOKEN, OTHER, "third", "given")] == [401, 200, 200, 200]
         file.write_text(f"{TOKEN}\nthird\n", "utf-8")  # as long as before, within the clock's tick
@@ -94,60 +94,60 @@ def test_tokens_from_settings(tmp_path: Path) -> None:
     assert bearer("bearer  x ") == b"x" and bearer(None) is None and bearer("Bearer") is None
 
 
-def test_pace_by_hand() -> None:
+def test_the_rate_limiter_by_hand() -> None:
     now = [0.0]
-    pace = RateLimiter(per_minute=60, burst=3, clock=lambda: now[0])
-    assert [pace.take("a", 1) for _ in range(3)] == [0, 0, 0]
-    assert pace.take("a", 2) == 2 and pace.take("b", 3) == 0
+    limiter = RateLimiter(per_minute=60, burst=3, clock=lambda: now[0])
+    assert [limiter.take("a", 1) for _ in range(3)] == [0, 0, 0]
+    assert limiter.take("a", 2) == 2 and limiter.take("b", 3) == 0
     now[0] = 2
-    assert pace.take("a", 2) == 0 and pace.take("a", 1) == 1
+    assert limiter.take("a", 2) == 0 and limiter.take("a", 1) == 1
     now[0] = 1_000
-    assert pace.take("a", 3) == 0 and pace.take("a", 0.5) == 0.5
+    assert limiter.take("a", 3) == 0 and limiter.take("a", 0.5) == 0.5
 
 
-def test_a_hasty_client_waits_and_others_do_not(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path), per_minute=20) as shop:
-        assert shop.edit(n=8, seed=1).status_code == 200 and shop.edit(n=8).status_code == 200
-        answer = shop.edit(n=8)
+def test_a_client_beyond_its_rate_waits_and_others_do_not(tmp_path: Path) -> None:
+    with open_service(str(tmp_path), per_minute=20) as service:
+        assert service.edit(n=8, seed=1).status_code == 200 and service.edit(n=8).status_code == 200
+        answer = service.edit(n=8)
         assert error_of(answer, 429)["code"] == "rate_limit_exceeded"
         assert 10 <= int(answer.headers["retry-after"]) <= 12  # 8 - 4 pictures at one in 3 s
-        assert len(shop.sampler.orders) == 16
+        assert len(service.sampler.requests) == 16
         files = {"image": ("a.png", cutout())}
-        other = shop.send("POST", "/v1/images/edits", OTHER, files=files, data={"prompt": "Cup", "n": "8"})
+        other = service.send("POST", "/v1/images/edits", OTHER, files=files, data={"prompt": "Cup", "n": "8"})
         assert other.status_code == 200
         with pytest.raises(openai.RateLimitError):
-            shop.client().images.edit(image=("a.png", cutout()), prompt="Cup", n=8)
+            service.client().images.edit(image=("a.png", cutout()), prompt="Cup", n=8)
 
 
 def test_guessing_tokens_is_slowed_down(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path), per_minute=20) as shop:
-        statuses = [shop.send("GET", "/v1/models", f"guess{k}").status_code for k in range(25)]
+    with open_service(str(tmp_path), per_minute=20) as service:
+        statuses = [service.send("GET", "/v1/models", f"guess{k}").status_code for k in range(25)]
         assert statuses[:20] == [401] * 20 and statuses[-1] == 429
-        assert shop.send("GET", "/v1/models").status_code == 200
+        assert service.send("GET", "/v1/models").status_code == 200
 
 
-def test_a_busy_painter_and_one_that_loads(shop: Shop) -> None:
-    shop.sampler.fault = Overloaded(2.4)
-    answer = shop.edit(n=3)
+def test_a_busy_sampler_and_one_that_is_loading(service: RunningService) -> None:
+    service.sampler.fault = Overloaded(2.4)
+    answer = service.edit(n=3)
     assert error_of(answer, 429)["message"].endswith("in 3 s") and answer.headers["retry-after"] == "3"
-    shop.sampler.fault = NotReady()
-    answer = shop.edit()
+    service.sampler.fault = NotReady()
+    answer = service.edit()
     assert error_of(answer, 503)["code"] == "not_ready" and int(answer.headers["retry-after"]) > 0
     with pytest.raises(openai.InternalServerError):
-        shop.client().images.edit(image=("a.png", cutout()), prompt="Cup")
+        service.client().images.edit(image=("a.png", cutout()), prompt="Cup")
 
 
-def test_health(shop: Shop) -> None:
-    assert shop.send("GET", "/healthz", None).json() == {"status": "live"}
-    assert shop.send("GET", "/readyz", None).status_code == 200
-    assert shop.send("HEAD", "/healthz", None).status_code == 200
-    shop.sampler.loaded = False
-    answer = shop.send("GET", "/readyz", None)
+def test_health(service: RunningService) -> None:
+    assert service.send("GET", "/healthz", None).json() == {"status": "live"}
+    assert service.send("GET", "/readyz", None).status_code == 200
+    assert service.send("HEAD", "/healthz", None).status_code == 200
+    service.sampler.loaded = False
+    answer = service.send("GET", "/readyz", None)
     assert error_of(answer, 503)["code"] == "not_ready" and int(answer.headers["retry-after"]) > 0
-    assert shop.send("GET", "/healthz", None).status_code == 200
+    assert service.send("GET", "/healthz", None).status_code == 200
 
 
-def test_unknown_addresses_and_methods(shop: Shop) -> None:
+def test_unknown_addresses_and_methods(service: RunningService) -> None:
     for path in (
         "/v1",
         "/v1/images/generations",
@@ -157,65 +157,69 @@ def test_unknown_addresses_and_methods(shop: Shop) -> None:
         "/../etc/passwd",
         "/é",
     ):
-        error_of(shop.send("GET", path), 404)
-    answer = shop.send("GET", "/v1/images/edits")
+        error_of(service.send("GET", path), 404)
+    answer = service.send("GET", "/v1/images/edits")
     assert error_of(answer, 405)["message"] == "this address takes POST" and answer.headers["allow"] == "POST"
-    error_of(shop.send("PUT", "/v1/models"), 405)
+    error_of(service.send("PUT", "/v1/models"), 405)
 
 
-def test_headers(shop: Shop) -> None:
-    for answer in (shop.edit(), shop.edit(n=0), shop.send("GET", "/nowhere"), shop.send("GET", "/healthz")):
+def test_headers(service: RunningService) -> None:
+    for answer in (service.edit(), service.edit(n=0), service.send("GET", "/nowhere"), service.send("GET", "/healthz")):
         assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert answer.headers["cache-control"] == "no-store" and answer.headers["referrer-policy"] == "no-referrer"
         assert not any(name.startswith("access-control") for name in answer.headers)
         assert answer.headers["x-request-id"].startswith("req_")
-    named = shop.send("GET", "/healthz", headers={"X-Request-ID": "mine-1", "Origin": "https://evil.example"})
+    named = service.send("GET", "/healthz", headers={"X-Request-ID": "mine-1", "Origin": "https://evil.example"})
     assert named.headers["x-request-id"] == "mine-1" and "access-control-allow-origin" not in named.headers
     for bad in ("a b", "x" * 65, '"};alert(1)'):
-        assert shop.send("GET", "/healthz", headers={"X-Request-ID": bad}).headers["x-request-id"].startswith("req_")
+        assert service.send("GET", "/healthz", headers={"X-Request-ID": bad}).headers["x-request-id"].startswith("req_")
 
 
-def test_metrics(shop: Shop) -> None:
-    assert shop.edit(n=2).status_code == 200 and shop.edit(n=0).status_code == 400
-    text = shop.send("GET", "/metrics").text
+def test_metrics(service: RunningService) -> None:
+    assert service.edit(n=2).status_code == 200 and service.edit(n=0).status_code == 400
+    text = service.send("GET", "/metrics").text
     assert 'p2i_http_requests_total{method="POST",route="/v1/images/edits",status="200"}' in text
     assert 'p2i_http_requests_total{method="POST",route="/v1/images/edits",status="400"}' in text
-    for stage in ("upload", "intake", "paint", "encode"):
-        assert f'p2i_stage_seconds_count{{stage="{stage}"}}' in text
-    assert 'p2i_pictures_total{by="request"}' in text and "p2i_http_in_flight 1.0" in text
+    for stage in ("upload", "decode", "paint", "encode"):
+        assert f'p2i_request_stage_duration_seconds_count{{stage="{stage}"}}' in text
+    assert 'p2i_generated_images_total{source="request"}' in text and "p2i_http_requests_in_flight 1.0" in text
     before = text.count("\n")
     for k in range(20):
-        shop.send("GET", f"/made-up-{k}")
-    assert shop.send("GET", "/metrics").text.count("\n") < before + 30  # one series for all that is unknown
+        service.send("GET", f"/made-up-{k}")
+    assert service.send("GET", "/metrics").text.count("\n") < before + 30  # one series for all that is unknown
 
 
 class OwnError(Exception):
-    """With things in its text that are nobody's business."""
+    """An error with secrets in its text."""
 
 
 @pytest.fixture
-def own_shop(tmp_path: Path) -> Iterator[Shop]:
-    """A shop that answers nobody else, so that its log is one's own."""
-    with open_shop(str(tmp_path / "jobs")) as opened:
+def own_service(tmp_path: Path) -> Iterator[RunningService]:
+    """A service of one's own, so that its log has only its own requests."""
+    with open_service(str(tmp_path / "jobs")) as opened:
         yield opened
 
 
-def test_our_own_mistakes_give_nothing_away(
-    own_shop: Shop, log: io.StringIO, capfd: pytest.CaptureFixture[str], tmp_path: Path
+def test_internal_errors_disclose_nothing(
+    own_service: RunningService, log: io.StringIO, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    shop = own_shop
+    service = own_service
     capfd.readouterr()
     for fault in (OwnError(f"{TOKEN} in {tmp_path}"), UserError(f"no model in {tmp_path}"), KeyError("x")):
-        shop.sampler.fault = fault
-        answer = shop.edit()
+        service.sampler.fault = fault
+        answer = service.edit()
         error = error_of(answer, 500)
         assert (
             error["message"] == f"internal error; the server's log has more on request {answer.headers['x-request-id']}"
         )
         assert error["type"] == "server_error"
-    shop.sampler.fault = None
-    shop.edit(image=b"x"), shop.send("GET", f"/{TOKEN}?token={TOKEN}"), shop.send("GET", "/v1/models", "wrong-secret")
+    service.sampler.fault = None
+    (
+        service.edit(image=b"x"),
+        service.send("GET", f"/{TOKEN}?token={TOKEN}"),
+        service.send("GET", "/v1/models", "wrong-secret"),
+    )
     wait_until(lambda: log.getvalue().count('"event": "request"') == 6)  # written when the answer is sent already
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     failures = [line for line in lines if line["event"] == "failure"]

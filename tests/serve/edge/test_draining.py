@@ -1,4 +1,4 @@
-"""The application behind Serve's proxy: how it is closed, and whose name a request has."""
+"""Graceful shutdown behind Serve's proxy, and the request's id."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from p2i_ray.serve.edge.draining import DrainableApp
 
 
-async def ask(door: DrainableApp, asked: str | None = None) -> list[dict[str, Any]]:
-    """How a door's answer begins, to a request of this id."""
+async def send_request(app: DrainableApp, request_id: str | None = None) -> list[dict[str, Any]]:
+    """The start of the application's response to a request of this id."""
     seen: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -18,26 +18,26 @@ async def ask(door: DrainableApp, asked: str | None = None) -> list[dict[str, An
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    headers = [(b"x-request-id", asked.encode())] if asked else []
-    await door({"type": "http", "headers": headers, "path": "/", "method": "GET"}, receive, send)
+    headers = [(b"x-request-id", request_id.encode())] if request_id else []
+    await app({"type": "http", "headers": headers, "path": "/", "method": "GET"}, receive, send)
     return [message for message in seen if message["type"] == "http.response.start"]
 
 
-def test_a_closed_door_lets_nobody_in_and_waits_for_those_inside() -> None:
+def test_a_closed_application_refuses_new_requests_and_waits_for_those_in_flight() -> None:
     async def go() -> None:
-        finish, inside = asyncio.Event(), asyncio.Event()
+        finish, started = asyncio.Event(), asyncio.Event()
 
         async def slow(scope: Any, receive: Any, send: Any) -> None:
-            inside.set()
+            started.set()
             await finish.wait()
             await send({"type": "http.response.start", "status": 200, "headers": []})
 
-        door = DrainableApp(slow)
-        first = asyncio.create_task(ask(door))
-        await inside.wait()
-        assert await door.close(0.05) == 1
-        assert [answer["status"] for answer in await ask(door)] == [503]
-        closing = asyncio.create_task(door.close(30))
+        app = DrainableApp(slow)
+        first = asyncio.create_task(send_request(app))
+        await started.wait()
+        assert await app.close(0.05) == 1
+        assert [answer["status"] for answer in await send_request(app)] == [503]
+        closing = asyncio.create_task(app.close(30))
         finish.set()
         assert await closing == 0
         assert [answer["status"] for answer in await first] == [200]
@@ -45,12 +45,12 @@ def test_a_closed_door_lets_nobody_in_and_waits_for_those_inside() -> None:
     asyncio.run(go())
 
 
-def test_the_name_that_the_proxy_repeats_is_not_said_twice() -> None:
+def test_the_request_id_that_the_proxy_repeats_is_sent_once() -> None:
     async def named(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-request-id", b"ours")]})
 
-    def headers(asked: str | None) -> list[tuple[bytes, bytes]]:
-        return list(asyncio.run(ask(DrainableApp(named), asked))[0]["headers"])
+    def headers(request_id: str | None) -> list[tuple[bytes, bytes]]:
+        return list(asyncio.run(send_request(DrainableApp(named), request_id))[0]["headers"])
 
     assert headers("ours") == []
     assert headers("a name that was refused") == headers(None) == [(b"x-request-id", b"ours")]

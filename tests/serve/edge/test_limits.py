@@ -16,7 +16,7 @@ import numpy as np
 import openai
 import pytest
 
-from tests.support.generator_parts import TOKEN, Shop, cutout, encoded, error_of, open_shop
+from tests.support.generator_parts import TOKEN, RunningService, cutout, encoded, error_of, open_service
 from tests.support.serving import wait_until
 
 LIMIT = 300_000
@@ -27,27 +27,27 @@ BODY = (
 
 
 @pytest.fixture(scope="module")
-def narrow_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def narrow_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     limits = {"max_bytes": LIMIT, "upload_s": 1, "answer_s": 2, "max_job_bytes": LIMIT, "queue": 6}
-    with open_shop(str(tmp_path_factory.mktemp("jobs")), **limits) as opened:
+    with open_service(str(tmp_path_factory.mktemp("jobs")), **limits) as opened:
         yield opened
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Shop]:
+def patient(tmp_path: Path) -> Iterator[RunningService]:
     """Lets six in, and gives no answer up while a test runs."""
-    with open_shop(str(tmp_path), answer_s=300, queue=6) as opened:
+    with open_service(str(tmp_path), answer_s=300, queue=6) as opened:
         yield opened
 
 
 @pytest.fixture
-def narrow(narrow_shop: Shop) -> Iterator[Shop]:
+def narrow(narrow_service: RunningService) -> Iterator[RunningService]:
     """Little may be sent, and soon."""
-    narrow_shop.sampler.orders.clear()
-    narrow_shop.sampler.cancelled = narrow_shop.sampler.most = 0
-    yield narrow_shop
-    narrow_shop.sampler.held = False
-    wait_until(lambda: not narrow_shop.sampler.running)
+    narrow_service.sampler.requests.clear()
+    narrow_service.sampler.cancelled = narrow_service.sampler.most = 0
+    yield narrow_service
+    narrow_service.sampler.held = False
+    wait_until(lambda: not narrow_service.sampler.running)
 
 
 def head(*headers: str, token: str = TOKEN) -> bytes:
@@ -67,42 +67,42 @@ def parse(answer: bytes) -> tuple[int, dict[str, Any]]:
     return int(first.split()[1]), json.loads(body)
 
 
-def test_the_openai_client_learns_that_its_picture_is_too_large(narrow: Shop) -> None:
+def test_the_openai_client_learns_that_its_picture_is_too_large(narrow: RunningService) -> None:
     noise = encoded(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8))
     assert len(noise) > LIMIT
     with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes") as caught:
         narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
-    assert caught.value.status_code == 413 and not narrow.sampler.orders
+    assert caught.value.status_code == 413 and not narrow.sampler.requests
     noise *= 8  # more than sockets hold
     with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes"):
         narrow.client().images.edit(image=("a.png", noise), prompt="Cup")
 
 
-def test_a_chunked_body_is_counted_as_it_comes(narrow: Shop) -> None:
+def test_a_chunked_body_is_counted_as_it_comes(narrow: RunningService) -> None:
     request = head("Transfer-Encoding: chunked") + chunk(BODY[:500])
     endless = [chunk(b"x" * 50_000)] * 8
     status, body = parse(narrow.raw(request, *endless, chunk(b"")))
-    assert status == 413 and body["error"]["code"] == "too_large" and not narrow.sampler.orders
+    assert status == 413 and body["error"]["code"] == "too_large" and not narrow.sampler.requests
     whole = (
         head("Transfer-Encoding: chunked", "Connection: close") + chunk(BODY[:100]) + chunk(BODY[100:]) + b"0\r\n\r\n"
     )
     assert b"200 OK" in narrow.raw(whole)
 
 
-def test_an_announced_body_is_refused_before_it_comes(narrow: Shop) -> None:
+def test_an_announced_body_is_refused_before_it_comes(narrow: RunningService) -> None:
     answer = narrow.raw(head("Content-Length: 99999999999", "Expect: 100-continue"))
     assert parse(answer)[0] == 413 and b"100 Continue" not in answer  # who waits for the body says 408
     assert parse(narrow.raw(head("Content-Length: 99999999999")))[0] == 413
     assert parse(narrow.raw(head("Content-Length: 250000", token="wrong"), b"x" * 250_000))[0] == 401
 
 
-def test_a_slow_sender_is_given_up(narrow: Shop) -> None:
+def test_a_slow_sender_is_given_up(narrow: RunningService) -> None:
     begin = time.perf_counter()
     assert parse(narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:50]))[0] == 408
     assert time.perf_counter() - begin > 0.9
 
 
-def test_a_byte_now_and_then_does_not_keep_it_open(narrow: Shop) -> None:
+def test_a_byte_now_and_then_does_not_keep_it_open(narrow: RunningService) -> None:
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
         connection.sendall(head(f"Content-Length: {len(BODY)}"))
         connection.settimeout(0.05)
@@ -113,19 +113,19 @@ def test_a_byte_now_and_then_does_not_keep_it_open(narrow: Shop) -> None:
             connection.sendall(BODY[sent : sent + 1])
             sent += 1
     assert parse(answer)[0] == 408 and sent < 200
-    assert not narrow.sampler.orders
+    assert not narrow.sampler.requests
 
 
-def test_a_body_cut_off_half_way_paints_nothing(narrow: Shop) -> None:
+def test_a_body_cut_off_half_way_paints_nothing(narrow: RunningService) -> None:
     narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:200], wait=0.2)
     with socket.create_connection(("127.0.0.1", narrow.port)) as connection:
         connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY[:200])
         connection.shutdown(socket.SHUT_WR)
     assert narrow.edit().status_code == 200
-    assert len(narrow.sampler.orders) == 1
+    assert len(narrow.sampler.requests) == 1
 
 
-def test_a_late_answer_is_given_up(narrow: Shop) -> None:
+def test_a_late_answer_is_given_up(narrow: RunningService) -> None:
     narrow.sampler.held = True
     begin = time.perf_counter()
     answer = narrow.edit(n=3)
@@ -134,7 +134,7 @@ def test_a_late_answer_is_given_up(narrow: Shop) -> None:
     assert narrow.sampler.cancelled == 3 and not narrow.sampler.running
 
 
-def test_a_client_that_hangs_up_is_not_painted_for(patient: Shop) -> None:
+def test_a_client_that_hangs_up_is_not_painted_for(patient: RunningService) -> None:
     patient.sampler.held = True
     with socket.create_connection(("127.0.0.1", patient.port)) as connection:
         connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
@@ -146,7 +146,7 @@ def test_a_client_that_hangs_up_is_not_painted_for(patient: Shop) -> None:
     wait_until(lambda: 'status="499"' in patient.send("GET", "/metrics").text)
 
 
-def test_too_many_at_once_are_told_while_the_others_wait(patient: Shop) -> None:
+def test_too_many_at_once_are_told_while_the_others_wait(patient: RunningService) -> None:
     patient.sampler.held = True
     with ThreadPoolExecutor(6) as pool:
         inside = [pool.submit(patient.edit) for _ in range(6)]
@@ -157,19 +157,19 @@ def test_too_many_at_once_are_told_while_the_others_wait(patient: Shop) -> None:
         assert [one.result().status_code for one in inside] == [200] * 6
 
 
-def test_requests_are_painted_side_by_side(shop: Shop) -> None:
-    shop.sampler.held = True
+def test_requests_are_painted_side_by_side(service: RunningService) -> None:
+    service.sampler.held = True
     with ThreadPoolExecutor(5) as pool:
-        asked = [pool.submit(shop.edit, n=4, seed=k) for k in range(5)]
-        wait_until(lambda: shop.sampler.most == 20)
-        shop.sampler.held = False
+        asked = [pool.submit(service.edit, n=4, seed=k) for k in range(5)]
+        wait_until(lambda: service.sampler.most == 20)
+        service.sampler.held = False
         answers = [one.result().json() for one in asked]
     for seed, answer in enumerate(answers):
-        assert answer["seed"] == seed and answer["data"] == shop.edit(n=4, seed=seed).json()["data"]
+        assert answer["seed"] == seed and answer["data"] == service.edit(n=4, seed=seed).json()["data"]
 
 
-def test_connections_are_kept(shop: Shop) -> None:
-    with httpx.Client(base_url=shop.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+def test_connections_are_kept(service: RunningService) -> None:
+    with httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         for _ in range(3):
             files = {"image": ("a.png", cutout())}
             assert client.post("/v1/images/edits", files=files, data={"prompt": "Cup"}).status_code == 200

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.support.generator_parts import Shop, cutout, encoded, error_of, photo, toy_cutter
+from tests.support.generator_parts import RunningService, cutout, encoded, error_of, photo, stub_cutter
 
 
-def refused(shop: Shop, status: int = 400, **sent: object) -> dict[str, str]:
-    error = error_of(shop.edit(**sent), status)  # type: ignore[arg-type]
-    assert not shop.sampler.orders
+def refused(service: RunningService, status: int = 400, **sent: object) -> dict[str, str]:
+    error = error_of(service.edit(**sent), status)  # type: ignore[arg-type]
+    assert not service.sampler.requests
     return error
 
 
@@ -38,18 +38,18 @@ def refused(shop: Shop, status: int = 400, **sent: object) -> dict[str, str]:
     ],
     ids=["empty", "text", "svg", "magic", "truncated", "header", "jpeg", "gif", "tiff", "pdf"],
 )
-def test_what_is_no_picture_is_refused(shop: Shop, content: bytes) -> None:
-    assert refused(shop, image=content)["param"] == "image"
-    error = refused(shop, mask=content)
+def test_what_is_no_picture_is_refused(service: RunningService, content: bytes) -> None:
+    assert refused(service, image=content)["param"] == "image"
+    error = refused(service, mask=content)
     assert error["param"] == "mask" and error["code"] == "bad_image"
 
 
-def test_the_name_of_a_file_means_nothing(shop: Shop) -> None:
+def test_the_name_of_a_file_means_nothing(service: RunningService) -> None:
     jpeg = encoded(photo(), "JPEG", quality=95)
     files = {"image": ("photo.png", jpeg, "text/html")}
-    assert shop.send("POST", "/v1/images/edits", files=files, data={"prompt": "Cup"}).status_code == 200
+    assert service.send("POST", "/v1/images/edits", files=files, data={"prompt": "Cup"}).status_code == 200
     files = {"image": ("photo.png", b"GET / HTTP/1.1", "image/png")}
-    error_of(shop.send("POST", "/v1/images/edits", files=files, data={"prompt": "Cup"}), 400)
+    error_of(service.send("POST", "/v1/images/edits", files=files, data={"prompt": "Cup"}), 400)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -65,22 +65,22 @@ def bomb(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def test_a_decompression_bomb_is_refused_by_its_header(shop: Shop) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(service: RunningService) -> None:
     content = bomb(30_000, 30_000)
     assert len(content) < 1_000_000
     begin = time.perf_counter()
-    assert "too large" in refused(shop, image=content)["message"]
+    assert "too large" in refused(service, image=content)["message"]
     assert time.perf_counter() - begin < 2
-    assert "too large" in refused(shop, mask=content)["message"]
+    assert "too large" in refused(service, mask=content)["message"]
 
 
-def test_a_long_strip(shop: Shop) -> None:
-    error = refused(shop, image=encoded(np.zeros((3, 30_000, 3), np.uint8)))
+def test_a_long_strip(service: RunningService) -> None:
+    error = refused(service, image=encoded(np.zeros((3, 30_000, 3), np.uint8)))
     assert error["message"] == "image is 30000x3 pixels; at most 8192 a side"
     strip = np.zeros((6, 8000, 4), np.uint8)
     strip[:, 2000:6000] = (200, 40, 30, 255)
-    assert shop.edit(encoded(strip), size="256x256").status_code == 200
-    mask = shop.sampler.orders[0].mask
+    assert service.edit(encoded(strip), size="256x256").status_code == 200
+    mask = service.sampler.requests[0].mask
     assert (mask[128 - 1 : 128, 70:186] == 255).all() and (mask[:120] == 0).all()
 
 
@@ -103,7 +103,7 @@ def red(order_product: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cmyk", "palette", "jpeg", "webp", "animated"])
-def test_unusual_photos_keep_their_colours(shop: Shop, kind: str) -> None:
+def test_unusual_photos_keep_their_colours(service: RunningService, kind: str) -> None:
     image = Image.fromarray(photo())
     content = {
         "cmyk": lambda: encoded(image.convert("CMYK"), "JPEG", quality=95),
@@ -114,56 +114,56 @@ def test_unusual_photos_keep_their_colours(shop: Shop, kind: str) -> None:
             image, "WEBP", save_all=True, append_images=[Image.new("RGB", (64, 64))], lossless=True
         ),
     }[kind]()
-    assert shop.edit(content).status_code == 200
-    order = shop.sampler.orders[0]
-    red(order.product[20:44, 20:44])
-    assert ((order.mask > 127) == (toy_cutter(photo()) > 0)).mean() > 0.99
+    assert service.edit(content).status_code == 200
+    request = service.sampler.requests[0]
+    red(request.product[20:44, 20:44])
+    assert ((request.mask > 127) == (stub_cutter(photo()) > 0)).mean() > 0.99
 
 
-def test_grey_and_16_bit_are_read_as_they_look(shop: Shop) -> None:
-    mask = encoded(255 - toy_cutter(photo()))
+def test_grey_and_16_bit_are_read_as_they_look(service: RunningService) -> None:
+    mask = encoded(255 - stub_cutter(photo()))
     for content in (encoded(Image.fromarray(photo()).convert("L")), as_16_bit()):
-        assert shop.edit(content, mask=mask, seed=1).status_code == 200
-    grey, deep = (order.product[32, 32].astype(int) for order in shop.sampler.orders)
+        assert service.edit(content, mask=mask, seed=1).status_code == 200
+    grey, deep = (request.product[32, 32].astype(int) for request in service.sampler.requests)
     level = int(np.asarray(Image.fromarray(photo()).convert("L"))[32, 32])
     assert (grey == level).all() and (np.abs(deep - level) <= 1).all()
 
 
-def test_a_palette_with_a_clear_colour_and_grey_with_alpha_are_cutouts(shop: Shop) -> None:
+def test_a_palette_with_a_clear_colour_and_grey_with_alpha_are_cutouts(service: RunningService) -> None:
     rgba = Image.open(io.BytesIO(cutout()))
     palette = Image.fromarray(np.asarray(rgba.getchannel("A")) // 255).convert("P")
     palette.putpalette([0, 0, 0, 200, 40, 30])
-    assert shop.edit(encoded(palette, transparency=0)).status_code == 200
-    assert shop.edit(encoded(rgba.convert("LA"))).status_code == 200
-    for order in shop.sampler.orders:
-        np.testing.assert_array_equal(order.mask, np.asarray(rgba.getchannel("A")))
-    assert (shop.sampler.orders[0].product[32, 32] == (200, 40, 30)).all()
+    assert service.edit(encoded(palette, transparency=0)).status_code == 200
+    assert service.edit(encoded(rgba.convert("LA"))).status_code == 200
+    for request in service.sampler.requests:
+        np.testing.assert_array_equal(request.mask, np.asarray(rgba.getchannel("A")))
+    assert (service.sampler.requests[0].product[32, 32] == (200, 40, 30)).all()
 
 
-def test_a_turned_photo_is_upright(shop: Shop) -> None:
+def test_a_turned_photo_is_upright(service: RunningService) -> None:
     content, upright = rotated()
-    assert shop.edit(content, size="64x128").status_code == 200
-    np.testing.assert_array_equal(shop.sampler.orders[0].mask, toy_cutter(upright))
-    mask = encoded(255 - toy_cutter(upright))  # drawn on what one sees
-    assert shop.edit(content, mask=mask, size="64x128").status_code == 200
-    np.testing.assert_array_equal(shop.sampler.orders[1].mask, toy_cutter(upright))
+    assert service.edit(content, size="64x128").status_code == 200
+    np.testing.assert_array_equal(service.sampler.requests[0].mask, stub_cutter(upright))
+    mask = encoded(255 - stub_cutter(upright))  # drawn on what one sees
+    assert service.edit(content, mask=mask, size="64x128").status_code == 200
+    np.testing.assert_array_equal(service.sampler.requests[1].mask, stub_cutter(upright))
 
 
-def test_masks_that_leave_nothing_to_do(shop: Shop) -> None:
-    error = refused(shop, mask=encoded(np.zeros((32, 32), np.uint8)))
+def test_masks_that_leave_nothing_to_do(service: RunningService) -> None:
+    error = refused(service, mask=encoded(np.zeros((32, 32), np.uint8)))
     assert error["message"] == "mask is 32x32 pixels, image 64x64; make them one size" and error["param"] == "mask"
     everything = np.full((64, 64), 255, np.uint8)
-    assert "is empty" in refused(shop, mask=encoded(everything))["message"]
-    assert "covers the whole picture" in refused(shop, mask=encoded(0 * everything))["message"]
-    assert "is empty" in refused(shop, image=encoded(np.zeros((64, 64, 4), np.uint8)))["message"]
+    assert "is empty" in refused(service, mask=encoded(everything))["message"]
+    assert "covers the whole picture" in refused(service, mask=encoded(0 * everything))["message"]
+    assert "is empty" in refused(service, image=encoded(np.zeros((64, 64, 4), np.uint8)))["message"]
     dot = np.zeros((2000, 2000, 4), np.uint8)
     dot[1000, 1000] = 255
-    assert "too small to be seen" in refused(shop, image=encoded(dot))["message"]
+    assert "too small to be seen" in refused(service, image=encoded(dot))["message"]
 
 
 @given(content=st.binary(max_size=300), tail=st.binary(max_size=30), cut=st.integers(0, 300))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_wild_bytes_never_break_anything(shop: Shop, content: bytes, tail: bytes, cut: int) -> None:
+def test_wild_bytes_never_break_anything(service: RunningService, content: bytes, tail: bytes, cut: int) -> None:
     for image in (content, cutout()[:cut] + tail, cutout()[:30] + content):
-        answer = shop.edit(image)
+        answer = service.edit(image)
         assert answer.status_code == 200 or error_of(answer, 400)

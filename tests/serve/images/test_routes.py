@@ -11,15 +11,24 @@ import openai
 import pytest
 from PIL import Image
 
-from p2i_ray.serve.images.service import picture_seed
-from tests.support.generator_parts import Shop, cutout, encoded, error_of, open_shop, photo, picture, toy_cutter
+from p2i_ray.serve.images.service import image_seed
+from tests.support.generator_parts import (
+    RunningService,
+    cutout,
+    encoded,
+    error_of,
+    open_service,
+    photo,
+    picture,
+    stub_cutter,
+)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
-def test_openai_client(shop: Shop, tmp_path: Path, kind: str) -> None:
+def test_openai_client(service: RunningService, tmp_path: Path, kind: str) -> None:
     (tmp_path / "cutout.png").write_bytes(cutout(100, 50))
     with (tmp_path / "cutout.png").open("rb") as image:
-        answer = shop.client().images.edit(
+        answer = service.client().images.edit(
             model="product2img",
             image=image,
             prompt="Steel thermos bottle",
@@ -33,7 +42,7 @@ def test_openai_client(shop: Shop, tmp_path: Path, kind: str) -> None:
     for painted in answer.data or []:
         opened = Image.open(io.BytesIO(base64.b64decode(painted.b64_json or "")))
         assert opened.format == kind.upper() and opened.size == (128, 64)
-    first, second = shop.sampler.orders
+    first, second = service.sampler.requests
     assert first.name == "Steel thermos bottle" and (first.steps, first.guidance, first.negative) == (7, 3, "")
     assert first.mask.shape == (64, 128) and first.product.shape == (64, 128, 3)
     assert first.seed != second.seed
@@ -42,90 +51,92 @@ def test_openai_client(shop: Shop, tmp_path: Path, kind: str) -> None:
     assert (first.product[20:44, 40:88] == (200, 40, 30)).all()
 
 
-def test_a_list_with_one_image_is_that_image_and_several_are_refused(shop: Shop) -> None:
-    client = shop.client()
+def test_a_list_with_one_image_is_that_image_and_several_are_refused(service: RunningService) -> None:
+    client = service.client()
     answer = client.images.edit(image=[("a.png", cutout())], prompt="Cup")
     assert len(answer.data or []) == 1 and answer.size == "64x64"
     with pytest.raises(openai.BadRequestError, match="2 files came as image; send one"):
         client.images.edit(image=[("a.png", cutout()), ("b.png", cutout())], prompt="Cup")
 
 
-def test_our_fields_pass_through_extra_body(shop: Shop) -> None:
-    answer = shop.client().images.edit(
+def test_our_fields_pass_through_extra_body(service: RunningService) -> None:
+    answer = service.client().images.edit(
         image=("a.png", cutout()),
         prompt="  Steel\n bottle\x00 ",
         extra_body={
             "seed": 5, "steps": 3, "guidance": 1.5, "negative_prompt": "text", "soft_edge": 2, "check_expansion": True,
         },
     )  # fmt: skip
-    order = shop.sampler.orders[0]
-    assert (order.seed, order.steps, order.guidance, order.negative) == (5, 3, 1.5, "text")
-    assert order.soft_edge == 2 and order.name == "Steel bottle"
+    request = service.sampler.requests[0]
+    assert (request.seed, request.steps, request.guidance, request.negative) == (5, 3, 1.5, "text")
+    assert request.soft_edge == 2 and request.name == "Steel bottle"
     assert answer.data and answer.data[0].model_extra and answer.data[0].model_extra["seed"] == 5
     assert answer.data[0].model_extra["expansion"] >= 0
 
 
-def test_the_same_seed_gives_the_same_pictures_and_each_can_be_asked_for_alone(shop: Shop) -> None:
-    first = shop.edit(n=3, seed=11).json()
-    assert first["data"] == shop.edit(n=3, seed=11).json()["data"]
+def test_the_same_seed_gives_the_same_pictures_and_each_can_be_asked_for_alone(service: RunningService) -> None:
+    first = service.edit(n=3, seed=11).json()
+    assert first["data"] == service.edit(n=3, seed=11).json()["data"]
     seeds = [data["seed"] for data in first["data"]]
-    assert seeds == [11, picture_seed(11, 1), picture_seed(11, 2)] and len(set(seeds)) == 3
-    assert shop.edit(n=1, seed=seeds[2]).json()["data"][0]["b64_json"] == first["data"][2]["b64_json"]
-    free = shop.edit().json()
-    assert free["seed"] != shop.edit().json()["seed"]
-    assert shop.edit(seed=free["seed"]).json()["data"] == free["data"]
+    assert seeds == [11, image_seed(11, 1), image_seed(11, 2)] and len(set(seeds)) == 3
+    assert service.edit(n=1, seed=seeds[2]).json()["data"][0]["b64_json"] == first["data"][2]["b64_json"]
+    free = service.edit().json()
+    assert free["seed"] != service.edit().json()["seed"]
+    assert service.edit(seed=free["seed"]).json()["data"] == free["data"]
 
 
-def test_best_of_returns_the_best_with_score_and_reason(shop: Shop) -> None:
-    data = shop.edit(n=3, best_of=4, seed=1).json()["data"]
+def test_best_of_returns_the_best_with_score_and_reason(service: RunningService) -> None:
+    data = service.edit(n=3, best_of=4, seed=1).json()["data"]
     assert [(row["score"], row["reason"]) for row in data] == [
         (4.5, "picture 1 of Steel bottle"), (3.25, "picture 3 of Steel bottle"), (2.0, "picture 0 of Steel bottle"),
     ]  # fmt: skip
-    assert [row["seed"] for row in data] == [picture_seed(1, k) for k in (1, 3, 0)]
-    last = shop.edit(n=4, best_of=4).json()["data"][3]
+    assert [row["seed"] for row in data] == [image_seed(1, k) for k in (1, 3, 0)]
+    last = service.edit(n=4, best_of=4).json()["data"][3]
     assert last["score"] is None and last["reason"] == "picture 2 of Steel bottle"
-    assert "score" not in shop.edit().json()["data"][0]
+    assert "score" not in service.edit().json()["data"][0]
 
 
-def test_a_photo_and_a_mask_by_either_convention_are_the_same_order(shop: Shop) -> None:
+def test_a_photo_and_a_mask_by_either_convention_are_the_same_order(service: RunningService) -> None:
     pixels = photo()
-    product = toy_cutter(pixels)
+    product = stub_cutter(pixels)
     clear = encoded(np.dstack([np.zeros_like(pixels), product]))  # OpenAI's: clear is painted
     white = encoded(255 - product)  # inpainting tools': white is painted
     flat = encoded(np.dstack([*[255 - product] * 3, np.full_like(product, 255)]))  # the same with an alpha of no use
     for mask in (clear, white, flat):
-        assert shop.edit(encoded(pixels), mask=mask, seed=1).status_code == 200
-    for order in shop.sampler.orders:
-        np.testing.assert_array_equal(order.mask, product)
-        assert (order.product[product > 0] == (220, 30, 20)).all()
+        assert service.edit(encoded(pixels), mask=mask, seed=1).status_code == 200
+    for request in service.sampler.requests:
+        np.testing.assert_array_equal(request.mask, product)
+        assert (request.product[product > 0] == (220, 30, 20)).all()
 
 
-def test_a_mask_counts_more_than_the_pictures_own_alpha(shop: Shop) -> None:
+def test_a_mask_counts_more_than_the_pictures_own_alpha(service: RunningService) -> None:
     mask = np.full((64, 64), 255, np.uint8)
     mask[:, :8] = 0
-    assert shop.edit(mask=encoded(mask)).status_code == 200
-    np.testing.assert_array_equal(shop.sampler.orders[0].mask, 255 - mask)
+    assert service.edit(mask=encoded(mask)).status_code == 200
+    np.testing.assert_array_equal(service.sampler.requests[0].mask, 255 - mask)
 
 
-def test_a_photo_alone_is_cut_out(shop: Shop) -> None:
-    assert shop.edit(encoded(photo())).status_code == 200
-    np.testing.assert_array_equal(shop.sampler.orders[0].mask, toy_cutter(photo()))
+def test_a_photo_alone_is_cut_out(service: RunningService) -> None:
+    assert service.edit(encoded(photo())).status_code == 200
+    np.testing.assert_array_equal(service.sampler.requests[0].mask, stub_cutter(photo()))
     grey = np.full((64, 64, 3), 90, np.uint8)
-    error = error_of(shop.edit(encoded(grey)), 400)
+    error = error_of(service.edit(encoded(grey)), 400)
     assert error["code"] == "no_product" and error["message"].startswith("image: no product found")
 
 
-def test_what_lies_outside_the_product_is_its_own_colour(shop: Shop) -> None:
+def test_what_lies_outside_the_product_is_its_own_colour(service: RunningService) -> None:
     """A soft edge mixes in what is just outside: it must be neither black nor the old background."""
-    shop.edit(encoded(photo()))
-    order = shop.sampler.orders[0]
-    assert (np.abs(order.product.astype(int) - (220, 30, 20)) <= 2).all()
+    service.edit(encoded(photo()))
+    request = service.sampler.requests[0]
+    assert (np.abs(request.product.astype(int) - (220, 30, 20)) <= 2).all()
 
 
 @pytest.mark.parametrize(("size", "inside"), [("128x64", (64, 64)), ("64x128", (64, 64)), ("512x512", (512, 512))])
-def test_the_aspect_is_kept_and_the_whole_product_is_inside(shop: Shop, size: str, inside: tuple[int, int]) -> None:
-    assert shop.edit(size=size).json()["size"] == size
-    mask = shop.sampler.orders[0].mask >= 128
+def test_the_aspect_is_kept_and_the_whole_product_is_inside(
+    service: RunningService, size: str, inside: tuple[int, int]
+) -> None:
+    assert service.edit(size=size).json()["size"] == size
+    mask = service.sampler.requests[0].mask >= 128
     width, height = (int(side) for side in size.split("x"))
     assert mask.shape == (height, width)
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -133,36 +144,36 @@ def test_the_aspect_is_kept_and_the_whole_product_is_inside(shop: Shop, size: st
     assert abs(rows.mean() - (height - 1) / 2) <= 1 and abs(columns.mean() - (width - 1) / 2) <= 1
 
 
-def test_the_pictures_quality_can_be_chosen(shop: Shop) -> None:
-    small, large = (shop.edit(output_format="webp", output_compression=q, seed=1).json() for q in (5, 95))
+def test_the_pictures_quality_can_be_chosen(service: RunningService) -> None:
+    small, large = (service.edit(output_format="webp", output_compression=q, seed=1).json() for q in (5, 95))
     assert 3 * len(small["data"][0]["b64_json"]) < len(large["data"][0]["b64_json"])
     assert picture(small).size == (64, 64)
 
 
-def test_models(shop: Shop) -> None:
-    assert [model.id for model in shop.client().models.list()] == ["product2img"]
-    assert shop.client().models.retrieve("product2img").object == "model"
+def test_models(service: RunningService) -> None:
+    assert [model.id for model in service.client().models.list()] == ["product2img"]
+    assert service.client().models.retrieve("product2img").object == "model"
     with pytest.raises(openai.NotFoundError, match="use product2img"):
-        shop.client().models.retrieve("gpt-image-1")
+        service.client().models.retrieve("gpt-image-1")
 
 
-def test_cutouts(shop: Shop) -> None:
+def test_cutouts(service: RunningService) -> None:
     upright = Image.fromarray(photo(2000, 1000))
-    answer = shop.send("POST", "/v1/cutouts", files={"image": ("p.jpg", encoded(upright, "JPEG", quality=95))})
+    answer = service.send("POST", "/v1/cutouts", files={"image": ("p.jpg", encoded(upright, "JPEG", quality=95))})
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
     cut = Image.open(io.BytesIO(answer.content))
     assert cut.mode == "RGBA" and cut.size == (1024, 512)  # limits.max_size
     alpha = np.asarray(cut.getchannel("A"))
     assert (alpha[150:360, 280:740] == 255).all() and (alpha[:120] == 0).all()
-    again = shop.send(
+    again = service.send(
         "POST", "/v1/cutouts", files={"image": ("p.png", cutout())}, data={"response_format": "b64_json"}
     ).json()
     assert base64.b64decode(again["b64_json"]) and set(again) == {"created", "b64_json"}
-    assert shop.edit(answer.content).status_code == 200
+    assert service.edit(answer.content).status_code == 200
 
 
 def test_without_a_cutter_and_a_judge(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path), cutter=None, judged=False) as shop:
-        assert shop.edit().status_code == 200
-        assert error_of(shop.edit(encoded(photo())), 400)["param"] == "image"
-        assert error_of(shop.edit(best_of=2), 400)["param"] == "best_of"
+    with open_service(str(tmp_path), cutter=None, judged=False) as service:
+        assert service.edit().status_code == 200
+        assert error_of(service.edit(encoded(photo())), 400)["param"] == "image"
+        assert error_of(service.edit(best_of=2), 400)["param"] == "best_of"

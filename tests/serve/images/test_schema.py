@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.generator_parts import Shop, cutout, error_of
+from tests.support.generator_parts import RunningService, cutout, error_of
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,16 @@ from tests.support.generator_parts import Shop, cutout, error_of
         ("check_expansion", "maybe"), ("frame_count", 3), ("__proto__", "1"), ("mask_url", "http://127.0.0.1/"),
     ],
 )  # fmt: skip
-def test_refused_fields(shop: Shop, field: str, value: Any) -> None:
-    error = error_of(shop.edit(**{field: value}), 400)
+def test_refused_fields(service: RunningService, field: str, value: Any) -> None:
+    error = error_of(service.edit(**{field: value}), 400)
     assert error["param"] == field and error["type"] == "invalid_request_error"
     assert field in error["message"] and len(error["message"]) < 200
-    assert not shop.sampler.orders
+    assert not service.sampler.requests
 
 
-def test_lines_that_say_what_to_change(shop: Shop) -> None:
+def test_lines_that_say_what_to_change(service: RunningService) -> None:
     def line(**fields: Any) -> str:
-        return str(error_of(shop.edit(**fields), 400)["message"])
+        return str(error_of(service.edit(**fields), 400)["message"])
 
     assert line(n=1000) == "n must be from 1 to 8"
     assert line(size="500x500") == "size must be auto or WIDTHxHEIGHT, both multiples of 8 from 64 to 1024"
@@ -47,14 +47,14 @@ def test_lines_that_say_what_to_change(shop: Shop) -> None:
     assert line(surprise=1) == "surprise is not a field this request takes; leave it out"
 
 
-def test_an_unknown_model(shop: Shop) -> None:
-    error = error_of(shop.edit(model="dall-e-2"), 404)
+def test_an_unknown_model(service: RunningService) -> None:
+    error = error_of(service.edit(model="dall-e-2"), 404)
     assert error["code"] == "model_not_found" and error["param"] == "model"
 
 
-def test_files_and_texts_in_each_others_place(shop: Shop) -> None:
+def test_files_and_texts_in_each_others_place(service: RunningService) -> None:
     def send(files: Any, data: Any) -> str:
-        return str(error_of(shop.send("POST", "/v1/images/edits", files=files, data=data), 400)["message"])
+        return str(error_of(service.send("POST", "/v1/images/edits", files=files, data=data), 400)["message"])
 
     image = ("a.png", cutout())
     assert send({"mask": image}, {"prompt": "Cup"}).startswith("image is missing")
@@ -76,10 +76,10 @@ def test_files_and_texts_in_each_others_place(shop: Shop) -> None:
     [("application/json", 415), ("text/plain", 415), (None, 415), ("multipart/form-data", 400),
      ("application/x-www-form-urlencoded", 415), ("multipart/form-data; boundary=other", 400)],
 )  # fmt: skip
-def test_wrong_content_types(shop: Shop, content_type: str | None, status: int) -> None:
+def test_wrong_content_types(service: RunningService, content_type: str | None, status: int) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     body = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nCup\r\n--x--\r\n'
-    error_of(shop.send("POST", "/v1/images/edits", content=body, headers=headers), status)
+    error_of(service.send("POST", "/v1/images/edits", content=body, headers=headers), status)
 
 
 def part(name: bytes, content: bytes, filename: bytes | None = None) -> bytes:
@@ -91,23 +91,23 @@ def part(name: bytes, content: bytes, filename: bytes | None = None) -> bytes:
     "filename",
     [b"a\r\nX-Evil: 1\r\n\r\n<script>", b"a\nX-Evil: 1", b"../../etc/passwd", b"a\x00b.png", b"\xff\xfe.png"],
 )
-def test_a_files_name_is_never_used(shop: Shop, filename: bytes) -> None:
+def test_a_files_name_is_never_used(service: RunningService, filename: bytes) -> None:
     body = part(b"image", cutout(), filename) + part(b"prompt", b"Cup") + b"--XX--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=XX"}
-    answer = shop.send("POST", "/v1/images/edits", content=body, headers=headers)
+    answer = service.send("POST", "/v1/images/edits", content=body, headers=headers)
     assert answer.status_code == 200 or error_of(answer, 400)
     assert "x-evil" not in answer.headers and "X-Evil" not in answer.text
 
 
-def test_a_form_that_stops_half_way_is_refused(shop: Shop) -> None:
+def test_a_form_that_stops_half_way_is_refused(service: RunningService) -> None:
     whole = part(b"prompt", b"Cup") + part(b"image", cutout(), b"a.png") + b"--XX--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=XX"}
-    assert shop.send("POST", "/v1/images/edits", content=whole, headers=headers).status_code == 200
-    shop.sampler.orders.clear()
+    assert service.send("POST", "/v1/images/edits", content=whole, headers=headers).status_code == 200
+    service.sampler.requests.clear()
     for length in (0, 5, 60, len(whole) // 2, len(whole) - 8):
-        error = error_of(shop.send("POST", "/v1/images/edits", content=whole[:length], headers=headers), 400)
+        error = error_of(service.send("POST", "/v1/images/edits", content=whole[:length], headers=headers), 400)
         assert error["message"].startswith("the form can't be read")
-    assert not shop.sampler.orders
+    assert not service.sampler.requests
 
 
 @given(
@@ -118,15 +118,15 @@ def test_a_form_that_stops_half_way_is_refused(shop: Shop) -> None:
     )
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_wild_fields_are_taken_or_refused(shop: Shop, fields: dict[str, str]) -> None:
-    answer = shop.edit(**fields)
+def test_wild_fields_are_taken_or_refused(service: RunningService, fields: dict[str, str]) -> None:
+    answer = service.edit(**fields)
     if answer.status_code != 200:
         assert error_of(answer, 400)["param"] in fields
 
 
 @given(body=st.binary(max_size=400))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_wild_bodies_are_refused(shop: Shop, body: bytes) -> None:
+def test_wild_bodies_are_refused(service: RunningService, body: bytes) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=XX"}
     for content in (body, part(b"image", body, b"a") + body, b"--XX\r\n" + body + b"\r\n--XX--\r\n"):
-        error_of(shop.send("POST", "/v1/images/edits", content=content, headers=headers), 400)
+        error_of(service.send("POST", "/v1/images/edits", content=content, headers=headers), 400)

@@ -20,25 +20,27 @@ from p2i_ray.serve.jobs.store import JobStore
 from tests.support.generator_parts import (
     OTHER,
     TOKEN,
-    Shop,
-    ToyPainter,
+    RunningService,
+    StubSampler,
     cutout,
     encoded,
     error_of,
-    open_shop,
+    open_service,
     photo,
-    toy_cutter,
+    stub_cutter,
 )
 from tests.support.serving import wait_until
 
 CUP = {"image": "cup.png", "name": "Steel cup"}
 
 
-def submit(shop: Shop, items: Any, files: dict[str, bytes] | None = None, status: int = 202, **shared: str) -> Any:
+def submit(
+    service: RunningService, items: Any, files: dict[str, bytes] | None = None, status: int = 202, **shared: str
+) -> Any:
     pictures = {"cup.png": cutout()} if files is None else files
     data = {"items": items if isinstance(items, str) else json.dumps(items), **shared}
     parts = {name: (name, content) for name, content in pictures.items()} or {"": ("", b"")}
-    answer = shop.send("POST", "/v1/jobs", files=parts, data=data)
+    answer = service.send("POST", "/v1/jobs", files=parts, data=data)
     if status != 202:
         return error_of(answer, status)
     assert answer.status_code == 202, answer.text
@@ -46,16 +48,16 @@ def submit(shop: Shop, items: Any, files: dict[str, bytes] | None = None, status
     return answer.json()
 
 
-def finished(shop: Shop, job: dict[str, Any]) -> tuple[zipfile.ZipFile, list[dict[str, Any]]]:
-    wait_until(lambda: shop.send("GET", f"/v1/jobs/{job['id']}/result").status_code == 200)
-    answer = shop.send("GET", f"/v1/jobs/{job['id']}/result")
+def finished(service: RunningService, job: dict[str, Any]) -> tuple[zipfile.ZipFile, list[dict[str, Any]]]:
+    wait_until(lambda: service.send("GET", f"/v1/jobs/{job['id']}/result").status_code == 200)
+    answer = service.send("GET", f"/v1/jobs/{job['id']}/result")
     assert answer.headers["content-type"] == "application/zip"
     result = zipfile.ZipFile(io.BytesIO(answer.content))
     assert result.testzip() is None
     return result, json.loads(result.read("results.json"))
 
 
-def test_a_job_from_submission_to_result(shop: Shop) -> None:
+def test_a_job_from_submission_to_result(service: RunningService) -> None:
     items = [
         {**CUP, "n": 2, "seed": 5, "size": "128x64"},
         {"image": "photo.jpg", "mask": "mask.png", "name": "Tasse ☕", "output_format": "jpeg"},
@@ -63,12 +65,12 @@ def test_a_job_from_submission_to_result(shop: Shop) -> None:
         {**CUP, "best_of": 3},
     ]
     files = {
-        "cup.png": cutout(), "photo.jpg": encoded(photo(), "JPEG"), "mask.png": encoded(255 - toy_cutter(photo())),
+        "cup.png": cutout(), "photo.jpg": encoded(photo(), "JPEG"), "mask.png": encoded(255 - stub_cutter(photo())),
         "broken.png": cutout()[:60],
     }  # fmt: skip
-    job = submit(shop, items, files, steps="4")
+    job = submit(service, items, files, steps="4")
     assert job["total"] == 4 and job["status"] == "queued" and job["id"].startswith("job_")
-    result, rows = finished(shop, job)
+    result, rows = finished(service, job)
     assert [row["status"] for row in rows] == ["done", "done", "failed", "done"]
     assert [row["name"] for row in rows] == ["Steel cup", "Tasse ☕", "Broken", "Steel cup"]
     assert [len(row["pictures"]) for row in rows] == [2, 1, 0, 1]
@@ -78,28 +80,28 @@ def test_a_job_from_submission_to_result(shop: Shop) -> None:
     assert sorted(result.namelist()) == sorted([*names, "results.json"]) and names[2] == "00001-0.jpg"
     first = Image.open(io.BytesIO(result.read(names[0])))
     assert first.size == (128, 64) and rows[0]["pictures"][0]["seed"] == 5
-    assert {order.steps for order in shop.sampler.orders} == {4}
-    progress = shop.send("GET", f"/v1/jobs/{job['id']}").json()
+    assert {request.steps for request in service.sampler.requests} == {4}
+    progress = service.send("GET", f"/v1/jobs/{job['id']}").json()
     assert (progress["status"], progress["done"], progress["failed"]) == ("completed", 3, 1)
-    assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "deleted"
-    error_of(shop.send("GET", f"/v1/jobs/{job['id']}"), 404)
+    assert service.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "deleted"
+    error_of(service.send("GET", f"/v1/jobs/{job['id']}"), 404)
 
 
-def test_a_job_paints_the_pictures_that_a_request_does(shop: Shop) -> None:
-    result, rows = finished(shop, submit(shop, [{**CUP, "n": 2, "seed": 3}]))
-    data = shop.edit(prompt="Steel cup", n=2, seed=3).json()["data"]
+def test_a_job_paints_the_pictures_that_a_request_does(service: RunningService) -> None:
+    result, rows = finished(service, submit(service, [{**CUP, "n": 2, "seed": 3}]))
+    data = service.edit(prompt="Steel cup", n=2, seed=3).json()["data"]
     for picture, expected in zip(rows[0]["pictures"], data, strict=True):
         assert result.read(picture["file"]) == base64.b64decode(expected["b64_json"])
 
 
-def test_a_job_is_its_owners_only(shop: Shop) -> None:
-    job = submit(shop, [CUP])
-    finished(shop, job)
+def test_a_job_is_its_owners_only(service: RunningService) -> None:
+    job = submit(service, [CUP])
+    finished(service, job)
     for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
-        error_of(shop.send(method, f"/v1/jobs/{job['id']}{path}", OTHER), 404)
+        error_of(service.send(method, f"/v1/jobs/{job['id']}{path}", OTHER), 404)
     for name in ("job_" + "0" * 32, "..", "%2e%2e%2flock", "job_x", "lock", job["id"].upper()):
-        error_of(shop.send("GET", f"/v1/jobs/{name}"), 404)
-    assert shop.send("GET", f"/v1/jobs/{job['id']}").status_code == 200
+        error_of(service.send("GET", f"/v1/jobs/{name}"), 404)
+    assert service.send("GET", f"/v1/jobs/{job['id']}").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -121,109 +123,109 @@ def test_a_job_is_its_owners_only(shop: Shop) -> None:
         ([{**CUP, "n": 8}] * 126, "items", "at most 1000 pictures"),
     ],
 )
-def test_refused_submissions(shop: Shop, items: Any, param: str, message: str) -> None:
-    error = submit(shop, items, status=400)
+def test_refused_submissions(service: RunningService, items: Any, param: str, message: str) -> None:
+    error = submit(service, items, status=400)
     assert error["param"] == param and message in error["message"]
-    assert not shop.sampler.orders
+    assert not service.sampler.requests
 
 
-def test_a_file_that_no_item_names(shop: Shop) -> None:
-    error = submit(shop, [CUP], {"cup.png": cutout(), "spare.png": b""}, status=400)
+def test_a_file_that_no_item_names(service: RunningService) -> None:
+    error = submit(service, [CUP], {"cup.png": cutout(), "spare.png": b""}, status=400)
     assert error["message"] == "no item names the file spare.png; name it or leave it out"
 
 
 def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path)) as shop:
-        shop.sampler.held = True
-        job = submit(shop, [CUP] * 5)
-        wait_until(lambda: shop.sampler.running == 1)
-        error = error_of(shop.send("GET", f"/v1/jobs/{job['id']}/result"), 409)
+    with open_service(str(tmp_path)) as service:
+        service.sampler.held = True
+        job = submit(service, [CUP] * 5)
+        wait_until(lambda: service.sampler.running == 1)
+        error = error_of(service.send("GET", f"/v1/jobs/{job['id']}/result"), 409)
         assert "0 of 5 rows" in error["message"]
-        assert shop.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "cancelled"
-        wait_until(lambda: shop.sampler.cancelled == 1)
-        _, rows = finished(shop, job)
+        assert service.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "cancelled"
+        wait_until(lambda: service.sampler.cancelled == 1)
+        _, rows = finished(service, job)
         assert [row["status"] for row in rows] == ["cancelled"] * 5
-        assert len(shop.sampler.orders) == 1
+        assert len(service.sampler.requests) == 1
 
 
 def test_requests_come_beside_a_job_and_jobs_take_turns(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path), max_jobs=2) as shop:
-        shop.sampler.held = True
-        first, second = submit(shop, [CUP] * 6), submit(shop, [{**CUP, "name": "Mug"}] * 2)
-        wait_until(lambda: shop.sampler.running == 1)
-        assert submit(shop, [CUP], status=429)["message"].startswith("2 of your jobs aren't finished")
-        shop.sampler.held = False
-        assert shop.edit().status_code == 200
-        finished(shop, first), finished(shop, second)
-        names = [order.name for order in shop.sampler.orders if order.name != "Steel bottle"]
+    with open_service(str(tmp_path), max_jobs=2) as service:
+        service.sampler.held = True
+        first, second = submit(service, [CUP] * 6), submit(service, [{**CUP, "name": "Mug"}] * 2)
+        wait_until(lambda: service.sampler.running == 1)
+        assert submit(service, [CUP], status=429)["message"].startswith("2 of your jobs aren't finished")
+        service.sampler.held = False
+        assert service.edit().status_code == 200
+        finished(service, first), finished(service, second)
+        names = [request.name for request in service.sampler.requests if request.name != "Steel bottle"]
         assert names[:5].count("Mug") == 2  # not after the six cups
-        assert shop.sampler.most <= 2  # the request and one row
+        assert service.sampler.most <= 2  # the request and one row
 
 
 def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
-    class Stopping(ToyPainter):
+    class Stopping(StubSampler):
         """Holds from the third picture on."""
 
-        async def paint(self, order: Any) -> Any:
-            self.held = len(self.orders) >= 2
-            return await super().paint(order)
+        async def paint(self, request: Any) -> Any:
+            self.held = len(self.requests) >= 2
+            return await super().paint(request)
 
     items = [{**CUP, "seed": k} for k in range(5)]
-    with open_shop(str(tmp_path), sampler=Stopping()) as shop:
-        job = submit(shop, items)
-        wait_until(lambda: shop.send("GET", f"/v1/jobs/{job['id']}").json()["done"] == 2)
-        wait_until(lambda: shop.sampler.running == 1)
-    with open_shop(str(tmp_path)) as shop:
-        _, rows = finished(shop, job)
+    with open_service(str(tmp_path), sampler=Stopping()) as service:
+        job = submit(service, items)
+        wait_until(lambda: service.send("GET", f"/v1/jobs/{job['id']}").json()["done"] == 2)
+        wait_until(lambda: service.sampler.running == 1)
+    with open_service(str(tmp_path)) as service:
+        _, rows = finished(service, job)
         assert [row["pictures"][0]["seed"] for row in rows] == [0, 1, 2, 3, 4]
-        assert [order.seed for order in shop.sampler.orders] == [2, 3, 4]  # what was done isn't painted again
+        assert [request.seed for request in service.sampler.requests] == [2, 3, 4]  # what was done isn't painted again
 
 
 def test_one_of_two_shops_on_a_folder_paints(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path)) as first, open_shop(str(tmp_path)) as second:
+    with open_service(str(tmp_path)) as first, open_service(str(tmp_path)) as second:
         job = submit(second, [CUP] * 3)
         _, rows = finished(second, job)
-        assert len(rows) == 3 and {len(first.sampler.orders), len(second.sampler.orders)} == {0, 3}
+        assert len(rows) == 3 and {len(first.sampler.requests), len(second.sampler.requests)} == {0, 3}
 
 
 def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: Path) -> None:
-    class Moody(ToyPainter):
-        async def paint(self, order: Any) -> Any:
+    class Moody(StubSampler):
+        async def paint(self, request: Any) -> Any:
             busy = {0: Overloaded(0.05), 1: Overloaded(0.05)}
-            if order.name == "Curse":
+            if request.name == "Curse":
                 raise RuntimeError(f"in {tmp_path}")
-            self.fault = busy.get(len(self.orders))
-            return await super().paint(order)
+            self.fault = busy.get(len(self.requests))
+            return await super().paint(request)
 
-    with open_shop(str(tmp_path), sampler=Moody()) as shop:
-        _, rows = finished(shop, submit(shop, [CUP, {**CUP, "name": "Curse"}]))
+    with open_service(str(tmp_path), sampler=Moody()) as service:
+        _, rows = finished(service, submit(service, [CUP, {**CUP, "name": "Curse"}]))
         assert [(row["status"], row["reason"]) for row in rows] == [("done", None), ("failed", "internal error")]
 
 
 def test_a_job_may_be_larger_than_a_request_but_its_pictures_may_not(tmp_path: Path) -> None:
     noise = encoded(np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     files = {f"{k}.png": cutout() for k in range(40)} | {"noise.png": noise}
-    with open_shop(str(tmp_path), max_bytes=10_000, max_job_bytes=100_000) as shop:
-        error_of(shop.edit(noise), 413)
-        job = submit(shop, [{"image": name, "name": "Cup"} for name in files], files)
-        _, rows = finished(shop, job)
+    with open_service(str(tmp_path), max_bytes=10_000, max_job_bytes=100_000) as service:
+        error_of(service.edit(noise), 413)
+        job = submit(service, [{"image": name, "name": "Cup"} for name in files], files)
+        _, rows = finished(service, job)
         assert [row["status"] for row in rows] == ["done"] * 40 + ["failed"]
         assert "more than 10000" in rows[40]["reason"]
-        submit(shop, [CUP], {"cup.png": noise * 8}, status=413)
+        submit(service, [CUP], {"cup.png": noise * 8}, status=413)
 
 
 def test_old_results_go(tmp_path: Path) -> None:
-    with open_shop(str(tmp_path)) as shop:
-        job = submit(shop, [CUP])
-        finished(shop, job)
+    with open_service(str(tmp_path)) as service:
+        job = submit(service, [CUP])
+        finished(service, job)
         os.utime(tmp_path / job["id"] / "result.zip", (1, 1))
         (tmp_path / "building-left").mkdir()
         os.utime(tmp_path / "building-left", (1, 1))
         wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
 
 
-def test_what_is_on_disk_shows_no_token(shop: Shop, tmp_path: Path) -> None:
-    with open_shop(str(tmp_path)) as own:
+def test_what_is_on_disk_shows_no_token(service: RunningService, tmp_path: Path) -> None:
+    with open_service(str(tmp_path)) as own:
         finished(own, submit(own, [CUP]))
         kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         assert TOKEN.encode() not in kept

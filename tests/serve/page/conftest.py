@@ -1,4 +1,4 @@
-"""A browser and a shop for the tests of the page; each file has its own."""
+"""A browser and a service for the tests of the page; each file has its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.page_browser import open_browser
-from tests.support.page_server import Shop, open_shop
+from tests.support.page_server import RunningService, open_service
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,6 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("jobs")) as shop:
-        yield shop
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with open_service(tmp_path_factory.mktemp("jobs")) as service:
+        yield service

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 from tests.support.page_browser import COFFEE, NAME, visit
-from tests.support.page_server import TOKEN, Shop
+from tests.support.page_server import TOKEN, RunningService
 
 STATUS = "Failed to load resource"  # the browser's own note of an answer that isn't 200
 
@@ -34,8 +34,8 @@ def disc(width: int, height: int) -> Image.Image:
     )
 
 
-def test_a_token_is_asked_for_once_and_kept_out_of_the_address(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop, token=False) as here:
+def test_a_token_is_asked_for_once_and_kept_out_of_the_address(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service, token=False) as here:
         page = here.page
         page.set_input_files("#file", COFFEE)
         dialog = page.get_by_role("dialog", name="The server asks for a token")
@@ -55,14 +55,14 @@ def test_a_token_is_asked_for_once_and_kept_out_of_the_address(browser: Browser,
 
         page.reload()  # the tab remembers
         here.choose(COFFEE)
-        here.order()
+        here.submit()
         here.see_results()
         assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
         here.check_clean(allowed=STATUS)
 
 
-def test_who_has_no_token_is_told_the_servers_line(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop, token=False) as here:
+def test_who_has_no_token_is_told_the_servers_line(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service, token=False) as here:
         here.page.set_input_files("#file", COFFEE)
         here.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         expect(here.page.get_by_role("alert")).to_have_text("Send a token as Authorization: Bearer TOKEN.")
@@ -73,29 +73,31 @@ def test_who_has_no_token_is_told_the_servers_line(browser: Browser, shop: Shop)
         here.check_clean(allowed=STATUS)
 
 
-def test_the_servers_line_is_shown_and_the_cutout_can_be_made_by_hand(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_the_servers_line_is_shown_and_the_cutout_can_be_made_by_hand(
+    browser: Browser, service: RunningService
+) -> None:
+    with visit(browser, service) as here:
         page = here.page
         page.set_input_files("#file", file(Image.new("RGB", (200, 150), "grey")))
         expect(page.locator("#cutting").get_by_role("alert")).to_contain_text("Image: ", timeout=30_000)
-        here.order()
-        expect(page.locator("#order-error")).to_contain_text("covers the whole picture")
+        here.submit()
+        expect(page.locator("#request-error")).to_contain_text("covers the whole picture")
         page.get_by_role("button", name="Erase all").click()
-        here.order()
-        expect(page.locator("#order-error")).to_contain_text("The cutout is empty")
+        here.submit()
+        expect(page.locator("#request-error")).to_contain_text("The cutout is empty")
         page.get_by_role("radio", name="Add").check()
         here.draw((0.4, 0.5), (0.6, 0.5))
-        here.order("")
-        expect(page.locator("#order-error")).to_have_text("Type the product's name first.")
-        here.order()
+        here.submit("")
+        expect(page.locator("#request-error")).to_have_text("Type the product's name first.")
+        here.submit()
         here.see_results()
         here.check_clean(allowed=STATUS)
 
 
-def test_no_photo_and_no_picture(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
-        here.order()
-        expect(here.page.locator("#order-error")).to_have_text("Add a photo first.")
+def test_no_photo_and_no_picture(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        here.submit()
+        expect(here.page.locator("#request-error")).to_have_text("Add a photo first.")
         text = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"}
         here.page.set_input_files("#file", text)
         expect(here.page.locator("#cutting").get_by_role("alert")).to_contain_text("can't be opened as a picture")
@@ -103,11 +105,13 @@ def test_no_photo_and_no_picture(browser: Browser, shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("refusal, wait", [(Overloaded(2), 2), (NotReady(), 5)], ids=["429", "503"])
-def test_a_busy_server_says_when_to_come_again(browser: Browser, shop: Shop, refusal: Exception, wait: int) -> None:
-    with visit(browser, shop) as here:
+def test_a_busy_server_says_when_to_come_again(
+    browser: Browser, service: RunningService, refusal: Exception, wait: int
+) -> None:
+    with visit(browser, service) as here:
         here.choose(COFFEE)
-        shop.easel.refusals = [refusal]
-        here.order()
+        service.sampler.refusals = [refusal]
+        here.submit()
         alert, retry = here.page.locator("#painting").get_by_role("alert"), here.page.locator("#painting .retry")
         expect(alert).to_contain_text(f"{wait} s.")
         assert alert.inner_text().count(f"{wait} s") == 1
@@ -120,32 +124,32 @@ def test_a_busy_server_says_when_to_come_again(browser: Browser, shop: Shop, ref
         here.check_clean(allowed=STATUS)
 
 
-def test_cancel_stops_the_work_on_the_server_too(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_cancel_stops_the_work_on_the_server_too(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         page = here.page
         here.choose(COFFEE)
-        shop.close_gate()
-        cancelled = shop.easel.cancelled
-        here.order()
+        service.close_gate()
+        cancelled = service.sampler.cancelled
+        here.submit()
         expect(page.get_by_text(f"Painting four pictures of {NAME}…").first).to_be_visible()
         expect(page.locator("#paint")).to_have_attribute("aria-disabled", "true")
-        shop.wait_until(lambda: len(shop.easel.orders) == 4)
+        service.wait_until(lambda: len(service.sampler.requests) == 4)
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
         expect(page.locator("#spoken")).to_have_text("Cancelled")
         assert page.locator("#painting .failed").is_hidden()
-        shop.wait_until(lambda: shop.easel.cancelled == cancelled + 4)
-        shop.open_gate()
-        here.order()
+        service.wait_until(lambda: service.sampler.cancelled == cancelled + 4)
+        service.open_gate()
+        here.submit()
         here.see_results()
         here.check_clean()
 
 
-def test_a_line_that_is_cut(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_a_line_that_is_cut(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         here.choose(COFFEE)
         here.page.context.set_offline(True)
-        here.order()
+        here.submit()
         expect(here.page.locator("#painting").get_by_role("alert")).to_contain_text("The server can't be reached.")
         here.page.context.set_offline(False)
         here.page.locator("#painting .retry").click()
@@ -153,14 +157,14 @@ def test_a_line_that_is_cut(browser: Browser, shop: Shop) -> None:
         here.check_clean(allowed=STATUS)
 
 
-def test_the_pictures_own_transparency_is_used(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_the_pictures_own_transparency_is_used(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         page, cutout = here.page, disc(300, 200)
         here.choose(file(cutout))
         expect(page.locator("#spoken")).to_contain_text("own transparency")
         alpha = np.asarray(cutout.getchannel("A"))
         np.testing.assert_array_equal(here.alpha(), alpha)
-        assert shop.bodies == []  # nothing had to be asked
+        assert service.bodies == []  # nothing had to be asked
         page.get_by_role("button", name="Keep all").click()
         assert (here.alpha() == 255).all()
         page.get_by_role("button", name="Use the picture's own transparency").click()
@@ -169,7 +173,7 @@ def test_the_pictures_own_transparency_is_used(browser: Browser, shop: Shop) -> 
         assert (here.alpha() == 255).all()
         page.get_by_role("button", name="Undo").click()
         assert page.get_by_role("button", name="Undo").is_disabled()
-        here.order()
+        here.submit()
         here.see_results()
         np.testing.assert_array_equal(np.asarray(here.uploaded("mask").getchannel("A")), alpha)
         sent = np.asarray(here.uploaded("image").convert("RGB"))
@@ -178,8 +182,8 @@ def test_the_pictures_own_transparency_is_used(browser: Browser, shop: Shop) -> 
         here.check_clean()
 
 
-def test_a_large_photo_is_scaled_and_upright_before_it_leaves(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_a_large_photo_is_scaled_and_upright_before_it_leaves(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         large = Image.new("RGB", (3000, 1500), "white")
         large.paste((200, 20, 20), (900, 400, 1700, 1100))
         exif = Image.Exif()
@@ -194,8 +198,8 @@ def test_a_large_photo_is_scaled_and_upright_before_it_leaves(browser: Browser, 
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_photo_can_be_dropped_and_pasted(browser: Browser, shop: Shop, way: str) -> None:
-    with visit(browser, shop) as here:
+def test_a_photo_can_be_dropped_and_pasted(browser: Browser, service: RunningService, way: str) -> None:
+    with visit(browser, service) as here:
         given = list(file(disc(120, 120))["buffer"])
         here.page.evaluate(
             """([bytes, way]) => { const transfer = new DataTransfer();

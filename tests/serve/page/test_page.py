@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from p2i_ray.data.images import Pixels
 from tests.support.page_browser import COFFEE, NAME, PHONE, visit
-from tests.support.page_server import SIDE, Shop, cut, open_shop
+from tests.support.page_server import SIDE, RunningService, cut, open_service
 
 
 def on_canvas(x: float, y: float, width: int = 600, height: int = 400) -> tuple[int, int]:
@@ -25,8 +25,8 @@ def picture(content: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def test_a_photo_becomes_four_pictures(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_a_photo_becomes_four_pictures(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         page = here.page
         assert page.title().startswith("Product2IMG")
         assert page.locator("html").get_attribute("lang") == "en"
@@ -46,13 +46,13 @@ def test_a_photo_becomes_four_pictures(browser: Browser, shop: Shop) -> None:
         assert mended[240, 300] == 0
         assert mended[32, 30] == 255
 
-        here.order()
+        here.submit()
         here.see_results()
-        assert len(shop.easel.orders) == 4
-        for order in shop.easel.orders:
-            assert order.name == NAME
-            assert order.mask[on_canvas(*kept)] == 0
-            assert order.mask[on_canvas(*gone)] == 255
+        assert len(service.sampler.requests) == 4
+        for request in service.sampler.requests:
+            assert request.name == NAME
+            assert request.mask[on_canvas(*kept)] == 0
+            assert request.mask[on_canvas(*gone)] == 255
         assert here.uploaded("mask").size == here.uploaded("image").size == (600, 400)
         assert here.uploaded("image").convert("RGBA").getchannel("A").getextrema() == (255, 255)  # the whole photo
 
@@ -60,27 +60,27 @@ def test_a_photo_becomes_four_pictures(browser: Browser, shop: Shop) -> None:
         assert scores == ["4.5 of 5", "3.5 of 5", "2.5 of 5", "1.5 of 5"]
         assert "table, fits" in page.locator(".pick").first.inner_text()
 
-        best = shop.easel.orders[3]  # the critic likes the last one best
+        best = service.sampler.requests[3]  # the critic likes the last one best
         with page.expect_download() as download:
             page.get_by_role("link", name="Download this picture").click()
         assert download.value.suggested_filename == f"espresso-cup-red-stoneware-{best.seed}.png"
         content = download.value.path().read_bytes()
         assert content.startswith(b"\x89PNG")
-        np.testing.assert_array_equal(picture(content), shop.easel.picture(best))
+        np.testing.assert_array_equal(picture(content), service.sampler.picture(best))
 
         page.locator(".pick").nth(2).click()
         with page.expect_download() as download:
             page.get_by_role("link", name="Download this picture").click()
         np.testing.assert_array_equal(
-            picture(download.value.path().read_bytes()), shop.easel.picture(shop.easel.orders[1])
+            picture(download.value.path().read_bytes()), service.sampler.picture(service.sampler.requests[1])
         )
         here.check_clean()
 
 
-def test_before_and_after_part_where_the_slider_is(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_before_and_after_part_where_the_slider_is(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         here.choose(COFFEE)
-        here.order()
+        here.submit()
         here.see_results()
         slider, frame = here.page.get_by_label("Before and after"), here.page.locator("#compare")
         slider.focus()
@@ -99,8 +99,8 @@ def test_before_and_after_part_where_the_slider_is(browser: Browser, shop: Shop)
         here.check_clean()
 
 
-def test_keys_alone_are_enough(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_keys_alone_are_enough(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         page, keys = here.page, here.page.keyboard
 
         def tab_to(selector: str) -> None:
@@ -146,12 +146,12 @@ def test_keys_alone_are_enough(browser: Browser, shop: Shop) -> None:
         tab_to("#download")
         with page.expect_download() as download:
             keys.press("Enter")
-        assert str(shop.easel.orders[2].seed) in download.value.suggested_filename
+        assert str(service.sampler.requests[2].seed) in download.value.suggested_filename
         here.check_clean()
 
 
-def test_a_phone_fits_and_a_finger_paints(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop, **PHONE) as here:
+def test_a_phone_fits_and_a_finger_paints(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service, **PHONE) as here:
         assert here.fits()
         here.choose(COFFEE)
         assert here.fits()
@@ -160,7 +160,7 @@ def test_a_phone_fits_and_a_finger_paints(browser: Browser, shop: Shop) -> None:
         assert here.alpha()[240, 300] == 0
         page.get_by_role("button", name="Undo").tap()
         assert here.alpha()[240, 300] == 255
-        here.order("A name of one very long word: " + "m" * 80)
+        here.submit("A name of one very long word: " + "m" * 80)
         here.see_results()
         assert here.fits()
         small = "(all) => all.filter((e) => e.offsetParent && e.getBoundingClientRect().height < 40).map((e) => e.id)"
@@ -169,14 +169,14 @@ def test_a_phone_fits_and_a_finger_paints(browser: Browser, shop: Shop) -> None:
 
 
 def test_a_shop_without_a_judge_gives_no_scores(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with open_shop(tmp_path_factory.mktemp("jobs"), judged=False) as plain, visit(browser, plain) as here:
+    with open_service(tmp_path_factory.mktemp("jobs"), judged=False) as plain, visit(browser, plain) as here:
         here.choose(COFFEE)
-        here.order()
+        here.submit()
         here.see_results()
         assert here.page.locator(".score:visible").count() == 0
-        assert len(plain.easel.orders) == 4
+        assert len(plain.sampler.requests) == 4
         here.page.get_by_role("button", name="Paint four others").click()
         expect(here.page.locator("#painting .busy")).to_be_hidden()
         here.see_results()
-        assert len(plain.easel.orders) == 8
+        assert len(plain.sampler.requests) == 8
         assert len([path for path, _ in plain.bodies if path.endswith("/edits")]) == 3  # best_of was asked for once

@@ -11,7 +11,7 @@ from p2i_ray.serve.page import routes
 
 
 def test_the_page(tmp_path: Path) -> None:
-    (tmp_path / "index.html").write_text("<title>Shop</title>", "utf-8")
+    (tmp_path / "index.html").write_text("<title>RunningService</title>", "utf-8")
     (tmp_path / "page.js").write_text("'use strict'", "utf-8")
     (tmp_path / "page.css").write_text("p {}", "utf-8")
     (tmp_path / "notes.txt").write_text("no", "utf-8")

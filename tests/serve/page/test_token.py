@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from p2i_ray.serve.edge.backpressure import Overloaded
 from tests.support.page_browser import COFFEE, PHONE, Visit, visit
-from tests.support.page_server import Shop
+from tests.support.page_server import RunningService
 
 PAGE = Path(__file__).parents[3] / "p2i_ray" / "serve" / "page"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -23,8 +23,8 @@ def faults(here: Visit) -> list[str]:
 
 
 @pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
-def test_axe_finds_nothing_in_any_state(browser: Browser, shop: Shop, options: dict[str, object]) -> None:
-    with visit(browser, shop, token=False, **options) as here:
+def test_axe_finds_nothing_in_any_state(browser: Browser, service: RunningService, options: dict[str, object]) -> None:
+    with visit(browser, service, token=False, **options) as here:
         page = here.page
         assert faults(here) == []
         page.set_input_files("#file", COFFEE)
@@ -34,23 +34,23 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shop: Shop, options: d
         page.get_by_role("button", name="Go on").click()
         expect(page.locator("#spoken")).to_contain_text("The product is cut out", timeout=30_000)
         assert faults(here) == []
-        shop.easel.refusals = [Overloaded(60)]
-        here.order()
+        service.sampler.refusals = [Overloaded(60)]
+        here.submit()
         expect(page.locator("#painting").get_by_role("alert")).to_contain_text("60 s")
         assert faults(here) == []
-        here.order()
+        here.submit()
         here.see_results()
         assert faults(here) == []
 
 
-def test_what_a_screen_reader_meets(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop) as here:
+def test_what_a_screen_reader_meets(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
         page = here.page
         assert page.locator("[aria-live], [role=status]").count() == 1
         for landmark in ("banner", "main", "contentinfo"):
             assert page.get_by_role(landmark).count() == 1  # type: ignore[arg-type]
         here.choose(COFFEE)
-        here.order()
+        here.submit()
         here.see_results()
         levels = page.locator("h1, h2").evaluate_all("(all) => all.filter((e) => e.offsetParent).map((e) => e.tagName)")
         assert levels == ["H1", "H2", "H2", "H2", "H2"]
@@ -66,19 +66,19 @@ def test_what_a_screen_reader_meets(browser: Browser, shop: Shop) -> None:
         expect(page.locator("#spoken")).to_contain_text("Done: Espresso cup, red stoneware: four pictures")
 
 
-def test_phones_get_a_camera_and_desktops_do_not(browser: Browser, shop: Shop) -> None:
-    with visit(browser, shop, **PHONE) as here:
+def test_phones_get_a_camera_and_desktops_do_not(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service, **PHONE) as here:
         expect(here.page.get_by_text("Take a photo")).to_be_visible()
         assert here.page.locator("#camera").get_attribute("capture") == "environment"
-    with visit(browser, shop) as here:
+    with visit(browser, service) as here:
         expect(here.page.get_by_text("Take a photo")).to_be_hidden()
 
 
-def test_motion_is_only_for_those_who_like_it(browser: Browser, shop: Shop) -> None:
+def test_motion_is_only_for_those_who_like_it(browser: Browser, service: RunningService) -> None:
     moving = "(all) => all.filter((e) => getComputedStyle(e).transitionDuration !== '0s').length"
-    with visit(browser, shop) as here:  # asks for reduced motion
+    with visit(browser, service) as here:  # asks for reduced motion
         assert here.page.locator("*").evaluate_all(moving) == 0
-    with visit(browser, shop, reduced_motion="no-preference") as here:
+    with visit(browser, service, reduced_motion="no-preference") as here:
         assert here.page.locator("*").evaluate_all(moving) > 0
 
 

@@ -42,7 +42,7 @@ def first_letter(item: str) -> str:
 def test_items_of_one_key_share_a_batch_and_the_oldest_goes_first() -> None:
     async def go() -> None:
         work = Work()
-        batches = Batcher[str, str](work, first_letter, size=3, wait_s=A_WHILE)
+        batches = Batcher[str, str](work, key=first_letter, max_batch_size=3, batch_wait_timeout_s=A_WHILE)
         items = ["a1", "b1", "a2", "b2", "a3", "a4"]
         assert await asyncio.gather(*map(batches.submit, items)) == ["A1", "B1", "A2", "B2", "A3", "A4"]
         assert work.batches == [["a1", "a2", "a3"], ["b1", "b2"], ["a4"]]
@@ -53,10 +53,10 @@ def test_items_of_one_key_share_a_batch_and_the_oldest_goes_first() -> None:
 
 def test_a_full_batch_does_not_wait_and_a_lone_item_not_longer_than_it_must() -> None:
     async def go() -> None:
-        batches = Batcher[str, str](Work(), first_letter, size=2, wait_s=30)
+        batches = Batcher[str, str](Work(), key=first_letter, max_batch_size=2, batch_wait_timeout_s=30)
         async with asyncio.timeout(5):
             assert await asyncio.gather(batches.submit("a1"), batches.submit("a2")) == ["A1", "A2"]
-        impatient = Batcher[str, str](Work(), first_letter, size=2, wait_s=A_WHILE)
+        impatient = Batcher[str, str](Work(), key=first_letter, max_batch_size=2, batch_wait_timeout_s=A_WHILE)
         async with asyncio.timeout(5):
             assert await impatient.submit("a") == "A"
 
@@ -67,7 +67,7 @@ def test_who_gives_up_waiting_is_not_worked_for() -> None:
     async def go() -> None:
         work = Work()
         work.go_on.clear()
-        batches = Batcher[str, str](work, first_letter, size=1, wait_s=0)
+        batches = Batcher[str, str](work, key=first_letter, max_batch_size=1, batch_wait_timeout_s=0)
         tasks = [asyncio.create_task(batches.submit(item)) for item in ("a1", "a2", "a3")]
         while not work.running:
             await asyncio.sleep(0)
@@ -85,7 +85,7 @@ def test_who_gives_up_waiting_is_not_worked_for() -> None:
 def test_one_that_fails_gets_its_own_error_and_the_others_their_results() -> None:
     async def go() -> None:
         work = Work()
-        batches = Batcher[str, str](work, lambda _: None, size=4, wait_s=A_WHILE)
+        batches = Batcher[str, str](work, key=lambda _: None, max_batch_size=4, batch_wait_timeout_s=A_WHILE)
         found = await asyncio.gather(
             *map(batches.submit, ["a", "poison", "b", "c"]),
             return_exceptions=True,
@@ -105,7 +105,9 @@ def test_one_that_fails_gets_its_own_error_and_the_others_their_results() -> Non
 def test_waiting_times_are_told_when_the_work_begins() -> None:
     async def go() -> None:
         told: list[list[float]] = []
-        batches = Batcher[str, str](Work(), first_letter, size=2, wait_s=A_WHILE, taken=told.append)
+        batches = Batcher[str, str](
+            Work(), key=first_letter, max_batch_size=2, batch_wait_timeout_s=A_WHILE, on_batch=told.append
+        )
         await batches.submit("a")
         await asyncio.gather(batches.submit("a"), batches.submit("a"))
         assert [len(seconds) for seconds in told] == [1, 2]

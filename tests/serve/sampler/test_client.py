@@ -15,31 +15,31 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.sampler.client import SamplerClient
 from tests.support.make_requests import brighter, make_request
-from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, painting
+from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, running_sampler
 
 LONG_S = 60
 
 
 @pytest.fixture(scope="module")
 def handle(ray_cluster: None) -> Iterator[Any]:
-    with painting() as handle:
+    with running_sampler() as handle:
         yield handle
 
 
-async def alone(handle: Any, order: PaintRequest) -> np.ndarray:
-    """What the same replica paints of an order by itself; another process may round otherwise."""
-    painted = await handle.paint.remote(order)
+async def alone(handle: Any, request: PaintRequest) -> np.ndarray:
+    """What the same replica paints of an request by itself; another process may round otherwise."""
+    painted = await handle.paint.remote(request)
     assert painted.batch == 1
     return painted.pixels
 
 
 def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
     async def go() -> None:
-        orders = [make_request(number, steps=2 + number % 2) for number in range(8)]
-        painted = await asyncio.gather(*(handle.paint.remote(order) for order in orders))
+        requests = [make_request(number, steps=2 + number % 2) for number in range(8)]
+        painted = await asyncio.gather(*(handle.paint.remote(request) for request in requests))
         assert [picture.batch for picture in painted] == [4] * 8
         assert {"queue", "text", "denoise", "paste"} <= painted[0].seconds.keys()
-        np.testing.assert_array_equal(painted[3].pixels, await alone(handle, orders[3]))
+        np.testing.assert_array_equal(painted[3].pixels, await alone(handle, requests[3]))
 
     asyncio.run(go())
 
@@ -47,7 +47,7 @@ def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any
 def test_one_order_fails_alone(handle: Any) -> None:
     async def go() -> None:
         poison = make_request(1, seed=-(2**70))  # no generator takes it
-        found = await gather(*(handle.paint.remote(order) for order in (make_request(0), poison, make_request(2))))
+        found = await gather(*(handle.paint.remote(request) for request in (make_request(0), poison, make_request(2))))
         assert isinstance(found[1], Exception) and "overflow" in str(found[1]).lower()
         np.testing.assert_array_equal(found[2].pixels, await alone(handle, make_request(2)))
         assert found[0].pixels.shape == (64, 64, 3)
@@ -121,15 +121,15 @@ def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: P
 
     async def go(handle: Any) -> None:
         sampler = SamplerClient(handle, SETTINGS)
-        order, pictures, slowest = make_request(0), list[bytes](), 0.0
-        old = (await sampler.paint(order)).tobytes()
+        request, pictures, slowest = make_request(0), list[bytes](), 0.0
+        old = (await sampler.paint(request)).tobytes()
         until = time.monotonic() + LONG_S
 
         async def client() -> None:
             nonlocal slowest
             while time.monotonic() < until and not (pictures and pictures[-1] != old and len(pictures) > 20):
                 begin = time.monotonic()
-                pictures.append((await sampler.paint(order)).tobytes())
+                pictures.append((await sampler.paint(request)).tobytes())
                 slowest = max(slowest, time.monotonic() - begin)
 
         clients = [asyncio.create_task(client()) for _ in range(6)]
@@ -141,13 +141,13 @@ def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: P
         assert changed == sorted(changed)
         assert slowest < 20
 
-    with painting(model=model) as handle:
+    with running_sampler(model=model) as handle:
         asyncio.run(go(handle))
 
 
 def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> None:
     model = local(tmp_path / "model")
-    with painting(model=model) as handle:
+    with running_sampler(model=model) as handle:
         sampler = SamplerClient(handle, SETTINGS)
 
         async def go() -> None:
@@ -171,5 +171,5 @@ def test_a_killed_replica_loses_no_order_that_was_let_in(ray_cluster: None) -> N
         for number, picture in enumerate(await asyncio.gather(*waiting)):
             np.testing.assert_array_equal(picture, expected[number])
 
-    with painting() as handle:
+    with running_sampler() as handle:
         asyncio.run(go(handle))

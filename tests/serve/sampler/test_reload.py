@@ -1,4 +1,4 @@
-"""A watched folder: what counts as a new model, and what doesn't."""
+"""A reloading folder: what counts as a new model, and what doesn't."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def write(folder: Path, text: str) -> Path:
 
 def test_a_change_counts_when_two_looks_have_seen_the_same(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", "old")
-    watched = ReloadingModel(str(folder), load)
-    assert watched.look() is None and watched.model == "old"
+    reloading = ReloadingModel(str(folder), load)
+    assert reloading.poll() is None and reloading.model == "old"
     write(folder, "half")
-    assert watched.look() is None
+    assert reloading.poll() is None
     write(folder, "new model")
-    assert watched.look() is None
-    assert watched.look() == "new model"
-    assert watched.model == "old"  # until it is taken
-    watched.take("new model")
-    assert watched.model == "new model" and watched.look() is None
+    assert reloading.poll() is None
+    assert reloading.poll() == "new model"
+    assert reloading.model == "old"  # until it is used
+    reloading.use("new model")
+    assert reloading.model == "new model" and reloading.poll() is None
 
 
 def test_a_folder_that_is_gone_or_broken_changes_nothing(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", "old")
-    watched = ReloadingModel(str(folder), load)
+    reloading = ReloadingModel(str(folder), load)
     folder.rename(tmp_path / "away")
-    assert [watched.look() for _ in range(3)] == [None] * 3
+    assert [reloading.poll() for _ in range(3)] == [None] * 3
     write(folder, "broken")
-    assert [watched.look() for _ in range(3)] == [None] * 3
+    assert [reloading.poll() for _ in range(3)] == [None] * 3
     write(folder, "mended")
-    assert [watched.look() for _ in range(2)] == [None, "mended"]
+    assert [reloading.poll() for _ in range(2)] == [None, "mended"]
 
 
 def test_a_folder_that_changes_while_it_is_loaded_is_loaded_again(tmp_path: Path) -> None:
@@ -57,27 +57,27 @@ def test_a_folder_that_changes_while_it_is_loaded_is_loaded_again(tmp_path: Path
             write(folder, "three")
         return loads[-1]
 
-    watched = ReloadingModel(str(folder), slowly)
+    reloading = ReloadingModel(str(folder), slowly)
     write(folder, "two")
-    assert [watched.look() for _ in range(4)] == [None, None, None, "three"]
+    assert [reloading.poll() for _ in range(4)] == [None, None, None, "three"]
     assert loads == ["one", "two", "three"]
 
 
 def test_a_link_that_is_pointed_elsewhere_is_a_new_model(tmp_path: Path) -> None:
     link = tmp_path / "current"
     link.symlink_to(write(tmp_path / "a", "old"))
-    watched = ReloadingModel(str(link), load)
+    reloading = ReloadingModel(str(link), load)
     other = tmp_path / "other"
     other.symlink_to(write(tmp_path / "b", "new"))
     other.replace(link)
-    assert [watched.look() for _ in range(2)] == [None, "new"]
+    assert [reloading.poll() for _ in range(2)] == [None, "new"]
 
 
 def test_object_stores_are_watched_too() -> None:
-    locations.write_text("memory://shop/model/unet/weights", "old")
-    watched = ReloadingModel("memory://shop/model", load)
-    assert watched.look() is None
-    locations.write_text("memory://shop/model/unet/weights", "new")
-    assert [watched.look() for _ in range(2)] == [None, "new"]
-    locations.remove("memory://shop")
-    assert fingerprint("memory://shop/model") is None
+    locations.write_text("memory://bucket/model/unet/weights", "old")
+    reloading = ReloadingModel("memory://bucket/model", load)
+    assert reloading.poll() is None
+    locations.write_text("memory://bucket/model/unet/weights", "new")
+    assert [reloading.poll() for _ in range(2)] == [None, "new"]
+    locations.remove("memory://bucket")
+    assert fingerprint("memory://bucket/model") is None
