@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ray.exceptions import ObjectLostError, RayActorError, WorkerCrashedError
 
 if TYPE_CHECKING:
-    from ray.serve.handle import DeploymentResponse
+    from ray.serve.handle import DeploymentResponse, DeploymentResponseGenerator
 
 Result = TypeVar("Result")
 Errors = tuple[type[BaseException], ...]
@@ -79,12 +79,12 @@ def ask(send: Callable[[], Result], tries: int) -> Result:
 
 
 async def ask_async(
-    send: Callable[[], DeploymentResponse[Result]],
+    send: Callable[[], DeploymentResponse[Any] | DeploymentResponseGenerator[Any]],
     tries: int,
     *,
     losses: Errors = LOST,
     on_loss: Callable[[], Any] | None = None,
-) -> Result:
+) -> Any:
     """The answer of a request to a handle; when the task is cancelled the request is, too.
 
     Args:
@@ -98,7 +98,7 @@ async def ask_async(
     """
     for attempt in attempts(tries, losses, on_loss=on_loss):
         with attempt:
-            response = send()
+            response = cast("DeploymentResponse[Any]", send())  # no stream
             try:
                 return await response
             except asyncio.CancelledError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.serve.chat.protocol import ResponseChunk
@@ -102,8 +102,8 @@ class ChatClient:
 
 def _running(application: str, deployment: str) -> int:
     from ray import serve
-    from ray.serve.schema import ReplicaState
 
     found = serve.status().applications.get(application)
     status = found.deployments.get(deployment) if found else None
-    return status.replica_states.get(ReplicaState.RUNNING, 0) if status else 0
+    states: Mapping[str, int] = status.replica_states if status else {}  # type: ignore[assignment]  # its keys are str
+    return states.get("RUNNING", 0)

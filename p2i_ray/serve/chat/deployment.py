@@ -35,7 +35,9 @@ class ChatEngineServer(LLMServer):
         await super().__init__(llm_config)
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(llm_config.model_loading_config.model_source)
+        loading = llm_config.model_loading_config
+        assert isinstance(loading, ModelLoadingConfig)  # `deployment` gives one
+        tokenizer = AutoTokenizer.from_pretrained(loading.model_source)
         added = map(str, tokenizer.added_tokens_decoder.values())
         self._reserved = sorted({*tokenizer.all_special_tokens, *added})
 
