@@ -27,7 +27,7 @@ $(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
 idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
 	$(PY) jobs/idr.py --config mini
 
-serve: $(READY)  ## the shop at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the one it starts from
+serve: $(READY)  ## the generator service at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the one it starts from
 	$(PY) jobs/serve.py --config mini serve.port=$(PORT) $(if $(wildcard runs/mini/model),serve.model=runs/mini/model)
 
 serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's chat completions

@@ -1,12 +1,12 @@
-"""The shop under load: 16 clients over HTTP, against the same shop without batching, and against diffusers alone.
+"""The generator service under load: 16 clients over HTTP, compared with no batching, and with diffusers alone.
 
     serve_pictures_per_s, serve_unbatched_pictures_per_s, serve_bare_pictures_per_s     and the ratios
-    serve_p50_s, serve_p99_s                  of an answer, with 16 clients that ask again at once
-    serve_overload_*                          ten times as many clients: how many are answered, how quick refusals are
-    serve_memory_growth_mb                    of all replicas, over the overload
+    serve_p50_s, serve_p99_s                  latency with 16 clients that send the next request at once
+    serve_overload_*                          ten times as many clients: throughput, and latency of refusals
+    serve_memory_growth_mb                    of all replicas, during the overload
 
-Everything is the mini preset's, on the CPU; a request is one picture of 64x64 pixels in 30 steps. The bare pipeline
-paints as many pictures a call as is best for it, in a process of its own.
+The mini preset on the CPU; a request is one image of 64x64 pixels in 30 steps. The bare pipeline runs in a process of
+its own, at its best batch size.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from p2i_ray.cluster import connection
 from p2i_ray.config import load
+from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.mini.world import CLEAN, Sample, render
 
@@ -32,13 +35,13 @@ CLIENTS = 16
 OVERLOAD = 10  # times as many clients
 SECONDS = 40.0  # of each measurement
 BATCHES = (1, 2, 4, 8, 16)
-TOKEN, PORT, NAME = "bench", 8791, "bench-shop"
+TOKEN, PORT, NAME = "bench", 8791, "bench-generator"
 HELD_OUT = 91
 
 
 @dataclass
-class Seen:
-    """What clients saw."""
+class Measurement:
+    """Statuses and latencies as clients saw them."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     painted_s: list[float] = field(default_factory=list)
@@ -47,16 +50,17 @@ class Seen:
 
     @property
     def pictures_per_s(self) -> float:
+        """Throughput of answered requests."""
         return len(self.painted_s) / self.seconds
 
 
 def run(seconds: float = SECONDS) -> dict[str, float]:
-    """All figures; seconds is the length of each measurement."""
+    """Return all figures; seconds is the length of each measurement."""
     config = load(ServeJobConfig, "mini")
     connection.connect(config.ray)
     with tempfile.TemporaryDirectory() as jobs:
-        unbatched, _ = with_shop(jobs, {"batch_size": 1}, lambda: measure(CLIENTS, seconds))
-        batched, (crowd, growth) = with_shop(
+        unbatched, _ = with_service(jobs, {"max_batch_size": 1}, lambda: measure(CLIENTS, seconds))
+        batched, (crowd, growth) = with_service(
             jobs, {}, lambda: measure(CLIENTS, seconds), lambda: overload(CLIENTS * OVERLOAD, seconds)
         )
     disconnect()
@@ -82,18 +86,18 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
     }
 
 
-def with_shop(jobs, changes, *measurements):  # type: ignore[no-untyped-def]  # each measurement's own result
-    """Start the shop with changed settings, measure, stop it; always two results."""
+def with_service(jobs: str, changes: dict[str, Any], *measurements: Callable[[], Any]) -> tuple[Any, Any]:
+    """Start the service with changed settings, measure, and stop it; always two results."""
     from p2i_ray.serve import app, hosting
     from p2i_ray.serve.edge.tokens import Tokens
 
     config = load(ServeJobConfig, "mini")
     limits = config.serve.limits.model_copy(update={"per_minute": 1_000_000})
     fixed = {"judge": False, "port": PORT, "jobs": jobs, "limits": limits}
-    shop = config.model_copy(update={"serve": config.serve.model_copy(update={**fixed, **changes})})
-    hosting.start(NAME, app.graph(shop, Tokens([TOKEN])), shop.serve.host, PORT)
+    changed = config.model_copy(update={"serve": config.serve.model_copy(update={**fixed, **changes})})
+    hosting.start(NAME, app.graph(changed, Tokens([TOKEN])), changed.serve.host, PORT)
     try:
-        measure(CLIENTS, 2)  # what is slow the first time
+        measure(CLIENTS, 2)  # warm-up
         found = [measurement() for measurement in measurements]
     finally:
         hosting.stop(NAME)
@@ -101,15 +105,16 @@ def with_shop(jobs, changes, *measurements):  # type: ignore[no-untyped-def]  # 
 
 
 def disconnect() -> None:
+    """Stop Serve and Ray."""
     import ray
     from ray import serve
 
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's
     ray.shutdown()
 
 
-def overload(clients: int, seconds: float) -> tuple[Seen, float]:
-    """Many clients, and by how many MB the replicas grew."""
+def overload(clients: int, seconds: float) -> tuple[Measurement, float]:
+    """Measure many clients, and by how many MB the replicas' memory grew."""
     measure(clients, min(seconds, 5))
     before = memory_mb()
     seen = measure(clients, seconds)
@@ -121,25 +126,24 @@ def memory_mb() -> float:
     import psutil
 
     mine = psutil.Process().children(recursive=True)
-    return (
-        sum(p.memory_info().rss for p in mine if "ServeReplica" in p.name() or "ServeReplica" in str(p.cmdline())) / 1e6
-    )
+    replicas = (p for p in mine if "ServeReplica" in p.name() or "ServeReplica" in str(p.cmdline()))
+    return float(sum(p.memory_info().rss for p in replicas) / 1e6)
 
 
-def measure(clients: int, seconds: float) -> Seen:
-    """So many clients, each of which asks again as soon as it is answered; after a refusal a moment later."""
+def measure(clients: int, seconds: float) -> Measurement:
+    """Run so many clients, each of which sends its next request after a response, or half a second after a refusal."""
     return asyncio.run(_measure(clients, seconds))
 
 
-async def _measure(clients: int, seconds: float) -> Seen:
+async def _measure(clients: int, seconds: float) -> Measurement:
     import aiohttp
 
-    seen, begin = Seen(), time.perf_counter()
+    seen, begin = Measurement(), time.perf_counter()
     until = begin + seconds
     headers = {"Authorization": f"Bearer {TOKEN}"}
     connector = aiohttp.TCPConnector(limit=0)
-    patience = aiohttp.ClientTimeout(total=300)
-    async with aiohttp.ClientSession(headers=headers, connector=connector, timeout=patience) as session:
+    timeout = aiohttp.ClientTimeout(total=300)
+    async with aiohttp.ClientSession(headers=headers, connector=connector, timeout=timeout) as session:
 
         async def client(number: int) -> None:
             image, name = cutout(render(HELD_OUT, number % 64, CLEAN))
@@ -147,14 +151,14 @@ async def _measure(clients: int, seconds: float) -> Seen:
                 form = aiohttp.FormData()
                 form.add_field("image", image, filename="product.png", content_type="image/png")
                 form.add_field("prompt", name)
-                asked = time.perf_counter()
+                sent = time.perf_counter()
                 async with session.post(f"http://127.0.0.1:{PORT}/v1/images/edits", data=form) as answer:
                     await answer.read()
-                    took = time.perf_counter() - asked
+                    took = time.perf_counter() - sent
                 seen.statuses[answer.status] += 1
                 (seen.painted_s if answer.status == 200 else seen.refused_s).append(took)
                 if answer.status != 200:
-                    await asyncio.sleep(0.5)  # twice a second is impatient: it was told to wait longer
+                    await asyncio.sleep(0.5)  # sooner than Retry-After says
 
         await asyncio.gather(*map(client, range(clients)))
     seen.seconds = time.perf_counter() - begin
@@ -171,17 +175,17 @@ def cutout(sample: Sample) -> tuple[bytes, str]:
 
 
 def bare(seconds: float) -> dict[int, float]:
-    """Pictures a second of diffusers' pipeline by itself, by the pictures a call."""
+    """Images a second of diffusers' own pipeline, by batch size."""
     import os
 
-    os.environ.update(connection.ENVIRONMENT)
+    os.environ.update(ENVIRONMENT)
     import torch
     from diffusers import StableDiffusionInpaintPipeline
     from PIL import Image
 
     config = load(ServeJobConfig, "mini")
     torch.set_num_threads(config.serve.sampler.threads or 1)
-    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, use_safetensors=True)
+    pipe: Any = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, use_safetensors=True)  # type: ignore[no-untyped-call]  # diffusers'
     pipe.to(torch.float32).set_progress_bar_config(disable=True)
     samples = [render(HELD_OUT, number, CLEAN) for number in range(max(BATCHES))]
     found = {}

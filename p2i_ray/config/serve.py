@@ -1,4 +1,4 @@
-"""Settings of the shop: the generator and the LMM over HTTP."""
+"""Settings of the HTTP services: the generator and the LMM."""
 
 from __future__ import annotations
 
@@ -9,34 +9,36 @@ from p2i_ray.config.job import Config
 
 
 class LimitsConfig(Settings):
-    """What a request may ask for; anything beyond is refused with one line."""
+    """Limits of a request; anything beyond is refused with one line."""
 
     max_bytes: int = Field(20_000_000, gt=0, description="largest request body, bytes")
     max_pixels: int = Field(25_000_000, gt=0, description="largest decoded image, pixels")
     max_side: int = Field(8_192, gt=0, description="longest side of a decoded image, pixels")
-    max_n: int = Field(8, ge=1, description="most pictures a request returns")
-    max_candidates: int = Field(16, ge=1, description="most pictures a request paints (n, or best_of)")
-    max_size: int = Field(1_024, ge=64, description="longest side of a painted picture, pixels")
+    max_n: int = Field(8, ge=1, description="most images a request returns")
+    max_candidates: int = Field(16, ge=1, description="most images a request paints (n, or best_of)")
+    max_size: int = Field(1_024, ge=64, description="longest side of a painted image, pixels")
     max_steps: int = Field(60, ge=1, description="most denoising steps")
     max_name_chars: int = Field(500, ge=1, description="longest name of a product, characters")
     upload_s: float = Field(20, gt=0, description="longest time for a request's body to arrive, seconds")
-    answer_s: float = Field(120, gt=0, description="longest time for an answer, seconds")
-    per_minute: int = Field(120, ge=1, description="pictures a minute and client, in the long run")
-    queue: int = Field(64, ge=1, description="pictures that wait for the painter; more get 429 with Retry-After")
+    answer_s: float = Field(120, gt=0, description="longest time for a response, seconds")
+    per_minute: int = Field(120, ge=1, description="images a minute and client, in the long run")
+    queue: int = Field(64, ge=1, description="images that wait for the sampler; more get 429 with Retry-After")
     max_job_bytes: int = Field(200_000_000, gt=0, description="largest body of a batch job, bytes")
-    max_job_pictures: int = Field(1_000, ge=1, description="most pictures a batch job paints")
+    max_job_pictures: int = Field(1_000, ge=1, description="most images a batch job paints")
     max_jobs: int = Field(4, ge=1, description="unfinished batch jobs a client may have")
 
 
 class ScaleConfig(Reserving):
-    """How many replicas there are, and what each reserves."""
+    """The number of replicas, and what each reserves."""
 
-    min_replicas: int = Field(1, ge=0, description="replicas without requests; 0 frees the hardware")
+    min_replicas: int = Field(1, ge=0, description="fewest replicas, kept without requests; 0 frees the hardware")
     max_replicas: int = Field(1, ge=1, description="most replicas")
-    target_ongoing_requests: float = Field(8, gt=0, description="requests a replica that autoscaling aims at")
+    target_ongoing_requests: float = Field(
+        8, gt=0, description="requests in flight per replica that autoscaling aims at"
+    )
     num_gpus: float = Field(1, ge=0, description="GPUs a replica")
     num_cpus: float = Field(1, ge=0, description="CPUs a replica")
-    threads: int | None = Field(None, ge=1, description="threads a replica computes with on CPUs (none: its CPUs)")
+    threads: int | None = Field(None, ge=1, description="threads of a replica on CPUs (none: num_cpus)")
 
     @model_validator(mode="after")
     def _bounds(self) -> ScaleConfig:
@@ -48,14 +50,16 @@ class ScaleConfig(Reserving):
 
 
 class ChatConfig(Settings):
-    """The LMM's application: what a chat may ask for, beside the limits of every request."""
+    """The LMM's application: limits of a chat, besides those of every request."""
 
-    model_name: str = Field("product2img-lmm", description="what clients call the LMM")
-    port: int = Field(8_001, ge=1, le=65_535, description="TCP port, where the LMM is served by itself")
+    model_name: str = Field("product2img-lmm", description="the model's name in requests")
+    port: int = Field(8_001, ge=1, le=65_535, description="TCP port of jobs/serve_lmm.py")
     max_messages: int = Field(64, ge=1, description="messages a chat")
-    max_chars: int = Field(100_000, ge=1, description="text a chat, characters; the model's own length is less or more")
-    max_images: int = Field(9, ge=0, description="pictures a chat; each costs the engine as many tokens as it has")
-    max_tokens: int = Field(1_024, ge=1, description="longest answer, tokens; also where a request names none")
+    max_chars: int = Field(
+        100_000, ge=1, description="text a chat, characters; the model's context length also applies"
+    )
+    max_images: int = Field(9, ge=0, description="images a chat; an image costs more tokens the larger it is")
+    max_tokens: int = Field(1_024, ge=1, description="longest answer, tokens; the default of a request without one")
     max_n: int = Field(4, ge=1, description="answers a request")
     max_schema_chars: int = Field(20_000, ge=2, description="longest JSON schema, or choices, characters")
 
@@ -66,30 +70,30 @@ class ServeConfig(Settings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 is the whole network")
     port: int = Field(8_000, ge=1, le=65_535, description="TCP port")
     model: str | None = Field(None, description="model folder, e.g. RUN/model (none: diffusion.base)")
-    model_name: str = Field("product2img", description="what clients call the model")
+    model_name: str = Field("product2img", description="the model's name in requests")
     reload_interval_s: float = Field(
-        5, gt=0, description="how often the model folder is looked at for a new model, seconds"
+        5, gt=0, description="interval of checking the model folder for a new model, seconds"
     )
     token_env: str = Field("P2I_API_TOKEN", description="variable with the bearer tokens, separated by commas")
     token_file: str | None = Field(None, description="file with one token a line, read again when it changes")
-    max_batch_size: int = Field(8, ge=1, description="pictures denoised together; 1: no batching")
+    max_batch_size: int = Field(8, ge=1, description="images denoised together; 1: no batching")
     batch_wait_timeout_s: float = Field(0.05, ge=0, description="longest wait for a fuller batch, seconds")
     exact: bool = Field(
         True,
-        description="pictures never depend on the batch they ride in; GPUs (CPUs needn't) then fill every batch up to "
-        "batch_size, so a lone picture takes as long as a full batch",
+        description="an image never depends on the rest of its batch; GPUs then pad every batch to max_batch_size "
+        "(CPUs needn't), so a single image takes as long as a full batch",
     )
-    judge: bool = Field(True, description="host the judge, too, for best_of")
+    judge: bool = Field(True, description="also host the judge, for best_of")
     sampler: ScaleConfig = ScaleConfig()
     lmm: ScaleConfig = ScaleConfig()
     chat: ChatConfig = ChatConfig()
     limits: LimitsConfig = LimitsConfig()
-    jobs: str = Field("runs/shop-jobs", description="local folder of the batch jobs and their results")
-    job_workers: int = Field(1, ge=1, description="items of batch jobs painted at a time; requests come beside them")
+    jobs: str = Field("runs/service-jobs", description="local folder of the batch jobs and their results")
+    job_workers: int = Field(1, ge=1, description="items of batch jobs painted at a time, next to requests")
     job_days: float = Field(7, gt=0, description="how long a finished batch job's result is kept, days")
 
 
 class ServeJobConfig(Config):
-    """What the shop needs: what every job shares, and its own."""
+    """Settings of the serving jobs: those of every job, and the services'."""
 
     serve: ServeConfig = ServeConfig()

@@ -133,26 +133,26 @@ def test_the_runs_command_is_one_that_the_job_takes() -> None:
     assert spec["shutdownAfterJobFinishes"] and spec["backoffLimit"] > 0
 
 
-def test_the_shops_application_is_there_and_takes_its_settings() -> None:
+def test_the_services_application_is_there_and_takes_its_settings() -> None:
     from ray.serve.schema import ServeDeploySchema
 
-    spec = one("shop/rayservice.yaml")["spec"]
+    spec = one("service/rayservice.yaml")["spec"]
     serve = ServeDeploySchema.model_validate(yaml.safe_load(spec["serveConfigV2"]))
     (application,) = serve.applications
     module, _, name = application.import_path.partition(":")
     assert callable(getattr(importlib.import_module(module), name))
     args = dict(application.args)
     settings = [f"serve.{key}={value}" for key, value in flat(args.pop("serve"))]
-    service = load(ServeJobConfig, args.pop("config"), settings)
+    config = load(ServeJobConfig, args.pop("config"), settings)
     assert not args
-    assert service.serve.model == "models/shop"
+    assert config.serve.model == "models/product2img"
     assert {key.split("=")[0] for key in settings} <= {key for key, _, _ in describe(ServeJobConfig)}
     # A pod that goes outlives the longest answer, and the old cluster as well.
-    patches = yaml.safe_load(one("shop/kustomization.yaml")["patches"][1]["patch"])
+    patches = yaml.safe_load(one("service/kustomization.yaml")["patches"][1]["patch"])
     asked = {patch["path"].rsplit("/", 1)[1]: patch["value"] for patch in patches}
     pause = int(asked["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert service.serve.limits.answer_s <= pause < asked["terminationGracePeriodSeconds"]
-    assert spec["rayClusterDeletionDelaySeconds"] >= service.serve.limits.answer_s
+    assert config.serve.limits.answer_s <= pause < asked["terminationGracePeriodSeconds"]
+    assert spec["rayClusterDeletionDelaySeconds"] >= config.serve.limits.answer_s
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,6 +1,6 @@
-// The server's API: what the page asks of it, and what its refusals mean.
+// The client of the server's API, and its errors.
 
-import { Refusal } from "./errors.js";
+import { APIError } from "./errors.js";
 
 const CUTOUTS = "v1/cutouts"; // relative: the page may live below a prefix
 const EDITS = "v1/images/edits";
@@ -8,7 +8,7 @@ const KEPT_AS = "p2i-token";
 
 let askForToken = async () => null;
 
-/** Says whom to ask when the server wants a token: async (wasRefused) => token, or null to give up. */
+/** Set the function that asks for a token: async (wasRefused) => token, or null to give up. */
 export function onTokenWanted(ask) {
   askForToken = ask;
 }
@@ -55,8 +55,8 @@ async function post(path, fields, signal) {
     const options = { method: "POST", body: form, headers, signal, credentials: "omit", referrerPolicy: "no-referrer" };
     const response = await reach(() => fetch(path, options));
     if (response.ok) return response;
-    if (response.status !== 401) throw await refusal(response);
-    if (!(await anotherToken(token))) throw await refusal(response);
+    if (response.status !== 401) throw await errorOf(response);
+    if (!(await anotherToken(token))) throw await errorOf(response);
     signal?.throwIfAborted();
   }
 }
@@ -76,19 +76,19 @@ async function reach(work) {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error; // AbortError; fetch and bodies raise TypeError when the line is cut
-    throw new Refusal("The server can't be reached. Check that it runs, then try again.");
+    if (!(error instanceof TypeError)) throw error; // AbortError; fetch and bodies raise TypeError when the connection is lost
+    throw new APIError("The server can't be reached. Check that it runs, then try again.");
   }
 }
 
-async function refusal(response) {
+async function errorOf(response) {
   const { status } = response;
   const retryAfter = secondsOf(response.headers.get("Retry-After"));
   try {
     const { message, param } = (await response.json()).error;
-    return new Refusal(sentence(message), { status, retryAfter, param });
-  } catch { // not in the server's own words: a proxy's page, say
-    return new Refusal(`The server answered ${status}. Try again later.`, { status, retryAfter });
+    return new APIError(sentence(message), { status, retryAfter, param });
+  } catch { // no error object of the server: e.g. a proxy's page
+    return new APIError(`The server answered ${status}. Try again later.`, { status, retryAfter });
   }
 }
 

@@ -1,7 +1,7 @@
-// What the page tells people, as opposed to its own mistakes.
+// Errors that are shown to people, as opposed to the page's own bugs.
 
-/** Something a person can act on; the message is one line. The rest comes from the server, where it was the server. */
-export class Refusal extends Error {
+/** An error that a person can act on; the message is one line. The other fields come from a server's response. */
+export class APIError extends Error {
   /** status: of HTTP; retryAfter: seconds, or null; param: the field that was wrong, or null. */
   constructor(message, { status = 0, retryAfter = null, param = null } = {}) {
     super(message);

@@ -1,19 +1,19 @@
-// The page: a photo becomes a cutout, the cutout and a name become pictures.
+// The page: makes a cutout of a photo, and images of the cutout and a name.
 
 import { cutOut, onTokenWanted, paint } from "./api.js";
 import { Brush } from "./brush.js";
-import { onPhoto } from "./intake.js";
 import { Mask } from "./mask.js";
 import { encoded, readPhoto } from "./photo.js";
 import { Results } from "./results.js";
 import { Task } from "./task.js";
 import { askForToken } from "./token.js";
+import { onPhoto } from "./upload.js";
 
 const COUNT = 4; // pictures a request
-const EMPTY = 0.0005; // a share of the picture below which there is no product, or no background
+const EMPTY = 0.0005; // a fraction of the picture below which there is no product, or no background
 
 const find = (id) => document.getElementById(id);
-const say = (text) => { // the same words twice are read out once: a blank makes them differ
+const say = (text) => { // a screen reader ignores a repeated text: a blank makes it differ
   const { textContent } = find("spoken");
   find("spoken").textContent = textContent === text ? `${text}\u00a0` : text;
 };
@@ -47,7 +47,7 @@ function open(file) {
     find("mend-note").hidden = true;
     find("bench").hidden = find("tools").hidden = false;
     find("own").hidden = !photo.alpha;
-    find("photo-title").focus({ preventScroll: true }); // what had the focus is gone
+    find("photo-title").focus({ preventScroll: true }); // the focused element is gone
     if (photo.alpha) takeOwn();
     else recut();
     mask.forget();
@@ -61,7 +61,7 @@ function recut() {
     const png = await cutOut(await encoded(cut.photo), signal);
     return createImageBitmap(png);
   }, (cutout) => {
-    if (cut.mask !== mask) return; // another photo has come since
+    if (cut.mask !== mask) return; // another photo was opened meanwhile
     mask.take(cutout);
     changed("The product is cut out");
   });
@@ -115,12 +115,12 @@ function missing(name) {
   return "";
 }
 
-function order() {
+function submit() {
   if (painting.running) return;
   const name = find("name").value.trim();
   const fault = missing(name);
-  find("order-error").textContent = fault;
-  find("order-error").hidden = !fault;
+  find("request-error").textContent = fault;
+  find("request-error").hidden = !fault;
   find("name").setAttribute("aria-invalid", String(Boolean(fault) && !name));
   if (fault) {
     if (photo && !name) find("name").focus();
@@ -137,8 +137,8 @@ function order() {
   });
 }
 
-find("order").addEventListener("submit", (event) => { event.preventDefault(); order(); });
+find("request").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
 find("more").addEventListener("click", () => {
-  order();
-  find("order").scrollIntoView({ block: "nearest" });
+  submit();
+  find("request").scrollIntoView({ block: "nearest" });
 });

@@ -1,6 +1,6 @@
 // A picture file becomes what the page works on: scaled down, upright, without metadata.
 
-import { Refusal } from "./errors.js";
+import { APIError } from "./errors.js";
 
 export const MAX_SIDE = 2048; // pixels; more would only make uploads slow
 const LOSSLESS_PIXELS = 1.5e6; // a PNG of up to so many is small enough to send
@@ -22,7 +22,7 @@ export async function readPhoto(file) {
   try {
     bitmap = await createImageBitmap(file); // upright: EXIF's orientation is applied
   } catch {
-    throw new Refusal("This file can't be opened as a picture. Use a PNG, JPEG or WebP.");
+    throw new APIError("This file can't be opened as a picture. Use a PNG, JPEG or WebP.");
   }
   const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
   const width = Math.max(1, Math.round(bitmap.width * scale));

@@ -1,8 +1,8 @@
-// Something that takes a while: what is being done, for how long, a way to cancel, and what went wrong.
+// A task that takes a while: its name and duration, a button to cancel it, and its error with a button to retry.
 
-import { Refusal } from "./errors.js";
+import { APIError } from "./errors.js";
 
-/** A place on the page where one task at a time shows itself. */
+/** An element of the page that shows one running task at a time. */
 export class Task {
   /** place: the element to show it in; say(text) announces; starters: buttons that have no effect while it runs. */
   constructor(place, say, starters = []) {
@@ -22,12 +22,12 @@ export class Task {
     return this.controller !== null;
   }
 
-  /** Stop what runs; that is no failure. */
+  /** Cancel the running task; that is no failure. */
   cancel() {
     this.controller?.abort();
   }
 
-  /** Forget the last failure. */
+  /** Clear the last failure. */
   clear() {
     this.failed.hidden = true;
     this.line.textContent = "";
@@ -35,8 +35,8 @@ export class Task {
   }
 
   /**
-   * Run action(signal) under the words `what`, then done(its result). What still runs here is cancelled first.
-   * If it fails, the page shows why and a button that does all of this again.
+   * Run action(signal) with the label `what`, then done(its result). A task that still runs here is cancelled first.
+   * If it fails, the page shows why and a button that runs it again.
    */
   async run(what, action, done) {
     this.cancel();
@@ -81,8 +81,8 @@ export class Task {
 
   fail(error, again) {
     this.stopClocks();
-    const known = error instanceof Refusal;
-    if (!known) console.error(error); // the page's own mistake: whoever looks should find its trace
+    const known = error instanceof APIError;
+    if (!known) console.error(error); // a bug of the page: its stack trace belongs in the console
     const wait = known && [429, 503].includes(error.status) ? error.retryAfter : null;
     this.failed.hidden = false;
     const said = wait === null || error.message.includes(`${wait} s`); // the server's line may name the time itself
