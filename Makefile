@@ -37,7 +37,7 @@ test: test-quick  ## the tests: first test-quick, then those that start clusters
 	$(PY) -m pytest -m "heavy and not slow"
 
 test-quick: $(READY)  ## the tests that start no other process, on $(WORKERS) cores
-	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadfile
+	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadgroup
 
 test-random: $(READY)  ## the property tests with new examples (make test has the same ones every time)
 	$(PY) -m pytest -m "hypothesis and not heavy" --hypothesis-profile random

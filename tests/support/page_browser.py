@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.missing import missing
 from tests.support.page_server import TOKEN, RunningService
 from tests.support.photos import photo
 
@@ -28,9 +28,10 @@ PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch":
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """Chromium without a window; skips where there is none."""
+    """Chromium without a window."""
+    expect.set_options(timeout=30_000)
     if CHROMIUM is None:
-        pytest.skip("there is no chromium on the PATH; install it to test the page")
+        missing("there is no chromium on the PATH; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -116,7 +117,7 @@ def visit(browser: Browser, service: RunningService, *, token: bool = True, **op
     service.sampler.requests.clear()
     service.bodies.clear()
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     context.add_init_script(RECORD_VIOLATIONS)
     try:
         page = context.new_page()

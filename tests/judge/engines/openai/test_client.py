@@ -615,7 +615,8 @@ def test_presets_hold_no_endpoint() -> None:
 
 def test_vllms_server_understands_the_requests() -> None:
     """Its own protocol: fields that it doesn't know it ignores without a word."""
-    protocol = pytest.importorskip("vllm.entrypoints.openai.chat_completion.protocol")
+    from vllm.entrypoints.openai.chat_completion import protocol
+
     with serving(good(), says(**completion('{"comment": "x", "flaws": []}'))) as server:
 
         async def work(judge: OpenAIEngine) -> None:
