@@ -1,4 +1,4 @@
-"""Say where a run stands, from its folder alone: on any machine that can read it, while it runs or after it was killed.
+"""Print the status of a run from its folder alone, on any machine that can read it, also after the run was killed.
 
     python jobs/status.py runs/mini
     python jobs/status.py s3://bucket/runs/first --json
@@ -24,6 +24,7 @@ from p2i_ray.storage import locations
 
 
 def main() -> int:
+    """Print the status and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", help="run folder, a path or URI")
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -38,7 +39,7 @@ def main() -> int:
 
 
 def as_json(found: RunStatus) -> dict[str, Any]:
-    """What programs read."""
+    """The status as JSON values."""
     last = found.attempts[-1] if found.attempts else None
     now = last.now if last and found.status == "running" else None
     return {
@@ -51,24 +52,24 @@ def as_json(found: RunStatus) -> dict[str, Any]:
 
 
 def lines(found: RunStatus) -> list[str]:
-    """What people read."""
+    """The status as lines of text."""
     last = found.attempts[-1] if found.attempts else None
-    told = [f"{found.status:<9} {found.run_dir}{f': {found.why}' if found.why else ''}"]
+    found_lines = [f"{found.status:<9} {found.run_dir}{f': {found.why}' if found.why else ''}"]
     if last:
         if found.status == "running":
-            told.append(f"{'step':<9} {step(last.now, found.of_rounds) if last.now else 'between two steps'}")
-        told.append(f"{'driver':<9} {driver(last, len(found.attempts), found.silent_s or 0)}")
+            found_lines.append(f"{'step':<9} {step(last.now, found.of_rounds) if last.now else 'between two steps'}")
+        found_lines.append(f"{'driver':<9} {driver(last, len(found.attempts), found.silent_s or 0)}")
     if found.rounds:
-        told += ["", manifests.table(found.rounds), ""]
-    told += [f"{'tracking':<9} {location}" for location in places(found, "tracking")]
-    told += [f"{'report':<9} {location}" for location in places(found, "report.html")]
+        found_lines += ["", manifests.table(found.rounds), ""]
+    found_lines += [f"{'tracking':<9} {location}" for location in places(found, "tracking")]
+    found_lines += [f"{'report':<9} {location}" for location in places(found, "report.html")]
     if found.status in ("stopped", "lost"):
-        told.append(f"{'next':<9} the command that began the run goes on with it")
-    return told
+        found_lines.append(f"{'next':<9} the command that began the run goes on with it")
+    return found_lines
 
 
 def step(now: CurrentStep, of_rounds: int) -> str:
-    """The present step, how far it is and when it should be done."""
+    """The current step, its progress and the expected time left."""
     done = f"{now.done:,}" if now.total is None else f"{now.done:,} of {now.total:,}"
     parts = [f"round {now.round}/{of_rounds} · {now.step}", f"{duration(time.time() - now.began)} so far"]
     if now.done or now.total:
@@ -81,7 +82,7 @@ def step(now: CurrentStep, of_rounds: int) -> str:
 
 
 def driver(last: AttemptRecord, attempts: int, silent_s: float) -> str:
-    """The last attempt's process."""
+    """The process of the last attempt."""
     began = datetime.fromtimestamp(last.began, UTC)
     seen = f"ended {duration(silent_s)} ago" if last.ended else f"seen {duration(silent_s)} ago"
     job = f", Ray job {last.job}" if last.job else ""
@@ -90,7 +91,7 @@ def driver(last: AttemptRecord, attempts: int, silent_s: float) -> str:
 
 
 def places(found: RunStatus, name: str) -> list[str]:
-    """Where something lies in the run folder, or in the folder of its newest round; nowhere if it isn't there."""
+    """The location of something in the run folder or in its newest round's folder; empty if there is none."""
     folders = [manifests.folder(found.run_dir, row["round"]) for row in reversed(found.rounds)]
     candidates = (locations.join(folder, name) for folder in [found.run_dir, *folders])
     return [location for location in candidates if locations.exists(location)][:1]

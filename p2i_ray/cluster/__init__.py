@@ -1,0 +1,1 @@
+"""The Ray cluster: joining it, its resources and its nodes."""

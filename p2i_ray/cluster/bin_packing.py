@@ -1,4 +1,4 @@
-"""Which processes find room on which nodes: bundles into bins, largest first."""
+"""Pack the bundles of processes onto nodes, largest first."""
 
 from __future__ import annotations
 
@@ -6,56 +6,57 @@ from collections.abc import Mapping, Sequence
 
 Resources = Mapping[str, float]
 EPSILON = 1e-6  # Ray counts in ten-thousandths
-ORDER = ("GPU", "CPU", "memory")  # what is scarce comes first
+ORDER = ("GPU", "CPU", "memory")  # scarcest first
 
 
-def left_over(bundles: Sequence[Resources], nodes: Sequence[Resources], pooled: bool = False) -> list[Resources]:
-    """The bundles that find no room when each goes on one node whole; none: all do.
+def left_over(bundles: Sequence[Resources], nodes: Sequence[Resources], *, pooled: bool = False) -> list[Resources]:
+    """The bundles that don't fit when each is placed on a single node; empty if all do.
 
-    The largest are placed first, each on the node where it leaves least: so no small task sits on the GPU that an
-    engine needs. That is a rule of thumb, exact for bundles of one kind. Less than one GPU is a part of a single one,
-    as Ray gives it away.
+    The largest are placed first, each on the node where it leaves least (best fit decreasing): so no small task takes
+    the GPU that an engine needs. This is a heuristic, exact for bundles of one kind. A fraction of a GPU is part of a
+    single GPU, as Ray assigns it.
 
     Args:
-        bundles: what processes reserve.
-        nodes: what nodes have.
-        pooled: the nodes' GPUs are what is left of an unknown number of them: a part of one may be put together.
+        bundles: resources that processes reserve.
+        nodes: resources of the nodes.
+        pooled: the nodes' GPUs are the free parts of an unknown number of GPUs: a fraction may be put together from
+            several of them.
     """
     free = [_Node(node, pooled) for node in nodes]
     without_room = []
     for bundle in sorted(bundles, key=_size, reverse=True):
         fitting = [node for node in free if node.fits(bundle)]
         if fitting:
-            min(fitting, key=lambda node: _size(node.has)).take(bundle)
+            min(fitting, key=lambda node: _size(node.free)).take(bundle)
         else:
             without_room.append(bundle)
     return without_room
 
 
 class _Node:
-    """What a node has left."""
+    """The free resources of a node."""
 
     def __init__(self, has: Resources, pooled: bool) -> None:
-        self.has = dict(has)
-        gpus = self.has.get("GPU", 0.0)
+        self.free = dict(has)
+        gpus = self.free.get("GPU", 0.0)
         parts = [1.0] * int(gpus + EPSILON)
         self._gpus = [gpus] if pooled else [*parts, gpus - len(parts)]
         self._pooled = pooled
 
     def fits(self, bundle: Resources) -> bool:
-        """Whether it has room."""
-        enough = all(self.has.get(name, 0) >= amount - EPSILON for name, amount in bundle.items())
-        return enough and self._holding(bundle.get("GPU", 0.0)) is not None
+        """Whether a bundle has room here."""
+        enough = all(self.free.get(name, 0) >= amount - EPSILON for name, amount in bundle.items())
+        return enough and self._gpus_for(bundle.get("GPU", 0.0)) is not None
 
     def take(self, bundle: Resources) -> None:
-        """Have it there."""
+        """Place a bundle here."""
         for name, amount in bundle.items():
-            self.has[name] = self.has.get(name, 0) - amount
-        for number, amount in (self._holding(bundle.get("GPU", 0.0)) or {}).items():
+            self.free[name] = self.free.get(name, 0) - amount
+        for number, amount in (self._gpus_for(bundle.get("GPU", 0.0)) or {}).items():
             self._gpus[number] -= amount
 
-    def _holding(self, wanted: float) -> dict[int, float] | None:
-        """What each GPU gives: one of them a part, the one with the least that is enough, or several all of theirs."""
+    def _gpus_for(self, wanted: float) -> dict[int, float] | None:
+        """Amounts by GPU: a fraction of the fullest one that has enough, or several whole ones; none: no room."""
         if wanted <= EPSILON:
             return {}
         each = wanted if self._pooled or wanted < 1 else 1.0

@@ -1,8 +1,8 @@
-"""The judge and the painter on the same GPUs: the engines keep a share of each, the other steps take the rest.
+"""Share GPUs between the judge and the other steps: engines keep a fraction of each GPU, the other steps take the rest.
 
-So engines start once a run, rows are encoded while others are scored, and pictures are criticised while others are
-painted, without a step that waits for GPUs. The engines' share is more than half: no two of them fit on one GPU, and
-while they are up, no two processes of another step do either.
+So engines start once per run, rows are encoded while others are scored, and images are criticised while others are
+sampled, without a step that waits for GPUs. The engines' fraction is more than half: no two of them fit on one GPU,
+and while they are up, no two processes of another step do either.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from __future__ import annotations
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
 
-SPARE = 0.05  # of a GPU's memory: CUDA's own, which no share counts
+SPARE = 0.05  # of a GPU's memory: used by CUDA itself, in no process's fraction
 OTHERS = ("features", "train", "generate", "evaluate")
 
 
 def with_shared_gpus(config: Config) -> Config:
-    """The settings as the loop's steps use them: with idr.judge_gpu_fraction each takes its fraction of its GPUs.
+    """The settings as the loop's steps use them: with idr.judge_gpu_fraction each step reserves its fraction of GPUs.
 
     Raises:
         UserError: GPUs can't be shared with these settings.
     """
-    share = config.idr.judge_gpu_fraction
-    if share is None or not config.idr.select:
+    fraction = config.idr.judge_gpu_fraction
+    if fraction is None or not config.idr.select:
         return config
     _check(config)
-    memory = min(config.judge.gpu_memory_utilization, round(share - SPARE, 4))
-    engines = {"num_gpus": share, "keep_warm": True, "gpu_memory_utilization": memory}
+    memory = min(config.judge.gpu_memory_utilization, round(fraction - SPARE, 4))
+    engines = {"num_gpus": fraction, "keep_warm": True, "gpu_memory_utilization": memory}
     groups = {"judge": config.judge.model_copy(update=engines)}
     for name in OTHERS:
         group = getattr(config, name)
-        groups[name] = group.model_copy(update={"num_gpus": round(group.num_gpus * (1 - share), 4)})
+        groups[name] = group.model_copy(update={"num_gpus": round(group.num_gpus * (1 - fraction), 4)})
     return config.model_copy(update=groups)
 
 

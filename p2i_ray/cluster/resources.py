@@ -1,7 +1,6 @@
-"""What each step of a run needs: so many processes, and what each of them reserves. Data alone.
+"""The resources that each step of a run needs: a number of processes, and the bundle that each reserves. Data alone.
 
-A step hands the same bundle to Ray that is checked here against the nodes, so the numbers are said once, in the
-settings. The presets say how many processes there are; a node says what it has.
+A step gives Ray the same bundle that is checked against the nodes, so each number is stated once, in the settings.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from p2i_ray.config.serve import ScaleConfig, ServeJobConfig
 from p2i_ray.storage.parquet import WRITE_CPUS
 
 GIB = 1 << 30
-ACCELERATOR = "accelerator_type:"  # how Ray calls the mark of a node that has such accelerators
-SHARE = 0.001  # of that mark, for each process: it says where, and limits nothing
+ACCELERATOR = "accelerator_type:"  # prefix of the resource that Ray gives to a node with such accelerators
+ACCELERATOR_AMOUNT = 0.001  # of that resource per process: it selects the node and limits nothing
 
 
 @dataclass(frozen=True)
 class ResourceSpec:
-    """What one process reserves, all of it on one node.
+    """The resources that one process reserves, all on one node.
 
     Attributes:
-        cpus, gpus: logical ones, also parts of one.
-        memory_gib: 0: not reserved.
-        accelerator_type: as Ray names it, e.g. A100; none: any node.
+        cpus, gpus: logical CPUs and GPUs, also fractions.
+        memory_gib: main memory in GiB; 0: not reserved.
+        accelerator_type: as Ray names it, e.g. A100 (none: any node).
     """
 
     cpus: float = 0
@@ -44,7 +43,7 @@ class ResourceSpec:
     accelerator_type: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """As ray.remote, Ray Data's map_batches and Serve's ray_actor_options take it."""
+        """Keyword arguments for ray.remote, Ray Data's map_batches and Serve's ray_actor_options."""
         found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus}
         if self.memory_gib:
             found["memory"] = int(self.memory_gib * GIB)
@@ -53,10 +52,10 @@ class ResourceSpec:
         return found
 
     def resources(self) -> dict[str, float]:
-        """As nodes, placement groups and the autoscaler count it; without what isn't reserved."""
+        """Resources as nodes, placement groups and the autoscaler count them; without those that aren't reserved."""
         found = {"CPU": self.cpus, "GPU": self.gpus, "memory": float(int(self.memory_gib * GIB))}
         if self.accelerator_type:
-            found[f"{ACCELERATOR}{self.accelerator_type}"] = SHARE
+            found[f"{ACCELERATOR}{self.accelerator_type}"] = ACCELERATOR_AMOUNT
         return {name: amount for name, amount in found.items() if amount}
 
     def __str__(self) -> str:
@@ -66,25 +65,25 @@ class ResourceSpec:
         return ", ".join(part for part in parts if part)
 
 
-# The small tasks around the models. They mostly wait for disks, and must find room beside everything else.
+# The small tasks around the models. They mostly wait for disks, and must find room beside all other processes.
 READ = ResourceSpec(cpus=0.25)  # a whole CPU would starve the models of a two-CPU cluster
-LOOK_UP = READ  # which feeds it
+LOOK_UP = READ
 WRITE = ResourceSpec(cpus=WRITE_CPUS)
-ASK = ResourceSpec(cpus=0.1)  # brings rows to the judge's engines
-FRONT = ResourceSpec(cpus=0.1)  # an application's HTTP side: it decodes pictures, and else waits
+ASK = ResourceSpec(cpus=0.1)  # sends rows to the judge's engines
+FRONT = ResourceSpec(cpus=0.1)  # an application's HTTP ingress: it decodes images, and otherwise waits
 HOSTED = ResourceSpec(cpus=0.1)  # an endpoint's client mostly waits
-# Ray Train's controller and the actor that reads its rows reserve nothing, and sit beside the driver and the workers.
+# Ray Train's controller and the actor that reads its rows reserve nothing; they run beside the driver and the workers.
 
 
 @dataclass(frozen=True)
 class StepResources:
-    """What a step holds at a time.
+    """The resources that a step holds at the same time.
 
     Attributes:
         step: its name in messages.
-        count: processes, at the fewest.
-        bundle: each one's.
-        around: the small tasks that must find room, too.
+        count: least number of processes.
+        bundle: resources of each process.
+        around: small tasks that must find room, too.
         lower: settings that lower the need.
     """
 
@@ -95,14 +94,14 @@ class StepResources:
     lower: tuple[str, ...]
 
     def bundles(self) -> list[ResourceSpec]:
-        """All processes'."""
+        """The bundles of all processes."""
         return [self.bundle] * self.count + list(self.around)
 
     def __str__(self) -> str:
         return f"{self.count} x ({self.bundle})"
 
 
-Phase = tuple[StepResources, ...]  # what is held at the same time; the first is the step whose turn it is
+Phase = tuple[StepResources, ...]  # held at the same time; the first is the step that runs
 
 
 def of(settings: Reserving, num_cpus: float, num_gpus: float) -> ResourceSpec:
@@ -111,7 +110,7 @@ def of(settings: Reserving, num_cpus: float, num_gpus: float) -> ResourceSpec:
 
 
 def engine(settings: JudgeConfig) -> ResourceSpec:
-    """One engine's, or the endpoint's client's; tensor parallelism takes whole GPUs of one node."""
+    """The bundle of an engine, or of an endpoint's client; tensor parallelism takes whole GPUs of one node."""
     if settings.hosted.url:
         return HOSTED
     whole = settings.num_gpus and settings.tensor_parallel_size > 1
@@ -119,14 +118,14 @@ def engine(settings: JudgeConfig) -> ResourceSpec:
 
 
 def judge(settings: JudgeConfig) -> StepResources:
-    """The engines, and what brings them rows."""
-    count = 1 if settings.hosted.url else settings.replicas  # one place that counts requests and dollars
+    """The engines, and the tasks that send them rows."""
+    count = 1 if settings.hosted.url else settings.replicas  # a single client counts requests and dollars
     lower = ("judge.replicas", "judge.num_gpus", "judge.num_cpus")
     return StepResources("judge", count, engine(settings), (READ, ASK, WRITE), _lower(lower, "judge", settings))
 
 
 def cascade(settings: CascadeConfig) -> StepResources:
-    """The CLIP below the cascade's head, which runs while the engines are up."""
+    """The CLIP encoder of the cascade, which runs while the engines are up."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("judge.cascade.num_workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
     return StepResources("judge.cascade", settings.num_workers, bundle, (), _lower(lower, "judge.cascade", settings))
@@ -141,7 +140,7 @@ def features(settings: FeatureConfig) -> StepResources:
 
 
 def train(settings: TrainConfig) -> StepResources:
-    """The training processes; as few as a training may shrink to."""
+    """The training processes; as many as an elastic training needs at least."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("train.num_workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
     return StepResources(
@@ -150,14 +149,14 @@ def train(settings: TrainConfig) -> StepResources:
 
 
 def generate(settings: GenerateConfig) -> StepResources:
-    """The painters."""
+    """The sampling processes."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("generate.num_workers", "generate.num_gpus", "generate.num_cpus")
     return StepResources("generate", settings.num_workers, bundle, (READ, WRITE), _lower(lower, "generate", settings))
 
 
 def evaluate(settings: EvaluateConfig) -> StepResources:
-    """The measuring task, and the reading that feeds it while it holds its own."""
+    """The measuring task, and the reading tasks that run beside it."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("evaluate.num_gpus", "evaluate.num_cpus")
     return StepResources("evaluate", 1, bundle, (READ,), _lower(lower, "evaluate", settings))
@@ -180,7 +179,7 @@ def chat_service(config: ServeJobConfig) -> Phase:
 
 
 def chat_bundles(config: ServeJobConfig) -> list[ResourceSpec]:
-    """What one engine of the LMM's application reserves."""
+    """The bundles of one engine of the LMM service."""
     scale, parallel = config.serve.lmm, config.judge.tensor_parallel_size
     if not scale.num_gpus:
         return [replica(scale)]
@@ -198,7 +197,7 @@ def _scaled(step: str, scale: ScaleConfig, bundle: ResourceSpec) -> StepResource
 
 
 def loop(config: Config) -> list[Phase]:
-    """A run's phases: each step's turn, beside it the judge where that stays up."""
+    """A run's phases: each step, with the judge beside it where that stays up."""
     asked = config.judge
     steps = [features(config.features), train(config.train), generate(config.generate), evaluate(config.evaluate)]
     if not config.idr.select:
@@ -208,12 +207,12 @@ def loop(config: Config) -> list[Phase]:
 
 
 def scoring(settings: JudgeConfig) -> Phase:
-    """What is held while rows are scored."""
+    """The resources that are held while rows are scored."""
     return (judge(settings), *((cascade(settings.cascade),) if settings.cascade.clip else ()))
 
 
 def bundles(phase: Sequence[StepResources]) -> list[ResourceSpec]:
-    """All processes of a phase. The small tasks are counted for the step whose turn it is: a warm judge waits."""
+    """The bundles of a phase. Small tasks are counted for the step that runs alone: a warm judge is idle then."""
     first, *others = phase
     return first.bundles() + [other.bundle for other in others for _ in range(other.count)]
 

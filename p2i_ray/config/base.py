@@ -1,4 +1,4 @@
-"""What every group of settings is made of."""
+"""The base classes of settings, and the marks that say what a setting may change."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Effect(Enum):
-    """What changing a setting may change; each setting of a run is marked with one where it is declared."""
+    """The effect of changing a setting; each setting of a run is marked with one where it is declared."""
 
-    RESULT = "result"  # what comes out: a run continues with the value that it began with
-    RUNTIME = "runtime"  # where and when it runs and at what cost, never what comes out but for rounding
+    RESULT = "result"  # it may change the result: a run continues only with the value that it began with
+    RUNTIME = "runtime"  # it changes where, when and at what cost a run works, the result at most by rounding
 
 
 Result = Annotated[T, Effect.RESULT]
@@ -28,7 +28,7 @@ class Settings(BaseModel):
 
 
 class Reserving(Settings):
-    """A group whose processes reserve hardware. These settings say where they run, never what comes out."""
+    """A group whose processes reserve hardware. These settings say where they run and never change the result."""
 
     accelerator_type: Runtime[str | None] = Field(
         None, min_length=1, description="accelerators that a process's node must have, as Ray names them, e.g. A100"

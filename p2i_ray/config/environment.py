@@ -4,12 +4,12 @@ from __future__ import annotations
 
 # Read when the libraries are imported, on the driver and in every worker.
 ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # weights are paths; nothing is fetched behind the user's back
+    "HF_HUB_OFFLINE": "1",  # weights are paths; nothing is downloaded
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",  # more threads than free cores slow a step a hundredfold
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core tells the terminal about its inner affairs
-    # Most of a judge's and a dataset's processes only wait; by default Ray warns of eight on two cores.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core logs internals to the terminal
+    # Most processes of a judge and of a dataset only wait; by default Ray warns of eight on two cores.
     "RAY_worker_maximum_startup_concurrency": "4",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU leaves CUDA_VISIBLE_DEVICES alone
 }

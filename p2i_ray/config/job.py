@@ -1,4 +1,4 @@
-"""The settings of a job: the groups, and those that belong to no room."""
+"""The settings that all jobs share, and the groups that belong to no other module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
 
 
 class RayConfig(Settings):
-    """The cluster. These settings change where things run, never what comes out."""
+    """The cluster. These settings change where a job runs, never its result."""
 
     address: Runtime[str | None] = Field(
         None, description="cluster to join; none: RAY_ADDRESS, or a local one is started"
@@ -29,7 +29,7 @@ class RayConfig(Settings):
 
 
 class ImageConfig(Settings):
-    """What is taken in as an image. Anything beyond is set aside with a reason."""
+    """Limits of accepted images. Rows beyond them are set aside with a reason."""
 
     resolution: Result[int] = Field(
         512, ge=32, multiple_of=8, description="side of the square training image, pixels (paper: 512)"
@@ -39,13 +39,13 @@ class ImageConfig(Settings):
 
 
 class EvaluateConfig(Reserving):
-    """The ruler. Its CLIP should not be the painter's."""
+    """The evaluation. Its CLIP should not be the diffusion model's."""
 
     clip: Result[str] = Field(description="transformers folder of the CLIP that measures")
     fid_features: Result[Literal["clip", "inception"]] = Field(
         "inception", description="features of the Frechet distance"
     )
-    batch_size: Result[int] = Field(32, ge=1, description="pictures measured at once")
+    batch_size: Result[int] = Field(32, ge=1, description="images measured per batch")
     num_gpus: Result[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")
 
@@ -59,40 +59,46 @@ class LoopConfig(Settings):
         "score", description="which score gamma is compared with"
     )
     keep_fraction: Result[float | None] = Field(
-        None, gt=0, le=1, description="keep this share of the rows, the highest expected scores (none: gamma decides)"
+        None,
+        gt=0,
+        le=1,
+        description="fraction of rows kept, the highest expected scores (none: gamma decides)",
     )
     exemplars: Result[int] = Field(
-        0, ge=0, le=8, description="c_R of later rounds: so many of the last round's surest and most doubtful rows"
+        0,
+        ge=0,
+        le=8,
+        description="c_R of later rounds: number of the last round's surest and most doubtful rows",
     )
     steps: Result[tuple[int, ...]] = Field(
         (3000, 1000, 1000), description="training steps of each round (paper: 3000, 1000, 1000)"
     )
     inspect: Result[int] = Field(
-        256, ge=0, description="rows a round that are also criticised, and scored without feedback, for the report"
+        256, ge=0, description="rows per round that are also criticised, and scored without feedback, for the report"
     )
     select: Result[bool] = Field(
         True, description="false: no judge; every round trains on all rows (the ablation without IDR)"
     )
     feedback: Result[bool] = Field(True, description="false: the judge scores every round without feedback")
     overlap: Runtime[bool] = Field(
-        True, description="do work ahead of its turn, beside another step, where the cluster has room for both"
+        True, description="start later steps' work beside the running step, where the cluster has room for both"
     )
     judge_gpu_fraction: Runtime[float | None] = Field(
         None,
         gt=0.5,
         lt=1,
-        description="share of each of its GPUs that the judge keeps for the whole run, while encoders, trainers and "
-        "painters take the rest; every GPU that they may use needs an engine (none: they take turns on whole GPUs)",
+        description="fraction of each of its GPUs that the judge keeps for the whole run, while encoders, trainers and "
+        "samplers take the rest; every GPU that they may use needs an engine (none: they take turns on whole GPUs)",
     )
-    dev_split: Result[str] = Field("validation", description="D_dev, painted and criticised after every round")
-    baseline: Result[bool] = Field(True, description="also paint and measure D_dev before training, as round 0")
+    dev_split: Result[str] = Field("validation", description="D_dev, sampled and criticised after every round")
+    baseline: Result[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
 
 
 class Config(Settings):
-    """What every job shares."""
+    """The settings that every job shares."""
 
     seed: Result[int] = Field(
-        0, ge=0, description="of everything random; same seed, same machine: same kept ids, same weights"
+        0, ge=0, description="seed of all random numbers; same seed, same machine: same kept ids, same weights"
     )
     prepare: Runtime[str | None] = Field(
         None, description="module that makes the data (`python -m MODULE --out DATA`) if DATA is not there"

@@ -1,4 +1,4 @@
-"""From a preset and a command line to settings; a mistake is answered with one line.
+"""Load settings from a preset and a command line; a mistake gets an error of one line.
 
 A preset is a YAML file with the settings' keys.
 """
@@ -20,14 +20,14 @@ from p2i_ray.config.job import Config
 from p2i_ray.errors import UserError
 
 PRESETS = Path(__file__).parents[1] / "presets"
-# A preset may name these although a job has no use for them; the command line may not.
+# A preset may contain these even if a job has no such key; the command line may not.
 JOB_KEYS = ("run_dir", "data", "serve", "plan")
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = ()) -> AnyConfig:
-    """Read a preset or file and lay `dotted.key=value` settings over it.
+    """Read a preset or file and override it with `dotted.key=value` settings.
 
     Args:
         config_class: `Config` or a job's subclass.
@@ -40,7 +40,7 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
     values = _read(source)
     values = {k: v for k, v in values.items() if k in config_class.model_fields or k not in JOB_KEYS}
     for setting in overrides:
-        _lay(values, setting, config_class)
+        _override(values, setting, config_class)
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
@@ -48,7 +48,7 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
 
 
 def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Every setting as (dotted key, default, description), depth first."""
+    """Yield every setting as (dotted key, default, description), depth first."""
     for key, info in config_class.model_fields.items():
         group = _group(info)
         if group:
@@ -61,12 +61,12 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[
 
 
 def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
-    """The settings in which a dumped configuration differs so that results may, as `key: old -> new`.
+    """The differences of a saved configuration that may change results, as `key: old -> new`.
 
     Args:
-        old: as it was dumped, maybe by a version that named settings otherwise.
-        new: the configuration that is to go on with what the old one has begun. How a setting is marked where it is
-            declared says whether it counts; one that is not marked counts, and so does one that is gone.
+        old: as it was saved, maybe by a version with other names.
+        new: the configuration that is to continue the old one's run. A setting's mark says whether it counts; unmarked
+            settings and settings that no longer exist count, too.
     """
     before, after = renamed.brought_up_to_date(dict(flat(old))), dict(flat(new.model_dump(mode="json")))
     effect = dict(effects(type(new)))
@@ -75,7 +75,7 @@ def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
 
 
 def effects(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Effect | None]]:
-    """Every setting's dotted key, and how it is marked; none: it isn't."""
+    """Every setting's dotted key and its mark (none: it has none)."""
     for key, info in config_class.model_fields.items():
         if group := _group(info):
             yield from effects(group, f"{prefix}{key}.")
@@ -102,7 +102,7 @@ def _read(source: str) -> dict[str, Any]:
     return values
 
 
-def _lay(values: dict[str, Any], setting: str, config_class: type[BaseModel]) -> None:
+def _override(values: dict[str, Any], setting: str, config_class: type[BaseModel]) -> None:
     key, equals, text = setting.partition("=")
     known = [k for k, _, _ in describe(config_class)]
     if not equals:
@@ -157,7 +157,7 @@ def _plain(value: Any) -> Any:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Groups of settings as dotted keys and values."""
+    """Yield nested settings as dotted keys and values."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")

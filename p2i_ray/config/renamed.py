@@ -1,4 +1,4 @@
-"""Settings that once had another name: an old name is answered with the new one, an old run folder is still read."""
+"""Settings that had another name: an old name gets an error with the new one, an old run folder is still read."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ NAMES: Mapping[str, str] = {
     "serve.batch_size": "serve.max_batch_size",
     "serve.batch_wait_s": "serve.batch_wait_timeout_s",
 }
-VALUES: Mapping[str, Mapping[Any, Any]] = {"train.dtype": {"fp32": "no"}}  # by old name: old value -> new one
+VALUES: Mapping[str, Mapping[Any, Any]] = {"train.dtype": {"fp32": "no"}}  # by old name: old value -> new value
 
 
 def name(old: str) -> str | None:
-    """The new name of a setting, dotted; none: it never had another one."""
+    """The new dotted name of a setting; none if it has not been renamed."""
     parts = old.split(".")
     for length in range(len(parts), 0, -1):
         known = ".".join(parts[:length])
@@ -52,10 +52,10 @@ def name(old: str) -> str | None:
 
 
 def value(old: str, given: Any) -> Any:
-    """A value of a setting under its old name, as the new one has it."""
+    """The new value for a value that was given under an old name."""
     return VALUES[old].get(given, given) if old in VALUES else given
 
 
 def brought_up_to_date(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat settings, dotted name to value, with today's names and values."""
+    """Flat settings (dotted name -> value) with present names and values."""
     return {name(old) or old: value(old, given) for old, given in settings.items()}

@@ -1,0 +1,1 @@
+"""The command line, logs and progress of jobs."""

@@ -1,0 +1,1 @@
+"""The run folder: finished steps, attempts, status and metrics."""

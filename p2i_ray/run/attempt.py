@@ -1,7 +1,7 @@
-"""One driver process at work on a run, and the record that it keeps of itself while it works.
+"""One driver process that works on a run, and the record that it keeps of itself meanwhile.
 
-A thread writes the record every few seconds and soon after each change, so that others see where the run stands, and
-a killed driver has left what it did. A bucket that is slow or gone delays the record, never the run.
+A thread writes the record every few seconds and soon after each change, so that other processes see the state of the
+run, also after the driver was killed. A bucket that is slow or gone delays the record, never the run.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from p2i_ray.run.throughput import Throughput
 from p2i_ray.storage import locations
 
 LOGGER = logging.getLogger(__name__)
-BEAT_S = 5.0  # longest time between two records
-SHORTEST_S = 1.0  # and shortest: steps may follow each other at once, and buckets take one object once a second
-LAST_S = 30.0  # how long the end waits for the last record
+HEARTBEAT_S = 5.0  # longest time between two records
+SHORTEST_S = 1.0  # shortest time: steps may follow each other at once, and buckets limit writes of one object
+LAST_S = 30.0  # longest wait for the last record
 
 
 class Attempt:
-    """A context manager: entering it begins the record, leaving it ends it. Its methods may be called by any thread.
+    """A context manager that keeps the record from its begin to its end. Its methods may be called by any thread.
 
-    Outside of the context spans are counted and nothing is written.
+    Outside of the context, spans are recorded and nothing is written.
 
     Args:
         run_dir: location of the run folder.
-        beat_s: longest time between two records, seconds.
+        heartbeat_s: longest time between two records, seconds.
     """
 
-    def __init__(self, run_dir: str, beat_s: float = BEAT_S) -> None:
+    def __init__(self, run_dir: str, heartbeat_s: float = HEARTBEAT_S) -> None:
         now = time.time()
         name = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
         place = locations.join(run_dir, records.FOLDER, name)
         self.location = f"{place}.json"
         self._run_dir = run_dir
-        self._beat_s = beat_s
+        self._heartbeat_s = heartbeat_s
         self._record = AttemptRecord(host=socket.gethostname(), pid=os.getpid(), began=now, seen=now)
-        self._pace = Throughput(now)
+        self._throughput = Throughput(now)
         self._gauges = RunGauges(run_dir)
-        self._use = NodeMonitor(f"{place}.parquet")
+        self._nodes = NodeMonitor(f"{place}.parquet")
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._changed, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -61,12 +61,12 @@ class Attempt:
 
     @contextmanager
     def span(self, kind: Kind, round_number: int, name: str) -> Iterator[None]:
-        """Record how long the block takes; a step is also what the driver does now."""
+        """Record the block's duration; a step also becomes the driver's current step."""
         with self._lock:
             span = Span(kind=kind, round=round_number, name=name, began=time.time())
             self._record.spans.append(span)
             if kind == "step":
-                self._record.now, self._pace = (
+                self._record.now, self._throughput = (
                     CurrentStep(round=round_number, step=name, began=span.began),
                     Throughput(span.began),
                 )
@@ -82,40 +82,40 @@ class Attempt:
 
     @contextmanager
     def starting(self, name: str) -> Iterator[None]:
-        """Record how long the start of engines takes, in whichever round it falls."""
+        """Record the duration of a start (of Ray, of engines), in the round of the latest step."""
         with self._lock:
             steps = [span.round for span in self._record.spans if span.kind == "step"]
         with self.span("start", steps[-1] if steps else 0, name):
             yield
 
     def add(self, span: Span) -> None:
-        """Record what only came to be known afterwards."""
+        """Record a span that became known afterwards."""
         with self._lock:
             self._record.spans.append(span)
         self._changed.set()
 
     @contextmanager
     def working(self, total: int | None, unit: str = "rows", images: int = 0) -> Iterator[Callable[[int], None]]:
-        """Record how far the present step is; yields the function to call with the number of units just done.
+        """Record the progress of the current step; yield the function to call with the number of units just done.
 
         Args:
-            total: units to do; none when that isn't known.
-            unit: what is counted.
-            images: pictures painted or learned from with each unit.
+            total: units to do (none: not known).
+            unit: name of the units.
+            images: images that are sampled or learned from per unit.
         """
         with self._lock:
             if self._record.now:
                 self._record.now = self._record.now.model_copy(update={"total": total, "unit": unit, "images": images})
-            pace = self._pace
+            throughput = self._throughput
 
         def progress(done: int) -> None:
             with self._lock:
-                pace.add(done, time.time())
+                throughput.add(done, time.time())
 
         yield progress
 
     def saw(self, set_aside: int, kept_fraction: float | None) -> None:
-        """Record the run's figures: rows set aside so far, and the share that the newest selection kept, 0..1."""
+        """Record the rows set aside so far, and the fraction that the newest selection kept, 0..1."""
         with self._lock:
             self._record.set_aside, self._record.kept_fraction = set_aside, kept_fraction
 
@@ -126,26 +126,26 @@ class Attempt:
             if self._record.ended is None:
                 self._record.seen = now
             if self._record.now:
-                self._record.now.done, self._record.now.rate = self._pace.done, self._pace.rate(now)
+                self._record.now.done, self._record.now.rate = self._throughput.done, self._throughput.rate(now)
             return self._record.model_copy(deep=True)
 
     def account(self) -> records.TimeAccount | None:
-        """Where the time of all attempts so far went; none where none was recorded."""
+        """The time account of all attempts so far; none if none was recorded."""
         mine = [self.record()] if self._thread else []
         return records.account([*self._earlier, *mine]) if self._earlier or mine else None
 
     def flush(self) -> None:
-        """Write what is known, at once."""
+        """Write the record now."""
         self._write()
-        self._use.save()
+        self._nodes.save()
 
     def __enter__(self) -> Attempt:
         self._earlier = records.read(self._run_dir)
         self._record.began = time.time()
         self._changed.set()
-        self._thread = threading.Thread(target=self._beat, name="record of the attempt", daemon=True)
+        self._thread = threading.Thread(target=self._write_regularly, name="record of the attempt", daemon=True)
         self._thread.start()
-        self._use.start()
+        self._nodes.start()
         return self
 
     def __exit__(
@@ -156,7 +156,7 @@ class Attempt:
             self._record.outcome = "done" if error is None else f"stopped: {_where_and_what(error)}"
         self._stop.set()
         self._changed.set()
-        self._use.stop(LAST_S)
+        self._nodes.stop(LAST_S)
         assert self._thread is not None
         self._thread.join(LAST_S)
         if self._thread.is_alive():
@@ -164,9 +164,9 @@ class Attempt:
                 "%s takes longer than %.0f s to write; the run's end is not on record", self.location, LAST_S
             )
 
-    def _beat(self) -> None:
+    def _write_regularly(self) -> None:
         while not self._stop.is_set():
-            self._changed.wait(self._beat_s)
+            self._changed.wait(self._heartbeat_s)
             self._changed.clear()
             self._write()
             self._stop.wait(SHORTEST_S)
@@ -180,7 +180,7 @@ class Attempt:
             self._gauges.show(record)
             try:
                 locations.write_text(self.location, record.model_dump_json(indent=1))
-            except Exception as error:  # whatever a bucket's client raises: the run goes on, and the next may succeed
+            except Exception as error:  # each bucket's client has its own errors; the next write may succeed
                 if not self._warned:
                     LOGGER.warning("can't write %s: %s: %s", self.location, type(error).__name__, error)
                 self._warned = True

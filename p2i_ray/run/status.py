@@ -1,4 +1,4 @@
-"""Where a run stands, from its folder alone: for people on other machines, and for programs."""
+"""The status of a run, read from its folder alone: for people on other machines, and for programs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Status = Literal["running", "done", "stopped", "lost"]
 
 
 class RunStatus(NamedTuple):
-    """Where a run stands."""
+    """The status of a run."""
 
     run_dir: str
     status: Status
-    why: str  # it isn't running or done; empty where it is
+    why: str  # the reason if it is neither running nor done, else empty
     rounds: list[dict[str, Any]]  # as in run.json
     of_rounds: int
     attempts: list[AttemptRecord]  # the oldest first
-    silent_s: float | None  # seconds since the last sign of life; none: there never was one
+    silent_s: float | None  # seconds since the last sign of life (none: there was none)
 
 
 def read_status(run_dir: str, now: float) -> RunStatus:
-    """Read a run folder.
+    """Read the status of a run.
 
     Args:
         run_dir: location of the run folder.
@@ -48,11 +48,11 @@ def read_status(run_dir: str, now: float) -> RunStatus:
 
 
 def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | None) -> tuple[Status, str]:
-    """What state a run is in, and why it isn't going on.
+    """The status of a run, and the reason if it is neither running nor done.
 
     Args:
         written: status in run.json, which a killed driver leaves at "running".
-        attempt: the last.
+        attempt: the last attempt.
         silent_s: seconds since its last sign of life.
     """
     if written == "done":

@@ -1,4 +1,4 @@
-"""How busy nodes are: read from a node's metrics page, kept over time, written as a small table."""
+"""Utilisation of nodes: read from a node's metrics page, kept over time, written as a small table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from p2i_ray.storage import locations
 
-EVERY_S = 5.0  # nodes' agents look as often
-MOST = 2000  # moments that are kept; before there are more, they are joined two by two
+EVERY_S = 5.0  # the interval at which nodes' agents update their pages
+MOST = 2000  # intervals that are kept; when there are more, neighbours are merged
 SERIES = re.compile(
     r"^ray_(node_cpu_utilization|node_cpu_count|node_gpus_utilization|resources)\{(.*)\} (\S+)$", re.MULTILINE
 )
@@ -17,18 +17,18 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 class Utilization(NamedTuple):
-    """How busy a node is; shares are 0..1, none where that isn't known."""
+    """Utilisation of a node; fractions are 0..1, none where unknown."""
 
     cpu: float | None
     gpu: float | None  # mean of its GPUs
     cpus: int
     gpus: int
-    reserved_cpu: float | None  # of what Ray may give away
+    reserved_cpu: float | None  # fraction of the logical CPUs that Ray has assigned
     reserved_gpu: float | None
 
 
 class UtilizationSample(NamedTuple):
-    """A node's use over some seconds."""
+    """A node's utilisation over some seconds."""
 
     began: float  # UTC, epoch seconds
     seconds: float
@@ -38,11 +38,11 @@ class UtilizationSample(NamedTuple):
 
 
 def parse(page: str) -> Utilization:
-    """A node's use from its metrics page."""
+    """Read a node's utilisation from its metrics page."""
     cpu, cpus, gpus, resources = None, 0, list[float](), dict[tuple[str, str], float]()
     for name, labels, value in SERIES.findall(page):
         if name == "node_cpu_utilization":
-            cpu = min(1.0, float(value) / 100) or None  # before the agent's first look it says 0; in cgroups, over 100
+            cpu = min(1.0, float(value) / 100) or None  # 0 before the agent's first update; may exceed 100
         elif name == "node_cpu_count":
             cpus = int(float(value))
         elif name == "node_gpus_utilization":
@@ -61,44 +61,43 @@ def _share(used: float, available: float) -> float | None:
 
 
 class UtilizationHistory:
-    """Nodes' uses over time, of bounded size: the longer a run, the coarser.
+    """Utilisation over time in bounded space: the longer a run, the longer the intervals.
 
     Args:
-        every_s: seconds of a moment, to begin with.
-        most: moments that are kept.
+        every_s: first length of an interval, seconds.
+        most: number of intervals that are kept.
     """
 
     def __init__(self, every_s: float = EVERY_S, most: int = MOST) -> None:
         self.every_s = every_s
         self._most = most
-        self._uses: dict[
-            int, dict[tuple[str, str], list[Utilization]]
-        ] = {}  # moment -> (node, host) -> what was seen in it
+        # interval -> (node, host) -> samples
+        self._samples: dict[int, dict[tuple[str, str], list[Utilization]]] = {}
 
     def add(self, when: float, node: str, host: str, use: Utilization) -> None:
-        """A node was seen so busy."""
-        self._uses.setdefault(int(when // self.every_s), {}).setdefault((node, host), []).append(use)
-        while len(self._uses) > self._most:
-            self._join()
+        """Add a sample of a node."""
+        self._samples.setdefault(int(when // self.every_s), {}).setdefault((node, host), []).append(use)
+        while len(self._samples) > self._most:
+            self._merge()
 
     def rows(self) -> list[UtilizationSample]:
-        """All of them, by time."""
+        """The mean of each interval and node, by time."""
         return [
             UtilizationSample(moment * self.every_s, self.every_s, node, host, mean(seen))
-            for moment, nodes in sorted(self._uses.items())
+            for moment, nodes in sorted(self._samples.items())
             for (node, host), seen in sorted(nodes.items())
         ]
 
-    def _join(self) -> None:
+    def _merge(self) -> None:
         joined: dict[int, dict[tuple[str, str], list[Utilization]]] = {}
-        for moment, nodes in self._uses.items():
+        for moment, nodes in self._samples.items():
             for who, seen in nodes.items():
                 joined.setdefault(moment // 2, {}).setdefault(who, []).append(mean(seen))
-        self._uses, self.every_s = joined, 2 * self.every_s
+        self._samples, self.every_s = joined, 2 * self.every_s
 
 
 def coarser(rows: Sequence[UtilizationSample], most: int) -> list[UtilizationSample]:
-    """The same in no more than so many moments."""
+    """The same samples in at most `most` intervals."""
     moments = UtilizationHistory(max((row.seconds for row in rows), default=EVERY_S), most)
     for row in rows:
         moments.add(row.began, row.node, row.host, row.use)
@@ -106,7 +105,7 @@ def coarser(rows: Sequence[UtilizationSample], most: int) -> list[UtilizationSam
 
 
 def mean(uses: Sequence[Utilization]) -> Utilization:
-    """Each share's mean over those that know it."""
+    """The mean of each fraction over the samples in which it is known."""
     cpu, gpu, _, _, cpus_reserved, gpus_reserved = map(_mean, zip(*uses, strict=True))
     cpus, gpus = max(use.cpus for use in uses), max(use.gpus for use in uses)
     return Utilization(cpu, gpu, cpus, gpus, cpus_reserved, gpus_reserved)
@@ -118,20 +117,30 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def table(rows: Sequence[UtilizationSample]) -> Any:
-    """Moments as a pyarrow table; `read` reads it."""
+    """Samples as a pyarrow table; `read` reads it."""
     import pyarrow as pa
 
-    share = pa.float32()
-    schema = pa.schema({
-        "began": pa.float64(), "seconds": pa.float64(), "node": pa.string(), "host": pa.string(), "cpu": share,
-        "gpu": share, "cpus": pa.int32(), "gpus": pa.int32(), "reserved_cpu": share, "reserved_gpu": share,
-    })  # fmt: skip
+    fraction = pa.float32()
+    schema = pa.schema(
+        {
+            "began": pa.float64(),
+            "seconds": pa.float64(),
+            "node": pa.string(),
+            "host": pa.string(),
+            "cpu": fraction,
+            "gpu": fraction,
+            "cpus": pa.int32(),
+            "gpus": pa.int32(),
+            "reserved_cpu": fraction,
+            "reserved_gpu": fraction,
+        }
+    )
     flat = [(*row[:4], *row.use) for row in rows]
     return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in flat], schema=schema)
 
 
 def read(location: str) -> list[UtilizationSample]:
-    """What was seen of the nodes, by time; none where there is no such file."""
+    """Read the samples of a run, by time; empty if there is no such file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

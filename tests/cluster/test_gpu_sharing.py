@@ -1,4 +1,4 @@
-"""Judge and painter on the same GPUs: what each gets, and that no two of a kind meet on one."""
+"""Judge and other steps on the same GPUs: the fraction of each, and that no two of a kind meet on one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What steps need, what they tell Ray, and whether it finds room: worked out by hand, and by Ray itself."""
+"""The resources of steps, worked out by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def phases(preset: str, *settings: str) -> dict[str, list[ResourceSpec]]:
     return {phase[0].step: resources.bundles(phase) for phase in found}
 
 
-def test_four_a100_serve_judging_training_and_painting_in_turn() -> None:
+def test_four_a100_are_enough_for_each_step_in_turn() -> None:
     node = {"CPU": 16.0, "GPU": 4.0, "accelerator_type:A100": 1.0}
     turns = phases("a100x4")
     assert set(turns) == {"judge", "features", "train", "generate", "evaluate"}
@@ -38,9 +38,8 @@ def test_four_a100_serve_judging_training_and_painting_in_turn() -> None:
 
 def test_a_warm_judge_is_counted_beside_the_others() -> None:
     warm = phases("a100x4", "judge.keep_warm=true")
-    assert {step: sum(b.gpus for b in bundles) for step, bundles in warm.items()} == {
-        "judge": 4, "features": 8, "train": 8, "generate": 8, "evaluate": 5,
-    }  # fmt: skip
+    gpus = {step: sum(b.gpus for b in bundles) for step, bundles in warm.items()}
+    assert gpus == {"judge": 4, "features": 8, "train": 8, "generate": 8, "evaluate": 5}
     without = phases("a100x4", "judge.keep_warm=true", "idr.select=false")
     assert "judge" not in without and sum(b.gpus for b in without["train"]) == 4
     hosted = phases("a100x4", "judge.hosted.url=https://example.org/v1")
@@ -70,7 +69,7 @@ def test_the_generator_service_needs_one_replica_of_each_kind() -> None:
     assert engine.count == 2 and engine.bundle.gpus == 1
 
 
-def test_ray_is_told_what_was_said() -> None:
+def test_a_bundle_is_passed_to_ray() -> None:
     bundle = ResourceSpec(cpus=2, gpus=0.5, memory_gib=1.5, accelerator_type="A100")
     assert bundle.options() == {"num_cpus": 2, "num_gpus": 0.5, "memory": 1610612736, "accelerator_type": "A100"}
     assert bundle.resources() == {"CPU": 2, "GPU": 0.5, "memory": 1610612736, "accelerator_type:A100": 0.001}

@@ -1,4 +1,4 @@
-"""A driver's record of itself, as another process finds it in the run folder."""
+"""A driver's record of itself, as another process reads it in the run folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def only(run_dir: str) -> AttemptRecord:
 
 def test_others_see_what_it_does_while_it_works(tmp_path: Path) -> None:
     run_dir = str(tmp_path)
-    with Attempt(run_dir, beat_s=0.2) as attempt, attempt.span("step", 2, "train"):
+    with Attempt(run_dir, heartbeat_s=0.2) as attempt, attempt.span("step", 2, "train"):
         with attempt.working(100, "steps", images=8) as progress:
             progress(10)
             progress(15)
@@ -79,9 +79,8 @@ def test_starts_and_work_ahead_of_time_are_recorded_from_any_thread(tmp_path: Pa
             for thread in threads:
                 thread.join()
     spans = only(str(tmp_path)).spans
-    assert [(span.kind, span.round, span.name) for span in spans if span.kind != "ahead"] == [
-        ("start", 0, "Ray"), ("step", 1, "train"), ("start", 1, "judge")
-    ]  # fmt: skip
+    found = [(span.kind, span.round, span.name) for span in spans if span.kind != "ahead"]
+    assert found == [("start", 0, "Ray"), ("step", 1, "train"), ("start", 1, "judge")]
     assert sum(span.kind == "ahead" for span in spans) == 8 and all(span.ended for span in spans)
 
 
@@ -96,7 +95,7 @@ def test_a_folder_that_can_not_be_written_is_told_once_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "attempts").write_text("a file where the folder should be")
-    with caplog.at_level(logging.WARNING), Attempt(str(tmp_path), beat_s=0.1) as attempt:
+    with caplog.at_level(logging.WARNING), Attempt(str(tmp_path), heartbeat_s=0.1) as attempt:
         for number in range(3):
             with attempt.span("step", number, "score"):
                 pass
@@ -121,7 +120,7 @@ class SlowBucket(MemoryFileSystem):  # type: ignore[misc]
 
 def test_a_slow_bucket_delays_the_record_and_not_the_run() -> None:
     fsspec.register_implementation("slow", SlowBucket, clobber=True)
-    with Attempt("slow://runs/first", beat_s=0.1) as attempt:
+    with Attempt("slow://runs/first", heartbeat_s=0.1) as attempt:
         for number in range(50):
             with attempt.span("step", number, "score"), attempt.working(10) as progress:
                 progress(10)

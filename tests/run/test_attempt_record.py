@@ -1,4 +1,4 @@
-"""What attempts left on record, added up by hand."""
+"""Records of attempts, added up by hand."""
 
 from __future__ import annotations
 
@@ -16,12 +16,21 @@ def span(kind: Kind, began: float, ended: float | None, name: str = "x") -> Span
 
 
 FINISHED = AttemptRecord(
-    host="a", pid=1, began=100, seen=200, ended=200, outcome="done",
+    host="a",
+    pid=1,
+    began=100,
+    seen=200,
+    ended=200,
+    outcome="done",
     spans=[
-        span("start", 101, 111, "Ray"), span("step", 112, 150), span("start", 115, 125, "judge"),
-        span("step", 155, 199), span("ahead", 130, 154), span("wait", 150, 153),
+        span("start", 101, 111, "Ray"),
+        span("step", 112, 150),
+        span("start", 115, 125, "judge"),
+        span("step", 155, 199),
+        span("ahead", 130, 154),
+        span("wait", 150, 153),
     ],
-)  # fmt: skip
+)
 KILLED = AttemptRecord(host="b", pid=2, began=10, seen=50, spans=[span("step", 12, 30), span("step", 31, None)])
 
 
@@ -29,7 +38,7 @@ def test_the_drivers_own_time_is_what_no_step_and_no_start_covers() -> None:
     # 100-101, 111-112, 153-155, 199-200; from 150 to 153 it waits. What is done ahead explains nothing by itself.
     assert account([FINISHED]) == TimeAccount(attempts=1, wall_s=100, steps_s=82, starts_s=20, ahead_s=3, driver_s=5)
     words = "5.0 s of 100 s besides the steps (5.0 %), engines' start 20 s"
-    assert account([FINISHED]).line() == f"{words}, wait for work ahead of its turn 3 s"
+    assert account([FINISHED]).line() == f"{words}, wait for overlapped work 3 s"
     alone = FINISHED.model_copy(update={"spans": FINISHED.spans[:4]})
     assert account([alone]).line() == "8.0 s of 100 s besides the steps (8.0 %), engines' start 20 s"
 

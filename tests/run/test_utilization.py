@@ -1,4 +1,4 @@
-"""How busy nodes are: a metrics page read, moments kept within bounds."""
+"""Utilisation of nodes: metrics pages are read, samples are kept within bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from p2i_ray.run.node_metrics import ask
+from p2i_ray.run.node_metrics import read_node
 from p2i_ray.run.utilization import Utilization, UtilizationHistory, UtilizationSample, mean, parse, read, table
 from p2i_ray.storage.parquet import write_table
 
@@ -86,16 +86,16 @@ def agent() -> Iterator[int]:
 
 def test_a_node_is_asked_without_a_proxy(agent: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    assert ask({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": agent}) == parse(PAGE)
+    assert read_node({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": agent}) == parse(PAGE)
 
 
 def test_a_node_that_is_gone_or_silent_costs_little_time() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
-        assert ask({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": port}) is None  # nobody listens
+        assert read_node({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": port}) is None  # nobody listens
         silent.listen()
-        assert ask({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": port}) is None  # by its own limit
+        assert read_node({"NodeManagerAddress": "127.0.0.1", "MetricsExportPort": port}) is None  # by its own limit
 
 
 def test_a_page_that_counts_more_than_all_says_all() -> None:
