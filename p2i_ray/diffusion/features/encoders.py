@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from numpy.typing import NDArray
 from PIL import Image
-from transformers import CLIPImageProcessorPil, CLIPModel
+from transformers import CLIPModel
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, background_of
 from p2i_ray.diffusion.model import preprocess, validation
 from p2i_ray.diffusion.model.loading import load_part
+from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.storage import locations
 
 
@@ -81,7 +83,6 @@ def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Enc
     validation.check_clip(diffusion.clip, diffusion.base)
     with locations.local_folder(diffusion.base) as folder:
         vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32, use_safetensors=True)
-    with locations.local_folder(diffusion.clip) as folder:
-        clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
-        processor = load_part(CLIPImageProcessorPil.from_pretrained, folder, None)
+    with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
+        clip, processor = opened.model(), opened.image_processor()
     return Encoders(vae, clip, processor, device)

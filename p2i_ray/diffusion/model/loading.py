@@ -1,6 +1,6 @@
 """The model folder: a diffusers Stable Diffusion inpainting pipeline whose tokenizer knows <background>.
 
-Weights are safetensors only. A trained folder (trained.py) needs nothing of this package:
+Weights are safetensors only. A trained folder (export.py) needs nothing of this package:
 `diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder)` loads it.
 """
 
@@ -12,21 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from diffusers import (
-    AutoencoderKL,
-    EulerAncestralDiscreteScheduler,
-    StableDiffusionInpaintPipeline,
-    UNet2DConditionModel,
-)
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from torch import nn
-from transformers import (
-    CLIPModel,
-    CLIPTextModel,
-    CLIPTokenizer,
-)
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.model.prompt import add_token
+from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -111,18 +106,17 @@ def load_projection(diffusion: DiffusionConfig) -> torch.Tensor:
         UserError: the CLIP's text tower has another width than the model's.
     """
     validation.check_clip(diffusion.clip, diffusion.base)
-    with locations.local_folder(diffusion.clip) as folder:
-        clip = load_part(CLIPModel.from_pretrained, folder, None, dtype=torch.float32, use_safetensors=True)
-    return clip.text_projection.weight.detach()
+    with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
+        return opened.model().text_projection.weight.detach()
 
 
-def load_part(loader: Callable[..., Loaded], folder: str, part: str | None, **options: Any) -> Loaded:
-    """A part of a local model folder, or (none) the folder itself, by its class's from_pretrained.
+def load_part(loader: Callable[..., Loaded], folder: str, part: str, **options: Any) -> Loaded:
+    """A part of a local model folder, by its class's from_pretrained.
 
     Raises:
         UserError: it can't be loaded.
     """
-    path = Path(folder, part) if part else Path(folder)
+    path = Path(folder, part)
     try:
         return loader(path, local_files_only=True, **options)
     except (OSError, ValueError, KeyError) as error:

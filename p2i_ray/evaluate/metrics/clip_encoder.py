@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from p2i_ray.data.images import Pixels
+from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
 
 BICUBIC = 3  # PIL's number, as preprocessor_config.json has it
 
@@ -32,18 +32,9 @@ class ClipEncoder(nn.Module):
     std: Tensor
 
     def __init__(self, folder: str) -> None:
-        from transformers import CLIPModel
-        from transformers.image_processing_base import ImageProcessingMixin
-
         super().__init__()
-        with locations.local_folder(folder) as local:
-            try:
-                clip = CLIPModel.from_pretrained(
-                    local, use_safetensors=True, local_files_only=True, dtype=torch.float32
-                )
-                recipe, _ = ImageProcessingMixin.get_image_processor_dict(local, local_files_only=True)
-            except (OSError, ValueError) as error:
-                raise UserError(f"evaluate.clip={folder}: {str(error).strip().splitlines()[0]}") from None
+        with clip_folder(folder, setting="evaluate.clip") as opened:
+            clip, recipe = opened.model(), opened.image_processor_settings()
         self.tower, self.projection = clip.vision_model, clip.visual_projection
         self.requires_grad_(False).eval()
         self.num_features: int = clip.config.projection_dim  # the name that torchmetrics asks for

@@ -100,14 +100,13 @@ class Clip:
     """
 
     def __init__(self, folder: str, device: str = "cpu", batch_size: int = 64) -> None:
-        import torch
-        from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+        from p2i_ray.encoders.clip import clip_folder
 
-        with locations.local_folder(folder) as local:
-            model = CLIPModel.from_pretrained(local, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-            self._processor = CLIPImageProcessorPil.from_pretrained(local, local_files_only=True)
-            self._tokenizer = CLIPTokenizer.from_pretrained(local, local_files_only=True)
-        self._model = model.to(device).eval().requires_grad_(False)
+        with clip_folder(folder, setting="judge.cascade.clip") as opened:
+            model = opened.model()
+            self._processor = opened.image_processor()
+            self._tokenizer = opened.tokenizer()
+        self._model = model.to(device)
         self._device, self._batch_size = device, batch_size
         layers = model.config.vision_config.num_hidden_layers
         self._layers = sorted({round(layers * depth) for depth in DEPTHS})
