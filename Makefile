@@ -27,7 +27,7 @@ $(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
 idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
 	$(PY) jobs/idr.py --config mini
 
-serve: $(READY)  ## the generator service at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the one it starts from
+serve: $(READY)  ## the generator service at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the base model
 	$(PY) jobs/serve.py --config mini serve.port=$(PORT) $(if $(wildcard runs/mini/model),serve.model=runs/mini/model)
 
 serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's chat completions
@@ -36,7 +36,7 @@ serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's c
 test: test-quick  ## the tests: first test-quick, then those that start clusters, engines, a browser or jobs
 	$(PY) -m pytest -m "heavy and not slow"
 
-test-quick: $(READY)  ## the tests that start no other process, on $(WORKERS) cores
+test-quick: $(READY)  ## the tests that start no other process, on two cores (WORKERS=2)
 	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadgroup
 
 test-random: $(READY)  ## the property tests with new examples (make test has the same ones every time)
@@ -50,14 +50,14 @@ check: $(READY)  ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-format: $(READY)  ## what ruff can mend by itself
+format: $(READY)  ## fix what ruff can fix
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(READY)  ## figures for the README, into bench.json (ONLY=name for one)
+bench: $(READY)  ## the figures of docs/results.md, into bench.json (ONLY=name for one)
 	$(PY) -m bench $(ONLY)
 
-chaos: $(READY)  ## short runs with seeded faults, beside an undisturbed one (RUNS=20 SEED=0), into runs/chaos
+chaos: $(READY)  ## short runs with seeded faults, compared with an undisturbed one (RUNS=20 SEED=0), into runs/chaos
 	$(PY) -m chaos --runs $(RUNS) --seed $(SEED)
 
 zoo: $(READY)  ## rebuild the tiny models of the mini preset (about 45 minutes on two cores)
