@@ -14,7 +14,7 @@ from p2i_ray.console.cli import main
 
 
 def run(config: ServeJobConfig) -> None:
-    """Host the LMM's application until it is told to stop."""
+    """Host the LMM's application until a signal stops it."""
     from p2i_ray.cluster import resources
     from p2i_ray.serve import hosting
     from p2i_ray.serve.chat import app

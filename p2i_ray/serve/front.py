@@ -75,7 +75,7 @@ def read_settings(args: Mapping[str, Any]) -> tuple[ServeJobConfig, Tokens]:
             groups. Host and port are Serve's own here: its http_options decide.
 
     Raises:
-        UserError: a setting is wrong; or no token is given, and nobody would see a new one.
+        UserError: a setting is wrong; or no token is given, and a new one would stay unseen.
     """
     import ray
 

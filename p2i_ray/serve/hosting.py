@@ -1,4 +1,4 @@
-"""Hosting an HTTP application on the cluster that this process joins, until it is told to stop; no request is lost."""
+"""Hosting an HTTP application on the cluster that this process joins, until a signal stops it; no request is lost."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def everything() -> list[str]:
     return [text for path in FILES for document in documents(path) for text in scalars(document)]
 
 
-def test_image_bucket_and_kind_of_gpu_are_said_once() -> None:
+def test_image_bucket_and_kind_of_gpu_are_written_once() -> None:
     site = one("base/kustomization.yaml")
     image = site["images"][0]
     literals = dict(text.split("=", 1) for text in site["configMapGenerator"][0]["literals"])
@@ -103,7 +103,7 @@ def gib(quantity: str) -> int:
     return int(quantity.removesuffix("Gi")) << 30
 
 
-def test_nobody_is_root_and_nobody_becomes_it() -> None:
+def test_no_container_runs_as_root_or_can_become_root() -> None:
     spec = one("base/raycluster.yaml")["spec"]
     pods = [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
     pods.append(one("job/rayjob.yaml")["spec"]["submitterPodTemplate"]["spec"])

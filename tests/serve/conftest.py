@@ -17,7 +17,7 @@ def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 
 @pytest.fixture()
 def service(_open: RunningService) -> Iterator[RunningService]:
-    """The shared service, its painter as new."""
+    """The shared service, its stubs reset."""
     _open.sampler.requests.clear()
     _open.sampler.cancelled = _open.sampler.most = 0
     yield _open

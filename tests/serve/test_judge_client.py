@@ -22,7 +22,7 @@ from p2i_ray.serve.judge_client import JudgeClient
 IMAGE = ImageConfig(resolution=64)
 
 
-def test_good_pictures_rank_above_bad_ones_with_a_reason(judge: Judge) -> None:
+def test_good_images_rank_above_bad_ones_with_a_reason(judge: Judge) -> None:
     remote = JudgeClient(judge.start().handle(), judge.settings, IMAGE, answer_s=120)
     better = 0
     for number in range(6):

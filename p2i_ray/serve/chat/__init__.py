@@ -1,0 +1,1 @@
+"""The LMM's chat completions on ray.serve.llm."""

@@ -27,7 +27,7 @@ def build(args: Mapping[str, Any]) -> Application:
         args: see `front.read_settings`.
 
     Raises:
-        UserError: a setting or the model can't be used; or no token is given, and nobody would see a new one.
+        UserError: a setting or the model can't be used; or no token is given, and a new one would stay unseen.
     """
     return graph(*read_settings(args))
 

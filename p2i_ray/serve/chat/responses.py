@@ -25,7 +25,7 @@ _PATH = re.compile(r"(?:~|\.{1,2})?/(?:[\w.@+-]+/)*[\w.@+-]+")
 
 @dataclass(frozen=True)
 class RequestLog:
-    """The log of one request: what the client isn't told.
+    """The log of one request, with details that the client doesn't get.
 
     Attributes:
         metrics: whose log is written.

@@ -1,0 +1,1 @@
+"""Images edits: request schema, decoding, generation, encoding."""

@@ -1,0 +1,1 @@
+"""Batch jobs: routes, storage on disk, background painting."""

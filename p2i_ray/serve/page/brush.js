@@ -163,7 +163,7 @@ export class Brush {
   whereabouts() {
     const percent = (value, most) => `${Math.round((100 * value) / most)} %`;
     const { x, y } = this.at;
-    const place = this.mask.at(this.at) ? "on the product" : "beside the product";
+    const place = this.mask.at(this.at) ? "on the product" : "next to the product";
     return `${percent(x, this.canvas.width)} across, ${percent(y, this.canvas.height)} down, ${place}`;
   }
 

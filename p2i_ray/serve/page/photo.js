@@ -5,7 +5,7 @@ import { APIError } from "./errors.js";
 export const MAX_SIDE = 2048; // pixels; more would only make uploads slow
 const LOSSLESS_PIXELS = 1.5e6; // a PNG of up to so many is small enough to send
 
-/** A canvas of the given size, and its context; readOften: its pixels are asked for again and again. */
+/** A canvas of the given size, and its context; readOften: its pixels are read often. */
 export function sheet(width, height, readOften = false) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: readOften });

@@ -85,8 +85,8 @@ export class Task {
     if (!known) console.error(error); // a bug of the page: its stack trace belongs in the console
     const wait = known && [429, 503].includes(error.status) ? error.retryAfter : null;
     this.failed.hidden = false;
-    const said = wait === null || error.message.includes(`${wait} s`); // the server's line may name the time itself
-    this.line.textContent = said ? error.message : `${error.message} Try again in ${wait} s.`;
+    const complete = wait === null || error.message.includes(`${wait} s`); // the server's line may name the time itself
+    this.line.textContent = complete ? error.message : `${error.message} Try again in ${wait} s.`;
     this.again = again;
     this.countDown(wait ?? 0);
   }

@@ -1,0 +1,1 @@
+"""The sampler as a Ray Serve deployment: batching, model reload, client."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
-from p2i_ray.serve.sampler.deployment import BATCH_BUCKETS, SECONDS_BUCKETS, SampledImage, capacity
+from p2i_ray.serve.sampler.deployment import SampledImage, capacity
+from p2i_ray.serve.sampler.metrics import ClientMetrics
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics import MetricWrapperBase
     from ray.serve.handle import DeploymentHandle
 
 TRIES = 2  # times that a request is sent: one replica may be lost with it
@@ -37,7 +36,7 @@ class SamplerClient:
         self._in_flight = 0
         self._s_per_image = INITIAL_S_PER_IMAGE  # between two finished images while there is work
         self._finished: deque[float] = deque(maxlen=RECENT)  # times of finishing, since there has been work
-        self.metrics = _Metrics()
+        self.metrics = ClientMetrics()
 
     async def paint(self, request: PaintRequest) -> Pixels:
         """The image, (H, W, 3) uint8; an accepted request isn't lost with a replica.
@@ -114,34 +113,3 @@ class SamplerClient:
     def _retry_after_s(self) -> float:
         """The time until half of the requests in flight will be done."""
         return min(MAX_RETRY_AFTER_S, max(1.0, self._s_per_image * self._in_flight / 2))
-
-
-class _Metrics:
-    """Prometheus collectors of the HTTP side, one observation an image; iterate over them to register them."""
-
-    def __init__(self) -> None:
-        from prometheus_client import Counter, Gauge, Histogram
-
-        self.in_flight = Gauge("p2i_sampler_in_flight_images", "Images that clients wait for", registry=None)
-        self.batch = Histogram(
-            "p2i_sampler_image_batch_images",
-            "Images in the batch that each image was painted in",
-            buckets=BATCH_BUCKETS,
-            registry=None,
-        )
-        self.seconds = Histogram(
-            "p2i_sampler_image_stage_seconds",
-            "Seconds that each image spent in a stage",
-            ["stage"],
-            buckets=SECONDS_BUCKETS,
-            registry=None,
-        )
-        self.requests = Counter(
-            "p2i_sampler_client_requests",
-            "Requests to the sampler, by outcome: painted, refused, late, lost (sent again)",
-            ["outcome"],
-            registry=None,
-        )
-
-    def __iter__(self) -> Iterator[MetricWrapperBase]:
-        return iter((self.in_flight, self.batch, self.seconds, self.requests))

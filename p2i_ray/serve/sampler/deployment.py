@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
 LOGGER = logging.getLogger("ray.serve")
-BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)  # boundaries of the histograms
-SECONDS_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 NAME = "Sampler"  # the deployment's
 DOWNSCALE_DELAY_S = 120.0
 
@@ -71,6 +69,7 @@ class SamplerReplica:
         """
         from p2i_ray.diffusion.sampling.sampler import Sampler
         from p2i_ray.serve.sampler.batching import Batcher
+        from p2i_ray.serve.sampler.metrics import ReplicaMetrics
         from p2i_ray.serve.sampler.reload import ReloadingModel
 
         def load(location: str) -> Sampler:
@@ -78,7 +77,7 @@ class SamplerReplica:
             sampler.try_out(image.resolution)
             return sampler
 
-        self._metrics = _Metrics()
+        self._metrics = ReplicaMetrics()
         # One thread samples; another loads a new model meanwhile.
         self._thread, self._reader = ThreadPoolExecutor(1, "sampling"), ThreadPoolExecutor(1, "loading")
         loop = asyncio.get_running_loop()
@@ -217,36 +216,3 @@ def _device_lost(error: Exception) -> bool:
     import torch
 
     return isinstance(error, torch.AcceleratorError)
-
-
-class _Metrics:
-    """A replica's metrics on Ray's Prometheus endpoint, `ray_` before each name."""
-
-    def __init__(self) -> None:
-        from ray.util.metrics import Counter, Gauge, Histogram
-
-        self._waiting = Gauge("p2i_sampler_waiting_requests", "Requests that wait for a batch in this replica.")
-        self._queue = Histogram(
-            "p2i_sampler_queue_seconds", "Seconds that each request waited for its batch.", list(SECONDS_BUCKETS)
-        )
-        self._batch = Histogram("p2i_sampler_batch_images", "Images of each batch.", boundaries=list(BATCH_BUCKETS))
-        self._seconds = Histogram(
-            "p2i_sampler_batch_stage_seconds", "Seconds of each batch's stages.", list(SECONDS_BUCKETS), ("stage",)
-        )
-        self._requests = Counter("p2i_sampler_requests", "Requests, by outcome: painted or failed.", ("outcome",))
-
-    def waiting(self, requests: int) -> None:
-        self._waiting.set(requests)
-
-    def queued(self, waited_s: list[float]) -> None:
-        for seconds in waited_s:
-            self._queue.observe(max(seconds, 1e-9))
-
-    def batch(self, images: int, waiting: int, seconds: dict[str, float]) -> None:
-        self._batch.observe(images)
-        self._waiting.set(waiting)
-        for stage, duration in seconds.items():
-            self._seconds.observe(max(duration, 1e-9), {"stage": stage})
-
-    def request(self, outcome: str) -> None:
-        self._requests.inc(1, {"outcome": outcome})

@@ -102,7 +102,7 @@ def test_the_model_is_listed(lmm: openai.OpenAI) -> None:
     assert [model.id for model in lmm.models.list()] == [MODEL]
 
 
-def test_scores_follow_the_picture(lmm: openai.OpenAI) -> None:
+def test_scores_follow_the_image(lmm: openai.OpenAI) -> None:
     """An answer that is the same for all pictures is one that was given without looking."""
     assert len({round(score(lmm, index), 3) for index in range(6)}) > 3
 
@@ -125,7 +125,7 @@ def test_streams_and_forms(lmm: openai.OpenAI) -> None:
     assert json.loads(held.choices[0].message.content or "")["score"] in range(1, 6)
 
 
-def test_what_is_wrong_is_told(lmm: openai.OpenAI) -> None:
+def test_errors_say_what_is_wrong(lmm: openai.OpenAI) -> None:
     encoded = encode_png(render(0, 1).image)
     refused = {
         "truncated": turn(shown(encoded[:-200])),
@@ -155,7 +155,7 @@ def test_other_routes_of_the_engine_are_closed(lmm: openai.OpenAI) -> None:
     assert httpx.post(f"{root}/v1/chat/completions", json={}).status_code == 401
 
 
-def test_a_lost_engine_is_told_and_replaced(job: tuple[int, openai.OpenAI], lmm: openai.OpenAI) -> None:
+def test_a_lost_engine_is_reported_and_replaced(job: tuple[int, openai.OpenAI], lmm: openai.OpenAI) -> None:
     """Last: it takes the engine away. Nobody waits for the next one; everybody is told when to come again."""
     root = str(lmm.base_url).removesuffix("/v1/")
     (engine,) = [child for child in psutil.Process(job[0]).children(recursive=True) if "EngineCore" in child.name()]

@@ -1,4 +1,4 @@
-"""What the LMM's door lets through to an engine, and what it says to the rest."""
+"""Chats that reach the engine, and the errors of those that are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lmm(_open: Lmm) -> Lmm:
     return _open
 
 
-def test_a_chat_with_a_picture_reaches_the_engine_as_a_fresh_png(lmm: Lmm) -> None:
+def test_a_chats_image_reaches_the_engine_as_a_new_png(lmm: Lmm) -> None:
     assert lmm.chat(text("Rate it."), picture(encoded("WEBP", lossless=True), "webp"), temperature=0).status_code == 200
     (asked,) = lmm.engine.requests
     words, shown = asked["messages"][0]["content"]
@@ -41,7 +41,7 @@ def test_a_chat_with_a_picture_reaches_the_engine_as_a_fresh_png(lmm: Lmm) -> No
     assert asked["temperature"] == 0
 
 
-def test_transparent_pictures_are_shown_on_white(lmm: Lmm) -> None:
+def test_transparent_images_are_put_on_white(lmm: Lmm) -> None:
     lmm.chat(picture(encoded(mode="RGBA", size=(1, 1))))
     red, green, blue, alpha = np.random.default_rng(0).integers(0, 256, 4, np.uint8).tolist()
     pixel = opened(lmm.engine.requests[0]["messages"][0]["content"][0]).getpixel((0, 0))
@@ -63,7 +63,7 @@ def test_no_url_is_fetched(lmm: Lmm, url: str) -> None:
     assert error["param"] == "messages.0.content.1.image_url" and "data:image/png;base64," in error["message"]
 
 
-def test_an_address_of_ours_is_not_asked(lmm: Lmm) -> None:
+def test_an_address_of_ours_is_not_fetched(lmm: Lmm) -> None:
     """A URL to a server that would know: the toy's own port, which counts a stranger's call in its metrics."""
     lmm.refused(lmm.chat(image(f"{lmm.url}/no-such-page-at-all")))
     assert 'route="unknown",status="404"' not in lmm.send("GET", "/metrics").text
@@ -101,7 +101,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'
         (f"data:image/png;base64,{base64.b64encode(encoded(size=(2, 1_000))).decode()}", "too narrow"),
     ],
 )
-def test_a_data_url_holds_a_picture_within_limits(lmm: Lmm, url: str, says: str) -> None:
+def test_a_data_url_holds_an_image_within_limits(lmm: Lmm, url: str, says: str) -> None:
     assert says in lmm.refused(lmm.chat(image(url)))["message"]
 
 
@@ -121,13 +121,13 @@ def test_a_data_url_holds_a_picture_within_limits(lmm: Lmm, url: str, says: str)
         [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}], "http://127.0.0.1/", None, 7,
     ],
 )  # fmt: skip
-def test_parts_are_words_or_pictures(lmm: Lmm, part: object) -> None:
+def test_parts_are_text_or_images(lmm: Lmm, part: object) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
     lmm.refused(lmm.send("POST", "/v1/chat/completions", json=body))
 
 
 @pytest.mark.parametrize("role", ["system", "assistant", "developer", "tool", "function", "root", None, 5])
-def test_only_users_show_pictures(lmm: Lmm, role: object) -> None:
+def test_only_users_send_images(lmm: Lmm, role: object) -> None:
     body = {"model": MODEL, "messages": [{"role": role, "content": [picture()]}]}
     lmm.refused(lmm.send("POST", "/v1/chat/completions", json=body))
 
@@ -157,7 +157,7 @@ def test_a_field_beyond_its_limit_is_named(lmm: Lmm, fields: dict[str, object], 
     assert lmm.refused(lmm.chat(**fields))["param"] == param
 
 
-def test_a_hundred_pictures_are_too_many(lmm: Lmm) -> None:
+def test_a_hundred_images_are_too_many(lmm: Lmm) -> None:
     assert "100 pictures" in lmm.refused(lmm.chat(*[picture()] * 100))["message"]
 
 
@@ -197,7 +197,7 @@ def test_there_is_nothing_else(lmm: Lmm, route: str) -> None:
         assert lmm.refused(lmm.send(method, route, json={}), 404)["code"] == "not_found"
 
 
-def test_only_health_is_told_to_strangers(lmm: Lmm) -> None:
+def test_only_health_needs_no_token(lmm: Lmm) -> None:
     assert lmm.send("GET", "/healthz", token=None).status_code == 200
     assert lmm.send("GET", "/readyz", token=None).status_code == 200
     for method, path in (("GET", "/v1/models"), ("GET", "/metrics"), ("POST", "/v1/chat/completions")):

@@ -1,4 +1,4 @@
-"""How an engine's answers, streams, refusals and failures reach the client."""
+"""An engine's answers, streams, refusals and failures as they reach the client."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_engines_mistake_is_not_shown() -> None:
     assert answer.status_code == 500 and "secret" not in answer.text and "KeyError" not in answer.text
 
 
-def test_one_request_too_many_is_told_at_once() -> None:
+def test_one_request_too_many_is_refused_at_once() -> None:
     with open_lmm(StubEngine(held_from=0), limits={"queue": 1}) as lmm:
         first = threading.Thread(target=lmm.chat)
         first.start()
@@ -76,7 +76,7 @@ def test_one_request_too_many_is_told_at_once() -> None:
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
 
 
-def test_each_answer_counts_against_the_pace() -> None:
+def test_each_answer_counts_against_the_rate_limit() -> None:
     with open_lmm(limits={"per_minute": 6, "max_candidates": 1}) as lmm:
         assert lmm.chat(n=4).status_code == 200
         answer = lmm.chat(n=4)
@@ -98,7 +98,7 @@ def test_a_stream_that_stalls_ends() -> None:
         assert any('"timeout"' in line for line in lines)
 
 
-def test_who_hangs_up_stops_the_engine() -> None:
+def test_a_disconnect_stops_the_engine() -> None:
     engine = StubEngine([event("word ")] * 2, held_from=1)
     with open_lmm(engine) as lmm:
         with streaming(lmm.url) as lines:

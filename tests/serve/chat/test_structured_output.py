@@ -1,4 +1,4 @@
-"""The forms that an answer can be held to, and how a chat's fields reach the engine."""
+"""Structured outputs, and the fields of a chat that reach the engine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OBJECT = {"type": "object", "properties": {"score": {"type": "integer", "minimum
 
 
 def sent(**fields: Any) -> dict[str, Any]:
-    """What the engine is told of a request with these fields."""
+    """The request that the engine gets for these fields."""
     chat = schema.parse({"model": MODEL, "messages": [{"role": "user", "content": "x"}], **fields}, LIMITS)
     return schema.for_engine(chat, [])
 
@@ -25,7 +25,7 @@ def json_schema(form: object) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": form}}
 
 
-def test_forms_reach_the_engine_as_they_are() -> None:
+def test_constraints_reach_the_engine_as_they_are() -> None:
     assert sent(response_format=json_schema(OBJECT))["response_format"] == json_schema(OBJECT)
     assert sent(response_format={"type": "json_object"})["response_format"] == {"type": "json_object"}
     five = {"choice": ["1", "2", "3", "4", "5"]}
@@ -89,13 +89,13 @@ def test_a_deep_schema_is_refused() -> None:
         {"structured_outputs": {"choice": ["a"]}, "response_format": {"type": "json_object"}},
     ],
 )
-def test_other_forms_are_refused(fields: dict[str, Any]) -> None:
+def test_other_constraints_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(APIError) as refusal:
         sent(**fields)
     assert refusal.value.status == 400
 
 
-def test_only_what_is_asked_for_is_told() -> None:
+def test_the_engine_gets_only_what_is_requested() -> None:
     assert sent(user="me", store=False, stop="\n", n=2, max_tokens=9) == {
         "model": MODEL,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}],

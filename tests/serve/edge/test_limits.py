@@ -52,9 +52,12 @@ def narrow(narrow_service: RunningService) -> Iterator[RunningService]:
 
 def head(*headers: str, token: str = TOKEN) -> bytes:
     lines = [
-        "POST /v1/images/edits HTTP/1.1", "Host: shop", f"Authorization: Bearer {token}",
-        "Content-Type: multipart/form-data; boundary=XX", *headers,
-    ]  # fmt: skip
+        "POST /v1/images/edits HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {token}",
+        "Content-Type: multipart/form-data; boundary=XX",
+        *headers,
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -67,7 +70,7 @@ def parse(answer: bytes) -> tuple[int, dict[str, Any]]:
     return int(first.split()[1]), json.loads(body)
 
 
-def test_the_openai_client_learns_that_its_picture_is_too_large(narrow: RunningService) -> None:
+def test_the_openai_client_learns_that_its_image_is_too_large(narrow: RunningService) -> None:
     noise = encoded(np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8))
     assert len(noise) > LIMIT
     with pytest.raises(openai.APIStatusError, match="the body has more than 300000 bytes") as caught:
@@ -134,7 +137,7 @@ def test_a_late_answer_is_given_up(narrow: RunningService) -> None:
     assert narrow.sampler.cancelled == 3 and not narrow.sampler.running
 
 
-def test_a_client_that_hangs_up_is_not_painted_for(patient: RunningService) -> None:
+def test_a_disconnect_cancels_the_request(patient: RunningService) -> None:
     patient.sampler.held = True
     with socket.create_connection(("127.0.0.1", patient.port)) as connection:
         connection.sendall(head(f"Content-Length: {len(BODY)}") + BODY)
@@ -146,7 +149,7 @@ def test_a_client_that_hangs_up_is_not_painted_for(patient: RunningService) -> N
     wait_until(lambda: 'status="499"' in patient.send("GET", "/metrics").text)
 
 
-def test_too_many_at_once_are_told_while_the_others_wait(patient: RunningService) -> None:
+def test_requests_beyond_the_limit_are_refused_while_the_others_wait(patient: RunningService) -> None:
     patient.sampler.held = True
     with ThreadPoolExecutor(6) as pool:
         inside = [pool.submit(patient.edit) for _ in range(6)]
@@ -157,7 +160,7 @@ def test_too_many_at_once_are_told_while_the_others_wait(patient: RunningService
         assert [one.result().status_code for one in inside] == [200] * 6
 
 
-def test_requests_are_painted_side_by_side(service: RunningService) -> None:
+def test_requests_are_painted_concurrently(service: RunningService) -> None:
     service.sampler.held = True
     with ThreadPoolExecutor(5) as pool:
         asked = [pool.submit(service.edit, n=4, seed=k) for k in range(5)]

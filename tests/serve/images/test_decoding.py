@@ -38,7 +38,7 @@ def refused(service: RunningService, status: int = 400, **sent: object) -> dict[
     ],
     ids=["empty", "text", "svg", "magic", "truncated", "header", "jpeg", "gif", "tiff", "pdf"],
 )
-def test_what_is_no_picture_is_refused(service: RunningService, content: bytes) -> None:
+def test_what_is_no_image_is_refused(service: RunningService, content: bytes) -> None:
     assert refused(service, image=content)["param"] == "image"
     error = refused(service, mask=content)
     assert error["param"] == "mask" and error["code"] == "bad_image"

@@ -50,7 +50,7 @@ def test_a_thing_of_the_same_colour_elsewhere_is_no_growth() -> None:
     assert expansion(picture, mask) < 0.02
 
 
-def test_pictures_of_the_toy_world_have_grown_little() -> None:
+def test_images_of_the_toy_world_have_grown_little() -> None:
     samples = [render(3, number, CLEAN) for number in range(20)]
     found = sorted(expansion(sample.image, sample.mask) for sample in samples)
     assert found[10] < 0.15

@@ -64,9 +64,14 @@ def test_our_fields_pass_through_extra_body(service: RunningService) -> None:
         image=("a.png", cutout()),
         prompt="  Steel\n bottle\x00 ",
         extra_body={
-            "seed": 5, "steps": 3, "guidance": 1.5, "negative_prompt": "text", "soft_edge": 2, "check_expansion": True,
+            "seed": 5,
+            "steps": 3,
+            "guidance": 1.5,
+            "negative_prompt": "text",
+            "soft_edge": 2,
+            "check_expansion": True,
         },
-    )  # fmt: skip
+    )
     request = service.sampler.requests[0]
     assert (request.seed, request.steps, request.guidance, request.negative) == (5, 3, 1.5, "text")
     assert request.soft_edge == 2 and request.name == "Steel bottle"
@@ -74,7 +79,7 @@ def test_our_fields_pass_through_extra_body(service: RunningService) -> None:
     assert answer.data[0].model_extra["expansion"] >= 0
 
 
-def test_the_same_seed_gives_the_same_pictures_and_each_can_be_asked_for_alone(service: RunningService) -> None:
+def test_the_same_seed_gives_the_same_images_and_each_is_reproducible_alone(service: RunningService) -> None:
     first = service.edit(n=3, seed=11).json()
     assert first["data"] == service.edit(n=3, seed=11).json()["data"]
     seeds = [data["seed"] for data in first["data"]]
@@ -88,15 +93,17 @@ def test_the_same_seed_gives_the_same_pictures_and_each_can_be_asked_for_alone(s
 def test_best_of_returns_the_best_with_score_and_reason(service: RunningService) -> None:
     data = service.edit(n=3, best_of=4, seed=1).json()["data"]
     assert [(row["score"], row["reason"]) for row in data] == [
-        (4.5, "picture 1 of Steel bottle"), (3.25, "picture 3 of Steel bottle"), (2.0, "picture 0 of Steel bottle"),
-    ]  # fmt: skip
+        (4.5, "picture 1 of Steel bottle"),
+        (3.25, "picture 3 of Steel bottle"),
+        (2.0, "picture 0 of Steel bottle"),
+    ]
     assert [row["seed"] for row in data] == [image_seed(1, k) for k in (1, 3, 0)]
     last = service.edit(n=4, best_of=4).json()["data"][3]
     assert last["score"] is None and last["reason"] == "picture 2 of Steel bottle"
     assert "score" not in service.edit().json()["data"][0]
 
 
-def test_a_photo_and_a_mask_by_either_convention_are_the_same_order(service: RunningService) -> None:
+def test_a_photo_and_a_mask_by_either_convention_are_the_same_request(service: RunningService) -> None:
     pixels = photo()
     product = stub_cutter(pixels)
     clear = encoded(np.dstack([np.zeros_like(pixels), product]))  # OpenAI's: clear is painted
@@ -109,7 +116,7 @@ def test_a_photo_and_a_mask_by_either_convention_are_the_same_order(service: Run
         assert (request.product[product > 0] == (220, 30, 20)).all()
 
 
-def test_a_mask_counts_more_than_the_pictures_own_alpha(service: RunningService) -> None:
+def test_a_mask_overrides_the_images_own_alpha(service: RunningService) -> None:
     mask = np.full((64, 64), 255, np.uint8)
     mask[:, :8] = 0
     assert service.edit(mask=encoded(mask)).status_code == 200
@@ -144,7 +151,7 @@ def test_the_aspect_is_kept_and_the_whole_product_is_inside(
     assert abs(rows.mean() - (height - 1) / 2) <= 1 and abs(columns.mean() - (width - 1) / 2) <= 1
 
 
-def test_the_pictures_quality_can_be_chosen(service: RunningService) -> None:
+def test_the_image_quality_can_be_chosen(service: RunningService) -> None:
     small, large = (service.edit(output_format="webp", output_compression=q, seed=1).json() for q in (5, 95))
     assert 3 * len(small["data"][0]["b64_json"]) < len(large["data"][0]["b64_json"])
     assert picture(small).size == (64, 64)

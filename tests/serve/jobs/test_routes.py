@@ -1,4 +1,4 @@
-"""Batch jobs: submitted, painted beside the requests, seen by their owner only, taken up again after a restart."""
+"""Batch jobs: submitted, painted next to requests, visible to their owner only, continued after a restart."""
 
 from __future__ import annotations
 
@@ -65,9 +65,11 @@ def test_a_job_from_submission_to_result(service: RunningService) -> None:
         {**CUP, "best_of": 3},
     ]
     files = {
-        "cup.png": cutout(), "photo.jpg": encoded(photo(), "JPEG"), "mask.png": encoded(255 - stub_cutter(photo())),
+        "cup.png": cutout(),
+        "photo.jpg": encoded(photo(), "JPEG"),
+        "mask.png": encoded(255 - stub_cutter(photo())),
         "broken.png": cutout()[:60],
-    }  # fmt: skip
+    }
     job = submit(service, items, files, steps="4")
     assert job["total"] == 4 and job["status"] == "queued" and job["id"].startswith("job_")
     result, rows = finished(service, job)
@@ -87,7 +89,7 @@ def test_a_job_from_submission_to_result(service: RunningService) -> None:
     error_of(service.send("GET", f"/v1/jobs/{job['id']}"), 404)
 
 
-def test_a_job_paints_the_pictures_that_a_request_does(service: RunningService) -> None:
+def test_a_job_gives_the_images_that_a_request_does(service: RunningService) -> None:
     result, rows = finished(service, submit(service, [{**CUP, "n": 2, "seed": 3}]))
     data = service.edit(prompt="Steel cup", n=2, seed=3).json()["data"]
     for picture, expected in zip(rows[0]["pictures"], data, strict=True):
@@ -148,7 +150,7 @@ def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
         assert len(service.sampler.requests) == 1
 
 
-def test_requests_come_beside_a_job_and_jobs_take_turns(tmp_path: Path) -> None:
+def test_requests_are_served_during_jobs_and_jobs_take_turns(tmp_path: Path) -> None:
     with open_service(str(tmp_path), max_jobs=2) as service:
         service.sampler.held = True
         first, second = submit(service, [CUP] * 6), submit(service, [{**CUP, "name": "Mug"}] * 2)
@@ -159,7 +161,7 @@ def test_requests_come_beside_a_job_and_jobs_take_turns(tmp_path: Path) -> None:
         finished(service, first), finished(service, second)
         names = [request.name for request in service.sampler.requests if request.name != "Steel bottle"]
         assert names[:5].count("Mug") == 2  # not after the six cups
-        assert service.sampler.most <= 2  # the request and one row
+        assert service.sampler.most <= 2  # the request and one item
 
 
 def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
@@ -181,14 +183,14 @@ def test_a_job_goes_on_after_a_restart(tmp_path: Path) -> None:
         assert [request.seed for request in service.sampler.requests] == [2, 3, 4]  # what was done isn't painted again
 
 
-def test_one_of_two_shops_on_a_folder_paints(tmp_path: Path) -> None:
+def test_one_of_two_services_on_a_folder_paints(tmp_path: Path) -> None:
     with open_service(str(tmp_path)) as first, open_service(str(tmp_path)) as second:
         job = submit(second, [CUP] * 3)
         _, rows = finished(second, job)
         assert len(rows) == 3 and {len(first.sampler.requests), len(second.sampler.requests)} == {0, 3}
 
 
-def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: Path) -> None:
+def test_an_item_waits_for_a_busy_sampler_and_fails_with_a_broken_one(tmp_path: Path) -> None:
     class Moody(StubSampler):
         async def paint(self, request: Any) -> Any:
             busy = {0: Overloaded(0.05), 1: Overloaded(0.05)}
@@ -202,7 +204,7 @@ def test_a_busy_painter_is_waited_for_and_a_broken_one_fails_the_row(tmp_path: P
         assert [(row["status"], row["reason"]) for row in rows] == [("done", None), ("failed", "internal error")]
 
 
-def test_a_job_may_be_larger_than_a_request_but_its_pictures_may_not(tmp_path: Path) -> None:
+def test_a_job_may_be_larger_than_a_request_but_its_images_may_not(tmp_path: Path) -> None:
     noise = encoded(np.random.default_rng(0).integers(0, 256, (64, 64, 4), np.uint8))
     files = {f"{k}.png": cutout() for k in range(40)} | {"noise.png": noise}
     with open_service(str(tmp_path), max_bytes=10_000, max_job_bytes=100_000) as service:

@@ -61,7 +61,7 @@ def test_a_token_is_asked_for_once_and_kept_out_of_the_address(browser: Browser,
         here.check_clean(allowed=STATUS)
 
 
-def test_who_has_no_token_is_told_the_servers_line(browser: Browser, service: RunningService) -> None:
+def test_without_a_token_the_servers_error_is_shown(browser: Browser, service: RunningService) -> None:
     with visit(browser, service, token=False) as here:
         here.page.set_input_files("#file", COFFEE)
         here.page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
@@ -94,7 +94,7 @@ def test_the_servers_line_is_shown_and_the_cutout_can_be_made_by_hand(
         here.check_clean(allowed=STATUS)
 
 
-def test_no_photo_and_no_picture(browser: Browser, service: RunningService) -> None:
+def test_no_photo_and_no_image(browser: Browser, service: RunningService) -> None:
     with visit(browser, service) as here:
         here.submit()
         expect(here.page.locator("#request-error")).to_have_text("Add a photo first.")
@@ -157,7 +157,7 @@ def test_a_line_that_is_cut(browser: Browser, service: RunningService) -> None:
         here.check_clean(allowed=STATUS)
 
 
-def test_the_pictures_own_transparency_is_used(browser: Browser, service: RunningService) -> None:
+def test_the_images_own_transparency_is_used(browser: Browser, service: RunningService) -> None:
     with visit(browser, service) as here:
         page, cutout = here.page, disc(300, 200)
         here.choose(file(cutout))

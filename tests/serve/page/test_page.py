@@ -25,7 +25,7 @@ def picture(content: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
-def test_a_photo_becomes_four_pictures(browser: Browser, service: RunningService) -> None:
+def test_a_photo_becomes_four_images(browser: Browser, service: RunningService) -> None:
     with visit(browser, service) as here:
         page = here.page
         assert page.title().startswith("Product2IMG")
@@ -168,7 +168,7 @@ def test_a_phone_fits_and_a_finger_paints(browser: Browser, service: RunningServ
         here.check_clean()
 
 
-def test_a_shop_without_a_judge_gives_no_scores(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_service_without_a_judge_gives_no_scores(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
     with open_service(tmp_path_factory.mktemp("jobs"), judged=False) as plain, visit(browser, plain) as here:
         here.choose(COFFEE)
         here.submit()

@@ -74,7 +74,7 @@ def test_phones_get_a_camera_and_desktops_do_not(browser: Browser, service: Runn
         expect(here.page.get_by_text("Take a photo")).to_be_hidden()
 
 
-def test_motion_is_only_for_those_who_like_it(browser: Browser, service: RunningService) -> None:
+def test_reduced_motion_is_respected(browser: Browser, service: RunningService) -> None:
     moving = "(all) => all.filter((e) => getComputedStyle(e).transitionDuration !== '0s').length"
     with visit(browser, service) as here:  # asks for reduced motion
         assert here.page.locator("*").evaluate_all(moving) == 0
@@ -82,7 +82,7 @@ def test_motion_is_only_for_those_who_like_it(browser: Browser, service: Running
         assert here.page.locator("*").evaluate_all(moving) > 0
 
 
-def test_files_hold_to_the_policy_and_to_the_house() -> None:
+def test_files_follow_the_policy_and_the_conventions() -> None:
     html = (PAGE / "index.html").read_text("utf-8")
     assert "style=" not in html
     assert html.count("<script") == html.count('<script type="module" src=') == 1

@@ -1,4 +1,4 @@
-"""Collecting: who shares a batch, how long one waits, and what becomes of those that give up or fail."""
+"""Batching: which items share a batch, how long they wait, and what becomes of cancelled and failed ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_full_batch_does_not_wait_and_a_lone_item_not_longer_than_it_must() ->
     asyncio.run(go())
 
 
-def test_who_gives_up_waiting_is_not_worked_for() -> None:
+def test_a_cancelled_item_is_not_processed() -> None:
     async def go() -> None:
         work = Work()
         work.go_on.clear()
@@ -102,7 +102,7 @@ def test_one_that_fails_gets_its_own_error_and_the_others_their_results() -> Non
     asyncio.run(go())
 
 
-def test_waiting_times_are_told_when_the_work_begins() -> None:
+def test_waiting_times_are_reported_when_the_work_begins() -> None:
     async def go() -> None:
         told: list[list[float]] = []
         batches = Batcher[str, str](

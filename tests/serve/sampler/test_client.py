@@ -1,4 +1,4 @@
-"""The painter's deployment, asked by many at once; replicas are real, and so are their deaths."""
+"""The sampler's deployment under concurrent requests; replicas are real, and so are their deaths."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def handle(ray_cluster: None) -> Iterator[Any]:
 
 
 async def alone(handle: Any, request: PaintRequest) -> np.ndarray:
-    """What the same replica paints of an request by itself; another process may round otherwise."""
+    """What the same replica paints of a request by itself; another process may round otherwise."""
     painted = await handle.paint.remote(request)
     assert painted.batch == 1
     return painted.pixels
 
 
-def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
+def test_compatible_requests_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
     async def go() -> None:
         requests = [make_request(number, steps=2 + number % 2) for number in range(8)]
         painted = await asyncio.gather(*(handle.paint.remote(request) for request in requests))
@@ -44,7 +44,7 @@ def test_compatible_orders_share_batches_and_others_are_not_mixed_in(handle: Any
     asyncio.run(go())
 
 
-def test_one_order_fails_alone(handle: Any) -> None:
+def test_one_request_fails_alone(handle: Any) -> None:
     async def go() -> None:
         poison = make_request(1, seed=-(2**70))  # no generator takes it
         found = await gather(*(handle.paint.remote(request) for request in (make_request(0), poison, make_request(2))))
@@ -55,7 +55,7 @@ def test_one_order_fails_alone(handle: Any) -> None:
     asyncio.run(go())
 
 
-def test_an_order_that_nobody_waits_for_any_more_is_not_painted(handle: Any) -> None:
+def test_a_cancelled_request_is_not_painted(handle: Any) -> None:
     async def go() -> None:
         sampler = SamplerClient(handle, SETTINGS)
         busy = [asyncio.create_task(sampler.paint(make_request(number, steps=60))) for number in range(4)]
@@ -69,12 +69,12 @@ def test_an_order_that_nobody_waits_for_any_more_is_not_painted(handle: Any) -> 
         begin = time.monotonic()
         await sampler.paint(make_request(0))
         assert time.monotonic() - begin < 10  # 4000 steps take minutes
-        assert sampler._let_in == 0
+        assert sampler._in_flight == 0
 
     asyncio.run(go())
 
 
-def test_too_many_orders_are_told_to_come_again_at_once(handle: Any) -> None:
+def test_requests_beyond_the_capacity_are_refused_at_once(handle: Any) -> None:
     async def go() -> None:
         sampler = SamplerClient(handle, SETTINGS)
         begin = time.monotonic()
@@ -116,7 +116,7 @@ def test_the_deployments_own_limit_reads_as_overload_too(handle: Any) -> None:
         asyncio.run(SamplerClient(Full(), SETTINGS).paint(make_request(0)))  # type: ignore[arg-type]
 
 
-def test_a_new_model_takes_over_while_orders_come(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_new_model_takes_over_while_requests_arrive(ray_cluster: None, tmp_path: Path) -> None:
     model = local(tmp_path / "model")
 
     async def go(handle: Any) -> None:
@@ -160,7 +160,7 @@ def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_killed_replica_loses_no_order_that_was_let_in(ray_cluster: None) -> None:
+def test_a_killed_replica_loses_no_accepted_request(ray_cluster: None) -> None:
     async def go(handle: Any) -> None:
         sampler = SamplerClient(handle, SETTINGS)
         expected = await asyncio.gather(*(sampler.paint(make_request(number, steps=20)) for number in range(12)))
