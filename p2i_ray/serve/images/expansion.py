@@ -50,10 +50,11 @@ def expansion(image: Pixels, mask: Pixels) -> float:
         np.ascontiguousarray(image), found, (0, 0, 0, 0), background, foreground, ITERATIONS, cv2.GC_INIT_WITH_MASK
     )
     segmented = ((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)).astype(np.uint8)
-    allowed = cv2.dilate(product, _disc(edge))  # an edge may lie a pixel or two off
-    grown = _touching(cv2.morphologyEx(segmented & (1 - allowed), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), allowed)
+    allowed = np.asarray(cv2.dilate(product, _disc(edge)), np.uint8)  # an edge may lie a pixel or two off
+    beyond = cv2.morphologyEx(segmented & (1 - allowed), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    grown = _touching(np.asarray(beyond, np.uint8), allowed)
     grown |= cv2.dilate(grown, _disc(edge)) & segmented & (1 - product)  # with its part of the edge
-    return float(np.sum(grown) / area)
+    return float(grown.sum() / area)
 
 
 def _touching(parts: Pixels, product: Pixels) -> Pixels:
@@ -64,7 +65,7 @@ def _touching(parts: Pixels, product: Pixels) -> Pixels:
 
 
 def _disc(radius: int) -> Pixels:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
 
 
 def _small(pixels: Pixels) -> Pixels:
@@ -72,4 +73,4 @@ def _small(pixels: Pixels) -> Pixels:
     if scale >= 1:
         return pixels
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -35,14 +35,14 @@ def narrow_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[RunningService]:
-    """Lets six in, and gives no answer up while a test runs."""
+    """A service with six requests in flight at most, and no time limit that a test reaches."""
     with open_service(str(tmp_path), answer_s=300, queue=6) as opened:
         yield opened
 
 
 @pytest.fixture
 def narrow(narrow_service: RunningService) -> Iterator[RunningService]:
-    """Little may be sent, and soon."""
+    """A service with tight limits of size and time."""
     narrow_service.sampler.requests.clear()
     narrow_service.sampler.cancelled = narrow_service.sampler.most = 0
     yield narrow_service
