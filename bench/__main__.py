@@ -18,7 +18,7 @@ OUT = Path("bench.json")
 
 
 def main() -> None:
-    """Run what was named, or all."""
+    """Run the named benchmarks, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; none: all")
     names = parser.parse_args().names or list(NAMES)

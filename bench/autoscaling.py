@@ -1,9 +1,9 @@
-"""Do nodes come for the steps of a run, and go afterwards? A short run on a cluster without workers.
+"""Measure whether nodes come for the steps of a run and go afterwards: a short run on a cluster without workers.
 
     python -m bench autoscaling
-    python -m bench.autoscaling --out docs/autoscaling.png      # the picture, too
+    python -m bench.autoscaling --out docs/autoscaling.png      # the plot, too
 
-The stand-in nodes are marked as having A100s, and the steps ask for the mark: there is no GPU here to reserve.
+The stand-in nodes are marked with the resource of A100s, and the steps reserve it: there is no GPU here to reserve.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Observation(NamedTuple):
 
     Attributes:
         at: seconds since the first count.
-        workers: nodes beside the head at that time.
+        workers: nodes besides the head at that time.
         steps: those of the run.
         output: what the job printed.
     """
@@ -74,7 +74,7 @@ class Observation(NamedTuple):
 
 
 class NodeMonitor:
-    """Counts the nodes beside the head in a thread."""
+    """Counts the nodes besides the head in a thread."""
 
     def __init__(self, address: str) -> None:
         self._nodes = ray_internals.NodeCounter(address)
@@ -199,7 +199,7 @@ def measured(out: Path | None = None) -> dict[str, float]:
 
 
 def main() -> None:
-    """Draw the picture, and print the figures."""
+    """Draw the plot, and print the figures."""
     from bench.tables import as_lines
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-"""A cluster that grows and shrinks, on one machine: Ray's own stand-in for a cloud, with its second autoscaler.
+"""A cluster that grows and shrinks on one machine: Ray's own stand-in for a cloud, with its second autoscaler.
 
 The nodes are Ray's node processes with the resources that their types name; they compute on this machine's cores.
 """

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Format figures for a terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def as_lines(figures: Mapping[str, float]) -> str:
-    """One `key  value` line a figure."""
+    """One `key  value` line per figure."""
     width = max(map(len, figures), default=0)
     return "\n".join(f"{key.ljust(width)}  {value:.3f}" for key, value in figures.items())
 

@@ -1,4 +1,4 @@
-"""What an exception says in one line."""
+"""Exceptions in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every Ray Serve application of this project shares: how Serve starts, scales, logs and explains a failure."""
+"""Start, scaling, logging and error reports that every Ray Serve application of this project shares."""
 
 from __future__ import annotations
 

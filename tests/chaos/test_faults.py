@@ -1,4 +1,4 @@
-"""Which faults a seed gives, and who is their victim."""
+"""Faults follow from a seed, and find their victims."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runs count as the same, and that every difference is found."""
+"""Every difference between two runs is found, and only differences."""
 
 from __future__ import annotations
 

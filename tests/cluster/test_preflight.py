@@ -1,4 +1,4 @@
-"""What would fail after hours is told in the first seconds, in one line."""
+"""Faults that would end a run after hours are reported in the first seconds, in one line."""
 
 from __future__ import annotations
 
@@ -140,9 +140,12 @@ def test_nodes_with_other_files_or_other_code_are_found(tmp_path: Path) -> None:
         changed.write("# another version\n")
     done = subprocess.run(
         [sys.executable, str(ROOT / "tests" / "support" / "node_faults.py"), str(tmp_path)],
-        capture_output=True, text=True, timeout=180, check=False,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"},
-    )  # fmt: skip
+    )
     lines = done.stdout.strip().splitlines()
     assert done.returncode == 0 and len(lines) == 6, done.stdout + done.stderr
     for line, says in zip(

@@ -1,4 +1,4 @@
-"""What is taken from inside Ray is still there, and means what it did."""
+"""Everything that is taken from inside Ray still exists, and means the same."""
 
 from __future__ import annotations
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-
-from p2i_ray.cluster import placement, resources
-from p2i_ray.cluster.autoscaler import largest
+from p2i_ray.cluster import resources
 from p2i_ray.cluster.bin_packing import left_over
-from p2i_ray.cluster.ray_internals import NodeGroup
-from p2i_ray.cluster.resources import ResourceSpec, StepResources
+from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.config import Config, JudgeConfig, TrainConfig, load
 from p2i_ray.config.base import Effect
 from p2i_ray.config.loading import effects
 from p2i_ray.config.serve import ServeJobConfig
-from p2i_ray.errors import UserError
 
 
 def phases(preset: str, *settings: str) -> dict[str, list[ResourceSpec]]:
@@ -81,65 +76,3 @@ def test_where_processes_run_may_change_in_a_run() -> None:
     groups = ("judge", "judge.cascade", "features", "train", "generate", "evaluate")
     settings = {f"{group}.{key}" for group in groups for key in ("accelerator_type", "memory_gib")}
     assert {effect for key, effect in effects(Config) if key in settings} == {Effect.RUNTIME}
-
-
-@pytest.mark.parametrize(
-    ("bundles", "nodes", "without_room"),
-    [
-        ([{"CPU": 1}] * 4, [{"CPU": 2}, {"CPU": 2}], 0),
-        ([{"CPU": 3}], [{"CPU": 2}, {"CPU": 2}], 1),  # the sum is enough, a node isn't
-        ([{"CPU": 0.1}] * 10, [{"CPU": 1}], 0),  # no trouble with tenths
-        ([{"CPU": 1}, {"CPU": 4, "GPU": 1}], [{"CPU": 4, "GPU": 1}, {"CPU": 1}], 0),  # the small one leaves the GPU
-        ([{"CPU": 1}] * 2, [], 2),
-        ([{"GPU": 1, "accelerator_type:A100": 0.001}] * 2, [{"GPU": 4}, {"GPU": 1, "accelerator_type:A100": 1}], 1),
-    ],
-)
-def test_bundles_find_room_node_by_node(bundles: list, nodes: list, without_room: int) -> None:
-    assert len(left_over(bundles, nodes)) == without_room
-
-
-def test_a_share_of_a_gpu_is_of_one_gpu() -> None:
-    share = {"GPU": 0.6}
-    assert len(left_over([share] * 3, [{"GPU": 2}])) == 1
-    assert not left_over([share] * 2 + [{"GPU": 0.4}] * 2, [{"GPU": 2}])
-    assert len(left_over([{"GPU": 2}, {"GPU": 0.1}], [{"GPU": 2}])) == 1
-    assert not left_over([{"GPU": 0.4}] * 4, [{"GPU": 1.6}], pooled=True)  # four GPUs with 0.6 taken of each
-
-
-def test_published_groups_say_how_far_a_cluster_grows() -> None:
-    gpu, cpu = NodeGroup({"CPU": 16, "GPU": 4}, max_count=2), NodeGroup({"CPU": 8, "disk": -1}, max_count=-1)
-    nodes = largest([gpu, cpu], most=50)
-    assert sum(node.get("GPU", 0) for node in nodes) == 8 and len(nodes) == 52
-    assert not left_over([{"GPU": 1, "CPU": 4}] * 8 + [{"CPU": 8}] * 50, nodes)
-    assert len(left_over([{"GPU": 1, "CPU": 4}] * 9, nodes)) == 1
-
-
-def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> None:
-    with pytest.raises(UserError) as told:
-        placement.check(resources.loop(load(Config, "a100x4", ["judge.keep_warm=true"])))
-    assert str(told.value) == (
-        "train needs 4 x (GPU: 1, CPU: 4, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
-        "and the cluster has no room for 8 x (GPU: 1, CPU: 4, accelerator A100): it has 1 node with CPU: 4 and can't "
-        "grow to it; lower train.num_workers, train.min_workers, train.num_gpus, train.num_cpus, "
-        "train.accelerator_type or judge.keep_warm, or add nodes"
-    )
-    with pytest.raises(UserError, match=r"generate needs 9 x .* it has 1 node .* or raise ray.local_cpus"):
-        placement.check(resources.loop(load(Config, "mini", ["generate.num_workers=9"])))
-    placement.check(resources.loop(load(Config, "mini")))
-
-
-def test_a_step_waits_for_what_others_hold(ray_cluster: None) -> None:
-    import ray
-
-    class Holder:
-        def held(self) -> bool:
-            return True
-
-    holder = ray.remote(num_cpus=3)(Holder).remote()
-    assert ray.get(holder.held.remote())
-    need = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.num_workers",))
-    assert left_over([b.resources() for b in need.bundles()], placement.free())
-    assert [taken["CPU"] for taken in placement.reserved() if taken.get("CPU", 0) >= 3]
-    ray.kill(holder)
-    placement.wait_for(need)  # returns when the holder is gone
-    assert not left_over([b.resources() for b in need.bundles()], placement.free())

@@ -15,7 +15,7 @@ from p2i_ray.console import logs
 logs.set_up()
 log = logging.getLogger("somebody")
 
-def beside(own):
+def in_parallel(own):
     if own:
         with logs.at("round 1/2 · measure"):
             log.warning("early")
@@ -23,7 +23,7 @@ def beside(own):
         log.warning("of no step")
 
 def from_a_thread(own):
-    thread = threading.Thread(target=beside, args=(own,))
+    thread = threading.Thread(target=in_parallel, args=(own,))
     thread.start()
     thread.join()
 

@@ -1,4 +1,4 @@
-"""Where a run stands, by what its driver left behind."""
+"""The status of a run, from the files that its driver left."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ process of its own watches the replica, and finds what it has started by a mark 
 none, but vLLM forks nothing in a Ray actor.
 
 Ray's own cleanup of a worker's processes covers the death of the worker, not that of its raylet: there (Ray 2.60.0)
-the processes that a replica's child had started went on, with RAY_process_group_cleanup_enabled as with
-RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper.
+a grandchild of the replica went on, also with RAY_process_group_cleanup_enabled and
+RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper set.
 
     python guard.py MARK     # kills the processes with this mark when its standard input ends
 """
