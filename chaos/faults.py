@@ -6,15 +6,17 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from p2i_ray.run.step_table import ENCODE, GENERATE, STEPS, TRAIN, Kind
+
 Step = tuple[int, str]  # round and name
 PUBLISH = "publish"  # after the last step: the model is copied, the report written
 
-JUDGE_STEPS = ("calibrate", "score", "inspect", "critique", "feedback")
+JUDGE_STEPS = tuple(step.name for step in STEPS if step.kind is Kind.JUDGING and step.takes)
 # The steps during which a kind of fault is possible (none: all). A warm engine may also die while it is idle.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "engine": (*JUDGE_STEPS, "train", "generate"),
-    "trainer": ("train",),
-    "actor": ("encode", "generate"),
+    "engine": (*JUDGE_STEPS, TRAIN.name, GENERATE.name),
+    "trainer": (TRAIN.name,),
+    "actor": (ENCODE.name, GENERATE.name),
     "node": (),
     "driver": (),
     "full disk": (),

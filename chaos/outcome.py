@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from p2i_ray.run import step_table
+
 # Steps that rows go through, with the folder in which each row is found afterwards, done or set aside.
-STEPS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
+STEPS = {step.name: step.output for step in step_table.STEPS if step.by_row}
 RoundStep = tuple[str, str]  # round and step
 RowErrors = dict[str, tuple[str | None, ...]]  # by id: the errors of the rows with which it left a step; none: done
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import Field
 
 from p2i_ray import idr
-from p2i_ray.cluster import connection, preflight, resources
+from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config, Result, Runtime
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.console.cli import AlternativeAction, main
@@ -27,8 +27,10 @@ from p2i_ray.data import reading
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
-from p2i_ray.run import disk_errors
+from p2i_ray.run import disk_errors, step_table
 from p2i_ray.run.folder import Run
+from p2i_ray.steps.overlap.engines import JudgeEngines
+from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.storage import locations
 
 
@@ -86,10 +88,12 @@ def refine(folder: Run, data: str) -> str:
     cache = locations.join(folder.dir, "judge-cache")
     with folder.attempt.starting("Ray"):
         connection.connect(config.ray)
-        preflight.check(resources.loop(config), writes=writes(config, folder.dir), reads=reads(config, data))
+        preflight.check(step_table.phases(config), writes=writes(config, folder.dir), reads=reads(config, data))
     engines = functools.partial(folder.attempt.starting, "judge")
     with Judge(config.judge, config.image, config.seed, cache, starting=engines) as judge:
-        model = idr.refine(folder, data, judge)
+        folder.observe(JudgeEngines(folder, judge))
+        with overlapping(folder, data, judge):
+            model = idr.refine(folder, data, judge)
     folder.publish(model)
     folder.attempt.flush()
     return report.write(folder.dir)

@@ -1,15 +1,16 @@
-"""THE LOOP: Iterative Data Refinement with a self-improved LMM, Algorithm 1. Read this file first.
+"""Algorithm 1: Iterative Data Refinement with a self-improved LMM. Read this file first.
 
     D_0 = the training split, f_0 = "" , M_0 = the base model
     for i = 1 … R:
         S_i = {x in D_{i-1} : R(x, p_R, c_R, f_{i-1}) >= gamma};  D_i = S_i      (Eq. 8)
         M_i = train(M_{i-1}, S_i)                                                (Eq. 5)
-        I_dev = paint(M_i, D_dev)
+        I_dev = generate(M_i, D_dev)
         f_i = SUM(F(x_dev, I_dev, p_F), p_S)                                     (Eq. 7)
 
-Each step is done once (runs.py): the same command after a kill skips what is finished. The judge, the painter and
-the ruler don't know each other; here they meet, and pass locations and counts, never rows. The steps themselves are
-in steps/.
+Each step is done once (run/folder.py): the same command after a kill skips what is finished. The judge, the diffusion
+model and the evaluation don't know each other; here they meet, and hand on locations and counts, never rows. The steps
+are in steps/, a verb a file; run/step_table.py lists them. What is done before its turn is steps/overlap/, which
+observes the run and of which nothing is seen here.
 """
 
 from __future__ import annotations
@@ -18,46 +19,46 @@ from p2i_ray.cluster import gpu_sharing
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
-from p2i_ray.judge.requests import exemplars
+from p2i_ray.judge.requests import exemplars as given
 from p2i_ray.run.folder import Run
-from p2i_ray.steps import ahead
-from p2i_ray.steps.judging import calibrate, criticise, inspect, score, select, show, summarise
-from p2i_ray.steps.measuring import Measuring
-from p2i_ray.steps.painting import paint, train
+from p2i_ray.steps.calibrate import calibrate
+from p2i_ray.steps.critique import critique
+from p2i_ray.steps.encode import encode
+from p2i_ray.steps.exemplars import choose_exemplars
+from p2i_ray.steps.generate import generate
+from p2i_ray.steps.inspection import inspect
+from p2i_ray.steps.measure import measure
+from p2i_ray.steps.round import Output, Round
+from p2i_ray.steps.score import score
+from p2i_ray.steps.selection import select
+from p2i_ray.steps.summarise import summarise
+from p2i_ray.steps.train import train
 from p2i_ray.storage import locations
 
 
 def refine(run: Run, data: str, judge: Judge) -> str:
-    """Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
+    """Run Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
     settings = run.config.idr
-    model, feedback, candidates = locations.absolute(run.config.diffusion.base), "", None
-    shown = exemplars.given(run.config.judge, run.config.image)
-    figures = Measuring(run, data)
-    ahead.reserve(run, judge)
+    model, feedback = locations.absolute(run.config.diffusion.base), ""
+    kept: Output | None = None  # none: the whole training split
+    exemplars = given.given(run.config.judge, run.config.image)
     if settings.baseline:
-        ahead.start_engines(run, 0, judge)
-        paint(run, 0, data, model)
-        figures.begin(0)
-    if settings.select:
-        calibrate(run, data, shown, judge)
-    figures.finish(0)
+        before = Round(run, 0, data, judge)
+        measure(before, generate(before, model))
+    calibrate(Round(run, 1, data, judge), exemplars)
     for number in range(1, settings.rounds + 1):
+        this = Round(run, number, data, judge)
         if settings.select:
-            with ahead.encoding(run, number, data):
-                score(run, number, data, candidates, feedback, shown, judge)
-                candidates = select(run, number)
-                inspect(run, number, data, feedback, shown, judge)
-            shown = show(run, number, data, shown)
-        figures.finish(number - 1)
-        ahead.make_way(run, number, judge)
-        model = train(run, number, data, candidates, model)
-        with ahead.criticising(run, number, judge):
-            paint(run, number, data, model)
-        figures.begin(number)
+            scores = score(this, kept, feedback, exemplars)
+            kept = select(this, scores)
+            inspect(this, scores, kept, feedback=feedback, exemplars=exemplars)
+            exemplars = choose_exemplars(this, scores, exemplars)
+        features = encode(this)
+        model = train(this, features, kept, model)
+        images = generate(this, model)
+        measure(this, images)
         if settings.select:
-            criticise(run, number, judge)
-            feedback = summarise(run, number, judge) if settings.feedback else ""
-    figures.finish(settings.rounds)
+            feedback = summarise(this, critique(this, images))
     return model
 
 

@@ -14,23 +14,63 @@ from p2i_ray import idr
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
+from p2i_ray.run import step_table
 from p2i_ray.run.folder import Run
+from p2i_ray.run.step_table import CALIBRATE, INSPECT, MEASURE, SCORE, SELECT
+from p2i_ray.steps.overlap.overlap import overlapping
 
 SMALL = [
-    "idr.rounds=2", "idr.steps=[2, 2]", "train.batch_size=8", "train.num_workers=1", "generate.num_inference_steps=2",
-    "generate.num_workers=1", "idr.baseline=false", "idr.exemplars=2", "idr.inspect=24", "calibration.rows=8",
-]  # fmt: skip
+    "idr.rounds=2",
+    "idr.steps=[2, 2]",
+    "train.batch_size=8",
+    "train.num_workers=1",
+    "generate.num_inference_steps=2",
+    "generate.num_workers=1",
+    "idr.baseline=false",
+    "idr.exemplars=2",
+    "idr.inspect=24",
+    "calibration.rows=8",
+]
 
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, mini_data: str, judge: Judge) -> Run:
     run = Run.open(str(tmp_path_factory.mktemp("runs") / "small"), load(Config, "mini", SMALL))
-    run.publish(idr.refine(run, mini_data, judge))
+    with overlapping(run, mini_data, judge):
+        model = idr.refine(run, mini_data, judge)
+    run.publish(model)
     return run
 
 
 def ids(path: str) -> list[str]:
     return pq.read_table(path, columns=["id"])["id"].to_pylist()
+
+
+def test_the_loop_does_the_steps_of_the_table_in_their_order(finished_run: Run) -> None:
+    expected = [step.key(number) for number, step in step_table.of_run(finished_run.config)]
+    done = [(span.round, span.name) for span in finished_run.attempt.record().spans if span.kind == "step"]
+    assert sorted(done) == sorted(expected)
+    in_turn = [key for key in expected if key[1] != MEASURE.name]  # which is recorded when it is needed
+    assert [key for key in done if key[1] != MEASURE.name] == in_turn
+
+
+@pytest.mark.slow
+def test_without_overlap_the_loop_does_one_step_after_the_other_to_the_same_bits(
+    finished_run: Run, mini_data: str, judge: Judge, tmp_path: Path
+) -> None:
+    run = Run.open(str(tmp_path / "plain"), finished_run.config)
+    run.publish(idr.refine(run, mini_data, judge))
+    done = [(span.round, span.name) for span in run.attempt.record().spans if span.kind != "start"]
+    assert done == [step.key(number) for number, step in step_table.of_run(run.config)]
+    for number in (1, 2):
+        assert ids(run.path(number, "kept.parquet")) == ids(finished_run.path(number, "kept.parquet"))
+        metrics = [json.loads(Path(one.path(number, "metrics.json")).read_text()) for one in (run, finished_run)]
+        assert metrics[0] == metrics[1]
+    for weights in sorted(Path(run.dir, "model").rglob("*.safetensors")):
+        assert (
+            weights.read_bytes()
+            == Path(finished_run.dir, "model", weights.relative_to(f"{run.dir}/model")).read_bytes()
+        )
 
 
 def test_every_id_is_scored_once_and_the_selection_is_nested(finished_run: Run, mini_data: str) -> None:
@@ -64,12 +104,12 @@ def test_the_next_round_is_shown_the_last_ones_surest_and_most_doubtful(finished
 
 
 def test_a_sample_shows_what_the_feedback_did(finished_run: Run) -> None:
-    facts = [finished_run.done(n, "inspect").facts for n in (1, 2)]
+    facts = [finished_run.done(n, INSPECT).facts for n in (1, 2)]
     assert facts[0]["feedback"] is None and facts[0]["rows"] == facts[1]["rows"] == 24
     assert sum(facts[1]["feedback"].values()) == 24
     listed = ids(finished_run.path(2, "inspection", "rows.parquet"))
     assert ids(finished_run.path(2, "inspection", "without-feedback")) == listed
-    assert finished_run.done(1, "calibrate").facts["sample"] == 8
+    assert finished_run.done(1, CALIBRATE).facts["sample"] == 8
 
 
 def test_training_goes_on_from_the_last_round(finished_run: Run) -> None:
@@ -116,7 +156,7 @@ def test_a_selection_that_keeps_nothing_stops_with_what_to_change(tmp_path: Path
     )
     with pytest.raises(UserError, match=r"keeps none of 120 rows: the highest expected_score is .* lower idr.gamma"):
         idr.refine(run, mini_data, judge)
-    assert run.done(1, "score") and not run.done(1, "select")
+    assert run.done(1, SCORE) and not run.done(1, SELECT)
 
 
 def test_rounds_without_steps_are_refused() -> None:

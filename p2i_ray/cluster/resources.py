@@ -11,7 +11,6 @@ from typing import Any
 
 from p2i_ray.config import (
     CascadeConfig,
-    Config,
     EvaluateConfig,
     FeatureConfig,
     GenerateConfig,
@@ -194,16 +193,6 @@ def replica(scale: ScaleConfig) -> ResourceSpec:
 def _scaled(step: str, scale: ScaleConfig, bundle: ResourceSpec) -> StepResources:
     lower = tuple(f"{step}.{name}" for name in ("min_replicas", "num_gpus", "num_cpus"))
     return StepResources(step, max(1, scale.min_replicas), bundle, (FRONT,), _lower(lower, step, scale))
-
-
-def loop(config: Config) -> list[Phase]:
-    """A run's phases: each step, with the judge beside it where that stays up."""
-    asked = config.judge
-    steps = [features(config.features), train(config.train), generate(config.generate), evaluate(config.evaluate)]
-    if not config.idr.select:
-        return [(step,) for step in steps]
-    stays = (judge(asked),) if asked.keep_warm or asked.hosted.url else ()
-    return [scoring(asked), *((step, *stays) for step in steps)]
 
 
 def scoring(settings: JudgeConfig) -> Phase:

@@ -16,10 +16,11 @@ from p2i_ray.report import calibration as report_calibration
 from p2i_ray.report import selection as report_selection
 from p2i_ray.report import timeline as report_timeline
 from p2i_ray.report import training as report_training
-from p2i_ray.report.data import STEPS, Round, RunFolder, load
+from p2i_ray.report.data import Round, RunFolder, load
 from p2i_ray.report.gallery import strips, training_examples
 from p2i_ray.report.page import percent, render
 from p2i_ray.report.plots import metric_plot, score_plot
+from p2i_ray.run.step_table import STEPS
 from p2i_ray.storage import locations
 
 # Metric -> what it is called, and whether lower is better.
@@ -68,7 +69,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "scored": scored,
         "measured": [r for r in rounds if r.metrics],
         "criticised": [r for r in rounds if r.flaws],
-        "steps": [step for step in STEPS if any(step in r.steps for r in rounds)],
+        "steps": [step.name for step in STEPS if any(step.name in r.steps for r in rounds)],
         "flaws": flaw_names(rounds),
         "metrics": METRICS,
         "changes": changes(rounds),

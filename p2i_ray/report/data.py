@@ -17,24 +17,9 @@ import yaml
 
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.prompts import Prompts, load_prompts
-from p2i_ray.run.folder import Manifest
+from p2i_ray.run.manifests import Manifest
+from p2i_ray.run.step_table import STEPS, order_of
 from p2i_ray.storage import locations, parquet
-
-# Step -> the folder below round-N that its manifest's files are in.
-FOLDERS = {"score": "scores", "encode": "features", "generate": "generated", "critique": "critiques"}
-STEPS = (
-    "calibrate",
-    "score",
-    "select",
-    "inspect",
-    "exemplars",
-    "encode",
-    "train",
-    "generate",
-    "measure",
-    "critique",
-    "feedback",
-)
 
 
 @dataclass(frozen=True)
@@ -117,7 +102,7 @@ def _round(run_dir: str, number: int) -> Round:
     folder = locations.join(run_dir, f"round-{number}")
     paths = locations.files(locations.join(folder, "steps"), ".json")
     manifests = [Manifest.model_validate_json(locations.read_text(path)) for path in paths]
-    steps = {m.step: m for m in sorted(manifests, key=lambda m: STEPS.index(m.step) if m.step in STEPS else len(STEPS))}
+    steps = {m.step: m for m in sorted(manifests, key=lambda m: order_of(m.step))}
     measured, advised = steps.get("measure"), steps.get("feedback")
     return Round(
         number,
@@ -152,7 +137,7 @@ def _flaws(folder: str, steps: dict[str, Manifest]) -> dict[str, list[str]]:
 
 def _reasons(folder: str, steps: dict[str, Manifest]) -> dict[str, Counter[str]]:
     found = {}
-    for step, name in FOLDERS.items():
+    for step, name in ((step.name, step.output) for step in STEPS if step.by_row):
         if step in steps and steps[step].set_aside:
             errors = parquet.read_parquet(locations.join(folder, name), steps[step].files, ["error"])["error"]
             found[step] = Counter({v["values"]: v["counts"] for v in pc.value_counts(errors.drop_null()).to_pylist()})

@@ -17,7 +17,8 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round, RunFolder
-from p2i_ray.steps import exemplar_rows, selection
+from p2i_ray.steps import selection
+from p2i_ray.steps.exemplars import FILE
 from p2i_ray.steps.inspection import kept_without
 from p2i_ray.storage import locations, parquet
 
@@ -156,7 +157,7 @@ def shown(run: RunFolder, limits: ImageConfig) -> Iterator[Shown]:
         yield _shown(title, locations.absolute(given), run, limits)
     for r in run.rounds:
         if "exemplars" in r.steps and r.number < run.config["idr"]["rounds"]:
-            location = locations.join(r.folder, "exemplars", exemplar_rows.FILE)
+            location = locations.join(r.folder, "exemplars", FILE)
             yield _shown(f"In round {r.number + 1}, out of round {r.number}", location, run, limits)
 
 

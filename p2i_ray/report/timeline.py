@@ -10,16 +10,15 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from p2i_ray.console.durations import duration
-from p2i_ray.report.data import STEPS, RunFolder
+from p2i_ray.report.data import RunFolder
 from p2i_ray.report.timeline_plots import COLOURS, CPU, GPU, NODES, Bar, node_names, timeline_plot
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run import utilization as uses
 from p2i_ray.run.attempt_record import AttemptRecord
 from p2i_ray.run.spans import Span, length, union
+from p2i_ray.run.step_table import STEPS, kind_of
 from p2i_ray.run.utilization import UtilizationSample
 
-# Step -> kind of work; a step that isn't here is the judge's.
-KINDS = {"encode": "training", "train": "training", "generate": "painting", "measure": "measuring"}
 ENGINES, AHEAD = "start of engines", "ahead of time"
 SHORTEST_S = 0.05  # less is not worth a line
 NOT_STEPS = {"start": ENGINES, "ahead": AHEAD}
@@ -89,7 +88,7 @@ def bars_of(attempt: AttemptRecord) -> Iterator[Bar]:
             continue
         ended = attempt.until if span.ended is None else span.ended
         row = ENGINES if span.kind == "start" else span.name  # what is done ahead stands in its step's row
-        kind = NOT_STEPS.get(span.kind) or KINDS.get(span.name, "judging")
+        kind = NOT_STEPS.get(span.kind) or kind_of(span.name)
         cut = span.ended is None or (failed and span is steps[-1])
         yield Bar(row, kind, span.round, span.began, max(span.began, ended), cut)
 
@@ -167,5 +166,5 @@ def _from_manifests(run: RunFolder) -> list[AttemptRecord]:
 
 def _place(bar: Bar) -> tuple[int, float]:
     """Rows in the order of the loop, below them what isn't a step."""
-    order = [ENGINES, *STEPS]
+    order = [ENGINES, *(step.name for step in STEPS)]
     return (order.index(bar.row) if bar.row in order else len(order), bar.began)

@@ -20,7 +20,8 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -31,7 +32,26 @@ from p2i_ray.errors import UserError, user_error_line
 from p2i_ray.run import disk_errors, manifests
 from p2i_ray.run.attempt import Attempt
 from p2i_ray.run.manifests import Counts, Manifest
+from p2i_ray.run.step_table import SELECT, Step
 from p2i_ray.storage import locations
+
+Result = TypeVar("Result")
+
+
+class StepObserver(Protocol):
+    """Told of the steps that a run does; those that are done already are skipped without a word."""
+
+    def around(self, round_number: int, step: Step) -> AbstractContextManager[object]:
+        """A context in which the step is done."""
+
+
+class Deferral(Protocol):
+    """Takes over steps that no other step reads."""
+
+    def __call__(
+        self, round_number: int, step: Step, compute: Callable[[], Any], record: Callable[[str, Any], Counts]
+    ) -> bool:
+        """Whether it sees to it that the step is done; arguments as of `Run.once_unread`."""
 
 
 class Run:
@@ -48,6 +68,8 @@ class Run:
         self.attempt = Attempt(run_dir)
         self._kept_share: float | None = None
         self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
+        self._observers: list[StepObserver] = []
+        self._deferral: Deferral | None = None
 
     @classmethod
     def open(cls, run_dir: str, config: Config) -> Run:
@@ -84,13 +106,21 @@ class Run:
         """What people are told of a step, as in "round 2/3 · train"."""
         return f"round {round_number}/{self.config.idr.rounds} · {step}"
 
-    def done(self, round_number: int, step: str) -> Manifest | None:
+    def observe(self, observer: StepObserver) -> None:
+        """Have an observer told of each step that is really done from now on."""
+        self._observers.append(observer)
+
+    def defer_to(self, deferral: Deferral) -> None:
+        """Have steps that no other step reads offered to `deferral`, which may do them beside what follows."""
+        self._deferral = deferral
+
+    def done(self, round_number: int, step: Step) -> Manifest | None:
         """The manifest of a finished step, if it is finished.
 
         Raises:
             UserError: the run folder is away, and with it maybe the manifest.
         """
-        path = self.path(round_number, "steps", f"{step}.json")
+        path = self.path(round_number, "steps", f"{step.name}.json")
         if not locations.exists(path):
             self._check_there()
             if not locations.exists(path):  # it wasn't away a moment ago either
@@ -98,21 +128,15 @@ class Run:
         return Manifest.model_validate_json(locations.read_text(path))
 
     def once(
-        self,
-        round_number: int,
-        step: str,
-        output: str,
-        work: Callable[[str], Counts],
-        early: tuple[float, float] | None = None,
+        self, round_number: int, step: Step, work: Callable[[str], Counts], early: tuple[float, float] | None = None
     ) -> Manifest:
-        """Do a step, unless it is done already.
+        """Do a step, unless it is done already; observers are told of its start and its end.
 
         Args:
             round_number: 1, 2, …; 0 is before training.
-            step: the step's name.
-            output: what it writes, a file or folder below the round's folder; cleared first.
-            work: does the step; gets the output's location.
-            early: when its work began and the seconds that it took, where it was done ahead of the step's turn.
+            step: of the table; its output is cleared first.
+            work: does the step; gets the location of its output.
+            early: when its work began and the seconds that it took, where it was done before its turn.
 
         Raises:
             UserError: the step's own, with its round and name before the line.
@@ -121,25 +145,54 @@ class Run:
         if finished:
             self._look_at(finished)
             return finished
-        out = self.path(round_number, output)
+        with ExitStack() as stack:
+            for observer in self._observers:
+                stack.enter_context(observer.around(round_number, step))
+            return self._do(round_number, step, work, early)
+
+    def once_unread(
+        self,
+        round_number: int,
+        step: Step,
+        compute: Callable[[], Result],
+        record: Callable[[str, Result], Counts],
+    ) -> None:
+        """Do a step whose output no other step reads, unless it is done already; it may be done later.
+
+        Args:
+            round_number: 1, 2, …; 0 is before training.
+            step: of the table.
+            compute: finds what the step writes; it leaves the run folder alone.
+            record: writes it; gets the location of the output, and what was found.
+        """
+        finished = self.done(round_number, step)
+        if finished:
+            self._look_at(finished)
+        elif self._deferral is None or not self._deferral(round_number, step, compute, record):
+            self.once(round_number, step, lambda out: record(out, compute()))
+
+    def forget(self, round_number: int, step: Step) -> None:
+        """Have a step done again, by removing its manifest."""
+        locations.remove(self.path(round_number, "steps", f"{step.name}.json"))
+
+    def _do(
+        self, round_number: int, step: Step, work: Callable[[str], Counts], early: tuple[float, float] | None
+    ) -> Manifest:
+        out = self.path(round_number, step.output)
         locations.remove(out)
         began, start = time.time(), time.perf_counter()
-        with self.attempt.span("step", round_number, step), self._named(round_number, step):
+        with self.attempt.span("step", round_number, step.name), self._named(round_number, step.name):
             counts = work(out)
             self._check_written(out, counts)
         seconds = time.perf_counter() - start
         if early:
             began, seconds = early[0], early[1] + seconds
         seconds = round(seconds, 2)
-        manifest = Manifest(step=step, round=round_number, seconds=seconds, began=began, **counts.model_dump())
-        locations.write_text(self.path(round_number, "steps", f"{step}.json"), manifest.model_dump_json(indent=1))
+        manifest = Manifest(step=step.name, round=round_number, seconds=seconds, began=began, **counts.model_dump())
+        locations.write_text(self.path(round_number, "steps", f"{step.name}.json"), manifest.model_dump_json(indent=1))
         self._look_at(manifest)
         self.write_summary("running")
         return manifest
-
-    def forget(self, round_number: int, step: str) -> None:
-        """Have a step done again, by removing its manifest."""
-        locations.remove(self.path(round_number, "steps", f"{step}.json"))
 
     def _check_there(self) -> None:
         if disk_errors.is_away(self.dir):
@@ -186,7 +239,7 @@ class Run:
     def _look_at(self, manifest: Manifest) -> None:
         """Have the attempt show what a finished step counted."""
         self._set_aside[manifest.round, manifest.step] = manifest.set_aside
-        if manifest.step == "select" and manifest.rows_in:
+        if manifest.step == SELECT.name and manifest.rows_in:
             self._kept_share = manifest.rows_out / manifest.rows_in
         self.attempt.saw(sum(self._set_aside.values()), self._kept_share)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from p2i_ray.run.step_table import FEEDBACK, MEASURE, SELECT
 from p2i_ray.storage import locations
 
 HEADS = ("round", "kept", "set aside", "FID", "CLIP-c-I", "CLIP-c-B", "seconds", "feedback")
@@ -63,7 +64,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _round(number: int, steps: dict[str, Manifest]) -> dict[str, Any]:
-    kept, feedback, metrics = steps.get("select"), steps.get("feedback"), steps.get("measure")
+    kept, feedback, metrics = (steps.get(step.name) for step in (SELECT, FEEDBACK, MEASURE))
     return {
         "round": number,
         "kept": kept.rows_out if kept else None,

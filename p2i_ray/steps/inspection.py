@@ -1,4 +1,4 @@
-"""How a selection came about, looked at on a sample: what the feedback changed, and which flaws went.
+"""Inspect: what the feedback changed in a selection, and which flaws went with the dropped rows, on a sample.
 
 Three things about the same rows: the scores that the round gave, those that the judge gives without the feedback, and
 the flaws that it names when it criticises them. The report lays them side by side.
@@ -17,59 +17,85 @@ import pyarrow as pa
 
 from p2i_ray.config import LoopConfig
 from p2i_ray.data import reading
-from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests.flaws import FLAWS
-from p2i_ray.judge.requests.prompts import Exemplar
+from p2i_ray.run.manifests import Counts
+from p2i_ray.run.step_table import INSPECT
 from p2i_ray.steps import selection
+from p2i_ray.steps.round import Exemplars, Output, Round
 from p2i_ray.storage import locations, parquet
 
+ROWS, CRITIQUES, UNFED = "rows.parquet", "critiques", "without-feedback"  # below the folder of the inspection
 
-def inspect(
-    judge: Judge,
-    data: str,
-    folder: str,
-    scored: list[str],
-    settings: LoopConfig,
-    seed: int,
-    fed: bool,
-    shown: tuple[Exemplar, ...],
-    out: str,
-    progress: parquet.Progress | None = None,
-) -> dict[str, Any]:
-    """Look at a sample of a round's candidates.
+
+def inspect(this: Round, scores: Output, kept: Output, *, feedback: str, exemplars: Exemplars) -> None:
+    """Look at a sample of D_{i-1}, if the settings want one: flaws of kept and dropped rows, scores without feedback.
 
     Args:
-        judge: the one that scored them.
-        data: EPBD folder.
-        folder: the round's, with scores/ and kept.parquet.
-        scored: the files of scores/ that count.
-        settings: the loop's: how many rows, and what is kept.
-        seed: with the ids, decides which rows.
-        fed: the round was scored with feedback.
-        shown: c_R of the round.
-        out: location of the folder to write.
-        progress: told the number of replies just written.
+        this: the round.
+        scores: of its candidates.
+        kept: the ids of S_i.
+        feedback: f_{i-1}, with which they were scored; empty: without.
+        exemplars: c_R of the round.
+    """
+    settings = this.run.config.idr
+    if not INSPECT.wanted(this.run.config, this.number):
+        return
+
+    def work(out: str) -> Counts:
+        rows = write_sample(scores, settings.inspect, this.run.config.seed, out)
+        with this.progress(INSPECT, None, "replies") as progress:
+            files = _ask(this, out, feedback=feedback, exemplars=exemplars, progress=progress)
+        facts = compare(rows, kept, out, files, settings)
+        return Counts(rows_in=scores.rows, rows_out=facts["rows"], facts=facts)
+
+    this.run.once(this.number, INSPECT, work)
+
+
+def write_sample(scores: Output, number: int, seed: int, out: str) -> list[str]:
+    """Write <out>/rows.parquet, the ids of a sample of the scored rows; returns them."""
+    ids = sample(parquet.read_parquet(scores.location, scores.files, ["id"])["id"].to_pylist(), number, seed)
+    parquet.write_table(pa.table({"id": pa.array(ids, pa.string())}), locations.join(out, ROWS))
+    return ids
+
+
+def _ask(
+    this: Round, out: str, *, feedback: str, exemplars: Exemplars, progress: parquet.Progress
+) -> dict[str, list[str]]:
+    """Have the judge criticise the sample, and score it without the feedback; the files that count, by folder."""
+    columns = ["id", "name", "image"]
+    rows = reading.read_split(this.data, "train", keep=locations.join(out, ROWS), columns=columns)
+    files = {CRITIQUES: this.judge.critique(rows, locations.join(out, CRITIQUES), progress).files}
+    if feedback:
+        unfed = locations.join(out, UNFED)
+        files[UNFED] = this.judge.score(rows, unfed, feedback="", progress=progress, exemplars=exemplars).files
+    return files
+
+
+def compare(
+    ids: list[str], kept: Output, out: str, files: dict[str, list[str]], settings: LoopConfig
+) -> dict[str, Any]:
+    """Compare the sample's rows with what was kept of them.
+
+    Args:
+        ids: of the sample.
+        kept: the ids of S_i.
+        out: the inspection's folder.
+        files: of each folder below it, those that count.
+        settings: what decides which rows are kept.
 
     Returns:
-        rows: of the sample. flaws: for each flaw the share of the kept and of the dropped rows that show it, 0..1,
+        rows: of the sample. flaws: for each flaw the fraction of the kept and of the dropped rows that show it, 0..1,
         null where there are none. feedback: the rows that both ways keep, both drop, only the feedback drops, and
-        only the feedback keeps; null in a round without. files: of each folder below out, those that count.
+        only the feedback keeps; null in a round without. files: as given.
     """
-    scores = parquet.read_parquet(locations.join(folder, "scores"), scored, selection.COLUMNS)
-    kept = set(parquet.read_parquet(folder, ["kept.parquet"], ["id"])["id"].to_pylist())
-    listed = locations.join(out, "rows.parquet")
-    ids = sample(scores["id"].to_pylist(), settings.inspect, seed)
-    parquet.write_table(pa.table({"id": pa.array(ids, pa.string())}), listed)
-    rows = reading.read_split(data, "train", keep=listed, columns=["id", "name", "image"])
-    files = {"critiques": judge.critique(rows, locations.join(out, "critiques"), progress).files}
+    folder, _, name = kept.location.rpartition("/")
+    chosen = set(parquet.read_parquet(folder, [name], ["id"])["id"].to_pylist())
+    critiques = parquet.read_parquet(locations.join(out, CRITIQUES), files[CRITIQUES], ["id", "flaws"])
     found: dict[str, Any] = {"rows": len(ids), "feedback": None, "files": files}
-    if fed:
-        unfed = locations.join(out, "without-feedback")
-        files["without-feedback"] = judge.score(rows, unfed, "", progress, shown).files
-        found["feedback"] = effect(set(ids), kept, parquet.read_parquet(unfed, files["without-feedback"]), settings)
-    critiques = parquet.read_parquet(locations.join(out, "critiques"), files["critiques"], ["id", "flaws"])
-    found["flaws"] = flaw_shares(critiques, kept)
-    return found
+    if UNFED in files:
+        without = parquet.read_parquet(locations.join(out, UNFED), files[UNFED])
+        found["feedback"] = effect(set(ids), chosen, without, settings)
+    return {**found, "flaws": flaw_shares(critiques, chosen)}
 
 
 def sample(ids: list[str], number: int, seed: int) -> list[str]:

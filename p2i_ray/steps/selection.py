@@ -1,4 +1,4 @@
-"""Selection: which rows the next round trains on (Eq. 6, and Eq. 8 once there is feedback)."""
+"""Select: the rows that the next round trains on (Eq. 6, and Eq. 8 once there is feedback)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from p2i_ray.config import LoopConfig
+from p2i_ray.console.progress import say
 from p2i_ray.errors import UserError
+from p2i_ray.run.manifests import Counts
+from p2i_ray.run.step_table import SELECT
+from p2i_ray.steps.round import Output, Round
 from p2i_ray.storage import locations, parquet
 
 COLUMNS = ["id", "score", "expected_score"]
@@ -72,8 +76,20 @@ def keep_best(scores: pa.Table, share: float) -> pa.Table:
     return pa.concat_tables([above, level.take(lowest)]).sort_by("id")
 
 
-def select(scores_folder: str, files: list[str], settings: LoopConfig, out: str) -> int:
-    """Apply `keep` to the score files that count and write one Parquet file; returns the number of kept rows."""
-    kept = keep(parquet.read_parquet(scores_folder, files, COLUMNS), settings)
+def write_selection(scores: Output, settings: LoopConfig, out: str) -> int:
+    """Apply `keep` to a round's scores and write one Parquet file; returns the number of kept rows."""
+    kept = keep(parquet.read_parquet(scores.location, scores.files, COLUMNS), settings)
     parquet.write_table(kept, out)
     return kept.num_rows
+
+
+def select(this: Round, scores: Output) -> Output:
+    """Select S_i, which is D_i: the ids of the kept rows."""
+
+    def work(out: str) -> Counts:
+        kept = write_selection(scores, this.run.config.idr, out)
+        return Counts(rows_in=scores.rows, rows_out=kept)
+
+    manifest = this.run.once(this.number, SELECT, work)
+    say(f"{this.title(SELECT)} keeps {manifest.rows_out} of {manifest.rows_in} rows")
+    return Output(this.path(SELECT.output), manifest)

@@ -17,8 +17,9 @@ from p2i_ray.cluster.gpu_sharing import with_shared_gpus
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
+from p2i_ray.run import step_table
 from p2i_ray.run.folder import Run
-from p2i_ray.steps import ahead
+from p2i_ray.steps.overlap.engines import JudgeEngines
 
 ROOT = Path(__file__).parents[2]
 NODE = {"CPU": 40.0, "GPU": 4.0, "accelerator_type:A100": 1.0}
@@ -36,7 +37,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from p2i_ray.cluster import resources
 from p2i_ray.config import Config, load
 from p2i_ray.run.folder import Run
-from p2i_ray.steps import ahead
+from p2i_ray.steps.overlap.engines import JudgeEngines
 
 
 class Process:
@@ -78,7 +79,7 @@ ray.init(address="local", num_cpus=40, num_gpus=4, resources={"accelerator_type:
 run, judge = Run.open(sys.argv[1], load(Config, "a100x4")), SlowJudge()
 config, need = run.config, resources.judge(run.config.judge)
 loaded = ray.remote(Loaded).options(num_cpus=0, max_concurrency=9).remote()
-ahead.reserve(run, judge)  # returns while the engines still load
+JudgeEngines(run, judge).reserve()  # returns while the engines still load
 found = {}
 for other in (resources.generate(config.generate), resources.features(config.features)):
     workers = [start(other.bundle) for _ in range(other.count)]
@@ -104,7 +105,7 @@ def test_each_takes_its_share_and_the_engines_stay() -> None:
     assert (config.judge.num_gpus, config.judge.keep_warm, config.judge.gpu_memory_utilization) == (0.6, True, 0.55)
     others = (config.features, config.train, config.generate, config.evaluate)
     assert [group.num_gpus for group in others] == [0.4] * 4
-    for phase in resources.loop(config):
+    for phase in step_table.phases(config):
         assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [NODE, HEAD]), phase[0].step
 
 
@@ -114,7 +115,7 @@ def test_no_two_engines_are_counted_on_one_gpu() -> None:
     bundles = [bundle.resources() for bundle in resources.bundles(resources.scoring(config.judge))]
     assert len(left_over(bundles, [NODE, HEAD])) == 1
     small = {"CPU": 20.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
-    for phase in resources.loop(with_shared_gpus(load(Config, "a100x4"))):
+    for phase in step_table.phases(with_shared_gpus(load(Config, "a100x4"))):
         assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [small, small, HEAD])
 
 
@@ -134,7 +135,7 @@ def test_engines_that_can_not_start_end_the_run_at_once(tmp_path: Path, ray_clus
 
     run = Run.open(str(tmp_path / "run"), load(Config, "a100x4"))
     with pytest.raises(UserError, match="no such folder"):
-        ahead.reserve(run, Broken())  # type: ignore[arg-type]
+        JudgeEngines(run, Broken()).reserve()  # type: ignore[arg-type]
 
 
 def test_no_training_begins_before_the_engines_are_up(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_no_training_begins_before_the_engines_are_up(tmp_path: Path) -> None:
             Run.open(str(tmp_path / share), load(Config, "a100x4", [f"idr.judge_gpu_fraction={share}"])),
             Seen(),
         )
-        ahead.make_way(run, 1, judge)  # type: ignore[arg-type]
+        JudgeEngines(run, judge).make_way()  # type: ignore[arg-type]
         assert judge.asked == expected
 
 

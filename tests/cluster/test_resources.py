@@ -9,11 +9,12 @@ from p2i_ray.config import Config, JudgeConfig, TrainConfig, load
 from p2i_ray.config.base import Effect
 from p2i_ray.config.loading import effects
 from p2i_ray.config.serve import ServeJobConfig
+from p2i_ray.run import step_table
 
 
 def phases(preset: str, *settings: str) -> dict[str, list[ResourceSpec]]:
     """The bundles of each step's turn."""
-    found = resources.loop(load(Config, preset, settings))
+    found = step_table.phases(load(Config, preset, settings))
     return {phase[0].step: resources.bundles(phase) for phase in found}
 
 

@@ -16,6 +16,7 @@ from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run.attempt_record import CurrentStep
 from p2i_ray.run.folder import Counts, Run
+from p2i_ray.run.step_table import SELECT, TRAIN
 from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[2]
@@ -23,15 +24,15 @@ DRIVER = """
 import sys, time
 from p2i_ray.config import Config, load
 from p2i_ray.run.folder import Counts, Run
-from p2i_ray.steps.common import working
+from p2i_ray.run.step_table import GENERATE, SCORE
 run = Run.open(sys.argv[1], load(Config, "mini"))
 def work(out):
-    with working(run, 1, "score", 120) as progress:
+    with run.attempt.working(120) as progress:
         progress(20); time.sleep(0.5); progress(20)
         time.sleep(600)
 with run.attempt:
-    run.once(0, "generate", "generated", lambda _: Counts(rows_in=16, rows_out=15, set_aside=1))
-    run.once(1, "score", "scores", work)
+    run.once(0, GENERATE, lambda _: Counts(rows_in=16, rows_out=15, set_aside=1))
+    run.once(1, SCORE, work)
 """
 
 
@@ -69,7 +70,7 @@ def test_a_run_that_is_done_and_one_that_was_stopped(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     run = Run.open(str(tmp_path / "done"), load(Config, "mini"))
     with run.attempt:
-        run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=8, rows_out=2))
+        run.once(1, SELECT, lambda _: Counts(rows_in=8, rows_out=2))
         run.publish(str(tmp_path / "model"))
     (tmp_path / "done" / "report.html").write_text("")
     done = status(tmp_path / "done")
@@ -81,7 +82,7 @@ def test_a_run_that_is_done_and_one_that_was_stopped(tmp_path: Path) -> None:
 
     run = Run.open(str(tmp_path / "stopped"), load(Config, "mini"))
     with pytest.raises(UserError), run.attempt:
-        run.once(2, "train", "checkpoint", fail)
+        run.once(2, TRAIN, fail)
     done = status(tmp_path / "stopped")
     assert done.returncode == 1
     assert done.stdout.startswith(f"stopped   {tmp_path}/stopped: round 2/3 · train: no rows are left\n")

@@ -12,6 +12,7 @@ import pytest
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run.folder import Counts, Run
+from p2i_ray.run.step_table import FEEDBACK, MEASURE, SCORE, SELECT, TRAIN
 
 
 @pytest.fixture
@@ -28,28 +29,28 @@ def test_a_finished_step_is_not_done_again(tmp_path: Path, config: Config) -> No
         (Path(out) / "a").touch()
         return Counts(rows_in=3, rows_out=2, set_aside=1, files=["a"], facts={"x": 1})
 
-    first = Run.open(str(tmp_path / "run"), config).once(1, "score", "scores", work)
-    again = Run.open(str(tmp_path / "run"), config).once(1, "score", "scores", work)
+    first = Run.open(str(tmp_path / "run"), config).once(1, SCORE, work)
+    again = Run.open(str(tmp_path / "run"), config).once(1, SCORE, work)
     assert calls == [str(tmp_path / "run" / "round-1" / "scores")] and first == again
 
 
 def test_a_forgotten_step_is_done_again(tmp_path: Path, config: Config) -> None:
     run = Run.open(str(tmp_path), config)
-    run.once(1, "score", "scores", lambda _: Counts(rows_in=1))
-    run.forget(1, "score")
-    assert run.done(1, "score") is None
-    assert run.once(1, "score", "scores", lambda _: Counts(rows_in=2)).rows_in == 2
+    run.once(1, SCORE, lambda _: Counts(rows_in=1))
+    run.forget(1, SCORE)
+    assert run.done(1, SCORE) is None
+    assert run.once(1, SCORE, lambda _: Counts(rows_in=2)).rows_in == 2
 
 
 def test_a_folder_that_is_away_is_not_one_in_which_nothing_is_done(tmp_path: Path, config: Config) -> None:
     run = Run.open(str(tmp_path / "disk" / "run"), config)
-    run.once(1, "score", "scores", lambda _: Counts(rows_in=1))
+    run.once(1, SCORE, lambda _: Counts(rows_in=1))
     (tmp_path / "disk").rename(tmp_path / "away")
-    for ask in (lambda: run.done(1, "score"), lambda: run.once(1, "score", "scores", lambda _: Counts(rows_in=2))):
+    for ask in (lambda: run.done(1, SCORE), lambda: run.once(1, SCORE, lambda _: Counts(rows_in=2))):
         with pytest.raises(UserError, match="is away; when it is back"):
             ask()
     (tmp_path / "away").rename(tmp_path / "disk")
-    found = run.done(1, "score")
+    found = run.done(1, SCORE)
     assert found is not None and found.rows_in == 1
 
 
@@ -62,8 +63,8 @@ def test_files_that_were_written_elsewhere_do_not_count_as_done(tmp_path: Path, 
         return Counts(rows_in=2, files=["a", "b"])  # b while the disk was away
 
     with pytest.raises(UserError, match=r"1 of 2 files written to .*scores are not there"):
-        run.once(1, "score", "scores", work)
-    assert run.done(1, "score") is None
+        run.once(1, SCORE, work)
+    assert run.done(1, SCORE) is None
 
 
 def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config: Config) -> None:
@@ -75,10 +76,10 @@ def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.once(1, "score", "scores", killed)
+        run.once(1, SCORE, killed)
     seen = []
-    run.once(1, "score", "scores", lambda out: seen.append(Path(out).exists()) or Counts())
-    assert seen == [False] and run.done(1, "score")
+    run.once(1, SCORE, lambda out: seen.append(Path(out).exists()) or Counts())
+    assert seen == [False] and run.done(1, SCORE)
 
 
 def test_a_users_mistake_within_a_step_names_round_and_step(tmp_path: Path, config: Config) -> None:
@@ -91,15 +92,15 @@ def test_a_users_mistake_within_a_step_names_round_and_step(tmp_path: Path, conf
         raise RuntimeError("a task failed\nTraceback …\np2i_ray.errors.UserError: a picture is broken\n")
 
     with pytest.raises(UserError, match=r"^round 2/3 · train: no rows are left; lower idr.gamma$"):
-        run.once(2, "train", "checkpoint", mistaken)
+        run.once(2, TRAIN, mistaken)
     with pytest.raises(UserError, match=r"^round 1/3 · score: a picture is broken$"):
-        run.once(1, "score", "scores", mistaken_in_a_worker)
+        run.once(1, SCORE, mistaken_in_a_worker)
 
 
 def test_a_crash_within_a_step_is_told_with_round_and_step(tmp_path: Path, config: Config) -> None:
     run = Run.open(str(tmp_path / "run"), config)
     with pytest.raises(ZeroDivisionError) as caught:
-        run.once(0, "measure", "metrics.json", lambda _: Counts(rows_in=1 // 0))
+        run.once(0, MEASURE, lambda _: Counts(rows_in=1 // 0))
     assert traceback.format_exception(caught.value)[-1] == "round 0/3 · measure\n"
 
 
@@ -107,8 +108,8 @@ def test_a_step_says_when_it_began_and_the_run_where_the_time_went(tmp_path: Pat
     run = Run.open(str(tmp_path / "run"), config)
     before = time.time()
     with run.attempt:
-        manifest = run.once(1, "score", "scores", lambda _: Counts(rows_in=8, rows_out=8, set_aside=2))
-        run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=8, rows_out=2))
+        manifest = run.once(1, SCORE, lambda _: Counts(rows_in=8, rows_out=8, set_aside=2))
+        run.once(1, SELECT, lambda _: Counts(rows_in=8, rows_out=2))
         run.write_summary("done")
     assert manifest.began and before <= manifest.began <= time.time()
     account = json.loads((tmp_path / "run" / "run.json").read_text())["account"]
@@ -119,7 +120,7 @@ def test_a_step_says_when_it_began_and_the_run_where_the_time_went(tmp_path: Pat
 
     again = Run.open(str(tmp_path / "run"), config)  # what is done already counts for the figures, and is no span
     with again.attempt:
-        again.once(1, "select", "kept.parquet", lambda _: Counts())
+        again.once(1, SELECT, lambda _: Counts())
     assert again.attempt.record().kept_fraction == 0.25 and again.attempt.record().spans == []
 
 
@@ -145,10 +146,10 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path, config: Config
 
 def test_run_json_sums_up_the_manifests(tmp_path: Path, config: Config) -> None:
     run = Run.open(str(tmp_path), config)
-    run.once(1, "score", "scores", lambda _: Counts(rows_in=5, rows_out=5, set_aside=1))
-    run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=5, rows_out=3))
-    run.once(1, "measure", "metrics.json", lambda _: Counts(facts={"fid": 1.5}))
-    run.once(1, "feedback", "feedback.txt", lambda _: Counts(facts={"feedback": "less text"}))
+    run.once(1, SCORE, lambda _: Counts(rows_in=5, rows_out=5, set_aside=1))
+    run.once(1, SELECT, lambda _: Counts(rows_in=5, rows_out=3))
+    run.once(1, MEASURE, lambda _: Counts(facts={"fid": 1.5}))
+    run.once(1, FEEDBACK, lambda _: Counts(facts={"feedback": "less text"}))
     summary = json.loads((tmp_path / "run.json").read_text())
     assert summary["status"] == "running" and summary["versions"]["ray"]
     (only,) = summary["rounds"]

@@ -12,6 +12,7 @@ from p2i_ray.run import status
 from p2i_ray.run.attempt_record import AttemptRecord
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.status import LOST_S
+from p2i_ray.run.step_table import SELECT
 
 ALIVE = AttemptRecord(host="a", pid=1, began=0, seen=100)
 STOPPED = ALIVE.model_copy(update={"ended": 100.0, "outcome": "stopped: round 1/3 · train: too few rows"})
@@ -41,7 +42,7 @@ def test_the_reason_is_the_one_on_record() -> None:
 
 def test_a_folder_from_before_attempts_were_recorded(tmp_path: Path) -> None:
     run = Run.open(str(tmp_path), load(Config, "mini"))
-    run.once(1, "select", "kept.parquet", lambda _: Counts(rows_in=5, rows_out=3))
+    run.once(1, SELECT, lambda _: Counts(rows_in=5, rows_out=3))
     run.write_summary("stopped")
     found = status.read_status(str(tmp_path), 0.0)
     assert (found.status, found.of_rounds, found.attempts, found.silent_s) == ("stopped", 3, [], None)

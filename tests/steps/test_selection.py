@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from p2i_ray.config import LoopConfig
 from p2i_ray.errors import UserError
-from p2i_ray.steps.selection import keep, keep_best, select
+from p2i_ray.run.manifests import Manifest
+from p2i_ray.steps.round import Output
+from p2i_ray.steps.selection import keep, keep_best, write_selection
 
 SCORES = pa.table(
     {"id": ["c", "a", "b", "d"], "score": [4, 5, 3, None], "expected_score": [3.9, 4.8, 3.4, None]},
@@ -54,7 +56,9 @@ def test_only_the_files_that_count_are_read(tmp_path) -> None:
     pq.write_table(SCORES.slice(2, 2), tmp_path / "two.parquet")
     pq.write_table(SCORES, tmp_path / "left-by-a-killed-attempt.parquet")
     out = tmp_path / "kept.parquet"
-    assert select(str(tmp_path), ["one.parquet", "two.parquet"], LoopConfig(), str(out)) == 2
+    files = ["one.parquet", "two.parquet"]
+    scores = Output(str(tmp_path), Manifest(step="score", round=1, seconds=1, files=files))
+    assert write_selection(scores, LoopConfig(), str(out)) == 2
     assert pq.read_table(out)["id"].to_pylist() == ["a", "c"]
 
 
@@ -82,7 +86,7 @@ def test_a_half_is_rounded_up_and_one_row_is_always_kept(rows: int, share: float
 
 
 def test_no_row_with_an_expected_score() -> None:
-    with pytest.raises(UserError, match=r"keeps none of 2 rows: none has an expected score, which idr\.keep_share"):
+    with pytest.raises(UserError, match=r"keeps none of 2 rows: none has an expected score, which idr\.keep_fraction"):
         keep(scored(None, None), LoopConfig(keep_fraction=0.5))
 
 

@@ -41,6 +41,7 @@ def main(folder: Path) -> None:
     from p2i_ray.cluster import connection, node_checks, placement, preflight, resources
     from p2i_ray.config import Config, RayConfig, load
     from p2i_ray.errors import UserError
+    from p2i_ray.run import step_table
 
     head = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "object_store_memory": 10**8})
     head.add_node(num_cpus=1, object_store_memory=10**8)
@@ -52,7 +53,7 @@ def main(folder: Path) -> None:
         while len([one for one in ray.nodes() if one["Alive"]]) < 3:
             assert time.monotonic() < deadline and node.poll() is None
             time.sleep(0.2)
-        phases = resources.loop(load(Config, "mini"))
+        phases = step_table.phases(load(Config, "mini"))
         for writes, reads in [
             (["memory://nobody-else-sees-this"], []),
             ([str(folder / "run")], []),
@@ -70,7 +71,7 @@ def main(folder: Path) -> None:
         ray.get(holder.held.remote())
         need = resources.StepResources("train", 1, resources.ResourceSpec(cpus=3), (), ("train.num_workers",))
         for room in (
-            lambda: placement.check(resources.loop(load(Config, "mini", ["generate.num_workers=99"]))),
+            lambda: placement.check(step_table.phases(load(Config, "mini", ["generate.num_workers=99"]))),
             lambda: placement.wait_for(need),
         ):
             try:

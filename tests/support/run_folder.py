@@ -22,7 +22,8 @@ from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
 from p2i_ray.mini.world import RIGHT_SCENE
 from p2i_ray.run.folder import Manifest, Run
-from p2i_ray.steps import exemplar_rows, inspection, selection
+from p2i_ray.steps import inspection, selection
+from p2i_ray.steps.exemplars import FILE
 from tests.support import training_trace
 
 PAINTED = schema()
@@ -180,7 +181,7 @@ def _show(writer: _Writer, number: int, data: Path, scores: pa.Table) -> None:
     picked = exemplars.choose(scores, writer.run.config.idr.exemplars)
     Path(writer.run.path(number, "exemplars")).mkdir()
     table = pa.Table.from_pylist([{**rows[id_], "score": score} for id_, score in picked])
-    pq.write_table(table, writer.run.path(number, "exemplars", exemplar_rows.FILE))
+    pq.write_table(table, writer.run.path(number, "exemplars", FILE))
     writer.done(number, "exemplars", 0.1, rows_in=scores.num_rows, rows_out=len(picked))
 
 

@@ -1,0 +1,177 @@
+"""The table of a round's steps: what each is called, reads, writes and takes, and what may be done of it early.
+
+The loop, the report, the forecast, the preflight checks and the fault tests all read this one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from p2i_ray.cluster import resources
+from p2i_ray.cluster.resources import Phase, StepResources
+from p2i_ray.config import Config
+
+Key = tuple[int, str]  # a round and a step's name
+
+
+class Kind(Enum):
+    """The kind of work a step is, as the report colours it."""
+
+    JUDGING = "judging"
+    TRAINING = "training"
+    PAINTING = "painting"
+    MEASURING = "measuring"
+
+
+class In(Enum):
+    """The round whose step is read."""
+
+    SAME = "same"
+    BEFORE = "before"  # the round before; in the first round there is none
+    FIRST = "first"
+
+
+@dataclass(frozen=True)
+class Input:
+    """Another step whose output is read."""
+
+    step: str
+    round: In = In.SAME
+
+
+@dataclass(frozen=True)
+class Early:
+    """What may be done of a step before its turn, where the cluster has room for it beside another step.
+
+    Attributes:
+        follows: the step whose files are worked on while they appear; none: the whole step may run beside what comes
+            after it, because no step reads its output.
+    """
+
+    follows: str | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a round.
+
+    Attributes:
+        name: as in manifests, run.json and messages.
+        output: the file or folder that it writes, below the round's folder.
+        kind: of its work.
+        takes: what it reserves, from the settings; none: it is the driver's own work on small files.
+        wanted: whether a run with these settings has it in this round; 0 is before training.
+        inputs: steps whose output it reads, besides the data.
+        early: what may be done of it before its turn.
+        by_row: its output folder has each row that it was given once, done or with an error.
+    """
+
+    name: str
+    output: str
+    kind: Kind
+    takes: Callable[[Config], StepResources] | None
+    wanted: Callable[[Config, int], bool]
+    inputs: tuple[Input, ...] = ()
+    early: Early | None = None
+    by_row: bool = field(default=False, kw_only=True)
+
+    def key(self, number: int) -> Key:
+        """The step of a round."""
+        return number, self.name
+
+    def needs(self, number: int) -> list[Key]:
+        """The steps whose output it reads in a round; some of them may not be in the run."""
+        rounds = {In.SAME: number, In.BEFORE: number - 1, In.FIRST: 1}
+        return [(rounds[one.round], one.step) for one in self.inputs]
+
+
+def _judge(config: Config) -> StepResources:
+    return resources.judge(config.judge)
+
+
+def _judged(config: Config, number: int) -> bool:
+    return number > 0 and config.idr.select
+
+
+def _trained(config: Config, number: int) -> bool:
+    return number > 0
+
+
+def _painted(config: Config, number: int) -> bool:
+    return number > 0 or config.idr.baseline
+
+
+CALIBRATE = Step(
+    "calibrate", "calibration", Kind.JUDGING, _judge,
+    lambda c, number: number == 1 and c.idr.select and bool(c.calibration.rows or c.calibration.gold),
+)  # fmt: skip
+SCORE = Step(
+    "score", "scores", Kind.JUDGING, _judge, _judged,
+    (Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)), by_row=True,
+)  # fmt: skip
+SELECT = Step("select", "kept.parquet", Kind.JUDGING, None, _judged, (Input("score"),))
+INSPECT = Step(
+    "inspect", "inspection", Kind.JUDGING, _judge,
+    lambda config, number: _judged(config, number) and bool(config.idr.inspect),
+    (Input("score"), Input("select")),
+)  # fmt: skip
+EXEMPLARS = Step(
+    "exemplars", "exemplars", Kind.JUDGING, None,
+    lambda config, number: _judged(config, number) and bool(config.idr.exemplars), (Input("score"),),
+)  # fmt: skip
+ENCODE = Step(
+    "encode", "features", Kind.TRAINING, lambda config: resources.features(config.features),
+    lambda config, number: number == 1, (Input("select"),), Early(follows="score"), by_row=True,
+)  # fmt: skip
+TRAIN = Step(
+    "train", "checkpoint", Kind.TRAINING, lambda config: resources.train(config.train), _trained,
+    (Input("encode", In.FIRST), Input("select"), Input("train", In.BEFORE)),
+)  # fmt: skip
+GENERATE = Step(
+    "generate", "generated", Kind.PAINTING, lambda config: resources.generate(config.generate), _painted,
+    (Input("train"),), by_row=True,
+)  # fmt: skip
+MEASURE = Step(
+    "measure", "metrics.json", Kind.MEASURING, lambda config: resources.evaluate(config.evaluate), _painted,
+    (Input("generate"),), Early(),
+)  # fmt: skip
+CRITIQUE = Step(
+    "critique", "critiques", Kind.JUDGING, _judge, _judged, (Input("generate"),), Early(follows="generate"), by_row=True
+)
+FEEDBACK = Step(
+    "feedback", "feedback.txt", Kind.JUDGING, _judge,
+    lambda config, number: _judged(config, number) and config.idr.feedback, (Input("critique"),),
+)  # fmt: skip
+
+# In the order of a round.
+STEPS = (CALIBRATE, SCORE, SELECT, INSPECT, EXEMPLARS, ENCODE, TRAIN, GENERATE, MEASURE, CRITIQUE, FEEDBACK)
+BY_NAME = {step.name: step for step in STEPS}
+
+
+def order_of(name: str) -> int:
+    """A step's place in a round; names that older or newer versions used come last."""
+    return STEPS.index(BY_NAME[name]) if name in BY_NAME else len(STEPS)
+
+
+def kind_of(name: str) -> str:
+    """The kind of work of a step by its name; of a name that isn't in the table it is the judge's."""
+    return (BY_NAME[name].kind if name in BY_NAME else Kind.JUDGING).value
+
+
+def of_run(config: Config) -> Iterator[tuple[int, Step]]:
+    """The steps of a run with their rounds, in the order in which the loop does them one after the other."""
+    for number in range(config.idr.rounds + 1):
+        yield from ((number, step) for step in STEPS if step.wanted(config, number))
+
+
+def phases(config: Config) -> list[Phase]:
+    """What a run holds at a time: each step's turn, beside it the judge where its engines stay up."""
+    judge = config.judge
+    done = {step for _, step in of_run(config)}
+    taken = [step.takes(config) for step in STEPS if step in done and step.kind is not Kind.JUDGING and step.takes]
+    if not config.idr.select:
+        return [(one,) for one in taken]
+    stays = (resources.judge(judge),) if judge.keep_warm or judge.hosted.url else ()
+    return [resources.scoring(judge), *((one, *stays) for one in taken)]

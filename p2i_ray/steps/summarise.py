@@ -1,0 +1,24 @@
+"""Summarise: f_i = SUM(F(…), p_S), the text that sharpens the next selection."""
+
+from __future__ import annotations
+
+from p2i_ray.console.progress import say
+from p2i_ray.run.manifests import Counts
+from p2i_ray.run.step_table import FEEDBACK
+from p2i_ray.steps.round import Output, Round
+from p2i_ray.storage import locations
+
+
+def summarise(this: Round, critiques: Output) -> str:
+    """Sum up a round's critiques as one feedback text; it is empty with idr.feedback=false."""
+    if not FEEDBACK.wanted(this.run.config, this.number):
+        return ""
+
+    def work(out: str) -> Counts:
+        feedback = this.judge.summarise(critiques.location, critiques.files)
+        locations.write_text(out, feedback)
+        return Counts(rows_in=critiques.rows, rows_out=1, facts={"feedback": feedback})
+
+    feedback = str(this.run.once(this.number, FEEDBACK, work).facts["feedback"])
+    say(f"{this.title(FEEDBACK)} {feedback}")
+    return feedback

@@ -1,0 +1,62 @@
+"""The step table: whole, in order, and what the loop really does."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2i_ray.config import Config, load
+from p2i_ray.run import step_table
+from p2i_ray.run.step_table import BY_NAME, STEPS, In
+
+
+def names(*settings: str) -> list[str]:
+    return [f"{number} {step.name}" for number, step in step_table.of_run(load(Config, "mini", settings))]
+
+
+def test_a_run_in_the_order_of_algorithm_1() -> None:
+    judged = ["score", "select", "inspect"]
+    made = ["train", "generate", "measure", "critique", "feedback"]
+    expected = ["0 generate", "0 measure", "1 calibrate", *(f"1 {name}" for name in [*judged, "encode", *made])]
+    expected += [f"{number} {name}" for number in (2, 3) for name in [*judged, *made]]
+    assert names() == expected
+
+
+def test_settings_leave_steps_out() -> None:
+    assert names("idr.rounds=1", "idr.select=false", "idr.baseline=false") == [
+        "1 encode",
+        "1 train",
+        "1 generate",
+        "1 measure",
+    ]
+    assert "1 feedback" not in names("idr.feedback=false") and "1 critique" in names("idr.feedback=false")
+    assert "1 calibrate" not in names("calibration.rows=0") and "1 calibrate" in names("calibration.gold=gold.csv")
+    assert "2 exemplars" in names("idr.exemplars=2") and "2 inspect" not in names("idr.inspect=0")
+
+
+def test_a_step_reads_what_comes_before_it() -> None:
+    for place, step in enumerate(STEPS):
+        for one in step.inputs:
+            assert one.step in BY_NAME
+            if one.round is In.SAME:
+                assert STEPS.index(BY_NAME[one.step]) < place
+        if step.early and step.early.follows:
+            assert step.early.follows in BY_NAME
+
+
+def test_a_step_that_may_be_deferred_is_read_by_none() -> None:
+    deferrable = {step.name for step in STEPS if step.early and step.early.follows is None}
+    assert deferrable == {"measure"}
+    assert not deferrable & {one.step for step in STEPS for one in step.inputs}
+
+
+def test_outputs_are_one_a_step() -> None:
+    assert len({step.output for step in STEPS}) == len(STEPS)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train", "training"), ("score", "judging"), ("unheard-of", "judging")])
+def test_kinds_by_name(name: str, kind: str) -> None:
+    assert step_table.kind_of(name) == kind
+
+
+def test_unknown_names_come_last() -> None:
+    assert sorted(["unheard-of", "train", "score"], key=step_table.order_of) == ["score", "train", "unheard-of"]
