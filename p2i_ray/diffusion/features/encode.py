@@ -93,7 +93,7 @@ def encode(
         )
     )
     written = write_parquet(
-        index, out, schema.INDEX, progress, WRITE.cpus, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
+        index, out, schema.INDEX, progress, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
     )
     return written._replace(facts={"shards": folder, **written.facts})
 

@@ -46,9 +46,9 @@ class JudgeEngines:
         if not config.idr.overlap:
             judge.start()
             return
-        before = placement.gpus_taken()
+        before = placement.reserved_gpus()
         starting = in_background(judge.start, "engines")
-        placement.wait_until_taken(before, resources.judge(config.judge), lambda: not starting.done())
+        placement.wait_until_reserved(before, resources.judge(config.judge), lambda: not starting.done())
         if starting.done():
             starting.result()
 

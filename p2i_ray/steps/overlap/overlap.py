@@ -169,4 +169,4 @@ class Overlap:
     def _has_room(self, step: Step) -> bool:
         """Whether the nodes that are there have room for a step beside the judge's engines."""
         config = self._run.config
-        return step.takes is None or placement.holds((step.takes(config), resources.judge(config.judge)))
+        return step.takes is None or placement.has_room((step.takes(config), resources.judge(config.judge)))
