@@ -6,18 +6,19 @@ import threading
 
 import pytest
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement
 from p2i_ray.cluster.bin_packing import left_over
 from p2i_ray.cluster.resources import ResourceSpec, StepResources
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
+from p2i_ray.run import step_table
 
 TWO_CPUS = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.num_workers",))
 
 
 def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> None:
     with pytest.raises(UserError) as told:
-        placement.check(resources.loop(load(Config, "a100x4", ["judge.keep_warm=true"])))
+        placement.check(step_table.phases(load(Config, "a100x4", ["judge.keep_warm=true"])))
     assert str(told.value) == (
         "train needs 4 x (GPU: 1, CPU: 4, accelerator A100) beside judge's 4 x (GPU: 1, CPU: 4, accelerator A100), "
         "and the cluster has no room for 8 x (GPU: 1, CPU: 4, accelerator A100): it has 1 node with CPU: 4 and can't "
@@ -25,8 +26,8 @@ def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> N
         "train.accelerator_type or judge.keep_warm, or add nodes"
     )
     with pytest.raises(UserError, match=r"generate needs 9 x .* it has 1 node .* or raise ray.local_cpus"):
-        placement.check(resources.loop(load(Config, "mini", ["generate.num_workers=9"])))
-    placement.check(resources.loop(load(Config, "mini")))
+        placement.check(step_table.phases(load(Config, "mini", ["generate.num_workers=9"])))
+    placement.check(step_table.phases(load(Config, "mini")))
 
 
 def test_a_step_waits_for_what_others_hold(ray_cluster: None) -> None:
