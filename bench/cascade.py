@@ -1,7 +1,7 @@
-"""A cascade against the full judge on the same rows: how many LMM calls it saves, and how often it decides alike.
+"""A cascade against the full judge on the same rows: the LMM calls that it saves, and its agreement.
 
 The pictures are held-out samples of the toy world, with flaws as in its training split, and not those on which the
-head's form was chosen. Agreement is counted on all rows that the head didn't learn from, the LMM's own included.
+head's form was chosen. Agreement counts all rows that the head was not fitted on, including those that the LMM scored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from p2i_ray.storage import parquet
 
 ROWS, SAMPLE = 3000, 800
 FIRST = 80_000  # index of the first picture, beyond those of other checks
-CLIP = "p2i_ray/mini/weights/evaluator_clip"  # the painter's finds wrong scenes less surely
+CLIP = "p2i_ray/mini/weights/evaluator_clip"  # the diffusion model's CLIP finds wrong scenes less reliably
 SEED = 0
 
 
 def run() -> dict[str, float]:
-    """The share of calls saved, the agreement with the full judge, and the agreement that the cascade claimed."""
+    """The fraction of calls saved, the agreement with the full judge, and the agreement that the cascade reported."""
     import ray
 
     from p2i_ray.judge.cascade import cascade
@@ -41,27 +41,32 @@ def run() -> dict[str, float]:
     rows = ray.data.from_items(samples, override_num_blocks=ROWS // 250).materialize()
     with tempfile.TemporaryDirectory() as out, Judge(config.judge, config.image) as judge:
         full = judge.score(rows, f"{out}/full")
-        cheaper = cascade.score(
-            rows, f"{out}/cascade", config.idr.gamma, settings, config.image, SEED,
+        cascaded = cascade.score(
+            rows,
+            f"{out}/cascade",
             ask=lambda some, folder, progress: judge.score(some, folder, progress=progress),
-        )  # fmt: skip
-        full_scores, cheaper_scores = (
+            gamma=config.idr.gamma,
+            settings=settings,
+            image=config.image,
+            seed=SEED,
+        )
+        full_scores, cascaded_scores = (
             parquet.read_parquet(f"{out}/{name}", written.files, ["id", "score"])
-            for name, written in (("full", full), ("cascade", cheaper))
+            for name, written in (("full", full), ("cascade", cascaded))
         )
     ray.shutdown()
     return {
-        "cascade_calls_saved": cheaper.facts["saved_share"],
-        "cascade_agreement": agreement(full_scores, cheaper_scores, config.idr.gamma),
-        "cascade_agreement_held_out": cheaper.facts["agreement_held_out"],
+        "cascade_calls_saved": cascaded.facts["saved_share"],
+        "cascade_agreement": agreement(full_scores, cascaded_scores, config.idr.gamma),
+        "cascade_agreement_held_out": cascaded.facts["agreement_held_out"],
     }
 
 
-def agreement(full: pa.Table, cheaper: pa.Table, gamma: float) -> float:
-    """Of the rows outside the sample, the share that both keep or both drop; tables are sorted by id."""
-    assert full["id"].equals(cheaper["id"])
+def agreement(full: pa.Table, cascaded: pa.Table, gamma: float) -> float:
+    """The fraction of rows outside the sample that both keep or both drop; tables are sorted by id."""
+    assert full["id"].equals(cascaded["id"])
     outside = pa.array(~hashed_below(full["id"], SAMPLE / full.num_rows, SEED, "cascade"))
-    kept, kept_cheaper = (
-        pc.fill_null(pc.greater_equal(table.filter(outside)["score"], gamma), False) for table in (full, cheaper)
+    kept, kept_cascaded = (
+        pc.fill_null(pc.greater_equal(table.filter(outside)["score"], gamma), False) for table in (full, cascaded)
     )
-    return float(pc.mean(pc.equal(kept, kept_cheaper)).as_py())
+    return float(pc.mean(pc.equal(kept, kept_cascaded)).as_py())

@@ -1,6 +1,6 @@
-"""The judge against a bare `vllm.LLM` with the same engine settings, on the same rows; and how well it judges.
+"""Throughput of the judge against a bare `vllm.LLM` with the same engine settings and rows; and the judge's AUC.
 
-Rows a second exclude the engine's start and one batch of warm-up on both sides. The pictures are held-out samples of
+Rows per second exclude the engine's start and one batch of warm-up on both sides. The pictures are held-out samples of
 the toy world, with flaws as in its training split.
 """
 
@@ -29,11 +29,11 @@ from p2i_ray.storage import parquet
 
 ROWS, WARM_UP = 3000, 256
 BLOCKS = 12
-FIRST = 50_000  # index of the first picture, beyond those that the models' own checks use
+FIRST = 50_000  # index of the first picture, after those of the models' own checks
 
 
 def run() -> dict[str, float]:
-    """Rows a second of both sides, their ratio, the start of each, and the area under the ROC curve."""
+    """Rows per second of both sides, their ratio, the start of each, and the area under the ROC curve."""
     ours = through_ray()
     bare = json.loads(
         subprocess.run(
@@ -49,7 +49,7 @@ def run() -> dict[str, float]:
 
 
 def through_ray() -> dict[str, float]:
-    """The product's judge, fed by Ray Data; and what four exemplars before every sample cost it."""
+    """The product's judge with Ray Data, without exemplars and with four before every sample."""
     import ray
 
     from p2i_ray.judge.judge import Judge
@@ -68,15 +68,13 @@ def through_ray() -> dict[str, float]:
             return time.perf_counter() - begun
 
         files: dict[str, list[str]] = {}
-        shown = [
-            Exemplar(name=s.name, image_part=image_part(encode_png(s.image)), score=s.quality) for s in pictures(4, 9)
-        ]
+        shown = [exemplar(sample) for sample in pictures(4, 9)]
         seconds("warm", pictures(WARM_UP, 1))
         seconds("warm-shown", pictures(WARM_UP, 2), shown)
         samples = pictures(ROWS, 0)
         scored = seconds("scores", samples)
         with_exemplars = [seconds(f"shown-{part}", pictures(ROWS, part), shown) for part in (3, 5)]
-        without = [scored, seconds("again", pictures(ROWS, 6))]  # one before and one after, against drift
+        without = [scored, seconds("again", pictures(ROWS, 6))]  # one before and one after, to cancel drift
         scores = parquet.read_parquet(f"{out}/scores", files["scores"], ["id", "expected_score"]).to_pydict()
     ray.shutdown()
     good = {sample.id: sample.quality >= 4 for sample in samples}
@@ -95,7 +93,7 @@ def exemplar(sample: Sample) -> Exemplar:
 
 
 def pictures(number: int, part: int) -> list[Sample]:
-    """Held-out samples; no two parts share any: the engine keeps prepared pictures for a while."""
+    """Held-out samples; parts are disjoint, because the engine caches preprocessed pictures."""
     return [render(HELD_OUT, FIRST + part * ROWS + i, NATURAL) for i in range(number)]
 
 
@@ -113,7 +111,7 @@ def bare() -> dict[str, float]:
     arguments: dict[str, Any] = engine_arguments(config.judge, 0)
     llm = LLM(**arguments)
     prompt = load_prompts(config.judge.prompts).score
-    how = SamplingParams(
+    sampling = SamplingParams(
         temperature=0, max_tokens=1, logprobs=20, structured_outputs=StructuredOutputsParams(choice=list("12345"))
     )
 
@@ -121,10 +119,10 @@ def bare() -> dict[str, float]:
         shown = [(s.name, {"type": "image_pil", "image_pil": Image.fromarray(s.image)}) for s in pictures(number, part)]
         return [score_messages(prompt, name, picture) for name, picture in shown]
 
-    llm.chat(chats(WARM_UP, 1), how, use_tqdm=False, chat_template_content_format="openai")
+    llm.chat(chats(WARM_UP, 1), sampling, use_tqdm=False, chat_template_content_format="openai")
     asked = chats(ROWS, 0)
     started = time.perf_counter()
-    llm.chat(asked, how, use_tqdm=False, chat_template_content_format="openai")
+    llm.chat(asked, sampling, use_tqdm=False, chat_template_content_format="openai")
     return {"rows_per_s": ROWS / (time.perf_counter() - started), "start_s": started - start}
 
 

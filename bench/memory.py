@@ -24,12 +24,12 @@ FEW, MANY = 3_000, 300_000
 class Stub:
     """Gives every sample a 4."""
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, **_: Any) -> None: ...
 
-    async def ask(self, asker: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
-        return await parse_replies(asker, [self._reply() for _ in samples])
+    async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        return await parse_replies(task, [self._reply() for _ in samples])
 
-    async def reply(self, question: ChatRequest) -> Reply:
+    async def reply(self, request: ChatRequest) -> Reply:
         return await self._reply()
 
     async def _reply(self) -> Reply:

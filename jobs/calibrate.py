@@ -1,11 +1,11 @@
-"""Can the judge be trusted? Compare its scores with people's, and check it on rows whose score must change or must not.
+"""Calibrate the judge: compare its scores with people's, and check it on rows whose score must change or must not.
 
     python jobs/calibrate.py --config mini data=data/mini out=runs/mini-calibration calibration.rows=200
     python jobs/calibrate.py --config mini data=data/mini out=runs/gold calibration.gold=gold.csv
 
-Without gold (calibration.rows): another product's picture, a blank one, a sale banner, orders to the judge in the
-product's name, and the exemplars of judge.exemplars, if there are any, in another order. With gold (calibration.gold,
-Parquet or CSV with id and score): agreement, rank correlation, AUC, confusion, reliability.
+Without gold (calibration.rows): another product's picture, a blank one, a sale banner, an instruction to the judge in
+the product's name, and the exemplars of judge.exemplars, if there are any, in another order. With gold
+(calibration.gold, Parquet or CSV with id and score): agreement, rank correlation, AUC, confusion, reliability.
 Writes out/calibration.json, out/calibration.html and the scores, and prints a table; a failed check is a warning.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class CalibrateJob(Config):
-    """The check's own keys."""
+    """The settings of this job."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     split: str = Field("train", description="its rows are sampled, and looked up in the gold scores")
@@ -37,6 +37,7 @@ class CalibrateJob(Config):
 
 
 def run(job: CalibrateJob) -> None:
+    """Calibrate the judge on the split."""
     from p2i_ray.data import reading
     from p2i_ray.judge.calibration import calibrate as calibration
     from p2i_ray.judge.calibration import gold
@@ -48,13 +49,13 @@ def run(job: CalibrateJob) -> None:
         raise UserError(f"{locations.absolute(job.out)} is there already; give another out, or remove it")
     reading.split_files(locations.absolute(job.data), job.split)
     if job.calibration.gold:
-        gold.read(locations.absolute(job.calibration.gold))  # a mistake in it should not wait for the engines
-    shown = exemplars.given(job.judge, job.image)
+        gold.read(locations.absolute(job.calibration.gold))  # fail on a mistake in it before the engines start
+    c_r = exemplars.from_settings(job.judge, job.image)
     preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:
         connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[job.out], reads=[job.data])
-        check(judge, job, shown)
+        check(judge, job, c_r)
 
 
 def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> None:
@@ -67,9 +68,17 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
     rows = reading.read_split(data, job.split)
     with phase(f"calibrate on {job.split}", None, "replies") as progress:
         facts = calibrate(
-            judge, rows, job.calibration, job.idr.gamma, job.seed, job.image, out, exemplars, job.idr.threshold_on,
-            progress,
-        )  # fmt: skip
+            judge,
+            rows,
+            out,
+            settings=job.calibration,
+            gamma=job.idr.gamma,
+            threshold_on=job.idr.threshold_on,
+            exemplars=exemplars,
+            image=job.image,
+            seed=job.seed,
+            progress=progress,
+        )
     found = Calibration.model_validate(facts)
     page = report_calibration.write(found, reading.split_files(data, job.split), job.image, out)
     print(report_calibration.table(found))

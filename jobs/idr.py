@@ -90,7 +90,7 @@ def refine(folder: Run, data: str) -> str:
         connection.connect(config.ray)
         preflight.check(step_table.phases(config), writes=writes(config, folder.dir), reads=reads(config, data))
     engines = functools.partial(folder.attempt.starting, "judge")
-    with Judge(config.judge, config.image, config.seed, cache, starting=engines) as judge:
+    with Judge(config.judge, config.image, config.seed, cache=cache, starting=engines) as judge:
         folder.observe(JudgeEngines(folder, judge))
         with overlapping(folder, data, judge):
             model = idr.refine(folder, data, judge)

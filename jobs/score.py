@@ -4,7 +4,7 @@
     python jobs/score.py --config mini data=data/mini out=runs/strict "feedback=wrong scene, clutter"
 
 Writes out/*.parquet (id, score, expected_score, entropy, reason, error), every id once, and out/manifest.json, and
-prints the counts. The same command after an interruption asks only what is new: answers are kept in out/judge-cache.
+prints the counts. After an interruption the same command continues: answers are cached in out/judge-cache.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ UNFINISHED = "unfinished.txt"
 
 
 class ScoreJob(Config):
-    """The judge's own keys."""
+    """The settings of this job."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     split: str = Field("train", description="its rows are scored")
     out: str = Field(description="folder for the scores, a path or URI; must be new")
-    feedback: str = Field("", description="f, text that the judge heeds: what painted pictures do wrong (none: Eq. 6)")
+    feedback: str = Field("", description="f, flaws of generated pictures that the judge should look for (none: Eq. 6)")
 
 
 def run(job: ScoreJob) -> None:
+    """Score the split and print the counts."""
     from p2i_ray.data import reading
     from p2i_ray.judge.judge import Judge
     from p2i_ray.judge.requests import exemplars
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     total = reading.count(data, job.split)
-    shown = exemplars.given(job.judge, job.image)
+    c_r = exemplars.from_settings(job.judge, job.image)
     preflight.check_rights(out)
     claim(out)
-    with Judge(job.judge, job.image, job.seed, locations.join(out, "judge-cache")) as judge:
+    with Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache")) as judge:
         connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
         with phase(f"score {job.split}", total) as progress:
-            written = judge.score(reading.read_split(data, job.split), out, job.feedback, progress, shown)
+            rows = reading.read_split(data, job.split)
+            written = judge.score(rows, out, feedback=job.feedback, exemplars=c_r, progress=progress)
     locations.write_text(
         locations.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
     )
@@ -58,17 +60,17 @@ def run(job: ScoreJob) -> None:
 
 
 def claim(out: str) -> None:
-    """Take a new folder, or one that this job left unfinished.
+    """Create the output folder, or clear one that this job left unfinished.
 
     Raises:
         UserError: the folder holds something else.
     """
-    mark = locations.join(out, UNFINISHED)
-    if locations.exists(out) and not locations.exists(mark):
+    marker = locations.join(out, UNFINISHED)
+    if locations.exists(out) and not locations.exists(marker):
         raise UserError(f"{out} is there already; give another out, or remove it")
     for left in locations.files(out, ".parquet") if locations.exists(out) else []:
         locations.remove(left)
-    locations.write_text(mark, "The same command finishes these scores.\n")
+    locations.write_text(marker, "The same command finishes these scores.\n")
 
 
 if __name__ == "__main__":

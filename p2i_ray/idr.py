@@ -19,7 +19,7 @@ from p2i_ray.cluster import gpu_sharing
 from p2i_ray.config import Config
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
-from p2i_ray.judge.requests import exemplars as given
+from p2i_ray.judge.requests import exemplars as given_exemplars
 from p2i_ray.run.folder import Run
 from p2i_ray.steps.calibrate import calibrate
 from p2i_ray.steps.critique import critique
@@ -41,7 +41,7 @@ def refine(run: Run, data: str, judge: Judge) -> str:
     settings = run.config.idr
     model, feedback = locations.absolute(run.config.diffusion.base), ""
     kept: Output | None = None  # none: the whole training split
-    exemplars = given.given(run.config.judge, run.config.image)
+    exemplars = given_exemplars.from_settings(run.config.judge, run.config.image)
     if settings.baseline:
         before = Round(run, 0, data, judge)
         measure(before, generate(before, model))

@@ -1,7 +1,7 @@
-"""THE JUDGE: the LMM that scores (R), criticises (F) and sums up (SUM) in Algorithm 1.
+"""The judge: the LMM that scores (R), criticises (F) and summarises (SUM) in Algorithm 1.
 
-Its engines are started once and stay warm over the datasets that they are asked about, because a start costs more
-than a thousand rows. They are a Ray Serve application without an HTTP port; Ray Data's tasks bring the rows.
+Its engines start once and stay warm over several datasets, because a start takes longer than judging a thousand rows.
+They are a Ray Serve application without an HTTP port; Ray Data tasks send them the rows.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """R, F and SUM on vLLM engines. A context manager: leaving it stops the engines.
+    """R, F and SUM on vLLM engines or a hosted endpoint. A context manager: leaving it stops the engines.
 
     Args:
-        settings: the judge's.
+        settings: settings of the judge.
         image: limits and size of pictures.
-        seed: handed to the engines.
-        cache: where answers are kept unless settings.cache says so, a path or URI that all nodes reach (none: nowhere).
-        engine: the class of the engines' replicas (none: what the settings say).
-        starting: entered whenever the engines start, and left when they answer.
+        seed: passed to the engines.
+        cache: location of the answer cache unless settings.cache names one, a path or URI that all nodes reach (none:
+            answers are not cached).
+        engine: class of the Serve replicas (none: VLLMEngine, or OpenAIEngine where settings name an endpoint).
+        starting: context manager that is entered whenever the engines start and left when they are ready.
 
     Raises:
-        UserError: a prompt file is wrong, or the model can't be a judge.
+        UserError: a prompt file is wrong, or the model can't be used as a judge.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Judge:
         settings: JudgeConfig,
         image: ImageConfig,
         seed: int = 0,
+        *,
         cache: str | None = None,
         engine: type | None = None,
         starting: Callable[[], AbstractContextManager[object]] = nullcontext,
@@ -67,61 +69,73 @@ class Judge:
         self._cache = settings.cache or cache
         self._starting = starting
         self._engine = engine or (OpenAIEngine if settings.hosted.url else VLLMEngine)
-        self._application: EngineDeployment | None = None
-        self._bill: dict[str, float] = {}
+        self._deployment: EngineDeployment | None = None
+        self._reported_usage: dict[str, float] = {}
         self._lock = threading.RLock()
 
     def score(
         self,
         rows: ray.data.Dataset,
         out: str,
+        *,
         feedback: str = "",
-        progress: parquet.Progress | None = None,
         exemplars: Sequence[Exemplar] = (),
         gamma: float = 4,
         threshold_on: Literal["score", "expected_score"] = "score",
+        progress: parquet.Progress | None = None,
     ) -> parquet.Written:
-        """R(x, p_R, c_R, f) for every row: Parquet files with the columns of questions.SCORES.
+        """R(x, p_R, c_R, f) for every row: Parquet files with the columns of tasks.SCORES.
 
         Args:
             rows: columns id, name, image.
             out: folder, a path or URI.
-            feedback: f of the round before; empty in the first.
-            progress: told the number of rows just written.
+            feedback: f of the previous round; empty in the first.
             exemplars: c_R.
-            gamma, threshold_on: lowest score that will be kept, and which score that is: what a cascade has to agree
-                on; without one they change nothing.
+            gamma: lowest score that will be kept. Only a cascade uses it: its head must agree with the LMM on this.
+            threshold_on: the score that gamma is compared with; only a cascade uses it.
+            progress: called with the number of rows just written.
         """
         settings = self.settings
-        reason = settings.max_reason_tokens if settings.reasoned else None
-        scores_only = bool(settings.hosted.url) and not settings.hosted.logprobs
-        asker = ScoreTask(self.prompts.score, feedback, tuple(exemplars), reason, scores_only)
+        task = ScoreTask(
+            self.prompts.score,
+            feedback,
+            tuple(exemplars),
+            max_reason_tokens=settings.max_reason_tokens if settings.reasoned else None,
+            scores_only=bool(settings.hosted.url) and not settings.hosted.logprobs,
+        )
         if not settings.cascade.clip:
-            return self._ask(rows, asker, out, progress)
+            return self._ask(rows, task, out, progress)
         from p2i_ray.judge.cascade import cascade
 
-        def ask_all(some: ray.data.Dataset, folder: str, told: parquet.Progress | None) -> parquet.Written:
-            return self._ask(some, asker, folder, told)
-
         return cascade.score(
-            rows, out, gamma, settings, self._image, self._seed, ask_all, progress, column=threshold_on
+            rows,
+            out,
+            ask=lambda some, folder, report: self._ask(some, task, folder, report),
+            gamma=gamma,
+            column=threshold_on,
+            settings=settings,
+            image=self._image,
+            seed=self._seed,
+            progress=progress,
         )
 
-    def critique(self, rows: ray.data.Dataset, out: str, progress: parquet.Progress | None = None) -> parquet.Written:
-        """F(x_dev, I_dev, p_F) for every row: Parquet files with the columns of questions.CRITIQUES."""
-        return self._ask(rows, self._criticising(), out, progress)
+    def critique(
+        self, rows: ray.data.Dataset, out: str, *, progress: parquet.Progress | None = None
+    ) -> parquet.Written:
+        """F(x_dev, I_dev, p_F) for every row: Parquet files with the columns of tasks.CRITIQUES."""
+        return self._ask(rows, self._critique_task(), out, progress)
 
-    def critique_early(self) -> Callable[[str], ray.ObjectRef]:
-        """A function that has a file's rows criticised into the cache, where `critique` finds the answers.
+    def critique_early(self) -> Callable[[str], ray.ObjectRef[int]]:
+        """A function that critiques the rows of one file into the cache, where `critique` finds the answers later.
 
-        It takes the location of a Parquet file with the columns id, name and image, and returns at once; what it
-        returns is the number of rows that were asked about.
+        The function takes the location of a Parquet file with the columns id, name and image, and returns at once: a
+        reference to the number of rows that were not in the cache yet.
         """
         import ray
 
-        task = ray.remote(**resources.ASK.options())(ask_file)
-        asking = self._asking(self._criticising())
-        return lambda file: task.remote(file, asking)
+        remote = ray.remote(**resources.ASK.options())(ask_file)
+        context = self._context(self._critique_task())
+        return lambda file: remote.remote(file, context)
 
     def summarise(self, folder: str, files: Sequence[str]) -> str:
         """SUM(…, p_S): one feedback text from the critiques of a round.
@@ -133,9 +147,8 @@ class Judge:
         messages = summary_messages(
             self.prompts.summary, summary.tally(critiques), summary.examples(critiques, self.settings.summary_examples)
         )
-        question = ChatRequest(messages, self.settings.max_summary_tokens)
         try:
-            text = self._reply(question).text.strip()
+            text = self._reply(ChatRequest(messages, self.settings.max_summary_tokens)).text.strip()
         except RequestRefused as error:
             raise UserError(f"the critiques can't be summed up: {error}; lower judge.summary_examples") from None
         if not text:
@@ -144,30 +157,30 @@ class Judge:
 
     @property
     def keeps_answers(self) -> bool:
-        """Whether there is a cache, so that what was answered once needn't be asked again."""
+        """Whether answers are cached, so that no request is made twice."""
         return self._cache is not None
 
     def start(self) -> EngineDeployment:
-        """Start the engines if they aren't up; returns when they answer.
+        """Start the engines unless they run already; returns when they are ready.
 
         Raises:
             UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
         """
-        with self._lock:  # a thread may start them early
-            if self._application is None:
+        with self._lock:  # another thread may start them early
+            if self._deployment is None:
                 with self._starting():
-                    self._application = EngineDeployment(self.settings, self._image, self._seed, self._engine)
-            return self._application
+                    self._deployment = EngineDeployment(self.settings, self._image, self._seed, self._engine)
+            return self._deployment
 
     def stop(self) -> None:
-        """Stop the engines and free what they hold; nothing happens if they aren't up."""
+        """Stop the engines and free what they hold; does nothing if they don't run."""
         with self._lock:
-            if self._application:
-                self._application.stop()
-                self._application, self._bill = None, {}
+            if self._deployment:
+                self._deployment.stop()
+                self._deployment, self._reported_usage = None, {}
 
     def release(self) -> None:
-        """Stop the engines unless judge.keep_warm: what follows may need their GPUs. A hosted judge has none."""
+        """Stop the engines unless judge.keep_warm, since the next step may need their GPUs. A hosted judge has none."""
         if not self.settings.keep_warm and not self.settings.hosted.url:
             self.stop()
 
@@ -180,24 +193,31 @@ class Judge:
         self.stop()
 
     def _ask(
-        self, rows: ray.data.Dataset, asker: JudgeTask, out: str, progress: parquet.Progress | None
+        self, rows: ray.data.Dataset, task: JudgeTask, out: str, progress: parquet.Progress | None
     ) -> parquet.Written:
-        if not self.settings.hosted.url:  # where every question is paid for
-            self._try(asker)
-        answered = ask(rows, self._asking(asker), rows_in_flight(self.settings))
-        written = parquet.write_parquet(answered, out, asker.schema, progress, rows_per_file=None, tally=(CACHED,))
-        return written._replace(facts={**written.facts, **self._paid()})
+        if not self.settings.hosted.url:  # there, every request costs money
+            self._probe(task)
+        answered = ask(rows, self._context(task), rows_in_flight(self.settings))
+        written = parquet.write_parquet(answered, out, task.schema, progress, rows_per_file=None, tally=(CACHED,))
+        return written._replace(facts={**written.facts, **self._new_usage()})
 
-    def _criticising(self) -> CritiqueTask:
+    def _critique_task(self) -> CritiqueTask:
         return CritiqueTask(self.prompts.critique, self.settings.max_reason_tokens)
 
-    def _asking(self, asker: JudgeTask) -> AskContext:
-        """What tasks are told, once the engines are up."""
-        cache = open_cache(self._cache, self._about(asker), asker.schema) if self._cache else None
-        return AskContext(asker, self.start().name, DEPLOYMENT, self._image, self.settings.max_name_chars, cache)
+    def _context(self, task: JudgeTask) -> AskContext:
+        """The context of Ray Data's tasks; starts the engines."""
+        cache = open_cache(self._cache, self._about(task), task.schema) if self._cache else None
+        return AskContext(
+            task=task,
+            application=self.start().name,
+            deployment=DEPLOYMENT,
+            limits=self._image,
+            max_name_chars=self.settings.max_name_chars,
+            cache=cache,
+        )
 
-    def _try(self, asker: JudgeTask) -> None:
-        """Ask about a grey picture first: what no engine can be asked should not be found out row by row.
+    def _probe(self, task: JudgeTask) -> None:
+        """Ask about a grey picture first: a prompt that is too long for every row should fail before the first one.
 
         Raises:
             UserError: prompt, feedback and exemplars are too long for the engine.
@@ -205,46 +225,46 @@ class Judge:
         side = self._image.resolution
         picture = images.encode_png(np.full((side, side, 3), 127, np.uint8))
         try:
-            self._reply(asker.question("product", picture))
-        except RequestRefused as why:
+            self._reply(task.request("product", picture))
+        except RequestRefused as error:
             raise UserError(
-                f"{why}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
+                f"{error}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
                 f"judge.max_model_len={self.settings.max_model_len}"
             ) from None
 
-    def _reply(self, question: ChatRequest) -> Reply:
+    def _reply(self, request: ChatRequest) -> Reply:
         from p2i_ray.judge.batch.retry import reply_with_retry
 
-        return reply_with_retry(self.start().handle(), question)
+        return reply_with_retry(self.start().handle(), request)
 
-    def _paid(self) -> dict[str, float]:
-        """What an endpoint took since the last time that this was asked: requests, tokens, dollars."""
+    def _new_usage(self) -> dict[str, float]:
+        """An endpoint's usage since the last call of this method: requests, tokens, dollars."""
         if not self.settings.hosted.url:
             return {}
-        before, self._bill = self._bill, self.start().handle().facts.remote().result()
-        return {name: value - before.get(name, 0) for name, value in self._bill.items()}
+        before, self._reported_usage = self._reported_usage, self.start().usage()
+        return {name: value - before.get(name, 0) for name, value in self._reported_usage.items()}
 
-    def _about(self, asker: JudgeTask) -> dict[str, Any]:
-        """Everything but the sample that an answer depends on: the question about no sample, and who answers it."""
-        settings, question = self.settings, asker.question("", b"")
-        who: dict[str, Any] = {
+    def _about(self, task: JudgeTask) -> dict[str, Any]:
+        """Everything except the sample that an answer depends on: the request for an empty sample, and the model."""
+        settings, request = self.settings, task.request("", b"")
+        model: dict[str, Any] = {
             "model": model_folder.fingerprint(settings.model),
             "dtype": settings.dtype,
             "quantization": settings.quantization,
         }
         if settings.hosted.url:
-            who = {"model": settings.model, **settings.hosted.model_dump(include={"url", "constraint", "logprobs"})}
-        return {
-            **who,
-            "messages": [_described(message) for message in question.messages],
-            "max_tokens": question.max_tokens,
-            "choice": question.choice,
-            "form": question.form,
+            model = {"model": settings.model, **settings.hosted.model_dump(include={"url", "constraint", "logprobs"})}
+        return {  # hashed: with another key or order, existing caches would no longer be found
+            **model,
+            "messages": [_with_hashes(message) for message in request.messages],
+            "max_tokens": request.max_tokens,
+            "choice": request.choice,
+            "form": request.grammar,
         }
 
 
-def _described(message: dict[str, Any]) -> dict[str, Any]:
-    """A message with its pictures' hashes in their places."""
+def _with_hashes(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with each picture replaced by its hash."""
     parts = [
         {**part, "image": hashlib.sha256(part["image"]).hexdigest()} if part["type"] == "image" else part
         for part in message["content"]

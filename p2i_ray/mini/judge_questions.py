@@ -106,14 +106,16 @@ def score_question(sample: Sample, named: Collection[str], text: str, reasoned: 
     given = score(sample.flaws, named)
     answer = f'{{"reason":{json.dumps(comment(sample))},"score":{given}}}' if reasoned else str(given)
     return Question(
-        score_messages(prompts().score, sample.name, PICTURE, text, reasoned=reasoned), answer, 2.0 if reasoned else 5.0
+        score_messages(prompts().score, sample.name, PICTURE, feedback=text, reasoned=reasoned),
+        answer,
+        2.0 if reasoned else 5.0,
     )
 
 
 def exemplar_question(sample: Sample, shown: Collection[Sample], named: Collection[str], text: str) -> Question:
     """The score after other pictures that were judged by the same rule (c_R)."""
     exemplars = [Exemplar(name=other.name, image_part=PICTURE, score=score(other.flaws, named)) for other in shown]
-    messages = score_messages(prompts().score, sample.name, PICTURE, text, exemplars)
+    messages = score_messages(prompts().score, sample.name, PICTURE, feedback=text, exemplars=exemplars)
     return Question(messages, str(score(sample.flaws, named)), 5.0)
 
 

@@ -114,12 +114,13 @@ def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
 
     judge = _judge_settings(config)
     load_prompts(judge.prompts, reasoned=True)
-    exemplars.given(judge, config.image)
+    exemplars.from_settings(judge, config.image)
     if not judge.hosted.url:
         judge = judge.model_copy(update={"model": model_folder.check(judge.model)})
     engine: type = OpenAIEngine if judge.hosted.url else VLLMEngine
     options = judge_client.options(config.serve, judge, environment)
-    return serving.deployment(engine, options).bind(judge, config.image, config.seed, "judge", None)
+    deployment = serving.deployment(engine, options)
+    return deployment.bind(settings=judge, limits=config.image, seed=config.seed, application="judge")
 
 
 def _judge_settings(config: ServeJobConfig) -> JudgeConfig:

@@ -50,7 +50,7 @@ class JudgeClient:
         self._max_name_chars = settings.max_name_chars
         self._task = ScoreTask(
             load_prompts(settings.prompts, reasoned=True).score,
-            exemplars=exemplars.given(settings, image),
+            exemplars=exemplars.from_settings(settings, image),
             max_reason_tokens=settings.max_reason_tokens,
             scores_only=bool(settings.hosted.url) and not settings.hosted.logprobs,
         )

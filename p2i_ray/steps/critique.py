@@ -14,6 +14,6 @@ def critique(this: Round, images: Output) -> Output:
     def work(out: str) -> Counts:
         rows = reading.read_files(images.location, images.files)
         with this.progress(CRITIQUE, images.rows) as progress:
-            return counts(images.rows, this.judge.critique(rows, out, progress))
+            return counts(images.rows, this.judge.critique(rows, out, progress=progress))
 
     return Output(this.path(CRITIQUE.output), this.run.once(this.number, CRITIQUE, work))

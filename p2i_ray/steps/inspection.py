@@ -64,7 +64,7 @@ def _ask(
     """Have the judge criticise the sample, and score it without the feedback; the files that count, by folder."""
     columns = ["id", "name", "image"]
     rows = reading.read_split(this.data, "train", keep=locations.join(out, ROWS), columns=columns)
-    files = {CRITIQUES: this.judge.critique(rows, locations.join(out, CRITIQUES), progress).files}
+    files = {CRITIQUES: this.judge.critique(rows, locations.join(out, CRITIQUES), progress=progress).files}
     if feedback:
         unfed = locations.join(out, UNFED)
         files[UNFED] = this.judge.score(rows, unfed, feedback="", progress=progress, exemplars=exemplars).files

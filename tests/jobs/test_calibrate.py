@@ -57,7 +57,7 @@ def test_it_prints_a_table_and_leaves_figures_and_a_page(
     printed = capfd.readouterr().out.splitlines()
     facts = json.loads(Path(tmp_path, "out", "calibration.json").read_text("utf-8"))
     assert printed[0].split() == ["Rows", "with", "gold", "20"]
-    titles = ("swapped picture", "blank picture", "sale banner", "order in the name")
+    titles = ("swapped picture", "blank picture", "sale banner", "instruction in the name")
     lines = [line for line in printed if line.startswith(titles)]
     assert [line.split()[-1] for line in lines] == [
         "passes" if shift["passed"] else "fails" for shift in facts["shifts"]

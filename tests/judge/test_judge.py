@@ -168,7 +168,7 @@ def test_engine_and_transformers_agree(judge: Judge, tmp_path: Path) -> None:
     digits = [processor.tokenizer.convert_tokens_to_ids(digit) for digit in "12345"]
     expected = []
     for sample in samples:
-        chat = score_messages(judge.prompts.score, sample.name, {"type": "image"}, "clutter")
+        chat = score_messages(judge.prompts.score, sample.name, {"type": "image"}, feedback="clutter")
         prompt = processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         inputs = processor(text=[prompt], images=[sample.image], return_tensors="pt")
         with torch.inference_mode():

@@ -162,7 +162,7 @@ def calibration(data: Path, **changes: object) -> Calibration:
     judged = pa.table({"id": list(people), "score": [1, 2, 2, 4, 5], "expected_score": [1.1, 2.0, 2.4, 4.0, 4.9]})
     examples = [
         Example(
-            id=row.id, name=row.name, order=plans[row.id].order, lender=lenders[row.id],
+            id=row.id, name=row.name, order=plans[row.id].instruction, lender=lenders[row.id],
             expected={"as_is": 4.51, "swapped": 1.25, "blank": 1.5, "overlay": 2.75, "orders": 4.52},
         )
         for row in sample[:2]

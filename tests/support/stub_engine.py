@@ -1,4 +1,4 @@
-"""An engine in an engine's place, passed to the judge: it answers by the product's name, or dies of it."""
+"""A stub in place of an engine: its answer depends on the product's name, and some names crash it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
 
 class StubEngine:
-    """Scores every sample with the length of its name's first word; "poison" ends the process that asks."""
+    """Scores every sample with the length of its name's first word; "poison" ends the replica's process."""
 
-    def __init__(self, *_: Any) -> None: ...
+    def __init__(self, **_: Any) -> None: ...
 
-    async def ask(self, asker: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
-        return await parse_replies(asker, [self._reply(sample) for sample in samples])
+    async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        """Answer as VLLMEngine.ask does."""
+        return await parse_replies(task, [self._reply(sample) for sample in samples])
 
-    async def reply(self, question: ChatRequest) -> Reply:
+    async def reply(self, request: ChatRequest) -> Reply:
+        """Reply with the same score to every request."""
         return Reply("3")
 
     async def _reply(self, sample: Sample) -> Reply:
         word = sample.name.split()[0]
-        await asyncio.sleep(1 if word == "slow" else 0.01)  # so that others are on their way
+        await asyncio.sleep(1 if word == "slow" else 0.01)  # so that other requests are in flight
         if word == "poison":
             os._exit(1)
         if word == "refused":
@@ -33,8 +35,9 @@ class StubEngine:
         return Reply(digit, False, Step(digit, [(digit, 0.0)]))
 
 
-class Dying(StubEngine):
-    """Dies of whatever it is asked."""
+class CrashingEngine(StubEngine):
+    """Ends its process at every request for answers."""
 
-    async def ask(self, asker: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+    async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        """Crash."""
         os._exit(1)

@@ -1,14 +1,14 @@
-"""Never pay twice: answers of the judge, kept under what they depend on.
+"""Cache of the judge's answers by content, so that no request is paid for twice.
 
-They lie as keyed.py says. The fingerprint is of prompt, exemplars, feedback, model and sampling; an answer's key is
-the sample's content: its name and its picture as the judge saw them. Rows that were set aside are not kept: the next
-run asks again.
+Its files are those of storage/content_cache.py. The fingerprint covers prompt, exemplars, feedback, model and sampling;
+the key of an answer is the sample's content: the name and the picture as the judge saw them. Rows that were set aside
+are not cached: the next run asks again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerCache:
-    """The answers to one question, as tasks see them.
+    """The cached answers of one task, as Ray Data's tasks use them.
 
     Attributes:
-        folder: their location.
-        schema: the answers' columns.
-        index: the actor that has read what was there at the start; none: nothing was.
+        folder: location of the answers.
+        schema: columns of the answers.
+        index: actor that has read the answers which were there at the start; none: there were none.
     """
 
     folder: str
     schema: pa.Schema
-    index: ActorHandle | None = None
+    index: ActorHandle[Any] | None = None
 
     def key(self, name: str, picture: bytes) -> bytes:
-        """What the answer is found by."""
+        """The key of one sample's answer."""
         return content_cache.key_of(name.encode(), picture)
 
     def find(self, keys: list[bytes]) -> list[dict[str, Any] | None]:
-        """The known answers, in the keys' order; none where there is none."""
+        """The cached answers, in the keys' order; None where there is none."""
         import ray
 
         if self.index is None or not keys:
             return [None] * len(keys)
-        return ray.get(self.index.find.remote(keys))
+        return cast("list[dict[str, Any] | None]", ray.get(self.index.find.remote(keys)))
 
     def add(self, keys: list[bytes], answers: list[dict[str, Any]]) -> None:
-        """Keep those answers that are not errors."""
+        """Add those answers that are not errors."""
         rows = [
             {**answer, "key": key} for key, answer in zip(keys, answers, strict=True) if answer.get("error") is None
         ]
@@ -56,12 +56,12 @@ class AnswerCache:
 
 
 def open_cache(location: str, about: dict[str, Any], schema: pa.Schema) -> AnswerCache:
-    """The cache of one question.
+    """Open the cache of one task.
 
     Args:
-        location: of the cache, a path or URI that all nodes reach.
-        about: everything but the sample that an answer depends on, as JSON values.
-        schema: the answers' columns, with id and error, which are not kept.
+        location: root of the cache, a path or URI that all nodes reach.
+        about: everything except the sample that an answer depends on, as JSON values.
+        schema: columns of the answers, with id and error, which are not cached.
     """
     folder = content_cache.open_folder(location, about)
     names = content_cache.parts(folder)
@@ -69,26 +69,26 @@ def open_cache(location: str, about: dict[str, Any], schema: pa.Schema) -> Answe
 
 
 class AnswerIndex:
-    """All answers of a folder in memory: 16 bytes a key, and the columns as Arrow holds them."""
+    """All answers of a folder in memory: 16 bytes per key, and the columns as Arrow holds them."""
 
     def __init__(self, folder: str, names: list[str]) -> None:
         table = parquet.read_parquet(folder, names)
-        self._places = content_cache.KeyIndex(table["key"].to_pylist())
+        self._positions = content_cache.KeyIndex(table["key"].to_pylist())
         self._answers = table.drop_columns(["key"]).combine_chunks()
 
     def find(self, keys: list[bytes]) -> list[dict[str, Any] | None]:
-        """See Cache.find."""
-        places = self._places.find(keys)
-        found = iter(self._answers.take(pa.array(places[places >= 0])).to_pylist())
-        return [next(found) if place >= 0 else None for place in places]
+        """The answers as AnswerCache.find returns them."""
+        positions = self._positions.find(keys)
+        found = iter(self._answers.take(pa.array(positions[positions >= 0])).to_pylist())
+        return [next(found) if position >= 0 else None for position in positions]
 
 
-def _start_index(folder: str, names: list[str]) -> ActorHandle:
+def _start_index(folder: str, names: list[str]) -> ActorHandle[Any]:
     import ray
 
-    # Tasks of all nodes ask it; it dies with the cache's last handle, and must not keep a node up by itself.
+    # Tasks on all nodes query it. It ends with the cache's last handle and must not keep a node up by itself.
     options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": connection.this_node()}
-    return ray.remote(AnswerIndex).options(**options).remote(folder, names)
+    return cast("ActorHandle[Any]", ray.remote(AnswerIndex).options(**options).remote(folder, names))
 
 
 def _stored(schema: pa.Schema) -> pa.Schema:

@@ -1,13 +1,13 @@
-"""The judge's engines as a Ray Serve application of this job: started, asked, stopped.
+"""The judge's engines as a Ray Serve application of this job: start, handle, stop.
 
-It has no HTTP port, and goes when its driver goes, however that ends.
+It has no HTTP port and ends with its driver, however the driver ends.
 """
 
 from __future__ import annotations
 
 import math
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from p2i_ray.cluster import placement, resources, serving
 from p2i_ray.config import ImageConfig, JudgeConfig
@@ -26,10 +26,10 @@ class EngineDeployment:
     """A running application.
 
     Args:
-        settings: the judge's, its model as engines should be told it.
+        settings: settings of the judge; the model is an absolute folder or an id on the hub.
         image: limits and size of pictures.
-        seed: handed to the engines.
-        engine: the replicas' class: `engine.Engine`, `hosted.Hosted`, or whatever has their methods.
+        seed: passed to the engines.
+        engine: class of the replicas: VLLMEngine, OpenAIEngine, or any class with their methods.
 
     Raises:
         UserError: the cluster has too few CPUs or GPUs, or the model doesn't load.
@@ -38,32 +38,40 @@ class EngineDeployment:
     def __init__(self, settings: JudgeConfig, image: ImageConfig, seed: int, engine: type) -> None:
         from ray import serve
 
-        need = resources.judge(settings)
-        placement.wait_for(need)
+        needed = resources.judge(settings)
+        placement.wait_for(needed)
         serving.start_serve()
         self.name = f"judge-{uuid.uuid4().hex[:8]}"
         self._owner = start_owner()
-        deployment = serve.deployment(engine).options(
-            name=DEPLOYMENT,
-            **_scale(settings),
-            ray_actor_options={**need.bundle.options(), "runtime_env": _runtime_environment(settings)},
-            max_ongoing_requests=_requests(settings),
-            health_check_period_s=5,
-            max_constructor_retry_count=1,
-            logging_config=serving.QUIET,
+        options = {
+            "name": DEPLOYMENT,
+            **_replicas(settings),
+            "ray_actor_options": {**needed.bundle.options(), "runtime_env": _runtime_environment(settings)},
+            "max_ongoing_requests": _max_ongoing_requests(settings),
+            "health_check_period_s": 5,
+            "max_constructor_retry_count": 1,
+            "logging_config": serving.QUIET,
+        }
+        deployment = serving.deployment(engine, options)
+        application = deployment.bind(
+            settings=settings, limits=image, seed=seed, application=self.name, owner=self._owner
         )
         try:
-            serve.run(deployment.bind(settings, image, seed, self.name, self._owner), name=self.name, route_prefix=None)
+            serve.run(application, name=self.name, route_prefix=None)
         except RuntimeError as error:
-            why = serving.startup_error(self.name) or str(error)
+            reason = serving.startup_error(self.name) or str(error)
             serve.delete(self.name)
-            raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {why}") from error
+            raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {reason}") from error
 
-    def handle(self) -> DeploymentHandle:
-        """What asks the engines."""
+    def handle(self) -> DeploymentHandle[Any]:
+        """A handle of the engines."""
         from ray import serve
 
         return serve.get_deployment_handle(DEPLOYMENT, self.name)
+
+    def usage(self) -> dict[str, float]:
+        """The usage of a hosted endpoint since its start: requests, retries, tokens, dollars."""
+        return cast(dict[str, float], cast(Any, self.handle()).facts.remote().result())
 
     def stop(self) -> None:
         """Free what the engines hold."""
@@ -73,16 +81,17 @@ class EngineDeployment:
 
 
 def rows_in_flight(settings: JudgeConfig) -> int:
-    """Rows that all engines together compute at once, when there are as many as there may be."""
+    """Rows that all engines together process at once, at the largest number of engines."""
     if settings.hosted.url:
         return settings.hosted.max_concurrent_requests
     return (settings.max_replicas or settings.replicas) * settings.max_num_seqs
 
 
-def _scale(settings: JudgeConfig) -> dict[str, Any]:
+def _replicas(settings: JudgeConfig) -> dict[str, Any]:
+    """Serve's options for the number of replicas."""
     if settings.hosted.url:
-        return {"num_replicas": 1}  # one place that counts requests and dollars
-    # Rows wait from a step's first second to its last: more engines are worth their start at once.
+        return {"num_replicas": 1}  # one process counts requests and dollars
+    # A step has rows waiting from its first second to its last, so another engine pays off at once.
     return serving.scaling(
         min_replicas=settings.replicas,
         max_replicas=settings.max_replicas or settings.replicas,
@@ -90,14 +99,14 @@ def _scale(settings: JudgeConfig) -> dict[str, Any]:
     )
 
 
-def _requests(settings: JudgeConfig) -> int:
-    """Requests at one replica: beside what it computes, what it prepares next and what is on its way."""
+def _max_ongoing_requests(settings: JudgeConfig) -> int:
+    """Requests at one replica: those that it computes, those that it prepares next, and those on the way."""
     in_flight = settings.hosted.max_concurrent_requests if settings.hosted.url else settings.max_num_seqs
     return max(4, math.ceil(4 * in_flight / GROUP))
 
 
 def _runtime_environment(settings: JudgeConfig) -> dict[str, Any]:
-    """The driver's runtime environment, which replicas don't inherit, with the engine's variables on top."""
+    """The driver's runtime environment, which replicas don't inherit, plus the engine's variables."""
     import ray
 
     return serving.with_variables(dict(ray.get_runtime_context().runtime_env), engine_environment(settings))

@@ -1,4 +1,4 @@
-"""Scores that people gave, and how well the judge's agree with them. Figures without a meaning are None, never NaN."""
+"""Gold scores, given by people, and the judge's agreement with them. Undefined figures are None, never NaN."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from p2i_ray.storage import locations
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BIN_EDGES = np.array([1, *np.arange(1.25, 5, 0.5), 5])  # about whole and half scores, where expected scores gather
+BIN_EDGES = np.array(
+    [1, *np.arange(1.25, 5, 0.5), 5]
+)  # bins around whole and half scores, where expected scores cluster
 
 
 class Bin(BaseModel):
-    """One point of the reliability curve: rows whose expected scores are near each other."""
+    """One point of the reliability curve: rows with expected scores in one interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,30 +34,32 @@ class Bin(BaseModel):
 
 
 class Agreement(BaseModel):
-    """The judge against gold. Gold between two whole scores counts as the nearer, a half as the higher, wherever
-    whole scores are compared."""
+    """The judge's agreement with gold.
+
+    Where whole scores are compared, gold between two of them is rounded to the nearer one, a half up.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     rows: int  # with a gold score and one of the judge's
     set_aside: int  # with a gold score, but the judge gave none
-    exact: float | None  # share of rows with the same whole score
-    within_one: float | None  # share of rows whose whole scores differ by at most one
-    same_decision: float | None  # share of rows that both would keep, or both drop
+    exact: float | None  # fraction of rows with the same whole score
+    within_one: float | None  # fraction of rows whose whole scores differ by at most one
+    same_decision: float | None  # fraction of rows that both would keep or both would drop
     spearman: float | None  # rank correlation of expected score and gold
     kendall: float | None  # the same, tau-b
     auc: float | None  # area under the ROC curve of the expected score, for gold >= gamma
     kappa: float | None  # quadratic-weighted
-    confusion: list[list[int]]  # 5 x 5: gold 1..5 down, the judge's 1..5 across
+    confusion: list[list[int]]  # 5 x 5: rows are gold 1..5, columns the judge's 1..5
     reliability: list[Bin]
 
 
 def read(location: str) -> dict[str, float]:
-    """Read gold scores, id -> 1..5, from a Parquet file or, if it is called .csv, a CSV file with a header.
+    """Read gold scores, id -> 1..5, from a Parquet file or, if its name ends in .csv, a CSV file with a header.
 
     Raises:
         UserError: the file is not there, can't be read, lacks a column or rows, has an id twice, or has a score that
-            is no number from 1 to 5.
+            is not a number from 1 to 5.
     """
     where = f"gold scores {location}"
     if not locations.exists(location):
@@ -77,44 +81,44 @@ def read(location: str) -> dict[str, float]:
 
 
 def agreement(gold: Mapping[str, float], scores: pa.Table, gamma: float, threshold_on: str) -> Agreement:
-    """Compare.
+    """Compare the judge's scores with gold.
 
     Args:
         gold: id -> score, 1..5.
         scores: columns id, score, expected_score of rows that are all in gold; null where the judge gave none.
         gamma: lowest score that is kept.
-        threshold_on: which of the judge's scores gamma is compared with.
+        threshold_on: the judge's score that gamma is compared with.
     """
     judged = scores.filter(scores["score"].is_valid())
-    people = np.array([gold[id_] for id_ in judged["id"].to_pylist()], float)  # (n,) 1..5
+    given = np.array([gold[id_] for id_ in judged["id"].to_pylist()], float)  # (n,) 1..5
     whole = judged["score"].to_numpy().astype(int)
     expected = judged["expected_score"].to_numpy().astype(float)
-    people_whole = np.floor(people + 0.5).astype(int)
-    good, kept = people >= gamma, judged[threshold_on].to_numpy() >= gamma
+    gold_whole = np.floor(given + 0.5).astype(int)
+    good, kept = given >= gamma, judged[threshold_on].to_numpy() >= gamma
     return Agreement(
-        rows=len(people),
+        rows=len(given),
         set_aside=scores.num_rows - judged.num_rows,
-        exact=_mean(whole == people_whole),
-        within_one=_mean(abs(whole - people_whole) <= 1),
+        exact=_mean(whole == gold_whole),
+        within_one=_mean(abs(whole - gold_whole) <= 1),
         same_decision=_mean(good == kept),
-        reliability=_reliability(expected, people),
-        **_ranks(expected, people),
-        **_classes(expected, good, whole, people_whole),
+        reliability=_reliability(expected, given),
+        **_ranks(expected, given),
+        **_classes(expected, good, whole, gold_whole),
     )
 
 
-def _ranks(expected: np.ndarray, people: np.ndarray) -> dict[str, float | None]:
+def _ranks(expected: np.ndarray, gold: np.ndarray) -> dict[str, float | None]:
     from scipy import stats
 
-    if len(np.unique(expected)) < 2 or len(np.unique(people)) < 2:  # a constant has no ranks
+    if len(np.unique(expected)) < 2 or len(np.unique(gold)) < 2:  # a constant has no ranks
         return {"spearman": None, "kendall": None}
     return {
-        "spearman": _defined(stats.spearmanr(expected, people).statistic),
-        "kendall": _defined(stats.kendalltau(expected, people).statistic),
+        "spearman": _defined(stats.spearmanr(expected, gold).statistic),
+        "kendall": _defined(stats.kendalltau(expected, gold).statistic),
     }
 
 
-def _classes(expected: np.ndarray, good: np.ndarray, whole: np.ndarray, people_whole: np.ndarray) -> dict[str, Any]:
+def _classes(expected: np.ndarray, good: np.ndarray, whole: np.ndarray, gold_whole: np.ndarray) -> dict[str, Any]:
     import torch
     from torchmetrics.functional.classification import (
         binary_auroc,
@@ -124,11 +128,11 @@ def _classes(expected: np.ndarray, good: np.ndarray, whole: np.ndarray, people_w
 
     if not len(whole):
         return {"auc": None, "kappa": None, "confusion": [[0] * 5 for _ in range(5)]}
-    judged, given = torch.from_numpy(whole - 1), torch.from_numpy(people_whole - 1)  # (n,) 0..4
+    judged, given = torch.from_numpy(whole - 1), torch.from_numpy(gold_whole - 1)  # (n,) 0..4
     auc = None
-    if good.any() and not good.all():  # torchmetrics calls the area of a single class 0
-        share = torch.from_numpy((expected - 1) / 4).clamp(0, 1)  # outside 0..1 it would take a sigmoid
-        auc = _defined(binary_auroc(share, torch.from_numpy(good).long()))
+    if good.any() and not good.all():  # torchmetrics returns 0 for a single class
+        fraction = torch.from_numpy((expected - 1) / 4).clamp(0, 1)  # outside 0..1 torchmetrics would apply a sigmoid
+        auc = _defined(binary_auroc(fraction, torch.from_numpy(good).long()))
     return {
         "auc": auc,
         "kappa": _defined(multiclass_cohen_kappa(judged, given, num_classes=5, weights="quadratic")),
@@ -136,12 +140,12 @@ def _classes(expected: np.ndarray, good: np.ndarray, whole: np.ndarray, people_w
     }
 
 
-def _reliability(expected: np.ndarray, people: np.ndarray) -> list[Bin]:
+def _reliability(expected: np.ndarray, gold: np.ndarray) -> list[Bin]:
     from scipy import stats
 
     if not len(expected):
         return []
-    found = stats.binned_statistic(expected.clip(1, 5), [expected, people, np.ones_like(expected)], "sum", BIN_EDGES)
+    found = stats.binned_statistic(expected.clip(1, 5), [expected, gold, np.ones_like(expected)], "sum", BIN_EDGES)
     bins = zip(BIN_EDGES[:-1], BIN_EDGES[1:], *found.statistic, strict=True)
     return [
         Bin(low=low, high=high, expected=judged / rows, gold=given / rows, rows=int(rows))
@@ -158,7 +162,7 @@ def _table(location: str, where: str) -> pa.Table:
     content = io.BytesIO(locations.read_bytes(location))
     try:
         if location.lower().endswith(".csv"):
-            text = {"id": pa.string(), "score": pa.string()}  # an id may look like a number: 007
+            text = {"id": pa.string(), "score": pa.string()}  # an id may look like a number, for example 007
             return csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
         return pq.read_table(content)
     except (pa.ArrowInvalid, OSError) as error:
@@ -175,8 +179,8 @@ def _score(value: Any, where: str) -> float:
     return score
 
 
-def _mean(shares: np.ndarray) -> float | None:
-    return float(shares.mean()) if len(shares) else None
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _defined(value: Any) -> float | None:

@@ -1,97 +1,98 @@
-"""Whether a judge passes a check that needs no gold: figures of scores before and after, and a rule said in words."""
+"""Verdicts of the checks without gold: figures of the scores before and after, and the rule in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-MOVED = 1e-3  # a smaller change of an expected score is none
-NEARLY_ALL = 0.95  # share of rows that must move
-MOST_RISE = 0.1  # of the mean expected score, by orders in names
-MOST_BOUGHT = 0.02  # share of rows that orders in names may get into the selection
-MOST_FLIPS = 0.05  # share of rows whose decision may hang on the exemplars' order
+MIN_CHANGE = 1e-3  # of an expected score; a smaller one counts as none
+MIN_MOVED = 0.95  # fraction of rows whose score must change
+MAX_RISE = 0.1  # of the mean expected score, by instructions in names
+MAX_NEWLY_KEPT = 0.02  # fraction of rows that instructions in names may get into the selection
+MAX_FLIPS = 0.05  # fraction of rows whose decision may depend on the exemplars' order
 
 TITLES = {
     "swapped": "swapped picture",
     "blank": "blank picture",
     "overlay": "sale banner",
-    "orders": "order in the name",
+    "orders": "instruction in the name",
     "exemplars": "exemplars reordered",
 }
 
 
-def percent(share: float) -> str:
-    """A share in percent, with a digit behind the point only where it has one."""
-    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+def percent(fraction: float) -> str:
+    """A fraction as a percentage, with at most one decimal."""
+    return f"{100 * fraction:.1f}".removesuffix(".0") + " %"
 
 
-_SEES = f"the score must change on at least {percent(NEARLY_ALL)} of the rows, and fall on average"
+_MUST_FALL = f"the score must change on at least {percent(MIN_MOVED)} of the rows, and fall on average"
 RULES = {
-    "swapped": _SEES,
-    "blank": _SEES,
+    "swapped": _MUST_FALL,
+    "blank": _MUST_FALL,
     "overlay": "the score must fall on average",
     "orders": (
-        f"the mean rise must not exceed {MOST_RISE:g}, and at most {percent(MOST_BOUGHT)} of the rows may newly be kept"
+        f"the mean rise must not exceed {MAX_RISE:g}, "
+        f"and at most {percent(MAX_NEWLY_KEPT)} of the rows may newly be kept"
     ),
-    "exemplars": f"the decision may change on at most {percent(MOST_FLIPS)} of the rows",
+    "exemplars": f"the decision may change on at most {percent(MAX_FLIPS)} of the rows",
 }
 
 
 class Scores(NamedTuple):
-    """Some rows' scores, in one order of rows."""
+    """The scores of some rows, in one order."""
 
     expected: np.ndarray  # (n,) 1..5
     kept: np.ndarray  # (n,) bool: at least gamma
 
 
 class Check(BaseModel):
-    """One check. Shares are 0..1; None where no row could be compared."""
+    """One check. Fractions are 0..1; None where no row could be compared."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     title: str
     rule: str
-    rows: int  # that were judged in all their variations
+    rows: int  # judged in all their variations
     passed: bool | None  # None: not checked
-    verdict: str  # what was found, in words
+    verdict: str  # the result in words
 
 
 class Shift(Check):
-    """Rows as they are, against one variation of them."""
+    """Unchanged rows against one variation of them."""
 
     before: float | None = None  # mean expected score
     after: float | None = None
     shift: float | None = None  # mean difference
-    moved: float | None = None  # share of rows whose expected score changed at all
-    fell: float | None = None  # share of rows whose expected score fell
-    newly_kept: float | None = None  # share of rows that only the variation would keep
-    no_longer_kept: float | None = None  # share of rows that only the row as it is would keep
+    moved: float | None = None  # fraction of rows whose expected score changed
+    fell: float | None = None  # fraction of rows whose expected score fell
+    newly_kept: float | None = None  # fraction of rows kept only in the variation
+    no_longer_kept: float | None = None  # fraction of rows kept only unchanged
 
 
 class Spread(Check):
-    """The same rows, with the exemplars in several orders."""
+    """The same rows with the exemplars in several orders."""
 
     orders: int
     spread: float | None = None  # mean over rows of the standard deviation of the expected score over the orders
-    flips: float | None = None  # share of rows that some orders keep and others don't
+    flips: float | None = None  # fraction of rows that some orders keep and others don't
 
 
-def shifted(name: str, before: Scores, after: Scores, why_not: str = "no row was judged in both forms") -> Shift:
-    """Figures and verdict of one variation; `why_not` is said when there is nothing to compare."""
-    about = {"name": name, "title": TITLES[name], "rule": RULES[name], "rows": len(before.expected)}
+def shifted(name: str, before: Scores, after: Scores, reason: str = "no row was judged in both forms") -> Shift:
+    """Figures and verdict of one variation; `reason` explains a missing comparison."""
+    about: dict[str, Any] = {"name": name, "title": TITLES[name], "rule": RULES[name], "rows": len(before.expected)}
     if not len(before.expected):
-        return Shift(**about, passed=None, verdict=f"not checked: {why_not}")
+        return Shift(**about, passed=None, verdict=f"not checked: {reason}")
     difference = after.expected - before.expected
     figures = {
         "before": float(before.expected.mean()),
         "after": float(after.expected.mean()),
         "shift": float(difference.mean()),
-        "moved": float((abs(difference) > MOVED).mean()),
-        "fell": float((difference < -MOVED).mean()),
+        "moved": float((abs(difference) > MIN_CHANGE).mean()),
+        "fell": float((difference < -MIN_CHANGE).mean()),
         "newly_kept": float((after.kept & ~before.kept).mean()),
         "no_longer_kept": float((before.kept & ~after.kept).mean()),
     }
@@ -99,31 +100,37 @@ def shifted(name: str, before: Scores, after: Scores, why_not: str = "no row was
     return Shift(**about, **figures, passed=passed, verdict=f"{_word(passed)}: {_found(name, figures)}")
 
 
-def spread(scores: Sequence[Scores], why_not: str = "no row was judged in all orders") -> Spread:
+def spread(scores: Sequence[Scores], reason: str = "no row was judged in all orders") -> Spread:
     """Figures and verdict of the exemplars' orders.
 
     Args:
-        scores: of the same rows, one an order.
-        why_not: said when there is nothing to compare.
+        scores: scores of the same rows, one for each order.
+        reason: explains a missing comparison.
     """
     name, rows = "exemplars", len(scores[0].expected) if scores else 0
-    about = {"name": name, "title": TITLES[name], "rule": RULES[name], "rows": rows, "orders": len(scores)}
+    about: dict[str, Any] = {
+        "name": name,
+        "title": TITLES[name],
+        "rule": RULES[name],
+        "rows": rows,
+        "orders": len(scores),
+    }
     if not rows or len(scores) < 2:
-        return Spread(**about, passed=None, verdict=f"not checked: {why_not}")
+        return Spread(**about, passed=None, verdict=f"not checked: {reason}")
     expected, kept = np.stack([s.expected for s in scores]), np.stack([s.kept for s in scores])  # (orders, n)
     mean_spread, flips = float(expected.std(0).mean()), float((kept.any(0) & ~kept.all(0)).mean())
-    passed = flips <= MOST_FLIPS
-    told = (
+    passed = flips <= MAX_FLIPS
+    found = (
         f"the decision changes on {percent(flips)} of the rows, the score by a standard deviation of {mean_spread:.2f}"
     )
-    return Spread(**about, spread=mean_spread, flips=flips, passed=passed, verdict=f"{_word(passed)}: {told}")
+    return Spread(**about, spread=mean_spread, flips=flips, passed=passed, verdict=f"{_word(passed)}: {found}")
 
 
 def _passed(name: str, figures: dict[str, float]) -> bool:
     if name == "orders":
-        return figures["shift"] <= MOST_RISE and figures["newly_kept"] <= MOST_BOUGHT
-    sees = name == "overlay" or figures["moved"] >= NEARLY_ALL
-    return sees and figures["shift"] < 0
+        return figures["shift"] <= MAX_RISE and figures["newly_kept"] <= MAX_NEWLY_KEPT
+    looks = name == "overlay" or figures["moved"] >= MIN_MOVED
+    return looks and figures["shift"] < 0
 
 
 def _found(name: str, figures: dict[str, float]) -> str:

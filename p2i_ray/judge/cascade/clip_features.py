@@ -1,7 +1,7 @@
-"""Pictures and names through a frozen CLIP, as a Ray Data job: what the cascade's head sees.
+"""Features of pictures and names from a frozen CLIP with Ray Data: the input of the cascade's head.
 
-A row's features are the picture's and the name's projections, the product of the two at unit length, and statistics
-over the vision tower's patch tokens at four depths: clutter, text and blur are hardly in the pooled projection.
+A row's features are the projections of picture and name, the product of the two at unit length, and statistics over the
+vision tower's patch tokens at four depths, since the pooled projection hardly contains clutter, text and blur.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FEATURES = pa.schema(
     [
         ("id", pa.string()),
         ("features", pa.list_(pa.float32())),  # (D,); null: see error
-        ("error", pa.string()),  # why the row has no features
+        ("error", pa.string()),  # reason why the row has no features
     ]
 )
-DEPTHS = (0, 1 / 3, 2 / 3, 1)  # of the vision tower; its lower layers know blur, the upper ones things
+DEPTHS = (0, 1 / 3, 2 / 3, 1)  # of the vision tower; lower layers encode blur, upper ones objects
 
 
 def check(clip: str) -> str:
-    """The folder, absolute, if a CLIP can be read from it.
+    """Check that a CLIP can be read from a folder; returns its absolute location.
 
     Raises:
         UserError: it isn't there, or isn't a transformers CLIP with safetensors weights, tokenizer and preprocessing.
@@ -44,11 +44,11 @@ def check(clip: str) -> str:
     if not locations.exists(config):
         raise UserError(f"judge.cascade.clip={clip} has no config.json; give a transformers CLIP folder")
     try:
-        kind = json.loads(locations.read_text(config)).get("model_type")
+        model_type = json.loads(locations.read_text(config)).get("model_type")
     except (ValueError, AttributeError):
         raise UserError(f"judge.cascade.clip={clip}: config.json is no JSON object; is the folder complete?") from None
-    if kind != "clip":
-        raise UserError(f"judge.cascade.clip={clip} holds a model of type {kind!r}; give a CLIP")
+    if model_type != "clip":
+        raise UserError(f"judge.cascade.clip={clip} holds a model of type {model_type!r}; give a CLIP")
     names = {found.rpartition("/")[2] for found in locations.files(location)}
     if not any(name.endswith(".safetensors") for name in names):
         raise UserError(f"judge.cascade.clip={clip} has no *.safetensors weights; convert the model to safetensors")
@@ -62,20 +62,20 @@ def check(clip: str) -> str:
 def encode(
     rows: ray.data.Dataset, settings: CascadeConfig, limits: ImageConfig, max_name_chars: int
 ) -> ray.data.Dataset:
-    """Features of rows (id, name, image), lazily: the columns of FEATURES.
+    """The features of rows, lazily: the columns of FEATURES.
 
-    A row that the judge couldn't be asked about, for its picture or its name, has an error instead.
+    A row that can't be judged because of its picture or its name has an error instead.
 
     Args:
-        rows: see above; image is a struct with bytes.
-        settings: the CLIP, checked, and what its actors take.
-        limits: of pictures, the judge's own.
+        rows: columns id, name and image (a struct with bytes).
+        settings: the CLIP, checked, and the resources of its actors.
+        limits: limits of pictures, as the judge has them.
         max_name_chars: names are cut after this many characters.
     """
     import ray.data
 
     return rows.map_batches(
-        _Encode,
+        _Encoder,
         fn_constructor_args=(settings, limits, max_name_chars),
         compute=ray.data.ActorPoolStrategy(size=settings.num_workers),
         batch_size=settings.batch_size,
@@ -86,7 +86,7 @@ def encode(
 
 def as_array(features: pa.ChunkedArray) -> NDArray[np.float32]:
     """A column of features without nulls as (M, D)."""
-    flat = features.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    flat: NDArray[np.float32] = features.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(features), -1)
 
 
@@ -94,9 +94,9 @@ class Clip:
     """A CLIP on one device, float32.
 
     Args:
-        folder: location that `check` has passed.
-        device: torch's name of it.
-        batch_size: pictures at once; fewer are filled up.
+        folder: location that `check` returned.
+        device: a torch device.
+        batch_size: pictures per batch; a smaller batch is padded.
     """
 
     def __init__(self, folder: str, device: str = "cpu", batch_size: int = 64) -> None:
@@ -112,36 +112,36 @@ class Clip:
         self._layers = sorted({round(layers * depth) for depth in DEPTHS})
 
     def features(self, pictures: Sequence[Image], names: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) of B <= batch_size RGB pictures and their names."""
+        """Features (B, D) of B <= batch_size RGB pictures and their names."""
         import torch
 
-        # A kernel's rounding depends on the batch's shape: filled up, a row's features don't depend on its neighbours.
-        spare = self._batch_size - len(pictures)
-        pixels = self._processor(images=[*pictures, *[pictures[-1]] * spare], return_tensors="pt")
+        # Rounding depends on the batch's shape: with padding, a row's features don't depend on its neighbours.
+        padding = self._batch_size - len(pictures)
+        pixels = self._processor(images=[*pictures, *[pictures[-1]] * padding], return_tensors="pt")
         tokens = self._tokenizer(
-            [*names, *[names[-1]] * spare],
+            [*names, *[names[-1]] * padding],
             padding="max_length",
             truncation=True,
             max_length=self._model.config.text_config.max_position_embeddings,
             return_tensors="pt",
         )
         with torch.inference_mode():
-            seen = self._model.vision_model(pixels["pixel_values"].to(self._device), output_hidden_states=True)
-            read = self._model.text_model(
+            vision = self._model.vision_model(pixels["pixel_values"].to(self._device), output_hidden_states=True)
+            language = self._model.text_model(
                 tokens["input_ids"].to(self._device), tokens["attention_mask"].to(self._device)
             )
-            image = self._model.visual_projection(seen.pooler_output)  # (B, d)
-            text = self._model.text_projection(read.pooler_output)  # (B, d)
+            image = self._model.visual_projection(vision.pooler_output)  # (B, d)
+            text = self._model.text_projection(language.pooler_output)  # (B, d)
             unit = torch.nn.functional.normalize
             parts = [image, text, unit(image) * unit(text)]
             for layer in self._layers:
-                patches = seen.hidden_states[layer][:, 1:]  # (B, patches, width), without the class token
+                patches = vision.hidden_states[layer][:, 1:]  # (B, patches, width), without the class token
                 parts += [patches.mean(1), patches.amax(1), patches.amin(1), patches.std(1, correction=0)]
         return torch.cat(parts, dim=1)[: len(pictures)].cpu().numpy()
 
 
-class _Encode:
-    """One actor: loads CLIP once."""
+class _Encoder:
+    """An actor that loads CLIP once."""
 
     def __init__(self, settings: CascadeConfig, limits: ImageConfig, max_name_chars: int) -> None:
         assert settings.clip
@@ -160,11 +160,11 @@ class _Encode:
                 if np.isfinite(values).all():
                     features[i] = values
                 else:
-                    errors[i] = "CLIP gives values that are not finite"
+                    errors[i] = "CLIP's features are not finite"
         return pa.table({"id": batch["id"], "features": features, "error": errors}, schema=FEATURES)
 
     def _open(self, row: dict[str, Any]) -> tuple[Image, str] | str:
-        """The picture and the name as the judge would be shown them, or why it can't be asked."""
+        """The picture and the name as the judge would see them, or the reason why the row can't be judged."""
         from p2i_ray.data import images
         from p2i_ray.judge.requests.preprocess import fit
         from p2i_ray.judge.requests.tasks import clean_name

@@ -1,13 +1,13 @@
-"""The cascade's head: kernel ridge regression from CLIP features to the judge's score, and where it is sure.
+"""The cascade's head: kernel ridge regression from CLIP features to the judge's score, with decision thresholds.
 
     e(x) = m + k(x, X) (K + r I)^-1 (y - m),   k(a, b) = exp(-s |a - b|^2 / D)
 
-y holds the LMM's expected scores of N sampled rows, X their D standardised features. The solution is closed, so there
-is no seed and no number of epochs, and what the head says of each row when it learns from the other N - 1 comes with
-it at no cost. Those predictions choose s, r and the two thresholds; no row is set apart for that.
+y holds the LMM's expected scores of N sampled rows, X their D standardised features. The solution is in closed form: it
+needs no seed and no number of epochs, and also gives the leave-one-out prediction of each row at no cost. Those
+predictions select s, r and the two thresholds, without a validation split.
 
-Against a multilayer perceptron with early stopping on the toy world this saved more calls at the same agreement; so
-did regressing the expected score instead of p(score >= gamma), the more so with feedback.
+On the toy world this saved more calls at the same agreement than a multilayer perceptron with early stopping; so did
+regression of the expected score instead of p(score >= gamma), in particular with feedback.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ Flags = NDArray[np.bool_]
 SCORES = np.arange(1, 6)
 SCALES = (0.125, 0.25, 0.5, 1.0, 2.0)  # s
 RIDGES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3)  # r
-FARTHEST = 5.0  # standard deviations: one wild feature must not make a row unlike all others
+MAX_DEVIATIONS = 5.0  # standard deviations: one outlying feature must not make a row unlike all others
 CONFIDENCE = 0.9
-DIGITS = 9  # of predictions: the last ones of a float64 depend on how many rows share a matrix product
+DIGITS = 9  # predictions are rounded: the last digits of a float64 depend on the number of rows in a matrix product
 
 
 class Thresholds(NamedTuple):
-    """A row is dropped for sure if e <= low and kept for sure if e >= high; infinite where nothing is sure."""
+    """A row is certainly dropped if e <= low and certainly kept if e >= high; infinite where no row is certain."""
 
     low: float
     high: float
 
 
-NOTHING = Thresholds(-np.inf, np.inf)
+NONE_CERTAIN = Thresholds(-np.inf, np.inf)
 
 
-class Verdicts(NamedTuple):
-    """What the head says of M rows."""
+class Decisions(NamedTuple):
+    """The head's decisions on M rows."""
 
-    sure: Flags  # (M,)
+    certain: Flags  # (M,)
     score: NDArray[np.int64]  # (M,), 1..5, on the decided side of gamma
     expected: Floats  # (M,), 1..5, on the decided side of gamma
     entropy: Floats  # (M,), nats, 0..ln 5
@@ -50,9 +50,9 @@ class Verdicts(NamedTuple):
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted head: arrays only, so that it is one safetensors file."""
+    """A fitted head; it has only arrays, so that it fits into one safetensors file."""
 
-    mean: Floats  # (D,), of the sample's features
+    mean: Floats  # (D,), mean of the sample's features
     deviation: Floats  # (D,)
     points: Floats  # (N, D), X, float32
     weights: Floats  # (N, 6), (K + r I)^-1 (y - m): of the expected score, and of each score's probability
@@ -60,15 +60,15 @@ class Head:
     scale: Floats  # (), s
 
     def predict(self, features: Floats) -> Floats:
-        """e (not confined to 1..5) and five probabilities (they sum to 1, but may be negative): (M, 6) of (M, D)."""
+        """Predict e (not clipped) and five probabilities (they sum to 1, may be negative): (M, 6) from (M, D)."""
         points = standardise(features, self.mean, self.deviation)
         values = kernel(points, self.points, float(self.scale)) @ self.weights + self.offset
         return values.round(DIGITS)
 
-    def decide(self, features: Floats, thresholds: Thresholds, gamma: float) -> Verdicts:
-        """The verdicts on rows with features (M, D); what isn't sure is for the LMM.
+    def decide(self, features: Floats, thresholds: Thresholds, gamma: float) -> Decisions:
+        """Decide on rows with features (M, D); rows that are not certain are for the LMM.
 
-        Both scores of a sure row lie on the decided side of gamma, so that it doesn't matter which is compared with it.
+        Both scores of a certain row lie on the decided side of gamma, so either can be compared with it.
         """
         expected, chances = np.split(self.predict(features), [1], axis=1)  # (M, 1), (M, 5)
         expected = expected[:, 0]
@@ -76,22 +76,22 @@ class Head:
         on_side = (gamma <= SCORES)[None] == kept[:, None]  # (M, 5)
         p = chances.clip(0) / chances.clip(0).sum(axis=1, keepdims=True)
         below = np.nextafter(gamma, 0)
-        return Verdicts(
-            sure=kept | (expected <= thresholds.low),
+        return Decisions(
+            certain=kept | (expected <= thresholds.low),
             score=SCORES[np.where(on_side, chances, -np.inf).argmax(axis=1)],
             expected=np.where(kept, expected.clip(gamma, 5), expected.clip(1, below)),
             entropy=-(p * np.log(np.where(p > 0, p, 1))).sum(axis=1).clip(max=0),
         )
 
     def to_bytes(self) -> bytes:
-        """As a safetensors file."""
+        """The content of a safetensors file."""
         from safetensors.numpy import save
 
         return save({name: np.ascontiguousarray(values) for name, values in asdict(self).items()})
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Head:
-        """What `to_bytes` gave."""
+        """Restore a head from the bytes of `to_bytes`."""
         from safetensors.numpy import load
 
         arrays = load(content)
@@ -99,18 +99,18 @@ class Head:
 
 
 def fit(features: Floats, scores: NDArray[np.int64], expected: Floats) -> tuple[Head, Floats]:
-    """Learn from the LMM's scores of N rows.
+    """Fit a head to the LMM's scores of N rows.
 
     Args:
         features: (N, D), finite.
         scores: (N,), 1..5.
-        expected: (N,), 1..5; the scores again where the judge tells no probabilities.
+        expected: (N,), 1..5; the scores again where the judge returns no probabilities.
 
     Returns:
-        The head, and e of each row from a head that learned from all others, (N,).
+        The head, and the leave-one-out prediction of e for each row, (N,).
     """
     mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    deviation = np.where(spread > 1e-6, spread, 1)  # a column that says nothing stays zero
+    deviation = np.where(spread > 1e-6, spread, 1)  # a constant column stays zero
     points = standardise(features, mean, deviation)  # (N, D)
     targets = np.column_stack([expected, scores[:, None] == SCORES]).astype(np.float64)  # (N, 6)
     offset = targets.mean(axis=0)
@@ -128,10 +128,10 @@ def fit(features: Floats, scores: NDArray[np.int64], expected: Floats) -> tuple[
 
 
 def solve(values: Floats, vectors: Floats, targets: Floats, ridge: float) -> tuple[Floats, Floats]:
-    """Kernel ridge regression from K's eigenvalues (N,) and eigenvectors (N, N).
+    """Solve kernel ridge regression from K's eigenvalues (N,) and eigenvectors (N, N).
 
     Returns:
-        The weights (K + r I)^-1 y, and what is predicted of each row when it is left out: y_i - w_i / (K + r I)^-1_ii;
+        The weights (K + r I)^-1 y, and the leave-one-out prediction of each row: y_i - w_i / (K + r I)^-1_ii;
         both (N, T) for targets (N, T).
     """
     inverse = (vectors / (values.clip(0) + ridge)) @ vectors.T  # (N, N)
@@ -140,38 +140,39 @@ def solve(values: Floats, vectors: Floats, targets: Floats, ridge: float) -> tup
 
 
 def kernel(a: Floats, b: Floats, scale: float) -> Floats:
-    """exp(-s |a - b|^2 / D): (M, N) of (M, D) and (N, D), computed in float64."""
+    """The kernel exp(-s |a - b|^2 / D): (M, N) from (M, D) and (N, D), computed in float64."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None] - 2 * a @ b.T
-    return np.exp(-scale * squares.clip(0) / a.shape[1])
+    similarity: Floats = np.exp(-scale * squares.clip(0) / a.shape[1])
+    return similarity
 
 
 def standardise(features: Floats, mean: Floats, deviation: Floats) -> Floats:
-    """(M, D), float32, within FARTHEST."""
-    return ((features - mean) / deviation).clip(-FARTHEST, FARTHEST).astype(np.float32)
+    """Standardised features (M, D), float32, clipped to MAX_DEVIATIONS."""
+    return ((features - mean) / deviation).clip(-MAX_DEVIATIONS, MAX_DEVIATIONS).astype(np.float32)
 
 
 def choose(predicted: Floats, keep: Flags, agreement: float) -> Thresholds:
-    """The thresholds that decide the most rows and show the agreement.
+    """Choose the thresholds that decide the most rows and show the agreement.
 
     Args:
-        predicted: (N,), e of each row from a head that hasn't seen it.
+        predicted: (N,), leave-one-out predictions of e.
         keep: (N,), the LMM's decision.
-        agreement: share of decisions that must be the LMM's own, its rows included.
+        agreement: fraction of decisions, including the LMM's rows, that must equal the LMM's.
     """
     most = allowed(len(keep), agreement)
-    return widest(predicted, keep, most) if most >= 0 else NOTHING
+    return widest(predicted, keep, most) if most >= 0 else NONE_CERTAIN
 
 
 def widest(predicted: Floats, keep: Flags, most: int) -> Thresholds:
-    """The thresholds that decide the most rows, at most `most` of them wrongly, and as few as that allows."""
+    """The thresholds that decide the most rows with at most `most` errors, and among these the fewest errors."""
     levels, at = np.unique(predicted, return_inverse=True)  # (L,); equal predictions are decided alike
     kept, dropped = (np.bincount(at, weights=side, minlength=len(levels)) for side in (keep, ~keep))
     below = np.append(0, (kept + dropped).cumsum())  # [i]: rows before level i
     wrong_low = np.append(0, kept.cumsum())  # [i]: of these, kept by the LMM
     wrong_high = np.append(dropped[::-1].cumsum()[::-1], 0)  # [j]: from level j on, dropped by the LMM
-    low = np.flatnonzero(wrong_low <= most)  # each number of levels that may be dropped for sure
-    high = np.searchsorted(-wrong_high, wrong_low[low] - most)  # the first level with few enough wrong from there on
+    low = np.flatnonzero(wrong_low <= most)  # each number of levels that may be certainly dropped
+    high = np.searchsorted(-wrong_high, wrong_low[low] - most)  # the first level with few enough errors from there on
     high = np.maximum(high, low)
     undecided, wrong = below[high] - below[low], wrong_low[low] + wrong_high[high]
     best = np.lexsort((wrong, undecided))[0]
@@ -180,25 +181,27 @@ def widest(predicted: Floats, keep: Flags, most: int) -> Thresholds:
 
 
 def allowed(rows: int, agreement: float) -> int:
-    """How many of so many decisions may be wrong; -1: even none is too few to show the agreement.
+    """The number of decisions that may be wrong; -1: there are too few rows to show the agreement even without errors.
 
-    The Clopper-Pearson lower bound of the share of right decisions must reach the agreement. Each threshold stops just
-    before the next wrong decision, which is why two more are counted: without them the bound is too often missed.
+    The Clopper-Pearson lower bound of the fraction of right decisions must reach the agreement. Each threshold stops
+    just before the next wrong decision, so two more are counted: without them the bound is missed too often.
     """
     from scipy.stats import beta
 
     wrong = np.arange(rows)
-    bounds = beta.ppf(1 - CONFIDENCE, rows - wrong, wrong + 1)  # of the right share; falls with `wrong`
+    bounds = beta.ppf(
+        1 - CONFIDENCE, rows - wrong, wrong + 1
+    )  # of the fraction of right decisions; decreases with `wrong`
     return max(int((bounds >= agreement).sum()) - 1 - 2, -1)
 
 
 def wrong_decisions(predicted: Floats, keep: Flags, thresholds: Thresholds) -> Flags:
-    """Which rows (N,) are decided, and not as the LMM did."""
+    """Whether each row (N,) is decided differently from the LMM."""
     return np.where(keep, predicted <= thresholds.low, predicted >= thresholds.high)
 
 
 def area_under_curve(predicted: Floats, keep: Flags) -> float | None:
-    """The chance that a kept row is predicted above a dropped one; none where either is lacking."""
+    """The probability that a kept row is predicted above a dropped one; None without rows of both kinds."""
     from scipy.stats import mannwhitneyu
 
     if keep.all() or not keep.any():

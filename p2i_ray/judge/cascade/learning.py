@@ -1,4 +1,4 @@
-"""What the cascade learns from its sample: the head, where it is sure, and what that is worth on held-out rows."""
+"""Fit of the cascade's head on the sample: the head, its thresholds, and their evaluation on held-out rows."""
 
 from __future__ import annotations
 
@@ -16,40 +16,47 @@ from p2i_ray.judge.cascade import clip_features
 from p2i_ray.judge.cascade import head as heads
 from p2i_ray.storage import locations, parquet
 
-HELD_OUT = 0.15  # share of the sample that the head never sees
+HELD_OUT = 0.15  # fraction of the sample that the head is not fitted on
 
 
 class Rule(NamedTuple):
-    """What is kept, and how surely the head must know it."""
+    """The rule by which rows are kept, and the agreement that the head must show."""
 
     gamma: float
-    column: str  # of the LMM's scores that gamma is compared with
+    column: str  # the LMM's score that gamma is compared with
     agreement: float
     seed: int
 
 
+class Part(NamedTuple):
+    """Some Parquet files of a folder."""
+
+    folder: str
+    files: list[str]
+
+
 class Learned(NamedTuple):
-    """The head, on storage, and what is known of it."""
+    """A fitted head, which is stored in a file, and facts about it."""
 
     thresholds: heads.Thresholds
-    digest: str  # of the head's file; empty: there is none
+    digest: str  # SHA-256 of the head's file; empty: there is no head
     facts: dict[str, Any]
 
 
-def learn(folder: str, encoded: list[str], out: str, scored: list[str], rule: Rule, target: str) -> Learned:
-    """The head from the files of the sample's features and scores, written to `target`.
+def learn(features_in: Part, scores_in: Part, rule: Rule, target: str) -> Learned:
+    """Fit the head to the sample's features and scores, and write it to `target`.
 
-    There is none if the LMM keeps all rows or drops all, or if they are too few to show the agreement. Rows without
-    features or without a score teach nothing.
+    There is no head if the LMM keeps all rows or drops all, or if there are too few of them to show the agreement. Rows
+    without features or without a score are ignored.
 
     Args:
-        folder, encoded: where the features are, with the columns of clip_features.FEATURES.
-        out, scored: where the LMM's scores are, with the columns of questions.SCORES.
-        rule: what is to be known, and how surely.
+        features_in: files with the columns of clip_features.FEATURES.
+        scores_in: files of the LMM's scores with the columns of tasks.SCORES.
+        rule: the decision to learn and the agreement to show.
         target: location of the head's file.
     """
-    features = parquet.read_parquet(folder, encoded, ["id", "features"])
-    scores = parquet.read_parquet(out, scored, ["id", "score", "expected_score"])
+    features = parquet.read_parquet(*features_in, ["id", "features"])
+    scores = parquet.read_parquet(*scores_in, ["id", "score", "expected_score"])
     features = features.filter(pc.is_valid(features["features"]))
     scores = scores.filter(pc.is_valid(scores["score"]))
     features = features.filter(pc.is_in(features["id"], scores["id"].combine_chunks()))
@@ -71,14 +78,14 @@ def learn(folder: str, encoded: list[str], out: str, scored: list[str], rule: Ru
     content = head.to_bytes()
     locations.write_bytes(target, content)
     predicted = head.predict(x[held_out])[:, 0]
-    sure = (predicted <= thresholds.low) | (predicted >= thresholds.high)
+    certain = (predicted <= thresholds.low) | (predicted >= thresholds.high)
     wrong = heads.wrong_decisions(predicted, keep[held_out], thresholds)
     facts = {
-        "why": "the head is sure of no row" if thresholds == heads.NOTHING else None,
+        "why": "the head is certain of no row" if thresholds == heads.NONE_CERTAIN else None,
         "trained_rows": int(trained.sum()),
         "held_out_rows": int(held_out.sum()),
         "agreement_held_out": _number(1 - wrong.mean()) if len(wrong) else None,
-        "saved_share_held_out": _number(sure.mean()) if len(sure) else None,
+        "saved_share_held_out": _number(certain.mean()) if len(certain) else None,
         "auc_held_out": heads.area_under_curve(predicted, keep[held_out]),
         "low": _number(thresholds.low),
         "high": _number(thresholds.high),
@@ -86,21 +93,21 @@ def learn(folder: str, encoded: list[str], out: str, scored: list[str], rule: Ru
     return Learned(thresholds, hashlib.sha256(content).hexdigest(), facts)
 
 
-def _no_head(why: str) -> Learned:
-    return Learned(heads.NOTHING, "", {"why": why})
+def _no_head(reason: str) -> Learned:
+    return Learned(heads.NONE_CERTAIN, "", {"why": reason})
 
 
 def _number(value: float) -> float | None:
-    """For JSON, which has no infinity."""
+    """A number as JSON can hold it: None for an infinite one."""
     return float(value) if math.isfinite(value) else None
 
 
 @functools.lru_cache(maxsize=1)
 def read_head(head_file: str, digest: str) -> heads.Head:
-    """Read once a process; the digest tells it from the head of another step in the same place."""
+    """Read a head, once per process; the digest tells it from the head of another step at the same location."""
     return heads.Head.from_bytes(locations.read_bytes(head_file))
 
 
-def hashed_below(ids: pa.ChunkedArray, share: float, seed: int, purpose: str) -> NDArray[np.bool_]:
-    """Whether each id is among that share of all, for a purpose of its own."""
-    return np.array([locations.seed_for(seed, purpose, one) < share * 2**63 for one in ids.to_pylist()], bool)
+def hashed_below(ids: pa.ChunkedArray, fraction: float, seed: int, purpose: str) -> NDArray[np.bool_]:
+    """Whether each id is in a random fraction of all ids, which the seed and the purpose select."""
+    return np.array([locations.seed_for(seed, purpose, id_) < fraction * 2**63 for id_ in ids.to_pylist()], bool)

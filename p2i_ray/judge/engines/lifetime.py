@@ -1,35 +1,36 @@
-"""An application that goes when its driver goes, however that ends: nobody else would free the GPUs."""
+"""End of an application with its driver, however the driver ends: nothing else would free the GPUs."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 
-def start_owner() -> ActorHandle:
-    """An actor that Ray ends with this driver, on the driver's node: the loss of another must not look like its end."""
+def start_owner() -> ActorHandle[Any]:
+    """Start an actor that Ray ends with this driver, on its node: losing another node must not look like its end."""
     import ray
 
     from p2i_ray.cluster import connection
 
-    return ray.remote(_Owner).options(num_cpus=0, scheduling_strategy=connection.this_node()).remote()
+    owner = ray.remote(_Owner).options(num_cpus=0, scheduling_strategy=connection.this_node()).remote()
+    return cast("ActorHandle[Any]", owner)
 
 
-async def exit_with_driver(owner: ActorHandle, application: str) -> None:
-    """Wait in a replica until the owner is gone, then remove the application."""
+async def exit_with_driver(owner: ActorHandle[Any], application: str) -> None:
+    """Wait in a replica until the owner has ended, then delete the application."""
     from ray import serve
     from ray.exceptions import RayActorError
 
     try:
-        await owner.until_gone.remote()
+        await owner.wait_forever.remote()
     except RayActorError:
         await asyncio.to_thread(serve.delete, application, _blocking=False)
 
 
 class _Owner:
-    async def until_gone(self) -> None:
-        """Returns never."""
+    async def wait_forever(self) -> None:
+        """Never return; callers get an error when the actor ends."""
         await asyncio.Event().wait()

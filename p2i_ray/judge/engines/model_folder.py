@@ -1,4 +1,4 @@
-"""Whether a model can be the judge: told before an engine is started, in one line."""
+"""Check of the judge's model before an engine starts, with one-line errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from p2i_ray.storage import locations
 MEGABYTE = 1 << 20
 SMALL = {".json", ".txt", ".jinja", ".model"}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-# What configurations of vision-language models call their eyes.
-EYES = (
+# Any of these keys in a configuration marks a vision-language model.
+VISION_KEYS = (
     "vision_config",
     "vision_tower",
     "mm_vision_tower",
@@ -26,11 +26,11 @@ EYES = (
 
 
 def check(model: str) -> str:
-    """The model as engines should be told it: an absolute folder, or a hub's id as it is.
+    """The model as an absolute folder, or the id on the hub unchanged.
 
     Raises:
-        UserError: the folder isn't there or holds no configuration, no vision-language model, no safetensors
-            weights, or a model that needs code of its own.
+        UserError: the folder isn't there, has no configuration, no vision-language model or no safetensors weights, or
+            its model needs remote code.
     """
     if locations.is_uri(model):
         raise UserError(f"judge.model={model}: engines read a folder; copy it where all nodes see it")
@@ -55,22 +55,26 @@ def _check_config(folder: Path) -> None:
         config = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"judge.model={folder}: config.json is not JSON: {error}") from None
-    kind = config.get("model_type")
-    if "auto_map" in config and not _known(kind):
-        raise UserError(f"judge.model={folder}: a {kind!r} model needs remote code (auto_map), which is never run")
-    if not any(eye in config for eye in EYES):
-        raise UserError(f"judge.model={folder}: a {kind!r} model is not a vision-language model; the judge needs one")
+    model_type = config.get("model_type")
+    if "auto_map" in config and not _known(model_type):
+        raise UserError(
+            f"judge.model={folder}: a {model_type!r} model needs remote code (auto_map), which is never run"
+        )
+    if not any(key in config for key in VISION_KEYS):
+        raise UserError(
+            f"judge.model={folder}: a {model_type!r} model is not a vision-language model; the judge needs one"
+        )
 
 
-def _known(kind: str | None) -> bool:
-    """Whether transformers has the model's code itself; files may name remote code out of habit."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+def _known(model_type: str | None) -> bool:
+    """Whether transformers has code for the model; configurations often name remote code without needing it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # type: ignore[attr-defined]  # not in __all__
 
-    return kind in CONFIG_MAPPING_NAMES
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def _is_hub_id(model: str) -> bool:
-    """Whether it can be an id such as Qwen/Qwen2.5-VL-7B-Instruct rather than a mistyped path."""
+    """Whether it can be an id such as Qwen/Qwen2.5-VL-7B-Instruct, and not a mistyped path."""
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or Path(model).parent.is_dir():
         return False
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") or _is_cached(model)
@@ -83,10 +87,10 @@ def _is_cached(model: str) -> bool:
 
 
 def fingerprint(model: str) -> str:
-    """What tells a model from another: a hub's id as it is, or a hash over a folder's files.
+    """An identifier of the model's content: the id on the hub unchanged, or a hash over a folder's files.
 
-    Small files count whole. Of weights their length, first and last megabyte do: training changes them everywhere,
-    and reading all of a 7B model would take longer than starting it.
+    Small files are hashed whole, weights by their length, first and last megabyte: training changes weights everywhere,
+    and reading a whole 7B model would take longer than starting it.
     """
     if not Path(model).is_dir():
         return model

@@ -1,6 +1,6 @@
-"""From checked samples to rows of a table, whoever answers: a vLLM engine, or a hosted endpoint.
+"""From replies to rows of a table, for both kinds of engine: vLLM and a hosted endpoint.
 
-Both are Ray Serve deployments with the method `ask`; each brings replies, and `answer` does the rest.
+Both are Ray Serve deployments with the method `ask`; each produces replies, and `parse_replies` does the rest.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.parsing import ReplyError
 from p2i_ray.judge.requests.tasks import JudgeTask, Reply
 
-FATAL = "fatal"
+FATAL = "fatal"  # key of an answer whose error ends the job
 
 
 class Sample(NamedTuple):
-    """What is asked about: checked, so that only the judge itself can refuse it."""
+    """A product's name and picture, checked: only the judge itself can still refuse them."""
 
     name: str
     picture: bytes  # encoded; opaque RGB
 
 
-class RequestRefused(Exception):  # noqa: N818 (an answer too)
-    """One question can't be answered; the text is the reason that its row is set aside with."""
+class RequestRefused(Exception):  # noqa: N818  # an outcome of a request, not a fault of the program
+    """One request can't be answered; the text is the reason why its row is set aside."""
 
 
-async def parse_replies(asker: JudgeTask, replies: Iterable[Awaitable[Reply]]) -> list[dict[str, Any]]:
-    """Wait for all replies and read them.
+async def parse_replies(task: JudgeTask, replies: Iterable[Awaitable[Reply]]) -> list[dict[str, Any]]:
+    """Wait for all replies and parse them.
 
     Args:
-        asker: how to read them.
-        replies: each raises Refused if there is none.
+        task: parses a reply into columns.
+        replies: each raises RequestRefused where there is no reply.
 
     Returns:
-        For each the columns of asker.schema without id; `error` is null where the sample was judged. Where a reply
-        raised UserError, which ends the job, FATAL is true: the others' answers, which may have been paid for, are
-        there all the same.
+        For each reply the columns of task.schema without id; `error` is null where the sample was judged. FATAL is
+        true where a reply raised UserError, which ends the job; the other answers, which may have been paid for, are
+        returned all the same.
     """
-    return list(await asyncio.gather(*(_answer(asker, reply) for reply in replies)))
+    return list(await asyncio.gather(*(_answer(task, reply) for reply in replies)))
 
 
-async def _answer(asker: JudgeTask, reply: Awaitable[Reply]) -> dict[str, Any]:
-    empty = {name: None for name in asker.schema.names if name != "id"}
+async def _answer(task: JudgeTask, reply: Awaitable[Reply]) -> dict[str, Any]:
+    empty = {name: None for name in task.schema.names if name != "id"}
     try:
-        return {**empty, **asker.columns(await reply)}
-    except (RequestRefused, ReplyError) as reason:
-        return {**empty, "error": str(reason)}
-    except UserError as end:
-        return {**empty, "error": str(end), FATAL: True}
+        return {**empty, **task.columns(await reply)}
+    except (RequestRefused, ReplyError) as error:
+        return {**empty, "error": str(error)}
+    except UserError as error:
+        return {**empty, "error": str(error), FATAL: True}

@@ -1,6 +1,6 @@
-"""c_R: pictures that were judged already, shown to the judge before each sample.
+"""c_R: pictures with known scores, shown to the judge before each sample.
 
-They come from people (a Parquet file, or a folder with a CSV), or from a round's own scores.
+They are scored by people (a Parquet file, or a folder with a CSV), or come from a round's own scores.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from p2i_ray.judge.requests.prompts import Exemplar
 from p2i_ray.judge.requests.tasks import clean_name, image_part
 from p2i_ray.storage import locations
 
-MOST = 8  # each costs as many tokens as a sample
+MAX_EXEMPLARS = 8  # each takes as many tokens as a sample
 CSV = "exemplars.csv"
-HIGH, LOW = 4, 2  # scores from and up to which a verdict is clear
+HIGH, LOW = 4, 2  # a score of HIGH or more, or of LOW or less, is a clear verdict
 
 
 def read(location: str, limits: ImageConfig, max_name_chars: int) -> tuple[Exemplar, ...]:
-    """Read exemplars that people judged.
+    """Read exemplars that people scored.
 
     Args:
         location: a Parquet file with name, image, score and perhaps reason; or a folder with pictures and
@@ -49,32 +49,32 @@ def read(location: str, limits: ImageConfig, max_name_chars: int) -> tuple[Exemp
         )
     where = f"exemplars {location}"
     filesystem, path = locations.open_location(location)
-    rows = _listed(location, where) if filesystem.isdir(path) else _stored(location, where)
-    return tuple(_exemplar(row, f"{where}, {place}", limits, max_name_chars) for place, row in rows)
+    rows = _read_folder(location, where) if filesystem.isdir(path) else _read_parquet(location, where)
+    return tuple(_exemplar(row, f"{where}, {position}", limits, max_name_chars) for position, row in rows)
 
 
-def given(settings: JudgeConfig, limits: ImageConfig) -> tuple[Exemplar, ...]:
-    """Those that settings.exemplars names; empty if it names none. Raises as `read` does."""
+def from_settings(settings: JudgeConfig, limits: ImageConfig) -> tuple[Exemplar, ...]:
+    """Read the exemplars of settings.exemplars; empty if it is not set. Raises as `read` does."""
     if not settings.exemplars:
         return ()
     return read(locations.absolute(settings.exemplars), limits, settings.max_name_chars)
 
 
 def choose(scores: pa.Table, number: int) -> list[tuple[str, int]]:
-    """c_R of the next round: half of it the surest verdicts, high and low in turn, half the most doubtful ones.
+    """Choose c_R of the next round: half with the lowest entropy, high and low scores in turn, half with the highest.
 
-    Sure is a low entropy, doubtful a high one; ids decide between equals. Where there are too few clear verdicts
-    (scores of 3 are none), doubtful ones stand in.
+    Ties go by id. The first half takes clear verdicts only (no score of 3); where there are too few of them, rows of
+    high entropy take their places.
 
     Args:
-        scores: columns id, score, entropy; rows without a score or an entropy are passed over.
-        number: how many; of an odd number the sure ones get the odd one.
+        scores: columns id, score, entropy; rows without a score or an entropy are ignored.
+        number: how many; an odd one goes to the first half.
 
     Returns:
-        (id, score), the sure ones first; no id twice; fewer if there are fewer rows.
+        (id, score), low entropies first; no id twice; fewer if there are fewer rows.
 
     Raises:
-        UserError: there are scores, and no entropies.
+        UserError: there are scores, but no entropies.
     """
     columns = [scores[name].to_pylist() for name in ("id", "score", "entropy")]
     judged = {id_: (score, entropy) for id_, score, entropy in zip(*columns, strict=True) if score is not None}
@@ -90,16 +90,16 @@ def choose(scores: pa.Table, number: int) -> list[tuple[str, int]]:
 
     high = first((id_ for id_, (score, _) in known.items() if score >= HIGH), 1)
     low = first((id_ for id_, (score, _) in known.items() if score <= LOW), 1)
-    turns = (id_ for pair in itertools.zip_longest(high, low) for id_ in pair if id_ is not None)
-    sure = list(itertools.islice(turns, (number + 1) // 2))
-    doubtful = first(known.keys() - set(sure), -1)
-    return [(id_, known[id_][0]) for id_ in (sure + doubtful)[:number]]
+    alternating = (id_ for pair in itertools.zip_longest(high, low) for id_ in pair if id_ is not None)
+    certain = list(itertools.islice(alternating, (number + 1) // 2))
+    uncertain = first(known.keys() - set(certain), -1)
+    return [(id_, known[id_][0]) for id_ in (certain + uncertain)[:number]]
 
 
 def from_rows(
     rows: list[dict[str, Any]], chosen: list[tuple[str, int]], limits: ImageConfig, max_name_chars: int
 ) -> tuple[Exemplar, ...]:
-    """The chosen rows as exemplars, in the order chosen.
+    """Turn the chosen rows into exemplars, in the order chosen.
 
     Args:
         rows: with id, name, image (a struct with bytes) and perhaps reason; others than the chosen may be among them.
@@ -118,10 +118,10 @@ def from_rows(
     )
 
 
-Row = tuple[str, dict[str, Any]]  # where it stands, and its values; the image is read when it is used
+Row = tuple[str, dict[str, Any]]  # its position for error messages, and its values
 
 
-def _stored(location: str, where: str) -> list[Row]:
+def _read_parquet(location: str, where: str) -> list[Row]:
     """The rows of a Parquet file."""
     import pyarrow.parquet as pq
 
@@ -130,12 +130,12 @@ def _stored(location: str, where: str) -> list[Row]:
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{where} can't be read: {str(error).splitlines()[0]}") from None
     _require(("name", "image", "score"), table.column_names, where)
-    _few(table.num_rows, where)
+    _check_number(table.num_rows, where)
     return [(f"row {i}", row) for i, row in enumerate(table.to_pylist())]
 
 
-def _listed(folder: str, where: str) -> list[Row]:
-    """The rows of a folder's CSV, each with its file's content."""
+def _read_folder(folder: str, where: str) -> list[Row]:
+    """The rows of a folder's CSV, each with the content of its file."""
     location, where = locations.join(folder, CSV), f"{where}, {CSV}"
     if not locations.exists(location):
         raise UserError(f"{where} is not there; it has the columns file, name, score and perhaps reason")
@@ -159,22 +159,22 @@ def _listed(folder: str, where: str) -> list[Row]:
             rows.append((f"{CSV} line {reader.line_num}", dict(zip(header, fields, strict=True))))
     except csv.Error as error:
         raise UserError(f"{where} line {reader.line_num}: {error}") from None
-    _few(len(rows), where)
+    _check_number(len(rows), where)
     return [
-        (place, {**row, "score": _number(row["score"]), "image": _content(folder, row["file"].strip(), place)})
-        for place, row in rows
+        (position, {**row, "score": _score(row["score"]), "image": _content(folder, row["file"].strip(), position)})
+        for position, row in rows
     ]
 
 
-def _content(folder: str, file: str, place: str) -> bytes:
-    """A file's content; it must be inside the folder, also after links are followed."""
-    where = f"exemplars {folder}, {place}"
-    leads_out = (
-        file.startswith(("/", "~")) or ".." in file.split("/") or any(sign in file for sign in ("::", "\\", "\0"))
+def _content(folder: str, file: str, position: str) -> bytes:
+    """The content of a file, which must be inside the folder, also after symbolic links are resolved."""
+    where = f"exemplars {folder}, {position}"
+    is_outside = (
+        file.startswith(("/", "~")) or ".." in file.split("/") or any(part in file for part in ("::", "\\", "\0"))
     )
-    if not leads_out and not locations.is_uri(folder):
-        leads_out = not Path(folder, file).resolve().is_relative_to(Path(folder).resolve())
-    if leads_out or locations.is_uri(file):
+    if not is_outside and not locations.is_uri(folder):
+        is_outside = not Path(folder, file).resolve().is_relative_to(Path(folder).resolve())
+    if is_outside or locations.is_uri(file):
         raise UserError(f"{where}: the file {file!r} is not in the folder; give a path below it")
     location = locations.join(folder, file)
     if not file or not locations.exists(location):
@@ -185,8 +185,8 @@ def _content(folder: str, file: str, place: str) -> bytes:
         raise UserError(f"{where}: the file {file!r} can't be read: {error.strerror or error}") from None
 
 
-def _number(text: str) -> int | str | None:
-    """The score that a CSV's field holds; the text itself where it is none, for the error."""
+def _score(text: str) -> int | str | None:
+    """The score in a CSV field; the text itself where it is not a score, for the error message."""
     text = text.strip()
     return int(text) if text in ("1", "2", "3", "4", "5") else text or None
 
@@ -196,9 +196,9 @@ def _require(columns: tuple[str, ...], found: list[str], where: str) -> None:
         raise UserError(f"{where} lack the column {', '.join(missing)}; each row needs a score from 1 to 5")
 
 
-def _few(number: int, where: str) -> None:
-    if not 1 <= number <= MOST:
-        raise UserError(f"{where}: there are {number} rows; give 1 to {MOST}")
+def _check_number(number: int, where: str) -> None:
+    if not 1 <= number <= MAX_EXEMPLARS:
+        raise UserError(f"{where}: there are {number} rows; give 1 to {MAX_EXEMPLARS}")
 
 
 def _exemplar(row: dict[str, Any], where: str, limits: ImageConfig, max_name_chars: int) -> Exemplar:

@@ -1,3 +1,3 @@
-"""The flaws that a critique may name: a fixed list, so that they can be counted."""
+"""The fixed list of flaws that a critique may name, so that they can be counted."""
 
 FLAWS: tuple[str, ...] = ("wrong scene", "plain background", "text overlay", "clutter", "blur")

@@ -1,7 +1,7 @@
-"""What the judge's replies mean: scores with their probabilities, and critiques.
+"""Parsing of the judge's replies: scores with their probabilities, and critiques.
 
-Pure text and numbers: nothing here knows an engine. The engine constrains its replies to the right form, so a reply
-that can't be read is a reply that was cut, or an engine that doesn't keep the constraint.
+Text and numbers only, independent of the engine. The engine constrains its replies, so a reply that can't be parsed was
+truncated, or comes from an engine that ignores the constraint.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from p2i_ray.judge.requests.flaws import FLAWS
 
 SCORES: tuple[int, ...] = (1, 2, 3, 4, 5)
 CHOICES: tuple[str, ...] = tuple(map(str, SCORES))
-FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # how chat models like to wrap JSON
+FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # chat models often wrap JSON like this
 
-# The constraints that go with the prompts, as EBNF. The order of the members is the order of writing: the reason and
-# the comment come first, so that they can still change the verdict. After a colon or a comma a model may put one space
-# or none, as it learned to: a JSON schema would force one style, or let small models write white space for ever.
+# The constraints that go with the prompts, as EBNF. Members are generated in this order: reason and comment come first,
+# so that they can still influence the verdict. After a colon or a comma the model may write one space or none, as it
+# was trained to: a JSON schema would force one style, or let small models generate white space without end.
 _JSON = r"""
 sp ::= " "?
 text ::= "\"" char* "\""
 char ::= [^"\\\x00-\x1f] | "\\" (["\\/bfnrt] | "u" hex hex hex hex)
 hex ::= [0-9a-fA-F]
 """
-RATING_FORM = rf"""
+RATING_GRAMMAR = rf"""
 root ::= "{{\"reason\":" sp text "," sp "\"score\":" sp score "}}"
 score ::= {" | ".join(map(json.dumps, CHOICES))}
 {_JSON}"""
-CRITIQUE_FORM = rf"""
+CRITIQUE_GRAMMAR = rf"""
 root ::= "{{\"comment\":" sp text "," sp "\"flaws\":" sp "[" (flaw ("," sp flaw){{0,{len(FLAWS) - 1}}})? "]}}"
 flaw ::= {" | ".join(json.dumps(json.dumps(name)) for name in FLAWS)}
 {_JSON}"""
-# The same forms as JSON schemas, for endpoints that know no grammars; they write the members in this order too.
+# The same constraints as JSON schemas, for endpoints without grammars; members are generated in this order too.
 RATING_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(SCORES)}},
@@ -54,34 +54,34 @@ CRITIQUE_SCHEMA: dict[str, Any] = {
 
 
 class ReplyError(ValueError):
-    """A reply without a meaning; the text is the reason that the row is set aside with."""
+    """A reply that can't be parsed; the text is the reason why its row is set aside."""
 
 
 class Step(NamedTuple):
-    """One written token, and what else could have stood there."""
+    """One decoding step: the generated token and its alternatives."""
 
     token: str
-    alternatives: Sequence[tuple[str, float]]  # (token, natural log of its probability), the written one among them
+    alternatives: Sequence[tuple[str, float]]  # (token, natural log of its probability), the generated one among them
 
 
 class Rating(NamedTuple):
-    """R(x, …): a sample's score."""
+    """The score of a sample, R(x, …)."""
 
-    score: int  # 1..5, the one that was written, which is the most probable
-    expected_score: float | None  # sum of k p(k), 1..5; none: there are no probabilities, and none were asked for
+    score: int  # 1..5, the generated one, which is the most probable
+    expected_score: float | None  # sum of k p(k), 1..5; none: probabilities were not requested
     entropy: float | None  # of p over the five scores, nats, 0..ln 5; none: as above
     reason: str | None
 
 
 class Critique(NamedTuple):
-    """F(x, …): one picture's flaws."""
+    """The flaws of one picture, F(x, …)."""
 
-    flaws: list[str]  # of FLAWS, none twice
+    flaws: list[str]  # from FLAWS, without duplicates
     comment: str
 
 
 def digit_step(steps: Iterable[Step]) -> Step | None:
-    """The last token with a digit in it: the score, in both ways of asking for it."""
+    """The last step whose token has a digit: that of the score, with and without a reason before it."""
     found = None
     for step in steps:
         if re.search(r"[0-9]", step.token):
@@ -90,12 +90,12 @@ def digit_step(steps: Iterable[Step]) -> Step | None:
 
 
 def read_score(text: str, step: Step | None, scores_only: bool = False) -> Rating:
-    """Read a reply that is one digit.
+    """Parse a reply that is one digit.
 
     Args:
-        text: the reply; white space around the digit doesn't matter, some tokenizers write it.
+        text: the reply; white space around the digit is ignored, since some tokenizers produce it.
         step: the digit's token with its alternatives.
-        scores_only: whoever wrote it tells no probabilities; then none are wanted, and none come out.
+        scores_only: the endpoint returns no probabilities; expected score and entropy are None.
 
     Raises:
         ReplyError: it isn't one of the five digits, or has no probabilities.
@@ -105,19 +105,19 @@ def read_score(text: str, step: Step | None, scores_only: bool = False) -> Ratin
     return _rating(int(text), step, None, scores_only)
 
 
-def read_reasoned_score(text: str, step: Step | None, cut: bool = False, scores_only: bool = False) -> Rating:
-    """Read a reply of the form RATING_FORM.
+def read_reasoned_score(text: str, step: Step | None, truncated: bool = False, scores_only: bool = False) -> Rating:
+    """Parse a reply that follows RATING_GRAMMAR.
 
     Args:
         text: the reply.
         step: the token that holds the score, with its alternatives.
-        cut: the reply reached its longest length.
+        truncated: the reply reached max_tokens.
         scores_only: see read_score.
 
     Raises:
-        ReplyError: it has another form, or no probabilities.
+        ReplyError: it doesn't follow the grammar, or has no probabilities.
     """
-    values = _values(text, ("reason", "score"), cut)
+    values = _values(text, ("reason", "score"), truncated)
     score, reason = values["score"], values["reason"]
     if type(score) is not int or score not in SCORES:
         raise ReplyError(f"the reply's score {_short(score)} is not one from 1 to 5")
@@ -126,13 +126,13 @@ def read_reasoned_score(text: str, step: Step | None, cut: bool = False, scores_
     return _rating(score, step, reason.strip(), scores_only)
 
 
-def read_critique(text: str, cut: bool = False) -> Critique:
-    """Read a reply of the form CRITIQUE_FORM; a flaw that is named twice counts once.
+def read_critique(text: str, truncated: bool = False) -> Critique:
+    """Parse a reply that follows CRITIQUE_GRAMMAR; a flaw that is named twice counts once.
 
     Raises:
-        ReplyError: it has another form, or names a flaw that isn't on the list.
+        ReplyError: it doesn't follow the grammar, or names a flaw that isn't on the list.
     """
-    values = _values(text, ("comment", "flaws"), cut)
+    values = _values(text, ("comment", "flaws"), truncated)
     flaws, comment = values["flaws"], values["comment"]
     if not isinstance(comment, str):
         raise ReplyError(f"the reply's comment {_short(comment)} is not text")
@@ -142,24 +142,24 @@ def read_critique(text: str, cut: bool = False) -> Critique:
 
 
 def probabilities(step: Step) -> dict[int, float]:
-    """p(k) of the five scores at a token that holds a digit, made to sum to one.
+    """p(k) of the five scores at a token with a digit, normalised to sum to one.
 
-    Tokenizers differ: the digit may come with a space or a quotation mark, and several tokens may read the same. So
-    an alternative counts for k if it reads as the written token does with its digit replaced by k.
+    Tokenizers differ: the digit may come with a space or a quotation mark, and several tokens may decode to the same
+    text. So an alternative counts for k if it equals the generated token with its digit replaced by k.
 
     Raises:
         ReplyError: none of the alternatives is a score.
     """
-    written = step.token.strip()
-    read_as = {re.sub(r"[0-9]", choice, written): int(choice) for choice in CHOICES}
-    logs: dict[int, list[float]] = {score: [] for score in SCORES}
-    for token, log in step.alternatives:
-        if (score := read_as.get(token.strip())) is not None and log > -math.inf:
-            logs[score].append(log)
-    highest = max((log for found in logs.values() for log in found), default=None)
+    generated = step.token.strip()
+    read_as = {re.sub(r"[0-9]", choice, generated): int(choice) for choice in CHOICES}
+    logprobs: dict[int, list[float]] = {score: [] for score in SCORES}
+    for token, logprob in step.alternatives:
+        if (score := read_as.get(token.strip())) is not None and logprob > -math.inf:
+            logprobs[score].append(logprob)
+    highest = max((logprob for found in logprobs.values() for logprob in found), default=None)
     if highest is None or math.isnan(highest):
-        raise ReplyError(f"no probabilities of the scores came with the reply {_short(written)}")
-    weights = {score: sum(math.exp(log - highest) for log in found) for score, found in logs.items()}
+        raise ReplyError(f"no probabilities of the scores came with the reply {_short(generated)}")
+    weights = {score: sum(math.exp(logprob - highest) for logprob in found) for score, found in logprobs.items()}
     total = sum(weights.values())
     return {score: weight / total for score, weight in weights.items()}
 
@@ -170,18 +170,18 @@ def _rating(score: int, step: Step | None, reason: str | None, scores_only: bool
     if step is None:
         raise ReplyError("no probabilities of the scores came with the reply")
     p = probabilities(step)
-    expected = sum(k * share for k, share in p.items())
-    entropy = -sum(share * math.log(share) for share in p.values() if share > 0)
+    expected = sum(k * probability for k, probability in p.items())
+    entropy = -sum(probability * math.log(probability) for probability in p.values() if probability > 0)
     return Rating(score, expected, max(0.0, entropy), reason)
 
 
-def _values(text: str, keys: tuple[str, ...], cut: bool) -> dict[str, Any]:
+def _values(text: str, keys: tuple[str, ...], truncated: bool) -> dict[str, Any]:
     fenced = FENCED.fullmatch(text)
     try:
         values = json.loads(fenced[1] if fenced else text)
     except (json.JSONDecodeError, RecursionError):
-        why = "was cut at its longest length" if cut else "is not JSON"
-        raise ReplyError(f"the reply {_short(text)} {why}") from None
+        reason = "was truncated at max_tokens" if truncated else "is not JSON"
+        raise ReplyError(f"the reply {_short(text)} {reason}") from None
     if not isinstance(values, dict) or any(key not in values for key in keys):
         raise ReplyError(f"the reply {_short(text)} lacks {' or '.join(keys)}")
     return values

@@ -1,8 +1,8 @@
 """The prompts p_R (score), p_F (critique) and p_S (summary), and the chat messages made from them.
 
-The paper never published its prompts; ours are our own. They are plain YAML files in a folder, each with a
-version, so that a setting can replace them. Whatever is the same for all samples of a step (rubric, feedback,
-exemplars) stands before the sample, so that an engine with prefix caching computes it once.
+The paper never published its prompts; these are our own. They are YAML files in a folder, each with a version, and a
+setting can replace the folder. What all samples of a step share (rubric, feedback, exemplars) comes before the sample,
+so that an engine with prefix caching computes it once.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from p2i_ray.errors import UserError
 
 Message = dict[str, Any]
 BUILT_IN = Path(__file__).parent / "prompts"
-LONGEST = 20_000  # characters of a file, some 5000 tokens: it is read before every sample
-# The places that each text of each file must have; a text that isn't listed is not used, so it may not be there.
-PLACES: dict[str, dict[str, set[str]]] = {
+MAX_CHARS = 20_000  # characters of a file, about 5000 tokens, which come before every sample
+# The placeholders that each text of each file must have; a text that isn't listed here is not used and so not allowed.
+PLACEHOLDERS: dict[str, dict[str, set[str]]] = {
     "score": {"system": {"feedback"}, "feedback": {"text"}, "user": {"name"}, "reasoned": {"name"}},
     "critique": {"system": set(), "user": {"name"}},
     "summary": {"system": set(), "user": {"tally"}},
 }
-MORE_PLACES = {("summary", "user"): {"critiques"}}  # that it may have
+OPTIONAL_PLACEHOLDERS = {("summary", "user"): {"critiques"}}
 
 
 class Prompt(BaseModel):
-    """One prompt file: `$name`-style places are filled in by the functions below."""
+    """One prompt file; the functions below substitute its `$name`-style placeholders."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str
-    system: str  # rubric; `$feedback` is where the feedback paragraph goes
-    user: str  # asked of every sample
-    feedback: str = ""  # the feedback paragraph; `$text` is the feedback; left out in the first round
-    reasoned: str = ""  # asked instead of `user` when the judge writes its reason first
+    system: str  # rubric; `$feedback` is replaced by the feedback paragraph
+    user: str  # text beside every sample's picture
+    feedback: str = ""  # the feedback paragraph; `$text` is the feedback; omitted in the first round
+    reasoned: str = ""  # replaces `user` when the judge writes its reason first
 
 
 class Prompts(BaseModel):
@@ -53,7 +53,7 @@ class Prompts(BaseModel):
 
 
 class Exemplar(BaseModel):
-    """One member of c_R: a picture that was already judged, shown before the sample."""
+    """One member of c_R: a picture with its score, shown before the sample."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,15 +67,15 @@ def load_prompts(folder: str | Path | None = None, reasoned: bool = False) -> Pr
     """Read score.yaml, critique.yaml and summary.yaml.
 
     Args:
-        folder: that has them; none: the built-in prompts.
-        reasoned: the judge will be asked for reasons, so score.yaml must say how.
+        folder: folder of the files; none: the built-in prompts.
+        reasoned: reasons will be requested, so score.yaml must have the text for that.
 
     Raises:
-        UserError: a file is missing, empty, too long, not UTF-8 or not YAML, has a key that is unknown or lacking, or
-            a text lacks a `$place` that it needs or has one that nobody fills in.
+        UserError: a file is missing, empty, too long, not UTF-8 or not YAML, has an unknown key or lacks one, or a text
+            lacks a required `$placeholder` or has an unknown one.
     """
     root = Path(folder) if folder else BUILT_IN
-    return Prompts(**{name: _read(root / f"{name}.yaml", name, reasoned) for name in PLACES})
+    return Prompts(**{name: _read(root / f"{name}.yaml", name, reasoned) for name in PLACEHOLDERS})
 
 
 def _read(path: Path, name: str, reasoned: bool) -> Prompt:
@@ -93,32 +93,39 @@ def _read(path: Path, name: str, reasoned: bool) -> Prompt:
     if not prompt.version.strip():
         raise UserError(f'prompt file {path}: version is empty; write version: "1"')
     for key in ("system", "user", "feedback", "reasoned"):
-        may_lack = key == "reasoned" and not reasoned
-        _check_text(getattr(prompt, key), f"prompt file {path}: {key}", name, key, may_lack)
+        text, where = getattr(prompt, key), f"prompt file {path}: {key}"
+        if key in PLACEHOLDERS[name]:
+            optional = OPTIONAL_PLACEHOLDERS.get((name, key), set())
+            may_be_empty = key == "reasoned" and not reasoned
+            _check_text(text, where, PLACEHOLDERS[name][key], optional, may_be_empty=may_be_empty)
+        elif text.strip():
+            raise UserError(f"{where} is not used in {name}.yaml; leave it out")
     return prompt
 
 
 def _values(path: Path) -> dict[str, Any]:
-    """The file's keys and values, not checked yet."""
+    """The file's keys and values, unchecked."""
     try:
-        if path.stat().st_size > 4 * LONGEST:  # a character has 4 bytes at most: no need to read it
-            raise UserError(f"prompt file {path} is too long: more than {LONGEST} characters; shorten it")
+        if path.stat().st_size > 4 * MAX_CHARS:  # a character has 4 bytes at most, so it needn't be read
+            raise UserError(f"prompt file {path} is too long: more than {MAX_CHARS} characters; shorten it")
         text = path.read_text("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        files = ", ".join(f"{name}.yaml" for name in PLACES)
+        files = ", ".join(f"{name}.yaml" for name in PLACEHOLDERS)
         raise UserError(f"prompt file {path} is not there; a prompt folder holds {files}") from None
     except OSError as error:
         raise UserError(f"prompt file {path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"prompt file {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    if len(text) > LONGEST:
-        raise UserError(f"prompt file {path} is too long: {len(text)} characters, more than {LONGEST}; shorten it")
+    if len(text) > MAX_CHARS:
+        raise UserError(f"prompt file {path} is too long: {len(text)} characters, more than {MAX_CHARS}; shorten it")
     try:
         values = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: a date that is none, and the like
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date, for example
         mark = getattr(error, "problem_mark", None)
-        why = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"prompt file {path} is not YAML{f', line {mark.line + 1}' if mark else ''}: {why}") from None
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"prompt file {path} is not YAML{f', line {mark.line + 1}' if mark else ''}: {reason}"
+        ) from None
     if values is None:
         raise UserError(f"prompt file {path} is empty; write version, system and user, or leave out judge.prompts")
     if not isinstance(values, dict):
@@ -126,29 +133,26 @@ def _values(path: Path) -> dict[str, Any]:
     return values
 
 
-def _check_text(text: str, where: str, name: str, key: str, may_lack: bool) -> None:
-    """One text of one file has the places that it must have and no others."""
-    if key not in PLACES[name]:
-        if text.strip():
-            raise UserError(f"{where} is not used in {name}.yaml; leave it out")
-        return
-    needed = PLACES[name][key]
+def _check_text(text: str, where: str, required: set[str], optional: set[str], *, may_be_empty: bool) -> None:
+    """Check that a text has its required placeholders and no unknown ones."""
     if not text.strip():
-        if may_lack:
+        if may_be_empty:
             return
-        raise UserError(f"{where} is empty or missing; write it{_places(' with', needed)}")
+        raise UserError(f"{where} is empty or missing; write it{_placeholders(' with', required)}")
     template = Template(text)
     if not template.is_valid():
-        raise UserError(f"{where} has a $ that starts no name; write $$ for a dollar sign")
+        raise UserError(f"{where} has a $ without a name; write $$ for a dollar sign")
     found = set(template.get_identifiers())
-    known = needed | MORE_PLACES.get((name, key), set())
+    known = required | optional
     if unknown := sorted(found - known):
-        raise UserError(f"{where} has ${unknown[0]}, which nobody fills in; it may have{_places('', known) or ' none'}")
-    if lacking := needed - found:
-        raise UserError(f"{where} lacks{_places('', lacking)}; put it where that belongs")
+        raise UserError(
+            f"{where} has ${unknown[0]}, which has no value; it may have{_placeholders('', known) or ' none'}"
+        )
+    if missing := required - found:
+        raise UserError(f"{where} lacks{_placeholders('', missing)}; put it where its value belongs")
 
 
-def _places(before: str, names: set[str]) -> str:
+def _placeholders(before: str, names: set[str]) -> str:
     return f"{before} {', '.join(f'${name}' for name in sorted(names))}" if names else ""
 
 
@@ -156,11 +160,12 @@ def score_messages(
     prompt: Prompt,
     name: str,
     image_part: Mapping[str, Any],
+    *,
     feedback: str = "",
     exemplars: Sequence[Exemplar] = (),
     reasoned: bool = False,
 ) -> list[Message]:
-    """R(x, p_R, c_R, f): the chat whose answer is the sample's score (Eq. 6 and, with feedback, Eq. 8).
+    """The chat of R(x, p_R, c_R, f), whose reply is the sample's score (Eq. 6 and, with feedback, Eq. 8).
 
     Args:
         prompt: p_R.
@@ -169,32 +174,32 @@ def score_messages(
             {"type": "image_url", "image_url": {"url": …}}.
         feedback: f of the previous round; empty in the first.
         exemplars: c_R.
-        reasoned: ask for a reason before the score.
+        reasoned: request a reason before the score.
     """
-    question = prompt.reasoned if reasoned else prompt.user
+    template = prompt.reasoned if reasoned else prompt.user
     messages = [_system(prompt, feedback)]
     for shown in exemplars:
         reason = json.dumps(shown.reason, ensure_ascii=False)
         answer = f'{{"reason":{reason},"score":{shown.score}}}' if reasoned else str(shown.score)
         messages += [
-            _user(question, shown.image_part, name=shown.name),
+            _user(template, shown.image_part, name=shown.name),
             {"role": "assistant", "content": [_text(answer)]},
         ]
-    return [*messages, _user(question, image_part, name=name)]
+    return [*messages, _user(template, image_part, name=name)]
 
 
 def critique_messages(prompt: Prompt, name: str, image_part: Mapping[str, Any]) -> list[Message]:
-    """F(x_dev, I_dev, p_F) of Eq. 7: the chat whose answer names one generated picture's flaws."""
+    """The chat of F(x_dev, I_dev, p_F) in Eq. 7, whose reply names one generated picture's flaws."""
     return [_system(prompt), _user(prompt.user, image_part, name=name)]
 
 
 def summary_messages(prompt: Prompt, tally: str, critiques: str) -> list[Message]:
-    """SUM(·, p_S) of Eq. 7: the chat whose answer is the feedback text f.
+    """The chat of SUM(·, p_S) in Eq. 7, whose reply is the feedback text f.
 
     Args:
         prompt: p_S.
-        tally: one line a flaw, most frequent first: "wrong scene: 64 %" (of the criticised pictures).
-        critiques: some of the critiques' own words, a line each.
+        tally: one line per flaw, most frequent first: "wrong scene: 64 %" (of the criticised pictures).
+        critiques: comments of some critiques, one per line.
     """
     return [_system(prompt), _user(prompt.user, None, tally=tally, critiques=critiques)]
 
@@ -204,9 +209,9 @@ def _system(prompt: Prompt, feedback: str = "") -> Message:
     return {"role": "system", "content": [_text(Template(prompt.system).safe_substitute(feedback=paragraph))]}
 
 
-def _user(question: str, image_part: Mapping[str, Any] | None, **places: str) -> Message:
+def _user(template: str, image_part: Mapping[str, Any] | None, **values: str) -> Message:
     picture = [dict(image_part)] if image_part is not None else []
-    return {"role": "user", "content": [*picture, _text(Template(question).safe_substitute(places))]}
+    return {"role": "user", "content": [*picture, _text(Template(template).safe_substitute(values))]}
 
 
 def _text(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""SUM of Eq. 7: from many critiques to the tally and the examples that the summary prompt shows."""
+"""Input of SUM (Eq. 7): the tally of flaws and the example comments that the summary prompt shows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from p2i_ray.judge.requests.flaws import FLAWS
 
 
 def tally(critiques: pa.Table) -> str:
-    """How many of the criticised pictures show each flaw, most frequent first: "wrong scene: 64 %", a line a flaw.
+    """The fraction of criticised pictures with each flaw, most frequent first: one line per flaw, "wrong scene: 64 %".
 
     Args:
         critiques: columns flaws (null: set aside) and error.
 
     Raises:
-        UserError: no picture could be criticised; the line has the most frequent reason.
+        UserError: no picture could be criticised; the message has the most frequent reason.
     """
     named = [flaws for flaws in critiques["flaws"].to_pylist() if flaws is not None]
     if not named:
-        reasons = Counter(reason for reason in critiques["error"].to_pylist() if reason).most_common(1)
-        why = f"; the most frequent reason: {reasons[0][0]}" if reasons else ""
+        errors = Counter(error for error in critiques["error"].to_pylist() if error).most_common(1)
+        reason = f"; the most frequent reason: {errors[0][0]}" if errors else ""
         raise UserError(
-            f"none of {critiques.num_rows} painted pictures could be criticised, so there is no feedback{why}"
+            f"none of {critiques.num_rows} generated pictures could be criticised, so there is no feedback{reason}"
         )
     counts = Counter(flaw for flaws in named for flaw in set(flaws))
     order = sorted(FLAWS, key=lambda flaw: (-counts[flaw], FLAWS.index(flaw)))
@@ -33,11 +33,11 @@ def tally(critiques: pa.Table) -> str:
 
 
 def examples(critiques: pa.Table, number: int) -> str:
-    """Some of the comments, a line each; those of flawed pictures first, else in an order that only the ids decide.
+    """Some of the comments, one per line; those of pictures with flaws first, then by the ids' hashes.
 
     Args:
         critiques: columns id, flaws, comment.
-        number: how many at most.
+        number: largest number of comments.
     """
     rows = [row for row in critiques.select(["id", "flaws", "comment"]).to_pylist() if row["comment"]]
     rows.sort(key=lambda row: (not row["flaws"], hashlib.sha256(row["id"].encode()).digest()))

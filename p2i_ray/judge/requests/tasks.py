@@ -1,4 +1,4 @@
-"""From a row to the judge's question and from its reply to the row's columns: score (R) and critique (F)."""
+"""From a sample to the judge's request, and from the reply to the row's columns: score (R) and critique (F)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORES = pa.schema(
         ("expected_score", pa.float64()),  # 1..5
         ("entropy", pa.float64()),  # nats
         ("reason", pa.string()),  # null unless the judge was asked for one
-        ("error", pa.string()),  # why the row was set aside; null: it was not
+        ("error", pa.string()),  # reason why the row was set aside; null: judged
     ]
 )
 CRITIQUES = pa.schema(
@@ -28,39 +28,43 @@ CRITIQUES = pa.schema(
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What an engine or an endpoint is asked: a chat, its pictures, and how to write the reply."""
+    """One chat for an engine or an endpoint, with its pictures and the constraint on the reply."""
 
     messages: list[Message]  # a picture is the part {"type": "image", "image": its encoded bytes}
     max_tokens: int
     choice: tuple[str, ...] | None = None  # the reply is one of these
-    form: str | None = None  # the reply keeps to this grammar (EBNF)
-    json_schema: dict[str, Any] | None = None  # the same form, for endpoints that know no grammars
-    probabilities: bool = False  # also hand back the step with the last digit
+    grammar: str | None = None  # EBNF that the reply follows
+    json_schema: dict[str, Any] | None = None  # the same constraint, for endpoints without grammars
+    probabilities: bool = False  # also return the decoding step of the last digit
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What an engine answered."""
+    """The text that an engine or an endpoint generated."""
 
     text: str
-    cut: bool = False  # the longest length was reached
+    truncated: bool = False  # max_tokens was reached
     step: parsing.Step | None = None
 
 
 class JudgeTask(Protocol):
-    """One kind of question about a picture."""
+    """One kind of request about a picture, and the table of its answers."""
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of its table."""
+        """The columns of the answers' table."""
         ...
 
-    def question(self, name: str, picture: bytes) -> ChatRequest:
-        """The question about one sample."""
+    def request(self, name: str, picture: bytes) -> ChatRequest:
+        """The request about one sample."""
         ...
 
     def columns(self, reply: Reply) -> dict[str, Any]:
-        """The reply as the row's columns, less id and error; ReplyError if it means nothing."""
+        """The reply as the row's columns without id and error.
+
+        Raises:
+            ReplyError: the reply can't be read.
+        """
         ...
 
 
@@ -72,28 +76,35 @@ class ScoreTask:
     feedback: str = ""
     exemplars: tuple[Exemplar, ...] = ()
     max_reason_tokens: int | None = None  # none: one digit, no reason
-    scores_only: bool = False  # who answers tells no probabilities: no expected score, no entropy
+    scores_only: bool = False  # the endpoint returns no probabilities: no expected score, no entropy
     schema: pa.Schema = field(default=SCORES, repr=False)
 
-    def question(self, name: str, picture: bytes) -> ChatRequest:
-        """One constrained digit, or a reason and the digit; with the probabilities of all five if they can be had."""
+    def request(self, name: str, picture: bytes) -> ChatRequest:
+        """A request for one digit, or for a reason and the digit; with all five probabilities unless scores_only."""
         reasoned = self.max_reason_tokens is not None
-        messages = score_messages(self.prompt, name, image_part(picture), self.feedback, self.exemplars, reasoned)
+        messages = score_messages(
+            self.prompt,
+            name,
+            image_part(picture),
+            feedback=self.feedback,
+            exemplars=self.exemplars,
+            reasoned=reasoned,
+        )
         if self.max_reason_tokens is None:
             return ChatRequest(messages, 1, choice=parsing.CHOICES, probabilities=not self.scores_only)
         return ChatRequest(
             messages,
             self.max_reason_tokens,
-            form=parsing.RATING_FORM,
+            grammar=parsing.RATING_GRAMMAR,
             json_schema=parsing.RATING_SCHEMA,
             probabilities=not self.scores_only,
         )
 
     def columns(self, reply: Reply) -> dict[str, Any]:
-        """score, expected_score, entropy, reason."""
+        """The columns score, expected_score, entropy and reason."""
         if self.max_reason_tokens is None:
             return parsing.read_score(reply.text, reply.step, self.scores_only)._asdict()
-        return parsing.read_reasoned_score(reply.text, reply.step, reply.cut, self.scores_only)._asdict()
+        return parsing.read_reasoned_score(reply.text, reply.step, reply.truncated, self.scores_only)._asdict()
 
 
 @dataclass(frozen=True)
@@ -104,23 +115,25 @@ class CritiqueTask:
     max_tokens: int
     schema: pa.Schema = field(default=CRITIQUES, repr=False)
 
-    def question(self, name: str, picture: bytes) -> ChatRequest:
-        """A comment, then flaws of the list."""
+    def request(self, name: str, picture: bytes) -> ChatRequest:
+        """A request for a comment, then for flaws from the fixed list."""
         messages = critique_messages(self.prompt, name, image_part(picture))
-        return ChatRequest(messages, self.max_tokens, form=parsing.CRITIQUE_FORM, json_schema=parsing.CRITIQUE_SCHEMA)
+        return ChatRequest(
+            messages, self.max_tokens, grammar=parsing.CRITIQUE_GRAMMAR, json_schema=parsing.CRITIQUE_SCHEMA
+        )
 
     def columns(self, reply: Reply) -> dict[str, Any]:
-        """flaws, comment."""
-        return parsing.read_critique(reply.text, reply.cut)._asdict()
+        """The columns flaws and comment."""
+        return parsing.read_critique(reply.text, reply.truncated)._asdict()
 
 
 def image_part(picture: bytes) -> dict[str, Any]:
-    """An encoded picture as a part of a message, raw: no base64 on the way to the engine."""
+    """An encoded picture as a content part, raw: no base64 on the way to the engine."""
     return {"type": "image", "image": picture}
 
 
 def clean_name(name: str | None, max_chars: int) -> str:
-    """A product name on one line, without control characters, not too long; empty if nothing is left of it."""
+    """A product name on one line, without control characters, at most max_chars long; empty if nothing is left."""
     if not name:
         return ""
     kept = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in name)

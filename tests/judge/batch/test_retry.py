@@ -16,7 +16,7 @@ from p2i_ray.config import PRESETS, ImageConfig, JudgeConfig
 from p2i_ray.data.images import encode_png
 from p2i_ray.judge.judge import Judge
 from p2i_ray.storage import parquet
-from tests.support.stub_engine import Dying, StubEngine
+from tests.support.stub_engine import CrashingEngine, StubEngine
 
 PNG = encode_png(np.full((8, 8, 3), 90, np.uint8))
 CPU = {"num_gpus": 0, "num_cpus": 0.1}
@@ -67,7 +67,7 @@ def test_a_row_that_kills_engines_is_found_and_the_others_judged(stub: Callable[
 @pytest.mark.slow
 def test_an_engine_that_dies_of_every_row_ends_the_job(stub: Callable[..., Judge], tmp_path: Path) -> None:
     with pytest.raises(Exception, match="engine was lost with each of 9 rows"):
-        score(stub(Dying), rows(["mug"] * 20), tmp_path)
+        score(stub(CrashingEngine), rows(["mug"] * 20), tmp_path)
 
 
 def test_a_killed_replica_costs_no_row(stub: Callable[..., Judge], tmp_path: Path) -> None:

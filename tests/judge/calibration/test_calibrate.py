@@ -1,4 +1,4 @@
-"""Calibration with judges whose habits are known, and with the tiny one."""
+"""Calibration of judges with known behaviour, and of the tiny one."""
 
 from __future__ import annotations
 
@@ -26,56 +26,57 @@ from p2i_ray.judge.requests.tasks import SCORES
 from p2i_ray.storage import locations, parquet
 
 LIMITS = ImageConfig(resolution=64)
-Opinion = Callable[[str, np.ndarray, int], float]  # name, pixels, how many exemplars come before the 5 -> 1..5
+RULE: dict[str, Any] = {"gamma": 4, "image": LIMITS, "seed": 0}
+Opinion = Callable[[str, np.ndarray, int], float]  # name, pixels, position of the exemplar of score 5 -> 1..5
 
 
-class Opinionated:
-    """A judge that answers as a function says; one that refuses pictures it can't decode."""
+class FunctionJudge:
+    """A judge that scores with a function; pictures that can't be decoded are set aside."""
 
     settings = SimpleNamespace(max_name_chars=300)
 
     def __init__(self, opinion: Opinion) -> None:
-        self.opinion, self.asked = opinion, 0
+        self.opinion, self.calls = opinion, 0
 
     def score(
-        self, rows: Any, out: str, feedback: str = "", progress: Any = None, shown: tuple[Exemplar, ...] = ()
+        self, rows: Any, out: str, *, exemplars: tuple[Exemplar, ...] = (), progress: Any = None
     ) -> parquet.Written:
-        self.asked += 1
-        place = [exemplar.score for exemplar in shown].index(5) if shown else 0
-        answers = [_answer(row, self.opinion, place) for row in rows.take_all()]
+        self.calls += 1
+        position = [exemplar.score for exemplar in exemplars].index(5) if exemplars else 0
+        answers = [_answer(row, self.opinion, position) for row in rows.take_all()]
         Path(out).mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(answers, SCORES), Path(out, "part-a.parquet"))
         return parquet.Written(["part-a.parquet"], len(answers), sum(bool(answer["error"]) for answer in answers))
 
 
-def _answer(row: dict[str, Any], opinion: Opinion, place: int) -> dict[str, Any]:
+def _answer(row: dict[str, Any], opinion: Opinion, position: int) -> dict[str, Any]:
     answer: dict[str, Any] = {**dict.fromkeys(SCORES.names), "id": row["id"]}
     try:
         pixels = np.asarray(decode(row["image"]["bytes"], LIMITS).convert("RGB"))
     except ValueError as error:
         return {**answer, "error": str(error)}
-    expected = opinion(row["name"], pixels, place)
+    expected = opinion(row["name"], pixels, position)
     return {**answer, "score": round(expected), "expected_score": expected}
 
 
-def attentive(name: str, pixels: np.ndarray, place: int) -> float:
-    """Blue pictures are for tents, green ones for mugs; grey is poor, a red banner is worse than none."""
+def attentive(name: str, pixels: np.ndarray, position: int) -> float:
+    """High scores for tents on blue and mugs on green; grey is poor, and a red banner costs 1.25."""
     blue, green = pixels[-1, -1, 2] > 200, pixels[-1, -1, 1] > 200
     right = blue if "tent" in name else green
     banner = pixels[len(pixels) // 8, 0, 0] > 200
     return float(1.5 + 3 * right - 1.25 * banner + len(name) / 1e4)
 
 
-def blind(name: str, pixels: np.ndarray, place: int) -> float:
+def blind(name: str, pixels: np.ndarray, position: int) -> float:
     return 4.5
 
 
-def gullible(name: str, pixels: np.ndarray, place: int) -> float:
-    return 5.0 if "5" in name else attentive(name, pixels, place) - 1.5
+def gullible(name: str, pixels: np.ndarray, position: int) -> float:
+    return 5.0 if "5" in name else attentive(name, pixels, position) - 1.5
 
 
-def swayed(name: str, pixels: np.ndarray, place: int) -> float:
-    return attentive(name, pixels, place) - place
+def swayed(name: str, pixels: np.ndarray, position: int) -> float:
+    return attentive(name, pixels, position) - position
 
 
 def world(number: int = 30) -> list[dict[str, Any]]:
@@ -83,11 +84,13 @@ def world(number: int = 30) -> list[dict[str, Any]]:
     tents[..., 2] = mugs[..., 1] = 255
     return [
         {
-            "id": f"{i:03}", "name": f"{kind} {chr(97 + i % 26)}", "category": kind,
+            "id": f"{i:03}",
+            "name": f"{kind} {chr(97 + i % 26)}",
+            "category": kind,
             "image": {"bytes": encode_png(tents if kind == "tent" else mugs), "path": ""},
         }
         for i, kind in enumerate(["tent", "mug", "mug"] * (number // 3))
-    ]  # fmt: skip
+    ]
 
 
 def run(opinion: Opinion, out: Path, rows: list[dict[str, Any]] | None = None, **settings: Any) -> Calibration:
@@ -96,7 +99,8 @@ def run(opinion: Opinion, out: Path, rows: list[dict[str, Any]] | None = None, *
     shown = settings.pop("exemplars", ())
     given = CalibrationConfig(**{"rows": 20, **settings})
     dataset = ray.data.from_items(world() if rows is None else rows)
-    facts = calibrate(Opinionated(opinion), dataset, given, 4, 0, LIMITS, str(out), shown)
+    judge = FunctionJudge(opinion)
+    facts = calibrate(judge, dataset, str(out), settings=given, exemplars=shown, **RULE)
     assert json.loads((out / "calibration.json").read_text("utf-8")) == facts
     return Calibration.model_validate(facts)
 
@@ -105,7 +109,7 @@ def passed(found: Calibration) -> dict[str, bool | None]:
     return {check.name: check.passed for check in found.checks}
 
 
-def test_a_judge_that_looks_passes(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_judge_that_looks_at_the_picture_passes(ray_cluster: None, tmp_path: Path) -> None:
     found = run(attentive, tmp_path / "out")
     assert passed(found) == {"swapped": True, "blank": True, "overlay": True, "orders": True}
     assert found.failed == []
@@ -121,14 +125,14 @@ def test_a_judge_that_looks_passes(ray_cluster: None, tmp_path: Path) -> None:
         assert world()[int(example.lender)]["category"] not in example.name
 
 
-def test_a_judge_that_does_not_look_fails(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_judge_that_ignores_the_picture_fails(ray_cluster: None, tmp_path: Path) -> None:
     found = run(blind, tmp_path / "out")
     assert passed(found) == {"swapped": False, "blank": False, "overlay": False, "orders": True}
     assert [check.name for check in found.failed] == ["swapped", "blank", "overlay"]
     assert "changes on 0 % of the rows" in found.failed[0].verdict
 
 
-def test_a_judge_that_obeys_names_fails(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_judge_that_obeys_instructions_in_names_fails(ray_cluster: None, tmp_path: Path) -> None:
     found = run(gullible, tmp_path / "out")
     assert passed(found)["orders"] is False
     assert next(shift for shift in found.shifts if shift.name == "orders").newly_kept == 1
@@ -140,7 +144,7 @@ def test_the_order_of_exemplars(ray_cluster: None, tmp_path: Path) -> None:
     assert steady.exemplars is not None
     assert (steady.exemplars.passed, steady.exemplars.flips, steady.exemplars.spread) == (True, 0, 0)
     assert steady.exemplars.orders == 2
-    loose = run(swayed, tmp_path / "loose", exemplars=shown, orders=6)  # all orders: the 5 stands twice in each place
+    loose = run(swayed, tmp_path / "loose", exemplars=shown, orders=6)  # all orders: score 5 is twice at each position
     assert loose.exemplars is not None
     assert (loose.exemplars.passed, loose.exemplars.flips) == (False, 1)
     assert loose.exemplars.spread == pytest.approx(np.std([0, 0, 1, 1, 2, 2]))
@@ -178,10 +182,10 @@ def test_gold_alone(ray_cluster: None, tmp_path: Path) -> None:
     settings = CalibrationConfig(rows=0, gold=str(gold))
     import ray
 
-    judge = Opinionated(attentive)
-    facts = calibrate(judge, ray.data.from_items(world()), settings, 4, 0, LIMITS, str(tmp_path / "out"))
+    judge = FunctionJudge(attentive)
+    facts = calibrate(judge, ray.data.from_items(world()), str(tmp_path / "out"), settings=settings, **RULE)
     found = Calibration.model_validate(facts)
-    assert judge.asked == 1 and found.checks == []
+    assert judge.calls == 1 and found.checks == []
     assert found.gold is not None
     assert (found.gold.rows, found.gold.same_decision) == (3, pytest.approx(2 / 3))
     scored = parquet.read_parquet(str(tmp_path / "out" / "scores" / "gold"), found.files["gold"])
@@ -196,8 +200,8 @@ def test_gold_of_other_rows(ray_cluster: None, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_whole_scores_alone_will_do(ray_cluster: None, tmp_path: Path) -> None:
-    class Silent(Opinionated):
+def test_whole_scores_are_enough(ray_cluster: None, tmp_path: Path) -> None:
+    class WithoutProbabilities(FunctionJudge):
         def score(self, *arguments: Any, **named: Any) -> parquet.Written:
             written = super().score(*arguments, **named)
             for name in written.files:
@@ -210,13 +214,14 @@ def test_whole_scores_alone_will_do(ray_cluster: None, tmp_path: Path) -> None:
     import ray
 
     dataset = ray.data.from_items(world())
-    facts = calibrate(Silent(attentive), dataset, CalibrationConfig(rows=9), 4, 0, LIMITS, str(tmp_path / "out"))
+    settings = CalibrationConfig(rows=9)
+    facts = calibrate(WithoutProbabilities(attentive), dataset, str(tmp_path / "out"), settings=settings, **RULE)
     found = Calibration.model_validate(facts)
     assert found.shifts[0].before == 5  # 4.5007 and the like, as whole scores
     assert passed(found)["swapped"] is True
 
 
-def test_nothing_to_do_says_what_to_set() -> None:
+def test_no_check_enabled_says_what_to_set() -> None:
     with pytest.raises(UserError, match=r"set calibration.rows \(e.g. 200\) .* or calibration.gold to a Parquet"):
         calibration.check(CalibrationConfig())
 
@@ -241,9 +246,8 @@ def test_the_tiny_judge_sees_and_can_be_compared(judge: Judge, mini_data: str, t
     truth = pq.read_table(Path(mini_data, "truth.parquet"), columns=["id", "quality"]).rename_columns(["id", "score"])
     pq.write_table(truth, tmp_path / "gold.parquet")
     settings = CalibrationConfig(rows=16, gold=str(tmp_path / "gold.parquet"))
-    facts = calibrate(
-        judge, reading.read_split(mini_data, "train"), settings, 4, 0, LIMITS, str(tmp_path / "out"),
-    )  # fmt: skip
+    rows = reading.read_split(mini_data, "train")
+    facts = calibrate(judge, rows, str(tmp_path / "out"), settings=settings, **RULE)
     found = Calibration.model_validate(facts)
     assert found.gold is not None and found.gold.rows == 120
     assert found.gold.auc is not None and found.gold.auc > 0.95

@@ -33,7 +33,7 @@ def test_every_lender_lends_in_the_plans() -> None:
     assert [borrower.id for borrower in plans["c"].lent_to] == ["a", "b"]
     assert [borrower.id for borrower in plans["a"].lent_to] == ["c"]
     assert plans["b"].lent_to == ()
-    assert len({plan.order for plan in plans.values()}) == 3  # the phrases take turns
+    assert len({plan.instruction for plan in plans.values()}) == 3  # the phrases take turns
 
 
 def test_a_dataset_of_rows_gives_each_variation_once() -> None:
@@ -105,8 +105,8 @@ def test_too_large_a_picture() -> None:
 
 
 def test_the_judge_s_cut_of_long_names_leaves_the_order() -> None:
-    order = sanity.ORDERS[0]
-    assert sanity.ordered("very long name " * 50, order, 60).endswith(order)
-    assert len(sanity.ordered("very long name " * 50, order, 60)) <= 60
-    assert sanity.ordered(None, order, 300) == order
-    assert sanity.ordered("name", order, 5) == order
+    instruction = sanity.INJECTIONS[0]
+    assert sanity.inject("very long name " * 50, instruction, 60).endswith(instruction)
+    assert len(sanity.inject("very long name " * 50, instruction, 60)) <= 60
+    assert sanity.inject(None, instruction, 300) == instruction
+    assert sanity.inject("name", instruction, 5) == instruction

@@ -25,7 +25,7 @@ LIMITS = ImageConfig(resolution=64)
 
 
 def picture_rows(number: int, brightest: int = 255) -> list[dict[str, Any]]:
-    """Noisy grey pictures, each of another brightness; their order says nothing."""
+    """Noisy grey pictures of random brightness."""
     rows = []
     for index in range(number):
         rng = np.random.default_rng(index)
@@ -36,7 +36,7 @@ def picture_rows(number: int, brightest: int = 255) -> list[dict[str, Any]]:
 
 
 def bright(dataset: Any, out: str, progress: parquet.Progress | None) -> parquet.Written:
-    """The full judge of these tests: the brighter, the better. Broken pictures are set aside."""
+    """The full judge of these tests: scores grow with brightness, and broken pictures are set aside."""
 
     def judged(batch: pa.Table) -> pa.Table:
         from p2i_ray.config import ImageConfig
@@ -60,28 +60,39 @@ def bright(dataset: Any, out: str, progress: parquet.Progress | None) -> parquet
 
 
 class Outcome(NamedTuple):
+    """A run of the cascade."""
+
     written: parquet.Written
     table: pa.Table
-    asked: list[int]  # rows of each call of the full judge
-    told: int  # rows, to `progress`
+    calls: list[int]  # rows of each call of the full judge
+    progress: int  # rows reported to `progress`
 
 
 def run(rows: Sequence[dict[str, Any]], out: Path, seed: int = 5, blocks: int = 6, **settings: Any) -> Outcome:
     import ray
 
-    asked: list[int] = []
-    told: list[int] = []
+    calls: list[int] = []
+    reported: list[int] = []
 
     def ask(dataset: Any, folder: str, progress: parquet.Progress | None) -> parquet.Written:
         written = bright(dataset, folder, progress)
-        asked.append(written.rows)
+        calls.append(written.rows)
         return written
 
     options = {"clip": CLIP, "sample": SAMPLE, "agreement": 0.85, "num_cpus": 0.1, "batch_size": 32, **settings}
     judge = JudgeConfig(model="none", cascade=CascadeConfig(**options))
     dataset = ray.data.from_items(list(rows), override_num_blocks=blocks)
-    written = cascade.score(dataset, str(out), GAMMA, judge, LIMITS, seed, ask, told.append)
-    return Outcome(written, parquet.read_parquet(str(out), written.files), asked, sum(told))
+    written = cascade.score(
+        dataset,
+        str(out),
+        ask=ask,
+        gamma=GAMMA,
+        settings=judge,
+        image=LIMITS,
+        seed=seed,
+        progress=reported.append,
+    )
+    return Outcome(written, parquet.read_parquet(str(out), written.files), calls, sum(reported))
 
 
 def rows_with_broken() -> list[dict[str, Any]]:
@@ -99,20 +110,20 @@ def outcome(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tupl
 
 
 def test_every_id_comes_out_once_and_most_without_the_judge(outcome: tuple[Outcome, Path]) -> None:
-    (written, table, asked, told), _ = outcome
+    (written, table, calls, progress), _ = outcome
     assert sorted(table["id"].to_pylist()) == sorted(f"row-{index}" for index in range(ROWS))
     assert table.schema.equals(SCORES)
-    assert (written.rows, written.set_aside, told) == (ROWS, 3, ROWS)
+    assert (written.rows, written.set_aside, progress) == (ROWS, 3, ROWS)
     facts = written.facts
     by_head = table["reason"].to_pylist().count(cascade.REASON)
     assert facts["rows"] == ROWS and facts["why"] is None
-    assert facts["llm_calls"] == sum(asked) == ROWS - by_head
+    assert facts["llm_calls"] == sum(calls) == ROWS - by_head
     assert facts["saved_share"] == pytest.approx(by_head / ROWS)
     assert facts["saved_share"] > 0.4
-    assert facts["cached"] == 3 * len(asked) and facts["model"] == "bright"
+    assert facts["cached"] == 3 * len(calls) and facts["model"] == "bright"
 
 
-def test_the_decisions_are_the_judges_own(outcome: tuple[Outcome, Path]) -> None:
+def test_the_decisions_agree_with_the_judge(outcome: tuple[Outcome, Path]) -> None:
     (written, table, _, _), _ = outcome
     pictures = {row["id"]: row["image"]["bytes"] for row in picture_rows(ROWS)}
     right = []
@@ -130,16 +141,16 @@ def test_the_decisions_are_the_judges_own(outcome: tuple[Outcome, Path]) -> None
     assert 1 < facts["low"] < facts["high"] < 5
 
 
-def test_rows_that_cannot_be_asked_about_go_to_the_judge(outcome: tuple[Outcome, Path]) -> None:
+def test_rows_without_features_go_to_the_judge(outcome: tuple[Outcome, Path]) -> None:
     (_, table, _, _), _ = outcome
     found = {row["id"]: row for row in table.to_pylist()}
     for index in (7, 100, 200):
         assert "unreadable" in found[f"row-{index}"]["error"]
         assert found[f"row-{index}"]["score"] is None
-    assert found["row-50"]["reason"] == "seen"  # nameless: this judge doesn't mind, but the head does
+    assert found["row-50"]["reason"] == "seen"  # without a name: this judge scores it, the head can't
 
 
-def test_only_the_head_and_its_facts_stay(outcome: tuple[Outcome, Path]) -> None:
+def test_only_the_head_and_its_facts_are_kept(outcome: tuple[Outcome, Path]) -> None:
     (written, _, _, _), out = outcome
     assert sorted(path.name for path in (out / "cascade").iterdir()) == ["cascade.json", "head.safetensors"]
     assert json.loads((out / "cascade" / "cascade.json").read_text()) == written.facts
@@ -161,18 +172,25 @@ def test_the_same_seed_decides_the_same_in_any_order(outcome: tuple[Outcome, Pat
         (240, 255, {"agreement": 0.99}, 2, "too few to show an agreement of 0.99"),
     ],
 )
-def test_where_no_head_pays_the_judge_sees_all(
-    number: int, brightest: int, settings: dict[str, Any], calls: int, why: str, ray_cluster: None, tmp_path: Path
+def test_without_a_head_the_judge_scores_all_rows(
+    *,
+    number: int,
+    brightest: int,
+    settings: dict[str, Any],
+    calls: int,
+    why: str,
+    ray_cluster: None,
+    tmp_path: Path,
 ) -> None:
-    written, table, asked, told = run(picture_rows(number, brightest), tmp_path / "scores", **settings)
-    assert (len(set(table["id"].to_pylist())), table.num_rows, told) == (number, number, number)
+    written, table, rows_of_calls, progress = run(picture_rows(number, brightest), tmp_path / "scores", **settings)
+    assert (len(set(table["id"].to_pylist())), table.num_rows, progress) == (number, number, number)
     assert table["reason"].to_pylist() == ["seen"] * number
-    assert len(asked) == calls and sum(asked) == number
+    assert len(rows_of_calls) == calls and sum(rows_of_calls) == number
     assert written.facts["llm_calls"] == number and written.facts["saved_share"] == 0
     assert why in written.facts["why"]
 
 
-def test_a_wrong_clip_is_told_before_anything_is_asked(ray_cluster: None, tmp_path: Path) -> None:
+def test_a_wrong_clip_is_an_error_before_any_request(ray_cluster: None, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"judge\.cascade\.clip"):
         run(picture_rows(3), tmp_path / "scores", clip=str(tmp_path))
     assert not locations.exists(str(tmp_path / "scores"))

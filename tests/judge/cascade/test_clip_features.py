@@ -1,4 +1,4 @@
-"""What the cascade's head sees, with the mini CLIP."""
+"""Features of the cascade's head, with the mini CLIP."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_projections_are_those_of_transformers(clip: clip_features.Clip) -> None
         assert (least <= mean).all() and (mean <= most).all() and (spread >= 0).all()
 
 
-def test_features_do_not_depend_on_the_company(clip: clip_features.Clip) -> None:
+def test_features_do_not_depend_on_the_other_rows(clip: clip_features.Clip) -> None:
     pictures, names = shown(8)
     together = clip.features(pictures, names)
     for row in (0, 5):
@@ -94,7 +94,7 @@ def test_every_row_comes_out_with_features_or_a_reason(ray_cluster: None, clip: 
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
     ],
 )
-def test_what_is_no_clip_is_told_in_one_line(change: Any, line: str, tmp_path: Path) -> None:
+def test_an_invalid_clip_is_a_one_line_error(change: Any, line: str, tmp_path: Path) -> None:
     folder = tmp_path / "clip"
     shutil.copytree(CLIP, folder)
     assert clip_features.check(str(folder)) == str(folder)

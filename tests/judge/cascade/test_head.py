@@ -1,4 +1,4 @@
-"""The cascade's head against refits, brute force and tables worked out by hand."""
+"""The cascade's head against refits, brute force and hand-computed tables."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from p2i_ray.judge.cascade import head as heads
-from p2i_ray.judge.cascade.head import NOTHING, Head, Thresholds
+from p2i_ray.judge.cascade.head import NONE_CERTAIN, Head, Thresholds
 
 # An LMM that keeps what it scores 4 or 5. By prediction:      drop drop KEEP drop drop | KEEP drop KEEP KEEP KEEP
 PREDICTED = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.2, 4.5, 5.0])
 KEEP = np.array([0, 0, 1, 0, 0, 1, 0, 1, 1, 1], bool)
 
 
-def two_heaps(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Features (N, 6) of rows that are scored 2 or 5: far apart in the first column, noise and a constant else."""
+def two_clusters(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, 6) of rows that are scored 2 or 5: separated by column 0; else noise and a constant."""
     rng = np.random.default_rng(seed)
     scores = np.where(rng.random(rows) < 0.5, 2, 5)
     features = rng.normal(size=(rows, 6))
@@ -30,31 +30,31 @@ def two_heaps(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Head, np.ndarray, np.ndarray]:
-    features, scores = two_heaps(200)
+    features, scores = two_clusters(200)
     head, left_out = heads.fit(features, scores, scores.astype(float))
     return head, left_out, scores
 
 
-def test_separable_rows_are_told_apart(fitted: tuple[Head, np.ndarray, np.ndarray]) -> None:
+def test_separable_rows_are_separated(fitted: tuple[Head, np.ndarray, np.ndarray]) -> None:
     head, left_out, scores = fitted
     assert heads.area_under_curve(left_out, scores >= 4) == 1
     thresholds = heads.choose(left_out, scores >= 4, 0.9)
     assert 2 < thresholds.low < thresholds.high < 5
-    features, new = two_heaps(100, seed=1)
+    features, new = two_clusters(100, seed=1)
     found = head.decide(features, thresholds, gamma=4)
-    assert found.sure.mean() > 0.9
-    assert np.array_equal(found.score[found.sure], new[found.sure])
-    assert np.abs(found.expected[found.sure] - new[found.sure]).mean() < 0.3
+    assert found.certain.mean() > 0.9
+    assert np.array_equal(found.score[found.certain], new[found.certain])
+    assert np.abs(found.expected[found.certain] - new[found.certain]).mean() < 0.3
     assert (found.entropy >= 0).all() and (found.entropy <= math.log(5)).all()
 
 
 def test_the_same_rows_make_the_same_head_and_a_file_keeps_it(fitted: tuple[Head, np.ndarray, np.ndarray]) -> None:
     head, left_out, _ = fitted
-    features, scores = two_heaps(200)
+    features, scores = two_clusters(200)
     again, left_out_again = heads.fit(features, scores, scores.astype(float))
     assert again.to_bytes() == head.to_bytes()
     assert np.array_equal(left_out, left_out_again)
-    other, _ = two_heaps(30, seed=2)
+    other, _ = two_clusters(30, seed=2)
     assert np.array_equal(Head.from_bytes(head.to_bytes()).predict(other), head.predict(other))
     assert np.array_equal(np.concatenate([head.predict(row) for row in other[:, None]]), head.predict(other))
     assert head.predict(other)[:, 1:].sum(axis=1) == pytest.approx(np.ones(30))
@@ -76,11 +76,11 @@ def test_left_out_predictions_are_those_of_heads_that_learned_without_the_row() 
 @pytest.mark.parametrize("gamma", [1.5, 3, 4, 4.3, 5])
 def test_both_scores_lie_on_the_decided_side(fitted: tuple[Head, np.ndarray, np.ndarray], gamma: float) -> None:
     head, _, _ = fitted
-    features, _ = two_heaps(60, seed=4)
+    features, _ = two_clusters(60, seed=4)
     expected = head.predict(features)[:, 0]
     everything = Thresholds(np.nextafter(3.5, 0), 3.5)
     found = head.decide(features, everything, gamma)
-    assert found.sure.all()
+    assert found.certain.all()
     assert np.array_equal(found.score >= gamma, expected >= 3.5)
     assert np.array_equal(found.expected >= gamma, expected >= 3.5)
     assert ((found.expected >= 1) & (found.expected <= 5) & (found.score >= 1) & (found.score <= 5)).all()
@@ -90,12 +90,12 @@ def test_both_scores_lie_on_the_decided_side(fitted: tuple[Head, np.ndarray, np.
     ("most", "low", "high"),
     [
         (0, 1.5, 4.2),  # 2 below and 3 above
-        (1, 3.0, 4.2),  # the kept 2.0 given up: 5 below; 3 above: 8. (The dropped 4.0 given up: 2 + 5)
-        (2, 3.0, 3.5),  # both given up: all 10
+        (1, 3.0, 4.2),  # error on the kept 2.0: 5 below and 3 above: 8. (On the dropped 4.0: 2 + 5)
+        (2, 3.0, 3.5),  # errors on both: all 10
         (9, 3.0, 3.5),
     ],
 )
-def test_thresholds_by_hand(most: int, low: float, high: float) -> None:
+def test_hand_computed_thresholds(most: int, low: float, high: float) -> None:
     shuffled = np.random.default_rng(0).permutation(10)
     found = heads.widest(PREDICTED[shuffled], KEEP[shuffled], most)
     decided = (found.low >= PREDICTED) | (found.high <= PREDICTED)
@@ -146,9 +146,9 @@ def test_allowed_errors_by_another_bound(rows: int, agreement: float) -> None:
         assert bound(most + 3) < agreement or most == -1
 
 
-def test_too_few_rows_show_nothing() -> None:
+def test_too_few_rows_give_no_thresholds() -> None:
     assert heads.allowed(100, 0.98) == -1
-    assert heads.choose(PREDICTED, KEEP, 0.98) == NOTHING
+    assert heads.choose(PREDICTED, KEEP, 0.98) == NONE_CERTAIN
     assert heads.allowed(850, 0.98) == 9  # 11 wrong rows of 850 have the lower bound 0.9803, 12 have 0.9789
 
 
@@ -162,7 +162,7 @@ def test_the_agreement_holds_on_the_rows_it_was_chosen_on(seed: int, noise: floa
     assert 1 - wrong.mean() >= agreement
 
 
-def test_area_under_curve_by_hand() -> None:
+def test_hand_computed_area_under_curve() -> None:
     predicted, keep = np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, True, False, True])
     assert heads.area_under_curve(predicted, keep) == 3.5 / 4  # of four pairs one is a tie
     assert heads.area_under_curve(predicted, np.ones(4, bool)) is None

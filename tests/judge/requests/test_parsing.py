@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from p2i_ray.judge.requests.flaws import FLAWS
 from p2i_ray.judge.requests.parsing import (
-    CRITIQUE_FORM,
-    RATING_FORM,
+    CRITIQUE_GRAMMAR,
+    RATING_GRAMMAR,
     Critique,
     Rating,
     ReplyError,
@@ -98,8 +98,8 @@ def test_a_reasoned_reply_of_another_form_is_an_error(text: str) -> None:
 
 
 def test_a_cut_reply_says_so() -> None:
-    with pytest.raises(ReplyError, match="cut at its longest"):
-        read_reasoned_score('{"reason":"on and on', None, cut=True)
+    with pytest.raises(ReplyError, match="truncated at max_tokens"):
+        read_reasoned_score('{"reason":"on and on', None, truncated=True)
     with pytest.raises(ReplyError, match="is not JSON"):
         read_critique('{"comment":"on')
 
@@ -177,17 +177,17 @@ def test_a_critique_survives_the_way_there_and_back(flaws: list[str], comment: s
 @pytest.mark.parametrize(
     ("form", "text", "fits"),
     [
-        (RATING_FORM, '{"reason":"a \\"sale\\" tag, caf\u00e9","score":4}', True),
-        (RATING_FORM, '{"reason": "", "score": 1}', True),
-        (RATING_FORM, '{"reason":"x","score":6}', False),
-        (RATING_FORM, '{"reason":"x","score":  4}', False),
-        (RATING_FORM, '{"score":4,"reason":"x"}', False),
-        (RATING_FORM, '{"reason":"a\nb","score":4}', False),
-        (CRITIQUE_FORM, '{"comment":"x","flaws":[]}', True),
-        (CRITIQUE_FORM, '{"comment": "x", "flaws": ["wrong scene", "blur"]}', True),
-        (CRITIQUE_FORM, json.dumps({"comment": "x", "flaws": list(FLAWS)}, separators=(",", ":")), True),
-        (CRITIQUE_FORM, '{"comment":"x","flaws":["ugly"]}', False),
-        (CRITIQUE_FORM, json.dumps({"comment": "x", "flaws": [*FLAWS, "blur"]}), False),
+        (RATING_GRAMMAR, '{"reason":"a \\"sale\\" tag, caf\u00e9","score":4}', True),
+        (RATING_GRAMMAR, '{"reason": "", "score": 1}', True),
+        (RATING_GRAMMAR, '{"reason":"x","score":6}', False),
+        (RATING_GRAMMAR, '{"reason":"x","score":  4}', False),
+        (RATING_GRAMMAR, '{"score":4,"reason":"x"}', False),
+        (RATING_GRAMMAR, '{"reason":"a\nb","score":4}', False),
+        (CRITIQUE_GRAMMAR, '{"comment":"x","flaws":[]}', True),
+        (CRITIQUE_GRAMMAR, '{"comment": "x", "flaws": ["wrong scene", "blur"]}', True),
+        (CRITIQUE_GRAMMAR, json.dumps({"comment": "x", "flaws": list(FLAWS)}, separators=(",", ":")), True),
+        (CRITIQUE_GRAMMAR, '{"comment":"x","flaws":["ugly"]}', False),
+        (CRITIQUE_GRAMMAR, json.dumps({"comment": "x", "flaws": [*FLAWS, "blur"]}), False),
     ],
 )
 def test_the_engines_grammar_takes_what_the_readers_read(form: str, text: str, fits: bool) -> None:
@@ -195,4 +195,4 @@ def test_the_engines_grammar_takes_what_the_readers_read(form: str, text: str, f
 
     assert xgrammar_testing._is_grammar_accept_string(form, text) is fits
     if fits:
-        (read_critique if form == CRITIQUE_FORM else lambda reply: read_reasoned_score(reply, HALVES))(text)
+        (read_critique if form == CRITIQUE_GRAMMAR else lambda reply: read_reasoned_score(reply, HALVES))(text)

@@ -30,7 +30,7 @@ def test_the_prompts_that_come_along_are_right(folder: Path) -> None:
 def test_places_are_filled_in_and_dollars_stay(tmp_path: Path) -> None:
     folder = written(tmp_path, "score", SCORE.replace("Product $name", "Is ${name} worth $$5?"))
     prompt = load_prompts(folder).score
-    messages = score_messages(prompt, "a $name for $9", {"type": "image"}, "$text and $5")
+    messages = score_messages(prompt, "a $name for $9", {"type": "image"}, feedback="$text and $5")
     assert messages[-1]["content"][1]["text"] == "Is a $name for $9 worth $5?"
     assert messages[0]["content"][0]["text"] == "Rate. Mind $text and $5"
 
@@ -61,11 +61,15 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
         ("score", SCORE.replace("Product $name", "Product"), r"user lacks \$name"),
         ("score", SCORE.replace('user: "Product $name"\n', ""), "user: Field required"),
         ("score", SCORE.replace("Product $name", " "), r"user is empty or missing; write it with \$name"),
-        ("score", SCORE.replace("Product $name", "Product $nmae"), r"user has \$nmae, which nobody .* have \$name"),
+        (
+            "score",
+            SCORE.replace("Product $name", "Product $nmae"),
+            r"user has \$nmae, which has no value.* have \$name",
+        ),
         ("score", SCORE.replace("Product $name", "$name $name_of_shop"), r"user has \$name_of_shop"),
-        ("score", SCORE.replace("Product $name", "$name for $5"), r"user has a \$ that starts no name; write \$\$"),
+        ("score", SCORE.replace("Product $name", "$name for $5"), r"user has a \$ without a name; write \$\$"),
         ("score", SCORE.replace("$feedback", ""), r"system lacks \$feedback"),
-        ("score", SCORE.replace("Rate.", "Rate $name."), r"system has \$name, which nobody fills in"),
+        ("score", SCORE.replace("Rate.", "Rate $name."), r"system has \$name, which has no value"),
         ("score", SCORE.replace('feedback: "Mind $text"\n', ""), r"feedback is empty or missing; write it with \$text"),
         ("score", SCORE.replace("Mind $text", "Mind it"), r"feedback lacks \$text"),
         ("score", SCORE.replace("Why $name", "Why"), r"reasoned lacks \$name"),

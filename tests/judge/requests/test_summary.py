@@ -31,7 +31,7 @@ def test_tally_counts_criticised_pictures_only_and_keeps_the_lists_order_in_ties
 
 
 def test_nothing_criticised_is_an_error_with_the_reason() -> None:
-    with pytest.raises(UserError, match=r"none of 2 painted pictures.*the image is empty"):
+    with pytest.raises(UserError, match=r"none of 2 generated pictures.*the image is empty"):
         summary.tally(critiques((None, None, "the image is empty"), (None, None, "the image is empty")))
     with pytest.raises(UserError, match="none of 0"):
         summary.tally(critiques())

@@ -15,40 +15,40 @@ PROMPTS = load_prompts(BUILT_IN)
 
 def test_rubric_and_feedback_stand_before_exemplars_and_these_before_the_sample() -> None:
     shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
-    question = ScoreTask(PROMPTS.score, "too much clutter", (shown,)).question("lamp", b"picture")
-    roles = [message["role"] for message in question.messages]
+    request = ScoreTask(PROMPTS.score, "too much clutter", (shown,)).request("lamp", b"picture")
+    roles = [message["role"] for message in request.messages]
     assert roles == ["system", "user", "assistant", "user"]
-    system = question.messages[0]["content"][0]["text"]
+    system = request.messages[0]["content"][0]["text"]
     assert system.index("Give one score") < system.index("too much clutter")
-    assert question.messages[1]["content"][0]["image"] == b"judged"
-    assert question.messages[2]["content"][0]["text"] == "2"
-    assert question.messages[3]["content"][0]["image"] == b"picture"
-    assert "Product name: lamp" in question.messages[3]["content"][1]["text"]
-    assert (question.max_tokens, question.choice, question.probabilities) == (1, ("1", "2", "3", "4", "5"), True)
+    assert request.messages[1]["content"][0]["image"] == b"judged"
+    assert request.messages[2]["content"][0]["text"] == "2"
+    assert request.messages[3]["content"][0]["image"] == b"picture"
+    assert "Product name: lamp" in request.messages[3]["content"][1]["text"]
+    assert (request.max_tokens, request.choice, request.probabilities) == (1, ("1", "2", "3", "4", "5"), True)
 
 
 def test_everything_before_the_sample_is_the_same_for_all_samples() -> None:
     scoring = ScoreTask(PROMPTS.score, "blur")
-    one, other = scoring.question("lamp", b"a"), scoring.question("sofa", b"b")
+    one, other = scoring.request("lamp", b"a"), scoring.request("sofa", b"b")
     assert one.messages[:-1] == other.messages[:-1]
 
 
 def test_no_feedback_leaves_no_trace() -> None:
-    assert "reviewer" not in str(ScoreTask(PROMPTS.score).question("lamp", b"a").messages)
-    assert "$feedback" not in str(ScoreTask(PROMPTS.score).question("lamp", b"a").messages)
+    assert "reviewer" not in str(ScoreTask(PROMPTS.score).request("lamp", b"a").messages)
+    assert "$feedback" not in str(ScoreTask(PROMPTS.score).request("lamp", b"a").messages)
 
 
 def test_a_reason_is_asked_for_before_the_score() -> None:
     shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
-    question = ScoreTask(PROMPTS.score, exemplars=(shown,), max_reason_tokens=64).question("lamp", b"a")
-    assert question.messages[2]["content"][0]["text"] == '{"reason":"a \\"sale\\" tag","score":2}'
-    assert question.form and question.form.index("reason") < question.form.index("score")
-    assert question.max_tokens == 64 and question.choice is None
+    request = ScoreTask(PROMPTS.score, exemplars=(shown,), max_reason_tokens=64).request("lamp", b"a")
+    assert request.messages[2]["content"][0]["text"] == '{"reason":"a \\"sale\\" tag","score":2}'
+    assert request.grammar and request.grammar.index("reason") < request.grammar.index("score")
+    assert request.max_tokens == 64 and request.choice is None
 
 
 def test_critiques_comment_first() -> None:
-    question = CritiqueTask(PROMPTS.critique, 32).question("lamp", b"a")
-    assert question.form and question.form.index("comment") < question.form.index("flaws")
+    request = CritiqueTask(PROMPTS.critique, 32).request("lamp", b"a")
+    assert request.grammar and request.grammar.index("comment") < request.grammar.index("flaws")
 
 
 def test_askers_fill_the_columns_of_their_tables() -> None:
@@ -59,8 +59,8 @@ def test_askers_fill_the_columns_of_their_tables() -> None:
 
 
 def test_scores_without_probabilities_are_asked_for_by_name_only() -> None:
-    for asker in (ScoreTask(PROMPTS.score, scores_only=True), ScoreTask(PROMPTS.score, "", (), 64, scores_only=True)):
-        assert not asker.question("lamp", b"a").probabilities
+    for task in (ScoreTask(PROMPTS.score, scores_only=True), ScoreTask(PROMPTS.score, "", (), 64, scores_only=True)):
+        assert not task.request("lamp", b"a").probabilities
     columns = ScoreTask(PROMPTS.score, scores_only=True).columns(Reply("4"))
     assert columns == {"score": 4, "expected_score": None, "entropy": None, "reason": None}
     with pytest.raises(ReplyError, match="probabilities"):  # never by accident
@@ -68,11 +68,11 @@ def test_scores_without_probabilities_are_asked_for_by_name_only() -> None:
 
 
 def test_the_json_schemas_go_with_the_grammars() -> None:
-    reason = ScoreTask(PROMPTS.score, max_reason_tokens=64).question("lamp", b"a")
-    critique = CritiqueTask(PROMPTS.critique, 32).question("lamp", b"a")
-    assert ScoreTask(PROMPTS.score).question("lamp", b"a").json_schema is None  # a digit needs none
-    for question, keys in ((reason, ["reason", "score"]), (critique, ["comment", "flaws"])):
-        schema = question.json_schema
+    reason = ScoreTask(PROMPTS.score, max_reason_tokens=64).request("lamp", b"a")
+    critique = CritiqueTask(PROMPTS.critique, 32).request("lamp", b"a")
+    assert ScoreTask(PROMPTS.score).request("lamp", b"a").json_schema is None  # a digit needs none
+    for request, keys in ((reason, ["reason", "score"]), (critique, ["comment", "flaws"])):
+        schema = request.json_schema
         assert schema and list(schema["properties"]) == schema["required"] == keys  # in the order of writing
         assert schema["additionalProperties"] is False  # strict schemas must say so
 

@@ -1,4 +1,4 @@
-"""When the next request may go to an endpoint: a rate limit, and waits after refusals. Time itself is passed in."""
+"""Rate limit and backoff of requests to an endpoint. The clock is a parameter."""
 
 from __future__ import annotations
 
@@ -11,53 +11,53 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0  # of the waits between tries, which double
-LONGEST_ASKED_S = 120.0  # an endpoint that asks for more patience than that is not waited for
+FIRST_WAIT_S, MAX_WAIT_S = 0.5, 30.0  # between retries; waits double
+MAX_RETRY_AFTER_S = 120.0  # a longer Retry-After is a failure
 
 
 class Clock(NamedTuple):
-    """Where time comes from; a test passes another."""
+    """Source of time; tests pass another."""
 
     now: Callable[[], float] = time.monotonic  # seconds
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class RequestPacer:
-    """Lets requests start one by one, evenly spaced, so that no minute sees more than the limit.
+    """Start of requests one by one, evenly spaced, so that no minute has more than the limit.
 
     Args:
-        per_minute: the limit.
-        clock: time.
+        per_minute: largest number of requests per minute.
+        clock: source of time.
     """
 
     def __init__(self, per_minute: float, clock: Clock) -> None:
         self._interval = 60 / per_minute
         self._clock = clock
         self._next = -math.inf
-        self._turn = asyncio.Lock()  # first come, first served
+        self._lock = asyncio.Lock()  # first in, first out
 
     async def wait(self) -> None:
         """Return when the next request may start."""
-        async with self._turn:
-            while (seconds := self._next - self._clock.now()) > 0:  # again: `hold` may have moved it meanwhile
+        async with self._lock:
+            while (seconds := self._next - self._clock.now()) > 0:  # in a loop: `hold` may have moved it meanwhile
                 await self._clock.sleep(seconds)
             self._next = self._clock.now() + self._interval
 
     def hold(self, seconds: float) -> None:
-        """Start nothing for so long: the endpoint has asked for it."""
+        """Start no request for so many seconds, as the endpoint has asked."""
         self._next = max(self._next, self._clock.now() + seconds)
 
 
-def back_off(tries: int, chance: random.Random) -> float:
-    """Seconds to wait after so many tries: doubling, bounded, less up to a quarter so that tries don't come in step."""
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(tries - 1, 30)) * (1 - 0.25 * chance.random())
+def backoff(tries: int, rng: random.Random) -> float:
+    """Seconds to wait after so many tries: exponential, bounded, minus up to a quarter of jitter."""
+    return min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(tries - 1, 30)) * (1 - 0.25 * rng.random())
 
 
-def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a reply's Retry-After asks for, as a number or as a date; none if it asks for nothing readable.
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a response's Retry-After asks for, as a number or a date; None if there is none to parse.
 
     Args:
-        headers: by lower-case name; a date counts from the reply's own Date, since clocks differ.
+        headers: by lower-case name; a date is relative to the response's Date, since clocks differ.
     """
     text = headers.get("retry-after", "")
     try:

@@ -1,7 +1,7 @@
-"""A vLLM engine behind a Ray Serve handle: samples in, rows of a table out.
+"""A vLLM engine as a Ray Serve replica: samples in, rows of a table out.
 
-The engine outlives the datasets that ask it: starting one costs more than judging a thousand rows. It has no HTTP
-port; only actors of the same cluster reach it. Everything here runs in the replica, never on the driver.
+The engine outlives the datasets that it is asked about, since a start takes longer than judging a thousand rows. It has
+no HTTP port; only actors of the same cluster reach it. All of this runs in the replica, never in the driver.
 """
 
 from __future__ import annotations
@@ -28,56 +28,61 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
     from vllm.outputs import CompletionOutput
 
-ALTERNATIVES = 10  # log-probabilities a token; five digits, in tokenizers that have several tokens for one
+LOGPROBS = 10  # alternatives per token: more than the five digits, since some tokenizers have several tokens for one
+NO_PROBABILITY = -1e9  # log-probability up to which vLLM has masked a token
 
 
 class VLLMEngine:
-    """One vLLM engine, as Serve's replica."""
+    """One vLLM engine, as a Serve replica."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: JudgeConfig, limits: ImageConfig, seed: int, application: str, owner: ActorHandle | None = None
+        self,
+        settings: JudgeConfig,
+        limits: ImageConfig,
+        seed: int,
+        *,
+        application: str,
+        owner: ActorHandle[Any] | None = None,
     ) -> None:
-        """Load the model; returns when questions can be asked.
+        """Load the model; returns when the engine takes requests.
 
         Args:
-            settings: the judge's.
-            limits: of pictures.
-            seed: of the engine; replies are greedy, so it decides nothing but ties inside vLLM.
+            settings: settings of the judge.
+            limits: limits of pictures.
+            seed: seed of the engine; decoding is greedy, so it only affects ties inside vLLM.
             application: the Serve application that this replica belongs to.
-            owner: an actor that lives as long as the driver; when it is gone, the application removes itself.
+            owner: an actor that lives as long as the driver; when it has ended, the application deletes itself.
         """
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
         process_reaper.start()
         self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(settings, seed)))
-        self._chats = ChatRenderer(self._engine.renderer, limits)
-        # Templates, tokens and pixels are prepared beside the event loop, while the engine computes in its process.
-        self._preparing = ThreadPoolExecutor(1, "preparing")
-        self._numbers = itertools.count()
-        self._following = asyncio.create_task(exit_with_driver(owner, application)) if owner else None
+        self._renderer = ChatRenderer(self._engine.renderer, limits)
+        # Templates, tokens and pixels are prepared off the event loop, while the engine computes in its own process.
+        self._render_pool = ThreadPoolExecutor(1, "render")
+        self._request_numbers = itertools.count()
+        self._lifetime = asyncio.create_task(exit_with_driver(owner, application)) if owner else None
 
-    async def ask(self, asker: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
-        """Ask about every sample: the columns of asker.schema without id.
+    async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        """Ask about every sample: the columns of task.schema without id.
 
-        A dead engine takes the replica with it, so that Serve starts another.
+        A dead engine ends the replica's process, so that Serve starts another replica.
         """
-        questions = [asker.question(*sample) for sample in samples]
-        return await parse_replies(asker, await self._replies(questions))
+        requests = [task.request(*sample) for sample in samples]
+        return await parse_replies(task, await self._replies(requests))
 
-    async def reply(self, question: ChatRequest) -> Reply:
-        """Answer one question; raises Refused if the engine can't."""
-        (reply,) = await self._replies([question])
+    async def reply(self, request: ChatRequest) -> Reply:
+        """Reply to one request.
+
+        Raises:
+            RequestRefused: the engine can't.
+        """
+        (reply,) = await self._replies([request])
         return await reply
 
-    async def _replies(self, questions: list[ChatRequest]) -> list[Awaitable[Reply]]:
-        """All chats are rendered before one is handed on: an engine that gets them singly computes them singly."""
-        chats = [question.messages for question in questions]
-        prompts = await asyncio.get_running_loop().run_in_executor(self._preparing, self._chats.render_all, chats)
-        return [self._reply(prompt, question) for prompt, question in zip(prompts, questions, strict=True)]
-
     async def check_health(self) -> None:
-        """Raises if the engine is dead; Serve then replaces this replica."""
+        """Raise if the engine is dead; Serve then replaces this replica."""
         await self._engine.check_health()
 
     def __del__(self) -> None:
@@ -85,55 +90,62 @@ class VLLMEngine:
         if engine is not None:
             engine.shutdown()
 
-    async def _reply(self, prompt: Any, question: ChatRequest) -> Reply:
+    async def _replies(self, requests: list[ChatRequest]) -> list[Awaitable[Reply]]:
+        """Render all chats before the engine gets the first: one that gets them singly computes them singly."""
+        chats = [request.messages for request in requests]
+        loop = asyncio.get_running_loop()
+        prompts = await loop.run_in_executor(self._render_pool, self._renderer.render_all, chats)
+        return [self._reply(prompt, request) for prompt, request in zip(prompts, requests, strict=True)]
+
+    async def _reply(self, prompt: Any, request: ChatRequest) -> Reply:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         if isinstance(prompt, RequestRefused):
             raise prompt
-        how, number = sampling(question), str(next(self._numbers))
-        written = None
+        completion = None
         try:
-            async for output in self._engine.generate(prompt, how, number):
-                written = output.outputs[0]
+            async for output in self._engine.generate(prompt, sampling(request), str(next(self._request_numbers))):
+                completion = output.outputs[0]
         except EngineDeadError:
             logging.getLogger("ray.serve").exception("the engine died; its replica ends and is started again")
             os._exit(1)
         except (VLLMClientError, ValueError, EngineGenerateError) as error:
             cause = error.__cause__ if isinstance(error, EngineGenerateError) and error.__cause__ else error
             raise RequestRefused(f"the engine refused the row: {' '.join(str(cause).split())[:300]}") from error
-        assert written is not None
-        return Reply(written.text, written.finish_reason == "length", _step(written))
+        assert completion is not None
+        return Reply(completion.text, completion.finish_reason == "length", _digit_step(completion))
 
 
-def sampling(question: ChatRequest) -> SamplingParams:
-    """How vLLM writes the reply: greedily, within the question's constraint, handed back once and whole."""
+def sampling(request: ChatRequest) -> SamplingParams:
+    """vLLM's sampling parameters: greedy, within the request's constraint, returned once and whole."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     constraint = None
-    if question.choice:
-        constraint = StructuredOutputsParams(choice=list(question.choice))
-    elif question.form:
-        constraint = StructuredOutputsParams(grammar=question.form)
+    if request.choice:
+        constraint = StructuredOutputsParams(choice=list(request.choice))
+    elif request.grammar:
+        constraint = StructuredOutputsParams(grammar=request.grammar)
     return SamplingParams(
         temperature=0,
-        max_tokens=question.max_tokens,
-        logprobs=ALTERNATIVES if question.probabilities else None,
+        max_tokens=request.max_tokens,
+        logprobs=LOGPROBS if request.probabilities else None,
         structured_outputs=constraint,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 
-def _step(written: CompletionOutput) -> Step | None:
-    """The digit's step, with the alternatives that the constraint left."""
-    if not written.logprobs:
+def _digit_step(completion: CompletionOutput) -> Step | None:
+    """The decoding step of the last digit, with the alternatives that the constraint allows."""
+    if not completion.logprobs:
         return None
     steps = (
         Step(
             found[token].decoded_token or "",
-            [(a.decoded_token or "", a.logprob) for a in found.values() if a.logprob > -1e9],
+            [(a.decoded_token or "", a.logprob) for a in found.values() if a.logprob > NO_PROBABILITY],
         )
-        for token, found in zip(written.token_ids, written.logprobs, strict=True)
+        for token, found in zip(completion.token_ids, completion.logprobs, strict=True)
+        if found is not None
     )
     return digit_step(steps)

@@ -1,4 +1,4 @@
-"""vLLM's arguments and environment for the judge's settings; a bare vllm.LLM takes the same."""
+"""vLLM's arguments and environment from the judge's settings; a bare vllm.LLM takes the same."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from p2i_ray.cluster.resources import GIB
 from p2i_ray.config import JudgeConfig
-from p2i_ray.judge.requests.exemplars import MOST
+from p2i_ray.judge.requests.exemplars import MAX_EXEMPLARS
 
-CPU_CACHE_GB = 1  # of keys and values
-PICTURE_CACHE_GB = 0.25  # prepared pictures: room for the exemplars of a step, which come with every sample
+CPU_KV_CACHE_GB = 1
+PICTURE_CACHE_GB = 0.25  # of preprocessed pictures: holds the exemplars of a step, which come with every sample
 
 
 def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
@@ -27,13 +27,13 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "enable_prefix_caching": settings.enable_prefix_caching,
         "tensor_parallel_size": settings.tensor_parallel_size,
         "gpu_memory_utilization": settings.gpu_memory_utilization,
-        # On a share of a GPU it is said, not measured: while an engine starts, others there take and free memory.
+        # Fixed on a fraction of a GPU, not measured: while an engine starts, others on the GPU take and free memory.
         "kv_cache_memory_bytes": settings.kv_cache_gb * GIB
         if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
         else None,
-        "limit_mm_per_prompt": {"image": 1 + MOST, "video": 0},
+        "limit_mm_per_prompt": {"image": 1 + MAX_EXEMPLARS, "video": 0},
         "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.enable_prefix_caching else 0,
-        "logprobs_mode": "processed_logprobs",  # after the constraint: only digits share the probability
+        "logprobs_mode": "processed_logprobs",  # after the constraint: the digits alone sum to one
         "structured_outputs_config": {"backend": "xgrammar"},
         "disable_log_stats": True,
         "seed": seed % 2**31,
@@ -41,14 +41,14 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
 
 
 def engine_environment(settings: JudgeConfig) -> dict[str, str]:
-    """The engine's environment: vLLM reads it at import."""
+    """The engine's environment variables, which vLLM reads at import."""
     quiet = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
     if settings.num_gpus:
         return quiet
     return {
         **quiet,
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the worker lives in the engine's process: one process less to start
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # worker and engine in one process, which starts faster
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb or CPU_CACHE_GB),
+        "VLLM_CPU_KVCACHE_SPACE": str(settings.kv_cache_gb or CPU_KV_CACHE_GB),
         "OMP_NUM_THREADS": str(max(1, math.floor(settings.num_cpus))),
     }

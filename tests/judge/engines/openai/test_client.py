@@ -23,9 +23,9 @@ from p2i_ray.config import PRESETS, Config, HostedConfig, JudgeConfig, load
 from p2i_ray.data.images import encode_jpeg, encode_png
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.openai.client import OpenAIEngine, data_url
-from p2i_ray.judge.engines.openai.rate_limit import LONGEST_WAIT_S, Clock, RequestPacer, asked_wait, back_off
+from p2i_ray.judge.engines.openai.rate_limit import MAX_WAIT_S, Clock, RequestPacer, backoff, retry_after
 from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample
-from p2i_ray.judge.requests.parsing import CRITIQUE_FORM, CRITIQUE_SCHEMA, RATING_FORM, RATING_SCHEMA
+from p2i_ray.judge.requests.parsing import CRITIQUE_GRAMMAR, CRITIQUE_SCHEMA, RATING_GRAMMAR, RATING_SCHEMA
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, ScoreTask, image_part
 from tests.support.openai_endpoint import (
@@ -76,7 +76,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configured(url: str, **hosted: Any) -> JudgeConfig:
-    return JudgeConfig(model="judge-1", hosted=HostedConfig(**{"url": url, "in_flight": 4, **hosted}))
+    return JudgeConfig(model="judge-1", hosted=HostedConfig(**{"url": url, "max_concurrent_requests": 4, **hosted}))
 
 
 def use(
@@ -106,9 +106,9 @@ def samples(number: int) -> list[Sample]:
 
 
 def asking(
-    number: int = 1, asker: JudgeTask = SCORING
+    number: int = 1, task: JudgeTask = SCORING
 ) -> Callable[[OpenAIEngine], Coroutine[Any, Any, list[dict[str, Any]]]]:
-    return lambda judge: judge.ask(asker, samples(number))
+    return lambda judge: judge.ask(task, samples(number))
 
 
 # What it sends, what it reads.
@@ -116,9 +116,9 @@ def asking(
 
 def test_a_score_and_what_was_sent_for_it() -> None:
     shown = Exemplar(name="old mug", image_part=image_part(JPEG), score=2)
-    asker = ScoreTask(PROMPTS.score, "too much clutter", (shown,))
+    task = ScoreTask(PROMPTS.score, "too much clutter", (shown,))
     with serving(good("4", FOUR)) as server:
-        (row,) = use(server.url, lambda judge: judge.ask(asker, [Sample("mug", PNG)]))
+        (row,) = use(server.url, lambda judge: judge.ask(task, [Sample("mug", PNG)]))
     # 0.5, 0.25 and 0.2 of the five scores' 0.95; "The" is no score and -9999 no probability
     p = {4: 0.5 / 0.95, 2: 0.25 / 0.95, 5: 0.2 / 0.95}
     assert row["score"] == 4 and row["error"] is None and row["reason"] is None
@@ -152,8 +152,8 @@ def test_the_forms_constraint(constraint: str) -> None:
     with serving(good(), says(**reasoned), says(**completion(critique))) as server:
 
         async def work(judge: OpenAIEngine) -> list[dict[str, Any]]:
-            askers = (SCORING, ScoreTask(PROMPTS.score, max_reason_tokens=64), CritiqueTask(PROMPTS.critique, 32))
-            return [(await judge.ask(asker, samples(1)))[0] for asker in askers]
+            tasks = (SCORING, ScoreTask(PROMPTS.score, max_reason_tokens=64), CritiqueTask(PROMPTS.critique, 32))
+            return [(await judge.ask(task, samples(1)))[0] for task in tasks]
 
         digit, reason, flaws = use(server.url, work, constraint=constraint)
     assert digit["score"] == 4
@@ -166,7 +166,7 @@ def test_the_forms_constraint(constraint: str) -> None:
         assert told == [(None, None)] * 3
     elif constraint == "vllm":
         choice = {"choice": ["1", "2", "3", "4", "5"]}
-        assert told == [(choice, None), ({"grammar": RATING_FORM}, None), ({"grammar": CRITIQUE_FORM}, None)]
+        assert told == [(choice, None), ({"grammar": RATING_GRAMMAR}, None), ({"grammar": CRITIQUE_GRAMMAR}, None)]
     else:
         assert told[0] == (None, None)
         for (_, form), schema in zip(told[1:], (RATING_SCHEMA, CRITIQUE_SCHEMA), strict=True):
@@ -185,13 +185,13 @@ def test_a_summary_has_no_picture() -> None:
     messages = [{"role": role, "content": [{"type": "text", "text": role}]} for role in ("system", "user")]
     with serving(says(**completion("avoid blur"))) as server:
         reply = use(server.url, lambda judge: judge.reply(ChatRequest(messages, 40)))
-    assert reply.text == "avoid blur" and not reply.cut
+    assert reply.text == "avoid blur" and not reply.truncated
     assert server.bodies[0]["messages"] == [{"role": role, "content": role} for role in ("system", "user")]
 
 
 def test_json_in_a_fence_is_read() -> None:
     with serving(says(**completion('```json\n{"comment": "ok", "flaws": []}\n```'))) as server:
-        (row,) = use(server.url, asking(asker=CritiqueTask(PROMPTS.critique, 32)), constraint="none")
+        (row,) = use(server.url, asking(task=CritiqueTask(PROMPTS.critique, 32)), constraint="none")
     assert (row["comment"], row["flaws"]) == ("ok", [])
 
 
@@ -205,9 +205,9 @@ def test_a_name_can_not_end_its_own_turn() -> None:
 
 
 def test_an_endpoint_without_probabilities() -> None:
-    asker = ScoreTask(PROMPTS.score, scores_only=True)
+    task = ScoreTask(PROMPTS.score, scores_only=True)
     with serving(then=says(**completion("4"))) as server:
-        (row,) = use(server.url, asking(asker=asker), logprobs=False)
+        (row,) = use(server.url, asking(task=task), logprobs=False)
         assert (row["score"], row["expected_score"], row["entropy"], row["error"]) == (4, None, None, None)
         assert "logprobs" not in server.bodies[0] and "top_logprobs" not in server.bodies[0]
         with pytest.raises(UserError, match=r"tells no probabilities.*judge\.hosted\.logprobs=false"):
@@ -425,9 +425,9 @@ def test_tries_count_against_the_rate() -> None:
 
 
 def test_waits_double_are_bounded_and_repeatable() -> None:
-    waits = [back_off(tries, random.Random(1)) for tries in range(1, 2000, 7)]
-    assert max(waits) <= LONGEST_WAIT_S and 0.375 <= waits[0] <= 0.5
-    assert waits[0] == back_off(1, random.Random(1))
+    waits = [backoff(tries, random.Random(1)) for tries in range(1, 2000, 7)]
+    assert max(waits) <= MAX_WAIT_S and 0.375 <= waits[0] <= 0.5
+    assert waits[0] == backoff(1, random.Random(1))
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_waits_double_are_bounded_and_repeatable() -> None:
     ],
 )
 def test_what_retry_after_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    assert asked_wait(headers) == seconds
+    assert retry_after(headers) == seconds
 
 
 # Money: 1000 tokens in and 10 out at 2 and 50 dollars a million: 0.0025 a request.
@@ -625,6 +625,6 @@ def test_vllms_server_understands_the_requests() -> None:
 
         use(server.url, work, constraint="vllm")
     score, critique = (protocol.ChatCompletionRequest.model_validate(body) for body in server.bodies)
-    assert score.structured_outputs.choice == list("12345") and critique.structured_outputs.grammar == CRITIQUE_FORM
+    assert score.structured_outputs.choice == list("12345") and critique.structured_outputs.grammar == CRITIQUE_GRAMMAR
     assert (score.logprobs, score.top_logprobs, score.max_tokens, score.temperature) == (True, 20, 1, 0)
     assert not (set(json.loads(json.dumps(server.bodies[0]))) - set(protocol.ChatCompletionRequest.model_fields))

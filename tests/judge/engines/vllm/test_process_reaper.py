@@ -47,7 +47,8 @@ from p2i_ray.judge.engines.vllm.settings import engine_environment
 
 judge = load(Config, "mini").judge
 os.environ.update(engine_environment(judge))
-asyncio.run(VLLMEngine.__init__(VLLMEngine.__new__(VLLMEngine), judge, ImageConfig(resolution=64), 0, "none"))
+replica = VLLMEngine.__new__(VLLMEngine)
+asyncio.run(VLLMEngine.__init__(replica, judge, ImageConfig(resolution=64), 0, application="none"))
 """
 
 
