@@ -1,4 +1,4 @@
-"""Settings of the judge: its engines or its endpoint, what it is shown, and how it is checked."""
+"""Settings of the judge: engines or endpoint, prompts and exemplars, cascade and calibration."""
 
 from __future__ import annotations
 
@@ -14,44 +14,42 @@ from p2i_ray.config.base import Reserving, Result, Runtime, Settings
 
 
 class HostedConfig(Settings):
-    """An OpenAI-compatible endpoint in place of engines of one's own. Every call is paid: see judge.cache."""
+    """An OpenAI-compatible endpoint in place of own engines. Every call costs money: see judge.cache."""
 
     url: Result[str | None] = Field(None, description="base URL, e.g. https://api.openai.com/v1 (none: own engines)")
     key_env: Runtime[str] = Field(
-        "P2I_JUDGE_API_KEY", description="environment variable, on Ray's nodes, that holds the key"
+        "P2I_JUDGE_API_KEY", description="environment variable on Ray's nodes with the API key"
     )
     allow_http: Result[bool] = Field(
         False,
-        description="let the key and the pictures travel unencrypted to another machine, on a network of one's own",
+        description="allow unencrypted http to another machine, for the key and the pictures; for private networks",
     )
     constraint: Result[Literal["json_schema", "vllm", "none"]] = Field(
-        "json_schema", description="how the endpoint is told the reply's form: OpenAI's way, vLLM's, or by prompt alone"
+        "json_schema", description="how replies are constrained: OpenAI's response_format, vLLM's, or the prompt alone"
     )
     length_key: Result[Literal["max_tokens", "max_completion_tokens"]] = Field(
-        "max_tokens", description="the endpoint's name for the longest reply; OpenAI's newer models want the second"
+        "max_tokens", description="the endpoint's name of the token limit; newer OpenAI models need the second"
     )
     logprobs: Result[bool] = Field(
-        True, description="false: the endpoint tells no probabilities, so only whole scores come"
+        True, description="false: the endpoint returns no probabilities, so there are only whole scores"
     )
-    top_logprobs: Result[int] = Field(
-        20, ge=5, le=20, description="alternatives a token that the endpoint is asked to tell"
+    top_logprobs: Result[int] = Field(20, ge=5, le=20, description="alternatives per token that the endpoint returns")
+    requests_per_minute: Runtime[float] = Field(
+        500, gt=0, description="rate limit, requests per minute, retries included"
     )
-    requests_per_minute: Runtime[float] = Field(500, gt=0, description="rate limit, requests a minute, tries included")
-    max_concurrent_requests: Runtime[int] = Field(16, ge=1, description="requests that wait at the endpoint")
-    timeout_s: Runtime[float] = Field(60, gt=0, description="longest wait for one reply, seconds")
-    max_retries: Runtime[int] = Field(
-        5, ge=0, description="tries after a refusal for load, a lost connection or a time-out"
-    )
-    usd_per_million_input: Result[float] = Field(0, ge=0, description="price of input tokens, US dollars a million")
-    usd_per_million_output: Result[float] = Field(0, ge=0, description="price of output tokens, US dollars a million")
+    max_concurrent_requests: Runtime[int] = Field(16, ge=1, description="requests at the endpoint at once")
+    timeout_s: Runtime[float] = Field(60, gt=0, description="timeout of one request, seconds")
+    max_retries: Runtime[int] = Field(5, ge=0, description="retries after an overload, a lost connection or a timeout")
+    usd_per_million_input: Result[float] = Field(0, ge=0, description="price of input tokens, US dollars per million")
+    usd_per_million_output: Result[float] = Field(0, ge=0, description="price of output tokens, US dollars per million")
     max_usd: Runtime[float | None] = Field(
-        None, gt=0, description="most that one job may spend, US dollars (none: no limit)"
+        None, gt=0, description="spending limit of one job, US dollars (none: no limit)"
     )
 
     @field_validator("url")
     @classmethod
     def _plain_url(cls, url: str | None) -> str | None:
-        """The URL is written to manifests and errors, so nothing secret may be in it."""
+        """Check the URL, which must hold no secret because manifests and errors show it."""
         if url is None:
             return None
         url = url.strip()
@@ -79,7 +77,7 @@ class HostedConfig(Settings):
     @field_validator("key_env")
     @classmethod
     def _name_of_a_variable(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # likely the key itself, which must not be shown
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # probably the key itself, which must not be shown
             raise _wrong("…", "is no variable's name; give the name, and set the variable to the key")
         return name
 
@@ -95,7 +93,7 @@ class HostedConfig(Settings):
 
 
 def _wrong(shown: Any, why: str, *where: str) -> ValidationError:
-    """An error that shows this value instead of what was given."""
+    """A validation error that shows this value in place of the input."""
     message = PydanticCustomError("hosted", "{why}", {"why": why})
     return ValidationError.from_exception_data("hosted", [{"type": message, "loc": where, "input": shown}])
 
@@ -109,19 +107,20 @@ def _is_here(url: str) -> bool:
 
 
 class CascadeConfig(Reserving):
-    """A small head on CLIP features decides the sure rows, the LMM sees the rest."""
+    """A cascade: a small head on CLIP features decides the rows it is certain of, the LMM the rest."""
 
-    clip: Result[str | None] = Field(
-        None, description="transformers folder of the CLIP below the head (none: no cascade)"
-    )
-    sample: Result[int] = Field(1000, ge=50, description="rows that the LMM scores for the head to learn from")
+    clip: Result[str | None] = Field(None, description="transformers folder of the head's CLIP (none: no cascade)")
+    sample: Result[int] = Field(1000, ge=50, description="rows that the LMM scores to fit the head")
     agreement: Result[float] = Field(
-        0.98, gt=0.5, lt=1, description="share of decisions that must be the LMM's own, on rows held out of the sample"
+        0.98,
+        gt=0.5,
+        lt=1,
+        description="fraction of decisions that must equal the LMM's, on held-out rows of the sample",
     )
-    batch_size: Result[int] = Field(64, ge=1, description="pictures that CLIP encodes at once")
+    batch_size: Result[int] = Field(64, ge=1, description="pictures per batch of CLIP")
     num_workers: Result[int] = Field(1, ge=1, description="CLIP actors")
-    num_gpus: Result[float] = Field(0, ge=0, description="GPUs an actor reserves")
-    num_cpus: Result[float] = Field(0.5, ge=0, description="CPUs an actor reserves")
+    num_gpus: Result[float] = Field(0, ge=0, description="GPUs per actor")
+    num_cpus: Result[float] = Field(0.5, ge=0, description="CPUs per actor")
 
 
 class JudgeConfig(Reserving):
@@ -136,44 +135,46 @@ class JudgeConfig(Reserving):
         description="c_R, shown before every sample: Parquet file with name, image, score and maybe reason, or folder "
         "with pictures and exemplars.csv (file,name,score,reason)",
     )
-    reasoned: Result[bool] = Field(False, description="write a reason before the score: slower, one generation a row")
+    reasoned: Result[bool] = Field(False, description="generate a reason before the score, which is slower")
     max_reason_tokens: Result[int] = Field(128, ge=8, description="longest reason or critique, tokens")
     max_summary_tokens: Result[int] = Field(160, ge=8, description="longest feedback text, tokens")
     max_name_chars: Result[int] = Field(300, ge=1, description="product names are cut after this many characters")
-    summary_examples: Result[int] = Field(24, ge=0, description="critiques shown word for word to the summary, rows")
+    summary_examples: Result[int] = Field(24, ge=0, description="critiques quoted in the summary prompt, rows")
     cache: Runtime[str | None] = Field(
-        None, description="folder or URI of replies already paid for, shared by runs (none: one beside the output)"
+        None, description="folder or URI of cached answers, shared by runs (none: next to the output)"
     )
     dtype: Result[Literal["auto", "float32", "bfloat16", "float16"]] = Field(
         "auto", description="weights and arithmetic"
     )
     quantization: Result[str | None] = Field(
-        None, description="vLLM's name of a quantisation, e.g. awq, fp8 (none: as the model's folder says)"
+        None, description="vLLM's name of a quantisation, e.g. awq, fp8 (none: that of the model's folder)"
     )
-    max_model_len: Result[int] = Field(4096, ge=64, description="longest prompt plus answer, tokens")
-    enable_prefix_caching: Result[bool] = Field(True, description="compute rubric, feedback and exemplars once")
+    max_model_len: Result[int] = Field(4096, ge=64, description="longest prompt plus reply, tokens")
+    enable_prefix_caching: Result[bool] = Field(
+        True, description="compute the shared prefix (rubric, feedback, exemplars) once"
+    )
     enforce_eager: Result[bool] = Field(
-        False, description="no CUDA graphs and no compilation: quicker start, slower steps"
+        False, description="no CUDA graphs and no compilation: faster start, slower inference"
     )
-    tensor_parallel_size: Result[int] = Field(1, ge=1, description="GPUs an engine")
+    tensor_parallel_size: Result[int] = Field(1, ge=1, description="GPUs per engine")
     gpu_memory_utilization: Runtime[float] = Field(
-        0.9, gt=0, le=1, description="share of a GPU's memory that an engine takes"
+        0.9, gt=0, le=1, description="fraction of a GPU's memory that an engine takes"
     )
     kv_cache_gb: Runtime[int | None] = Field(
         None,
         ge=1,
-        description="key-value cache of an engine on a CPU (none: 1) or on a share of a GPU, GB; on a whole GPU it is "
+        description="key-value cache of an engine on a CPU (none: 1) or a fraction of a GPU, GB; on a whole GPU it is "
         "what gpu_memory_utilization leaves",
     )
-    replicas: Runtime[int] = Field(1, ge=1, description="engines; the fewest of them with judge.max_replicas")
+    replicas: Runtime[int] = Field(1, ge=1, description="engines; the minimum with judge.max_replicas")
     max_replicas: Runtime[int | None] = Field(
-        None, ge=1, description="engines are added up to this many while rows wait (none: judge.replicas, always)"
+        None, ge=1, description="largest number of engines when autoscaling (none: judge.replicas)"
     )
-    num_gpus: Result[float] = Field(1, ge=0, description="GPUs an engine reserves; 0 runs it on the CPU")
-    num_cpus: Result[float] = Field(1, ge=0, description="CPUs an engine reserves")
-    max_num_seqs: Result[int] = Field(64, ge=1, description="sequences that an engine computes at once")
+    num_gpus: Result[float] = Field(1, ge=0, description="GPUs per engine; 0 runs it on the CPU")
+    num_cpus: Result[float] = Field(1, ge=0, description="CPUs per engine")
+    max_num_seqs: Result[int] = Field(64, ge=1, description="sequences that an engine processes at once")
     keep_warm: Runtime[bool] = Field(
-        False, description="keep engines between the steps of a run; else free them for training"
+        False, description="keep engines between the steps of a run; otherwise free their GPUs for training"
     )
     hosted: HostedConfig = HostedConfig()
     cascade: CascadeConfig = CascadeConfig()
@@ -188,10 +189,8 @@ class JudgeConfig(Reserving):
 
 
 class CalibrationConfig(Settings):
-    """Checks of the judge, made once a run before its scores are trusted."""
+    """Checks of the judge, once per run before its scores are used."""
 
-    rows: Result[int] = Field(
-        0, ge=0, description="rows of the checks that need no gold: swapped, blanked, overlaid; 0: none"
-    )
-    gold: Result[str | None] = Field(None, description="Parquet or CSV file with id and score, 1 to 5, given by people")
-    orders: Result[int] = Field(3, ge=2, description="orders in which the exemplars are shown, where there are any")
+    rows: Result[int] = Field(0, ge=0, description="rows of the checks without gold scores; 0: no checks")
+    gold: Result[str | None] = Field(None, description="Parquet or CSV file of people's scores: id and score, 1 to 5")
+    orders: Result[int] = Field(3, ge=2, description="orders of the exemplars to compare, if there are exemplars")

@@ -1,0 +1,1 @@
+"""The judge: an LMM that scores, critiques and summarises."""

@@ -1,4 +1,4 @@
-"""The judge with its real engine on the mini weights, behind Serve, asked by Ray Data's tasks."""
+"""The judge with its real engine on the mini weights, behind Serve, with Ray Data's tasks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def score(judge: Judge, rows: list[dict[str, Any]], out: Path, **arguments: Any)
 
 
 def with_settings(judge: Judge, **changes: Any) -> Judge:
-    """A judge with other settings that asks the same engine."""
+    """A judge with other settings on the same engine."""
     other = copy.copy(judge)
     other.settings = judge.settings.model_copy(update=changes)
     return other
@@ -71,7 +71,7 @@ def test_every_id_comes_out_once_scored_or_with_a_reason(judge: Judge, tmp_path:
         assert found[wrong]["score"] is found[wrong]["expected_score"] is found[wrong]["entropy"] is None
 
 
-def test_scores_belong_to_the_pictures_and_not_to_their_company(judge: Judge, tmp_path: Path) -> None:
+def test_scores_depend_on_the_picture_and_not_on_the_batch(judge: Judge, tmp_path: Path) -> None:
     rows = sample_rows(40)
     own = score(judge, rows, tmp_path / "own")
     again = score(judge, rows[::-1][:25], tmp_path / "again")
@@ -96,7 +96,7 @@ def test_feedback_and_exemplars_change_the_scores(judge: Judge, tmp_path: Path) 
     assert primed["expected_score"].to_pylist() != before["expected_score"].to_pylist()[:8]
 
 
-def test_a_reason_comes_with_the_score_if_wanted(judge: Judge, tmp_path: Path) -> None:
+def test_a_reason_comes_with_the_score_if_enabled(judge: Judge, tmp_path: Path) -> None:
     table = score(with_settings(judge, reasoned=True), sample_rows(16), tmp_path / "reasoned")
     told = [r for r in table.to_pylist() if r["error"] is None]
     assert len(told) >= 12
@@ -117,7 +117,7 @@ def test_a_prompt_that_is_too_long_is_found_before_the_rows(judge: Judge, tmp_pa
         score(judge, sample_rows(4), tmp_path, feedback="clutter " * 600)
 
 
-def test_nothing_is_asked_twice(judge: Judge, tmp_path: Path) -> None:
+def test_no_request_is_made_twice(judge: Judge, tmp_path: Path) -> None:
     import ray
 
     saving = copy.copy(judge)
@@ -150,7 +150,7 @@ def test_critiques_are_summed_up_in_words(judge: Judge, tmp_path: Path) -> None:
     assert judge.summarise(str(tmp_path), written.files) == feedback
 
 
-def test_too_small_a_cluster_is_told_before_the_start(judge: Judge) -> None:
+def test_too_small_a_cluster_is_an_error_before_the_start(judge: Judge) -> None:
     needy = Judge(judge.settings.model_copy(update={"num_gpus": 1, "replicas": 2}), judge._image)
     with pytest.raises(UserError, match=r"judge needs .*GPU"):
         needy.start()

@@ -1,11 +1,13 @@
-"""A judge on a cluster of three nodes that loses both of its workers, one after the other, while rows are scored.
+"""A judge on a cluster that loses both of its worker nodes, one after the other, while rows are scored.
 
-Run as a program, because a process has one cluster: `python lost_nodes.py OUT` prints rows, set-aside rows, ids.
+A program, because a process has one cluster: `python lost_nodes.py OUT` prints the rows, the set-aside rows, whether
+all ids came out, and the number of original nodes left.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 from ray.cluster_utils import Cluster
@@ -16,6 +18,7 @@ NUMBER = 4000
 
 
 def main(out: str) -> None:
+    """Score the rows while nodes are lost."""
     import ray
 
     from p2i_ray.cluster import connection
@@ -32,13 +35,13 @@ def main(out: str) -> None:
     done = [0]
 
     def lose(count: int) -> None:
-        """After a quarter of the rows the first worker goes, after half the second; new ones come first."""
+        """Remove one node after a quarter of the rows and one after half of them, each after adding another."""
         done[0] += count
         if workers and done[0] * 4 > NUMBER * (3 - len(workers)):
             nodes.add_node(num_cpus=2, object_store_memory=10**8)
             nodes.remove_node(workers.pop(), allow_graceful=False)
 
-    def rows(batch: dict) -> dict:
+    def rows(batch: dict[str, Any]) -> dict[str, Any]:
         ids = [f"{i:05}" for i in batch["id"]]
         return {"id": ids, "name": ["mug"] * len(ids), "image": [picture] * len(ids)}
 

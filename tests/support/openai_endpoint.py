@@ -1,4 +1,4 @@
-"""A real HTTP server that plays an OpenAI-compatible endpoint, well-behaved or not, in a thread of its own."""
+"""A real HTTP server in a thread that acts as an OpenAI-compatible endpoint, well-behaved or not."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 
 from aiohttp import web
 
-Play = Callable[[dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse]
+Behaviour = Callable[[dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse]
 
 
 class Server:
-    """What it was asked, and how it goes on."""
+    """The recorded requests, and the behaviour towards the next ones."""
 
-    def __init__(self, plays: Sequence[Play], then: Play, now: Callable[[], float]) -> None:
+    def __init__(self, behaviours: Sequence[Behaviour], then: Behaviour, now: Callable[[], float]) -> None:
         self.url = ""
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
-        self.times: list[float] = []  # of the requests, by the clock that was given
+        self.times: list[float] = []  # of the requests, by the clock `now`
         self.most_at_once = 0
-        self._plays = list(plays)
+        self._behaviours = list(behaviours)
         self._then = then
         self._now = now
         self._at_once = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Record a request and answer it."""
         self.times.append(self._now())
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
         body = await request.json()
@@ -36,9 +37,9 @@ class Server:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            response = (self._plays.pop(0) if self._plays else self._then)(body)
+            response = (self._behaviours.pop(0) if self._behaviours else self._then)(body)
             if isinstance(response, web.StreamResponse):
-                await asyncio.sleep(0)  # others may come in
+                await asyncio.sleep(0)  # lets other requests arrive
                 return await _sent(response, request)
             return await _sent(await response, request)
         finally:
@@ -46,7 +47,7 @@ class Server:
 
 
 async def _sent(response: web.StreamResponse, request: web.Request) -> web.StreamResponse:
-    if response.headers.get("x-hang-up"):  # half of what was promised, then nothing
+    if response.headers.get("x-hang-up"):  # less than the announced length
         response.content_length = 1000
         await response.prepare(request)
         await response.write(b'{"choices": [')
@@ -61,9 +62,11 @@ async def _sent(response: web.StreamResponse, request: web.Request) -> web.Strea
 
 
 @contextmanager
-def serving(*plays: Play, then: Play | None = None, now: Callable[[], float] = lambda: 0.0) -> Iterator[Server]:
-    """A server at `url` that answers the first requests as `plays` say, and all others as `then` does."""
-    server = Server(plays, then or good(), now)
+def serving(
+    *behaviours: Behaviour, then: Behaviour | None = None, now: Callable[[], float] = lambda: 0.0
+) -> Iterator[Server]:
+    """Run a server at `url` that answers the first requests by `behaviours`, and all others by `then`."""
+    server = Server(behaviours, then or good(), now)
     loop = asyncio.new_event_loop()
     ready = threading.Event()
 
@@ -97,7 +100,7 @@ def serving(*plays: Play, then: Play | None = None, now: Callable[[], float] = l
 
 
 def completion(text: str | None, tokens: Sequence[tuple[str, dict[str, float]]] = (), **changes: Any) -> dict[str, Any]:
-    """A completion as OpenAI writes it; tokens are (written, {alternative: log-probability})."""
+    """A completion in OpenAI's format; tokens are (generated, {alternative: log-probability})."""
     content = [
         {
             "token": token,
@@ -125,49 +128,49 @@ def completion(text: str | None, tokens: Sequence[tuple[str, dict[str, float]]] 
     }
 
 
-def good(text: str = "4", others: dict[str, float] | None = None) -> Play:
-    """Answers with this text; its last token is the digit, with its alternatives."""
+def good(text: str = "4", others: dict[str, float] | None = None) -> Behaviour:
+    """Answer with this text; its last token is the digit, with its alternatives."""
     return lambda body: web.json_response(completion(text, [(text, others or {text: 0.0})]))
 
 
-def says(**content: Any) -> Play:
-    """Answers with this JSON object."""
+def says(**content: Any) -> Behaviour:
+    """Answer with this JSON object."""
     return lambda body: web.json_response(content)
 
 
-def fails(status: int, message: str = "no", headers: dict[str, str] | None = None, **error: Any) -> Play:
-    """Answers with an error as OpenAI writes it."""
+def fails(status: int, message: str = "no", headers: dict[str, str] | None = None, **error: Any) -> Behaviour:
+    """Answer with an error in OpenAI's format."""
     return lambda body: web.json_response({"error": {"message": message, **error}}, status=status, headers=headers)
 
 
-def writes(text: str, kind: str = "text/html", status: int = 200) -> Play:
-    """Answers with text that is no JSON, or half of it."""
+def writes(text: str, kind: str = "text/html", status: int = 200) -> Behaviour:
+    """Answer with text that is not JSON, or incomplete JSON."""
     return lambda body: web.Response(text=text, content_type=kind, status=status)
 
 
-def redirects(url: str) -> Play:
-    """Sends the client elsewhere."""
+def redirects(url: str) -> Behaviour:
+    """Redirect the client."""
     return lambda body: web.Response(status=307, headers={"Location": url})
 
 
 def hangs_up(body: dict[str, Any]) -> web.StreamResponse:
-    """Closes the connection in the middle of its reply."""
+    """Close the connection in the middle of the reply."""
     return web.StreamResponse(headers={"x-hang-up": "1"})
 
 
 async def never(body: dict[str, Any]) -> web.StreamResponse:
-    """Doesn't answer."""
+    """Never answer."""
     await asyncio.Event().wait()
     raise AssertionError
 
 
 def drips(body: dict[str, Any]) -> web.StreamResponse:
-    """Sends a byte now and then, and comes to no end."""
+    """Send single bytes without end."""
     return web.StreamResponse(headers={"x-drips": "1"})
 
 
-def together(number: int) -> list[Play]:
-    """So many plays that answer when all of them are asked at once."""
+def together(number: int) -> list[Behaviour]:
+    """So many behaviours that answer only once all of them have a request."""
     waiting: list[asyncio.Event] = []
 
     async def one(body: dict[str, Any]) -> web.StreamResponse:
@@ -188,5 +191,5 @@ def pictures(body: dict[str, Any]) -> list[str]:
 
 
 def words(body: dict[str, Any]) -> str:
-    """All of a request's text."""
+    """The messages of a request as text."""
     return json.dumps(body["messages"], ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Datasets through the judge: requests, retries and the answer cache."""

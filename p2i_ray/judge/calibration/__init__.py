@@ -1,0 +1,1 @@
+"""Checks of the judge, with gold scores and without."""

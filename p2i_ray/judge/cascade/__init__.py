@@ -1,0 +1,1 @@
+"""A cheap head on CLIP features in front of the judge."""

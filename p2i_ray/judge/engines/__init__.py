@@ -1,0 +1,1 @@
+"""Engines behind the judge: vLLM, or a hosted endpoint."""

@@ -1,0 +1,1 @@
+"""Requests to the judge and their replies: prompts, exemplars, tasks, parsing; independent of the engine."""

@@ -1,4 +1,4 @@
-"""The judge's cache: what was added is found, by any later job; what wasn't is asked."""
+"""The judge's cache: every later job finds the answers that were added, and no others."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_rows_that_were_set_aside_are_asked_again(tmp_path: Path) -> None:
     assert index(cache).find([b"0" * 16, b"1" * 16]) == [critique, None]
 
 
-def test_whatever_the_answer_depends_on_keeps_caches_apart(tmp_path: Path) -> None:
+def test_caches_differ_by_everything_that_an_answer_depends_on(tmp_path: Path) -> None:
     folders = {
         open_cache(str(tmp_path), about, SCORES).folder
         for about in ({"model": "a"}, {"model": "b"}, {"model": "a", "feedback": "clutter"}, {"model": "a"})
@@ -59,7 +59,7 @@ def test_whatever_the_answer_depends_on_keeps_caches_apart(tmp_path: Path) -> No
 
 
 def test_an_unfinished_file_is_never_read(tmp_path: Path) -> None:
-    """storage writes beside and renames: only whole files end in .parquet."""
+    """Storage writes a temporary file and renames it: only complete files end in .parquet."""
     cache = open_cache(str(tmp_path), {}, SCORES)
     cache.add([b"k" * 16], [ANSWER])
     assert [path.suffix for path in Path(cache.folder).iterdir() if path.name.startswith("part-")] == [".parquet"]

@@ -1,4 +1,4 @@
-"""What clusters do to a judge: every id comes out once, scored or set aside with its reason."""
+"""Lost engines and nodes: every id comes out once, scored or set aside with its reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def rows(names: list[str]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def stub(ray_cluster: None) -> Iterator[Callable[..., Judge]]:
-    """Makes judges with a stub's replicas; they are stopped at the end."""
+    """A function that makes judges with stub replicas, which are stopped at the end."""
     judges: list[Judge] = []
 
     def make(engine: type = StubEngine, **settings: Any) -> Judge:
@@ -65,7 +65,7 @@ def test_a_row_that_kills_engines_is_found_and_the_others_judged(stub: Callable[
 
 
 @pytest.mark.slow
-def test_an_engine_that_dies_of_every_row_ends_the_job(stub: Callable[..., Judge], tmp_path: Path) -> None:
+def test_an_engine_that_crashes_at_every_row_ends_the_job(stub: Callable[..., Judge], tmp_path: Path) -> None:
     with pytest.raises(Exception, match="engine was lost with each of 9 rows"):
         score(stub(CrashingEngine), rows(["mug"] * 20), tmp_path)
 
@@ -86,7 +86,7 @@ def test_a_killed_replica_costs_no_row(stub: Callable[..., Judge], tmp_path: Pat
     assert killed and table["error"].null_count == 3000 and set(table["score"].to_pylist()) == {3}
 
 
-def test_an_engine_that_dies_while_nobody_asks_it_costs_the_next_step_no_more_than_time(
+def test_an_engine_that_is_lost_between_steps_costs_the_next_step_only_time(
     stub: Callable[..., Judge], tmp_path: Path
 ) -> None:
     import ray

@@ -1,4 +1,4 @@
-"""Gold scores: what is read, what is refused, and figures worked out by hand."""
+"""Gold scores: reading, errors, and hand-computed figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def scores(*rows: tuple[str, int | None, float | None]) -> pa.Table:
     return pa.table(columns)
 
 
-def test_csv_and_parquet_say_the_same(tmp_path: Path) -> None:
+def test_csv_and_parquet_give_the_same_scores(tmp_path: Path) -> None:
     assert gold.read(csv(tmp_path, "id,who,score\n007,ann,4\n8,bob,2.5\n")) == {"007": 4, "8": 2.5}
     pq.write_table(pa.table({"score": [4, 1], "id": ["007", "x"]}), tmp_path / "gold.parquet")
     assert gold.read(str(tmp_path / "gold.parquet")) == {"007": 4, "x": 1}
@@ -66,7 +66,7 @@ def test_a_null_score_in_parquet(tmp_path: Path) -> None:
         gold.read(str(tmp_path / "gold.parquet"))
 
 
-def test_figures_worked_out_by_hand() -> None:
+def test_hand_computed_figures() -> None:
     people = {"a": 5.0, "b": 4.0, "c": 2.0, "d": 1.0, "e": 3.0}
     judged = scores(("a", 5, 4.8), ("b", 3, 3.4), ("c", 4, 3.6), ("d", 1, 1.2), ("e", None, None))
     found = gold.agreement(people, judged, 4, "score")
@@ -84,9 +84,7 @@ def test_figures_worked_out_by_hand() -> None:
     for given, by_judge in ((5, 5), (4, 3), (2, 4), (1, 1)):
         expected[given - 1][by_judge - 1] += 1
     assert found.confusion == expected
-    assert [(b.low, b.high, b.rows) for b in found.reliability] == [
-        (1, 1.25, 1), (3.25, 3.75, 2), (4.75, 5, 1)
-    ]  # fmt: skip
+    assert [(b.low, b.high, b.rows) for b in found.reliability] == [(1, 1.25, 1), (3.25, 3.75, 2), (4.75, 5, 1)]
     assert found.reliability[1].expected == pytest.approx(3.5)
     assert found.reliability[1].gold == pytest.approx(3)
 
@@ -111,7 +109,7 @@ def test_gold_between_whole_scores() -> None:
         ({"a": 1.0}, scores(("a", None, None))),
     ],
 )
-def test_figures_without_a_meaning_are_none(people: dict[str, float], judged: pa.Table) -> None:
+def test_undefined_figures_are_none(people: dict[str, float], judged: pa.Table) -> None:
     found = gold.agreement(people, judged, 4, "score")
     assert found.spearman is found.kendall is found.auc is None
     assert "NaN" not in found.model_dump_json()

@@ -1,4 +1,4 @@
-"""The variations of a row: what changes, what stays, and that they are the same every time."""
+"""Variations of a row: their changes, and their determinism."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pixels(encoded: bytes) -> np.ndarray:
     return np.asarray(decode(encoded, LIMITS))
 
 
-def test_a_lender_is_the_next_row_of_another_category_going_round() -> None:
+def test_a_lender_is_cyclically_the_next_row_of_another_category() -> None:
     assert sanity.lenders(SAMPLE) == {"a": "c", "b": "c", "c": "a"}
     assert sanity.lenders(SAMPLE[:2]) == {}
     assert sanity.lenders([]) == {}
@@ -33,7 +33,7 @@ def test_every_lender_lends_in_the_plans() -> None:
     assert [borrower.id for borrower in plans["c"].lent_to] == ["a", "b"]
     assert [borrower.id for borrower in plans["a"].lent_to] == ["c"]
     assert plans["b"].lent_to == ()
-    assert len({plan.instruction for plan in plans.values()}) == 3  # the phrases take turns
+    assert len({plan.instruction for plan in plans.values()}) == 3  # the phrases alternate
 
 
 def test_a_dataset_of_rows_gives_each_variation_once() -> None:
@@ -48,7 +48,7 @@ def test_a_dataset_of_rows_gives_each_variation_once() -> None:
     assert [made[f"a#{name}"]["name"] for name in ("as_is", "blank", "overlay")] == ["red mug"] * 3
 
 
-def test_an_id_with_the_mark_in_it_comes_back() -> None:
+def test_an_id_that_contains_the_separator_is_recovered() -> None:
     assert sanity.split_id("x#blank#overlay") == ("x#blank", "overlay")
 
 
@@ -95,7 +95,7 @@ def test_the_same_bytes_every_time() -> None:
 def test_the_variations_are_of_what_the_judge_would_see() -> None:
     large = encode_jpeg(np.full((300, 200, 3), 200, np.uint8))
     assert decode(sanity.overlaid(large, LIMITS), LIMITS).size == (43, 64)
-    clear = encode_png(np.zeros((8, 8, 4), np.uint8))  # transparent: white, as on a shop's page
+    clear = encode_png(np.zeros((8, 8, 4), np.uint8))  # transparent: white
     assert (pixels(sanity.overlaid(clear, LIMITS))[-1] == 255).all()
 
 
@@ -104,7 +104,7 @@ def test_too_large_a_picture() -> None:
         sanity.blank(picture(), ImageConfig(max_pixels=100))
 
 
-def test_the_judge_s_cut_of_long_names_leaves_the_order() -> None:
+def test_the_judge_s_cut_of_long_names_keeps_the_instruction() -> None:
     instruction = sanity.INJECTIONS[0]
     assert sanity.inject("very long name " * 50, instruction, 60).endswith(instruction)
     assert len(sanity.inject("very long name " * 50, instruction, 60)) <= 60

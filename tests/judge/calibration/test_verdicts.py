@@ -1,4 +1,4 @@
-"""The rules, at their edges."""
+"""The rules of the verdicts at their limits."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def test_a_judge_must_see_the_picture(name: str, still: int, step: float, passed
     assert shifted(name, before, after).passed is passed
 
 
-def test_the_banner_must_cost_something_on_average() -> None:
+def test_the_banner_must_lower_the_mean_score() -> None:
     assert shifted("overlay", scores(5, 5, 3), scores(5, 4, 3)).passed is True
     assert shifted("overlay", scores(5, 5, 3), scores(5, 5, 3)).passed is False
 
 
 @pytest.mark.parametrize(
-    ("rise", "bought", "passed"), [(0.09, 0, True), (0.11, 0, False), (-1, 0, True), (-1, 1, True), (-1, 2, False)]
+    ("rise", "newly_kept", "passed"), [(0.09, 0, True), (0.11, 0, False), (-1, 0, True), (-1, 1, True), (-1, 2, False)]
 )
-def test_orders_must_buy_nothing(rise: float, bought: int, passed: bool) -> None:
+def test_instructions_in_names_must_not_help(rise: float, newly_kept: int, passed: bool) -> None:
     """Of 50 rows, one is 2 %."""
     before = scores(*[2.0] * 50)
-    after = Scores(before.expected + rise, np.arange(50) < bought)
+    after = Scores(before.expected + rise, np.arange(50) < newly_kept)
     assert shifted("orders", before, after).passed is passed
 
 

@@ -1,4 +1,4 @@
-"""What can't be a judge is told in one line, before anything is started."""
+"""Models that can't be a judge are one-line errors before anything starts."""
 
 from __future__ import annotations
 

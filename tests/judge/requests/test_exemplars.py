@@ -1,3 +1,5 @@
+"""Exemplars from files and folders, and the choice of the next round's."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -49,7 +51,7 @@ def test_exemplars_are_read(tmp_path: Path) -> None:
         ([row()] * 9, "there are 9 rows; give 1 to 8"),
     ],
 )
-def test_what_is_no_exemplar_is_refused(tmp_path: Path, rows: list[dict], line: str) -> None:
+def test_invalid_exemplars_are_refused(tmp_path: Path, rows: list[dict], line: str) -> None:
     with pytest.raises(UserError, match=line):
         exemplars.read(file(tmp_path, rows), LIMITS, 300)
 
@@ -105,7 +107,7 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
         (b"file,name,score\na.png,caf\xe9,4\n", "is not UTF-8"),
     ],
 )
-def test_what_is_wrong_in_a_folder_is_named(tmp_path: Path, text: str | bytes, line: str) -> None:
+def test_a_mistake_in_a_folder_is_named(tmp_path: Path, text: str | bytes, line: str) -> None:
     (tmp_path / "secret.png").write_bytes(PICTURE)
     location = folder(tmp_path, text, a=PICTURE)
     (tmp_path / "c_r" / "link.png").symlink_to(tmp_path / "secret.png")
@@ -131,9 +133,17 @@ def scores(*rows: tuple[str, int | None, float | None]) -> pa.Table:
 
 
 WORKED = scores(
-    ("a", 5, 0.3), ("b", 4, 0.1), ("c", 1, 0.2), ("d", 3, 0.0), ("e", 3, 1.5), ("f", 2, 0.9), ("g", 4, 1.2),
-    ("h", None, None), ("i", 5, float("nan")), ("j", 2, 0.2),
-)  # fmt: skip
+    ("a", 5, 0.3),
+    ("b", 4, 0.1),
+    ("c", 1, 0.2),
+    ("d", 3, 0.0),
+    ("e", 3, 1.5),
+    ("f", 2, 0.9),
+    ("g", 4, 1.2),
+    ("h", None, None),
+    ("i", 5, float("nan")),
+    ("j", 2, 0.2),
+)
 
 
 @pytest.mark.parametrize(
@@ -143,11 +153,11 @@ WORKED = scores(
         (1, [("b", 4)]),
         (2, [("b", 4), ("e", 3)]),
         (4, [("b", 4), ("c", 1), ("e", 3), ("g", 4)]),
-        (5, [("b", 4), ("c", 1), ("a", 5), ("e", 3), ("g", 4)]),  # j is as sure as c: ids decide
+        (5, [("b", 4), ("c", 1), ("a", 5), ("e", 3), ("g", 4)]),  # j and c have equal entropies: ids decide
         (8, [("b", 4), ("c", 1), ("a", 5), ("j", 2), ("e", 3), ("g", 4), ("f", 2), ("d", 3)]),
     ],
 )
-def test_exemplars_are_the_surest_and_the_most_doubtful(number: int, chosen: list[tuple[str, int]]) -> None:
+def test_exemplars_have_the_lowest_and_the_highest_entropies(number: int, chosen: list[tuple[str, int]]) -> None:
     assert exemplars.choose(WORKED, number) == chosen
     assert exemplars.choose(WORKED.take(pa.array(range(WORKED.num_rows - 1, -1, -1))), number) == chosen
 
@@ -159,7 +169,7 @@ def test_one_kind_of_verdict_is_enough() -> None:
     assert exemplars.choose(scores(), 4) == []
 
 
-def test_a_judge_without_probabilities_can_not_say_what_it_is_sure_of() -> None:
+def test_a_judge_without_probabilities_has_no_entropies_to_choose_by() -> None:
     with pytest.raises(UserError, match=r"idr\.exemplars=0"):
         exemplars.choose(scores(("a", 4, None), ("b", 2, None)), 4)
 
@@ -185,9 +195,9 @@ def test_chosen_rows_are_scored_rows_once_each(rows: list[tuple[str, int | None,
     assert all(scored[id_][0] == score for id_, score in chosen)
     left = [scored[id_][1] for id_ in scored.keys() - set(ids)]
     clear = sum(score != 3 for score, _ in scored.values())
-    doubtful = [scored[id_][1] for id_ in ids[min((number + 1) // 2, clear) :]]
-    assert doubtful == sorted(doubtful, reverse=True)
-    assert not left or not doubtful or max(left) <= min(doubtful)
+    uncertain = [scored[id_][1] for id_ in ids[min((number + 1) // 2, clear) :]]
+    assert uncertain == sorted(uncertain, reverse=True)
+    assert not left or not uncertain or max(left) <= min(uncertain)
 
 
 def test_chosen_rows_become_exemplars_in_their_order() -> None:

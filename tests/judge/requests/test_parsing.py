@@ -1,4 +1,4 @@
-"""Replies, with values worked out by hand, and whatever text an engine may come up with."""
+"""Parsing of replies: hand-computed values, and arbitrary text."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_score_expectation_and_entropy() -> None:
     assert rating.reason is None
 
 
-def test_probabilities_are_made_to_sum_to_one_over_the_five() -> None:
+def test_probabilities_are_normalised_over_the_five_scores() -> None:
     unconstrained = Step(
         "3", [("3", math.log(0.3)), ("The", math.log(0.6)), ("1", math.log(0.1)), ("7", math.log(0.05))]
     )
     assert probabilities(unconstrained) == pytest.approx({1: 0.25, 2: 0, 3: 0.75, 4: 0, 5: 0})
 
 
-def test_tokens_that_read_the_same_count_together() -> None:
+def test_tokens_of_equal_text_are_added_up() -> None:
     spaced = Step(" 4", [(" 4", math.log(0.4)), ("4", math.log(0.4)), ("\u00a05", math.log(0.2))])
     assert probabilities(spaced) == pytest.approx({1: 0, 2: 0, 3: 0, 4: 0.8, 5: 0.2})
     glued = Step(':"3', [(':"3', math.log(0.9)), (':"5', math.log(0.1)), ("5", math.log(0.9))])
@@ -54,7 +54,7 @@ def test_minus_infinity_is_no_probability() -> None:
 
 
 @pytest.mark.parametrize("text", ["6", "0", "", "4.5", "good", "44", "٤"])
-def test_what_is_no_score_is_an_error(text: str) -> None:
+def test_invalid_scores_are_errors(text: str) -> None:
     with pytest.raises(ReplyError, match="not a score"):
         read_score(text, HALVES)
 
@@ -66,9 +66,11 @@ def test_a_score_without_probabilities_is_an_error() -> None:
         read_score("4", Step("4", [("x", 0.0)]))
 
 
-def test_scores_alone_are_read_where_that_is_wanted() -> None:
+def test_scores_without_probabilities_are_read_if_requested() -> None:
     assert read_score("4", None, scores_only=True) == Rating(4, None, None, None)
-    assert read_score("4", HALVES, scores_only=True) == Rating(4, None, None, None)  # a table has them or hasn't
+    assert read_score("4", HALVES, scores_only=True) == Rating(
+        4, None, None, None
+    )  # probabilities of scores_only are ignored
     assert read_reasoned_score('{"reason":"x","score":2}', None, scores_only=True) == Rating(2, None, None, "x")
     with pytest.raises(ReplyError, match="not a score"):
         read_score("6", None, scores_only=True)
@@ -97,14 +99,14 @@ def test_a_reasoned_reply_of_another_form_is_an_error(text: str) -> None:
         read_reasoned_score(text, HALVES)
 
 
-def test_a_cut_reply_says_so() -> None:
+def test_a_truncated_reply_is_named_as_such() -> None:
     with pytest.raises(ReplyError, match="truncated at max_tokens"):
         read_reasoned_score('{"reason":"on and on', None, truncated=True)
     with pytest.raises(ReplyError, match="is not JSON"):
         read_critique('{"comment":"on')
 
 
-def test_critique_drops_what_is_named_twice() -> None:
+def test_critique_drops_duplicate_flaws() -> None:
     text = '{"comment":"kitchen, fits beach; text","flaws":["wrong scene","blur","wrong scene"]}'
     assert read_critique(text) == Critique(["wrong scene", "blur"], "kitchen, fits beach; text")
 

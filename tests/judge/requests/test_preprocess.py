@@ -1,3 +1,5 @@
+"""Preprocessing of pictures for the judge."""
+
 from __future__ import annotations
 
 import io
@@ -23,14 +25,14 @@ def test_large_pictures_shrink_in_proportion() -> None:
     assert shrunk.size == (64, 32) and shrunk.getpixel((5, 5)) == (9, 9, 9)
 
 
-def test_transparency_shows_a_white_page() -> None:
+def test_transparency_becomes_white() -> None:
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[:32] = (10, 20, 30, 255)
-    page = Image.open(io.BytesIO(fit(encode_png(pixels), LIMITS)))
-    assert page.mode == "RGB" and page.getpixel((0, 0)) == (10, 20, 30) and page.getpixel((0, 63)) == (255, 255, 255)
+    flat = Image.open(io.BytesIO(fit(encode_png(pixels), LIMITS)))
+    assert flat.mode == "RGB" and flat.getpixel((0, 0)) == (10, 20, 30) and flat.getpixel((0, 63)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("encoded", [None, b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", bytes(100_001)])
-def test_what_is_no_picture_is_refused(encoded: bytes | None) -> None:
+def test_invalid_pictures_are_refused(encoded: bytes | None) -> None:
     with pytest.raises(ImageError):
         fit(encoded, LIMITS)

@@ -1,4 +1,4 @@
-"""Prompt files: what is in them, and one clear line for whatever is wrong."""
+"""Prompt files: their content, and a one-line error for each mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MINI = Path(__file__).parents[3] / "p2i_ray" / "mini" / "prompts"
 SCORE = 'version: "1"\nsystem: Rate. $feedback\nfeedback: "Mind $text"\nuser: "Product $name"\nreasoned: "Why $name"\n'
 
 
-def written(folder: Path, name: str, text: str | bytes) -> Path:
+def prompts_with(folder: Path, name: str, text: str | bytes) -> Path:
     """The built-in prompts with one file replaced."""
     shutil.copytree(BUILT_IN, folder / "prompts")
     (folder / "prompts" / f"{name}.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -22,13 +22,13 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
 
 
 @pytest.mark.parametrize("folder", [BUILT_IN, MINI])
-def test_the_prompts_that_come_along_are_right(folder: Path) -> None:
+def test_the_included_prompts_are_valid(folder: Path) -> None:
     prompts = load_prompts(folder, reasoned=True)
     assert prompts.score.version and prompts.model_dump_json() == load_prompts(folder).model_dump_json()
 
 
-def test_places_are_filled_in_and_dollars_stay(tmp_path: Path) -> None:
-    folder = written(tmp_path, "score", SCORE.replace("Product $name", "Is ${name} worth $$5?"))
+def test_placeholders_are_substituted_and_dollars_kept(tmp_path: Path) -> None:
+    folder = prompts_with(tmp_path, "score", SCORE.replace("Product $name", "Is ${name} worth $$5?"))
     prompt = load_prompts(folder).score
     messages = score_messages(prompt, "a $name for $9", {"type": "image"}, feedback="$text and $5")
     assert messages[-1]["content"][1]["text"] == "Is a $name for $9 worth $5?"
@@ -36,7 +36,7 @@ def test_places_are_filled_in_and_dollars_stay(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
-    assert load_prompts(written(tmp_path, "score", b"\xef\xbb\xbf" + SCORE.encode())).score.version == "1"
+    assert load_prompts(prompts_with(tmp_path, "score", b"\xef\xbb\xbf" + SCORE.encode())).score.version == "1"
 
 
 @pytest.mark.parametrize(
@@ -80,26 +80,26 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
         ("summary", 'version: "1"\nsystem: Sum.\nuser: $tally $name\n', r"user has \$name.* \$critiques, \$tally"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, name: str, text: str | bytes, line: str) -> None:
+def test_a_mistake_in_a_file_is_named(tmp_path: Path, name: str, text: str | bytes, line: str) -> None:
     with pytest.raises(UserError, match=line) as caught:
-        load_prompts(written(tmp_path, name, text))
+        load_prompts(prompts_with(tmp_path, name, text))
     shown = str(caught.value)
     assert shown.startswith(f"prompt file {tmp_path}/prompts/{name}.yaml") and "\n" not in shown and len(shown) < 400
 
 
-def test_a_reason_needs_its_question(tmp_path: Path) -> None:
-    folder = written(tmp_path, "score", SCORE.replace('reasoned: "Why $name"\n', ""))
+def test_a_reason_needs_its_prompt(tmp_path: Path) -> None:
+    folder = prompts_with(tmp_path, "score", SCORE.replace('reasoned: "Why $name"\n', ""))
     assert load_prompts(folder).score.reasoned == ""
     with pytest.raises(UserError, match=r"reasoned is empty or missing; write it with \$name"):
         load_prompts(folder, reasoned=True)
 
 
-def test_a_summary_may_do_without_examples(tmp_path: Path) -> None:
-    prompt = load_prompts(written(tmp_path, "summary", 'version: "1"\nsystem: Sum.\nuser: $tally\n')).summary
+def test_a_summary_prompt_may_omit_the_examples(tmp_path: Path) -> None:
+    prompt = load_prompts(prompts_with(tmp_path, "summary", 'version: "1"\nsystem: Sum.\nuser: $tally\n')).summary
     assert summary_messages(prompt, "blur: 9 %", "- soft")[1]["content"][0]["text"] == "blur: 9 %"
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"score\.yaml is not there; a prompt folder holds score\.yaml, critique"):
         load_prompts(tmp_path / "none")
     (tmp_path / "file").write_text("x")

@@ -1,3 +1,5 @@
+"""Tally and examples of the summary prompt."""
+
 from __future__ import annotations
 
 import pyarrow as pa
@@ -26,8 +28,12 @@ def test_tally_counts_criticised_pictures_only_and_keeps_the_lists_order_in_ties
         (["blur"], "a", None), (["blur", "clutter"], "b", None), ([], "fine", None), (None, None, "the image is empty")
     )
     assert summary.tally(table).splitlines() == [
-        "blur: 67 %", "clutter: 33 %", "wrong scene: 0 %", "plain background: 0 %", "text overlay: 0 %",
-    ]  # fmt: skip
+        "blur: 67 %",
+        "clutter: 33 %",
+        "wrong scene: 0 %",
+        "plain background: 0 %",
+        "text overlay: 0 %",
+    ]
 
 
 def test_nothing_criticised_is_an_error_with_the_reason() -> None:

@@ -1,4 +1,4 @@
-"""What the judge is asked, in which order, and how names are cleaned."""
+"""The judge's requests, the order of their parts, and the cleaning of names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES, CritiqueTask, Reply,
 PROMPTS = load_prompts(BUILT_IN)
 
 
-def test_rubric_and_feedback_stand_before_exemplars_and_these_before_the_sample() -> None:
+def test_rubric_and_feedback_come_before_exemplars_and_these_before_the_sample() -> None:
     shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
     request = ScoreTask(PROMPTS.score, "too much clutter", (shown,)).request("lamp", b"picture")
     roles = [message["role"] for message in request.messages]
@@ -38,7 +38,7 @@ def test_no_feedback_leaves_no_trace() -> None:
     assert "$feedback" not in str(ScoreTask(PROMPTS.score).request("lamp", b"a").messages)
 
 
-def test_a_reason_is_asked_for_before_the_score() -> None:
+def test_a_reason_comes_before_the_score() -> None:
     shown = Exemplar(name="mug", image_part=image_part(b"judged"), score=2, reason='a "sale" tag')
     request = ScoreTask(PROMPTS.score, exemplars=(shown,), max_reason_tokens=64).request("lamp", b"a")
     assert request.messages[2]["content"][0]["text"] == '{"reason":"a \\"sale\\" tag","score":2}'
@@ -46,19 +46,19 @@ def test_a_reason_is_asked_for_before_the_score() -> None:
     assert request.max_tokens == 64 and request.choice is None
 
 
-def test_critiques_comment_first() -> None:
+def test_critiques_begin_with_the_comment() -> None:
     request = CritiqueTask(PROMPTS.critique, 32).request("lamp", b"a")
     assert request.grammar and request.grammar.index("comment") < request.grammar.index("flaws")
 
 
-def test_askers_fill_the_columns_of_their_tables() -> None:
+def test_tasks_fill_the_columns_of_their_tables() -> None:
     step = Step("4", [("4", 0.0)])
     assert {"id", "error", *ScoreTask(PROMPTS.score).columns(Reply("4", step=step))} == set(SCORES.names)
     reply = Reply('{"comment":"x","flaws":[]}')
     assert {"id", "error", *CritiqueTask(PROMPTS.critique, 32).columns(reply)} == set(CRITIQUES.names)
 
 
-def test_scores_without_probabilities_are_asked_for_by_name_only() -> None:
+def test_scores_without_probabilities_only_if_requested() -> None:
     for task in (ScoreTask(PROMPTS.score, scores_only=True), ScoreTask(PROMPTS.score, "", (), 64, scores_only=True)):
         assert not task.request("lamp", b"a").probabilities
     columns = ScoreTask(PROMPTS.score, scores_only=True).columns(Reply("4"))

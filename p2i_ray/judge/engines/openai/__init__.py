@@ -1,0 +1,1 @@
+"""A client of an OpenAI-compatible endpoint as a Ray Serve replica."""

@@ -1,0 +1,1 @@
+"""A vLLM engine as a Ray Serve replica."""

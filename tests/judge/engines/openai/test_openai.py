@@ -1,4 +1,4 @@
-"""A hosted judge as a job uses it: Ray Data's tasks, Serve's replica, a real HTTP endpoint, and money."""
+"""A hosted judge in a job: Ray Data's tasks, a Serve replica, a real HTTP endpoint, and its costs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_rows_are_scored_and_a_second_run_asks_nothing(ray_cluster: None, tmp_pa
             assert table["expected_score"].to_pylist() == pytest.approx([4.5] * 20)
 
 
-def test_what_was_paid_for_stays_when_the_money_is_spent(ray_cluster: None, tmp_path: Path) -> None:
+def test_paid_answers_are_kept_when_the_budget_is_spent(ray_cluster: None, tmp_path: Path) -> None:
     import ray
 
     prices = {"usd_per_million_input": 1000.0, "usd_per_million_output": 0.0}
@@ -76,17 +76,17 @@ def test_an_endpoint_that_refuses_is_one_line(ray_cluster: None, tmp_path: Path)
     assert f"{UserError.__module__}.UserError: judge.hosted.url={server.url}" in str(caught.value)
 
 
-def test_what_was_criticised_early_is_not_asked_again(ray_cluster: None, tmp_path: Path) -> None:
+def test_early_critiques_are_not_requested_again(ray_cluster: None, tmp_path: Path) -> None:
     import pyarrow as pa
     import ray
 
-    painted = rows(9)
+    generated = rows(9)
     with (
         serving(then=good('{"comment": "plain", "flaws": []}')) as server,
         hosted(server, tmp_path / "cache") as judge,
     ):
-        parquet.write_table(pa.Table.from_pylist(painted[:6]), str(tmp_path / "painted.parquet"))
+        parquet.write_table(pa.Table.from_pylist(generated[:6]), str(tmp_path / "generated.parquet"))
         early = judge.critique_early()
-        assert ray.get(early(str(tmp_path / "painted.parquet"))) == 6
-        written = judge.critique(ray.data.from_items(painted), str(tmp_path / "critiques"))
+        assert ray.get(early(str(tmp_path / "generated.parquet"))) == 6
+        written = judge.critique(ray.data.from_items(generated), str(tmp_path / "critiques"))
         assert (written.rows, written.facts["cached"], len(server.bodies)) == (9, 6, 9)

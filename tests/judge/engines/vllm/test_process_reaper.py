@@ -1,4 +1,4 @@
-"""What a process has started ends with it."""
+"""A replica's child processes end with it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ asyncio.run(VLLMEngine.__init__(replica, judge, ImageConfig(resolution=64), 0, a
 
 
 def until(holds: Callable[[], bool], within_s: float = 30.0) -> bool:
-    """Whether it comes about in time."""
+    """Whether the condition becomes true in time."""
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:
@@ -78,14 +78,12 @@ def test_children_and_theirs_end_with_a_killed_replica(tmp_path: Path, end: str)
         assert replica.stdout
         child, grandchild, shared = replica.stdout.readline().split()
         if end == "waits":
-            for process in psutil.Process(replica.pid).children():  # as Ray does, when a worker ends in its ways
+            for process in psutil.Process(replica.pid).children():  # as Ray does when it ends a worker
                 process.kill()
             replica.kill()
         replica.wait(30)
         assert until(lambda: gone([int(child), int(grandchild)]))
-        assert end == "waits" or until(
-            lambda: not Path("/dev/shm", shared).exists()
-        )  # what they shared is freed by those who tidy up
+        assert end == "waits" or until(lambda: not Path("/dev/shm", shared).exists())  # freed by the resource tracker
         assert bystander.poll() is None
     finally:
         bystander.kill()

@@ -1,4 +1,4 @@
-"""Another family of judges: the same questions through vLLM's renderer of LLaVA."""
+"""Another family of judges: the same requests through vLLM's renderer of LLaVA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.tiny_llava import build
 def test_a_llava_is_a_judge_too(judge: Judge, tmp_path: Path) -> None:
     import ray
 
-    judge.stop()  # two engines at a time are one too many for a small machine; the next test starts it again
+    judge.stop()  # a small machine has no memory for two engines; the next test starts it again
     model = build(tmp_path / "llava", judge.settings.model)
     settings = judge.settings.model_copy(update={"model": model, "max_model_len": 512})
     samples = [render(75, index, BALANCED) for index in range(12)]
