@@ -103,7 +103,7 @@ class Clip:
         from p2i_ray.encoders.clip import clip_folder
 
         with clip_folder(folder, setting="judge.cascade.clip") as opened:
-            model = opened.model()
+            model: Any = opened.model()
             self._processor = opened.image_processor()
             self._tokenizer = opened.tokenizer()
         self._model = model.to(device)
