@@ -42,7 +42,7 @@ class Response:
 
 
 def test_a_lost_replica_is_asked_again_and_other_errors_are_not() -> None:
-    lost = (ActorDiedError(), WorkerCrashedError(), ObjectLostError("a", "b", "c"))
+    lost = (ActorDiedError(), WorkerCrashedError(), ObjectLostError("a", None, "c"))
     for error in lost:
         assert ask(Sender(error, "answer"), tries=2) == "answer"
     with pytest.raises(ReplicaLostError) as caught:

@@ -49,7 +49,7 @@ def running_sampler(
         serve.delete(name)
 
 
-def kill_replicas(handle: DeploymentHandle) -> int:
+def kill_replicas(handle: DeploymentHandle[Any]) -> int:
     """End the processes of a deployment's replicas at once; returns how many there were."""
     import ray
 

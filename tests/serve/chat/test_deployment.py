@@ -1,4 +1,4 @@
-"""The LMM as a user starts it, with the tiny judge, asked with the openai package."""
+"""The LMM as a user starts it, with the tiny judge, called with the openai package."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def score(lmm: openai.OpenAI, index: int) -> float:
     assert logprobs is not None and logprobs.content
     digits = {found.token: 2.718281828**found.logprob for found in logprobs.content[0].top_logprobs}
     assert set(digits) == set("12345") and abs(sum(digits.values()) - 1) < 1e-3
-    return sum(int(digit) * share for digit, share in digits.items())
+    return float(sum(int(digit) * probability for digit, probability in digits.items()))
 
 
 def test_the_model_is_listed(lmm: openai.OpenAI) -> None:
@@ -103,25 +103,25 @@ def test_the_model_is_listed(lmm: openai.OpenAI) -> None:
 
 
 def test_scores_follow_the_image(lmm: openai.OpenAI) -> None:
-    """An answer that is the same for all pictures is one that was given without looking."""
+    """The same answer for all images would be one that doesn't depend on them."""
     assert len({round(score(lmm, index), 3) for index in range(6)}) > 3
 
 
-def test_streams_and_forms(lmm: openai.OpenAI) -> None:
+def test_streams_and_structured_outputs(lmm: openai.OpenAI) -> None:
     picture = shown(encode_png(render(0, 1).image))
-    asked: dict[str, Any] = {"model": MODEL, "messages": turn(picture), "temperature": 0, "max_tokens": 24}
-    whole = lmm.chat.completions.create(**asked)
-    pieces = list(lmm.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
-    words = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
-    assert words == whole.choices[0].message.content and pieces[-1].usage == whole.usage
-    form = {
+    request: dict[str, Any] = {"model": MODEL, "messages": turn(picture), "temperature": 0, "max_tokens": 24}
+    whole = lmm.chat.completions.create(**request)
+    chunks = list(lmm.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+    words = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert words == whole.choices[0].message.content and chunks[-1].usage == whole.usage
+    verdict = {
         "type": "object",
         "properties": {"score": {"type": "integer", "enum": [1, 2, 3, 4, 5]}},
         "required": ["score"],
         "additionalProperties": False,
     }
-    schema = {"name": "verdict", "strict": True, "schema": form}
-    held = lmm.chat.completions.create(**asked, response_format={"type": "json_schema", "json_schema": schema})
+    schema: Any = {"name": "verdict", "strict": True, "schema": verdict}
+    held = lmm.chat.completions.create(**request, response_format={"type": "json_schema", "json_schema": schema})
     assert json.loads(held.choices[0].message.content or "")["score"] in range(1, 6)
 
 
@@ -156,19 +156,20 @@ def test_other_routes_of_the_engine_are_closed(lmm: openai.OpenAI) -> None:
 
 
 def test_a_lost_engine_is_reported_and_replaced(job: tuple[int, openai.OpenAI], lmm: openai.OpenAI) -> None:
-    """Last: it takes the engine away. Nobody waits for the next one; everybody is told when to come again."""
+    """Last: it kills the engine. No request waits for the next one; each is refused with Retry-After."""
     root = str(lmm.base_url).removesuffix("/v1/")
     (engine,) = [child for child in psutil.Process(job[0]).children(recursive=True) if "EngineCore" in child.name()]
     engine.kill()
-    told, begin, tick = [], time.monotonic(), threading.Event()
-    while not (told and httpx.get(f"{root}/readyz", timeout=20).status_code == 200):
-        assert time.monotonic() - begin < 240, told
-        asked = time.monotonic()
+    refused: list[tuple[int, float]] = []
+    begin, tick = time.monotonic(), threading.Event()
+    while not (refused and httpx.get(f"{root}/readyz", timeout=20).status_code == 200):
+        assert time.monotonic() - begin < 240, refused
+        sent = time.monotonic()
         try:
             lmm.chat.completions.create(model=MODEL, messages=turn({"type": "text", "text": "x"}), max_tokens=2)
         except openai.APIStatusError as error:
-            told.append((error.status_code, time.monotonic() - asked))
+            refused.append((error.status_code, time.monotonic() - sent))
             assert error.status_code in (500, 503), error
             tick.wait(0.3)
-    assert 503 in {status for status, _ in told} and max(seconds for _, seconds in told) < 20, told
+    assert 503 in {status for status, _ in refused} and max(seconds for _, seconds in refused) < 20, refused
     assert 1 <= score(lmm, 0) <= 5

@@ -45,8 +45,8 @@ def test_transparent_images_are_put_on_white(lmm: Lmm) -> None:
     lmm.chat(picture(encoded(mode="RGBA", size=(1, 1))))
     red, green, blue, alpha = np.random.default_rng(0).integers(0, 256, 4, np.uint8).tolist()
     pixel = opened(lmm.engine.requests[0]["messages"][0]["content"][0]).getpixel((0, 0))
-    want = [round((c * alpha + 255 * (255 - alpha)) / 255) for c in (red, green, blue)]
-    assert np.abs(np.subtract(pixel, want)).max() <= 1
+    expected = [round((c * alpha + 255 * (255 - alpha)) / 255) for c in (red, green, blue)]
+    assert np.abs(np.subtract(np.asarray(pixel), expected)).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from p2i_ray.serve.images.expansion import expansion
 
 def scene(side: int) -> np.ndarray:
     """A real photo, greyish and textured."""
-    photo = resize(data.rocket(), (side, side), anti_aliasing=True)
-    return (photo * 255).astype(np.uint8)
+    photo = resize(data.rocket(), (side, side), anti_aliasing=True)  # type: ignore[no-untyped-call]  # scikit-image's
+    return np.asarray(photo * 255).astype(np.uint8)
 
 
 def bottle(side: int, grown: int = 0) -> tuple[np.ndarray, np.ndarray, float]:

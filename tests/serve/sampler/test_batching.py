@@ -55,7 +55,7 @@ def test_a_full_batch_does_not_wait_and_a_lone_item_not_longer_than_it_must() ->
     async def go() -> None:
         batches = Batcher[str, str](Work(), key=first_letter, max_batch_size=2, batch_wait_timeout_s=30)
         async with asyncio.timeout(5):
-            assert await asyncio.gather(batches.submit("a1"), batches.submit("a2")) == ["A1", "A2"]
+            assert list(await asyncio.gather(batches.submit("a1"), batches.submit("a2"))) == ["A1", "A2"]
         impatient = Batcher[str, str](Work(), key=first_letter, max_batch_size=2, batch_wait_timeout_s=A_WHILE)
         async with asyncio.timeout(5):
             assert await impatient.submit("a") == "A"

@@ -30,7 +30,8 @@ async def alone(handle: Any, request: PaintRequest) -> np.ndarray:
     """What the same replica paints of a request by itself; another process may round otherwise."""
     painted = await handle.paint.remote(request)
     assert painted.batch == 1
-    return painted.pixels
+    pixels: np.ndarray = painted.pixels
+    return pixels
 
 
 def test_compatible_requests_share_batches_and_others_are_not_mixed_in(handle: Any) -> None:
