@@ -6,7 +6,6 @@ They are a Ray Serve application without an HTTP port; Ray Data tasks send them 
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +19,7 @@ from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.data import images
 from p2i_ray.errors import UserError
 from p2i_ray.judge.batch.ask import CACHED, AskContext, ask, ask_file
-from p2i_ray.judge.batch.cache import open_cache
+from p2i_ray.judge.batch.cache import open_cache, with_picture_hashes
 from p2i_ray.judge.batch.deployment import DEPLOYMENT, EngineDeployment, rows_in_flight
 from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.engines.openai.client import OpenAIEngine
@@ -64,13 +63,11 @@ class Judge:
         model = settings.model if settings.hosted.url else model_folder.check(settings.model)
         self.settings = settings.model_copy(update={"model": model})
         self.prompts = load_prompts(settings.prompts, settings.reasoned)
-        self._image = image
-        self._seed = seed
+        self._image, self._seed = image, seed
         self._cache = settings.cache or cache
         self._starting = starting
         self._engine = engine or (OpenAIEngine if settings.hosted.url else VLLMEngine)
         self._deployment: EngineDeployment | None = None
-        self._reported_usage: dict[str, float] = {}
         self._lock = threading.RLock()
 
     def score(
@@ -144,9 +141,8 @@ class Judge:
             UserError: no picture could be criticised, or the engine refuses the summary prompt.
         """
         critiques = parquet.read_parquet(folder, list(files))
-        messages = summary_messages(
-            self.prompts.summary, summary.tally(critiques), summary.examples(critiques, self.settings.summary_examples)
-        )
+        examples = summary.examples(critiques, self.settings.summary_examples)
+        messages = summary_messages(self.prompts.summary, summary.tally(critiques), examples)
         try:
             text = self._reply(ChatRequest(messages, self.settings.max_summary_tokens)).text.strip()
         except RequestRefused as error:
@@ -177,7 +173,7 @@ class Judge:
         with self._lock:
             if self._deployment:
                 self._deployment.stop()
-                self._deployment, self._reported_usage = None, {}
+                self._deployment = None
 
     def release(self) -> None:
         """Stop the engines unless judge.keep_warm, since the next step may need their GPUs. A hosted judge has none."""
@@ -199,7 +195,7 @@ class Judge:
             self._probe(task)
         answered = ask(rows, self._context(task), rows_in_flight(self.settings))
         written = parquet.write_parquet(answered, out, task.schema, progress, rows_per_file=None, tally=(CACHED,))
-        return written._replace(facts={**written.facts, **self._new_usage()})
+        return written._replace(facts={**written.facts, **self.start().new_usage()})
 
     def _critique_task(self) -> CritiqueTask:
         return CritiqueTask(self.prompts.critique, self.settings.max_reason_tokens)
@@ -237,36 +233,18 @@ class Judge:
 
         return reply_with_retry(self.start().handle(), request)
 
-    def _new_usage(self) -> dict[str, float]:
-        """An endpoint's usage since the last call of this method: requests, tokens, dollars."""
-        if not self.settings.hosted.url:
-            return {}
-        before, self._reported_usage = self._reported_usage, self.start().usage()
-        return {name: value - before.get(name, 0) for name, value in self._reported_usage.items()}
-
     def _about(self, task: JudgeTask) -> dict[str, Any]:
         """Everything except the sample that an answer depends on: the request for an empty sample, and the model."""
         settings, request = self.settings, task.request("", b"")
-        model: dict[str, Any] = {
-            "model": model_folder.fingerprint(settings.model),
-            "dtype": settings.dtype,
-            "quantization": settings.quantization,
-        }
         if settings.hosted.url:
             model = {"model": settings.model, **settings.hosted.model_dump(include={"url", "constraint", "logprobs"})}
+        else:
+            fingerprint = model_folder.fingerprint(settings.model)
+            model = {"model": fingerprint, "dtype": settings.dtype, "quantization": settings.quantization}
         return {  # hashed: with another key or order, existing caches would no longer be found
             **model,
-            "messages": [_with_hashes(message) for message in request.messages],
+            "messages": [with_picture_hashes(message) for message in request.messages],
             "max_tokens": request.max_tokens,
             "choice": request.choice,
             "form": request.grammar,
         }
-
-
-def _with_hashes(message: dict[str, Any]) -> dict[str, Any]:
-    """A message with each picture replaced by its hash."""
-    parts = [
-        {**part, "image": hashlib.sha256(part["image"]).hexdigest()} if part["type"] == "image" else part
-        for part in message["content"]
-    ]
-    return {"role": message["role"], "content": parts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() + ': ' }}"
@@ -51,7 +52,7 @@ def build(folder: Path, tokenizer: str) -> str:
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokens.convert_tokens_to_ids("<image>"),
+        image_token_index=cast(int, tokens.convert_tokens_to_ids("<image>")),
         vision_feature_select_strategy="default",
         vision_feature_layer=-1,
         image_seq_length=16,
@@ -65,7 +66,7 @@ def build(folder: Path, tokenizer: str) -> str:
     weights = {_published(name): value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     pictures = CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
-    LlavaProcessor(
+    cast(Any, LlavaProcessor)(
         image_processor=pictures,
         tokenizer=tokens,
         patch_size=16,

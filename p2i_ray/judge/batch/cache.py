@@ -7,6 +7,7 @@ are not cached: the next run asks again.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -95,3 +96,12 @@ def _stored(schema: pa.Schema) -> pa.Schema:
     return pa.schema(
         [pa.field("key", content_cache.KEY), *(field for field in schema if field.name not in ("id", "error"))]
     )
+
+
+def with_picture_hashes(message: dict[str, Any]) -> dict[str, Any]:
+    """A message with each picture replaced by its hash."""
+    parts = [
+        {**part, "image": hashlib.sha256(part["image"]).hexdigest()} if part["type"] == "image" else part
+        for part in message["content"]
+    ]
+    return {"role": message["role"], "content": parts}

@@ -43,6 +43,8 @@ class EngineDeployment:
         serving.start_serve()
         self.name = f"judge-{uuid.uuid4().hex[:8]}"
         self._owner = start_owner()
+        self._is_hosted = bool(settings.hosted.url)
+        self._usage: dict[str, float] = {}  # at the last report
         options = {
             "name": DEPLOYMENT,
             **_replicas(settings),
@@ -69,9 +71,12 @@ class EngineDeployment:
 
         return serve.get_deployment_handle(DEPLOYMENT, self.name)
 
-    def usage(self) -> dict[str, float]:
-        """The usage of a hosted endpoint since its start: requests, retries, tokens, dollars."""
-        return cast(dict[str, float], cast(Any, self.handle()).facts.remote().result())
+    def new_usage(self) -> dict[str, float]:
+        """Usage of a hosted endpoint since the last call: requests, retries, tokens, dollars; empty for own engines."""
+        if not self._is_hosted:
+            return {}
+        before, self._usage = self._usage, cast(dict[str, float], cast(Any, self.handle()).facts.remote().result())
+        return {name: value - before.get(name, 0) for name, value in self._usage.items()}
 
     def stop(self) -> None:
         """Free what the engines hold."""

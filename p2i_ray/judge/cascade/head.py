@@ -124,7 +124,8 @@ def fit(features: Floats, scores: NDArray[np.int64], expected: Floats) -> tuple[
                 best = (error, scale, weights, left_out[:, 0] + offset[0])
     assert best is not None
     _, scale, weights, left_out = best
-    return Head(mean, deviation, points, weights, offset, np.array(scale)), left_out
+    head = Head(mean=mean, deviation=deviation, points=points, weights=weights, offset=offset, scale=np.array(scale))
+    return head, left_out
 
 
 def solve(values: Floats, vectors: Floats, targets: Floats, ridge: float) -> tuple[Floats, Floats]:

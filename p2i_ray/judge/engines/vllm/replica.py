@@ -118,7 +118,7 @@ class VLLMEngine:
 
 
 def sampling(request: ChatRequest) -> SamplingParams:
-    """vLLM's sampling parameters: greedy, within the request's constraint, returned once and whole."""
+    """Sampling parameters of vLLM: greedy, within the request's constraint, returned once and whole."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 

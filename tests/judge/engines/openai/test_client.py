@@ -617,7 +617,7 @@ def test_presets_hold_no_endpoint() -> None:
 
 
 def test_vllms_server_understands_the_requests() -> None:
-    """vLLM's own protocol ignores unknown fields silently, so the fields are checked here."""
+    """The protocol of vLLM ignores unknown fields silently, so the fields are checked here."""
     from vllm.entrypoints.openai.chat_completion import protocol
 
     with serving(good(), says(**completion('{"comment": "x", "flaws": []}'))) as server:
