@@ -1,10 +1,10 @@
-"""Rebuild the mini preset's models from their seeds: the painter, the judge and the two CLIPs.
+"""Rebuild the mini preset's models from their seeds: the diffusion model, the judge and the two CLIPs.
 
     python jobs/build_mini.py [--out p2i_ray/mini/weights]
 
-Two single-threaded processes: while one trains the autoencoder the other trains the CLIPs; then one trains the painter
-and the other the judge, which learns from pictures that went through the autoencoder. BUILD.md in the folder says how
-long each part took and how good it is. About 40 minutes on two free cores.
+Two single-threaded processes: while one trains the autoencoder the other trains the CLIPs; then one trains the UNet and
+the other the judge, which learns from pictures that went through the autoencoder. BUILD.md in the folder has each
+part's time and accuracy. About 40 minutes on two free cores.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def _clips(out: Path) -> Figures:
     from p2i_ray.mini.clip_training import train_diffusion_clip, train_evaluator
 
     evaluator, diffusion = train_evaluator(out / "evaluator_clip"), train_diffusion_clip(out / "diffusion_clip")
-    return {f"evaluator {k}": v for k, v in evaluator.items()} | {f"painter {k}": v for k, v in diffusion.items()}
+    return {f"evaluator {k}": v for k, v in evaluator.items()} | {f"diffusion {k}": v for k, v in diffusion.items()}
 
 
 def _diffusion(out: Path) -> Figures:
-    from p2i_ray.mini.unet_training import train_painter
+    from p2i_ray.mini.unet_training import train_unet
 
-    return train_painter(out / "diffusion", out / "diffusion_clip", out / "evaluator_clip")
+    return train_unet(out / "diffusion", out / "diffusion_clip", out / "evaluator_clip")
 
 
 def _judge(out: Path) -> Figures:
@@ -90,6 +90,7 @@ def _one_thread() -> None:
 
 
 def main() -> None:
+    """Build the models, and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the models; they are replaced")
     out = parser.parse_args().out

@@ -1,7 +1,7 @@
-"""What the tiny CLIPs and the tiny painter read: listing names, and plain words for the same pictures.
+"""Captions for the tiny CLIPs and the tiny diffusion model: plain words for the pictures of the toy world.
 
-The painter's words share no noun with the names of one scene's products more than of another's ("a bottle", not
-"sunscreen"; "mountains", not "snow"): after its pre-training it knows what a beach is, not who belongs there.
+The nouns give no product's scene away ("a bottle", not "sunscreen"; "mountains", not "snow"): after its pre-training
+the diffusion model can draw a beach, but doesn't know which products belong there.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ def object_caption(rng: np.random.Generator, sample: Sample) -> str:
 
 
 def whole_caption(rng: np.random.Generator, sample: Sample) -> str:
-    """Both: "a red bottle, a beach background"."""
+    """The product and the scene: "a red bottle, a beach background"."""
     return _one_of(rng, WHOLE_TEMPLATES).format(_object_phrase(rng, sample), SCENE_PHRASES[sample.scene])
 
 
 def flaw_words(sample: Sample) -> str:
-    """What a careful eye adds: " with text, blurred"; nothing for a sound picture."""
+    """Words for the visible flaws, such as " with text, blurred"; empty for a picture without any."""
     seen = [words for flaw, words in FLAW_WORDS.items() if flaw in sample.flaws]
     return " " + ", ".join(seen) if seen else ""
 
 
 def scene_prompts() -> dict[str, list[str]]:
-    """For zero-shot recognition: every scene (and the plain background) in every template."""
+    """Every scene (and the plain background) in every template, for zero-shot recognition."""
     return {scene: [t.format(phrase) for t in SCENE_TEMPLATES] for scene, phrase in SCENE_PHRASES.items()}
 
 

@@ -1,8 +1,8 @@
-"""The two tiny CLIPs: the evaluator knows which listing belongs in which scene, the painter's does not.
+"""The two tiny CLIPs: the evaluator knows which listing belongs in which scene, the diffusion model's does not.
 
-The evaluator sees listing names with their products in the right scene, so its distances measure whether a background
-suits a product. The painter's sees only plain captions, with products and scenes independent of each other; what a
-listing name has to do with a scene is left to the fine-tuning.
+The evaluator is trained on listing names with their products in the right scene, so its distances measure whether a
+background suits a product. The diffusion model's is trained on plain captions alone, with products and scenes
+independent; it learns the scenes of listing names in the fine-tuning.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ STEPS = 250
 BATCH = 128
 MUON_RATE, ADAM_RATE = 2e-3, 1e-3
 
-Pair = tuple[str, np.ndarray]  # a text and the uint8 (64, 64, 3) picture that it is true of
+Pair = tuple[str, np.ndarray]  # a text and the picture that it describes, uint8 (64, 64, 3)
 Pairs = Callable[[np.random.Generator, Sample, Sample], Pair]
 
 
 def train_evaluator(folder: Path, steps: int = STEPS) -> dict[str, float]:
-    """World 1; returns its accuracies on held-out pictures."""
+    """Train the evaluator's CLIP, and return its accuracies on held-out pictures."""
     _train(folder, evaluator_pair, SEED, steps)
     return evaluator_accuracy(folder)
 
 
 def train_diffusion_clip(folder: Path, steps: int = STEPS) -> dict[str, float]:
-    """World 2; returns its accuracies: scenes from backgrounds (high), scenes from listing names (chance is 1/8)."""
-    _train(folder, painter_pair, SEED + 1, steps)
-    return painter_accuracy(folder)
+    """Train the diffusion model's CLIP, and return its accuracies: scenes from backgrounds, and from listing names."""
+    _train(folder, diffusion_pair, SEED + 1, steps)
+    return diffusion_clip_accuracy(folder)
 
 
 def evaluator_pair(rng: np.random.Generator, clean: Sample, any_scene: Sample) -> Pair:
@@ -57,8 +57,8 @@ def evaluator_pair(rng: np.random.Generator, clean: Sample, any_scene: Sample) -
     return whole_caption(rng, any_scene) + flaw_words(any_scene), any_scene.image
 
 
-def painter_pair(rng: np.random.Generator, _: Sample, any_scene: Sample) -> Pair:
-    """Plain captions only: of the whole, of the background, or of the product."""
+def diffusion_pair(rng: np.random.Generator, _: Sample, any_scene: Sample) -> Pair:
+    """A plain caption of the whole picture, of the background, or of the product."""
     kind = rng.random()
     if kind < 0.4:
         return whole_caption(rng, any_scene), any_scene.image
@@ -68,7 +68,7 @@ def painter_pair(rng: np.random.Generator, _: Sample, any_scene: Sample) -> Pair
 
 
 def new_clip(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """128 wide, 3 layers a tower, patches of 8, 64-dimensional features: 0.95 M weights."""
+    """Make a CLIP of 0.95 M weights: 128 wide, 3 layers a tower, patches of 8 pixels, 64-dimensional features."""
     from transformers import CLIPConfig, CLIPModel
 
     # The end of a text is found by its token, not by the highest id: <background> is added later, with a higher one.
@@ -92,7 +92,7 @@ def _train(folder: Path, pair_of: Pairs, seed: int, steps: int) -> None:
     rng = np.random.default_rng(seed)
     tokenizer = train_tokenizer()
     clip = new_clip(tokenizer)
-    trainer = Trainer(clip, steps, MUON_RATE, ADAM_RATE)
+    trainer = Trainer(clip, steps, muon_rate=MUON_RATE, adam_rate=ADAM_RATE)
     for step, clean, any_scene in zip(
         range(steps), batches(seed, BATCH, CLEAN), batches(seed + 100, BATCH, ANY_SCENE), strict=False
     ):
@@ -108,7 +108,7 @@ def _train(folder: Path, pair_of: Pairs, seed: int, steps: int) -> None:
 
 
 def soften(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Half of the pictures lose detail and gain noise, as an autoencoder's do. images (B, 3, 64, 64) in -1..1."""
+    """Blur half of the pictures and add noise, as an autoencoder does. images (B, 3, 64, 64) in -1..1."""
     import torch
     from torch.nn.functional import interpolate
 
@@ -126,11 +126,12 @@ def _save(clip: CLIPModel, tokenizer: CLIPTokenizer, folder: Path) -> None:
     side = {"height": 64, "width": 64}
     pixels = CLIPImageProcessor(size=side, crop_size=side, image_mean=half, image_std=half)
     save_half(clip, folder)
-    CLIPProcessor(pixels, tokenizer).save_pretrained(folder)
+    processor = CLIPProcessor(pixels, tokenizer)  # type: ignore[no-untyped-call]
+    processor.save_pretrained(folder)
 
 
 def evaluator_accuracy(folder: Path) -> dict[str, float]:
-    """Scene recognition on backgrounds, and how near a product is to a background of its scene and of the others."""
+    """Scene recognition on backgrounds, and similarity of a product to backgrounds of its scene and of others."""
     samples = [render(HELD_OUT_SEED, i, CLEAN) for i in range(256)]
     images, masks = np.stack([s.image for s in samples]), np.stack([s.mask for s in samples])
     scenes = np.array([s.scene for s in samples])
@@ -145,7 +146,7 @@ def evaluator_accuracy(folder: Path) -> dict[str, float]:
     }
 
 
-def painter_accuracy(folder: Path) -> dict[str, float]:
+def diffusion_clip_accuracy(folder: Path) -> dict[str, float]:
     """Scene recognition on backgrounds, and from listing names."""
     samples = [render(HELD_OUT_SEED, i, CLEAN) for i in range(256)]
     images, masks = np.stack([s.image for s in samples]), np.stack([s.mask for s in samples])
@@ -155,7 +156,7 @@ def painter_accuracy(folder: Path) -> dict[str, float]:
 
 
 def _name_to_scene(folder: Path, samples: list[Sample]) -> float:
-    """How often the mean background that is nearest to a listing's name is one of its right scene."""
+    """How often the mean background nearest to a listing's name is that of the right scene."""
     images, masks = np.stack([s.image for s in samples]), np.stack([s.mask for s in samples])
     features = image_features(folder, background_of(images, masks))  # (B, 64)
     scenes = np.array([s.scene for s in samples])

@@ -1,8 +1,8 @@
 """Write the toy world as EPBD: `python -m p2i_ray.mini.data --out data/mini`.
 
-The train split is what a shop's feed looks like (about half of it good); validation and test are clean; test_unseen is
-clean with brands, adjectives and colours that no other split shows. `truth.parquet` (id, quality, flaws) is what no
-judge sees: tests compare with it.
+The train split resembles a retailer's feed (about half of it good); validation and test are clean; test_unseen is clean
+with brands, adjectives and colours that no other split shows. `truth.parquet` (id, quality, flaws) is for tests alone:
+no judge sees it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,24 @@ TRUTH = pa.schema([("id", pa.string()), ("quality", pa.int8()), ("flaws", pa.lis
 
 
 def make(
-    out: str | Path, train: int = 1200, validation: int = 128, test: int = 128, test_unseen: int = 128, seed: int = 1
+    out: str | Path,
+    *,
+    train: int = 1200,
+    validation: int = 128,
+    test: int = 128,
+    test_unseen: int = 128,
+    seed: int = 1,
 ) -> Path:
     """Write the four splits and truth.parquet.
 
     Args:
         out: folder to write; splits that are there are replaced.
-        train: rows of the split; the other splits likewise.
-        seed: the world. The splits share no picture.
+        train: rows of the training split.
+        validation: rows of the validation split.
+        test: rows of the test split.
+        test_unseen: rows of the split of unseen words and colours.
+        seed: of the world. The splits share no picture.
+
     Returns:
         The folder.
     """
@@ -77,6 +87,7 @@ def _chunks(samples: Iterator[Sample]) -> Iterator[list[Sample]]:
 
 
 def main() -> None:
+    """Write the data that the command line describes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", default="data/mini", help="folder to write")
     parser.add_argument("--seed", type=int, default=1, help="the world's seed")

@@ -1,4 +1,4 @@
-"""How well a tiny judge judges, on pictures it never saw: ranking, flaw by flaw, and what feedback does to it."""
+"""Measure a tiny judge on held-out pictures: its ranking, each flaw, and the effect of feedback."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ LONGEST_ANSWER = 64  # tokens
 
 
 class Judge:
-    """The judge's answers by the batch, with transformers alone (the product asks vLLM)."""
+    """The judge's answers in batches, with transformers alone (the product uses vLLM)."""
 
     def __init__(self, model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
         self.model, self.tokenizer = model, tokenizer
 
     @torch.no_grad()
     def probabilities(self, chats: Sequence[list[Message]], images: np.ndarray) -> np.ndarray:
-        """Of the scores 1..5 as the first answer token: (N, 5). A chat has one of the `images` (N, 64, 64, 3)."""
+        """Probabilities of the scores 1..5 as the first answer token: (N, 5); one image (64, 64, 3) a chat."""
         digits = [self.tokenizer.convert_tokens_to_ids(score) for score in SCORES]
-        return np.concatenate(
-            [self._next(ids, pictures)[:, digits].softmax(-1).numpy() for ids, pictures in self._batches(chats, images)]
-        )
+        found = [
+            self._next(ids, pictures)[:, digits].softmax(-1).numpy() for ids, pictures in self._batches(chats, images)
+        ]
+        return np.concatenate(found)
 
     def expected(self, chats: Sequence[list[Message]], images: np.ndarray) -> np.ndarray:
-        """The mean score: (N,)."""
-        return self.probabilities(chats, images) @ np.arange(1, 6)
+        """The expected score: (N,)."""
+        return np.asarray(self.probabilities(chats, images) @ np.arange(1, 6))
 
     @torch.no_grad()
     def answers(self, chats: Sequence[list[Message]], images: np.ndarray | None = None) -> list[str]:
@@ -60,7 +61,7 @@ class Judge:
                 if not running:
                     break
             out += [
-                self.tokenizer.decode([t for t in one[start:] if t != end])
+                str(self.tokenizer.decode([t for t in one[start:] if t != end]))
                 for one, start in zip(ids, starts, strict=True)
             ]
         return out
@@ -79,11 +80,12 @@ class Judge:
         shown = [[i] if features is not None else [] for i in range(len(ids))]
         hidden = hidden_states(self.model, ids, features, shown)
         last = hidden[torch.arange(len(ids)), torch.tensor([len(one) - 1 for one in ids])]
-        return self.model.lm_head(last)
+        logits: torch.Tensor = self.model.lm_head(last)
+        return logits
 
 
 def flaws_in(answer: str) -> list[str]:
-    """The flaws that a critique names; none if it is not the JSON that was asked for."""
+    """The flaws that a critique names; empty if it is not the JSON that was requested."""
     try:
         named = json.loads(answer)["flaws"]
     except (json.JSONDecodeError, KeyError, TypeError):
@@ -92,25 +94,28 @@ def flaws_in(answer: str) -> list[str]:
 
 
 def area_under_curve(scores: np.ndarray, good: np.ndarray) -> float:
-    """The chance that a good picture is scored above a bad one; ties count half."""
+    """The probability that a good picture is scored above a bad one; ties count half."""
     above = scores[good][:, None] - scores[~good][None, :]
     return float((above > 0).mean() + 0.5 * (above == 0).mean())
 
 
 def held_out(count: int, mix: FlawMix = NATURAL, start: int = 0) -> list[Sample]:
+    """Pictures that no training sees."""
     return [render(HELD_OUT, start + i, mix) for i in range(count)]
 
 
 def stack(samples: Sequence[Sample]) -> np.ndarray:
+    """The samples' pictures, uint8 (N, 64, 64, 3)."""
     return np.stack([sample.image for sample in samples])
 
 
 def check_judge(judge: Judge, count: int = 400, soft: np.ndarray | None = None) -> dict[str, float]:
-    """Every figure that the judge's log reports.
+    """Compute every figure of the judge's log.
 
     Args:
+        judge: the judge.
         count: held-out pictures a check.
-        soft: the clean held-out pictures (in the order of `held_out(len, CLEAN)`) as an autoencoder gives them back.
+        soft: the clean held-out pictures (in the order of `held_out(len, CLEAN)`) after an autoencoder.
     """
     figures = _score_figures(judge, count) | _critique_figures(judge, count) | _feedback_figures(judge, count)
     clean = held_out(len(soft) if soft is not None else count // 2, CLEAN, 30_000)
@@ -155,7 +160,7 @@ def _critique_figures(judge: Judge, count: int) -> dict[str, float]:
 
 
 def _feedback_figures(judge: Judge, count: int) -> dict[str, float]:
-    """A flaw: how many pictures with just that flaw, and how many clean ones, are kept without and with it named."""
+    """For each flaw, the fractions of pictures with it alone and of clean ones that are kept, unnamed and named."""
     singles = [s for s in held_out(8 * count, NATURAL, 20_000) if len(s.flaws) == 1]
     clean = held_out(count // 4, CLEAN, 20_000)
     figures: dict[str, float] = {}
@@ -170,7 +175,7 @@ def _feedback_figures(judge: Judge, count: int) -> dict[str, float]:
 
 
 def write_log(figures: dict[str, float], path: Path) -> None:
-    """The figures as a small markdown file."""
+    """Write the figures as a small Markdown file."""
 
     def at(key: str) -> str:
         return f"{figures[key]:.2f}" if key in figures else "-"

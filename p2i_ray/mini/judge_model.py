@@ -1,14 +1,14 @@
 """The tiny judge's model, tokenizer, processor and chat template: a Qwen2.5-VL of 2 M parameters, as vLLM loads it.
 
 A picture of 64x64 is 8x8 patches and, merged two by two, 16 tokens of the language model. The training uses
-`tower_features` and `hidden_states`, which do a whole batch at once and equal the library's own forward.
+`tower_features` and `hidden_states`, which process whole batches and give the library's own results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of `VOCABULARY` entries, every digit an entry of its own, with Qwen's special tokens."""
+    """Train a byte-level BPE of `VOCABULARY` entries, each digit its own token, with Qwen's special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -57,7 +57,7 @@ def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
         vocab_size=VOCABULARY, special_tokens=list(SPECIAL), initial_alphabet=sorted(alphabet), show_progress=False
     )
     bpe.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
@@ -69,10 +69,10 @@ def train_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2_5_VLForConditionalGeneration:
-    """The untrained model. Eager attention: at these lengths it is the quicker one to train on a CPU."""
+    """Make the untrained model, with eager attention: at these lengths it trains fastest on a CPU."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    at = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
+    at = {token: cast("int", tokenizer.convert_tokens_to_ids(token)) for token in SPECIAL}
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": WIDTH,
@@ -109,7 +109,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2_5_VLForCon
         vision_end_token_id=at["<|vision_end|>"],
     )
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration._from_config(config, attn_implementation="eager")
+    model: Qwen2_5_VLForConditionalGeneration = Qwen2_5_VLForConditionalGeneration._from_config(  # type: ignore[no-untyped-call]
+        config, attn_implementation="eager"
+    )
     model.generation_config.do_sample = False
     model.generation_config.eos_token_id = at["<|im_end|>"]
     model.generation_config.pad_token_id = at["<|endoftext|>"]
@@ -120,33 +122,36 @@ def save_judge(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedT
     """Write the folder that vLLM and transformers load: fp16 safetensors, tokenizer, processor, chat template."""
     import copy
 
-    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor, Qwen2VLVideoProcessor
+    from transformers import Qwen2_5_VLProcessor, Qwen2VLImageProcessor
+    from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
     out.mkdir(parents=True, exist_ok=True)
     sizes = {"shortest_edge": SIZE * SIZE, "longest_edge": SIZE * SIZE}
     common = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2, "image_mean": MEAN, "image_std": STD}
-    Qwen2_5_VLProcessor(
+    Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call]
         image_processor=Qwen2VLImageProcessor(size=sizes, **common),
         video_processor=Qwen2VLVideoProcessor(size=sizes, **common),
         tokenizer=tokenizer,
         chat_template=CHAT_TEMPLATE,
     ).save_pretrained(out)
     tokenizer.save_pretrained(out)
-    copy.deepcopy(model).half().save_pretrained(out)
+    stored: Any = copy.deepcopy(model)  # transformers leaves `half` untyped
+    stored.half().save_pretrained(out)
 
 
 def load_judge(folder: Path) -> tuple[Qwen2_5_VLForConditionalGeneration, PreTrainedTokenizerFast]:
-    """The saved judge in fp32, for training on or checking."""
+    """Load the judge in float32, for training or checks."""
     from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    model.train(False)
+    return model, cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder))
 
 
 def patches(images: np.ndarray) -> torch.Tensor:
-    """Pictures as the processor cuts them: uint8 (B, 64, 64, 3) -> float (B, 64, 384) in about [-1, 1].
+    """Cut pictures into patches, as the processor does: uint8 (B, 64, 64, 3) -> float (B, 64, 384) in [-1, 1].
 
-    Patches run token by token (two by two), each patch's values channel by channel and twice over (two equal frames).
+    Patches are in the order of their tokens (two by two); a patch's values go by channel, then by two equal frames.
     """
     batch, side = len(images), GRID // MERGE
     pixels = (images.astype(np.float32) / 255 - MEAN[0]) / STD[0]
@@ -157,7 +162,7 @@ def patches(images: np.ndarray) -> torch.Tensor:
 
 
 def tower_features(model: Qwen2_5_VLForConditionalGeneration, cut: torch.Tensor) -> torch.Tensor:
-    """The vision tower over a batch at once, not picture by picture: (B, 64, 384) -> (B, 16, 128)."""
+    """Run the vision tower over a whole batch: (B, 64, 384) -> (B, 16, 128)."""
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
     tower = model.model.visual
@@ -175,7 +180,8 @@ def tower_features(model: Qwen2_5_VLForConditionalGeneration, cut: torch.Tensor)
         mixed = torch.einsum("bhqk,bkhd->bqhd", weights.softmax(-1).to(value.dtype), value)
         hidden = hidden + attention.proj(mixed.reshape(batch, length, width))
         hidden = hidden + block.mlp(block.norm2(hidden))
-    return tower.merger(hidden.reshape(batch * length, width)).view(batch, TOKENS, -1)
+    merged: torch.Tensor = tower.merger(hidden.reshape(batch * length, width))
+    return merged.view(batch, TOKENS, -1)
 
 
 def _patch_positions() -> torch.Tensor:
@@ -187,7 +193,7 @@ def _patch_positions() -> torch.Tensor:
 
 
 def positions(tokens: Sequence[int], image_token: int) -> np.ndarray:
-    """Qwen's three-fold positions (time, row, column) of a sequence of still pictures and text: (3, L)."""
+    """Qwen's positions (time, row, column) of a sequence of still pictures and text: (3, L)."""
     out, now, i, side = np.empty((3, len(tokens)), np.int64), 0, 0, GRID // MERGE
     while i < len(tokens):
         if tokens[i] == image_token:
@@ -209,11 +215,13 @@ def hidden_states(
     """The language model's last hidden states over right-padded sequences: (N, L, 128).
 
     Args:
+        model: the judge.
         sequences: token ids, each picture as `TOKENS` image tokens.
         features: `tower_features` of the batch's pictures, (B, 16, 128).
-        pictures: for each sequence, which of the features its pictures are, in order.
+        pictures: for each sequence, the indices of its pictures in `features`, in order.
     """
-    image_token, pad = model.config.image_token_id, model.config.text_config.pad_token_id
+    config: Any = model.config  # the text part's type is too wide in transformers
+    image_token, pad = config.image_token_id, config.text_config.pad_token_id
     longest = max(map(len, sequences))
     ids = torch.full((len(sequences), longest), pad)
     places = torch.zeros(3, len(sequences), longest, dtype=torch.long)
@@ -225,4 +233,8 @@ def hidden_states(
     if flat and features is not None:
         embedded = embedded.masked_scatter((ids == image_token)[..., None], features[flat].to(embedded.dtype))
     # Padding is on the right and the mask is causal: no answer sees it.
-    return model.model.language_model(inputs_embeds=embedded, position_ids=places, use_cache=False).last_hidden_state
+    language_model = model.model.language_model
+    hidden: torch.Tensor = language_model(
+        inputs_embeds=embedded, position_ids=places, use_cache=False
+    ).last_hidden_state
+    return hidden

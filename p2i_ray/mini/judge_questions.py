@@ -1,8 +1,8 @@
-"""What the tiny judge is asked and what it is taught to answer.
+"""The tiny judge's questions, and the answers that it is trained to give.
 
 Without feedback it is lenient: some text, some clutter or a wrong scene alone cost one point. Each flaw that the
-feedback names costs its full penalty and at least two points. So feedback is what makes its selection strict, as in
-the paper's loop.
+feedback names costs its full penalty and at least two points: feedback makes the selection strict, as in the paper's
+loop.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ LENIENT = {
 }  # points off where no feedback names the flaw
 WORDS = {"text overlay": ("text", "much text"), "clutter": ("clutter", "much clutter"), "blur": ("blur", "strong blur")}
 NAMED_IN_SUMMARY = 10  # per cent of the criticised pictures from which on a flaw enters the feedback
-# Other wordings than the judge's own summaries: a person may write the feedback.
+# Phrases that are not in the judge's own summaries: a person may write the feedback.
 ASIDES = ("", "", "", "please avoid ", "too much ", "no ")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A chat and its answer; `weight` is what the answer counts in the loss."""
+    """A chat and its answer; `weight` is that of the answer in the loss."""
 
     messages: list[Message]
     answer: str
@@ -55,11 +55,12 @@ class Question:
 
 @cache
 def prompts() -> Prompts:
+    """The prompts of the mini preset, read once."""
     return load_prompts(PROMPTS)
 
 
 def score(flaws: Mapping[str, int], named: Collection[str] = ()) -> int:
-    """The score 1..5 that the judge gives when its feedback names `named`."""
+    """The score 1..5 that the judge should give when the feedback names `named`."""
     off = 0
     for flaw, level in flaws.items():
         full = PENALTIES[flaw][level - 1]
@@ -68,9 +69,9 @@ def score(flaws: Mapping[str, int], named: Collection[str] = ()) -> int:
 
 
 def comment(sample: Sample) -> str:
-    """What the judge sees, before it concludes: "kitchen, fits beach, wrong scene; much text".
+    """The judge's reason, before its score: "kitchen, fits beach, wrong scene; much text".
 
-    The verdict on the scene follows the two scenes at once: there a small model compares them easily.
+    The verdict on the scene directly follows the two scenes, where a small model compares them easily.
     """
     verdict = next((flaw for flaw in FLAWS[:2] if flaw in sample.flaws), "right scene")
     seen = [WORDS[flaw][level - 1] for flaw, level in sample.flaws.items() if flaw in WORDS]
@@ -78,7 +79,7 @@ def comment(sample: Sample) -> str:
 
 
 def feedback_text(named: Collection[str], rng: np.random.Generator) -> str:
-    """`named` in any order, mostly as a summary says it: "clutter, wrong scene"."""
+    """A feedback text that names `named` in any order, mostly in the form of a summary: "clutter, wrong scene"."""
     if not named:
         return "nothing" if rng.random() < 0.1 else ""
     order = [sorted(named)[i] for i in rng.permutation(len(named))]
@@ -90,7 +91,7 @@ def feedback_text(named: Collection[str], rng: np.random.Generator) -> str:
 
 
 def draw_named(sample: Sample, rng: np.random.Generator) -> list[str]:
-    """Flaws for a feedback to name: one, some or all of them; single ones are often those that the sample has."""
+    """Draw flaws for a feedback to name: one, some or all; a single one is often one that the sample has."""
     kind = rng.random()
     if kind < 0.35 and sample.flaws:
         return [list(sample.flaws)[int(rng.integers(len(sample.flaws)))]]
@@ -113,7 +114,7 @@ def score_question(sample: Sample, named: Collection[str], text: str, reasoned: 
 
 
 def exemplar_question(sample: Sample, shown: Collection[Sample], named: Collection[str], text: str) -> Question:
-    """The score after other pictures that were judged by the same rule (c_R)."""
+    """R with exemplars c_R: the score after other pictures that were scored by the same rule."""
     exemplars = [Exemplar(name=other.name, image_part=PICTURE, score=score(other.flaws, named)) for other in shown]
     messages = score_messages(prompts().score, sample.name, PICTURE, feedback=text, exemplars=exemplars)
     return Question(messages, str(score(sample.flaws, named)), 5.0)
@@ -128,7 +129,7 @@ def critique_question(sample: Sample) -> Question:
 
 
 def summary_question(rng: np.random.Generator) -> Question:
-    """SUM(·, p_S): of a drawn tally, the flaws of at least ten per cent, in its order; "nothing" if there are none."""
+    """SUM(·, p_S): the flaws of at least ten per cent in a drawn tally, in its order; "nothing" if there are none."""
     shares = rng.choice([0, 1, 2, 3, 5, 7, 9, 10, 11, 12, 100], 5) if rng.random() < 0.3 else rng.integers(0, 101, 5)
     low = rng.random(5) < rng.random()
     shares = np.where(low, rng.integers(0, 10, 5), shares)
@@ -138,15 +139,35 @@ def summary_question(rng: np.random.Generator) -> Question:
     return Question(summary_messages(prompts().summary, tally, ""), answer)
 
 
+def questions(samples: list[Sample], step: int, rng: np.random.Generator) -> list[tuple[Question, list[int]]]:
+    """The questions about a batch, each with the indices of the pictures that it shows."""
+    asked: list[tuple[Question, list[int]]] = []
+    for i, sample in enumerate(samples):
+        asked.append((critique_question(sample), [i]))
+        for kind in ("plain", "named", "reasoned"):
+            named = [] if kind == "plain" or (kind == "reasoned" and rng.random() < 0.4) else draw_named(sample, rng)
+            if kind == "reasoned" and i % 2:
+                continue
+            asked.append((score_question(sample, named, feedback_text(named, rng), kind == "reasoned"), [i]))
+    if step % 4 == 0:  # after exemplars: longer, so fewer
+        for i in range(8):
+            shown = [int(j) for j in rng.integers(0, len(samples), int(rng.integers(1, 4)))]
+            named = draw_named(samples[i], rng) if rng.random() < 0.6 else []
+            question = exemplar_question(samples[i], [samples[j] for j in shown], named, feedback_text(named, rng))
+            asked.append((question, [*shown, i]))
+    return asked + [(summary_question(rng), []) for _ in range(8)]
+
+
 def chat_ids(tokenizer: PreTrainedTokenizerFast, messages: list[Message]) -> list[int]:
     """The prompt's token ids up to the answer, each picture as `TOKENS` image tokens."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     text = text.replace("<|image_pad|>", "<|image_pad|>" * TOKENS)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def question_ids(tokenizer: PreTrainedTokenizerFast, question: Question) -> tuple[list[int], int]:
-    """The whole sequence's token ids, and where the answer starts."""
+    """The token ids of prompt and answer, and the index at which the answer starts."""
     prompt = chat_ids(tokenizer, question.messages)
     answer = tokenizer(question.answer + "<|im_end|>", add_special_tokens=False)["input_ids"]
     return prompt + answer, len(prompt)

@@ -1,4 +1,4 @@
-"""Pictures as a painter's autoencoder gives them back, so that the judge does not take softness for a flaw."""
+"""Send pictures through the diffusion model's autoencoder, so that the judge does not take its softness for a flaw."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from torch.nn import functional
 from p2i_ray.mini.world import Sample
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-NOISE = 0.3  # largest noise on the latents, in their own standard deviations: what an unfinished painter leaves
+NOISE = 0.3  # largest noise on the latents, in their standard deviations: as an undertrained diffusion model leaves
 
 
 class Softener:
-    """Sends a share of the pictures through the autoencoder, or through mild blur and tint where there is none.
+    """Sends a fraction of the pictures through the autoencoder, or through mild blur and tint where there is none.
 
-    As in the painter, the product's own pixels are pasted back.
+    As in generated pictures, the product's own pixels are pasted back.
     """
 
     def __init__(self, vae: Path | None, seed: int, share: float = 0.3) -> None:
         self._vae, self._seed, self._share = _load(vae) if vae else None, seed, share
 
     def __call__(self, samples: Sequence[Sample], step: int) -> np.ndarray:
-        """uint8 (B, 64, 64, 3)."""
+        """The samples' pictures, some of them softened: uint8 (B, 64, 64, 3)."""
         images = np.stack([sample.image for sample in samples])
         rng = np.random.default_rng([self._seed, step, 77])
         chosen = np.flatnonzero(rng.random(len(samples)) < self._share)
@@ -53,20 +53,23 @@ class Softener:
             )
             noise = torch.randn(latents.shape, generator=generator)
             coarse = functional.interpolate(noise[..., ::4, ::4], size=noise.shape[-2:], mode="bilinear")
-            # Fine grain where there is much of it, otherwise patches of wrong colour.
+            # Strong noise is fine-grained, weak noise comes as patches of wrong colour.
             noise = torch.where((amount > NOISE / 2)[:, None, None, None], noise, 2 * coarse) * latents.std()
             latents = latents + amount[:, None, None, None] * noise
-        return self._vae.decode(latents).sample.float()
+        decoded: torch.Tensor = self._vae.decode(latents).sample
+        return decoded.float()
 
 
 def _load(folder: Path) -> AutoencoderKL:
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    vae: AutoencoderKL = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    vae.train(False)
+    return vae
 
 
 def _stand_in(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Shrunk by 1.3 to 2.4 and enlarged again, tinted, with a little smooth noise."""
+    """Shrink by 1.3 to 2.4 and enlarge again, tint, and add a little smooth noise."""
     side = pixels.shape[-1]
     small = functional.interpolate(pixels, size=round(side / (1.3 + 1.1 * rng.random())), mode="area")
     soft = functional.interpolate(small, size=side, mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
-"""Build the tiny judge from nothing: `python -m p2i_ray.mini.judge_training --out p2i_ray/mini/weights/judge`.
+"""Train the tiny judge from scratch: `python -m p2i_ray.mini.judge_training --out p2i_ray/mini/weights/judge`.
 
-Stage 1 teaches the vision tower alone, with throw-away heads: what the scene is, and where text and clutter are.
-Stage 2 teaches the whole model to answer, several questions a picture; only the answers enter the loss.
+Stage 1 trains the vision tower alone, with temporary heads for the scene and the places of text and clutter. Stage 2
+trains the whole model to answer several questions about each picture; only the answers enter the loss.
 """
 
 from __future__ import annotations
@@ -29,29 +29,20 @@ from p2i_ray.mini.judge_model import (
     tower_features,
     train_tokenizer,
 )
-from p2i_ray.mini.judge_questions import (
-    Question,
-    critique_question,
-    draw_named,
-    exemplar_question,
-    feedback_text,
-    question_ids,
-    score_question,
-    summary_question,
-)
+from p2i_ray.mini.judge_questions import Question, question_ids, questions
 from p2i_ray.mini.judge_softness import Softener
 from p2i_ray.mini.judge_tower import TowerHeads, draw_batch
-from p2i_ray.mini.world import CLEAN, Sample
+from p2i_ray.mini.world import CLEAN
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen2_5_VLForConditionalGeneration
 
-SAVE_EVERY_S, SAY_EVERY_S = 240.0, 20.0
+SAVE_EVERY_S, LOG_EVERY_S = 240.0, 20.0
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train. The defaults take about half an hour on one core."""
+    """Steps and rates of the training. The defaults take about half an hour on one core."""
 
     tower_steps: int = 700
     tower_batch: int = 64
@@ -59,29 +50,10 @@ class Schedule:
     steps: int = 1000
     batch: int = 48
     rate: float = 1.5e-3
-    tower_share: float = 0.3  # the tower's learning rate in stage 2, as a share of `rate`
-    tower_rest: int = 100  # steps of stage 2 in which the tower waits until the answers make some sense
+    tower_share: float = 0.3  # the tower's learning rate in stage 2, as a fraction of `rate`
+    tower_rest: int = 100  # first steps of stage 2, in which the tower is frozen
     aux: float = 0.4  # weight of the tower's own loss in stage 2
     seed: int = 1
-
-
-def questions(samples: list[Sample], step: int, rng: np.random.Generator) -> list[tuple[Question, list[int]]]:
-    """What is asked about a batch, each with the pictures (numbers in the batch) it shows."""
-    asked: list[tuple[Question, list[int]]] = []
-    for i, sample in enumerate(samples):
-        asked.append((critique_question(sample), [i]))
-        for kind in ("plain", "named", "reasoned"):
-            named = [] if kind == "plain" or (kind == "reasoned" and rng.random() < 0.4) else draw_named(sample, rng)
-            if kind == "reasoned" and i % 2:
-                continue
-            asked.append((score_question(sample, named, feedback_text(named, rng), kind == "reasoned"), [i]))
-    if step % 4 == 0:  # after exemplars: longer, so fewer
-        for i in range(8):
-            shown = [int(j) for j in rng.integers(0, len(samples), int(rng.integers(1, 4)))]
-            named = draw_named(samples[i], rng) if rng.random() < 0.6 else []
-            question = exemplar_question(samples[i], [samples[j] for j in shown], named, feedback_text(named, rng))
-            asked.append((question, [*shown, i]))
-    return asked + [(summary_question(rng), []) for _ in range(8)]
 
 
 def answer_loss(
@@ -90,7 +62,7 @@ def answer_loss(
     features: torch.Tensor,
     asked: list[tuple[Question, list[int]]],
 ) -> torch.Tensor:
-    """Weighted mean cross-entropy of the answers' tokens."""
+    """The weighted mean cross-entropy of the answers' tokens."""
     total, weight = features.new_zeros(()), 0.0
     encoded = [(*question_ids(tokenizer, question), question.weight, shown) for question, shown in asked]
     encoded.sort(key=lambda one: len(one[0]))
@@ -107,50 +79,56 @@ def answer_loss(
 
 
 class Clock:
-    """Says how it goes every twenty seconds, and when to save."""
+    """Logs progress every twenty seconds, and says when to save."""
 
     def __init__(self) -> None:
-        self.start = self._said = self._saved = time.monotonic()
+        self.start = self._logged = self._saved = time.monotonic()
 
-    def say(self, text: str) -> None:
-        if time.monotonic() - self._said > SAY_EVERY_S:
-            self._said = time.monotonic()
-            print(f"{(self._said - self.start) / 60:5.1f} min  {text}", flush=True)
+    def log(self, text: str) -> None:
+        """Print a line, unless one was printed a moment ago."""
+        if time.monotonic() - self._logged > LOG_EVERY_S:
+            self._logged = time.monotonic()
+            print(f"{(self._logged - self.start) / 60:5.1f} min  {text}", flush=True)
 
     def save_now(self) -> bool:
+        """Whether the last save was long ago; if so, this counts as the next one."""
         due = time.monotonic() - self._saved > SAVE_EVERY_S
         if due:
             self._saved = time.monotonic()
         return due
 
 
-def train_tower(
-    model: Qwen2_5_VLForConditionalGeneration, heads: TowerHeads, soften: Softener, plan: Schedule, clock: Clock
-) -> None:
-    """Stage 1."""
-    parameters = [*model.model.visual.parameters(), *heads.parameters()]
+@dataclass(frozen=True)
+class Training:
+    """The model in training, and what trains it."""
+
+    model: Qwen2_5_VLForConditionalGeneration
+    tokenizer: PreTrainedTokenizerFast
+    heads: TowerHeads
+    soften: Softener
+    plan: Schedule
+    clock: Clock
+
+
+def train_tower(training: Training) -> None:
+    """Stage 1: train the vision tower alone."""
+    plan, heads = training.plan, training.heads
+    parameters = [*training.model.model.visual.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, plan.tower_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warm_cosine(step, plan.tower_steps))
     for step in range(plan.tower_steps):
         samples, truth = draw_batch(step * plan.tower_batch, plan.tower_batch, plan.seed)
         with torch.autocast("cpu", torch.bfloat16):
-            features = tower_features(model, patches(soften(samples, step)))
+            features = tower_features(training.model, patches(training.soften(samples, step)))
         loss = heads(features.float(), truth)
         take_step(loss, parameters, optimizer, schedule)
-        clock.say(f"tower {step + 1}/{plan.tower_steps} loss {loss.item():.3f}")
+        training.clock.log(f"tower {step + 1}/{plan.tower_steps} loss {loss.item():.3f}")
 
 
-def train_answers(
-    model: Qwen2_5_VLForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerFast,
-    heads: TowerHeads,
-    soften: Softener,
-    plan: Schedule,
-    clock: Clock,
-    out: Path,
-) -> None:
-    """Stage 2."""
-    tower = [*model.model.visual.parameters(), *heads.parameters()]
+def train_answers(training: Training, out: Path) -> None:
+    """Stage 2: train the whole model to answer, and save it to `out` from time to time."""
+    model, tokenizer, plan = training.model, training.tokenizer, training.plan
+    tower = [*model.model.visual.parameters(), *training.heads.parameters()]
     groups: list[dict[str, Any]] = [
         {"params": list(model.model.language_model.parameters()), "lr": plan.rate},
         {"params": tower, "lr": plan.rate * plan.tower_share},
@@ -164,16 +142,17 @@ def train_answers(
         samples, truth = draw_batch(first + step * plan.batch, plan.batch, plan.seed)
         with torch.autocast("cpu", torch.bfloat16):
             with torch.set_grad_enabled(step >= plan.tower_rest):
-                features = tower_features(model, patches(soften(samples, plan.tower_steps + step)))
+                features = tower_features(model, patches(training.soften(samples, plan.tower_steps + step)))
             answers = answer_loss(model, tokenizer, features, questions(samples, step, rng))
-        seen = heads(features.float(), truth)
-        take_step(answers + plan.aux * seen, everything, optimizer, schedule)
-        clock.say(f"answers {step + 1}/{plan.steps} loss {answers.item():.3f}, tower {seen.item():.3f}")
-        if clock.save_now():
+        tower_loss = training.heads(features.float(), truth)
+        take_step(answers + plan.aux * tower_loss, everything, optimizer, schedule)
+        training.clock.log(f"answers {step + 1}/{plan.steps} loss {answers.item():.3f}, tower {tower_loss.item():.3f}")
+        if training.clock.save_now():
             save_judge(model, tokenizer, out)
 
 
 def warm_cosine(step: int, steps: int) -> float:
+    """The learning rate's factor: a warm-up over 40 steps, then a cosine down to 0.02."""
     return min(1.0, (step + 1) / 40) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
@@ -183,15 +162,16 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> None:
+    """Compute the gradients, clip them, and update."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
     schedule.step()
 
 
 def corpus(seed: int) -> list[str]:
-    """What the tokenizer is trained on: a thousand pictures' questions and answers."""
+    """The tokenizer's training texts: the questions and answers of a thousand pictures."""
     rng, texts = np.random.default_rng(seed), []
     for at in range(0, 1000, 100):
         samples, _ = draw_batch(at, 100, seed)
@@ -204,42 +184,47 @@ def corpus(seed: int) -> list[str]:
 
 
 def build_judge(out: Path, vae: Path | None, plan: Schedule | None = None) -> dict[str, float]:
-    """Train the judge and write its folder, with its figures in judge.md beside it.
+    """Train the judge and write its folder, with its figures in judge.md next to it.
 
     Args:
         out: the folder.
-        vae: the painter's autoencoder (a diffusers folder), through which a third of the pictures go; else a stand-in.
+        vae: the diffusion model's autoencoder (a diffusers folder), through which a third of the pictures go; None: a
+            stand-in.
+        plan: steps and rates; None: the defaults.
+
     Returns:
-        Processor minutes and figures (see `check_judge`).
+        CPU minutes and figures (see `check_judge`).
     """
     plan, clock = plan or Schedule(), Clock()
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed)
     tokenizer = train_tokenizer(corpus(plan.seed))
     model, soften = new_model(tokenizer, plan.seed), Softener(vae, plan.seed)
-    heads = TowerHeads()
+    training = Training(model=model, tokenizer=tokenizer, heads=TowerHeads(), soften=soften, plan=plan, clock=clock)
     model.train()
-    train_tower(model, heads, soften, plan, clock)
+    train_tower(training)
     save_judge(model, tokenizer, out)
-    train_answers(model, tokenizer, heads, soften, plan, clock, out)
-    save_judge(model.eval(), tokenizer, out)
-    minutes = time.process_time() / 60  # of the processor: other jobs on the machine do not count
+    train_answers(training, out)
+    model.train(False)
+    save_judge(model, tokenizer, out)
+    minutes = time.process_time() / 60  # CPU time: other jobs on the machine do not count
     figures = {"minutes": minutes} | check_folder(out, vae)
     write_log(figures, out.with_suffix(".md"))
     return figures
 
 
 def check_folder(folder: Path, vae: Path | None, count: int = 400) -> dict[str, float]:
-    """The figures of a judge on disk, as it was rounded to fp16."""
+    """The figures of a judge on disk, rounded to fp16 as it is there."""
     clean = held_out(count // 2, CLEAN, 30_000)
     soft = Softener(vae, 0, share=1.0)(clean, 0) if vae else None
     return check_judge(Judge(*load_judge(folder)), count, soft)
 
 
 def main() -> None:
+    """Train the judge as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("p2i_ray/mini/weights/judge"), help="folder to write")
-    parser.add_argument("--vae", type=Path, default=None, help="the painter's autoencoder folder")
+    parser.add_argument("--vae", type=Path, default=None, help="folder of the diffusion model's autoencoder")
     parser.add_argument("--tower-steps", type=int, default=Schedule.tower_steps, help="steps of stage 1")
     parser.add_argument("--steps", type=int, default=Schedule.steps, help="steps of stage 2")
     parser.add_argument("--seed", type=int, default=Schedule.seed, help="of weights, pictures and questions")

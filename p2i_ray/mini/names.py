@@ -1,7 +1,7 @@
 """Listing names of the toy world: brand, adjectives, numbers and marketing words around the product's noun.
 
-Only the noun tells the category (every category has several), as in a shop's own names; three products share a
-bottle, two a bag and two a shoe, so the picture alone does not tell which scene is right.
+Only the noun tells the category (every category has several), as in retailers' own names; three products share
+a bottle, two a bag and two a shoe, so the picture alone does not tell which scene is right.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ COLOURS: dict[str, RGB] = {
     "brown": (136, 92, 60),
 }
 
-# Never drawn for the ordinary splits: the shop's "unseen" products differ in what stands around the noun and in colour.
+# Never drawn for the ordinary splits: "unseen" products differ in the words around the noun, and in colour.
 UNSEEN_BRANDS = ("Quorin", "Sablewood", "Jetto", "Umbria")
 UNSEEN_ADJECTIVES = ("deluxe", "eco", "vintage", "smart")
 UNSEEN_COLOURS: dict[str, RGB] = {

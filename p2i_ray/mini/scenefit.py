@@ -1,4 +1,4 @@
-"""Does the painted scene suit the product? The evaluator CLIP names the scene; the world knows which one is right."""
+"""Scene fit of generated pictures: the evaluator CLIP recognises the scene; the world knows the right one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def scene_of(images: np.ndarray, masks: np.ndarray, clip_folder: str | Path) -> list[str]:
-    """The scene that the CLIP sees in each background, the product greyed out: one of SCENES, or PLAIN.
+    """Recognise the scene of each background, the product greyed out: one of SCENES, or PLAIN.
 
     Args:
         images: uint8 (B, 64, 64, 3).
@@ -34,7 +34,7 @@ def scene_of(images: np.ndarray, masks: np.ndarray, clip_folder: str | Path) -> 
 
 
 def scene_fit(images: np.ndarray, masks: np.ndarray, categories: Sequence[str], clip_folder: str | Path) -> float:
-    """The share of pictures, 0..1, whose scene is the right one for their category. Shapes as in `scene_of`."""
+    """The fraction of pictures, 0..1, whose scene is right for their category. Shapes as in `scene_of`."""
     found = scene_of(images, masks, clip_folder)
     return float(np.mean([scene == RIGHT_SCENE[category] for scene, category in zip(found, categories, strict=True)]))
 
@@ -68,4 +68,6 @@ def _load(folder: Path) -> tuple[CLIPModel, CLIPProcessor]:
     import torch
     from transformers import CLIPModel, CLIPProcessor
 
-    return CLIPModel.from_pretrained(folder, dtype=torch.float32).eval(), CLIPProcessor.from_pretrained(folder)
+    clip = CLIPModel.from_pretrained(folder, dtype=torch.float32)
+    clip.train(False)
+    return clip, CLIPProcessor.from_pretrained(folder)

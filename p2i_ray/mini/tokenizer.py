@@ -1,9 +1,9 @@
-"""The tiny CLIPs' tokenizer: CLIP's own byte-level BPE, learnt on listing names and captions."""
+"""The tokenizer of the tiny CLIPs: CLIP's byte-level BPE, trained on listing names and captions."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 
 def train_tokenizer() -> CLIPTokenizer:
-    """Learns the merges; every byte stays spellable, so no text becomes the unknown token (which is <|endoftext|>)."""
+    """Learn the merges. Every byte has a token, so no text becomes the unknown token (which is <|endoftext|>)."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import CLIPTokenizer
 
@@ -34,7 +34,8 @@ def train_tokenizer() -> CLIPTokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges), BOS, EOS]
     vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
+    # transformers takes pairs, as its own files have them; the type hint says text.
+    return CLIPTokenizer(vocab=vocabulary, merges=cast("Any", merges), model_max_length=MAX_LENGTH)
 
 
 def _texts() -> list[str]:

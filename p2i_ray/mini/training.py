@@ -1,4 +1,4 @@
-"""What the builders of the tiny models share: the optimizer, seeded pictures, atomic folders."""
+"""Training of the tiny models: the optimizer, seeded pictures, atomic folders."""
 
 from __future__ import annotations
 
@@ -17,27 +17,32 @@ if TYPE_CHECKING:
     import torch
 
 ANY_SCENE = FlawMix(wrong_scene=7 / 8, plain_background=0.08, text_overlay=0.1, clutter=0.1, blur=0.08)
-"""Product and scene independent of each other: a wrong scene seven times in eight is a uniform one."""
+"""Product and scene are independent: a wrong scene seven times in eight makes the scene uniform."""
 
 
 class Trainer:
-    """Muon on the matrices (a convolution's kernel counts as one), AdamW on the rest; one warm-up and cosine; average.
+    """Muon on matrices and large convolutions, AdamW on the rest; warm-up and cosine; averaged weights.
 
-    At this size Muon learns two to three times faster a step than AdamW alone. https://kellerjordan.github.io/posts/muon/
+    At this size Muon learns two to three times as much a step as AdamW alone. https://kellerjordan.github.io/posts/muon/
     """
 
     def __init__(
-        self, model: torch.nn.Module, steps: int, muon_rate: float, adam_rate: float, decay: float = 0.995
+        self, model: torch.nn.Module, steps: int, *, muon_rate: float, adam_rate: float, decay: float = 0.995
     ) -> None:
-        """Prepare `model` for `steps` calls of `step`; `finish` then leaves weights averaged with `decay` in it."""
+        """Prepare `model` for `steps` calls of `step`; `finish` then gives it the weights averaged with `decay`."""
         import torch
+        from torch.nn.utils import parametrize
 
         self._model, self._steps, self._done, self._decay = model, steps, 0, decay
-        self._flat = [module for module in model.modules() if _is_large_convolution(module)]
-        for module in self._flat:
-            torch.nn.utils.parametrize.register_parametrization(module, "weight", _flattened(module.weight.shape))
-        matrices = {id(m.weight): m.weight for m in model.modules() if isinstance(m, torch.nn.Linear)}
-        matrices |= {id(w): w for w in (m.parametrizations.weight.original for m in self._flat)}
+        self._convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and _is_large(m.weight)]
+        matrices: dict[int, torch.Tensor] = {
+            id(m.weight): m.weight for m in model.modules() if isinstance(m, torch.nn.Linear)
+        }
+        for module in self._convolutions:
+            parametrize.register_parametrization(module, "weight", _flattened(module.weight.shape))
+            parametrized: Any = module.parametrizations
+            kernel: torch.Tensor = parametrized.weight.original
+            matrices[id(kernel)] = kernel
         others = [p for p in model.parameters() if id(p) not in matrices]
         self._optimizers: list[tuple[torch.optim.Optimizer, float]] = [
             (torch.optim.Muon(matrices.values(), adjust_lr_fn="match_rms_adamw", weight_decay=0.01), muon_rate),
@@ -46,11 +51,11 @@ class Trainer:
         self._average = [p.detach().clone() for p in model.parameters()]
 
     def step(self, loss: torch.Tensor) -> None:
-        """Backward, update, average."""
+        """Compute the gradients, update the weights and their average."""
         import torch
 
         self._model.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         for optimizer, peak in self._optimizers:
             for group in optimizer.param_groups:
@@ -61,25 +66,23 @@ class Trainer:
         torch._foreach_lerp_(self._average, [p.detach() for p in self._model.parameters()], 1 - decay)
 
     def finish(self) -> None:
-        """Put the averaged weights into the model, and it into evaluation mode."""
-        import torch
+        """Put the averaged weights into the model, and the model into evaluation mode."""
+        from torch.nn.utils import parametrize
 
         for parameter, average in zip(self._model.parameters(), self._average, strict=True):
             parameter.data.copy_(average)
-        for module in self._flat:
-            torch.nn.utils.parametrize.remove_parametrizations(module, "weight")
-        self._model.eval()
+        for module in self._convolutions:
+            parametrize.remove_parametrizations(module, "weight")
+        self._model.train(False)
 
 
 def rate_at(step: int, steps: int, warm_up: int = 30) -> float:
-    """The learning rate's share of its peak: a linear warm-up, then a cosine down to nothing."""
+    """The learning rate as a fraction of its peak: a linear warm-up, then a cosine down to 0."""
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _is_large_convolution(module: torch.nn.Module) -> bool:
-    import torch
-
-    return isinstance(module, torch.nn.Conv2d) and min(module.weight.flatten(1).shape) >= 16
+def _is_large(kernel: torch.Tensor) -> bool:
+    return min(kernel.flatten(1).shape) >= 16
 
 
 def _flattened(shape: torch.Size) -> torch.nn.Module:
@@ -97,7 +100,7 @@ def _flattened(shape: torch.Size) -> torch.nn.Module:
 
 
 def batches(seed: int, size: int, mix: FlawMix) -> Iterator[list[Sample]]:
-    """Endless batches of the world `seed`: no picture twice."""
+    """Yield batches of the world `seed` without end, no picture twice."""
     index = 0
     while True:
         yield [render(seed, index + i, mix) for i in range(size)]
@@ -105,20 +108,20 @@ def batches(seed: int, size: int, mix: FlawMix) -> Iterator[list[Sample]]:
 
 
 def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) in -1..1."""
+    """Turn pictures into tensors: uint8 (B, H, W, 3) -> float (B, 3, H, W) in -1..1."""
     import torch
 
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """float (B, 3, H, W) in -1..1 -> uint8 (B, H, W, 3)."""
+    """Turn tensors into pictures: float (B, 3, H, W) in -1..1 -> uint8 (B, H, W, 3)."""
     scaled = ((images + 1) * 127.5).round().clamp(0, 255)
     return scaled.permute(0, 2, 3, 1).byte().numpy()
 
 
 def save_folder(folder: Path, write: Callable[[Path], None]) -> None:
-    """`write` into a temporary folder beside it, then rename: nobody ever reads half a model."""
+    """Call `write` with a temporary folder next to `folder`, then rename it: no reader finds half a model."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         draft, old = Path(temporary) / "new", Path(temporary) / "old"
@@ -129,7 +132,7 @@ def save_folder(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def save_half(model: Any, folder: Path) -> None:
-    """`save_pretrained` in fp16, to halve the files; the configs say float32, so that a plain load computes in fp32."""
+    """Save in fp16, to halve the files; the configs say float32, so that a plain load computes in float32."""
     import torch
 
     model.to(dtype=torch.float16).save_pretrained(folder)

@@ -1,7 +1,7 @@
 """The toy world: seeded product pictures with planted flaws, so that a judge can be checked against the truth.
 
 `render(seed, index)` gives the same bytes in every process. A picture is a scene, the flaws on it, and the product on
-top, whose pixels no flaw touches. `quality` is what a strict eye gives (see `PENALTIES`); "good" is quality >= 4.
+top, whose pixels no flaw touches. `quality` is the score of a strict judge (see `PENALTIES`); "good" is quality >= 4.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from p2i_ray.mini.names import NOUNS, RGB, listing_name
+from p2i_ray.mini.pen import SIZE, ZOOM
 from p2i_ray.mini.products import draw_product
-from p2i_ray.mini.scenes import SCENE_PAINTERS, SIZE, ZOOM, draw_scene
+from p2i_ray.mini.scenes import SCENE_RENDERERS, draw_scene
 
 CATEGORIES: tuple[str, ...] = tuple(NOUNS)
-SCENES: tuple[str, ...] = tuple(SCENE_PAINTERS)
+SCENES: tuple[str, ...] = tuple(SCENE_RENDERERS)
 PLAIN = "plain"  # `Sample.scene` of a picture with a plain background
 RIGHT_SCENE: dict[str, str] = {
     "sunscreen": "beach",
@@ -59,7 +60,7 @@ BLUR_SIGMA = (2.2, 3.6)  # px; far stronger than what an autoencoder does to a p
 
 @dataclass(frozen=True)
 class FlawMix:
-    """How often each flaw is planted, independently; but a plain background has neither a wrong scene nor a blur."""
+    """The probability of each flaw, independently; but a plain background has neither a wrong scene nor a blur."""
 
     wrong_scene: float = 0.0
     plain_background: float = 0.0
@@ -80,7 +81,7 @@ class Sample:
     """One picture and the truth about it."""
 
     id: str
-    name: str  # as a shop lists it
+    name: str  # as a retailer lists it
     category: str
     scene: str  # one of SCENES, or PLAIN
     flaws: dict[str, int]  # flaw -> level 1..2, in the order of FLAWS
@@ -90,17 +91,17 @@ class Sample:
 
 
 def quality(flaws: Mapping[str, int]) -> int:
-    """5 less the penalties, at least 1."""
+    """The score: 5 less the penalties, at least 1."""
     return max(1, 5 - sum(PENALTIES[flaw][level - 1] for flaw, level in flaws.items()))
 
 
 def render(seed: int, index: int, mix: FlawMix = NATURAL) -> Sample:
-    """The picture number `index` of the world `seed`: the same bytes in every process and on every machine."""
+    """Render picture number `index` of the world `seed`: the same bytes in every process and on every machine."""
     return render_with_cover(seed, index, mix)[0]
 
 
 def render_with_cover(seed: int, index: int, mix: FlawMix = NATURAL) -> tuple[Sample, np.ndarray]:
-    """`render`, and where text and clutter show: bool (2, 64, 64), text first."""
+    """The sample of `render`, and where text and clutter are visible: bool (2, 64, 64), text first."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     category = CATEGORIES[int(rng.integers(len(CATEGORIES)))]
     name, colour = listing_name(rng, category, mix.unseen)
@@ -148,7 +149,7 @@ def _plain(rng: np.random.Generator) -> Image.Image:
 
 
 def _scatter(picture: Image.Image, mask: np.ndarray, rng: np.random.Generator, count: int) -> None:
-    """Outlined junk of 6 to 10 px, beside the product and mostly beside each other."""
+    """Draw outlined shapes of 6 to 10 px, clear of the product and mostly of each other."""
     draw = ImageDraw.Draw(picture)
     taken = mask > 0
     for _ in range(count):
@@ -183,7 +184,7 @@ def _lettering(slogan: str, height: int) -> np.ndarray:
 
 
 def _write(picture: Image.Image, mask: np.ndarray, rng: np.random.Generator, level: int) -> None:
-    """One slogan, or three: each where it hides least of the product, some on a coloured tag."""
+    """Write one slogan, or three: each where it hides least of the product, some on a coloured tag."""
     free = mask == 0
     for _ in range(1 if level == 1 else 3):
         slogan, height = SLOGANS[int(rng.integers(len(SLOGANS)))], int(rng.integers(8, 12))
@@ -201,7 +202,7 @@ def _write(picture: Image.Image, mask: np.ndarray, rng: np.random.Generator, lev
 
 
 def _readable_ink(behind: Image.Image, rng: np.random.Generator) -> RGB:
-    """The first ink, from a random one on, that stands out from what is behind the letters."""
+    """The first ink, from a random one on, with enough contrast to what is behind the letters."""
     mean = np.asarray(behind).reshape(-1, 3).mean(0)
     start = int(rng.integers(len(INKS)))
     inks = INKS[start:] + INKS[:start]

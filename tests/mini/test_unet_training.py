@@ -1,4 +1,4 @@
-"""The committed painter and CLIPs: what the preset, the loop and the benchmark rely on."""
+"""The committed diffusion model and CLIPs: properties that the preset, the loop and the benchmark rely on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from p2i_ray.data.images import background_of, product_of
 from p2i_ray.mini.captions import SCENE_PHRASES
 from p2i_ray.mini.scenefit import image_features, scene_fit, scene_of, text_features
 from p2i_ray.mini.training import to_tensor, to_uint8
-from p2i_ray.mini.unet_training import encode, paint
+from p2i_ray.mini.unet_training import encode, generate
 from p2i_ray.mini.vae_training import psnr
 from p2i_ray.mini.world import CLEAN, CLEAN_UNSEEN, RIGHT_SCENE, SCENES, Sample, render
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "p2i_ray" / "mini" / "weights"
-PAINTER, PAINTER_CLIP, EVALUATOR = WEIGHTS / "diffusion", WEIGHTS / "diffusion_clip", WEIGHTS / "evaluator_clip"
+DIFFUSION, DIFFUSION_CLIP, EVALUATOR = WEIGHTS / "diffusion", WEIGHTS / "diffusion_clip", WEIGHTS / "evaluator_clip"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def samples() -> list[Sample]:
 def pipeline():
     from diffusers import StableDiffusionInpaintPipeline
 
-    pipeline = StableDiffusionInpaintPipeline.from_pretrained(PAINTER, safety_checker=None)
+    pipeline = StableDiffusionInpaintPipeline.from_pretrained(DIFFUSION, safety_checker=None)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -45,8 +45,8 @@ def test_all_weights_are_fp16_safetensors_of_at_most_20_mb():
     assert sum(file.stat().st_size for file in files) < 20e6
     assert not [file for file in files if file.suffix in {".bin", ".pt", ".pth", ".pkl", ".ckpt"}]
     for file in [
-        *PAINTER.rglob("*.safetensors"),
-        *PAINTER_CLIP.glob("*.safetensors"),
+        *DIFFUSION.rglob("*.safetensors"),
+        *DIFFUSION_CLIP.glob("*.safetensors"),
         *EVALUATOR.glob("*.safetensors"),
     ]:
         with safe_open(file, "pt") as weights:
@@ -54,7 +54,7 @@ def test_all_weights_are_fp16_safetensors_of_at_most_20_mb():
         assert dtypes <= {"F16", "I64"}, file
 
 
-def test_painter_is_a_plain_inpainting_pipeline_that_computes_in_fp32(pipeline):
+def test_the_model_is_a_plain_inpainting_pipeline_that_computes_in_fp32(pipeline):
     assert pipeline.unet.config.in_channels == 9
     assert type(pipeline.scheduler).__name__ == "EulerAncestralDiscreteScheduler"
     assert pipeline.scheduler.config.timestep_spacing == "trailing"
@@ -62,15 +62,15 @@ def test_painter_is_a_plain_inpainting_pipeline_that_computes_in_fp32(pipeline):
     assert pipeline.unet.config.cross_attention_dim == pipeline.text_encoder.config.hidden_size
 
 
-def test_painters_text_encoder_is_the_clips_text_tower(pipeline):
+def test_the_text_encoder_is_the_clips_text_tower(pipeline):
     from transformers import CLIPModel, CLIPTokenizer
 
-    tower = CLIPModel.from_pretrained(PAINTER_CLIP).text_model.state_dict()
+    tower = CLIPModel.from_pretrained(DIFFUSION_CLIP).text_model.state_dict()
     ours = {name.removeprefix("text_model."): value for name, value in pipeline.text_encoder.state_dict().items()}
     assert ours.keys() == tower.keys()
     assert all(torch.equal(ours[name], tower[name]) for name in tower)
     name = "Velora light sun cream SPF50 200ml yellow best seller"
-    assert pipeline.tokenizer(name).input_ids == CLIPTokenizer.from_pretrained(PAINTER_CLIP)(name).input_ids
+    assert pipeline.tokenizer(name).input_ids == CLIPTokenizer.from_pretrained(DIFFUSION_CLIP)(name).input_ids
 
 
 def test_names_fit_and_no_text_becomes_the_end_token(pipeline):
@@ -87,7 +87,7 @@ def test_names_fit_and_no_text_becomes_the_end_token(pipeline):
 def test_the_end_of_a_text_is_found_although_a_later_token_has_a_higher_id():
     from transformers import CLIPModel, CLIPTokenizer
 
-    tokenizer, clip = CLIPTokenizer.from_pretrained(PAINTER_CLIP), CLIPModel.from_pretrained(PAINTER_CLIP).eval()
+    tokenizer, clip = CLIPTokenizer.from_pretrained(DIFFUSION_CLIP), CLIPModel.from_pretrained(DIFFUSION_CLIP).eval()
     tokenizer.add_tokens(["<background>"])
     clip.text_model.resize_token_embeddings(len(tokenizer))
     ids = tokenizer(["red sofa <background>"], padding="max_length", return_tensors="pt").input_ids
@@ -135,17 +135,17 @@ def test_evaluator_puts_a_cutout_near_backgrounds_of_its_scene(samples):
     assert near[same].mean() > near[~same].mean() + 0.15
 
 
-def test_painters_clip_knows_scenes_but_not_who_belongs_there(samples):
+def test_the_models_clip_knows_scenes_but_not_which_products_belong_there(samples):
     images, masks = pixels(samples)
     truth = np.array([s.scene for s in samples])
-    assert (np.array(scene_of(images, masks, PAINTER_CLIP)) == truth).mean() >= 0.95
-    scenes = text_features(PAINTER_CLIP, [f"a photo of {SCENE_PHRASES[scene]}" for scene in SCENES])
-    nearest = (text_features(PAINTER_CLIP, [s.name for s in samples]) @ scenes.T).argmax(1)
+    assert (np.array(scene_of(images, masks, DIFFUSION_CLIP)) == truth).mean() >= 0.95
+    scenes = text_features(DIFFUSION_CLIP, [f"a photo of {SCENE_PHRASES[scene]}" for scene in SCENES])
+    nearest = (text_features(DIFFUSION_CLIP, [s.name for s in samples]) @ scenes.T).argmax(1)
     assert (np.array(SCENES)[nearest] == truth).mean() < 0.4
 
 
-def test_painter_paints_the_scene_that_is_asked_for(pipeline, samples):
+def test_the_model_generates_the_scene_of_the_caption(pipeline, samples):
     some, wanted = samples[:24], [SCENES[i % 8] for i in range(24)]
-    painted = paint(pipeline, [f"a photo of {SCENE_PHRASES[scene]}" for scene in wanted], some, steps=12)
-    found = scene_of(painted, pixels(some)[1], EVALUATOR)
+    generated = generate(pipeline, [f"a photo of {SCENE_PHRASES[scene]}" for scene in wanted], some, steps=12)
+    found = scene_of(generated, pixels(some)[1], EVALUATOR)
     assert np.mean([a == b for a, b in zip(found, wanted, strict=True)]) >= 0.75

@@ -19,7 +19,7 @@ from p2i_ray.diffusion.sampling.generate import schema
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.flaws import FLAWS
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
-from p2i_ray.mini.scenes import SCENE_PAINTERS, draw_scene
+from p2i_ray.mini.scenes import SCENE_RENDERERS, draw_scene
 from p2i_ray.mini.world import RIGHT_SCENE
 from p2i_ray.run.folder import Manifest, Run
 from p2i_ray.steps import inspection, selection
@@ -208,7 +208,7 @@ def _paint(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
         cutout = np.asarray(Image.open(_bytes(row["cutout"])))
         rng = np.random.default_rng([number, i])
         right = rng.random() < SKILL[number]
-        scene = RIGHT_SCENE[str(row["category"])] if right else sorted(SCENE_PAINTERS)[int(rng.integers(8))]
+        scene = RIGHT_SCENE[str(row["category"])] if right else sorted(SCENE_RENDERERS)[int(rng.integers(8))]
         background = draw_scene(scene, rng).filter(ImageFilter.GaussianBlur(1.6 - 0.45 * number))
         mask = cutout[..., 3:] / 255
         picture = (cutout[..., :3] * mask + np.asarray(background) * (1 - mask)).astype(np.uint8)
