@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from chaos import outcome
 from chaos.outcome import Verdict
-from p2i_ray.run.folder import Manifest
+from p2i_ray.run.manifests import Manifest
 
 SAME = Verdict(lost=0, ids=True, feedback=True, weights=True)
 

@@ -10,7 +10,8 @@ from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run import status
 from p2i_ray.run.attempt_record import AttemptRecord
-from p2i_ray.run.folder import Counts, Run
+from p2i_ray.run.folder import Run
+from p2i_ray.run.manifests import Counts
 from p2i_ray.run.status import LOST_S
 from p2i_ray.run.step_table import SELECT
 
