@@ -1,4 +1,6 @@
-"""Time the full-size diffusion model on this machine's GPU: the train step and the sampler. `python -m bench.gpu`
+"""Time the full-size diffusion model on this machine's GPU: the train step and the sampler.
+
+    python -m bench.gpu
 
 Needs torch, diffusers, transformers, peft, open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
 are noise. The architecture is Stable Diffusion 1.5's inpainting model as published. Not part of `python -m bench`.
@@ -8,7 +10,7 @@ are noise. The architecture is Stable Diffusion 1.5's inpainting model as publis
 
 Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile. FLOPs
 are those of matrix products, convolutions and attention, counted by torch; their share of the card's bf16 peak is
-given for cards whose peak is known. planned_gib, beside peak_gib, is what jobs/train.py --plan would have said, less
+given for cards whose peak is known. planned_gib, next to peak_gib, is what jobs/train.py --plan would have said, less
 ZeRO's bucket.
 
 --tiny runs the same code on the toy world's model, on the CPU: its figures mean nothing.
@@ -51,10 +53,10 @@ class Trainer:
     """One GPU's training: step.py's loss, bf16 parameters, AdamW on float32 masters."""
 
     def __init__(
-        self, location: str, rows: int, resolution: int, device: torch.device, channels_last: bool = False
+        self, location: str, *, rows: int, resolution: int, device: torch.device, channels_last: bool = False
     ) -> None:
         settings = TrainConfig(channels_last=channels_last)
-        parts = loading.load(location, painter_of(location))
+        parts = loading.load(location, config_of(location))
         text = parts.text_encoder.config
         projection = torch.randn(text.projection_dim, text.hidden_size) / text.hidden_size**0.5
         self.model = Product2Img(parts, projection, settings)
@@ -84,27 +86,27 @@ class Trainer:
                 parameter.copy_(master)
 
 
-def painter_of(location: str) -> DiffusionConfig:
+def config_of(location: str) -> DiffusionConfig:
     """A folder as the base model; its CLIP isn't looked at."""
     return DiffusionConfig(base=location, clip=location, token=TOKEN)
 
 
-def train(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+def train(location: str, *, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """Images a second, peak memory and share of the peak of the train step."""
-    trainer = Trainer(location, rows, resolution, device, mode == "channels_last")
+    trainer = Trainer(location, rows=rows, resolution=resolution, device=device, channels_last=mode == "channels_last")
     with FlopCounterMode(display=False) as flops:
         trainer.forward_backward()
     if mode == "compiled":
         trainer.model.unet.compile()
-    found = figures(trainer.step, rows, flops.get_total_flops(), repeats, device)
+    found = figures(trainer.step, rows=rows, flops=flops.get_total_flops(), repeats=repeats, device=device)
     alone = TrainConfig(batch_size=rows, num_workers=1, channels_last=mode == "channels_last")
     planned = plan.need(full_size.read(location), alone, resolution)
     return found | {"planned_gib": planned._replace(bucket=0).peak / 2**30}  # this step reduces nothing
 
 
-def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+def paint(location: str, *, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
     """The same of painting; on a CPU two steps, which prove the code and not the card."""
-    sampler = Sampler(location, painter_of(location), SamplerOptions(dtype="bf16", device=str(device)))
+    sampler = Sampler(location, config_of(location), SamplerOptions(dtype="bf16", device=str(device)))
     steps = STEPS if device.type == "cuda" else 2
     random = np.random.default_rng(0)
     products = random.integers(0, 256, (rows, resolution, resolution, 3), np.uint8)
@@ -125,10 +127,10 @@ def paint(location: str, rows: int, resolution: int, mode: str, repeats: int, de
         work()
     if mode == "compiled":
         unet.compile()
-    return figures(work, rows, flops.get_total_flops(), repeats, device)
+    return figures(work, rows=rows, flops=flops.get_total_flops(), repeats=repeats, device=device)
 
 
-def figures(work: Callable[[], None], rows: int, flops: int, repeats: int, device: torch.device) -> Figures:
+def figures(work: Callable[[], None], *, rows: int, flops: int, repeats: int, device: torch.device) -> Figures:
     """Run some work, first to warm up, then for its time."""
     for _ in range(WARM_UP):
         work()
@@ -175,7 +177,9 @@ def measure(location: str, resolution: int, options: argparse.Namespace, device:
         for mode in options.modes:
             for rows in sizes:
                 try:
-                    some = bench(location, rows, resolution, mode, options.repeats, device)
+                    some = bench(
+                        location, rows=rows, resolution=resolution, mode=mode, repeats=options.repeats, device=device
+                    )
                 except torch.OutOfMemoryError:
                     print(f"{name}_b{rows}_{mode}: out of memory", flush=True)
                     break

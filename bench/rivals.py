@@ -1,6 +1,6 @@
-"""What training is measured against: the same step that encodes pictures as it goes, and a plain diffusers loop.
+"""Baselines of the training benchmark: the same step that encodes images as it goes, and a plain diffusers loop.
 
-Both have their pictures in memory already, as PNG, and read no disk.
+Both have their images in memory already, as PNG, and read no disk.
 """
 
 from __future__ import annotations
@@ -72,12 +72,17 @@ def _online_worker(given: dict[str, Any]) -> float:
         encoded = encoders.encode(np.stack([i for i, _ in pairs]), np.stack([m for _, m in pairs]))
         prompts = tokenise(parts.tokenizer, diffusion.token, [row["name"] for row in mine])
         _, channels, *size = encoded.image_moments.shape
-        draws = draw(0, step, positions, (channels // 2, *size), 1000, settings.prompt_dropout)
+        draws = draw(
+            0, step, positions, latent=(channels // 2, *size), timesteps=1000, prompt_dropout=settings.prompt_dropout
+        )
         features = {name: torch.from_numpy(values).float() for name, values in encoded._asdict().items()}
         batch = Batch(
-            **features, input_ids=prompts.ids, background_at=prompts.background_at, eos_at=prompts.eos_at,
+            **features,
+            input_ids=prompts.ids,
+            background_at=prompts.background_at,
+            eos_at=prompts.eos_at,
             **draws._asdict(),
-        )  # fmt: skip
+        )
         trainee.backward(trainee(batch, batch, 1).total)
         trainee.step()
         seconds.append(time.perf_counter() - start)
@@ -87,7 +92,7 @@ def _online_worker(given: dict[str, Any]) -> float:
 def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threads: int) -> float:
     """Images a second of one process that trains UNet and text encoder as diffusers' example scripts do.
 
-    Every step decodes pictures, encodes them with the VAE, adds noise, predicts it, and updates; there is no CBA.
+    Every step decodes images, encodes them with the VAE, adds noise, predicts it, and updates; there is no CBA.
     """
     import io
 
@@ -121,9 +126,12 @@ def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threa
         noisy = schedule.add_noise(latents, noise, timesteps)
         small = functional.interpolate(mask, size=latents.shape[-2:])
         tokens = pipe.tokenizer(
-            [row["name"] for row in mine], padding="max_length", truncation=True,
-            max_length=text_encoder.config.max_position_embeddings, return_tensors="pt",
-        )  # fmt: skip
+            [row["name"] for row in mine],
+            padding="max_length",
+            truncation=True,
+            max_length=text_encoder.config.max_position_embeddings,
+            return_tensors="pt",
+        )
         hidden = text_encoder(tokens.input_ids)[0]
         predicted = unet(torch.cat([noisy, small, product], dim=1), timesteps, hidden).sample
         functional.mse_loss(predicted, noise).backward()

@@ -44,12 +44,12 @@ def run() -> dict[str, float]:
     )
     with tempfile.TemporaryDirectory() as folder:
         features, encoded_per_s = _encode(config, data, folder)
-        cached = _train(config, features, folder, "short", STEPS)
+        cached = _train(config, features, folder, name="short", steps=STEPS)
         online = rivals.encode_online(config, rows, STEPS // 2)
         plain = _plain(config, STEPS // 2)
         small = config.train.model_copy(update={"batch_size": LONG_BATCH})
         with _Memory() as memory:
-            _train(config.model_copy(update={"train": small}), features, folder, "long", LONG)
+            _train(config.model_copy(update={"train": small}), features, folder, name="long", steps=LONG)
     import ray
 
     ray.shutdown()
@@ -73,20 +73,28 @@ def _encode(config: Config, data: Path, folder: str) -> tuple[FeatureIndex, floa
 
     start, out = time.perf_counter(), f"{folder}/features"
     split = reading.read_split(str(data.absolute()), "train")
-    written = features.encode(split, config.diffusion, config.features, config.image, out)
+    written = features.encode(split, out, diffusion=config.diffusion, settings=config.features, image=config.image)
     return FeatureIndex(out, written.files, written.facts["shards"]), written.rows / (time.perf_counter() - start)
 
 
-def _train(config: Config, features: FeatureIndex, folder: str, name: str, steps: int) -> dict[str, float]:
+def _train(config: Config, features: FeatureIndex, folder: str, *, name: str, steps: int) -> dict[str, float]:
     from p2i_ray.diffusion.training import launch as training
 
     tracking = config.train.tracking.model_copy(update={"samples": 0})
     settings = config.train.model_copy(update={"tracking": tracking, "checkpointing_steps": steps})
     place = f"{folder}/{name}"
     found = training.train(
-        features, None, config.diffusion.base, config.diffusion, settings, steps, 0,
-        f"{place}/model", f"{place}/work", f"{place}/tracking",
-    )  # fmt: skip
+        features,
+        keep=None,
+        base=config.diffusion.base,
+        diffusion=config.diffusion,
+        settings=settings,
+        steps=steps,
+        seed=0,
+        out=f"{place}/model",
+        work=f"{place}/work",
+        tracking=f"{place}/tracking",
+    )
     print(f"{name}: {json.dumps(found)}", flush=True)
     return found
 

@@ -18,7 +18,7 @@ from p2i_ray.storage import locations
 
 
 class GenerateJob(Config):
-    """The painting's own keys."""
+    """The job's own keys."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     split: str = Field("test", description="split whose products are painted")
@@ -27,6 +27,7 @@ class GenerateJob(Config):
 
 
 def run(job: GenerateJob) -> None:
+    """Paint the split."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.model import validation
     from p2i_ray.diffusion.sampling import generate

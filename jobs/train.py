@@ -1,11 +1,11 @@
-"""Fine-tune a model on a split by Eq. 5: encode the pictures once, then train on the features.
+"""Fine-tune a model on a split by Eq. 5: encode the images once, then train on the features.
 
     python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/diffusion out=runs/first/model
     python jobs/train.py --config a100x4 data=s3://bucket/epbd model=models/base out=s3://bucket/model steps=3000
     python jobs/train.py --config a100x4 --plan plan.gpu_memory_gib=80
 
 Features and checkpoints wait in OUT.work until the model is finished; the same command after an interruption goes on.
-OUT.tracking has TensorBoard's files (`tensorboard --logdir OUT.tracking`) and pictures painted at every checkpoint.
+OUT.tracking has TensorBoard's files (`tensorboard --logdir OUT.tracking`) and sample images of every checkpoint.
 With --plan nothing is trained: memory, hours and price are worked out, without Ray, GPUs, data or weights.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class PlanJob(Config):
-    """The training's own keys, none of which a plan needs."""
+    """The job's own keys, none of which a plan needs."""
 
     data: str | None = Field(None, description="EPBD folder, a path or URI")
     split: str = Field("train", description="split to train on")
@@ -40,7 +40,7 @@ class PlanJob(Config):
 
 
 class TrainJob(PlanJob):
-    """What a training needs."""
+    """The keys that a training needs."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     out: str = Field(description="folder of the new model, a path or URI that all nodes reach; must be new")
@@ -57,6 +57,7 @@ def show_plan(job: PlanJob) -> None:
 
 
 def run(job: TrainJob) -> None:
+    """Encode, train, write the model folder."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.model import validation
     from p2i_ray.diffusion.training import launch as training
@@ -78,7 +79,17 @@ def run(job: TrainJob) -> None:
     features = encode(job, diffusion, keep, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         facts = training.train(
-            features, keep, base, diffusion, job.train, steps, job.seed, out, work, f"{out}.tracking", progress
+            features,
+            keep=keep,
+            base=base,
+            diffusion=diffusion,
+            settings=job.train,
+            steps=steps,
+            seed=job.seed,
+            out=out,
+            work=work,
+            tracking=f"{out}.tracking",
+            progress=progress,
         )
     locations.remove(work)
     print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
@@ -101,14 +112,14 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, keep: str | None, out: str
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
         if found["asked"] != asked:
-            raise UserError(f"{out} was made with another data, split, keep, painter or image; remove {out}.json")
+            raise UserError(f"{out} was made with another data, split, keep, diffusion or image; remove {out}.json")
         return FeatureIndex(out, found["files"], found["shards"])
     locations.remove(out)
     cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed
     settings = job.features.model_copy(update={"cache": cache})
     with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
         rows = reading.read_split(data, job.split, keep=keep)
-        written = features.encode(rows, diffusion, settings, job.image, out, progress)
+        written = features.encode(rows, out, diffusion=diffusion, settings=settings, image=job.image, progress=progress)
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
     shards = written.facts["shards"]

@@ -1,4 +1,4 @@
-"""Settings of the painter: model, features, training, painting."""
+"""Settings of the diffusion model: base model, features, training, sampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from p2i_ray.config.base import Reserving, Result, Runtime, Settings
 
 
 class DiffusionConfig(Settings):
-    """The inpainting model and the frozen encoder that Contrastive Background Alignment looks through."""
+    """The inpainting model and the frozen CLIP of Contrastive Background Alignment."""
 
     base: Result[str] = Field(description="diffusers folder of a Stable Diffusion inpainting model (9 input channels)")
     clip: Result[str] = Field(
@@ -38,14 +38,14 @@ class FeatureConfig(Reserving):
 
 
 class TrackingConfig(Settings):
-    """Where a training can be watched. TensorBoard's event files are always written."""
+    """Tracking of a training. TensorBoard's event files are always written."""
 
-    tool: Runtime[Literal["mlflow", "wandb"] | None] = Field(None, description="also tell MLflow or Weights & Biases")
+    tool: Runtime[Literal["mlflow", "wandb"] | None] = Field(None, description="also log to MLflow or Weights & Biases")
     project: Runtime[str] = Field("p2i_ray", description="experiment (MLflow) or project (W&B)")
     samples: Runtime[int] = Field(4, ge=0, description="rows painted at every checkpoint and at the end; 0: none")
-    num_inference_steps: Runtime[int] = Field(30, ge=1, description="denoising steps of a sample picture")
+    num_inference_steps: Runtime[int] = Field(30, ge=1, description="denoising steps of a sample image")
     guidance_scale: Runtime[float] = Field(
-        7.5, ge=1, description="classifier-free guidance of a sample picture; 1 is off"
+        7.5, ge=1, description="classifier-free guidance of a sample image; 1 is off"
     )
 
 
@@ -66,7 +66,7 @@ class TrainConfig(Reserving):
     )
     lr_unet: Result[float] = Field(1e-5, gt=0, description="UNet and <background> embedding (paper: 1e-5)")
     lr_text: Result[float] = Field(1e-6, ge=0, description="rest of the text encoder (paper: 1e-6); 0 freezes it")
-    warmup_ratio: Result[float] = Field(0.05, ge=0, lt=1, description="share of a round's steps that warm up linearly")
+    warmup_ratio: Result[float] = Field(0.05, ge=0, lt=1, description="fraction of a round's steps of linear warm-up")
     weight_decay: Result[float] = Field(0.01, ge=0, description="AdamW's decay (not on <background>)")
     max_grad_norm: Result[float] = Field(1.0, gt=0, description="gradient clipping, L2 norm")
     contrastive_weight: Result[float] = Field(
@@ -74,7 +74,7 @@ class TrainConfig(Reserving):
     )
     temperature: Result[float] = Field(0.05, gt=0, description="tau of Eq. 4 (paper: 0.05)")
     prompt_dropout: Result[float] = Field(
-        0.1, ge=0, lt=1, description="share of rows trained with an empty prompt, for guidance"
+        0.1, ge=0, lt=1, description="fraction of rows trained with an empty prompt, for guidance"
     )
     min_snr_gamma: Result[float | None] = Field(
         None, gt=0, description="weigh Eq. 3 by min(SNR, gamma) / SNR (min-SNR, usually 5); none: unweighted, the paper"
@@ -120,13 +120,13 @@ class TrainConfig(Reserving):
             raise ValueError(f"train.min_workers={self.min_workers} is more than train.num_workers={self.num_workers}")
         if self.zero_stage == 0 and self.mixed_precision == "bf16":
             raise ValueError(
-                "train.zero_stage=0 has no full-precision weights beside bf16 ones; use train.zero_stage=1"
+                "train.zero_stage=0 has no full-precision weights next to bf16 ones; use train.zero_stage=1"
             )
         return self
 
 
 class RateConfig(Settings):
-    """What training's rate and price are taken to be."""
+    """Assumed rate and price of a training."""
 
     images_per_s: float | None = Field(
         None, gt=0, description="images a second and GPU (none: MosaicML's 36 on an A100 at 512 pixels, scaled)"
@@ -139,18 +139,18 @@ class RateConfig(Settings):
 
 
 class PlanConfig(RateConfig):
-    """What a training's `--plan` takes for granted."""
+    """Assumptions of a training's `--plan`."""
 
     gpu_memory_gib: float | None = Field(None, gt=0, description="memory of a GPU, GiB, to compare the need with")
 
 
 class GenerateConfig(Reserving):
-    """Painting with the finished model."""
+    """Sampling with the finished model."""
 
     num_inference_steps: Result[int] = Field(30, ge=1, description="denoising steps of Euler Ancestral (paper: 30)")
     guidance_scale: Result[float] = Field(7.5, ge=1, description="classifier-free guidance scale; 1 is off")
-    batch_size: Result[int] = Field(8, ge=1, description="pictures denoised at once")
-    num_workers: Runtime[int] = Field(4, ge=1, description="painting actors")
+    batch_size: Result[int] = Field(8, ge=1, description="images denoised at once")
+    num_workers: Runtime[int] = Field(4, ge=1, description="sampler actors")
     num_gpus: Result[float] = Field(1, ge=0, description="GPUs an actor")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs an actor")
     dtype: Result[Literal["fp32", "bf16", "fp16"]] = Field("bf16", description="arithmetic")

@@ -14,8 +14,8 @@ def inpainting_loss(predicted: torch.Tensor, noise: torch.Tensor) -> torch.Tenso
     """L_inpaint of each row: the mean squared error of the predicted noise (Eq. 3).
 
     Args:
-        predicted: what the UNet says, (B, 4, h, w).
-        noise: what was added, same shape.
+        predicted: the UNet's output, (B, 4, h, w).
+        noise: the added noise, same shape.
 
     Returns:
         (B,), float32.
@@ -24,7 +24,7 @@ def inpainting_loss(predicted: torch.Tensor, noise: torch.Tensor) -> torch.Tenso
 
 
 def min_snr_weights(schedule: SchedulerMixin, timesteps: torch.Tensor, gamma: float) -> torch.Tensor:
-    """What min-SNR weighs each row's Eq. 3 by: min(SNR, gamma) / SNR, for a model that predicts noise.
+    """The weights of min-SNR for each row's Eq. 3: min(SNR, gamma) / SNR, for a model that predicts noise.
 
     Rows with little noise (a high signal-to-noise ratio) teach little and have large gradients (Hang et al., 2023).
 

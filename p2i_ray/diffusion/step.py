@@ -1,6 +1,6 @@
 """One training step on cached features: add noise, predict it, compare; align names with backgrounds (Eq. 1 to 5).
 
-Pure torch: what the randomness, the batch and the gradient are doesn't depend on how many processes share the work.
+Pure torch: randomness, batch and gradient do not depend on how many processes share the work.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from p2i_ray.storage.locations import seed_for
 class Batch(NamedTuple):
     """B rows: their features, their prompts and their share of the step's randomness."""
 
-    image_moments: torch.Tensor  # (B, 8, h, w) of the whole picture
+    image_moments: torch.Tensor  # (B, 8, h, w) of the whole image
     product_moments: torch.Tensor  # (B, 8, h, w) of the product on grey
     mask: torch.Tensor  # (B, 1, h, w), 1 where the background is to be painted
     background_clip: torch.Tensor  # (B, d), r_B
     image_clip: torch.Tensor  # (B, d), r_I
     input_ids: torch.Tensor  # (B, L), P <background>
-    background_at: torch.Tensor  # (B,), not looked at where the model has no token
+    background_at: torch.Tensor  # (B,), ignored where the model has no token
     eos_at: torch.Tensor  # (B,)
     timesteps: torch.Tensor  # (B,) int64
     noise: torch.Tensor  # (B, 4, h, w), epsilon of Eq. 1
-    image_noise: torch.Tensor  # (B, 4, h, w), which sample of the picture's latent
+    image_noise: torch.Tensor  # (B, 4, h, w), which sample of the image's latent
     product_noise: torch.Tensor  # (B, 4, h, w), which sample of the product's latent
     dropped: torch.Tensor  # (B,) bool, rows whose prompt the UNet doesn't see
 
@@ -61,7 +61,7 @@ class Draws(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What Eq. 3 to 5 give."""
+    """The losses of Eq. 3 to 5."""
 
     total: torch.Tensor  # (), to be differentiated
     inpaint: torch.Tensor  # (B,), of each row here, weighted where min-SNR is on
@@ -70,7 +70,7 @@ class Losses(NamedTuple):
 
 
 def draw(
-    seed: int, step: int, positions: range, latent: tuple[int, int, int], timesteps: int, prompt_dropout: float
+    seed: int, step: int, positions: range, *, latent: tuple[int, int, int], timesteps: int, prompt_dropout: float
 ) -> Draws:
     """The randomness of some rows of one step.
 
@@ -83,7 +83,7 @@ def draw(
         positions: the rows' positions in the global batch.
         latent: (channels, h, w).
         timesteps: noise levels to choose from.
-        prompt_dropout: share of rows whose prompt is dropped.
+        prompt_dropout: fraction of rows whose prompt is dropped.
     """
     rows = []
     for position in positions:
@@ -95,7 +95,7 @@ def draw(
 
 
 class Product2Img(nn.Module):
-    """What is trained: the UNet, the <background> row and the rest of the text encoder; other embeddings are frozen.
+    """The trained modules: UNet, <background> row, rest of the text encoder; other token embeddings are frozen.
 
     Without a token there is no row. With LoRA, adapters learn in place of the weights that they are added to.
     """
@@ -145,9 +145,9 @@ class Product2Img(nn.Module):
 
 
 def trained_groups(model: Product2Img) -> dict[str, list[nn.Parameter]]:
-    """What learns, by learning rate: "unet", "token" (the <background> row), "text"; a group with nothing is left out.
+    """The trained parameters by learning rate: "unet", "token" (the <background> row), "text".
 
-    With LoRA, "unet" and "text" are adapters.
+    A group without parameters is left out. With LoRA, "unet" and "text" are adapters.
     """
     row = model.background_row
     groups = {

@@ -139,7 +139,14 @@ def random_batch(parts: Parts, token: str | None, rows: int, resolution: int, cl
         torch.randn(rows, clip_width),
         torch.randn(rows, clip_width),
         *prompts,
-        *draw(0, 0, range(rows), (4, side, side), int(parts.scheduler.config.num_train_timesteps), 0.1),
+        *draw(
+            0,
+            0,
+            range(rows),
+            latent=(4, side, side),
+            timesteps=int(parts.scheduler.config.num_train_timesteps),
+            prompt_dropout=0.1,
+        ),
     )
 
 

@@ -25,7 +25,7 @@ def test_tiny_run_measures_training_and_painting(tmp_path: Path, capsys: pytest.
 
 
 def test_a_step_changes_the_weights_and_keeps_them_in_bf16() -> None:
-    trainer = gpu.Trainer(str(gpu.TINY), 2, 64, torch.device("cpu"))
+    trainer = gpu.Trainer(str(gpu.TINY), rows=2, resolution=64, device=torch.device("cpu"))
     before = [p.detach().clone() for p in trainer._masters]
     for _ in range(2):
         trainer.step()

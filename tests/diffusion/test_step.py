@@ -34,9 +34,14 @@ def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: DiffusionConfig, 
     plain = loading.load(diffusion.base, diffusion)
     chosen = model.settings
     expected, inpaint, background, name = reference.loss(
-        plain, batch, model.empty_ids, loading.load_projection(diffusion),
-        chosen.contrastive_weight, chosen.temperature, chosen.min_snr_gamma,
-    )  # fmt: skip
+        plain,
+        batch,
+        empty=model.empty_ids,
+        projection=loading.load_projection(diffusion),
+        weight=chosen.contrastive_weight,
+        tau=chosen.temperature,
+        gamma=chosen.min_snr_gamma,
+    )
     expected.backward()
     got = torch.stack([losses.total, losses.inpaint.mean(), losses.cl_background, losses.cl_name])
     torch.testing.assert_close(got, torch.stack([expected, inpaint, background, name]), rtol=1e-4, atol=1e-4)
@@ -172,11 +177,13 @@ def test_recomputing_activations_changes_no_gradient(
 
 
 def test_a_row_draws_the_same_wherever_it_is_trained() -> None:
-    whole = draw(1, 5, range(8), (4, 8, 8), 1000, 0.5)
-    part = draw(1, 5, range(4, 8), (4, 8, 8), 1000, 0.5)
+    whole = draw(1, 5, range(8), latent=(4, 8, 8), timesteps=1000, prompt_dropout=0.5)
+    part = draw(1, 5, range(4, 8), latent=(4, 8, 8), timesteps=1000, prompt_dropout=0.5)
     for all_rows, some in zip(whole, part, strict=True):
         assert torch.equal(all_rows[4:], some)
-    assert not torch.equal(draw(1, 6, range(8), (4, 8, 8), 1000, 0.5).noise, whole.noise)
+    assert not torch.equal(
+        draw(1, 6, range(8), latent=(4, 8, 8), timesteps=1000, prompt_dropout=0.5).noise, whole.noise
+    )
     assert whole.noise.std().item() == pytest.approx(1, abs=0.05)
     assert len(set(whole.timesteps.tolist())) > 4
 

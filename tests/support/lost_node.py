@@ -21,7 +21,8 @@ from p2i_ray.diffusion.training import launch as training
 STEPS = 60
 
 
-def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> None:
+def main(*arguments: str) -> None:
+    out, index, shards, base, clip, what = arguments
     small = {"num_cpus": 1, "object_store_memory": 10**8}
     nodes = Cluster(initialize_head=True, head_node_args={**small, "num_cpus": 0})
     workers = [nodes.add_node(**small) for _ in range(2)]
@@ -29,9 +30,18 @@ def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> 
     connection.connect(RayConfig(address=nodes.address))
     files = sorted(path.name for path in Path(index).glob("*.parquet"))
     settings = TrainConfig(
-        batch_size=8, num_workers=2, min_workers=1 if what == "fewer" else None, num_gpus=0, num_cpus=1, zero_stage=1,
-        mixed_precision="no", lr_unet=1e-3, lr_text=1e-3, checkpointing_steps=10, max_failures=2,
-    )  # fmt: skip
+        batch_size=8,
+        num_workers=2,
+        min_workers=1 if what == "fewer" else None,
+        num_gpus=0,
+        num_cpus=1,
+        zero_stage=1,
+        mixed_precision="no",
+        lr_unet=1e-3,
+        lr_text=1e-3,
+        checkpointing_steps=10,
+        max_failures=2,
+    )
     diffusion = DiffusionConfig(base=base, clip=clip)
 
     def lose_one() -> None:
@@ -46,15 +56,15 @@ def main(out: str, index: str, shards: str, base: str, clip: str, what: str) -> 
         threading.Thread(target=lose_one, daemon=True).start()
     training.train(
         FeatureIndex(index, files, shards),
-        None,
-        base,
-        diffusion,
-        settings,
-        STEPS,
-        0,
-        out,
-        f"{out}-work",
-        f"{out}-tracking",
+        keep=None,
+        base=base,
+        diffusion=diffusion,
+        settings=settings,
+        steps=STEPS,
+        seed=0,
+        out=out,
+        work=f"{out}-work",
+        tracking=f"{out}-tracking",
     )
     ray.shutdown()  # before the head goes, which takes its drivers along
     nodes.shutdown()

@@ -34,5 +34,5 @@ def make_batch(parts: loading.Parts, positions: range, names: Sequence[str] = NA
         moments = torch.randn(2, 8, 8, 8, generator=generator)
         rows.append((*moments, mask, *torch.randn(2, 8, generator=generator)))
     features = [torch.stack(column) for column in zip(*rows, strict=True)]
-    draws = draw(7, 3, positions, (4, 8, 8), 1000, dropout)
+    draws = draw(7, 3, positions, latent=(4, 8, 8), timesteps=1000, prompt_dropout=dropout)
     return Batch(*features, prompts.ids, prompts.background_at, prompts.eos_at, *draws)

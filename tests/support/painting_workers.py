@@ -21,7 +21,7 @@ NAMES = ["cup", "round thing", "x"]
 SETTINGS = TrackingConfig(num_inference_steps=2)
 
 
-def work(rank: int, world: int, diffusion: DiffusionConfig, features: dict[str, samples.Features], out: Path) -> None:
+def work(rank: int, world: int, *, diffusion: DiffusionConfig, features: samples.Features, out: Path) -> None:
     """Train twice, with pictures after every step and without; save what came of it."""
     import os
 

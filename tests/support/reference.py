@@ -22,6 +22,7 @@ def alphas(scheduler: Any) -> torch.Tensor:
 def loss(
     parts: Any,
     batch: Any,
+    *,
     empty: torch.Tensor,
     projection: torch.Tensor,
     weight: float,

@@ -25,7 +25,7 @@ def write(run: Run, number: int, data: Path, rows: int) -> dict[str, object]:
     for folder in (checkpoint, samples):
         folder.mkdir(parents=True)
     base = run.path(number - 1, "checkpoint") if number > 1 else run.config.diffusion.base
-    training = card.record(base, run.config.diffusion, run.config.train, rows, 0, curve(number))
+    training = card.record(base, run.config.diffusion, run.config.train, rows=rows, seed=0, curve=curve(number))
     (checkpoint / card.RECORD).write_text(card.dump(training))
     for step in SHEETS:
         (samples / f"step-{step:06}.png").write_bytes(encode_png(sheet(data, number, step)))

@@ -1,6 +1,6 @@
-"""Rows through the frozen encoders, as a Ray Data job; training then never touches a picture.
+"""Encode rows by the frozen encoders, as a Ray Data job; training then never touches an image.
 
-Look up each row by its pictures' content; open and encode those whose features no shard has; write new shards; write
+Look up each row by its images' content; open and encode those whose features no shard has; write new shards; write
 the index, which says where each row's features are. A task that is done again writes another shard, and index rows
 that name that one: what the lost attempt wrote is whole and may be found by later jobs, but nobody needs it.
 """
@@ -33,23 +33,24 @@ BATCHES_AT_ONCE = 8  # that an encoder takes: where few rows are new, they still
 
 def encode(
     rows: ray.data.Dataset,
+    out: str,
+    *,
     diffusion: DiffusionConfig,
     settings: FeatureConfig,
     image: ImageConfig,
-    out: str,
     progress: Progress | None = None,
 ) -> Written:
     """Encode rows (id, name, image, cutout) whose features are not in the cache yet, and write an index of all.
 
-    A row whose pictures can't be used is set aside with its reason in `error`, and asked anew by the next call.
+    A row whose images can't be used is set aside with its reason in `error`, and tried anew by the next call.
 
     Args:
         rows: to encode.
-        painter: whose VAE and CLIP are the encoders.
+        out: location of the folder of the index; columns as in schema.INDEX.
+        diffusion: its VAE and CLIP are the encoders.
         settings: of the encoders; without a cache, the shards lie in `shards` within `out`.
         image: resolution and limits.
-        out: location of the folder of the index; columns as in schema.INDEX.
-        progress: told the number of rows just done.
+        progress: called with the number of rows just done.
 
     Returns:
         The index's files, with the facts {"shards": location of their folder, "encoded", "reused": rows}.
@@ -85,7 +86,7 @@ def encode(
             **need.bundle.options(),
         )
         .map_batches(
-            shelve,
+            add_shard,
             fn_kwargs={"folder": folder},
             batch_size=ROWS_PER_SHARD,
             batch_format="pyarrow",
@@ -105,7 +106,7 @@ def _look_up_shared(batch: pa.Table, known: ObjectRef, image: ImageConfig) -> pa
 
 
 def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table:
-    """Rows with the name of their shard, or with their pictures at the encoders' resolution, or with an error."""
+    """Rows with the name of their shard, or with their images at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
     from p2i_ray.data.images import ImageError, check_size
@@ -124,16 +125,16 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
                     check_size(encoded, image)
                 result["shard"] = shard
             else:
-                picture, mask = open_pair(*pair, image)
-                result |= {"pixels": picture.tobytes(), "mask_pixels": mask.tobytes()}
+                pixels, mask = open_pair(*pair, image)
+                result |= {"pixels": pixels.tobytes(), "mask_pixels": mask.tobytes()}
         except ImageError as error:
             result["error"] = str(error)
         found.append(result)
     return pa.Table.from_pylist(found, schema=schema.LOOKED_UP)
 
 
-def _bytes(picture: dict[str, Any] | None) -> bytes:
-    return (picture or {}).get("bytes") or b""
+def _bytes(encoded: dict[str, Any] | None) -> bytes:
+    return (encoded or {}).get("bytes") or b""
 
 
 class Encode:
@@ -146,7 +147,7 @@ class Encode:
         self._encoders: Encoders | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """The rows, those with pictures encoded."""
+        """The rows, those with images encoded."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -185,7 +186,7 @@ class Encode:
         return packed
 
 
-def shelve(batch: pa.Table, folder: str) -> pa.Table:
+def add_shard(batch: pa.Table, folder: str) -> pa.Table:
     """Index rows, after those that came with features are in a new shard."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -195,6 +196,6 @@ def shelve(batch: pa.Table, folder: str) -> pa.Table:
     reused, encoded = pc.is_valid(batch["shard"]), pc.is_valid(batch["image_moments"])
     new = batch.filter(encoded).select(schema.SHARD.names)
     shard = shards.add(folder, new.cast(schema.SHARD)) if new.num_rows else None
-    shelved = pc.if_else(encoded, pa.scalar(shard, pa.string()), batch["shard"].cast(pa.string()))
+    shards_of = pc.if_else(encoded, pa.scalar(shard, pa.string()), batch["shard"].cast(pa.string()))
     index = batch.select(schema.INDEX.names).drop_columns(["shard"])
-    return index.append_column("shard", shelved).append_column("encoded", encoded).append_column("reused", reused)
+    return index.append_column("shard", shards_of).append_column("encoded", encoded).append_column("reused", reused)

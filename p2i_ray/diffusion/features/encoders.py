@@ -1,4 +1,4 @@
-"""The frozen encoders: the VAE's moments of a picture and of its product, and CLIP's features (r_B and r_I).
+"""The frozen encoders: the VAE's moments of an image and of its product, and CLIP's features (r_B and r_I).
 
 They never change while training, so every row passes through them once, and training reads the results.
 """
@@ -27,11 +27,11 @@ from p2i_ray.storage import locations
 class Encoded(NamedTuple):
     """Features of B rows; h x w is the latent size, d CLIP's width."""
 
-    image_moments: NDArray[np.float32]  # (B, 8, h, w), mean and log-variance of the picture's latent, unscaled
+    image_moments: NDArray[np.float32]  # (B, 8, h, w), mean and log-variance of the image's latent, unscaled
     product_moments: NDArray[np.float32]  # (B, 8, h, w), the same of the product on grey
     mask: NDArray[np.uint8]  # (B, 1, h, w), 1 where the background is to be painted
-    background_clip: NDArray[np.float32]  # (B, d), r_B: CLIP's feature of the picture without the product
-    image_clip: NDArray[np.float32]  # (B, d), r_I: of the whole picture
+    background_clip: NDArray[np.float32]  # (B, d), r_B: CLIP's feature of the image without the product
+    image_clip: NDArray[np.float32]  # (B, d), r_I: of the whole image
 
 
 class Encoders:
@@ -52,7 +52,7 @@ class Encoders:
 
     @torch.inference_mode()
     def encode(self, images: Pixels, products: Pixels) -> Encoded:
-        """Encode pictures (B, H, W, 3) with their product masks (B, H, W), both uint8."""
+        """Encode images (B, H, W, 3) with their product masks (B, H, W), both uint8."""
         paint = preprocess.paint_mask(products)  # (B, 1, H, W)
         whole = preprocess.to_tensor(images) * 2 - 1  # (B, 3, H, W), -1..1
         backgrounds = [background_of(image, mask) for image, mask in zip(images, products, strict=True)]
@@ -64,11 +64,11 @@ class Encoders:
             image_clip=self._clip_features([Image.fromarray(i) for i in images]),
         )
 
-    def _moments(self, pictures: torch.Tensor) -> NDArray[np.float32]:
-        return self.vae.encode(pictures.to(self.device)).latent_dist.parameters.cpu().numpy()
+    def _moments(self, images: torch.Tensor) -> NDArray[np.float32]:
+        return self.vae.encode(images.to(self.device)).latent_dist.parameters.cpu().numpy()
 
-    def _clip_features(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
-        inputs = self.processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+    def _clip_features(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        inputs = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
         pooled = self.clip.vision_model(pixel_values=inputs.to(self.device)).pooler_output
         return self.clip.visual_projection(pooled).cpu().numpy()
 

@@ -1,6 +1,6 @@
-"""Encoding rows before they are asked for: into the shards, where `encode` finds them.
+"""Encode rows before they are needed: into the shards, where `encode` finds them.
 
-A row's features are the same whoever computes them, so nothing that follows depends on how far this came.
+A row's features are the same wherever they are computed, so nothing that follows depends on how far this got.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from p2i_ray.cluster import resources
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
 from p2i_ray.data import reading
-from p2i_ray.diffusion.features.encode import ROWS_LOOKED_UP, Encode, look_up, shelve
+from p2i_ray.diffusion.features.encode import ROWS_LOOKED_UP, Encode, add_shard, look_up
 from p2i_ray.diffusion.model import validation
 from p2i_ray.storage import locations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class FeaturePrefetcher:
-    """So many actors as features.num_workers, which take the rows of a file in turn; they go with this object.
+    """Actors, features.num_workers of them, that take the rows of a file in turn; they end with this object.
 
     Args:
-        painter: whose VAE and CLIP are the encoders.
+        diffusion: its VAE and CLIP are the encoders.
         settings: of the encoders; they must have a cache.
         image: resolution and limits.
 
@@ -45,7 +45,7 @@ class FeaturePrefetcher:
         self._next = itertools.cycle(self._actors)
 
     def encode(self, file: str, ids: Sequence[str]) -> ObjectRef:
-        """Encode these rows of a Parquet file of EPBD; returns at once. What it returns is their number."""
+        """Encode these rows of a Parquet file of EPBD; returns at once. The result is their number."""
         return next(self._next).encode.remote(file, list(ids))
 
     def stop(self) -> None:
@@ -66,9 +66,9 @@ class _Encoder:
         self._encode = Encode(diffusion, settings, image.resolution)
 
     def encode(self, file: str, ids: list[str]) -> int:
-        """See `EarlyEncoders.encode`."""
+        """See `FeaturePrefetcher.encode`."""
         encoded = 0
         for rows in reading.rows_of(file, ids, ["id", "name", "image", "cutout"], ROWS_LOOKED_UP):
-            index = shelve(self._encode(look_up(rows, self._known, self._image)), self._folder)
+            index = add_shard(self._encode(look_up(rows, self._known, self._image)), self._folder)
             encoded += sum(index["encoded"].to_pylist())
         return encoded

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from p2i_ray.storage import content_cache
 
-# Moments are kept at half precision: its rounding, one part in 2000, is far below what an 8-bit picture resolves.
+# Moments are kept at half precision: its rounding, one part in 2000, is far below what an 8-bit image resolves.
 DTYPES: dict[str, np.dtype[Any]] = {
-    "image_moments": np.dtype("<f2"),  # (2c, h, w) mean and log-variance of the picture's latent, unscaled
+    "image_moments": np.dtype("<f2"),  # (2c, h, w) mean and log-variance of the image's latent, unscaled
     "product_moments": np.dtype("<f2"),  # (2c, h, w) of the product on grey
     "mask": np.dtype("u1"),  # (1, h, w) 1 where the background is to be painted
     "background_clip": np.dtype("<f4"),  # (d,) r_B
     "image_clip": np.dtype("<f4"),  # (d,) r_I
 }
 
-KEY = pa.field("key", content_cache.KEY)  # of the row's two pictures
+KEY = pa.field("key", content_cache.KEY)  # of the row's two images
 _CONTENT = (
     pa.field("latent_shape", pa.list_(pa.int32())),  # c, h, w
     *(pa.field(name, pa.binary()) for name in DTYPES),
@@ -37,7 +37,7 @@ INDEX = pa.schema(
 )
 FEATURES = pa.schema([("id", pa.string()), ("name", pa.string()), *_CONTENT])  # both joined
 
-# On the way there: rows whose features are not known come with their pictures, then with their features.
+# On the way there: rows whose features are not known come with their images, then with their features.
 LOOKED_UP = pa.schema([*INDEX, ("pixels", pa.binary()), ("mask_pixels", pa.binary())])  # (R, R, 3) and (R, R) uint8
 ENCODED = pa.schema([*INDEX, *_CONTENT])
 

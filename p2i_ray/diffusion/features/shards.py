@@ -1,7 +1,7 @@
 """The shards: features under what they depend on, added to by any job and found again by any later one.
 
-They lie as keyed.py says. The fingerprint is of the VAE, of CLIP and of the resolution; a row's key is the content of
-its two pictures, not its id: pictures change under an id, and two runs may give one id to different rows.
+Their layout is that of content_cache.py. The fingerprint is of the VAE, of CLIP and of the resolution; a row's key is
+the content of its two images, not its id: images change under an id, and two runs may give one id to different rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from p2i_ray.diffusion.model import validation
 from p2i_ray.errors import UserError
 from p2i_ray.storage import content_cache, locations
 
-FORMAT = 1  # to be raised when the same pictures and models give other features, or these other columns
+FORMAT = 1  # to be raised when the same images and models give other features, or these other columns
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # what CLIP's image processor is read from
 FILES_AT_ONCE = 16
 READ_ROWS = 256
@@ -57,7 +57,7 @@ def _public(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class KnownShards:
-    """Which features are there: what `Places` takes and four bytes a key."""
+    """Which features are there: a KeyIndex and four bytes a key."""
 
     def __init__(self, folder: str) -> None:
         """Read the keys of a folder's shards.

@@ -25,13 +25,13 @@ class StepRecord(NamedTuple):
 
 
 def record(
-    base: str, diffusion: DiffusionConfig, settings: TrainConfig, rows: int, seed: int, curve: list[StepRecord]
+    base: str, diffusion: DiffusionConfig, settings: TrainConfig, *, rows: int, seed: int, curve: list[StepRecord]
 ) -> dict[str, Any]:
     """training.json: this round's settings and losses, and a summary of the rounds before it.
 
     Args:
         base: model folder that this round started from.
-        painter: the model's settings.
+        diffusion: the model's settings.
         settings: of the training.
         rows: trained on.
         seed: of the training.

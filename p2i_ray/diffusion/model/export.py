@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,36 +13,44 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading, lora
 from p2i_ray.storage import locations
 
-ROW = "text_encoder.embeddings.token_embedding.row"  # see tokens.TokenEmbedding
+ROW = "text_encoder.embeddings.token_embedding.row"  # see prompt.TokenEmbedding
 
 
-def write(
-    base: str,
-    diffusion: DiffusionConfig,
-    settings: TrainConfig,
-    weights: Mapping[str, torch.Tensor],
-    files: Mapping[str, str],
-    out: str,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The result of a training.
+
+    Attributes:
+        base: location of the model folder that training started from.
+        diffusion: the token, and whether the base was widened.
+        settings: of the training.
+        weights: every trained parameter in float32, named as in step.Product2Img.
+    """
+
+    base: str
+    diffusion: DiffusionConfig
+    settings: TrainConfig
+    weights: Mapping[str, torch.Tensor]
+
+
+def write(trained: Trained, files: Mapping[str, str], out: str) -> None:
     """Write the complete model folder that a training made of its base.
 
     With LoRA the adapters are merged into the weights, and lora/ has them as well, in diffusers' own format: together
     with those of the rounds before, relative to the folder that the first of these rounds started from.
 
     Args:
-        base: model folder that training started from.
-        painter: the token, and whether the base was widened.
-        settings: of the training.
-        weights: every trained parameter in float32, named as in step.Product2Img.
+        trained: the weights and where they come from.
         files: further text files, name to content: the model card, the training curve.
         out: location of the new folder; its scheduler is Euler Ancestral.
     """
-    parts = loading.load(base, diffusion)
-    adapters = lay_over(parts, settings, weights)
+    parts = loading.load(trained.base, trained.diffusion)
+    adapters = lay_over(parts, trained.settings, trained.weights)
     with tempfile.TemporaryDirectory(prefix="p2i_model_") as local:
         parts.pipeline().save_pretrained(local, safe_serialization=True)
         if adapters:
-            lora.write(lora.join(lora.read(base), adapters), diffusion.token, weights.get(ROW), Path(local))
+            joined = lora.join(lora.read(trained.base), adapters)
+            lora.write(joined, trained.diffusion.token, trained.weights.get(ROW), Path(local))
         for name, content in files.items():
             Path(local, name).write_text(content, "utf-8")
         locations.put_folder(local, out)

@@ -49,7 +49,7 @@ class Parts:
         return 2 ** int(len(self.vae.config.block_out_channels) - 1)
 
     def pipeline(self) -> StableDiffusionInpaintPipeline:
-        """diffusers' own pipeline of these parts."""
+        """A pipeline of these parts, diffusers' own."""
         return StableDiffusionInpaintPipeline(
             vae=self.vae,
             text_encoder=self.text_encoder,

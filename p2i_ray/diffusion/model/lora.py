@@ -1,4 +1,4 @@
-"""LoRA: small matrices beside the attention layers learn in place of the model's weights (Hu et al., 2021).
+"""LoRA: small matrices next to the attention layers learn in place of the model's weights (Hu et al., 2021).
 
 A layer W x becomes W x + alpha / r * B A x, with A (r, in), B (out, r) and B zero at the start. Saved, alpha / r is
 folded into B. Adapters of several rounds add up: [B1 B2] [A1; A2] = B1 A1 + B2 A2, so they are one of a higher rank.

@@ -1,4 +1,4 @@
-"""From a row's pictures to what the models take: sizes checked, ranges changed, masks at latent size."""
+"""Preprocess a row's images for the models: check sizes, change ranges, bring masks to latent size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from p2i_ray.data.images import ImageError, Pixels, decode, product_mask
 
 
 def open_pair(image: bytes | None, cutout: bytes | None, limits: ImageConfig) -> tuple[Pixels, Pixels]:
-    """A row's picture (R, R, 3) and its product mask (R, R), at the model's resolution R.
+    """A row's image (R, R, 3) and its product mask (R, R), at the model's resolution R.
 
     Raises:
         ImageError: one of them can't be used, or they don't fit each other.
@@ -25,10 +25,10 @@ def open_pair(image: bytes | None, cutout: bytes | None, limits: ImageConfig) ->
 
 
 def fit(picture: Image.Image, resolution: int) -> Image.Image:
-    """A square picture at the model's resolution.
+    """A square image at the model's resolution.
 
     Raises:
-        ImageError: it is not square; which part to cut off is not for the painter to say.
+        ImageError: it is not square; which part to cut off is not decided here.
     """
     if picture.width != picture.height:
         raise ImageError(f"the picture has {_size(picture)} pixels and is not square; jobs/ingest.py makes it so")

@@ -1,4 +1,4 @@
-"""What can be told of a model folder from its small files, before anything heavy is loaded."""
+"""Check a model folder by its small files, before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
 
     Args:
         location: of the folder.
-        resolution: side of the pictures it is to paint, pixels.
+        resolution: side of the images to generate, pixels.
         widen: whether a model with 4 input channels is to be given five more.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a training process takes from its stream: batches of features, prompts and randomness, made while it trains."""
+"""Batches of features, prompts and randomness, made from a training process's stream while it trains."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ if TYPE_CHECKING:
 class Batches:
     """One worker's part of every step's global batch, in order."""
 
-    def __init__(self, stream: WorkerStream, parts: Parts, token: str | None, seed: int, prompt_dropout: float) -> None:
-        """Begin to take.
+    def __init__(
+        self, stream: WorkerStream, parts: Parts, *, token: str | None, seed: int, prompt_dropout: float
+    ) -> None:
+        """Start the stream.
 
         Args:
             stream: this worker's rows.
             parts: their tokenizer makes the prompts, their scheduler has the noise levels.
             token: appended to names; none: nothing is.
             seed: of the noise.
-            prompt_dropout: share of rows whose prompt is dropped.
+            prompt_dropout: fraction of rows whose prompt is dropped.
         """
         timesteps = int(parts.scheduler.config.num_train_timesteps)
-        self._batches = stream.batches(_Collate(parts.tokenizer, token, seed, timesteps, prompt_dropout))
+        self._batches = stream.batches(
+            _Collate(parts.tokenizer, token=token, seed=seed, timesteps=timesteps, prompt_dropout=prompt_dropout)
+        )
         self.waited_s = 0.0  # for the newest batch
 
     def take(self, step: int) -> tuple[Batch, torch.Tensor]:
@@ -49,9 +53,9 @@ class Batches:
 class _Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
-    def __init__(self, tokenizer: Any, token: str | None, seed: int, timesteps: int, prompt_dropout: float) -> None:
+    def __init__(self, tokenizer: Any, *, token: str | None, seed: int, timesteps: int, prompt_dropout: float) -> None:
         self._tokenizer, self._token = tokenizer, token
-        self._seed, self._timesteps, self._name_dropout = seed, timesteps, prompt_dropout
+        self._seed, self._timesteps, self._prompt_dropout = seed, timesteps, prompt_dropout
         self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
 
     def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
@@ -61,7 +65,9 @@ class _Collate:
         first, *_ = batch["position"].to_pylist()
         positions = range(first, first + batch.num_rows)
         shape = rows.latent_shape(batch)
-        draws = draw(self._seed, step, positions, shape, self._timesteps, self._name_dropout)
+        draws = draw(
+            self._seed, step, positions, latent=shape, timesteps=self._timesteps, prompt_dropout=self._prompt_dropout
+        )
         return {
             **{name: torch.from_numpy(values) for name, values in rows.unpack(batch).items()},
             "input_ids": prompts.ids,

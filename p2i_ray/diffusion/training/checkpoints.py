@@ -1,4 +1,4 @@
-"""Where a training goes on: each worker's shard through ray.train.report, and loading it, also with other workers.
+"""Checkpoints: each worker's shard through ray.train.report, and loading them, also with other numbers of workers.
 
 A checkpoint holds DeepSpeed's files of every worker, the averaged weights (each worker those of every n-th parameter,
 safetensors) and about.json: the losses so far, and what wrote it.
@@ -121,9 +121,9 @@ def check(about: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], setting
 
 
 def save(
-    engine: DeepSpeedEngine, average: ShardedEMA, curve: list[StepRecord], settings: TrainConfig, work: str
+    engine: DeepSpeedEngine, average: ShardedEMA, *, curve: list[StepRecord], settings: TrainConfig, work: str
 ) -> None:
-    """Report a checkpoint: each worker's shard of it, and what the first one knows of all.
+    """Report a checkpoint: each worker's shard of it, and about.json from the first.
 
     Raises:
         UserError: the disk has no room for it; the same on all workers.
@@ -175,18 +175,23 @@ def _to_universal(source: Path, target: Path) -> None:
 
     ds_to_universal.main(
         SimpleNamespace(
-            input_folder=str(source), output_folder=str(target), num_extract_workers=1, num_merge_workers=1,
-            keep_temp_folder=False, strict=True, inject_missing_state=True,
+            input_folder=str(source),
+            output_folder=str(target),
+            num_extract_workers=1,
+            num_merge_workers=1,
+            keep_temp_folder=False,
+            strict=True,
+            inject_missing_state=True,
         )
-    )  # fmt: skip
+    )
 
 
 def _check_room(engine: DeepSpeedEngine, settings: TrainConfig, work: str, step: int) -> None:
     need = sum(shard.numel() for shard in deep.masters(engine)) * 4 * (4 if settings.ema_decay else 3)
-    beside = ray.train.get_context().get_local_world_size()
+    local_workers = ray.train.get_context().get_local_world_size()
     whole = torch.tensor([need], dtype=torch.int64, device=engine.device)
     dist.all_reduce(whole)
-    line = no_room(tempfile.gettempdir(), need * beside, step)
+    line = no_room(tempfile.gettempdir(), need * local_workers, step)
     if dist.get_rank() == 0 and not locations.is_uri(work):
         line = line or no_room(work, int(whole), step)
     raise_on_any_rank(line)

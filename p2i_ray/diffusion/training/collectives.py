@@ -1,4 +1,4 @@
-"""One worker's mistake is everyone's: those that know nothing of it would wait for it until the timeout."""
+"""Raise one worker's error on all: the others would wait for it until the timeout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from p2i_ray.errors import UserError
 
 
 def raise_on_any_rank(line: str | None) -> None:
-    """To be called by all workers, each with what keeps it from going on; none: nothing does.
+    """Raise an error that any worker has on all of them; every worker calls it, with its error's line or none.
 
     Raises:
         UserError: with the first line that any of them has, on all of them.

@@ -1,4 +1,4 @@
-"""When a training should rather stop: a loss that is no number, or one far above those before it."""
+"""Divergence, which stops a training: a loss that is not finite, or one far above those before it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import torch
 
-WINDOW = 50  # steps that a spike is measured against; fewer at the start: none is called
+WINDOW = 50  # steps that a spike is measured against; with fewer, at the start, there is none
 
 
 def spike(earlier: Sequence[float], loss: float, ratio: float | None) -> float | None:
-    """How many times the median of the newest losses a loss is, if that is more than allowed.
+    """The ratio of a loss to the median of those before it, if that is more than allowed.
 
     Args:
         earlier: losses of the steps before.
         loss: the newest.
-        ratio: the most that is allowed; none: anything.
+        ratio: the highest that is allowed; none: any.
     """
     if ratio is None or len(earlier) < WINDOW:
         return None
@@ -25,10 +25,10 @@ def spike(earlier: Sequence[float], loss: float, ratio: float | None) -> float |
 
 
 def not_finite(inpaint: torch.Tensor, ids: Sequence[str], step: int) -> str:
-    """The line that names the rows whose loss is no number.
+    """The line that names the rows whose loss is not finite.
 
     Args:
-        inpaint: Eq. 3 of the rows that were seen, (world, B): each worker's first.
+        inpaint: Eq. 3 of the rows so far, (world, B): each worker's first.
         ids: of the global batch; workers have consecutive parts of it.
         step: from 0.
     """

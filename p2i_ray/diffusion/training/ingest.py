@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     Collate = Callable[[pa.Table], dict[str, torch.Tensor]]
 
-DATASET = "rows"  # what the training calls it
+DATASET = "rows"  # its name in Ray Train
 BLOCK_BYTES = 16 * 2**20  # of a block: far below the size at which Ray Data would split it
 BLOCK_STEPS = 32  # a small block's
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleSchedule:
-    """Which rows are trained on, and when.
+    """The rows of each step.
 
     Attributes:
         features: where the rows' features are.
@@ -48,8 +48,8 @@ class SampleSchedule:
         seed: of the order.
         batch: rows of a global batch.
         steps: of the whole training.
-        row_bytes: what a row's features take, about.
-        note: location of a small file in which the first worker says from which step on it wants rows.
+        row_bytes: size of a row's features, about.
+        note: location of a small file to which the first worker writes the step from which it needs rows.
     """
 
     features: FeatureIndex
@@ -66,42 +66,42 @@ class SampleSchedule:
         return [known[number] for number in numbers.flatten().tolist()]
 
     def start_from(self, step: int) -> None:
-        """To be called by the first worker before any asks for its rows: after a checkpoint, or 0."""
+        """Set the first step, 0 or a checkpoint's; the first worker does it before any takes rows."""
         locations.write_text(self.note, str(step))
 
 
 class ScheduledIngest(DataConfig):
     """Ray Train's hook: makes the stream anew for each group of workers, however many they are."""
 
-    def __init__(self, order: SampleSchedule) -> None:
+    def __init__(self, schedule: SampleSchedule) -> None:
         super().__init__(execution_options=_in_order(), enable_shard_locality=False)
-        self._order = order
+        self._schedule = schedule
 
     def configure(
         self, datasets: dict[str, Dataset], world_size: int, *args: Any, **kwargs: Any
     ) -> list[dict[str, DataIterator]]:
         """A worker's blocks each; what `datasets` holds is only the name."""
-        first = int(locations.read_text(self._order.note))
-        stream = blocks(self._order, world_size, first)
+        first = int(locations.read_text(self._schedule.note))
+        stream = blocks(self._schedule, world_size, first)
         return super().configure(dict.fromkeys(datasets, stream), world_size, *args, **kwargs)
 
 
 class WorkerStream:
-    """This worker's rows, asked for in a thread: the stream starts while the process still imports its libraries."""
+    """This worker's rows, read in a thread: the stream starts while the process still imports its libraries."""
 
-    def __init__(self, order: SampleSchedule, prefetch: int) -> None:
-        """Ask for the rows from the newest checkpoint's step on, or from the first.
+    def __init__(self, schedule: SampleSchedule, prefetch: int) -> None:
+        """Start to read from the newest checkpoint's step on, or from the first.
 
         Args:
-            order: of the rows.
+            schedule: of the rows.
             prefetch: batches that wait ready.
         """
         context = ray.train.get_context()
         checkpoint = ray.train.get_checkpoint()
         if context.get_world_rank() == 0:
-            order.start_from(checkpoint.get_metadata()["steps"] if checkpoint else 0)
+            schedule.start_from(checkpoint.get_metadata()["steps"] if checkpoint else 0)
         self._collate: Future[Collate] = Future()
-        self._share, self._prefetch = order.batch // context.get_world_size(), prefetch
+        self._share, self._prefetch = schedule.batch // context.get_world_size(), prefetch
         self._opened: Future[tuple[dict[str, torch.Tensor], Iterator[dict[str, torch.Tensor]]]] = Future()
         threading.Thread(target=self._open, name="first rows", daemon=True).start()
 
@@ -116,15 +116,15 @@ class WorkerStream:
         try:
             others = iter(
                 ray.train.get_dataset_shard(DATASET).iter_torch_batches(
-                    batch_size=self._share, collate_fn=_Later(self._collate), prefetch_batches=self._prefetch
+                    batch_size=self._share, collate_fn=_DeferredCollate(self._collate), prefetch_batches=self._prefetch
                 )
             )
             self._opened.set_result((next(others), others))
-        except BaseException as error:  # whoever takes the rows is told
+        except BaseException as error:  # raised where the rows are taken
             self._opened.set_exception(error)
 
 
-class _Later(ArrowBatchCollateFn):
+class _DeferredCollate(ArrowBatchCollateFn):
     """A collate function that waits until it is known."""
 
     def __init__(self, known: Future[Collate]) -> None:
@@ -135,21 +135,21 @@ class _Later(ArrowBatchCollateFn):
 
 
 def placeholder() -> dict[str, Dataset]:
-    """What the trainer is given as its datasets; see Ingest.configure."""
+    """A dataset for the trainer, which ScheduledIngest replaces."""
     return {DATASET: ray.data.range(1)}
 
 
-def blocks(order: SampleSchedule, workers: int, first: int) -> Dataset:
+def blocks(schedule: SampleSchedule, workers: int, first: int) -> Dataset:
     """All blocks from a step on, those of the first steps first, worker by worker."""
     import pyarrow as pa
 
-    each = max(1, min(BLOCK_STEPS, BLOCK_BYTES * workers // (order.batch * order.row_bytes)))
-    parts = [(step, worker) for step in range(first, order.steps, each) for worker in range(workers)]
+    each = max(1, min(BLOCK_STEPS, BLOCK_BYTES * workers // (schedule.batch * schedule.row_bytes)))
+    parts = [(step, worker) for step in range(first, schedule.steps, each) for worker in range(workers)]
     asked = [pa.table({"first": [step], "worker": [worker]}) for step, worker in parts]
     # Not from_arrow: it counts rows in tasks of one CPU each, and training may have taken all there are.
     return ray.data.from_blocks(asked).map_batches(
         _Reader,
-        fn_constructor_args=(order, workers, each),
+        fn_constructor_kwargs={"schedule": schedule, "workers": workers, "steps_per_block": each},
         compute=ray.data.ActorPoolStrategy(size=1),
         batch_size=None,
         batch_format="pyarrow",
@@ -160,19 +160,19 @@ def blocks(order: SampleSchedule, workers: int, first: int) -> Dataset:
 class _Reader:
     """The actor: the kept rows in a file of its node, mapped into memory."""
 
-    def __init__(self, order: SampleSchedule, workers: int, each: int) -> None:
-        self._order, self._share, self._each = order, order.batch // workers, each
+    def __init__(self, *, schedule: SampleSchedule, workers: int, steps_per_block: int) -> None:
+        self._schedule, self._share, self._steps = schedule, schedule.batch // workers, steps_per_block
         self._opened: rows.Rows | None = None
 
     def __call__(self, asked: pa.Table) -> Iterator[pa.Table]:
         for first, worker in zip(asked["first"].to_pylist(), asked["worker"].to_pylist(), strict=True):
-            for step in range(first, min(first + self._each, self._order.steps)):
+            for step in range(first, min(first + self._steps, self._schedule.steps)):
                 yield self._of_step(step, worker)
 
     @property
     def _rows(self) -> rows.Rows:
         if self._opened is None:  # not when the actor starts: what is wrong with a shard should arrive as such
-            path = rows.copy_to_node(self._order.features, self._order.keep)
+            path = rows.copy_to_node(self._schedule.features, self._schedule.keep)
             self._opened = rows.Rows(path)
             rows.unlink(path)  # mapped: nothing is left behind, however this process ends
         return self._opened
@@ -180,8 +180,8 @@ class _Reader:
     def _of_step(self, step: int, worker: int) -> pa.Table:
         import pyarrow as pa
 
-        order, share = self._order, self._share
-        numbers = rows.global_batch(order.seed, len(self._rows), step, order.batch)
+        schedule, share = self._schedule, self._share
+        numbers = rows.global_batch(schedule.seed, len(self._rows), step, schedule.batch)
         mine = numbers[worker * share : (worker + 1) * share]
         table = self._rows.table(mine)
         table = table.append_column("step", pa.array(np.full(share, step)))

@@ -1,4 +1,4 @@
-"""Fine-tuning by Eq. 5 on cached features: starts the training processes, follows them, answers for their mistakes."""
+"""Fine-tune by Eq. 5 on cached features: start the training processes, follow them, turn their errors into lines."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ POLL_S = 1.0
 
 def train(
     features: FeatureIndex,
+    *,
     keep: str | None,
     base: str,
     diffusion: DiffusionConfig,
@@ -46,27 +47,27 @@ def train(
     `settings.max_failures` times.
 
     Args:
-        features: what `features.encode` wrote.
+        features: as `features.encode` wrote them.
         keep: location of a Parquet file whose `id` column lists the rows to train on; none: all.
         base: model folder to start from.
-        painter: the frozen CLIP and the token.
+        diffusion: the frozen CLIP and the token.
         settings: of the training.
         steps: optimizer steps.
         seed: of the rows' order and the noise.
         out: location of the new model folder.
         work: location for checkpoints, which all workers reach; remove it when the model is finished.
-        tracking: location for TensorBoard's files and the sample pictures.
-        progress: told the number of steps just done.
+        tracking: location for TensorBoard's files and the sample images.
+        progress: called with the number of steps just done.
 
     Returns:
         {"rows": trained on, "steps", "loss": the last step's, "launched_s": seconds until Ray Train's workers run,
         "start_s": seconds until the first step, when libraries and model are loaded, "images_per_s": median,
-        "waiting": share of the time that the first worker waited for rows}; the last two are of this call and absent
+        "waiting": fraction of the time that the first worker waited for rows}; the last two are of this call and absent
         where it had no second step.
 
     Raises:
         UserError: too few rows, a batch that workers can't share, models that don't fit, features that are missing, a
-            loss that is no number or far too high, a disk that is full, or a cluster that is too small.
+            loss that is not finite or far too high, a disk that is full, or a cluster that is too small.
     """
     import pyarrow as pa
 
@@ -79,9 +80,22 @@ def train(
     index.check(features, keep)
     check_tool(settings.tracking)
     locations.make_folder(work)
-    job = TrainingJob(features, keep, len(ids), base, diffusion, settings, steps, seed, out, work, tracking, called)
+    job = TrainingJob(
+        features=features,
+        keep=keep,
+        rows=len(ids),
+        base=base,
+        diffusion=diffusion,
+        settings=settings,
+        steps=steps,
+        seed=seed,
+        out=out,
+        work=work,
+        tracking=tracking,
+        called=called,
+    )
     parquet.write_table(pa.table({"id": ids[: settings.tracking.samples]}), job.samples)
-    with _following(job.note, progress):
+    with _progress_of(job.progress_note, progress):
         outcome = _fit(job)
     if "error" in outcome:
         raise UserError(outcome["error"])
@@ -102,7 +116,7 @@ def check_rows(settings: TrainConfig, count: int) -> None:
 
 
 def _fit(job: TrainingJob) -> dict[str, Any]:
-    """Run the training processes to their end; what the first of them returns."""
+    """Run the training processes to their end; returns the first one's result."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -113,14 +127,20 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
     settings = job.settings
     need = resources.train(settings)
     placement.wait_for(need)
-    order = ingest.SampleSchedule(
-        job.features, job.keep, job.seed, settings.batch_size, job.steps, index.row_bytes(job.features), job.first_step
+    schedule = ingest.SampleSchedule(
+        features=job.features,
+        keep=job.keep,
+        seed=job.seed,
+        batch=settings.batch_size,
+        steps=job.steps,
+        row_bytes=index.row_bytes(job.features),
+        note=job.first_step_note,
     )
     trainer = TorchTrainer(
         _work,
-        train_loop_config={"job": job, "order": order},
+        train_loop_config={"job": job, "schedule": schedule},
         datasets=ingest.placeholder(),
-        dataset_config=ingest.ScheduledIngest(order),
+        dataset_config=ingest.ScheduledIngest(schedule),
         torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
         scaling_config=ScalingConfig(
             num_workers=(settings.min_workers, settings.num_workers) if settings.min_workers else settings.num_workers,
@@ -157,26 +177,26 @@ def _disk_full_line(error: BaseException) -> str | None:
 def _work(config: dict[str, Any]) -> dict[str, Any]:
     from p2i_ray.diffusion.training.ingest import WorkerStream
 
-    job, order = config["job"], config["order"]
+    job, schedule = config["job"], config["schedule"]
     launched_s = time.time() - job.called
-    stream = WorkerStream(order, job.settings.prefetch_batches)
-    from p2i_ray.diffusion.training.loop import train_worker  # heavy: not for the driver, and beside the stream
+    stream = WorkerStream(schedule, job.settings.prefetch_batches)
+    from p2i_ray.diffusion.training.loop import train_worker  # heavy: not for the driver, and while the stream starts
 
-    return {**train_worker(job, order, stream), "launched_s": launched_s}
+    return {**train_worker(job, schedule, stream), "launched_s": launched_s}
 
 
 @contextmanager
-def _following(note: str, progress: Progress | None) -> Iterator[None]:
-    """Tell `progress` of the steps that the first worker notes, while the block runs."""
+def _progress_of(note: str, progress: Progress | None) -> Iterator[None]:
+    """Call `progress` with the steps that the first worker notes, while the block runs."""
     stop = threading.Event()
-    told = 0
+    reported = 0
 
     def look() -> None:
-        nonlocal told
+        nonlocal reported
         done = int(locations.read_text(note)) if locations.exists(note) else 0
-        if progress and done > told:
-            progress(done - told)
-            told = done
+        if progress and done > reported:
+            progress(done - reported)
+            reported = done
 
     def follow() -> None:
         while not stop.wait(POLL_S):

@@ -1,4 +1,4 @@
-"""What one training process does, within Ray Train and DeepSpeed; see train.py for who starts it."""
+"""One training process, within Ray Train and DeepSpeed; launch.py starts it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from p2i_ray.diffusion.training.job import TrainingJob
 
 
-def train_worker(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
-    """Train and, on the first worker, save the model; returns what train.train returns, or {"error"}.
+def train_worker(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
+    """Train and, on the first worker, save the model; returns the result of launch.train, or {"error"}.
 
-    An error of the user's is returned, not raised: starting again wouldn't help.
+    A UserError is returned, not raised: starting again wouldn't help.
     """
     try:
-        return _train(job, order, stream)
+        return _train(job, schedule, stream)
     except UserError as error:  # Ray wraps what a task raised, and then says where instead of what
         return {"error": str(getattr(error, "cause", error))}
 
 
-def _train(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
+def _train(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:
     settings, first = job.settings, dist.get_rank() == 0
     parts = loading.load(job.base, job.diffusion)
     model = _model(job, parts)
@@ -44,26 +44,26 @@ def _train(job: TrainingJob, order: SampleSchedule, stream: WorkerStream) -> dic
         trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
         average = ShardedEMA(trainee, settings.ema_decay)
         curve = found.load(trainee, average) if found else []
-    batches = Batches(stream, parts, job.diffusion.token, job.seed, settings.prompt_dropout)
-    with Reporter(job, len(curve), speaks=first) as teller:
+    batches = Batches(stream, parts, token=job.diffusion.token, seed=job.seed, prompt_dropout=settings.prompt_dropout)
+    with Reporter(job, len(curve), is_first=first) as reporter:
         started = time.time() - job.called
         while len(curve) < job.steps:
             begun = time.perf_counter()
             local, numbers = batches.take(len(curve))
             rates = engine.learning_rates(trainee)
-            curve.append(_step(trainee, local, numbers, rates, curve, job, order))
+            curve.append(_step(trainee, local, numbers, rates, curve=curve, settings=settings, schedule=schedule))
             average.step()
-            teller.step(curve[-1], rates, StepSeconds(time.perf_counter() - begun, batches.waited_s))
+            reporter.step(curve[-1], rates, StepSeconds(time.perf_counter() - begun, batches.waited_s))
             due, last = len(curve) % settings.checkpointing_steps == 0, len(curve) == job.steps
             if due and not last:
-                checkpoints.save(trainee, average, curve, settings, job.work)
+                checkpoints.save(trainee, average, curve=curve, settings=settings, work=job.work)
             if due or last:
-                teller.paint(len(curve), model, parts)
+                reporter.paint(len(curve), model, parts)
     with average.in_place():
         weights = engine.gather(trainee)
     if first:
         _save(job, weights, curve)
-    return {"rows": job.rows, "steps": len(curve), "loss": curve[-1].total, "start_s": started, **teller.speed()}
+    return {"rows": job.rows, "steps": len(curve), "loss": curve[-1].total, "start_s": started, **reporter.speed()}
 
 
 def _model(job: TrainingJob, parts: loading.Parts) -> Product2Img:
@@ -78,16 +78,17 @@ def _step(
     local: Batch,
     numbers: torch.Tensor,
     rates: dict[str, float],
+    *,
     curve: list[StepRecord],
-    job: TrainingJob,
-    order: SampleSchedule,
+    settings: TrainConfig,
+    schedule: SampleSchedule,
 ) -> StepRecord:
     """One optimizer step over the global batch, of which `local`, the rows with these numbers, is this worker's part.
 
     Raises:
-        UserError: the loss is no number, or far above those before; the same on all workers, before anything changes.
+        UserError: the loss is not finite, or far above those before; the same on all workers, before anything changes.
     """
-    settings, step = job.settings, len(curve)
+    step = len(curve)
     count = engine.accumulation(settings)
     micros = [local] if count == 1 else list(local.micro_batches(count))
     inpaint = []
@@ -97,21 +98,21 @@ def _step(
         inpaint.append(_gather_rows(losses.inpaint))  # (world, B of a micro-batch)
         seen = torch.cat(inpaint, dim=1)
         if not (torch.isfinite(seen).all() and torch.isfinite(losses.total.detach())):
-            raise UserError(divergence.not_finite(seen, order.ids(_gather_rows(numbers)), step))
+            raise UserError(divergence.not_finite(seen, schedule.ids(_gather_rows(numbers)), step))
         if last:
-            record = _record(step, seen, losses, rates["unet"], settings)
+            record = _record(step, seen, losses, rate=rates["unet"], settings=settings)
             times = divergence.spike(
                 [earlier.total for earlier in curve[-divergence.WINDOW :]], record.total, settings.max_loss_ratio
             )
             if times:
-                raise UserError(divergence.spiked(times, record.total, order.ids(_gather_rows(numbers)), step))
+                raise UserError(divergence.spiked(times, record.total, schedule.ids(_gather_rows(numbers)), step))
         trainee.backward(losses.total)
         norm = engine.gradient_norm(trainee) if last else 0.0
         trainee.step()
     return record._replace(grad_norm=float(trainee.get_global_grad_norm() or norm))
 
 
-def _record(step: int, inpaint: torch.Tensor, losses: Losses, rate: float, settings: TrainConfig) -> StepRecord:
+def _record(step: int, inpaint: torch.Tensor, losses: Losses, *, rate: float, settings: TrainConfig) -> StepRecord:
     """A step's losses over the global batch; the gradient's norm is not known yet."""
     mean, background, name = (float(value.detach().mean()) for value in (inpaint, *losses[-2:]))
     total = mean + settings.contrastive_weight * (background + name)
@@ -127,6 +128,7 @@ def _gather_rows(values: torch.Tensor) -> torch.Tensor:
 
 def _save(job: TrainingJob, weights: dict[str, torch.Tensor], curve: list[StepRecord]) -> None:
     """Write the model folder: the base with the trained weights laid over it."""
-    training = card.record(job.base, job.diffusion, job.settings, job.rows, job.seed, curve)
+    training = card.record(job.base, job.diffusion, job.settings, rows=job.rows, seed=job.seed, curve=curve)
     files = {"README.md": card.write_card(job.diffusion, job.settings, training), card.RECORD: card.dump(training)}
-    export.write(job.base, job.diffusion, job.settings, weights, files, job.out)
+    trained = export.Trained(base=job.base, diffusion=job.diffusion, settings=job.settings, weights=weights)
+    export.write(trained, files, job.out)

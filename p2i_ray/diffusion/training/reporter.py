@@ -1,4 +1,4 @@
-"""What those who watch a training are told: figures of every step, sample pictures, and how far it is."""
+"""Report a training: metrics of every step, sample images, and the number of steps done."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from p2i_ray.diffusion.step import Product2Img
     from p2i_ray.diffusion.training.job import TrainingJob
 
-NOTE_S = 1.0  # shortest time between two notes of how far training is
+NOTE_S = 1.0  # shortest time between two notes of the steps done
 
 
 class StepSeconds(NamedTuple):
-    """What a step took."""
+    """The time of a step, seconds."""
 
     step: float  # from the wait for its rows to its end
     waiting: float  # for its rows
 
 
 class Reporter:
-    """Held by every worker, as a context manager; the first one speaks."""
+    """A context manager that every worker has; only the first one's writes."""
 
-    def __init__(self, job: TrainingJob, first_step: int, speaks: bool) -> None:
-        """Begin to tell, or go on after so many steps.
+    def __init__(self, job: TrainingJob, steps_done: int, *, is_first: bool) -> None:
+        """Begin, or go on after so many steps.
 
         Raises:
-            UserError: the tool that the settings ask for can't be told; on all workers.
+            UserError: the tool in the settings can't be used; on all workers.
         """
         self._job = job
         self._steps: list[StepSeconds] = []
@@ -50,33 +50,35 @@ class Reporter:
         name = "/".join(job.out.split("/")[-3:])  # as in first/round-1/checkpoint
         line = None
         try:
-            if speaks:
-                self._tracker = open_tracker(job.settings.tracking, job.tracking, name, first_step + 1, about)
+            if is_first:
+                self._tracker = open_tracker(
+                    job.settings.tracking, job.tracking, run_name=name, first_step=steps_done + 1, about=about
+                )
         except UserError as error:
             line = str(error)
         raise_on_any_rank(line)
 
     def step(self, record: StepRecord, rates: dict[str, float], seconds: StepSeconds) -> None:
-        """A step is done.
+        """Report a step that is done.
 
         Args:
             record: its losses.
             rates: its learning rates by group.
-            seconds: what it took.
+            seconds: its time.
         """
         self._steps.append(seconds)
         if self._tracker is None:
             return
-        figures = {f"loss/{name}": getattr(record, name) for name in card.MEANS}
-        figures |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
-        figures |= {"gradient_norm": record.grad_norm, "images_per_s": self._job.settings.batch_size / seconds.step}
-        self._tracker.figures(record.step, figures | {"waiting": seconds.waiting / seconds.step})
+        metrics = {f"loss/{name}": getattr(record, name) for name in card.MEANS}
+        metrics |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
+        metrics |= {"gradient_norm": record.grad_norm, "images_per_s": self._job.settings.batch_size / seconds.step}
+        self._tracker.log_metrics(record.step, metrics | {"waiting": seconds.waiting / seconds.step})
         if record.step == self._job.steps or time.monotonic() - self._noted > NOTE_S:
-            locations.write_text(self._job.note, str(record.step))
+            locations.write_text(self._job.progress_note, str(record.step))
             self._noted = time.monotonic()
 
     def paint(self, step: int, model: Product2Img, parts: Parts) -> None:
-        """Paint the sample rows. With ZeRO-3 every worker takes part, else only the one that speaks."""
+        """Paint the sample rows. With ZeRO-3 every worker takes part, else only the first."""
         job = self._job
         if not job.settings.tracking.samples or not (self._tracker or job.settings.zero_stage == 3):
             return
@@ -88,10 +90,10 @@ class Reporter:
             model, parts, some, token=job.diffusion.token, settings=job.settings.tracking, seed=job.seed
         )
         if self._tracker:
-            self._tracker.pictures(step, samples.sheet(parts, features, painted))
+            self._tracker.log_image(step, samples.sheet(parts, features, painted))
 
     def speed(self) -> dict[str, float]:
-        """Images a second and the share of the time that went in waiting, of all steps but the first, a warm-up."""
+        """Images a second and the fraction of the time spent waiting, of all steps but the first, a warm-up."""
         steady = self._steps[1:]
         if not steady:
             return {}

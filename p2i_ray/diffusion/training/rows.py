@@ -25,7 +25,7 @@ def copy_to_node(features: FeatureIndex, keep: str | None) -> str:
     """Copy the kept rows to an Arrow file in this node's temporary folder; returns its path, to `unlink` once open.
 
     Raises:
-        UserError: see store.batches.
+        UserError: see index.batches.
     """
     with tempfile.NamedTemporaryFile(prefix="p2i_features_", suffix=".arrow", delete=False) as file:
         try:

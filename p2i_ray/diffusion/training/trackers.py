@@ -1,4 +1,4 @@
-"""MLflow and Weights & Biases as `messenger.Tool`s: optional packages, imported where they are used."""
+"""MLflow and Weights & Biases as `Tracker`s: optional packages, imported where they are used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MLFLOW_VALUE = 500  # longest text of a setting that all servers take
 
 
 def check_tool(settings: TrackingConfig) -> None:
-    """Find out whether the tool can be told, without asking its server.
+    """Check that the tool can be used, without asking its server.
 
     Raises:
         UserError: it is not installed here, or doesn't know where to write; the line says what to do.
@@ -45,9 +45,15 @@ def check_tool(settings: TrackingConfig) -> None:
 
 
 def make_tool(
-    settings: TrackingConfig, location: str, folder: str, run_name: str, about: Mapping[str, Any]
+    settings: TrackingConfig,
+    location: str,
+    *,
+    folder: str,
+    run_name: str,
+    about: Mapping[str, Any],
+    close_timeout_s: float = CLOSE_S,
 ) -> Tracker | None:
-    """The tool that the settings ask for; nothing is opened yet. Arguments as in `tracking.open_tracker`.
+    """The tool that the settings name; nothing is opened yet. Arguments as in `tracking.open_tracker`.
 
     Args:
         settings: which tool, and the project.
@@ -55,11 +61,19 @@ def make_tool(
         folder: local, for the tool's own files.
         run_name: what to call the run.
         about: settings and facts to show with it.
+        close_timeout_s: longest wait for it at the end.
     """
     if settings.tool == "mlflow":
-        return MLflow(settings.project, locations.join(location, "mlflow-run"), run_name, about)
+        return MLflow(settings.project, locations.join(location, "mlflow-run"), run_name=run_name, about=about)
     if settings.tool == "wandb":
-        return Wandb(settings.project, locations.join(location, "wandb-run"), folder, run_name, about)
+        return Wandb(
+            settings.project,
+            locations.join(location, "wandb-run"),
+            folder=folder,
+            run_name=run_name,
+            about=about,
+            finish_timeout_s=close_timeout_s,
+        )
     return None
 
 
@@ -68,8 +82,8 @@ class MLflow:
 
     name = "MLflow"
 
-    def __init__(self, experiment: str, note: str, run_name: str, about: Mapping[str, Any]) -> None:
-        """Say which run; `note` is the location of the small file with its id."""
+    def __init__(self, experiment: str, note: str, *, run_name: str, about: Mapping[str, Any]) -> None:
+        """Name the run; `note` is the location of the small file with its id."""
         self._experiment, self._note, self._run_name, self._about = experiment, note, run_name, about
         self._client: MlflowClient
         self._run: str
@@ -91,19 +105,19 @@ class MLflow:
         settings = [Param(name, str(value)[:MLFLOW_VALUE]) for name, value in self._about.items()]
         self._client.log_batch(self._run, params=settings)
 
-    def figures(self, told: Sequence[StepMetrics]) -> None:
-        """In as few requests as the server takes."""
+    def log_metrics(self, metrics: Sequence[StepMetrics]) -> None:
+        """Send metrics in as few requests as the server takes."""
         from mlflow.entities import Metric
 
-        metrics = [
-            Metric(name, value, round(one.at * 1000), one.step) for one in told for name, value in one.values.items()
+        values = [
+            Metric(name, value, round(one.at * 1000), one.step) for one in metrics for name, value in one.values.items()
         ]
-        for start in range(0, len(metrics), MLFLOW_METRICS):
-            self._client.log_batch(self._run, metrics=metrics[start : start + MLFLOW_METRICS])
+        for start in range(0, len(values), MLFLOW_METRICS):
+            self._client.log_batch(self._run, metrics=values[start : start + MLFLOW_METRICS])
 
-    def picture(self, told: StepImage) -> None:
-        """An artifact, samples/step-000250.png."""
-        self._client.log_artifact(self._run, told.path, "samples")
+    def log_image(self, image: StepImage) -> None:
+        """Send an artifact, samples/step-000250.png."""
+        self._client.log_artifact(self._run, image.path, "samples")
 
     def close(self, failed: bool) -> None:
         """Mark the run as ended."""
@@ -115,9 +129,19 @@ class Wandb:
 
     name = "Weights & Biases"
 
-    def __init__(self, project: str, note: str, folder: str, run_name: str, about: Mapping[str, Any]) -> None:
-        """Say which run; `note` is the location of the small file with its id, `folder` gets W&B's own files."""
+    def __init__(
+        self,
+        project: str,
+        note: str,
+        *,
+        folder: str,
+        run_name: str,
+        about: Mapping[str, Any],
+        finish_timeout_s: float,
+    ) -> None:
+        """Name the run; `note` is the location of the small file with its id, `folder` gets W&B's own files."""
         self._project, self._note, self._folder = project, note, folder
+        self._finish_timeout_s = finish_timeout_s
         self._run_name, self._about = run_name, about
         self._run: Run
 
@@ -133,7 +157,7 @@ class Wandb:
             symlink=False,
             save_code=False,
             x_disable_meta=True,  # the command line of a Ray worker may hold the cluster's password
-            finish_timeout=CLOSE_S,
+            finish_timeout=self._finish_timeout_s,
         )
         self._run = wandb.init(
             project=self._project,
@@ -149,16 +173,16 @@ class Wandb:
             "*", step_metric="step"
         )  # W&B's own steps only go up: no resumed training could use them
 
-    def figures(self, told: Sequence[StepMetrics]) -> None:
-        """A row of the run's history each."""
-        for one in told:
+    def log_metrics(self, metrics: Sequence[StepMetrics]) -> None:
+        """Add a row for each step to the run's history."""
+        for one in metrics:
             self._run.log({"step": one.step, **one.values})
 
-    def picture(self, told: StepImage) -> None:
-        """A picture in the run's history."""
+    def log_image(self, image: StepImage) -> None:
+        """Add an image to the run's history."""
         import wandb
 
-        self._run.log({"step": told.step, "samples": wandb.Image(told.path)})
+        self._run.log({"step": image.step, "samples": wandb.Image(image.path)})
 
     def close(self, failed: bool) -> None:
         """Mark the run as ended; waits for the upload."""

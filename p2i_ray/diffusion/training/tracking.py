@@ -1,8 +1,8 @@
-"""Where a training can be watched: TensorBoard's files and sample pictures, and MLflow or Weights & Biases if asked.
+"""Track a training: TensorBoard's files and sample images, and MLflow or Weights & Biases where the settings say so.
 
 <location>/events.out.tfevents.…        what `tensorboard --logdir` reads
 <location>/samples/step-000250.png      the rows that were painted after a step
-<location>/mlflow-run, wandb-run        the id of the run there, for a training that goes on
+<location>/mlflow-run, wandb-run        the id of the run there, for a training that resumes
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 
 from p2i_ray.config.diffusion import TrackingConfig
 from p2i_ray.data.images import Pixels, encode_png
-from p2i_ray.diffusion.training.tracker_queue import StepImage, StepMetrics, Tracker, TrackerQueue
+from p2i_ray.diffusion.training.tracker_queue import CLOSE_S, StepImage, StepMetrics, Tracker, TrackerQueue
 from p2i_ray.diffusion.training.trackers import check_tool, make_tool
 from p2i_ray.storage import locations
 
 SAMPLES = "samples"  # the folder, and TensorBoard's tag
-FLUSH_S = 10  # figures reach TensorBoard's file so late at most
+FLUSH_S = 10  # longest delay of metrics before they are in TensorBoard's file
 
 log = logging.getLogger(__name__)
 
 
 class TrainingTracker:
-    """Told by the first worker what happens; `open_tracker` makes it. As a context manager it closes itself."""
+    """The first worker's record of a training; `open_tracker` makes it. As a context manager it closes itself."""
 
     def __init__(self, location: str, first_step: int) -> None:
         """Open a folder for TensorBoard; see `open_tracker`."""
@@ -41,32 +41,34 @@ class TrainingTracker:
         self.folder = self._copy_of.name if self._copy_of else location  # a local one
         locations.make_folder(self.folder)
         self._writer = SummaryWriter(self.folder, purge_step=first_step, flush_secs=FLUSH_S)
-        self._messenger: TrackerQueue | None = None
+        self._queue: TrackerQueue | None = None
+        self._close_timeout_s = CLOSE_S
         self._copied = True  # the last time
 
-    def tell(self, tool: Tracker) -> None:
-        """From now on, tell a tool as well."""
-        self._messenger = TrackerQueue(tool)
+    def add_tool(self, tool: Tracker, close_timeout_s: float) -> None:
+        """Send everything to a tool as well, from now on; `close` waits for it so many seconds at most."""
+        self._queue = TrackerQueue(tool)
+        self._close_timeout_s = close_timeout_s
 
     def text(self, step: int, title: str, content: str) -> None:
         """A text for TensorBoard, in Markdown."""
         self._writer.add_text(title, content, step)
         self._writer.flush()
 
-    def figures(self, step: int, values: Mapping[str, float]) -> None:
-        """What a step gave: figures by name, "loss/total" for one in a group. Takes no time worth speaking of.
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Log a step's metrics by name, "loss/total" for one in a group; waits for nothing.
 
         Args:
             step: from 1.
-            values: name to figure.
+            values: by name.
         """
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
-        if self._messenger:
-            self._messenger.put(StepMetrics(step, dict(values)))
+        if self._queue:
+            self._queue.put(StepMetrics(step, dict(values)))
 
-    def pictures(self, step: int, sheet: Pixels) -> None:
-        """What the model paints after a step.
+    def log_image(self, step: int, sheet: Pixels) -> None:
+        """Log the sample images after a step.
 
         Args:
             step: from 1.
@@ -76,21 +78,21 @@ class TrainingTracker:
         locations.write_bytes(path, encode_png(sheet))
         self._writer.add_image(SAMPLES, sheet, step, dataformats="HWC")
         self._writer.flush()
-        if self._messenger:
-            self._messenger.put(StepImage(step, path))
+        if self._queue:
+            self._queue.put(StepImage(step, path))
         self._copy()
 
     def close(self, failed: bool = False) -> None:
-        """Write what is left; MLflow and W&B are told how it ended. Waits for them `messenger.CLOSE_S` at most."""
+        """Write what is left and end the run of MLflow or W&B, waiting for them for the closing timeout at most."""
         self._writer.close()
-        if self._messenger:
-            self._messenger.close(failed)
+        if self._queue:
+            self._queue.close(failed, self._close_timeout_s)
         self._copy()
         if self._copy_of:
             self._copy_of.cleanup()
 
     def _copy(self) -> None:
-        """Bring the files to where they belong. Watching never ends a training: what can't be copied is told once."""
+        """Copy the files to their location. Tracking never ends a training: a copy that fails is logged once."""
         if not self._copy_of:
             return
         try:
@@ -111,7 +113,13 @@ class TrainingTracker:
 
 
 def open_tracker(
-    settings: TrackingConfig, location: str, run_name: str, first_step: int, about: Mapping[str, Any]
+    settings: TrackingConfig,
+    location: str,
+    *,
+    run_name: str,
+    first_step: int,
+    about: Mapping[str, Any],
+    close_timeout_s: float = CLOSE_S,
 ) -> TrainingTracker:
     """Begin to track a training, or go on where it was interrupted.
 
@@ -119,12 +127,12 @@ def open_tracker(
     (MLFLOW_TRACKING_URI …, WANDB_API_KEY …), and are not written anywhere.
 
     Args:
-        settings: which tool is told besides TensorBoard.
-        location: a folder of this training, local or a URI. To a URI files are copied at every picture and at the end.
+        settings: which tool is used besides TensorBoard.
+        location: a folder of this training, local or a URI. To a URI files are copied at every image and at the end.
         run_name: what MLflow and W&B call it.
-        first_step: the first step that will be told, from 1: what was written of this and later steps is lost and
-            is replaced.
+        first_step: the first step that will be logged, from 1; what was written of it and later steps is replaced.
         about: settings and facts to show with the run; JSON values.
+        close_timeout_s: longest wait for the tool at the end.
 
     Raises:
         UserError: the tool is not installed, or doesn't know where to write.
@@ -133,20 +141,22 @@ def open_tracker(
     forget(location, first_step)
     tracker = TrainingTracker(location, first_step)
     tracker.text(first_step - 1, "settings", f"```\n{json.dumps(about, indent=1, ensure_ascii=False)}\n```")
-    tool = make_tool(settings, location, tracker.folder, run_name, about)
+    tool = make_tool(
+        settings, location, folder=tracker.folder, run_name=run_name, about=about, close_timeout_s=close_timeout_s
+    )
     if tool:
-        tracker.tell(tool)
+        tracker.add_tool(tool, close_timeout_s)
     return tracker
 
 
 def forget(location: str, first_step: int) -> None:
-    """Remove the sample pictures of a step and of those after it."""
+    """Remove the sample images of a step and of those after it."""
     for file in locations.files(locations.join(location, SAMPLES), ".png"):
         if step_of(file) >= first_step:
             locations.remove(file)
 
 
-def step_of(picture: str) -> int:
-    """The step of a sample picture, by its name; -1 if it is none."""
-    found = re.search(r"step-(\d+)\.png$", picture)
+def step_of(file: str) -> int:
+    """The step of a sample image, by its name; -1 if it is none."""
+    found = re.search(r"step-(\d+)\.png$", file)
     return int(found[1]) if found else -1

@@ -46,7 +46,7 @@ class Here:
         """The index of some rows, with its two further columns."""
         looked_up = features.look_up(pa.Table.from_pylist(rows), KnownShards(self.shards), IMAGE)
         encode = encode or features.Encode(self.diffusion, SETTINGS, IMAGE.resolution)
-        return features.shelve(encode(looked_up), self.shards)
+        return features.add_shard(encode(looked_up), self.shards)
 
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
         """The rows' features, and how many are new."""
@@ -69,7 +69,9 @@ def test_rows_are_encoded_or_set_aside_and_only_new_ones_again(
     def encode(rows: list[Row], name: str) -> tuple[Written, FeatureIndex]:
         settings, seen = SETTINGS.model_copy(update={"cache": str(tmp_path / "cache")}), []
         out = str(tmp_path / name)
-        written = features.encode(ray.data.from_items(rows), tiny_painter, settings, IMAGE, out, seen.append)
+        written = features.encode(
+            ray.data.from_items(rows), out, diffusion=tiny_painter, settings=settings, image=IMAGE, progress=seen.append
+        )
         assert sum(seen) == written.rows == len(rows)
         return written, FeatureIndex(out, written.files, written.facts["shards"])
 
@@ -148,7 +150,7 @@ def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     """As when a node is lost: both attempts have written a shard, and only one's index counts."""
     looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), KnownShards(here.shards), IMAGE)
     encoded = features.Encode(here.diffusion, SETTINGS, IMAGE.resolution)(looked_up)
-    attempts = [features.shelve(encoded, here.shards) for _ in range(2)]
+    attempts = [features.add_shard(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
     write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
     assert sorted(read(FeatureIndex(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]

@@ -13,14 +13,16 @@ PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 
 
 def written(diffusion: DiffusionConfig, settings: TrainConfig) -> str:
-    return card.write_card(diffusion, settings, card.record("models/base", diffusion, settings, 9, 0, CURVE))
+    return card.write_card(
+        diffusion, settings, card.record("models/base", diffusion, settings, rows=9, seed=0, curve=CURVE)
+    )
 
 
 def test_the_card_tells_of_every_round(tmp_path: Path) -> None:
     settings = TrainConfig()
-    first = card.record(str(tmp_path), PAINTER, settings, 100, 0, CURVE)
+    first = card.record(str(tmp_path), PAINTER, settings, rows=100, seed=0, curve=CURVE)
     (tmp_path / card.RECORD).write_text(card.dump(first))
-    second = card.record(str(tmp_path), PAINTER, settings, 60, 0, CURVE[:1])
+    second = card.record(str(tmp_path), PAINTER, settings, rows=60, seed=0, curve=CURVE[:1])
     assert [(r["steps"], r["rows"]) for r in second["rounds"]] == [(2, 100), (1, 60)]
     text = card.write_card(PAINTER, settings, second)
     assert text.startswith("---\nlibrary_name: diffusers")
@@ -62,7 +64,7 @@ def test_the_adapter_is_relative_to_where_lora_began(tmp_path: Path) -> None:
     lora, full = TrainConfig(lora_rank=2), TrainConfig()
 
     def after(previous: Path | str, settings: TrainConfig, name: str) -> tuple[Path, str | None]:
-        record = card.record(str(previous), PAINTER, settings, 9, 0, CURVE)
+        record = card.record(str(previous), PAINTER, settings, rows=9, seed=0, curve=CURVE)
         (tmp_path / name).mkdir()
         (tmp_path / name / card.RECORD).write_text(card.dump(record))
         return tmp_path / name, record["lora_base"]

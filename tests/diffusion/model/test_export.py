@@ -21,7 +21,8 @@ def write_one_more(diffusion: DiffusionConfig, out: Path) -> Path:
     """The tiny model, with one added to everything that training changes."""
     _, model = make_model(diffusion)
     weights = {name: p.detach() + 1 for name, p in model.named_parameters() if p.requires_grad}
-    export.write(diffusion.base, diffusion, model.settings, weights, {"README.md": "a card"}, str(out))
+    trained = export.Trained(base=diffusion.base, diffusion=diffusion, settings=model.settings, weights=weights)
+    export.write(trained, {"README.md": "a card"}, str(out))
     return out
 
 

@@ -24,7 +24,8 @@ def write_round(diffusion: DiffusionConfig, base: Path | str, out: Path, number:
     torch.manual_seed(number)
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     weights = {name: p.detach() + 0.2 * torch.randn_like(p) for name, p in learning.items()}
-    export.write(str(base), diffusion, model.settings, weights, {}, str(out))
+    trained = export.Trained(base=str(base), diffusion=diffusion, settings=model.settings, weights=weights)
+    export.write(trained, {}, str(out))
     return out
 
 

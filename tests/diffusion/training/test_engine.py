@@ -18,7 +18,6 @@ from p2i_ray.diffusion.step import Product2Img, recompute_activations
 from p2i_ray.diffusion.training import engine, loop
 from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.diffusion.training.ingest import SampleSchedule
-from p2i_ray.diffusion.training.job import TrainingJob
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch
 from tests.support.make_features import make_features
@@ -61,7 +60,6 @@ def three_steps(
     """Three steps, after those of `curve`; with a folder, its rows have features and so names."""
     settings = BASE.model_copy(update={"ema_decay": DECAY, "contrastive_weight": 0.5, **changes})
     features = make_features(named / "rows", diffusion, count=4, resolution=16) if named else FeatureIndex("", [], "")
-    job = TrainingJob(features, None, 4, "", diffusion, settings, 4, 0, "", "", "", 0.0)
     parts, model = make_model(diffusion, settings)
     if settings.gradient_checkpointing:
         recompute_activations(parts)
@@ -70,10 +68,14 @@ def three_steps(
     batch = make_batch(parts, range(4))
     curve, before = list(curve), len(curve)
     first = engine.learning_rates(trainee)
-    order = SampleSchedule(features, None, 0, 4, 4, 1, "")
+    schedule = SampleSchedule(features=features, keep=None, seed=0, batch=4, steps=4, row_bytes=1, note="")
     for _ in range(3):
         rates = engine.learning_rates(trainee)
-        curve.append(loop._step(trainee, batch, torch.tensor([3, 0, 1, 2]), rates, curve, job, order))
+        curve.append(
+            loop._step(
+                trainee, batch, torch.tensor([3, 0, 1, 2]), rates, curve=curve, settings=settings, schedule=schedule
+            )
+        )
         average.step()
     weights = engine.gather(trainee)
     with average.in_place():

@@ -22,13 +22,15 @@ def features(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFac
     return make_features(tmp_path_factory.mktemp("ingest") / "rows", tiny_painter, count=ROWS, resolution=16)
 
 
-def order_of(features: FeatureIndex, note: Path, seed: int = 5) -> SampleSchedule:
-    return SampleSchedule(features, None, seed, BATCH, STEPS, row_bytes=100, note=str(note))
+def schedule_of(features: FeatureIndex, note: Path, seed: int = 5) -> SampleSchedule:
+    return SampleSchedule(
+        features=features, keep=None, seed=seed, batch=BATCH, steps=STEPS, row_bytes=100, note=str(note)
+    )
 
 
-def streamed(order: SampleSchedule, workers: int) -> list[list[pa.Table]]:
+def streamed(schedule: SampleSchedule, workers: int) -> list[list[pa.Table]]:
     """What each worker gets, batch by batch."""
-    shards = ScheduledIngest(order).configure(ingest.placeholder(), workers, None, None)
+    shards = ScheduledIngest(schedule).configure(ingest.placeholder(), workers, None, None)
     taken: list[list[pa.Table]] = [[] for _ in range(workers)]
 
     def take(worker: int) -> None:
@@ -48,9 +50,9 @@ def streamed(order: SampleSchedule, workers: int) -> list[list[pa.Table]]:
 def test_workers_share_each_global_batch(
     ray_cluster: None, features: FeatureIndex, tmp_path: Path, workers: int, first: int
 ) -> None:
-    order = order_of(features, tmp_path / "from")
-    order.start_from(first)
-    taken = streamed(order, workers)
+    schedule = schedule_of(features, tmp_path / "from")
+    schedule.start_from(first)
+    taken = streamed(schedule, workers)
     share = BATCH // workers
     for worker, batches in enumerate(taken):
         assert len(batches) == STEPS - first
@@ -66,14 +68,22 @@ def test_blocks_are_small_and_as_long_for_every_worker(
     ray_cluster: None, features: FeatureIndex, tmp_path: Path
 ) -> None:
     """At 400 kB a row, 12 rows a step and three workers a block of 16 MiB holds 10 steps: 4 rows each, 40 rows."""
-    order = SampleSchedule(features, None, 5, BATCH, STEPS, row_bytes=400_000, note=str(tmp_path / "from"))
-    counts = [bundle.num_rows() for bundle in ingest.blocks(order, 3, 0).iter_internal_ref_bundles()]
+    schedule = SampleSchedule(
+        features=features,
+        keep=None,
+        seed=5,
+        batch=BATCH,
+        steps=STEPS,
+        row_bytes=400_000,
+        note=str(tmp_path / "from"),
+    )
+    counts = [bundle.num_rows() for bundle in ingest.blocks(schedule, 3, 0).iter_internal_ref_bundles()]
     assert counts == [40] * 21  # 7 blocks of 10 steps each for 3 workers
 
 
 def test_ids_of_numbers(features: FeatureIndex, tmp_path: Path) -> None:
     import torch
 
-    assert order_of(features, tmp_path / "from").ids(torch.tensor([[3, 0], [19, 3]])) == [
+    assert schedule_of(features, tmp_path / "from").ids(torch.tensor([[3, 0], [19, 3]])) == [
         "row-003", "row-000", "row-019", "row-003"
     ]  # fmt: skip

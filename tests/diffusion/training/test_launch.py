@@ -47,9 +47,18 @@ def train(
     seen: list[int] = []
     settings = SETTINGS.model_copy(update=changes)
     result = training.train(
-        features, None, diffusion.base, diffusion, settings, steps, 0,
-        str(out), f"{out}-work", f"{out}-tracking", seen.append,
-    )  # fmt: skip
+        features,
+        keep=None,
+        base=diffusion.base,
+        diffusion=diffusion,
+        settings=settings,
+        steps=steps,
+        seed=0,
+        out=str(out),
+        work=f"{out}-work",
+        tracking=f"{out}-tracking",
+        progress=seen.append,
+    )
     assert result["steps"] == steps == sum(seen) and result["rows"] == 20
     recorded = json.loads((out / "training.json").read_text())["steps"]
     assert result["loss"] == recorded[-1]["total"]

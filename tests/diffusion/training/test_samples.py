@@ -175,8 +175,8 @@ def test_a_sheet_has_a_column_for_each_product(
     assert (page[:, RESOLUTION:step] == samples.WHITE).all() and (page[RESOLUTION:step] == samples.WHITE).all()
     vae, image = parts.vae, preprocess.to_tensor(pictures[0]) * 2 - 1
     with torch.no_grad():
-        decoded = [vae.decode(vae.encode(picture).latent_dist.mean).sample
-                   for picture in (image * (1 - preprocess.paint_mask(pictures[1])), image)]  # fmt: skip
+        shown_above = (image * (1 - preprocess.paint_mask(pictures[1])), image)
+        decoded = [vae.decode(vae.encode(one).latent_dist.mean).sample for one in shown_above]
     for band, wanted in zip((0, 2), decoded, strict=True):
         shown = page[band * step : band * step + RESOLUTION, step : step + RESOLUTION]
         values = ((wanted[1] / 2 + 0.5).clamp(0, 1) * 255).permute(1, 2, 0).numpy()
@@ -193,7 +193,14 @@ def test_workers_that_share_the_weights_paint_the_same(
 ) -> None:
     """ZeRO-3: two workers, painting between steps changes neither the pictures nor the training."""
     mp = torch.multiprocessing.get_context("spawn")
-    workers = [mp.Process(target=work, args=(rank, 2, tiny_painter, dict(features), tmp_path)) for rank in range(2)]
+    workers = [
+        mp.Process(
+            target=work,
+            args=(rank, 2),
+            kwargs={"diffusion": tiny_painter, "features": dict(features), "out": tmp_path},
+        )
+        for rank in range(2)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

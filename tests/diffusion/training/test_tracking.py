@@ -1,4 +1,4 @@
-"""What those who watch a training find: read back with TensorBoard's, MLflow's and W&B's own readers."""
+"""Tracking a training: read back with TensorBoard's, MLflow's and W&B's own readers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from p2i_ray.diffusion.training.tracking import TrainingTracker, open_tracker, s
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
+CLOSES_S = 500.0  # a tool ends its run for sure, also where importing and starting it takes minutes
 ABOUT = {"batch_size": 64, "tracking": {"samples": 4}, "base": "runs/base <model>"}
 
 
@@ -31,13 +32,20 @@ def sheet(shade: int = 200) -> Pixels:
     return pixels
 
 
-def track(location: str, first_step: int, last_step: int, tool: str | None = None, offset: float = 0.0) -> None:
-    """Steps as a training tells them, with a picture every second step."""
-    with open_tracker(TrackingConfig(tool=tool), location, "round-1", first_step, ABOUT) as tracker:
+def track(location: str, first_step: int, last_step: int, *, tool: str | None = None, offset: float = 0.0) -> None:
+    """Steps as a training logs them, with an image every second step; returns when the tool has everything."""
+    with open_tracker(
+        TrackingConfig(tool=tool),
+        location,
+        run_name="round-1",
+        first_step=first_step,
+        about=ABOUT,
+        close_timeout_s=CLOSES_S,
+    ) as tracker:
         for step in range(first_step, last_step + 1):
-            tracker.figures(step, {"loss/total": 1 / step + offset, "images_per_s": 2.5})
+            tracker.log_metrics(step, {"loss/total": 1 / step + offset, "images_per_s": 2.5})
             if step % 2 == 0:
-                tracker.pictures(step, sheet(10 * step + round(offset)))
+                tracker.log_image(step, sheet(10 * step + round(offset)))
 
 
 def tensorboard(folder: str) -> Any:
@@ -81,28 +89,27 @@ def test_a_resumed_training_replaces_what_was_lost(tmp_path: Path) -> None:
     assert found == expected
     assert [event.step for event in events.Images("samples")] == [2, 4, 6]
     assert np.array_equal(pixels_of(events.Images("samples")[2].encoded_image_string), sheet(63))
-    assert [file.name for file in sorted((tmp_path / "samples").iterdir())] == [
-        "step-000002.png", "step-000004.png", "step-000006.png"
-    ]  # fmt: skip
+    names = [file.name for file in sorted((tmp_path / "samples").iterdir())]
+    assert names == [f"step-00000{step}.png" for step in (2, 4, 6)]
 
 
 def test_figures_can_be_read_while_the_training_goes_on(tmp_path: Path) -> None:
-    with open_tracker(TrackingConfig(), str(tmp_path), "round-1", 1, ABOUT) as tracker:
-        tracker.figures(1, {"loss/total": 0.5})
-        tracker.pictures(1, sheet())
+    with open_tracker(TrackingConfig(), str(tmp_path), run_name="round-1", first_step=1, about=ABOUT) as tracker:
+        tracker.log_metrics(1, {"loss/total": 0.5})
+        tracker.log_image(1, sheet())
         assert tensorboard(str(tmp_path)).Scalars("loss/total")[0].value == 0.5
 
 
 def test_a_bucket_gets_the_files_at_every_picture_and_at_the_end(tmp_path: Path) -> None:
     location = "memory://c-tracking/round-1"
-    with open_tracker(TrackingConfig(), location, "round-1", 1, ABOUT) as tracker:
-        tracker.figures(1, {"loss/total": 0.5})
+    with open_tracker(TrackingConfig(), location, run_name="round-1", first_step=1, about=ABOUT) as tracker:
+        tracker.log_metrics(1, {"loss/total": 0.5})
         assert not locations.files(location)
-        tracker.pictures(2, sheet())
+        tracker.log_image(2, sheet())
         [events] = locations.files(location)
         before = len(locations.read_bytes(events))
         assert locations.exists(locations.join(location, "samples", "step-000002.png"))
-        tracker.figures(3, {"loss/total": 0.25})
+        tracker.log_metrics(3, {"loss/total": 0.25})
         folder = tracker.folder
     assert len(locations.read_bytes(events)) > before
     assert not Path(folder).exists()
@@ -116,8 +123,8 @@ def test_a_bucket_that_can_t_be_written_ends_no_training(caplog: pytest.LogCaptu
     tracker = TrainingTracker("memory://c-tracking-blocked/round-1", 1)
     locations.write_bytes("memory://c-tracking-blocked/round-1", b"a file where the folder should be")
     with caplog.at_level(logging.WARNING):
-        tracker.pictures(1, sheet())
-        tracker.pictures(2, sheet())
+        tracker.log_image(1, sheet())
+        tracker.log_image(2, sheet())
         tracker.close()
     [line] = caplog.messages
     assert line.startswith("memory://c-tracking-blocked/round-1 can't be written: ") and "training goes on" in line
@@ -125,13 +132,13 @@ def test_a_bucket_that_can_t_be_written_ends_no_training(caplog: pytest.LogCaptu
 
 
 class Listener:
-    """A tool that keeps what it is told, after `fails` failures, or hangs until `goes_on` is set."""
+    """A tool that keeps its messages, after `fails` failures, or hangs until `goes_on` is set."""
 
     name = "Listener"
 
     def __init__(self, fails: int = 0, goes_on: threading.Event | None = None) -> None:
         self.fails, self.goes_on = fails, goes_on
-        self.told: list[object] = []
+        self.messages: list[object] = []
         self.ended: bool | None = None
 
     def open(self) -> None:
@@ -141,52 +148,52 @@ class Listener:
             self.fails -= 1
             raise ConnectionError("no way to http://someone:secret@tracking:5000/api\nmore lines")
 
-    def figures(self, told: Sequence[StepMetrics]) -> None:
-        self.told += told
+    def log_metrics(self, metrics: Sequence[StepMetrics]) -> None:
+        self.messages += metrics
 
-    def picture(self, told: StepImage) -> None:
-        self.told.append(told)
+    def log_image(self, image: StepImage) -> None:
+        self.messages.append(image)
 
     def close(self, failed: bool) -> None:
         self.ended = failed
 
 
-def test_a_tool_is_told_everything_in_order() -> None:
+def test_a_tool_gets_everything_in_order() -> None:
     tool = Listener()
-    speaker = TrackerQueue(tool)
+    queue = TrackerQueue(tool)
     figures = [StepMetrics(step, {"loss": 1.0}) for step in range(1, 120)]
     for one in figures:
-        speaker.put(one)
-    speaker.put(StepImage(119, "sheet.png"))
-    speaker.close(failed=True)
-    assert tool.told == [*figures, StepImage(119, "sheet.png")]
+        queue.put(one)
+    queue.put(StepImage(119, "sheet.png"))
+    queue.close(failed=True)
+    assert tool.messages == [*figures, StepImage(119, "sheet.png")]
     assert tool.ended is True
 
 
-def test_a_tool_that_fails_is_told_of_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tool_that_fails_is_logged_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     tool = Listener(fails=2)
     with caplog.at_level(logging.WARNING):
-        speaker = TrackerQueue(tool)
-        speaker.put(StepMetrics(1, {"loss": 1.0}))
+        queue = TrackerQueue(tool)
+        queue.put(StepMetrics(1, {"loss": 1.0}))
         wait_until(lambda: tool.fails == 0)
-        speaker.put(StepMetrics(2, {"loss": 0.5}))
-        speaker.close()
-    assert [one.step for one in tool.told if isinstance(one, StepMetrics)] == [2]
+        queue.put(StepMetrics(2, {"loss": 0.5}))
+        queue.close()
+    assert [one.step for one in tool.messages if isinstance(one, StepMetrics)] == [2]
     assert tool.ended is False
     [line] = caplog.messages
     assert line == (
-        "Listener is not told everything (no way to http://tracking:5000/api); the training and TensorBoard go on"
+        "Listener does not get everything (no way to http://tracking:5000/api); the training and TensorBoard go on"
     )
 
 
 def test_a_tool_that_hangs_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     goes_on = threading.Event()
-    speaker = TrackerQueue(Listener(goes_on=goes_on))
+    queue = TrackerQueue(Listener(goes_on=goes_on))
     start = time.perf_counter()
-    for step in range(tracker_queue.MOST + 10):
-        speaker.put(StepMetrics(step, {}))
+    for step in range(tracker_queue.MAX_WAITING + 10):
+        queue.put(StepMetrics(step, {}))
     with caplog.at_level(logging.WARNING):
-        speaker.close(timeout=0.2)
+        queue.close(timeout=0.2)
     goes_on.set()
     assert time.perf_counter() - start < 5
     [line] = caplog.messages
@@ -213,7 +220,7 @@ def test_a_tool_that_is_not_installed_or_not_set_up(monkeypatch: pytest.MonkeyPa
     ):
         check_tool(TrackingConfig(tool="mlflow"))
     with pytest.raises(UserError, match=r"train.tracking.tool=wandb: no API key; set WANDB_API_KEY"):
-        open_tracker(TrackingConfig(tool="wandb"), str(tmp_path / "out"), "round-1", 1, ABOUT)
+        open_tracker(TrackingConfig(tool="wandb"), str(tmp_path / "out"), run_name="round-1", first_step=1, about=ABOUT)
     assert not (tmp_path / "out").exists()
 
 
@@ -227,8 +234,8 @@ def mlflow_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
 def test_mlflow_goes_on_with_its_run(mlflow_client: Any, tmp_path: Path) -> None:
     location = str(tmp_path / "tracking")
-    track(location, 1, 2, "mlflow")
-    track(location, 2, 3, "mlflow", offset=3)
+    track(location, 1, 2, tool="mlflow")
+    track(location, 2, 3, tool="mlflow", offset=3)
     experiment = mlflow_client.get_experiment_by_name("p2i_ray").experiment_id
     [run] = mlflow_client.search_runs([experiment])
     assert run.info.run_name == "round-1" and run.info.status == "FINISHED"
@@ -248,18 +255,18 @@ def test_an_mlflow_that_can_t_be_reached_ends_no_training(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     start, location = time.perf_counter(), str(tmp_path / "tracking")
     with caplog.at_level(logging.WARNING, "p2i_ray"):
-        track(location, 1, 3, "mlflow")
+        track(location, 1, 3, tool="mlflow")
     [line] = own_lines(caplog)
-    assert line.startswith("MLflow is not told everything (") and "secret" not in line
+    assert line.startswith("MLflow does not get everything (") and "secret" not in line
     assert [event.step for event in tensorboard(location).Scalars("loss/total")] == [1, 2, 3]
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")  # MLflow's own setting tries for four minutes
     caplog.clear()
-    tool = make_tool(TrackingConfig(tool="mlflow"), location, location, "round-1", ABOUT)
+    tool = make_tool(TrackingConfig(tool="mlflow"), location, folder=location, run_name="round-1", about=ABOUT)
     assert tool is not None
-    speaker = TrackerQueue(tool)
-    speaker.put(StepMetrics(1, {"loss/total": 1.0}))
+    queue = TrackerQueue(tool)
+    queue.put(StepMetrics(1, {"loss/total": 1.0}))
     with caplog.at_level(logging.WARNING, "p2i_ray"):
-        speaker.close(timeout=0.5)
+        queue.close(timeout=0.5)
     assert "no answer within 0.5 s" in own_lines(caplog)[0]
     assert time.perf_counter() - start < 20
 
@@ -274,10 +281,10 @@ def test_wandb_goes_on_with_its_run(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     wandb.teardown()  # it keeps what it read from the environment
     monkeypatch.setenv("WANDB_MODE", "offline")
     location = str(tmp_path / "tracking")
-    track(location, 1, 2, "wandb")
+    track(location, 1, 2, tool="wandb")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
-    track(location, 2, 3, "wandb", offset=3)
+    track(location, 2, 3, tool="wandb", offset=3)
     [first] = [list(wandb_records(file)) for file in Path(location).glob("wandb/*/*.wandb")]
     [second] = [list(wandb_records(file)) for file in tmp_path.glob("elsewhere/wandb/*/*.wandb")]
     ids = {record.run.run_id for record in [*first, *second] if record.HasField("run")}
