@@ -54,6 +54,6 @@ def test_a_stand_in_folder_loads_like_any_other(tmp_path: Path) -> None:
     architecture = full_size.read(str(gpu.TINY))
     parts = full_size.build(architecture, gpu.TOKEN, full_size.build_scheduler(architecture))
     parts.pipeline().save_pretrained(tmp_path, safe_serialization=True)
-    loaded = loading.load(str(tmp_path), gpu.painter_of(str(tmp_path)))
+    loaded = loading.load(str(tmp_path), gpu.config_of(str(tmp_path)))
     assert loaded.token_id == parts.token_id
     assert loaded.tokenizer.model_max_length == parts.text_encoder.config.max_position_embeddings
