@@ -62,7 +62,9 @@ class Trainer:
         self.model = Product2Img(parts, projection, settings)
         full_size.cast_parameters(self.model, torch.bfloat16)
         self.model.to(device)
-        self.batch = full_size.random_batch(parts, TOKEN, rows, resolution, len(projection)).to(device)
+        self.batch = full_size.random_batch(
+            parts, TOKEN, rows=rows, resolution=resolution, clip_width=len(projection)
+        ).to(device)
         self._parameters = [p for p in self.model.parameters() if p.requires_grad]
         self._masters = [p.detach().float() for p in self._parameters]
         self._optimizer = torch.optim.AdamW(self._masters, lr=settings.lr_unet, weight_decay=settings.weight_decay)

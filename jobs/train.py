@@ -53,7 +53,10 @@ def show_plan(job: PlanJob) -> None:
     base, steps = locations.absolute(job.model or job.diffusion.base), job.steps or job.idr.steps[0]
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
-    print("\n".join(plan_text.as_lines(base, job.diffusion, job.train, job.image.resolution, steps, job.plan)))
+    lines = plan_text.as_lines(
+        base, job.diffusion, job.train, resolution=job.image.resolution, steps=steps, assumed=job.plan
+    )
+    print("\n".join(lines))
 
 
 def run(job: TrainJob) -> None:

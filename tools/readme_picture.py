@@ -14,14 +14,14 @@ PRODUCTS, SIDE, GAP = 12, 96, 4
 
 
 def pictures(round_folder: Path, column: str) -> dict[str, Image.Image]:
-    """A round's painted pictures (or cutouts) by id."""
+    """A round's generated pictures (or cutouts) by id."""
     names = json.loads((round_folder / "steps" / "generate.json").read_text())["files"]
     rows = [row for name in names for row in pq.read_table(round_folder / "generated" / name).to_pylist()]
     return {row["id"]: Image.open(io.BytesIO(row[column]["bytes"])).convert("RGBA") for row in rows}
 
 
 def main(run_dir: str, out: str) -> None:
-    """One product a column; rows: cutout, before training, and each round."""
+    """Draw one product a column; rows: cutout, before training, and each round."""
     rounds = sorted(Path(run_dir).glob("round-*"))
     rows = [pictures(rounds[-1], "cutout"), *(pictures(folder, "image") for folder in rounds)]
     ids = sorted(rows[0])[:PRODUCTS]

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -87,7 +89,8 @@ def read(location: str, widen: bool = False) -> Architecture:
 
 def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
     """The scheduler alone; it computes while it is made."""
-    return EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
+    scheduler: EulerAncestralDiscreteScheduler = EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
+    return scheduler
 
 
 def build(architecture: Architecture, token: str | None, scheduler: EulerAncestralDiscreteScheduler) -> Parts:
@@ -120,8 +123,8 @@ def stand_in_tokenizer(entries: int, length: int) -> CLIPTokenizer:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=length)
 
 
-def random_batch(parts: Parts, token: str | None, rows: int, resolution: int, clip_width: int) -> Batch:
-    """A batch of the train step whose features are noise.
+def random_batch(parts: Parts, token: str | None, *, rows: int, resolution: int, clip_width: int) -> Batch:
+    """Make a batch of the train step with noise for features.
 
     Args:
         parts: the model.

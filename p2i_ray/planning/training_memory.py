@@ -1,4 +1,4 @@
-"""What a training run needs before anyone pays for it: memory a GPU, hours, dollars.
+"""Estimate what a training run needs: memory a GPU, hours, dollars.
 
 The step's own memory is measured on the very train step (step.py), run on fake tensors, which have shapes and no
 memory; the rest is counted. No weights, data, GPU or Ray are needed.
@@ -6,10 +6,11 @@ memory; the rest is counted. No weights, data, GPU or Ray are needed.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from diffusers import DDPMScheduler, EulerAncestralDiscreteScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from p2i_ray.config import PlanConfig, TrainConfig
@@ -40,7 +41,7 @@ class Sizes(NamedTuple):
 
     @property
     def trained(self) -> int:
-        """What the optimizer has."""
+        """The parameters that the optimizer updates."""
         return self.unet + self.text
 
 
@@ -58,7 +59,7 @@ class TrainingMemory(NamedTuple):
 
     @property
     def step(self) -> int:
-        """Beside what always lies there, at the most between forward and backward pass."""
+        """The most between forward and backward pass, without what is always allocated."""
         return self.gathered + self.gradients + self.bucket + self.activations
 
     @property
@@ -144,7 +145,9 @@ def activations(architecture: Architecture, settings: TrainConfig, resolution: i
         cast_parameters(model, DTYPES[settings.mixed_precision])
         if settings.gradient_checkpointing:
             recompute_activations(parts)
-        batch = random_batch(parts, token, rows, resolution, len(model.projection))
+        batch = random_batch(
+            parts, token, rows=rows, resolution=resolution, clip_width=cast("torch.Tensor", model.projection).shape[0]
+        )
         return peak_of_step(model, batch, settings.gradient_accumulation_steps)
 
 
@@ -158,7 +161,7 @@ def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
         for tensor in (*model.parameters(), *model.buffers(), *local, *micro):
             live.leave_out(tensor)
         hooks = [p.register_post_accumulate_grad_hook(_drop) for p in model.parameters() if p.requires_grad]
-        model(micro, local, micro_batches).total.backward()
+        torch.autograd.backward(model(micro, local, micro_batches).total)
     for hook in hooks:
         hook.remove()
     return live.peak

@@ -1,4 +1,4 @@
-"""The plan of a training as people read it: what `jobs/train.py --plan` prints."""
+"""The plan of a training as text, for `jobs/train.py --plan`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from p2i_ray.storage import locations
 
 NAME = "Stable Diffusion 1.5's inpainting model"
 GIB = 2**30
-RESERVE = 0.1  # share of a card that what isn't counted may take
+RESERVE = 0.1  # fraction of the GPU's memory for what isn't counted
 
 
 def as_lines(
-    location: str, diffusion: DiffusionConfig, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+    location: str,
+    diffusion: DiffusionConfig,
+    settings: TrainConfig,
+    *,
+    resolution: int,
+    steps: int,
+    assumed: PlanConfig,
 ) -> list[str]:
-    """The plan as people read it.
+    """Format the plan as lines of text.
 
     Args:
         location: model folder to start from; where there is none, the published architecture stands in for it.
-        painter: the token, and whether a plain model is to be widened.
+        diffusion: the token, and whether a plain model is to be widened.
         settings: of the training.
         resolution: side of the pictures, pixels.
         steps: optimizer steps.
@@ -57,7 +63,13 @@ def as_lines(
         *_memory_lines(needed, settings),
         *_verdict(needed, settings, assumed),
         "",
-        *_cost_lines(plan.cost(settings, resolution, steps, assumed), settings, resolution, steps, assumed),
+        *_cost_lines(
+            plan.cost(settings, resolution, steps, assumed),
+            settings,
+            resolution=resolution,
+            steps=steps,
+            assumed=assumed,
+        ),
     ]
 
 
@@ -98,7 +110,7 @@ def _verdict(needed: plan.TrainingMemory, settings: TrainConfig, assumed: PlanCo
 
 
 def _cost_lines(
-    expected: plan.Cost | None, settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig
+    expected: plan.Cost | None, settings: TrainConfig, *, resolution: int, steps: int, assumed: PlanConfig
 ) -> list[str]:
     images = f"images       {steps * settings.batch_size:,} = {steps:,} steps x {settings.batch_size}"
     if expected is None:

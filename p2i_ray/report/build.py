@@ -1,4 +1,4 @@
-"""A run folder as one page: `report.html`, a single file that needs no network. `python -m p2i_ray.report RUN_DIR`.
+"""Write a run folder as `report.html`, a single file that needs no network: `python -m p2i_ray.report RUN_DIR`.
 
 Figures come from data.py, pictures from gallery.py, plots from plots.py; here they are put
 together for the template. Product names, feedback and reasons are other people's text: the template escapes all.
@@ -54,7 +54,7 @@ def write(run_dir: str) -> str:
 
 
 def view(run: RunFolder) -> dict[str, Any]:
-    """What the template shows."""
+    """The template's values."""
     config, rounds, idr = run.config, run.rounds, run.config["idr"]
     limits = ImageConfig.model_validate(config["image"])
     trained = [r for r in rounds if r.number]
@@ -76,7 +76,16 @@ def view(run: RunFolder) -> dict[str, Any]:
         "metric_plots": metric_plots(rounds),
         "trust": report_calibration.of_run(run),
         "score_plots": [
-            (r, score_plot(r.title, r.scores, idr["gamma"], idr["threshold_on"], idr.get("keep_fraction")))
+            (
+                r,
+                score_plot(
+                    r.title,
+                    r.scores,
+                    gamma=idr["gamma"],
+                    threshold_on=idr["threshold_on"],
+                    keep_fraction=idr.get("keep_fraction"),
+                ),
+            )
             for r in scored
         ],
         "selection": report_selection.of_run(run),

@@ -32,7 +32,7 @@ class Plot(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the template shows."""
+    """The template's values."""
 
     facts: Calibration
     gold: list[tuple[str, str]]  # label, figure

@@ -13,7 +13,7 @@ from p2i_ray.report.plots import DROPPED, INK, LINE, canvas, inline
 
 
 def shift_plot(shifts: Sequence[Shift]) -> Markup:
-    """Mean expected score of the rows as they are (grey) and varied (blue), a line a variation."""
+    """Plot the mean expected score of the rows as they are (grey) and varied (blue), a line for each variation."""
     with canvas(3.6, 0.75 + 0.42 * len(shifts)) as (figure, out):
         axes = figure.subplots()
         for y, shift in enumerate(shifts):
@@ -21,8 +21,14 @@ def shift_plot(shifts: Sequence[Shift]) -> Markup:
             axes.plot([shift.before, shift.after], [y, y], color=LINE, linewidth=2.5, alpha=0.55, zorder=1)
             axes.scatter([shift.before], [y], s=46, color=DROPPED, zorder=2)
             axes.scatter([shift.after], [y], s=46, color=LINE, zorder=3)
-            axes.annotate(signed(shift.shift), ((shift.before + shift.after) / 2, y), xytext=(0, 6), fontsize=8,
-                          textcoords="offset points", ha="center")  # fmt: skip
+            axes.annotate(
+                signed(shift.shift),
+                ((shift.before + shift.after) / 2, y),
+                xytext=(0, 6),
+                fontsize=8,
+                textcoords="offset points",
+                ha="center",
+            )
         axes.set_yticks(range(len(shifts)), [shift.title for shift in shifts])
         axes.set_ylim(len(shifts) - 0.5, -0.7)  # the first on top
         axes.set(xlim=(0.8, 5.2), xticks=range(1, 6))
@@ -36,7 +42,7 @@ def shift_plot(shifts: Sequence[Shift]) -> Markup:
 
 
 def confusion_plot(confusion: Sequence[Sequence[int]]) -> Markup:
-    """How often people gave one score and the judge another: (5, 5) counts, gold down, the judge's across."""
+    """Plot a confusion matrix: (5, 5) counts, gold scores down, the judge's across."""
     most = max(1, *(count for row in confusion for count in row))
     with canvas(2.9, 2.7) as (figure, out):
         from matplotlib.patches import Rectangle
@@ -60,15 +66,21 @@ def confusion_plot(confusion: Sequence[Sequence[int]]) -> Markup:
 
 
 def reliability_plot(bins: Sequence[Bin]) -> Markup:
-    """Mean gold score over mean expected score, with the number of rows at each point; on the line they'd be equal."""
+    """Plot mean gold score over mean expected score, with the number of rows at each point, and the diagonal."""
     with canvas(2.9, 2.7) as (figure, out):
         axes = figure.subplots()
         axes.plot([1, 5], [1, 5], color=INK, linestyle="--", linewidth=1, alpha=0.5)
         axes.plot([b.expected for b in bins], [b.gold for b in bins], color=LINE, marker="o", linewidth=2, markersize=5)
         for b in bins:
             under = b.gold < b.expected  # away from the line of equality
-            axes.annotate(str(b.rows), (b.expected, b.gold), xytext=(5, -10) if under else (-5, 5), fontsize=8,
-                          textcoords="offset points", ha="left" if under else "right")  # fmt: skip
+            axes.annotate(
+                str(b.rows),
+                (b.expected, b.gold),
+                xytext=(5, -10) if under else (-5, 5),
+                fontsize=8,
+                textcoords="offset points",
+                ha="left" if under else "right",
+            )
         axes.set(xlim=(0.7, 5.3), ylim=(0.7, 5.3), xticks=range(1, 6), yticks=range(1, 6), aspect="equal")
         axes.set_xlabel("expected score", fontsize=9)
         axes.set_ylabel("mean gold score", fontsize=9)

@@ -1,6 +1,6 @@
 """A run folder, read for the report: rounds, scores, flaws, feedback, settings. Figures only; no pictures.
 
-Which files count, and which steps are done, comes from the steps' manifests (runs.py), so a run that was stopped
+Which files count, and which steps are done, comes from the steps' manifests (run/folder.py), so a run that was stopped
 anywhere is read as far as it got.
 """
 
@@ -30,31 +30,36 @@ class Round:
     folder: str
     steps: dict[str, Manifest]
     scores: pa.Table | None = None  # id, score, expected_score, kept (bool), null scores included
-    flaws: dict[str, list[str]] = field(default_factory=dict)  # id of a painted picture -> what the critique named
+    flaws: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # id of a generated picture -> flaws that the critique named
     metrics: dict[str, float] = field(default_factory=dict)
     feedback: str | None = None
     reasons: dict[str, Counter[str]] = field(default_factory=dict)  # step -> why rows were set aside
 
     @property
     def title(self) -> str:
+        """The round's heading."""
         return f"Round {self.number}" if self.number else "Before training"
 
     @property
     def scored(self) -> int | None:
-        """|D_{i-1}|: rows that the judge saw."""
+        """|D_{i-1}|: the number of rows that the judge scored."""
         return self.steps["score"].rows_in if "score" in self.steps else None
 
     @property
     def kept(self) -> int | None:
-        """|S_i|."""
+        """|S_i|: the number of rows kept."""
         return self.steps["select"].rows_out if "select" in self.steps else None
 
     @property
     def set_aside(self) -> int:
+        """Rows set aside in all steps."""
         return sum(manifest.set_aside for manifest in self.steps.values())
 
     @property
     def seconds(self) -> float:
+        """The time of all steps."""
         return sum(manifest.seconds for manifest in self.steps.values())
 
     @property

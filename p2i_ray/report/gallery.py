@@ -43,29 +43,29 @@ class Examples(NamedTuple):
 
 
 def strips(rounds: list[Round], limits: ImageConfig) -> list[Strip]:
-    """The same few products of D_dev, as cut out and as painted after every round."""
-    painted = [r for r in rounds if "generate" in r.steps]
-    if not painted:
+    """The same few products of D_dev: the cutouts, and the pictures generated after every round."""
+    generated = [r for r in rounds if "generate" in r.steps]
+    if not generated:
         return []
-    ids = pictures.spread(_read(painted[-1], ["id", "category"]), PRODUCTS)
+    ids = pictures.spread(_read(generated[-1], ["id", "category"]), PRODUCTS)
     columns = ["name", "image", "cutout", "error"]
-    rows = {r.number: pictures.rows_by_id(_files(r), ids, columns) for r in painted}
-    return [_strip(id_, painted, rows, limits) for id_ in ids]
+    rows = {r.number: pictures.rows_by_id(_files(r), ids, columns) for r in generated}
+    return [_strip(id_, generated, rows, limits) for id_ in ids]
 
 
-def _strip(id_: str, painted: list[Round], rows: dict[int, dict[str, dict[str, Any]]], limits: ImageConfig) -> Strip:
-    row = rows[painted[-1].number][id_]
+def _strip(id_: str, generated: list[Round], rows: dict[int, dict[str, dict[str, Any]]], limits: ImageConfig) -> Strip:
+    row = rows[generated[-1].number][id_]
     cutout = pictures.data_uri((row["cutout"] or {}).get("bytes"), limits)
     shown = [Picture(cutout, f"the cutout of {row['name']}", "Cutout")]
-    for r in painted:
-        found = rows[r.number].get(id_, {"image": None, "error": "not painted"})
+    for r in generated:
+        found = rows[r.number].get(id_, {"image": None, "error": "not generated"})
         uri = pictures.data_uri((found["image"] or {}).get("bytes"), limits)
         if uri is None:
             note = found["error"] or "no picture"
         else:
             note = (", ".join(r.flaws[id_]) or "no flaw") if id_ in r.flaws else ""
         head = f"Round {r.number}" if r.number else "Before"
-        shown.append(Picture(uri, f"{row['name']}, painted: {r.title.lower()}", head, note))
+        shown.append(Picture(uri, f"{row['name']}, generated: {r.title.lower()}", head, note))
     return Strip(row["name"], shown)
 
 
@@ -97,21 +97,21 @@ def _judged(r: Round, near: set[str]) -> dict[str, dict[str, Any]]:
 
 
 def _dropped(judged: dict[str, dict[str, Any]]) -> list[str]:
-    """Ids from the worst to the nearly good."""
+    """Ids from the lowest score to the highest."""
     lost = [row for row in judged.values() if not row["kept"] and row["score"] is not None]
     lost.sort(key=lambda row: (row["score"], row["expected_score"] or 0, row["id"]))
     return [row["id"] for row in _evenly(lost)]
 
 
 def _kept(judged: dict[str, dict[str, Any]]) -> list[str]:
-    """Ids from the best to those that just passed."""
+    """Ids from the highest score to the lowest."""
     kept = [row for row in judged.values() if row["kept"]]
     kept.sort(key=lambda row: (-row["score"], -(row["expected_score"] or 0), row["id"]))
     return [row["id"] for row in _evenly(kept)]
 
 
 def _evenly(rows: list[Any]) -> Iterator[Any]:
-    """At most `EXAMPLES` rows, from all over the list."""
+    """At most `EXAMPLES` rows, spread over the list."""
     count = min(EXAMPLES, len(rows))
     return (rows[i * len(rows) // count] for i in range(count))
 
@@ -127,12 +127,12 @@ def _example(
     return Picture(uri, f"training picture of {row['name']}", head, row["name"])
 
 
-def _read(painted: Round, columns: list[str]) -> pa.Table:
-    """Columns of a round's painted rows that have no error."""
-    names = painted.steps["generate"].files
-    table = parquet.read_parquet(locations.join(painted.folder, "generated"), names, [*columns, "error"])
+def _read(generated: Round, columns: list[str]) -> pa.Table:
+    """Columns of a round's generated rows without an error."""
+    names = generated.steps["generate"].files
+    table = parquet.read_parquet(locations.join(generated.folder, "generated"), names, [*columns, "error"])
     return table.filter(table["error"].is_null()).select(columns)
 
 
-def _files(painted: Round) -> list[str]:
-    return [locations.join(painted.folder, "generated", name) for name in painted.steps["generate"].files]
+def _files(generated: Round) -> list[str]:
+    return [locations.join(generated.folder, "generated", name) for name in generated.steps["generate"].files]

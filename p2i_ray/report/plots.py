@@ -19,7 +19,7 @@ INK = "#010203"  # stands for the page's text colour until the SVG is written
 
 
 def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lower_is_better: bool) -> Markup:
-    """One metric over the rounds, each value written at its point.
+    """Plot one metric over the rounds, each value written at its point.
 
     Args:
         label: the metric's name.
@@ -33,8 +33,14 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
         for x, value in enumerate(values):
             neighbours = [*values[max(x - 1, 0) : x], *values[x + 1 : x + 2]]
             below = len(neighbours) > 0 and value < sum(neighbours) / len(neighbours)  # where the line leaves room
-            axes.annotate(f"{value:.2f}", (x, value), xytext=(0, -15 if below else 7), textcoords="offset points",
-                          ha="center", fontsize=9)  # fmt: skip
+            axes.annotate(
+                f"{value:.2f}",
+                (x, value),
+                xytext=(0, -15 if below else 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+            )
         axes.set_xticks(range(len(values)), rounds)
         axes.set_xlim(-0.4, len(values) - 0.6)
         axes.margins(y=0.3)
@@ -46,16 +52,16 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
 
 
 def score_plot(
-    title: str, scores: pa.Table, gamma: float, threshold_on: str, keep_fraction: float | None = None
+    title: str, scores: pa.Table, *, gamma: float, threshold_on: str, keep_fraction: float | None = None
 ) -> Markup:
-    """How many rows got which score, kept and dropped stacked: whole scores above, expected scores below.
+    """Plot histograms of the scores, kept and dropped stacked: whole scores above, expected scores below.
 
     Args:
         title: the round.
         scores: columns score, expected_score, kept; null scores are not drawn.
         gamma: the lowest score that is kept, drawn as a line where it applies.
         threshold_on: the column that gamma is compared with.
-        keep_fraction: the share that is kept, if that decides instead; then the lowest kept expected score is marked.
+        keep_fraction: the fraction that is kept, if that decides instead; the lowest kept expected score is marked.
     """
     mark = _mark(gamma, threshold_on) if keep_fraction is None else _cut(scores)
     kept = scores["kept"].to_numpy(zero_copy_only=False).astype(bool)
@@ -73,8 +79,15 @@ def score_plot(
             axes.bar(middles, yes, step, bottom=no, color=KEPT, label="kept")
             if mark and column == mark.column:
                 axes.axvline(mark.at, color=INK, linestyle="--", linewidth=1.2)
-                axes.annotate(mark.text, (mark.at, 1), xycoords=("data", "axes fraction"), xytext=(-4, -9),
-                              textcoords="offset points", ha="right", fontsize=8)  # fmt: skip
+                axes.annotate(
+                    mark.text,
+                    (mark.at, 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(-4, -9),
+                    textcoords="offset points",
+                    ha="right",
+                    fontsize=8,
+                )
             axes.set(xlim=(0.5, 5.5), xticks=range(1, 6))
             axes.set_xlabel(label, fontsize=9)
             axes.tick_params(labelsize=8)
@@ -104,15 +117,15 @@ def _cut(scores: pa.Table) -> _Mark | None:
 
 @contextmanager
 def canvas(width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
-    """A bare figure, written to the yielded buffer at the end; sizes in inches."""
+    """Yield a figure and a buffer, to which it is written at the end; sizes in inches."""
     import matplotlib
     from matplotlib.figure import Figure
 
     out = io.StringIO()
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color")
-    colours = dict.fromkeys(inked, INK)
-    fixed = {"svg.fonttype": "none", "svg.hashsalt": "p2i_ray", "text.parse_math": False, "axes.linewidth": 0.6}
-    with matplotlib.rc_context({**colours, **fixed, "axes.spines.top": False, "axes.spines.right": False}):
+    settings: Any = dict.fromkeys(inked, INK)
+    settings |= {"svg.fonttype": "none", "svg.hashsalt": "p2i_ray", "text.parse_math": False, "axes.linewidth": 0.6}
+    with matplotlib.rc_context({**settings, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, out
         no_date = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -22,11 +22,11 @@ class FlawPlot(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the template shows."""
+    """The template's values."""
 
     flow: Markup
     rounds: int
-    lines: list[tuple[str, str]]  # round, how its scores were come by
+    lines: list[tuple[str, str]]  # round, the sources of its scores
     flaws: list[FlawPlot]
     sampled: int  # rows of the largest sample
     effects: list[Effect]
@@ -47,7 +47,7 @@ def of_run(run: RunFolder) -> Section | None:
     return Section(
         flow=flow_plot([Stage(r.title, r.steps["score"].rows_out, r.kept, r.steps["score"].set_aside) for r in scored]),
         rounds=len(scored),
-        lines=[(r.title, line) for r in scored if (line := how_scored(r))],
+        lines=[(r.title, line) for r in scored if (line := scoring_text(r))],
         flaws=_flaw_plots(inspected),
         sampled=max((r.steps["inspect"].facts["rows"] for r in inspected), default=0),
         effects=found,
@@ -57,8 +57,8 @@ def of_run(run: RunFolder) -> Section | None:
     )
 
 
-def how_scored(r: Round) -> str:
-    """How a round's scores were come by: cascade, cache, cost; empty if the judge simply gave them all."""
+def scoring_text(r: Round) -> str:
+    """The sources of a round's scores (cascade, cache) and their cost; empty if the judge gave them all."""
     facts, rows = r.steps["score"].facts, r.steps["score"].rows_out
     parts, calls = [], facts.get("llm_calls", rows)
     if facts.get("saved_share"):

@@ -36,7 +36,7 @@ class Photo(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What the feedback did to a round's sample."""
+    """The effect of the feedback on a round's sample."""
 
     title: str
     rows: int
@@ -63,7 +63,7 @@ class Changed(NamedTuple):
 
 
 def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list[Effect], str]:
-    """What the feedback did in each of the rounds that had it; a note if the photos can't be shown."""
+    """The effect of the feedback in each round that had it; a note if the photos can't be shown."""
     if not fed:
         return [], ""
     settings = LoopConfig.model_validate(run.config["idr"])
@@ -91,7 +91,7 @@ def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list
 
 
 def criticised(r: Round) -> dict[str, list[str]]:
-    """id -> the flaws that the critique named, of the sample's rows that it could answer."""
+    """The flaws that the critique named, by id, for the sample's rows with an answer."""
     names = r.steps["inspect"].facts["files"]["critiques"]
     if not names:
         return {}
@@ -129,7 +129,7 @@ def _score(value: float | None) -> str:
 
 
 def tally(ids: Collection[str], named: dict[str, list[str]]) -> str:
-    """In how many of the photos the critique names each flaw, the most frequent first."""
+    """Count the photos in which the critique names each flaw, the most frequent first, as text."""
     answered = [named[id_] for id_ in ids if id_ in named]
     counts = Counter(flaw for flaws in answered for flaw in flaws)
     clean = sum(not flaws for flaws in answered)
@@ -138,7 +138,7 @@ def tally(ids: Collection[str], named: dict[str, list[str]]) -> str:
 
 
 def _some(ids: Collection[str], named: dict[str, list[str]], count: int) -> list[str]:
-    """So many of the photos, each mixture of flaws in turn."""
+    """Pick `count` of the photos, each mixture of flaws in turn."""
     mixtures = [", ".join(named.get(id_, ["~"])) or "~" for id_ in ids]  # those without a flaw come last
     return pictures.spread(pa.table({"id": pa.array(ids, pa.string()), "category": mixtures}), count)
 

@@ -15,7 +15,7 @@ BAR = 0.3  # width; rounds are 1 apart
 
 
 class Stage(NamedTuple):
-    """What became of the rows that a round scored."""
+    """The outcome of the rows that a round scored."""
 
     title: str
     rows: int
@@ -29,15 +29,22 @@ class Stage(NamedTuple):
 
 
 def flow_plot(stages: Sequence[Stage]) -> Markup:
-    """A bar a round, kept below dropped; what is kept runs on to the next bar."""
+    """Plot a bar for each round, kept below dropped; the kept rows are joined to the next bar."""
     most = max(1, *(stage.rows for stage in stages))
     gap = 0.11 * most  # between two labels, one below the other
     with canvas(1.75 * len(stages) + 0.15, 2.7) as (figure, out):
         axes = figure.subplots()
         for x, stage in enumerate(stages):
             left, right = x - BAR / 2, x + BAR / 2
-            axes.annotate(f"{stage.rows:,} judged", (x, stage.rows), xytext=(0, 4), fontsize=10, ha="center",
-                          textcoords="offset points", color=INK)  # fmt: skip
+            axes.annotate(
+                f"{stage.rows:,} judged",
+                (x, stage.rows),
+                xytext=(0, 4),
+                fontsize=10,
+                ha="center",
+                textcoords="offset points",
+                color=INK,
+            )
             if stage.kept is None:
                 axes.bar(x, stage.rows, BAR, color=LINE, alpha=0.4)
                 continue
@@ -47,13 +54,19 @@ def flow_plot(stages: Sequence[Stage]) -> Markup:
                 axes.bar(x, rows, BAR, bottom=bottom, color=colour)
                 bottom += rows
             if x + 1 < len(stages):
-                axes.fill_between([right, x + 1 - BAR / 2], [stage.kept, stages[x + 1].rows], color=KEPT, alpha=0.16,
-                                  linewidth=0)  # fmt: skip
+                axes.fill_between(
+                    [right, x + 1 - BAR / 2], [stage.kept, stages[x + 1].rows], color=KEPT, alpha=0.16, linewidth=0
+                )
             low, high = stage.kept / 2, stage.kept + (stage.rows - stage.kept) / 2
             axes.text(right + 0.05, low, f"{stage.kept:,} kept", va="center", fontsize=10, weight="bold")
             aside = f"\n{stage.set_aside:,} set aside" if stage.set_aside else ""
-            axes.text(right + 0.05, max(high, low + gap * (1.5 if aside else 1)), f"{stage.dropped:,} dropped{aside}",
-                      va="center", fontsize=10)  # fmt: skip
+            axes.text(
+                right + 0.05,
+                max(high, low + gap * (1.5 if aside else 1)),
+                f"{stage.dropped:,} dropped{aside}",
+                va="center",
+                fontsize=10,
+            )
             axes.plot([left, right], [0, 0], color=INK, linewidth=0.6)
         axes.set_xlim(-BAR / 2 - 0.2, len(stages) - 1 + BAR / 2 + 0.62)
         axes.set_ylim(0, 1.12 * most)
@@ -71,7 +84,7 @@ def _told(stage: Stage) -> str:
 
 
 def flaw_plot(title: str, shares: Mapping[str, Mapping[str, float | None]], most: float) -> Markup:
-    """How many of a round's kept and dropped photos show each flaw: two bars a flaw.
+    """Plot the fractions of a round's kept and dropped photos that show each flaw: two bars a flaw.
 
     Args:
         title: the round.
@@ -84,8 +97,14 @@ def flaw_plot(title: str, shares: Mapping[str, Mapping[str, float | None]], most
             for offset, group, colour in ((-0.19, "kept", KEPT), (0.19, "dropped", DROPPED)):
                 share = groups[group]
                 axes.barh(y + offset, share or 0, 0.34, color=colour)
-                axes.annotate(percent(share), (share or 0, y + offset), xytext=(4, 0), fontsize=8, va="center",
-                              textcoords="offset points")  # fmt: skip
+                axes.annotate(
+                    percent(share),
+                    (share or 0, y + offset),
+                    xytext=(4, 0),
+                    fontsize=8,
+                    va="center",
+                    textcoords="offset points",
+                )
         axes.set_yticks(range(len(shares)), list(shares))
         axes.set_ylim(len(shares) - 0.5, -0.5)  # the first on top
         axes.set_xlim(0, 1.2 * max(most, 0.05))

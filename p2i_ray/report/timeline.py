@@ -1,4 +1,4 @@
-"""The report's section "Timeline": what the run's time went into, and how much of it the machines worked."""
+"""The report's section "Timeline": the time of each kind of work, and the utilisation of the machines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NOT_STEPS = {"start": ENGINES, "ahead": AHEAD}
 
 
 class Work(NamedTuple):
-    """A line of the table: a kind of work, and what it took."""
+    """A line of the table: a kind of work, and its time."""
 
     kind: str
     seconds: float
@@ -35,14 +35,14 @@ class Work(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the template shows."""
+    """The template's values."""
 
     plot: Markup
     colours: dict[str, str]  # of the kinds that are there
     cut: bool  # some bars are hatched
     uses: dict[str, str]  # what a node's strip shows -> its colour
     accelerators: str  # "GPUs" or "CPUs"
-    busy: float | None  # accelerators at work, of the time that they were watched; 0..1
+    busy: float | None  # accelerators at work, as a fraction of the recorded time; 0..1
     works: list[Work]
     account: records.TimeAccount
     attempts: list[str]
@@ -94,7 +94,7 @@ def bars_of(attempt: AttemptRecord) -> Iterator[Bar]:
 
 
 def busy(moments: Sequence[UtilizationSample], gpus: bool) -> float | None:
-    """Share of the time that accelerators worked: each GPU counts alike, or each CPU where there is no GPU; 0..1."""
+    """The utilisation of all GPUs, or of all CPUs where there is no GPU, over the recorded time; 0..1."""
     worked = whole = 0.0
     for moment in moments:
         share, count = (moment.use.gpu, moment.use.gpus) if gpus else (moment.use.cpu, moment.use.cpus)
@@ -105,7 +105,7 @@ def busy(moments: Sequence[UtilizationSample], gpus: bool) -> float | None:
 
 
 def attempt_line(attempt: AttemptRecord, last: bool, status: str) -> str:
-    """When an attempt was, and how it ended.
+    """The time of an attempt, and its outcome.
 
     Args:
         attempt: the attempt.
@@ -128,8 +128,8 @@ def _works(
             share = seconds / account.wall_s if account.wall_s else 0.0
             yield Work(kind, seconds, share, busy(_during(moments, spans), gpus), kind in NOT_STEPS.values())
     if account.ahead_s >= SHORTEST_S:
-        yield Work("waiting for work ahead of its turn", account.ahead_s, account.ahead_s / account.wall_s, None)
-    yield Work("beside the steps", account.driver_s, account.driver_share, None)
+        yield Work("waiting for early work", account.ahead_s, account.ahead_s / account.wall_s, None)
+    yield Work("driver overhead", account.driver_s, account.driver_share, None)
 
 
 def _during(moments: Sequence[UtilizationSample], spans: Sequence[tuple[float, float]]) -> list[UtilizationSample]:

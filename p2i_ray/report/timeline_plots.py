@@ -15,9 +15,13 @@ from p2i_ray.run.utilization import UtilizationSample, coarser, mean
 
 # Kind of work -> its colour.
 COLOURS = {
-    "judging": "#3b7ddd", "training": "#2f9e6e", "painting": "#b8558f", "measuring": "#8672c4",
-    "start of engines": "#e0a458", "ahead of time": "#5aa9b8",
-}  # fmt: skip
+    "judging": "#3b7ddd",
+    "training": "#2f9e6e",
+    "painting": "#b8558f",
+    "measuring": "#8672c4",
+    "start of engines": "#e0a458",
+    "ahead of time": "#5aa9b8",
+}
 CPU, GPU = "#7d8aa0", "#d1603d"
 WIDTH = 10.0  # inches
 SHORT = 0.03  # a longer pause between two attempts is drawn as long as this share of all the work
@@ -124,8 +128,15 @@ def _draw_bars(axes: Any, clock: Clock, rows: Sequence[str], bars: Sequence[Bar]
             axes.axvspan(left, right, color=INK, alpha=0.045, linewidth=0, zorder=0)
         if right - left > 0.055 * clock.length:
             name = f"round {number}" if number else "before"
-            axes.annotate(name, ((left + right) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, 3),
-                          textcoords="offset points", fontsize=9, ha="center")  # fmt: skip
+            axes.annotate(
+                name,
+                ((left + right) / 2, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                fontsize=9,
+                ha="center",
+            )
     axes.set_yticks(range(len(rows)), rows)
     axes.set_ylim(len(rows) - 0.4, -0.6)  # the first on top
     axes.tick_params(axis="y", length=0, labelsize=9)

@@ -1,4 +1,4 @@
-"""The report's section "Training": how the losses went in every round, and what was painted meanwhile."""
+"""The report's section "Training": how the losses went in every round, and the pictures generated during it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class Sheet(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the template shows."""
+    """The template's values."""
 
     losses: list[Plot]
     means: list[Plot]
-    lines: list[tuple[str, str]]  # round, how quick it was
+    lines: list[tuple[str, str]]  # round, throughput
     sheets: list[Sheet]
 
 
@@ -60,16 +60,16 @@ def of_run(run: RunFolder) -> Section | None:
     sheets = [sheet for r in run.rounds if (sheet := _sheet(r, limits))]
     if not steps and not sheets:
         return None
-    lines = [(r.title, line) for r in run.rounds if (line := how_quick(r))]
+    lines = [(r.title, line) for r in run.rounds if (line := throughput_text(r))]
     return Section(_plots(steps, LOSSES, LARGE), _plots(steps, MEANS, SMALL), lines, sheets)
 
 
-def how_quick(r: Round) -> str:
-    """What a round's training took, in words; empty where it didn't say."""
+def throughput_text(r: Round) -> str:
+    """The throughput of a round's training, in words; empty where it wasn't recorded."""
     facts = r.steps["train"].facts if "train" in r.steps else {}
     if "images_per_s" not in facts:
         return ""
-    waited = f"; {percent(facts['waiting'])} of the time went in waiting for data" if "waiting" in facts else ""
+    waited = f"; {percent(facts['waiting'])} of the time was spent waiting for data" if "waiting" in facts else ""
     return f"{facts['steps']:,} steps on {facts['rows']:,} rows, {facts['images_per_s']:.3g} images a second{waited}"
 
 

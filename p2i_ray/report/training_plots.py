@@ -48,8 +48,16 @@ def curve_plot(label: str, curves: Sequence[Curve], noisy: bool, height: float =
                 axes.axvline(start + 0.5, color=INK, linewidth=0.6, alpha=0.35)
             if len(curves) > 1:
                 middle = (steps[0] + steps[-1]) / 2
-                axes.annotate(curve.title.lower(), (middle, 1), xycoords=("data", "axes fraction"), xytext=(0, 2),
-                              textcoords="offset points", fontsize=8, ha="center", alpha=0.7)  # fmt: skip
+                axes.annotate(
+                    curve.title.lower(),
+                    (middle, 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(0, 2),
+                    textcoords="offset points",
+                    fontsize=8,
+                    ha="center",
+                    alpha=0.7,
+                )
             told.append(f"{curve.title}: from {means[0]:.3g} to {means[-1]:.3g} in {len(values)} steps")
             start += len(values)
         axes.set_xlim(0.5, total + 0.5)

@@ -19,8 +19,11 @@ def split(settings: SplitConfig, ids: list[str] = IDS, seed: int = 0) -> dict[st
 
 def test_numbers_are_exact() -> None:
     assert Counter(split(SplitConfig(validation=20, test=100, unseen=("Toy",))).values()) == {
-        "train": 1380, "validation": 20, "test": 100, "test_unseen": 500,
-    }  # fmt: skip
+        "train": 1380,
+        "validation": 20,
+        "test": 100,
+        "test_unseen": 500,
+    }
 
 
 def test_shares_hold_within_chance_and_stay_when_rows_are_added() -> None:

@@ -107,5 +107,6 @@ def test_the_job_plans_without_data_ray_or_weights() -> None:
     assert ran.stdout.startswith("rows         60,000 to judge, 200 to paint after every round\n")
     wrong = subprocess.run([*command, "idr.rounds=9"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (wrong.returncode, wrong.stderr.strip().splitlines()[-1][:40]) == (
-        2, "error: idr.steps has 3 numbers for idr.r",
-    )  # fmt: skip
+        2,
+        "error: idr.steps has 3 numbers for idr.r",
+    )

@@ -125,7 +125,13 @@ def real_step(diffusion: DiffusionConfig, settings: TrainConfig, resolution: int
     lora.add(parts, settings, seed=0)
     model = Product2Img(parts, loading.load_projection(diffusion), settings)
     full_size.cast_parameters(model, plan.DTYPES[settings.mixed_precision])
-    batch = full_size.random_batch(parts, diffusion.token, settings.batch_size, resolution, len(model.projection))
+    batch = full_size.random_batch(
+        parts,
+        diffusion.token,
+        rows=settings.batch_size,
+        resolution=resolution,
+        clip_width=len(model.projection),
+    )
     return model, batch
 
 

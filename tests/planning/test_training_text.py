@@ -13,7 +13,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.planning import training_text as plan_text
 
 ROOT = Path(__file__).parents[2]
-PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
+DIFFUSION = DiffusionConfig(base="models/base", clip="models/clip")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,10 @@ PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 def test_every_preset_has_a_plan(preset: str, memory: float | None, verdict: str) -> None:
     config = load(Config, preset)
     assumed, resolution = PlanConfig(gpu_memory_gib=memory), config.image.resolution
-    text = "\n".join(plan_text.as_lines(config.diffusion.base, config.diffusion, config.train, resolution, 30, assumed))
+    lines = plan_text.as_lines(
+        config.diffusion.base, config.diffusion, config.train, resolution=resolution, steps=30, assumed=assumed
+    )
+    text = "\n".join(lines)
     assert ("859,535,364" in text) == (preset == "a100x4")
     assert ("LoRA of rank 64, 944,650,500 stay" in text) == (preset == "gpu24gb")
     assert "need" in text and "images       " in text and verdict in text
@@ -39,7 +42,7 @@ def test_a_plain_model_is_planned_as_it_is_trained(
     settings = TrainConfig(batch_size=8, num_workers=1, num_gpus=0)
 
     def lines(diffusion: DiffusionConfig, settings: TrainConfig = settings) -> list[str]:
-        return plan_text.as_lines(diffusion.base, diffusion, settings, 16, 10, PlanConfig())
+        return plan_text.as_lines(diffusion.base, diffusion, settings, resolution=16, steps=10, assumed=PlanConfig())
 
     widened = lines(plain_painter)
     assert widened[0] == f"model        {plain_painter.base}, widened to 9 input channels"
@@ -54,13 +57,14 @@ def test_the_verdict_is_plain_and_mistakes_are_named() -> None:
     settings = TrainConfig()
 
     def lines(**values: float) -> str:
-        return "\n".join(plan_text.as_lines("nowhere", PAINTER, settings, 512, 10, PlanConfig(**values)))
+        assumed = PlanConfig(**values)
+        return "\n".join(plan_text.as_lines("nowhere", DIFFUSION, settings, resolution=512, steps=10, assumed=assumed))
 
     assert "fits: it needs 20.6 of 80 GiB" in lines(gpu_memory_gib=80)
     assert "DOES NOT FIT: it needs 20.6 of 16 GiB" in lines(gpu_memory_gib=16)
     assert "TIGHT" in lines(gpu_memory_gib=21)
     with pytest.raises(UserError, match="multiple of 8"):
-        plan_text.as_lines("nowhere", PAINTER, settings, 508, 10, PlanConfig())
+        plan_text.as_lines("nowhere", DIFFUSION, settings, resolution=508, steps=10, assumed=PlanConfig())
 
 
 def test_the_job_plans_without_data_and_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -162,17 +162,23 @@ def calibration(data: Path, **changes: object) -> Calibration:
     judged = pa.table({"id": list(people), "score": [1, 2, 2, 4, 5], "expected_score": [1.1, 2.0, 2.4, 4.0, 4.9]})
     examples = [
         Example(
-            id=row.id, name=row.name, order=plans[row.id].instruction, lender=lenders[row.id],
+            id=row.id,
+            name=row.name,
+            order=plans[row.id].instruction,
+            lender=lenders[row.id],
             expected={"as_is": 4.51, "swapped": 1.25, "blank": 1.5, "overlay": 2.75, "orders": 4.52},
         )
         for row in sample[:2]
-    ]  # fmt: skip
+    ]
     found = Calibration(
-        gamma=4, threshold_on="score", sample=40, examples=examples,
+        gamma=4,
+        threshold_on="score",
+        sample=40,
+        examples=examples,
         gold=gold.agreement(people, judged, 4, "score"),
         shifts=[verdicts.shifted(name, before, after[name]) for name in sanity.VARIANTS],
         exemplars=verdicts.spread([before, before]),
-    )  # fmt: skip
+    )
     return found.model_copy(update=changes)
 
 
@@ -253,10 +259,10 @@ def test_checks_as_a_page_and_a_table(mini_data: str, tmp_path: Path) -> None:
 def test_the_share_that_is_kept_is_marked_where_it_was_cut(mini_data: str, tmp_path: Path) -> None:
     kept, expected = [True, True, False, False], [4.9, 3.6, 3.5, None]
     table = pa.table({"score": [5, 4, 4, None], "expected_score": expected, "kept": kept})
-    svg = score_plot("Round 1", table, 4, "score", keep_fraction=0.5)
+    svg = score_plot("Round 1", table, gamma=4, threshold_on="score", keep_fraction=0.5)
     assert "cut at 3.60" in svg and "γ" not in svg
     nothing = table.set_column(2, "kept", pa.array([False] * 4))
-    assert "cut at" not in score_plot("Round 1", nothing, 4, "score", keep_fraction=0.5)
+    assert "cut at" not in score_plot("Round 1", nothing, gamma=4, threshold_on="score", keep_fraction=0.5)
     run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"), idr__keep_fraction=0.5)
     page = Page(Path(report.write(run)).read_text("utf-8"))
     assert "keeps the best 50 %" in page.words
@@ -306,7 +312,7 @@ def test_plots_say_what_they_show() -> None:
     assert 'width="' not in svg.split(">")[0]
     expected = [4.9, 3.6, 1.2, None]
     scores = pa.table({"score": [5, 4, 1, None], "expected_score": expected, "kept": [True, True, False, False]})
-    svg = score_plot("Round <1>", scores, 3.5, "expected_score")
+    svg = score_plot("Round <1>", scores, gamma=3.5, threshold_on="expected_score")
     assert "scores of 4 rows, 2 kept. score 1: 1 rows, score 2: 0 rows, score 3: 0 rows, score 4: 1 rows" in svg
     assert "Round &lt;1&gt;" in svg
     assert "γ = 3.5" in svg

@@ -172,18 +172,18 @@ def scored(**told: object) -> Round:
 
 
 def test_how_scores_were_come_by() -> None:
-    assert report_selection.how_scored(scored()) == report_selection.how_scored(scored(cached=0)) == ""
+    assert report_selection.scoring_text(scored()) == report_selection.scoring_text(scored(cached=0)) == ""
     cascade = {"llm_calls": 1500, "saved_share": 0.7, "why": None, "held_out_rows": 150, "agreement_held_out": 0.9867}
-    assert report_selection.how_scored(scored(cached=100, **cascade)) == (
+    assert report_selection.scoring_text(scored(cached=100, **cascade)) == (
         "the cascade's head decided 70 % of the rows and left 1,500 to the LMM; it agrees with the LMM on 98.7 % of "
         "150 rows held out; 100 of 1,500 answers came from the judge's cache"
     )
     why = {"llm_calls": 5000, "saved_share": 0.0, "why": "the head is sure of no row"}
-    assert report_selection.how_scored(scored(**why)) == (
+    assert report_selection.scoring_text(scored(**why)) == (
         "the LMM scored every row, because the head is sure of no row"
     )
     hosted = {"cached": 0, "requests": 5012, "retries": 12, "usd": 1.234}
-    assert report_selection.how_scored(scored(**hosted)) == "5,012 requests to the judge's endpoint for 1.23 USD"
+    assert report_selection.scoring_text(scored(**hosted)) == "5,012 requests to the judge's endpoint for 1.23 USD"
 
 
 def test_what_the_critique_names() -> None:

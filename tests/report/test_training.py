@@ -47,8 +47,13 @@ def test_curves_are_those_of_the_records(run: Path) -> None:
     page = written(run)
     labels = told(page)
     assert [label.split(" over the steps")[0] for label in labels] == [
-        "Total", "Noise prediction", "Token and background", "Name and photo", "Learning rate", "Gradient norm"
-    ]  # fmt: skip
+        "Total",
+        "Noise prediction",
+        "Token and background",
+        "Name and photo",
+        "Learning rate",
+        "Gradient norm",
+    ]
     recorded = [json.loads((run / f"round-{n}" / "checkpoint" / "training.json").read_text())["steps"] for n in (1, 3)]
     half = STEPS // (2 * WINDOWS)
     first = np.mean([step["inpaint"] for step in recorded[0]][: half + 1])
@@ -60,14 +65,14 @@ def test_curves_are_those_of_the_records(run: Path) -> None:
     words = section(page)
     assert "Total Eq. 5: all of it" in words and "Token and background Eq. 4 of (b, B)" in words
     rows = json.loads((run / "run.json").read_text())["rounds"][2]["kept"]
-    line = f"Round 2: 120 steps on {rows} rows, 36.2 images a second; 3 % of the time went in waiting for data."
+    line = f"Round 2: 120 steps on {rows} rows, 36.2 images a second; 3 % of the time was spent waiting for data."
     assert line in words
 
 
 def test_the_newest_sheet_of_each_round(run: Path, mini_data: str) -> None:
     images = shown(written(run))
     assert [image["alt"] for image in images] == [
-        f"sample pictures, round {n}, after step 120: products, paintings, photos" for n in (1, 2, 3)
+        f"sample pictures, round {n}, after step 120: products, generated pictures, photos" for n in (1, 2, 3)
     ]
     encoded = base64.b64decode((images[1]["src"] or "").partition(",")[2])
     found = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")).astype(float)
@@ -86,7 +91,7 @@ def test_a_training_that_goes_on_shows_its_pictures(mini_data: str, tmp_path: Pa
     (samples / "step-none.png").write_bytes(b"somebody's own")
     page = written(run)
     assert [image["alt"] for image in shown(page)] == [
-        "sample pictures, round 1, after step 1,000,000: products, paintings, photos"
+        "sample pictures, round 1, after step 1,000,000: products, generated pictures, photos"
     ]
     assert told(page) == []
     (samples / "step-1000000.png").write_bytes(b"half a picture")

@@ -26,7 +26,7 @@ from p2i_ray.steps import inspection, selection
 from p2i_ray.steps.exemplars import FILE
 from tests.support import training_trace
 
-PAINTED = schema()
+GENERATED = schema()
 FEEDBACK = ("wrong scene, plain background, blur", "wrong scene, text overlay", "blur")
 METRICS = (
     {"fid": 58.31, "clip_c_i": 61.20, "clip_c_b": 11.94},
@@ -34,7 +34,12 @@ METRICS = (
     {"fid": 33.40, "clip_c_i": 67.31, "clip_c_b": 24.66},
     {"fid": 32.88, "clip_c_i": 67.90, "clip_c_b": 25.81},
 )
-SKILL = (0.1, 0.45, 0.7, 0.85)  # how often the painter finds the right scene before training and after each round
+SKILL = (
+    0.1,
+    0.45,
+    0.7,
+    0.85,
+)  # how often the diffusion model finds the right scene before training and after each round
 HARD_ROW = "hard to read"
 CACHED = 40  # of the first round's answers
 
@@ -87,18 +92,17 @@ class _Writer:
         step: str,
         output: str,
         table: pa.Table,
+        *,
         seconds: float,
         facts: dict[str, object] | None = None,
     ) -> None:
         """A step that writes rows."""
         rows, errors = table.num_rows, table.num_rows - table["error"].null_count
         files = self.files(number, output, table)
-        self.done(
-            number, step, seconds, rows_in=rows, rows_out=rows, set_aside=errors, files=files, facts=facts or {}
-        )  # fmt: skip
+        self.done(number, step, seconds, rows_in=rows, rows_out=rows, set_aside=errors, files=files, facts=facts or {})
 
     def files(self, number: int, output: str, table: pa.Table) -> list[str]:
-        """Half of the rows in each of two files, beside what a dead attempt left; the names of those that count."""
+        """Write half of the rows to each of two files, next to one that a killed attempt left; return the two names."""
         folder = Path(self.run.path(number, output))
         folder.mkdir(parents=True)
         half = table.num_rows // 2
@@ -121,31 +125,33 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
     dev = pq.read_table(data / "validation").to_pylist()
     truth = {row["id"]: row for row in pq.read_table(data / "truth.parquet").to_pylist()}
     candidates = sorted(pq.read_table(data / "train", columns=["id"])["id"].to_pylist())
-    _paint(writer, 0, dev)
+    _generate(writer, 0, dev)
     named = ""
     for number in range(1, run.config.idr.rounds + 1):
         if not run.config.idr.select:
             found = training_trace.write(run, number, data, len(candidates))
             writer.done(number, "train", 100.0, rows_in=len(candidates), facts=found)
-            _paint(writer, number, dev)
+            _generate(writer, number, dev)
             continue
         rng = np.random.default_rng(number)
         scores = [
             _score(id_, truth[id_], named, rng, fails=number == 1 and i % 40 == 7) for i, id_ in enumerate(candidates)
         ]
         table = pa.Table.from_pylist(scores, SCORES)
-        writer.table(number, "score", "scores", table, 41.7 / number, {"cached": CACHED if number == 1 else 0})
+        writer.table(
+            number, "score", "scores", table, seconds=41.7 / number, facts={"cached": CACHED if number == 1 else 0}
+        )
         kept = selection.keep(table, run.config.idr)
         pq.write_table(kept.select(["id", "score", "expected_score"]), run.path(number, "kept.parquet"))
         writer.done(number, "select", 0.04, rows_in=len(candidates), rows_out=kept.num_rows)
-        _inspect(writer, number, candidates, set(kept["id"].to_pylist()), truth, named)
+        _inspect(writer, number, candidates=candidates, kept=set(kept["id"].to_pylist()), truth=truth, named=named)
         _show(writer, number, data, table)
         candidates = kept["id"].to_pylist()
         if number == 1:
             writer.done(1, "encode", 22.3, rows_in=kept.num_rows, rows_out=kept.num_rows)
         found = training_trace.write(run, number, data, kept.num_rows)
         writer.done(number, "train", 143.2 - 20 * number, rows_in=kept.num_rows, facts=found)
-        _paint(writer, number, dev)
+        _generate(writer, number, dev)
         _criticise(writer, number, dev)
         named = feedback[number - 1]
         Path(run.path(number, "feedback.txt")).write_text(named, "utf-8")
@@ -153,7 +159,13 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
 
 
 def _inspect(
-    writer: _Writer, number: int, candidates: list[str], kept: set[str], truth: dict[str, dict[str, object]], named: str
+    writer: _Writer,
+    number: int,
+    *,
+    candidates: list[str],
+    kept: set[str],
+    truth: dict[str, dict[str, object]],
+    named: str,
 ) -> None:
     """As inspection.inspect writes it; the oracle's critique is the truth."""
     settings, rng = writer.run.config.idr, np.random.default_rng(200 + number)
@@ -185,7 +197,9 @@ def _show(writer: _Writer, number: int, data: Path, scores: pa.Table) -> None:
     writer.done(number, "exemplars", 0.1, rows_in=scores.num_rows, rows_out=len(picked))
 
 
-def _score(id_: str, truth: dict[str, object], named: str, rng: np.random.Generator, fails: bool) -> dict[str, object]:
+def _score(
+    id_: str, truth: dict[str, object], named: str, rng: np.random.Generator, *, fails: bool
+) -> dict[str, object]:
     """Lenient by nature, strict about what the feedback names; noise of about half a point."""
     if fails:
         return {"id": id_, "score": None, "expected_score": None, "entropy": None, "reason": None, "error": HARD_ROW}
@@ -202,7 +216,7 @@ def _score(id_: str, truth: dict[str, object], named: str, rng: np.random.Genera
     }
 
 
-def _paint(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
+def _generate(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
     rows = []
     for i, row in enumerate(dev):
         cutout = np.asarray(Image.open(_bytes(row["cutout"])))
@@ -223,7 +237,7 @@ def _paint(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
                 "error": "the worker ran out of memory" if broken else None,
             }
         )
-    writer.table(number, "generate", "generated", pa.Table.from_pylist(rows, PAINTED), 18.6)
+    writer.table(number, "generate", "generated", pa.Table.from_pylist(rows, GENERATED), seconds=18.6)
     facts = {
         **METRICS[number],
         "images": len(dev) - (number == 1),
@@ -241,7 +255,7 @@ def _criticise(writer: _Writer, number: int, dev: list[dict[str, object]]) -> No
     for row in dev:
         flaws = [flaw for flaw, chance in zip(FLAWS, chances, strict=True) if rng.random() < chance]
         rows.append({"id": row["id"], "flaws": flaws, "comment": "kitchen", "error": None})
-    writer.table(number, "critique", "critiques", pa.Table.from_pylist(rows, CRITIQUES), 9.4)
+    writer.table(number, "critique", "critiques", pa.Table.from_pylist(rows, CRITIQUES), seconds=9.4)
 
 
 def _bytes(image: object) -> io.BytesIO:
