@@ -4,6 +4,7 @@ DEVICE ?= cpu
 PORT ?= 8000
 RUNS ?= 20
 SEED ?= 0
+# processes of the tests, each with a Ray cluster of its own
 WORKERS ?= 2
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -34,7 +35,7 @@ serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's c
 	$(PY) jobs/serve_lmm.py --config mini
 
 test: test-quick  ## the tests: first test-quick, then those that start clusters, engines, a browser or jobs
-	$(PY) -m pytest -m "heavy and not slow"
+	$(PY) -m pytest -m "heavy and not slow" -n $(WORKERS) --dist loadgroup
 
 test-quick: $(READY)  ## the tests that start no other process, on two cores (WORKERS=2)
 	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadgroup

@@ -89,7 +89,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
         assert 0.02 <= (product_mask(cutout) >= 128).mean() <= 0.9
     lamp = product_mask(decode(found["test_unseen"][0]["cutout"]["bytes"], ImageConfig()))
     assert abs((lamp >= 128).mean() - 80 * 40 / 100**2) < 0.01  # the largest square has 100 pixels a side
-    assert Image.open(out / "preview.png").width > 500
+    with Image.open(out / "preview.png") as preview:
+        assert preview.width > 500
     assert json.loads((out / "ingest.json").read_text())["rejected"]["outside the folder"] == 3
     assert "rejected: file missing" in shown and "no product found" in shown
     assert not list(out.glob(".building*"))
