@@ -35,10 +35,10 @@ serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's c
 	$(PY) jobs/serve_lmm.py --config mini
 
 test: test-quick  ## the tests: first test-quick, then those that start clusters, engines, a browser or jobs
-	$(PY) -m pytest -m "heavy and not slow" -n $(WORKERS) --dist loadgroup
+	$(PY) -m pytest -m "heavy and not slow" -n $(WORKERS) --dist loadfile
 
 test-quick: $(READY)  ## the tests that start no other process, on two cores (WORKERS=2)
-	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadgroup
+	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadfile
 
 test-random: $(READY)  ## the property tests with new examples (make test has the same ones every time)
 	$(PY) -m pytest -m "hypothesis and not heavy" --hypothesis-profile random

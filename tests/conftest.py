@@ -34,16 +34,6 @@ heavy.note_processes()
 def pytest_itemcollected(item: pytest.Item) -> None:
     if heavy.is_heavy(item):
         item.add_marker("heavy")
-    # With -n and --dist loadgroup each group is one process's: what asks the shared engine, what needs a cluster alone,
-    # and else a file.
-    names = set(getattr(item, "fixturenames", ()))
-    group = next((name for name in ("judge", "ray_cluster") if name in names), item.nodeid.partition("::")[0])
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The shared engine is started once: who stops it comes last of those who ask it, and they before the others.
-    items.sort(key=lambda item: ("judge" not in getattr(item, "fixturenames", ()), "rendering" in item.nodeid))
 
 
 @pytest.fixture(autouse=True)
