@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -162,6 +163,14 @@ def test_maths_and_models_need_no_cluster(place: str) -> None:
     paths = sorted(found.rglob("*.py")) if found.is_dir() else [found]
     for path in paths:
         assert not {name.split(".")[0] for name in imported(path)} & CLUSTER_LIBRARIES, path
+
+
+def test_what_is_not_python_is_installed_too() -> None:
+    """Every file of the package is one that pyproject.toml's package-data names."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    named = {path for pattern in patterns["p2i_ray"] for path in PACKAGE.glob(pattern)}
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert not files - named and all(any(PACKAGE.glob(pattern)) for pattern in patterns["p2i_ray"])
 
 
 def test_no_pickle_and_no_remote_code() -> None:

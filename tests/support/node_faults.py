@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     preflight.check([], [str(folder / "run")], [str(folder / "shared")])
     node = join_with_files_of_its_own(head.address, folder)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while len([one for one in ray.nodes() if one["Alive"]]) < 3:
             assert time.monotonic() < deadline and node.poll() is None
             time.sleep(0.2)
