@@ -1,0 +1,1 @@
+"""The diffusion model: losses, train step, model folder, features, training and sampling."""

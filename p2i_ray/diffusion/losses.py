@@ -36,7 +36,8 @@ def min_snr_weights(schedule: SchedulerMixin, timesteps: torch.Tensor, gamma: fl
     Returns:
         (B,), float32, in (0, 1].
     """
-    return (gamma / compute_snr(schedule, timesteps)).clamp(max=1)
+    snr: torch.Tensor = compute_snr(schedule, timesteps)  # type: ignore[no-untyped-call]
+    return (gamma / snr).clamp(max=1)
 
 
 def contrastive_loss(left: torch.Tensor, right: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -60,7 +61,8 @@ def contrastive_loss(left: torch.Tensor, right: torch.Tensor, temperature: float
     loss = ClipLoss(local_loss=False, gather_with_grad=True, rank=rank, world_size=world)
     left = functional.normalize(left.float(), dim=-1)
     right = functional.normalize(right.float(), dim=-1)
-    return loss(left, right, logit_scale=1 / temperature)
+    value: torch.Tensor = loss(left, right, logit_scale=1 / temperature)
+    return value
 
 
 def total_loss(

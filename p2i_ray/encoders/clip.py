@@ -40,7 +40,7 @@ class ClipFolder:
             UserError: it can't be loaded.
         """
         model = self._load(CLIPModel.from_pretrained, use_safetensors=True, dtype=torch.float32)
-        return cast(CLIPModel, model.eval().requires_grad_(False))
+        return cast(CLIPModel, model.eval().requires_grad_(False))  # type: ignore[no-untyped-call]
 
     def image_processor(self) -> CLIPImageProcessorPil:
         """Its preprocessing of images, by Pillow.
@@ -48,7 +48,7 @@ class ClipFolder:
         Raises:
             UserError: it can't be loaded.
         """
-        return cast(CLIPImageProcessorPil, self._load(CLIPImageProcessorPil.from_pretrained))
+        return self._load(CLIPImageProcessorPil.from_pretrained)
 
     def image_processor_settings(self) -> dict[str, Any]:
         """The settings of its preprocessing of images, as they stand in the folder's file.

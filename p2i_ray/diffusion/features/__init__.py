@@ -1,0 +1,1 @@
+"""Features of the frozen encoders, computed once: encoding, shards, index."""

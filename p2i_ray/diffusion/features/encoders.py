@@ -6,7 +6,7 @@ They never change while training, so every row passes through them once, and tra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -44,11 +44,11 @@ class Encoders:
         processor: CLIPImageProcessorPil,
         device: str | torch.device,
     ) -> None:
-        self.vae = vae.to(device).eval().requires_grad_(False)
-        self.clip = clip.to(device).eval().requires_grad_(False)
+        self.vae: AutoencoderKL = cast(Any, vae).to(device).eval().requires_grad_(False)
+        self.clip: CLIPModel = cast(Any, clip).to(device).eval().requires_grad_(False)
         self.processor = processor
         self.device = torch.device(device)
-        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self.factor = 2 ** (len(cast(Any, vae.config).block_out_channels) - 1)
 
     @torch.inference_mode()
     def encode(self, images: Pixels, products: Pixels) -> Encoded:
@@ -65,12 +65,13 @@ class Encoders:
         )
 
     def _moments(self, images: torch.Tensor) -> NDArray[np.float32]:
-        return self.vae.encode(images.to(self.device)).latent_dist.parameters.cpu().numpy()
+        encoded: Any = self.vae.encode(images.to(self.device))
+        return cast(NDArray[np.float32], encoded.latent_dist.parameters.cpu().numpy())
 
     def _clip_features(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         inputs = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
         pooled = self.clip.vision_model(pixel_values=inputs.to(self.device)).pooler_output
-        return self.clip.visual_projection(pooled).cpu().numpy()
+        return cast(NDArray[np.float32], self.clip.visual_projection(pooled).cpu().numpy())
 
 
 def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Encoders:

@@ -49,7 +49,7 @@ def count(features: FeatureIndex, keep: str | None) -> int:
     Raises:
         UserError: a file of the index can't be used, or `keep` lists a row that the index doesn't have.
     """
-    return _usable(features, keep, []).num_rows
+    return int(_usable(features, keep, []).num_rows)
 
 
 def ids(features: FeatureIndex, keep: str | None) -> list[str]:

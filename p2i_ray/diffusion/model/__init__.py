@@ -1,0 +1,1 @@
+"""The model folder: loading, validation, prompt, LoRA, export, card."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -46,11 +46,13 @@ class Parts:
     @property
     def pixels_per_latent(self) -> int:
         """Pixels that one latent covers, along one side."""
-        return 2 ** int(len(self.vae.config.block_out_channels) - 1)
+        factor: int = 2 ** (len(cast(Any, self.vae.config).block_out_channels) - 1)
+        return factor
 
     def pipeline(self) -> StableDiffusionInpaintPipeline:
         """A pipeline of these parts, diffusers' own."""
-        return StableDiffusionInpaintPipeline(
+        make: Any = StableDiffusionInpaintPipeline  # diffusers' types leave out that parts may be missing
+        pipeline: StableDiffusionInpaintPipeline = make(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
@@ -60,6 +62,7 @@ class Parts:
             feature_extractor=None,
             requires_safety_checker=False,
         )
+        return pipeline
 
 
 def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.float32) -> Parts:
@@ -87,16 +90,18 @@ def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.f
 
 def widen(unet: UNet2DConditionModel) -> None:
     """Give a UNet inputs for mask and product latent, with weights that are zero: it predicts what it did before."""
-    old = unet.conv_in
+    old: Any = unet.conv_in
     new = nn.Conv2d(
         validation.UNET_CHANNELS, old.out_channels, old.kernel_size, padding=old.padding, dtype=old.weight.dtype
     )
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, : old.in_channels] = old.weight  # the noisy latent comes first
-        new.bias.copy_(old.bias)
+        cast(nn.Parameter, new.bias).copy_(old.bias)
     unet.conv_in = new
-    unet.register_to_config(in_channels=validation.UNET_CHANNELS)
+    unet.register_to_config(  # type: ignore[no-untyped-call]
+        in_channels=validation.UNET_CHANNELS
+    )
 
 
 def load_projection(diffusion: DiffusionConfig) -> torch.Tensor:

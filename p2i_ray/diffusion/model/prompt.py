@@ -72,8 +72,9 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str 
     """
     if token is None:
         return None
+    embedding = cast(nn.Embedding, text_encoder.get_input_embeddings())
     known = tokenizer.get_added_vocab().get(token)
-    if known is not None and known < text_encoder.get_input_embeddings().num_embeddings:
+    if known is not None and known < embedding.num_embeddings:
         return int(known)
     [word] = _ids_of(tokenizer, [token_from])
     if not word:
@@ -81,8 +82,8 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str 
     if not token.strip() or token != token.strip():
         raise UserError(f"diffusion.token={token!r} must be a word without spaces around it, e.g. <background>")
     tokenizer.add_tokens([token], special_tokens=True)
-    token_id = int(tokenizer.convert_tokens_to_ids(token))
-    old = text_encoder.get_input_embeddings().weight.detach()  # (V, d)
+    token_id = cast(int, tokenizer.convert_tokens_to_ids(token))
+    old = embedding.weight.detach()  # (V, d)
     grown = nn.Embedding(max(token_id + 1, len(old)), old.shape[1], dtype=old.dtype)
     with torch.no_grad():
         grown.weight[: len(old)] = old
@@ -94,6 +95,8 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str 
 
 class TokenEmbedding(nn.Module):
     """A token embedding of which one row learns: the others are a buffer, so no optimizer can reach them."""
+
+    frozen: torch.Tensor
 
     def __init__(self, embedding: nn.Embedding, token_id: int) -> None:
         super().__init__()

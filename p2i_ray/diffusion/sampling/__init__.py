@@ -1,0 +1,1 @@
+"""Sampling: one sampler for the loop, the evaluation and the service."""

@@ -15,7 +15,7 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 GuidanceScale = float | torch.Tensor | None  # one for all rows, (B, 1, 1, 1), or none: no guidance
 
 
-class InpaintingPipeline(StableDiffusionInpaintPipeline):  # type: ignore[misc]  # diffusers has no types
+class InpaintingPipeline(StableDiffusionInpaintPipeline):
     """diffusers' pipeline that also takes a guidance scale for each row, or none at all."""
 
     @property
@@ -30,7 +30,8 @@ def build_pipeline(
     vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: EulerAncestralDiscreteScheduler
 ) -> InpaintingPipeline:
     """A pipeline of these parts without tokenizer and text encoder: `denoise` gives it text states."""
-    pipeline = InpaintingPipeline(
+    make: Any = InpaintingPipeline  # diffusers' types leave out that parts may be missing
+    pipeline = make(
         vae=vae,
         text_encoder=None,
         tokenizer=None,
@@ -41,7 +42,7 @@ def build_pipeline(
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return cast(InpaintingPipeline, pipeline)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ def denoise(pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str) ->
         output: "np" for images (B, H, W, 3), 0 to 1, in an array; "latent" for scaled latents (B, 4, h, w).
     """
     height, width = inputs.image.shape[2:]
-    result = pipeline(
+    run: Any = pipeline  # diffusers' types leave out that arguments may be missing
+    return run(
         prompt_embeds=inputs.prompts,
         negative_prompt_embeds=inputs.negatives,
         image=inputs.image,
@@ -93,8 +95,7 @@ def denoise(pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str) ->
         guidance_scale=inputs.guidance,
         generator=inputs.generators,
         output_type=output,
-    )
-    return cast(Any, result).images
+    ).images
 
 
 def seeded(seeds: Iterable[int]) -> list[torch.Generator]:

@@ -49,7 +49,7 @@ class _SharedLayer(nn.Module):
 
 def _share_time_embedding(unet: UNet2DConditionModel) -> None:
     """All images of a batch are at the same time t: embed it, and project it in each block, once."""
-    unet.time_embedding = _SharedLayer(unet.time_embedding)
+    unet.time_embedding = _SharedLayer(unet.time_embedding)  # type: ignore[assignment]  # same inputs and outputs
     for block in list(unet.modules()):
         projection = getattr(block, "time_emb_proj", None)
         if projection is not None:

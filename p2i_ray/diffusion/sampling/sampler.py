@@ -76,7 +76,7 @@ class Sampler:
         self._pipeline = build_pipeline(parts.vae, parts.unet, parts.scheduler).to(options.device)
         self._text = TextStates(
             parts.tokenizer,
-            parts.text_encoder.to(options.device),
+            parts.text_encoder.to(torch.device(options.device)),  # type: ignore[arg-type]  # transformers wraps it
             token=diffusion.token,
             cached_texts=options.cached_texts,
         )
@@ -85,14 +85,15 @@ class Sampler:
                 for weight in module.parameters():
                     weight.data = weight.data.clone(memory_format=torch.preserve_format)
         if options.mixed:
-            parts.vae.enable_slicing()  # one image at a time
+            parts.vae.enable_slicing()  # type: ignore[no-untyped-call]  # one image at a time
             if any_batch_alike(options.dtype, options.device):
                 same_for_any_batch(parts.unet, parts.vae)
 
     @property
     def unet(self) -> UNet2DConditionModel:
         """The UNet in use."""
-        return self._pipeline.unet
+        unet: UNet2DConditionModel = self._pipeline.unet
+        return unet
 
     @torch.inference_mode()
     def paint(self, requests: Sequence[PaintRequest], observe: Observe | None = None) -> list[Pixels]:

@@ -81,11 +81,11 @@ def test_without_a_token_nothing_is_added(tiny_painter: DiffusionConfig, tmp_pat
     old_rows, new_rows = (p.text_encoder.get_input_embeddings().weight for p in (before, after))
     assert torch.equal(new_rows, old_rows)
     assert torch.equal(after.unet.conv_in.weight, before.unet.conv_in.weight + 1)
-    assert paint(out, diffusion).shape == (1, 16, 16, 3)
+    assert paint(out, diffusion).shape == (16, 16, 3)
 
 
 def test_a_widened_model_is_saved_with_its_nine_channels(plain_painter: DiffusionConfig, tmp_path: Path) -> None:
-    assert paint(Path(plain_painter.base), plain_painter).shape == (1, 16, 16, 3)  # round 0
+    assert paint(Path(plain_painter.base), plain_painter).shape == (16, 16, 3)  # round 0
     out = write_one_more(plain_painter, tmp_path / "model")
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(out, use_safetensors=True, local_files_only=True)
     assert pipeline.unet.config.in_channels == pipeline.unet.conv_in.in_channels == 9

@@ -285,6 +285,7 @@ def test_wandb_goes_on_with_its_run(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
     track(location, 2, 3, tool="wandb", offset=3)
+    wandb.teardown()  # `finish` returns before W&B's own process has flushed the file; this waits for its end
     [first] = [list(wandb_records(file)) for file in Path(location).glob("wandb/*/*.wandb")]
     [second] = [list(wandb_records(file)) for file in tmp_path.glob("elsewhere/wandb/*/*.wandb")]
     ids = {record.run.run_id for record in [*first, *second] if record.HasField("run")}
