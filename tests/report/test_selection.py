@@ -87,7 +87,9 @@ def test_what_the_feedback_did(run: str, page: Page) -> None:
         assert all(int(after) >= 4 > int(before) for before, after in rescued)
 
 
-@pytest.mark.parametrize("settings", [{}, {"idr__threshold_on": "expected_score"}, {"idr__keep_share": 0.6}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"idr__threshold_on": "expected_score"}, {"idr__keep_fraction": 0.6}], ids=str
+)
 def test_the_photos_are_those_that_were_counted(mini_data: str, tmp_path: Path, settings: dict[str, object]) -> None:
     location = build(tmp_path / "run", Path(mini_data), stop_after=(3, "inspect"), idr__inspect=40, **settings)
     run = report_data.load(location)
@@ -98,7 +100,7 @@ def test_the_photos_are_those_that_were_counted(mini_data: str, tmp_path: Path, 
         assert len(found.rescued) == counts["only_feedback_keeps"]
         digits = r"\d → \d" if not settings else r"\d\.\d\d → \d\.\d\d"
         assert all(re.fullmatch(digits, path) for path in found.dropped.values())
-    assert ("as many photos are kept" in section(written(location))) == ("idr__keep_share" in settings)
+    assert ("as many photos are kept" in section(written(location))) == ("idr__keep_fraction" in settings)
 
 
 def test_exemplars_of_each_round(run: str, page: Page, mini_data: str, tmp_path: Path) -> None:
