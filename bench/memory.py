@@ -22,14 +22,16 @@ FEW, MANY = 3_000, 300_000
 
 
 class Stub:
-    """Gives every sample a 4."""
+    """An engine that gives every sample a 4."""
 
     def __init__(self, **_: Any) -> None: ...
 
     async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
+        """Answer every sample."""
         return await parse_replies(task, [self._reply() for _ in samples])
 
     async def reply(self, request: ChatRequest) -> Reply:
+        """Reply to one request."""
         return await self._reply()
 
     async def _reply(self) -> Reply:

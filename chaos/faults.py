@@ -64,7 +64,7 @@ def draw(seed: int, steps: Sequence[Step], kinds: Sequence[str] = tuple(KINDS)) 
         kind = choice.choice([k for k in kinds if possible(k, steps)])
         number, name = choice.choice(possible(kind, steps))
         share, victim, hold_s = choice.random(), choice.random(), choice.uniform(*HOLD_S)
-        drawn.append(Fault(kind, number, name, share, victim, round(hold_s, 1)))
+        drawn.append(Fault(kind=kind, round=number, step=name, share=share, victim=victim, hold_s=round(hold_s, 1)))
     return tuple(sorted(drawn, key=lambda fault: (steps.index((fault.round, fault.step)), fault.share)))
 
 

@@ -180,7 +180,9 @@ class FaultInjection:
         whom = self._inject(fault)
         if whom is not None:
             self._pending.pop(0)
-            self._record.injected.append(InjectedFault(fault, number, step, whom, now - start))
+            self._record.injected.append(
+                InjectedFault(fault=fault, round=number, step=step, whom=whom, seconds=now - start)
+            )
 
     def _inject(self, fault: Fault) -> str | None:
         """Inject a fault and return its target; none: there is no victim yet."""

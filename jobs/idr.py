@@ -63,6 +63,7 @@ def show_plan(job: PlanJob) -> None:
 
 
 def run(job: IdrJob) -> None:
+    """Run the loop, or continue it, and write the report."""
     idr.check(job)
     data = locations.absolute(job.data)
     preflight.check_readable(data)

@@ -1,0 +1,1 @@
+"""Product2IMG as a distributed system on Ray; read idr.py first."""

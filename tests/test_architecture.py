@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 LOOSE = 5  # most modules in the package's root
+POSITIONAL = 4  # most arguments that a call passes by position
 CLUSTER_LIBRARIES = {"ray", "deepspeed", "vllm"}
 # What is maths, a model or data alone also runs on a machine without Ray, DeepSpeed and vLLM.
 WITHOUT_A_CLUSTER = [
@@ -195,3 +196,25 @@ def test_tests_mirror_the_package() -> None:
         if first not in WITHOUT_A_MODULE and not any(file.is_file() for file in own) and not whole_folder:
             lost.append(str(test.relative_to(ROOT)))
     assert not lost
+
+
+def test_calls_of_our_own_pass_at_most_four_arguments_by_position() -> None:
+    """Beyond four, a call says which argument is which. Functions that take any number (*args) may be given them."""
+    places = [*FILES, *(path for folder in ("jobs", "bench", "chaos") for path in (ROOT / folder).rglob("*.py"))]
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in places}
+    own = {
+        node.name
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        or (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.args.vararg)
+    }
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and len([one for one in node.args if not isinstance(one, ast.Starred)]) > POSITIONAL
+        and ast.unparse(node.func).removesuffix(".remote").removesuffix(".bind").rpartition(".")[2] in own
+    ]
+    assert not found

@@ -120,14 +120,26 @@ def judge(settings: JudgeConfig) -> StepResources:
     """The engines, and the tasks that send them rows."""
     count = 1 if settings.hosted.url else settings.replicas  # a single client counts requests and dollars
     lower = ("judge.replicas", "judge.num_gpus", "judge.num_cpus")
-    return StepResources("judge", count, engine(settings), (READ, ASK, WRITE), _lower(lower, "judge", settings))
+    return StepResources(
+        step="judge",
+        count=count,
+        bundle=engine(settings),
+        around=(READ, ASK, WRITE),
+        lower=_lower(lower, "judge", settings),
+    )
 
 
 def cascade(settings: CascadeConfig) -> StepResources:
     """The CLIP encoder of the cascade, which runs while the engines are up."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("judge.cascade.num_workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
-    return StepResources("judge.cascade", settings.num_workers, bundle, (), _lower(lower, "judge.cascade", settings))
+    return StepResources(
+        step="judge.cascade",
+        count=settings.num_workers,
+        bundle=bundle,
+        around=(),
+        lower=_lower(lower, "judge.cascade", settings),
+    )
 
 
 def features(settings: FeatureConfig) -> StepResources:
@@ -135,7 +147,13 @@ def features(settings: FeatureConfig) -> StepResources:
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("features.num_workers", "features.num_gpus", "features.num_cpus")
     around = (READ, LOOK_UP, WRITE)
-    return StepResources("features", settings.num_workers, bundle, around, _lower(lower, "features", settings))
+    return StepResources(
+        step="features",
+        count=settings.num_workers,
+        bundle=bundle,
+        around=around,
+        lower=_lower(lower, "features", settings),
+    )
 
 
 def train(settings: TrainConfig) -> StepResources:
@@ -143,7 +161,11 @@ def train(settings: TrainConfig) -> StepResources:
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("train.num_workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
     return StepResources(
-        "train", settings.min_workers or settings.num_workers, bundle, (), _lower(lower, "train", settings)
+        step="train",
+        count=settings.min_workers or settings.num_workers,
+        bundle=bundle,
+        around=(),
+        lower=_lower(lower, "train", settings),
     )
 
 
@@ -151,14 +173,22 @@ def generate(settings: GenerateConfig) -> StepResources:
     """The sampling processes."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("generate.num_workers", "generate.num_gpus", "generate.num_cpus")
-    return StepResources("generate", settings.num_workers, bundle, (READ, WRITE), _lower(lower, "generate", settings))
+    return StepResources(
+        step="generate",
+        count=settings.num_workers,
+        bundle=bundle,
+        around=(READ, WRITE),
+        lower=_lower(lower, "generate", settings),
+    )
 
 
 def evaluate(settings: EvaluateConfig) -> StepResources:
     """The measuring task, and the reading tasks that run beside it."""
     bundle = of(settings, settings.num_cpus, settings.num_gpus)
     lower = ("evaluate.num_gpus", "evaluate.num_cpus")
-    return StepResources("evaluate", 1, bundle, (READ,), _lower(lower, "evaluate", settings))
+    return StepResources(
+        step="evaluate", count=1, bundle=bundle, around=(READ,), lower=_lower(lower, "evaluate", settings)
+    )
 
 
 def generator_service(config: ServeJobConfig) -> Phase:
@@ -192,7 +222,9 @@ def replica(scale: ScaleConfig) -> ResourceSpec:
 
 def _scaled(step: str, scale: ScaleConfig, bundle: ResourceSpec) -> StepResources:
     lower = tuple(f"{step}.{name}" for name in ("min_replicas", "num_gpus", "num_cpus"))
-    return StepResources(step, max(1, scale.min_replicas), bundle, (FRONT,), _lower(lower, step, scale))
+    return StepResources(
+        step=step, count=max(1, scale.min_replicas), bundle=bundle, around=(FRONT,), lower=_lower(lower, step, scale)
+    )
 
 
 def scoring(settings: JudgeConfig) -> Phase:

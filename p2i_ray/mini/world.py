@@ -121,7 +121,16 @@ def render_with_cover(seed: int, index: int, mix: FlawMix = NATURAL) -> tuple[Sa
     text = (finished != littered).any(-1) & (mask == 0)  # (64, 64)
     clutter = (littered != bare).any(-1) & (mask == 0) & ~text
     image = np.where(mask[..., None] > 0, product, finished)  # (64, 64, 3)
-    sample = Sample(f"{seed}-{index:06d}", name, category, scene, flaws, quality(flaws), image, mask)
+    sample = Sample(
+        id=f"{seed}-{index:06d}",
+        name=name,
+        category=category,
+        scene=scene,
+        flaws=flaws,
+        quality=quality(flaws),
+        image=image,
+        mask=mask,
+    )
     return sample, np.stack([text, clutter])
 
 

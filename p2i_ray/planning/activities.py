@@ -80,14 +80,14 @@ class RunPlan:
             engines_up = self.stays or (engines_up and step.kind is not Kind.TRAINING)
             key = step.key(number)
             if step is ENCODE and self.encodes_early:
-                yield Activity(key, scoring, idle_s, work_s, fraction)
+                yield Activity(key=key, after=scoring, idle_s=idle_s, work_s=work_s, share=fraction)
                 continue
             if step is CRITIQUE and self.overlaps:
                 painting = step_table.GENERATE.needs(number)
                 early = Activity((number, f"{step.name} ahead"), tuple(painting), self.assumed.worker_start_s)
                 yield early._replace(work_s=(1 - LAST) * work_s, share=fraction)
                 after, work_s = (*after, early.key), LAST * work_s
-            yield Activity(key, (*after, *step.needs(number)), idle_s, work_s, fraction)
+            yield Activity(key=key, after=(*after, *step.needs(number)), idle_s=idle_s, work_s=work_s, share=fraction)
             if step is MEASURE and self.defers_figures:
                 beside = (key,)
             else:

@@ -105,7 +105,9 @@ def build(architecture: Architecture, token: str | None, scheduler: EulerAncestr
     token_id = add_token(tokenizer, text_encoder, token, "background")
     unet = UNet2DConditionModel.from_config(architecture.unet)
     vae = AutoencoderKL.from_config(architecture.vae)
-    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id)
+    return Parts(
+        tokenizer=tokenizer, text_encoder=text_encoder, unet=unet, vae=vae, scheduler=scheduler, token_id=token_id
+    )
 
 
 def stand_in_tokenizer(entries: int, length: int) -> CLIPTokenizer:

@@ -20,7 +20,8 @@ def as_lines(config: Config, assumed: RunPlanConfig, rows: int, dev_rows: int) -
     Args:
         config: the settings as given.
         assumed: rates, starts and price.
-        rows, dev_rows: of the training split and of idr.dev_split.
+        rows: of the training split.
+        dev_rows: of idr.dev_split.
     """
     loop = RunPlan(with_shared_gpus(config), assumed, rows, dev_rows)
     planned, gpus = schedule(list(loop.activities())), loop.gpus

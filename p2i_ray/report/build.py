@@ -108,14 +108,28 @@ def changes(rounds: list[Round]) -> list[Change]:
             first, last = having[0].metrics[key], having[-1].metrics[key]
             better = None if first == last or len(having) == 1 else (last < first) == lower
             note = f"{'lower' if lower else 'higher'} is better"
-            found.append(Change(label, note, f"{first:.2f}" if len(having) > 1 else "", f"{last:.2f}", better))
+            found.append(
+                Change(
+                    label=label,
+                    note=note,
+                    before=f"{first:.2f}" if len(having) > 1 else "",
+                    after=f"{last:.2f}",
+                    better=better,
+                )
+            )
     criticised = [r for r in rounds if r.flawless is not None]
     if criticised:
         first, last = criticised[0].flawless or 0.0, criticised[-1].flawless or 0.0
         before = percent(first) if len(criticised) > 1 else ""
         note = f"says the judge, from round {criticised[0].number} on"
         found.append(
-            Change("Pictures without a flaw", note, before, percent(last), last > first if last != first else None)
+            Change(
+                label="Pictures without a flaw",
+                note=note,
+                before=before,
+                after=percent(last),
+                better=last > first if last != first else None,
+            )
         )
     return found
 

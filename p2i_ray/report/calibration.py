@@ -69,7 +69,13 @@ def section(facts: Calibration, files: Sequence[str], limits: ImageConfig) -> Se
     """Figures, plots, and the pictures made again from the data."""
     strips = list(_strips(facts.examples, files, limits)) if files else []
     note = "" if files or not facts.examples else "The pictures are not shown: their data is not there any more."
-    return Section(facts, gold_figures(facts.gold) if facts.gold else [], list(_plots(facts)), strips, note)
+    return Section(
+        facts=facts,
+        gold=gold_figures(facts.gold) if facts.gold else [],
+        plots=list(_plots(facts)),
+        strips=strips,
+        strips_note=note,
+    )
 
 
 def gold_figures(gold: Agreement) -> list[tuple[str, str]]:

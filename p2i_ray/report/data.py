@@ -100,7 +100,14 @@ def load(run_dir: str) -> RunFolder:
     except UserError as error:
         prompts, note = None, str(error)
     summary = json.loads(locations.read_text(locations.join(run_dir, "run.json")))
-    return RunFolder(run_dir, config, summary, [r for r in rounds if r.steps], prompts, note)
+    return RunFolder(
+        location=run_dir,
+        config=config,
+        summary=summary,
+        rounds=[r for r in rounds if r.steps],
+        prompts=prompts,
+        prompts_note=note,
+    )
 
 
 def _round(run_dir: str, number: int) -> Round:

@@ -146,7 +146,7 @@ def _some(ids: Collection[str], named: dict[str, list[str]], count: int) -> list
 def _photo(row: dict[str, Any], head: str, flaws: list[str] | None, limits: ImageConfig) -> Photo:
     uri = pictures.data_uri((row["image"] or {}).get("bytes"), limits)
     named = "" if flaws is None else ", ".join(flaws) or "no flaw named"
-    return Photo(uri, f"training photo of {row['name']}", head, row["name"], named)
+    return Photo(uri=uri, alt=f"training photo of {row['name']}", head=head, name=row["name"], flaws=named)
 
 
 def shown(run: RunFolder, limits: ImageConfig) -> Iterator[Shown]:

@@ -62,20 +62,20 @@ def of_run(run: RunFolder) -> Section | None:
     plot = timeline_plot([(attempt.began, attempt.until) for attempt in attempts], sorted(bars, key=_place), moments)
     account, names = records.account(attempts), node_names(moments)
     return Section(
-        plot,
-        {kind: colour for kind, colour in COLOURS.items() if any(bar.kind == kind for bar in bars)},
-        any(bar.cut for bar in bars),
-        {"CPUs at work": CPU} | ({"GPUs at work": GPU} if gpus else {}) if moments else {},
-        "GPUs" if gpus else "CPUs",
-        busy(moments, gpus),
-        list(_works(bars, account, moments, gpus)),
-        account,
-        [
+        plot=plot,
+        colours={kind: colour for kind, colour in COLOURS.items() if any(bar.kind == kind for bar in bars)},
+        cut=any(bar.cut for bar in bars),
+        uses={"CPUs at work": CPU} | ({"GPUs at work": GPU} if gpus else {}) if moments else {},
+        accelerators="GPUs" if gpus else "CPUs",
+        busy=busy(moments, gpus),
+        works=list(_works(bars, account, moments, gpus)),
+        account=account,
+        attempts=[
             attempt_line(attempt, place == len(attempts), run.summary["status"])
             for place, attempt in enumerate(attempts, 1)
         ],
-        len(names),
-        max(0, len(names) - NODES),
+        nodes=len(names),
+        left_out=max(0, len(names) - NODES),
     )
 
 
@@ -90,7 +90,7 @@ def bars_of(attempt: AttemptRecord) -> Iterator[Bar]:
         row = ENGINES if span.kind == "start" else span.name  # what is done ahead stands in its step's row
         kind = NOT_STEPS.get(span.kind) or kind_of(span.name)
         cut = span.ended is None or (failed and span is steps[-1])
-        yield Bar(row, kind, span.round, span.began, max(span.began, ended), cut)
+        yield Bar(row=row, kind=kind, round=span.round, began=span.began, ended=max(span.began, ended), cut=cut)
 
 
 def busy(moments: Sequence[UtilizationSample], gpus: bool) -> float | None:
@@ -126,7 +126,13 @@ def _works(
         seconds = length(spans)
         if seconds >= SHORTEST_S:
             share = seconds / account.wall_s if account.wall_s else 0.0
-            yield Work(kind, seconds, share, busy(_during(moments, spans), gpus), kind in NOT_STEPS.values())
+            yield Work(
+                kind=kind,
+                seconds=seconds,
+                share=share,
+                busy=busy(_during(moments, spans), gpus),
+                within=kind in NOT_STEPS.values(),
+            )
     if account.ahead_s >= SHORTEST_S:
         yield Work("waiting for early work", account.ahead_s, account.ahead_s / account.wall_s, None)
     yield Work("driver overhead", account.driver_s, account.driver_share, None)

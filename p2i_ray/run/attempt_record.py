@@ -123,4 +123,11 @@ def account(records: Sequence[AttemptRecord]) -> TimeAccount:
         sum(length(record.stretches(*kinds)) for record in records)
         for kinds in (("step",), ("start",), ("step", "start"), ("step", "start", "wait"))
     )
-    return TimeAccount(len(records), wall, steps, starts, all_three - either, wall - all_three)
+    return TimeAccount(
+        attempts=len(records),
+        wall_s=wall,
+        steps_s=steps,
+        starts_s=starts,
+        ahead_s=all_three - either,
+        driver_s=wall - all_three,
+    )

@@ -44,7 +44,15 @@ def read_status(run_dir: str, now: float) -> RunStatus:
     attempts, last = records.read(run_dir), config["idr"]["rounds"]
     silent_s = max(0.0, now - attempts[-1].seen) if attempts else None
     status, why = status_of(summary["status"], attempts[-1] if attempts else None, silent_s)
-    return RunStatus(run_dir, status, why, manifests.rounds(run_dir, last), last, attempts, silent_s)
+    return RunStatus(
+        run_dir=run_dir,
+        status=status,
+        why=why,
+        rounds=manifests.rounds(run_dir, last),
+        of_rounds=last,
+        attempts=attempts,
+        silent_s=silent_s,
+    )
 
 
 def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | None) -> tuple[Status, str]:

@@ -104,46 +104,94 @@ def _painted(config: Config, number: int) -> bool:
 
 
 CALIBRATE = Step(
-    "calibrate", "calibration", Kind.JUDGING, _judge,
-    lambda c, number: number == 1 and c.idr.select and bool(c.calibration.rows or c.calibration.gold),
-)  # fmt: skip
+    name="calibrate",
+    output="calibration",
+    kind=Kind.JUDGING,
+    takes=_judge,
+    wanted=lambda c, number: number == 1 and c.idr.select and bool(c.calibration.rows or c.calibration.gold),
+)
 SCORE = Step(
-    "score", "scores", Kind.JUDGING, _judge, _judged,
-    (Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)), by_row=True,
-)  # fmt: skip
-SELECT = Step("select", "kept.parquet", Kind.JUDGING, None, _judged, (Input("score"),))
+    name="score",
+    output="scores",
+    kind=Kind.JUDGING,
+    takes=_judge,
+    wanted=_judged,
+    inputs=(Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)),
+    by_row=True,
+)
+SELECT = Step(
+    name="select", output="kept.parquet", kind=Kind.JUDGING, takes=None, wanted=_judged, inputs=(Input("score"),)
+)
 INSPECT = Step(
-    "inspect", "inspection", Kind.JUDGING, _judge,
-    lambda config, number: _judged(config, number) and bool(config.idr.inspect),
-    (Input("score"), Input("select")),
-)  # fmt: skip
+    name="inspect",
+    output="inspection",
+    kind=Kind.JUDGING,
+    takes=_judge,
+    wanted=lambda config, number: _judged(config, number) and bool(config.idr.inspect),
+    inputs=(Input("score"), Input("select")),
+)
 EXEMPLARS = Step(
-    "exemplars", "exemplars", Kind.JUDGING, None,
-    lambda config, number: _judged(config, number) and bool(config.idr.exemplars), (Input("score"),),
-)  # fmt: skip
+    name="exemplars",
+    output="exemplars",
+    kind=Kind.JUDGING,
+    takes=None,
+    wanted=lambda config, number: _judged(config, number) and bool(config.idr.exemplars),
+    inputs=(Input("score"),),
+)
 ENCODE = Step(
-    "encode", "features", Kind.TRAINING, lambda config: resources.features(config.features),
-    lambda config, number: number == 1, (Input("select"),), Early(follows="score"), by_row=True,
-)  # fmt: skip
+    name="encode",
+    output="features",
+    kind=Kind.TRAINING,
+    takes=lambda config: resources.features(config.features),
+    wanted=lambda config, number: number == 1,
+    inputs=(Input("select"),),
+    early=Early(follows="score"),
+    by_row=True,
+)
 TRAIN = Step(
-    "train", "checkpoint", Kind.TRAINING, lambda config: resources.train(config.train), _trained,
-    (Input("encode", In.FIRST), Input("select"), Input("train", In.BEFORE)),
-)  # fmt: skip
+    name="train",
+    output="checkpoint",
+    kind=Kind.TRAINING,
+    takes=lambda config: resources.train(config.train),
+    wanted=_trained,
+    inputs=(Input("encode", In.FIRST), Input("select"), Input("train", In.BEFORE)),
+)
 GENERATE = Step(
-    "generate", "generated", Kind.PAINTING, lambda config: resources.generate(config.generate), _painted,
-    (Input("train"),), by_row=True,
-)  # fmt: skip
+    name="generate",
+    output="generated",
+    kind=Kind.PAINTING,
+    takes=lambda config: resources.generate(config.generate),
+    wanted=_painted,
+    inputs=(Input("train"),),
+    by_row=True,
+)
 MEASURE = Step(
-    "measure", "metrics.json", Kind.MEASURING, lambda config: resources.evaluate(config.evaluate), _painted,
-    (Input("generate"),), Early(),
-)  # fmt: skip
+    name="measure",
+    output="metrics.json",
+    kind=Kind.MEASURING,
+    takes=lambda config: resources.evaluate(config.evaluate),
+    wanted=_painted,
+    inputs=(Input("generate"),),
+    early=Early(),
+)
 CRITIQUE = Step(
-    "critique", "critiques", Kind.JUDGING, _judge, _judged, (Input("generate"),), Early(follows="generate"), by_row=True
+    name="critique",
+    output="critiques",
+    kind=Kind.JUDGING,
+    takes=_judge,
+    wanted=_judged,
+    inputs=(Input("generate"),),
+    early=Early(follows="generate"),
+    by_row=True,
 )
 FEEDBACK = Step(
-    "feedback", "feedback.txt", Kind.JUDGING, _judge,
-    lambda config, number: _judged(config, number) and config.idr.feedback, (Input("critique"),),
-)  # fmt: skip
+    name="feedback",
+    output="feedback.txt",
+    kind=Kind.JUDGING,
+    takes=_judge,
+    wanted=lambda config, number: _judged(config, number) and config.idr.feedback,
+    inputs=(Input("critique"),),
+)
 
 # In the order of a round.
 STEPS = (CALIBRATE, SCORE, SELECT, INSPECT, EXEMPLARS, ENCODE, TRAIN, GENERATE, MEASURE, CRITIQUE, FEEDBACK)

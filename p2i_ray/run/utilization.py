@@ -53,7 +53,9 @@ def parse(page: str) -> Utilization:
     cpus_reserved, gpus_reserved = (
         _share(resources.get((name, "USED"), 0), resources.get((name, "AVAILABLE"), 0)) for name in ("CPU", "GPU")
     )
-    return Utilization(cpu, _mean(gpus), cpus, len(gpus), cpus_reserved, gpus_reserved)
+    return Utilization(
+        cpu=cpu, gpu=_mean(gpus), cpus=cpus, gpus=len(gpus), reserved_cpu=cpus_reserved, reserved_gpu=gpus_reserved
+    )
 
 
 def _share(used: float, available: float) -> float | None:
@@ -83,7 +85,7 @@ class UtilizationHistory:
     def rows(self) -> list[UtilizationSample]:
         """The mean of each interval and node, by time."""
         return [
-            UtilizationSample(moment * self.every_s, self.every_s, node, host, mean(seen))
+            UtilizationSample(began=moment * self.every_s, seconds=self.every_s, node=node, host=host, use=mean(seen))
             for moment, nodes in sorted(self._samples.items())
             for (node, host), seen in sorted(nodes.items())
         ]
@@ -108,7 +110,7 @@ def mean(uses: Sequence[Utilization]) -> Utilization:
     """The mean of each fraction over the samples in which it is known."""
     cpu, gpu, _, _, cpus_reserved, gpus_reserved = map(_mean, zip(*uses, strict=True))
     cpus, gpus = max(use.cpus for use in uses), max(use.gpus for use in uses)
-    return Utilization(cpu, gpu, cpus, gpus, cpus_reserved, gpus_reserved)
+    return Utilization(cpu=cpu, gpu=gpu, cpus=cpus, gpus=gpus, reserved_cpu=cpus_reserved, reserved_gpu=gpus_reserved)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -149,6 +151,6 @@ def read(location: str) -> list[UtilizationSample]:
     rows = pq.read_table(pa.BufferReader(locations.read_bytes(location))).to_pylist()
     uses = (Utilization(**{key: row[key] for key in Utilization._fields}) for row in rows)
     return [
-        UtilizationSample(row["began"], row["seconds"], row["node"], row["host"], use)
+        UtilizationSample(began=row["began"], seconds=row["seconds"], node=row["node"], host=row["host"], use=use)
         for row, use in zip(rows, uses, strict=True)
     ]

@@ -1,0 +1,1 @@
+"""What a round does, one verb a file."""

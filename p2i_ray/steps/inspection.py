@@ -45,7 +45,7 @@ def inspect(this: Round, scores: Output, kept: Output, *, feedback: str, exempla
         rows = write_sample(scores, settings.inspect, this.run.config.seed, out)
         with this.progress(INSPECT, None, "replies") as progress:
             files = _ask(this, out, feedback=feedback, exemplars=exemplars, progress=progress)
-        facts = compare(rows, kept, out, files, settings)
+        facts = compare(rows, kept, out=out, files=files, settings=settings)
         return Counts(rows_in=scores.rows, rows_out=facts["rows"], facts=facts)
 
     this.run.once(this.number, INSPECT, work)
@@ -72,7 +72,7 @@ def _ask(
 
 
 def compare(
-    ids: list[str], kept: Output, out: str, files: dict[str, list[str]], settings: LoopConfig
+    ids: list[str], kept: Output, *, out: str, files: dict[str, list[str]], settings: LoopConfig
 ) -> dict[str, Any]:
     """Compare the sample's rows with what was kept of them.
 

@@ -98,4 +98,7 @@ def test_an_orphan_is_known_by_its_raylet_and_ended() -> None:
 
 
 def test_a_fault_says_its_moment() -> None:
-    assert str(Fault("node", 2, "train", 0.5, 0.1, 4.0)) == "node · round 2 train · 0.50"
+    assert (
+        str(Fault(kind="node", round=2, step="train", share=0.5, victim=0.1, hold_s=4.0))
+        == "node · round 2 train · 0.50"
+    )

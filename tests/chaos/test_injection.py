@@ -74,7 +74,7 @@ def inject(tmp_path: Path) -> Iterator[Run]:
 
 
 def fault(kind: str, step: str, share: float = 0.5, hold_s: float = 0.3) -> Fault:
-    return Fault(kind, 1, step, share, 0.0, hold_s)
+    return Fault(kind=kind, round=1, step=step, share=share, victim=0.0, hold_s=hold_s)
 
 
 def test_without_faults_one_command_does_it(inject: Run) -> None:

@@ -13,7 +13,7 @@ from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run import step_table
 
-TWO_CPUS = StepResources("train", 2, ResourceSpec(cpus=1), (), ("train.num_workers",))
+TWO_CPUS = StepResources(step="train", count=2, bundle=ResourceSpec(cpus=1), around=(), lower=("train.num_workers",))
 
 
 def test_a_cluster_that_is_too_small_is_told_in_one_line(ray_cluster: None) -> None:
@@ -61,7 +61,7 @@ def test_room_is_judged_as_if_nothing_else_ran(ray_cluster: None) -> None:
 
 
 def test_a_start_that_has_ended_is_not_waited_for(ray_cluster: None) -> None:
-    need = StepResources("judge", 1, ResourceSpec(gpus=1), (), ("judge.replicas",))
+    need = StepResources(step="judge", count=1, bundle=ResourceSpec(gpus=1), around=(), lower=("judge.replicas",))
     starting = threading.Event()
     placement.wait_until_reserved(0.0, need, starting.is_set)  # it has failed before it reserved anything
     placement.wait_until_reserved(-1.0, need, lambda: True)  # its GPU is reserved

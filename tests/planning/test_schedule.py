@@ -38,7 +38,7 @@ def test_a_circle_is_told() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 2e-311, 5e-324, 1e-10])
 def test_durations_below_the_resolution_take_no_time(seconds: float) -> None:
-    tiny = [Activity((number, "x"), (), seconds, seconds, 0.25) for number in range(5)]
+    tiny = [Activity(key=(number, "x"), after=(), idle_s=seconds, work_s=seconds, share=0.25) for number in range(5)]
     planned = schedule([*tiny, Activity((9, "x"), (), work_s=5 * seconds)])
     assert (length(planned), busy(planned)) == (0, 0)
     assert at(*tiny, Activity((9, "y"), ((4, "x"),), work_s=3))["y"] == (0, 3)
@@ -56,7 +56,15 @@ def any_activities(draw: st.DrawFn) -> list[Activity]:
     for number in range(draw(st.integers(1, 8))):
         after: list[Key] = draw(st.lists(st.sampled_from([a.key for a in found]), unique=True)) if found else []
         idle, work = draw(st.floats(0, 100)), draw(st.floats(0, 100))
-        found.append(Activity((number, "x"), tuple(after), idle, work, draw(st.sampled_from([0.0, 0.25, 1.0]))))
+        found.append(
+            Activity(
+                key=(number, "x"),
+                after=tuple(after),
+                idle_s=idle,
+                work_s=work,
+                share=draw(st.sampled_from([0.0, 0.25, 1.0])),
+            )
+        )
     return found
 
 

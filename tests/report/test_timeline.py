@@ -62,7 +62,7 @@ def leave(run: Path, *attempts: AttemptRecord, use: Utilization | None = None) -
         (folder / f"{place}.json").write_text(attempt.model_dump_json())
         if use:  # a local cluster gives its node another id each time
             rows = [
-                UtilizationSample(s, 5, f"n{place}", "head", use)
+                UtilizationSample(began=s, seconds=5, node=f"n{place}", host="head", use=use)
                 for s in range(int(attempt.began), int(attempt.until), 5)
             ]
             write_table(table(rows), str(folder / f"{place}.parquet"))
@@ -118,8 +118,14 @@ def test_gpus_count_where_there_are_any(mini_data: str, tmp_path: Path) -> None:
     leave(run, FINISHED, use=Utilization(cpu=0.1, gpu=0.75, cpus=64, gpus=8, reserved_cpu=0.1, reserved_gpu=1.0))
     words = section(Page(Path(report.write(str(run))).read_text("utf-8")))
     assert "The GPUs of the node worked 75 % of the time" in words and "GPUs at work" in words
-    big, small = Utilization(None, 1.0, 0, 6, None, None), Utilization(None, 0.5, 0, 2, None, None)
-    moments = [UtilizationSample(0, 5, "a", "a", big), UtilizationSample(0, 5, "b", "b", small)]
+    big, small = (
+        Utilization(cpu=None, gpu=1.0, cpus=0, gpus=6, reserved_cpu=None, reserved_gpu=None),
+        Utilization(cpu=None, gpu=0.5, cpus=0, gpus=2, reserved_cpu=None, reserved_gpu=None),
+    )
+    moments = [
+        UtilizationSample(began=0, seconds=5, node="a", host="a", use=big),
+        UtilizationSample(began=0, seconds=5, node="b", host="b", use=small),
+    ]
     assert report_timeline.busy(moments, gpus=True) == pytest.approx((6 * 1.0 + 2 * 0.5) / 8)
 
 
@@ -183,8 +189,12 @@ def test_drivers_that_overlap_are_drawn_at_one_time() -> None:
 
 
 def test_nodes_of_one_host_are_told_apart_and_many_are_not_all_drawn() -> None:
-    use = Utilization(0.5, None, 2, 0, None, None)
-    moments = [UtilizationSample(s, 5, f"n{n}", "one" if n < 2 else f"host{n}", use) for s in (0, 5) for n in range(12)]
+    use = Utilization(cpu=0.5, gpu=None, cpus=2, gpus=0, reserved_cpu=None, reserved_gpu=None)
+    moments = [
+        UtilizationSample(began=s, seconds=5, node=f"n{n}", host="one" if n < 2 else f"host{n}", use=use)
+        for s in (0, 5)
+        for n in range(12)
+    ]
     assert list(node_names(moments).values())[:3] == ["one n0", "one n1", "host2"]
     bars = list(report_timeline.bars_of(FINISHED))
     svg = timeline_plot([(T + 7300, T + 7500)], bars, moments)

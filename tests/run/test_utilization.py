@@ -26,7 +26,7 @@ ray_resources{Component="raylet",Name="CPU",State="AVAILABLE",WorkerId=""} 12.0
 ray_resources{Component="raylet",Name="GPU",State="AVAILABLE",WorkerId=""} 2.0
 ray_resources{Component="raylet",Name="memory",State="AVAILABLE",WorkerId=""} 2.4e+10
 """
-BUSY = Utilization(0.5, None, 8, 0, 0.25, None)
+BUSY = Utilization(cpu=0.5, gpu=None, cpus=8, gpus=0, reserved_cpu=0.25, reserved_gpu=None)
 
 
 def test_a_page_with_gpus() -> None:
@@ -34,7 +34,9 @@ def test_a_page_with_gpus() -> None:
 
 
 def test_a_page_before_the_agents_first_look_tells_nothing_of_the_cpus() -> None:
-    assert parse('ray_node_cpu_utilization{ip="10.0.0.1"} 0.0\n') == Utilization(None, None, 0, 0, None, None)
+    assert parse('ray_node_cpu_utilization{ip="10.0.0.1"} 0.0\n') == Utilization(
+        cpu=None, gpu=None, cpus=0, gpus=0, reserved_cpu=None, reserved_gpu=None
+    )
 
 
 def test_means_leave_out_what_is_not_known() -> None:
@@ -61,7 +63,13 @@ def test_nodes_that_come_later_have_their_own_rows(tmp_path: Path) -> None:
     assert [(row.began, row.node) for row in rows] == [(1000, "n1"), (1005, "n1"), (1005, "n2")]
     write_table(table(rows), str(tmp_path / "use.parquet"))
     assert read(str(tmp_path / "use.parquet")) == rows
-    assert rows[2] == UtilizationSample(1005, 5, "n2", "worker", Utilization(0.5, 0.5, 8, 4, 0.25, None))
+    assert rows[2] == UtilizationSample(
+        began=1005,
+        seconds=5,
+        node="n2",
+        host="worker",
+        use=Utilization(cpu=0.5, gpu=0.5, cpus=8, gpus=4, reserved_cpu=0.25, reserved_gpu=None),
+    )
     assert read(str(tmp_path / "none.parquet")) == []
 
 

@@ -69,7 +69,9 @@ def main(folder: Path) -> None:
             print(f"{time.monotonic() - start:.1f} {said}", flush=True)
         holder = ray.remote(num_cpus=3)(Holder).remote()
         ray.get(holder.held.remote())
-        need = resources.StepResources("train", 1, resources.ResourceSpec(cpus=3), (), ("train.num_workers",))
+        need = resources.StepResources(
+            step="train", count=1, bundle=resources.ResourceSpec(cpus=3), around=(), lower=("train.num_workers",)
+        )
         for room in (
             lambda: placement.check(step_table.phases(load(Config, "mini", ["generate.num_workers=99"]))),
             lambda: placement.wait_for(need),

@@ -85,7 +85,15 @@ def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.f
     widened = unet.config.in_channels != validation.UNET_CHANNELS
     if widened:
         widen(unet)
-    return Parts(tokenizer, text_encoder, unet, vae, scheduler, token_id, widened)
+    return Parts(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        unet=unet,
+        vae=vae,
+        scheduler=scheduler,
+        token_id=token_id,
+        widened=widened,
+    )
 
 
 def widen(unet: UNet2DConditionModel) -> None:

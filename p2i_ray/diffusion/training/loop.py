@@ -116,7 +116,9 @@ def _record(step: int, inpaint: torch.Tensor, losses: Losses, *, rate: float, se
     """A step's losses over the global batch; the gradient's norm is not known yet."""
     mean, background, name = (float(value.detach().mean()) for value in (inpaint, *losses[-2:]))
     total = mean + settings.contrastive_weight * (background + name)
-    return StepRecord(step + 1, mean, background, name, total, rate, 0.0)
+    return StepRecord(
+        step=step + 1, inpaint=mean, cl_background=background, cl_name=name, total=total, lr=rate, grad_norm=0.0
+    )
 
 
 def _gather_rows(values: torch.Tensor) -> torch.Tensor:

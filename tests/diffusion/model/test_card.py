@@ -8,7 +8,9 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import card
 from p2i_ray.diffusion.model.card import StepRecord
 
-CURVE = [StepRecord(n, 0.5, 3.0, 2.0, 0.55, 1e-5, 1.0) for n in (1, 2)]
+CURVE = [
+    StepRecord(step=n, inpaint=0.5, cl_background=3.0, cl_name=2.0, total=0.55, lr=1e-5, grad_norm=1.0) for n in (1, 2)
+]
 PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 
 

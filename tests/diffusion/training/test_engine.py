@@ -166,7 +166,10 @@ def test_full_weights_can_be_set(alone: None, tiny_painter: DiffusionConfig) -> 
 def test_a_step_far_above_the_others_stops_the_training(
     alone: None, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    calm = [StepRecord(step + 1, 0.001, 0.0, 0.0, 0.001, 1e-3, 1.0) for step in range(60)]
+    calm = [
+        StepRecord(step=step + 1, inpaint=0.001, cl_background=0.0, cl_name=0.0, total=0.001, lr=1e-3, grad_norm=1.0)
+        for step in range(60)
+    ]
     with pytest.raises(UserError, match=r"stops at step 61: its loss \S+ is \d+ times the median .* row-003, row-0"):
         three_steps(tiny_painter, tmp_path, curve=calm)
 

@@ -106,11 +106,11 @@ def test_pictures_are_those_of_diffusers_pipeline(
     diffusion = tiny_painter.model_copy(update={"token": token})
     made = trained(diffusion)
     ours = paint(made, features, token, guidance_scale=guidance)
-    theirs = by_diffusers(diffusion, made[1], pictures, guidance, 3)
+    theirs = by_diffusers(diffusion, made[1], pictures=pictures, guidance=guidance, together=3)
     assert ours.shape == (3, RESOLUTION, RESOLUTION, 3) and ours.dtype == np.uint8
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.max() <= 3 and difference.mean() < 0.2  # features are kept at half precision
-    other = by_diffusers(diffusion, trained_differently(diffusion), pictures, guidance, 3)
+    other = by_diffusers(diffusion, trained_differently(diffusion), pictures=pictures, guidance=guidance, together=3)
     assert np.abs(other.astype(int) - theirs).mean() > 2
 
 
