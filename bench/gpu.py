@@ -58,7 +58,7 @@ class Trainer:
         settings = TrainConfig(channels_last=channels_last)
         parts = loading.load(location, config_of(location))
         text = parts.text_encoder.config
-        projection = torch.randn(text.projection_dim, text.hidden_size) / text.hidden_size**0.5
+        projection = torch.randn(int(text.projection_dim or 0), text.hidden_size) / text.hidden_size**0.5
         self.model = Product2Img(parts, projection, settings)
         full_size.cast_parameters(self.model, torch.bfloat16)
         self.model.to(device)
@@ -124,7 +124,7 @@ def paint(location: str, *, rows: int, resolution: int, mode: str, repeats: int,
 
     unet = sampler.unet  # changed in place: the product itself paints eagerly, in NCHW
     if mode == "channels_last":
-        unet.to(memory_format=torch.channels_last)
+        unet.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # diffusers wraps the method
     with FlopCounterMode(display=False) as flops:
         work()
     if mode == "compiled":

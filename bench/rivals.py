@@ -35,7 +35,7 @@ def encode_online(config: Config, rows: Rows, steps: int) -> float:
     settings = config.train
     with tempfile.TemporaryDirectory() as storage:
         trainer = TorchTrainer(
-            _online_worker,
+            _online_worker,  # type: ignore[arg-type]  # what a worker returns is part of the result
             train_loop_config={"config": config, "rows": rows, "steps": steps},
             torch_config=TorchConfig(backend="gloo"),
             scaling_config=ScalingConfig(
@@ -43,7 +43,8 @@ def encode_online(config: Config, rows: Rows, steps: int) -> float:
             ),
             run_config=RunConfig(name="online", storage_path=storage),
         )
-        return float(trainer.fit().return_value)
+        result: Any = trainer.fit()  # its return value is not among its declared fields
+        return float(result.return_value)
 
 
 def _online_worker(given: dict[str, Any]) -> float:
@@ -103,12 +104,14 @@ def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threa
     from torchvision.transforms.functional import normalize, pil_to_tensor
 
     torch.set_num_threads(threads)
-    pipe = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, torch_dtype=torch.float32)
+    pipe = StableDiffusionInpaintPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+        config.diffusion.base, torch_dtype=torch.float32
+    )
     pipe.vae.requires_grad_(False)
     unet, text_encoder = pipe.unet.train(), pipe.text_encoder.train()
     learning = [*unet.parameters(), *text_encoder.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=1e-5)
-    schedule = DDPMScheduler.from_config(pipe.scheduler.config)
+    schedule = DDPMScheduler.from_config(pipe.scheduler.config)  # type: ignore[no-untyped-call]
     size = config.train.batch_size
     seconds = []
     for step in range(steps):
@@ -134,7 +137,7 @@ def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threa
         )
         hidden = text_encoder(tokens.input_ids)[0]
         predicted = unet(torch.cat([noisy, small, product], dim=1), timesteps, hidden).sample
-        functional.mse_loss(predicted, noise).backward()
+        torch.autograd.backward(functional.mse_loss(predicted, noise))
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 from torch.nn import functional
 from transformers import CLIPTextModel
@@ -124,7 +125,7 @@ class Product2Img(nn.Module):
         self.register_buffer("projection", projection.clone(), persistent=False)
         self.register_buffer("empty_ids", empty_prompt(parts.tokenizer), persistent=False)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
-        self.latent_scale = float(parts.vae.config.scaling_factor)
+        self.latent_scale = float(parts.vae.config["scaling_factor"])
         self.pixels_per_latent = parts.pixels_per_latent  # along one side
         self.settings = settings
 
@@ -231,7 +232,8 @@ def predict_noise(model: Product2Img, batch: Batch, text: torch.Tensor) -> torch
     product = _sample(batch.product_moments, batch.product_noise) * model.latent_scale  # (B, 4, h, w)
     noisy = model.schedule.add_noise(latents, batch.noise, batch.timesteps)  # Eq. 1
     inputs = torch.cat([noisy, batch.mask, product], dim=1).to(text.dtype)  # (B, 9, h, w), diffusers' order
-    return model.unet(inputs, batch.timesteps, encoder_hidden_states=text).sample
+    predicted: torch.Tensor = model.unet(inputs, batch.timesteps, encoder_hidden_states=text).sample
+    return predicted
 
 
 def _sample(moments: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -149,7 +149,7 @@ def random_batch(parts: Parts, token: str | None, *, rows: int, resolution: int,
             0,
             range(rows),
             latent=(4, side, side),
-            timesteps=int(parts.scheduler.config.num_train_timesteps),
+            timesteps=int(parts.scheduler.config["num_train_timesteps"]),
             prompt_dropout=0.1,
         ),
     )

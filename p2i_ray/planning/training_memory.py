@@ -6,7 +6,7 @@ memory; the rest is counted. No weights, data, GPU or Ray are needed.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
@@ -145,9 +145,7 @@ def activations(architecture: Architecture, settings: TrainConfig, resolution: i
         cast_parameters(model, DTYPES[settings.mixed_precision])
         if settings.gradient_checkpointing:
             recompute_activations(parts)
-        batch = random_batch(
-            parts, token, rows=rows, resolution=resolution, clip_width=cast("torch.Tensor", model.projection).shape[0]
-        )
+        batch = random_batch(parts, token, rows=rows, resolution=resolution, clip_width=model.projection.shape[0])
         return peak_of_step(model, batch, settings.gradient_accumulation_steps)
 
 
@@ -160,11 +158,12 @@ def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
     with LiveBytes() as live:
         for tensor in (*model.parameters(), *model.buffers(), *local, *micro):
             live.leave_out(tensor)
-        hooks = [p.register_post_accumulate_grad_hook(_drop) for p in model.parameters() if p.requires_grad]
+        learning: list[Any] = [p for p in model.parameters() if p.requires_grad]  # the hook has no types
+        hooks = [p.register_post_accumulate_grad_hook(_drop) for p in learning]
         torch.autograd.backward(model(micro, local, micro_batches).total)
     for hook in hooks:
         hook.remove()
-    return live.peak
+    return int(live.peak)
 
 
 def cost(settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig) -> Cost | None:
@@ -190,7 +189,7 @@ def _model(
 ) -> tuple[Product2Img, Parts]:
     parts = build(architecture, token, scheduler)
     text = parts.text_encoder.config
-    projection = torch.empty(text.projection_dim, text.hidden_size)
+    projection = torch.empty(int(text.projection_dim or 0), text.hidden_size)
     lora.add(parts, settings, seed=0)
     return Product2Img(parts, projection, settings), parts
 

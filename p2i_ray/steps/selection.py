@@ -80,7 +80,7 @@ def write_selection(scores: Output, settings: LoopConfig, out: str) -> int:
     """Apply `keep` to a round's scores and write one Parquet file; returns the number of kept rows."""
     kept = keep(parquet.read_parquet(scores.location, scores.files, COLUMNS), settings)
     parquet.write_table(kept, out)
-    return kept.num_rows
+    return int(kept.num_rows)
 
 
 def select(this: Round, scores: Output) -> Output:

@@ -51,8 +51,11 @@ def test_it_prints_a_table_and_leaves_figures_and_a_page(
     truth = pq.read_table(Path(mini_data, "truth.parquet"), columns=["id", "quality"]).rename_columns(["id", "score"])
     pq.write_table(truth.slice(0, 20), tmp_path / "gold.parquet")
     given = [
-        f"data={mini_data}", f"out={tmp_path}/out", "calibration.rows=12", f"calibration.gold={tmp_path}/gold.parquet"
-    ]  # fmt: skip
+        f"data={mini_data}",
+        f"out={tmp_path}/out",
+        "calibration.rows=12",
+        f"calibration.gold={tmp_path}/gold.parquet",
+    ]
     job.check(judge, load(job.CalibrateJob, "mini", given), ())
     printed = capfd.readouterr().out.splitlines()
     facts = json.loads(Path(tmp_path, "out", "calibration.json").read_text("utf-8"))

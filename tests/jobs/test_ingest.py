@@ -76,10 +76,16 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     assert len(found["validation"]) <= 1 and len(found["test"]) <= 2 and len(found["train"]) >= len(PHOTOS) - 3
     kinds = {row["source"]: row["reason"].split(": ")[0] for row in found["rejected"]}
     assert kinds == {
-        "missing.jpg": "file missing", "../secret.jpg": "outside the folder", "link.jpg": "outside the folder",
-        "http://127.0.0.1/a.jpg": "outside the folder", "broken.jpg": "unreadable", "large.png": "too large",
-        "coffee.png": "duplicate file", "cup.png": "empty name", "moon.png": "no product found",
-    }  # fmt: skip
+        "missing.jpg": "file missing",
+        "../secret.jpg": "outside the folder",
+        "link.jpg": "outside the folder",
+        "http://127.0.0.1/a.jpg": "outside the folder",
+        "broken.jpg": "unreadable",
+        "large.png": "too large",
+        "coffee.png": "duplicate file",
+        "cup.png": "empty name",
+        "moon.png": "no product found",
+    }
     samples = [row for part, rows in found.items() if part != "rejected" for row in rows]
     assert {row["id"] for row in samples} == {listing.id_of(file) for file, *_ in (*PHOTOS, ("lamp.png",))}
     assert found["test_unseen"][0]["name"] == "Lampe Élan 灯"

@@ -98,7 +98,5 @@ def test_the_step_says_what_is_known_of_it() -> None:
     step = load_job("status").step
     began = time.time() - 90
     at = CurrentStep(round=2, step="train", began=began, done=60, total=1200, unit="steps", rate=2.0)
-    assert step(at, 3) == (
-        "round 2/3 · train, 1 min 30 s so far, 60 of 1,200 steps, 2 steps/s, about 9 min 30 s left"
-    )  # fmt: skip
+    assert step(at, 3) == ("round 2/3 · train, 1 min 30 s so far, 60 of 1,200 steps, 2 steps/s, about 9 min 30 s left")
     assert step(CurrentStep(round=0, step="measure", began=began), 3) == "round 0/3 · measure, 1 min 30 s so far"

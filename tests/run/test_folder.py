@@ -154,8 +154,12 @@ def test_run_json_sums_up_the_manifests(tmp_path: Path, config: Config) -> None:
     assert summary["status"] == "running" and summary["versions"]["ray"]
     (only,) = summary["rounds"]
     assert {k: only[k] for k in ("round", "kept", "set_aside", "feedback", "metrics")} == {
-        "round": 1, "kept": 3, "set_aside": 1, "feedback": "less text", "metrics": {"fid": 1.5},
-    }  # fmt: skip
+        "round": 1,
+        "kept": 3,
+        "set_aside": 1,
+        "feedback": "less text",
+        "metrics": {"fid": 1.5},
+    }
     assert only["steps"]["score"]["rows_in"] == 5
     assert "1.50" in run.table() and "less text" in run.table()
 

@@ -71,7 +71,7 @@ def encode(
     placement.wait_for(need)
     index = (
         rows.map_batches(
-            _look_up_shared,
+            _look_up_shared,  # type: ignore[arg-type]  # pyarrow has no types
             fn_kwargs={"known": ray.put(shards.KnownShards(folder)), "image": image},
             batch_size=ROWS_LOOKED_UP,
             batch_format="pyarrow",
@@ -86,7 +86,7 @@ def encode(
             **need.bundle.options(),
         )
         .map_batches(
-            add_shard,
+            add_shard,  # type: ignore[arg-type]  # pyarrow has no types
             fn_kwargs={"folder": folder},
             batch_size=ROWS_PER_SHARD,
             batch_format="pyarrow",
@@ -99,7 +99,7 @@ def encode(
     return written._replace(facts={"shards": folder, **written.facts})
 
 
-def _look_up_shared(batch: pa.Table, known: ObjectRef, image: ImageConfig) -> pa.Table:
+def _look_up_shared(batch: pa.Table, known: ObjectRef[KnownShards], image: ImageConfig) -> pa.Table:
     import ray
 
     return look_up(batch, ray.get(known), image)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
@@ -41,12 +41,15 @@ class FeaturePrefetcher:
         diffusion = validation.anywhere(diffusion)
         folder = shards.open_shards(locations.absolute(settings.cache), diffusion, image.resolution)
         actor = ray.remote(**resources.features(settings).bundle.options())(_Encoder)
-        self._actors = [actor.remote(diffusion, settings, image, folder) for _ in range(settings.num_workers)]
+        self._actors: list[Any] = [
+            actor.remote(diffusion, settings, image, folder) for _ in range(settings.num_workers)
+        ]
         self._next = itertools.cycle(self._actors)
 
-    def encode(self, file: str, ids: Sequence[str]) -> ObjectRef:
+    def encode(self, file: str, ids: Sequence[str]) -> ObjectRef[int]:
         """Encode these rows of a Parquet file of EPBD; returns at once. The result is their number."""
-        return next(self._next).encode.remote(file, list(ids))
+        begun: ObjectRef[int] = next(self._next).encode.remote(file, list(ids))
+        return begun
 
     def stop(self) -> None:
         """Free what the actors hold."""

@@ -73,5 +73,5 @@ def lay_over(parts: loading.Parts, settings: TrainConfig, weights: Mapping[str, 
         assert not unexpected, f"trained weights that the folder doesn't have: {unexpected}"
     if parts.token_id is not None:
         with torch.no_grad():
-            parts.text_encoder.get_input_embeddings().weight[parts.token_id] = weights[ROW]
+            parts.text_encoder.get_input_embeddings().weight[parts.token_id] = weights[ROW]  # type: ignore[operator]
     return adapters

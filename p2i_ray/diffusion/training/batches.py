@@ -34,7 +34,7 @@ class Batches:
             seed: of the noise.
             prompt_dropout: fraction of rows whose prompt is dropped.
         """
-        timesteps = int(parts.scheduler.config.num_train_timesteps)
+        timesteps = int(parts.scheduler.config["num_train_timesteps"])
         self._batches = stream.batches(
             _Collate(parts.tokenizer, token=token, seed=seed, timesteps=timesteps, prompt_dropout=prompt_dropout)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from diffusers.training_utils import EMAModel
@@ -49,6 +49,7 @@ class ShardedEMA:
         finally:
             self._model.restore(weights)
 
-    def _weights(self) -> list[torch.Tensor]:
+    def _weights(self) -> list[torch.nn.Parameter]:
         # EMAModel averages what learns and copies the rest; shards of weights aren't marked as learning everywhere.
-        return [shard.detach().requires_grad_() for shard in masters(self._engine)]
+        shards = [shard.detach().requires_grad_() for shard in masters(self._engine)]
+        return cast("list[torch.nn.Parameter]", shards)  # any tensor will do

@@ -130,7 +130,7 @@ class _DeferredCollate(ArrowBatchCollateFn):
     def __init__(self, known: Future[Collate]) -> None:
         self._known = known
 
-    def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
+    def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:  # type: ignore[override]  # one kind of what may be
         return self._known.result()(batch)
 
 
@@ -147,7 +147,7 @@ def blocks(schedule: SampleSchedule, workers: int, first: int) -> Dataset:
     parts = [(step, worker) for step in range(first, schedule.steps, each) for worker in range(workers)]
     asked = [pa.table({"first": [step], "worker": [worker]}) for step, worker in parts]
     # Not from_arrow: it counts rows in tasks of one CPU each, and training may have taken all there are.
-    return ray.data.from_blocks(asked).map_batches(
+    found: Dataset = ray.data.from_blocks(asked).map_batches(
         _Reader,
         fn_constructor_kwargs={"schedule": schedule, "workers": workers, "steps_per_block": each},
         compute=ray.data.ActorPoolStrategy(size=1),
@@ -155,6 +155,7 @@ def blocks(schedule: SampleSchedule, workers: int, first: int) -> Dataset:
         batch_format="pyarrow",
         num_cpus=0,
     )
+    return found
 
 
 class _Reader:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from p2i_ray.cluster import placement, resources
 from p2i_ray.config import DiffusionConfig, TrainConfig
@@ -136,14 +136,15 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         row_bytes=index.row_bytes(job.features),
         note=job.first_step_note,
     )
+    workers = (settings.min_workers, settings.num_workers) if settings.min_workers else settings.num_workers
     trainer = TorchTrainer(
-        _work,
+        _work,  # type: ignore[arg-type]  # what a worker returns is part of the result
         train_loop_config={"job": job, "schedule": schedule},
-        datasets=ingest.placeholder(),
+        datasets={**ingest.placeholder()},
         dataset_config=ingest.ScheduledIngest(schedule),
         torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
         scaling_config=ScalingConfig(
-            num_workers=(settings.min_workers, settings.num_workers) if settings.min_workers else settings.num_workers,
+            num_workers=cast(Any, workers),  # a pair is taken, too
             use_gpu=settings.num_gpus > 0,
             resources_per_worker={"CPU": 0, **need.bundle.resources()},  # unsaid it would be one
         ),
@@ -155,7 +156,9 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         ),
     )
     try:
-        return trainer.fit().return_value
+        result: Any = trainer.fit()  # its return value is not among its declared fields
+        outcome: dict[str, Any] = result.return_value
+        return outcome
     except TrainingFailedError as error:
         line = _disk_full_line(error)
         if line is None:

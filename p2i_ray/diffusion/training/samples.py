@@ -76,7 +76,7 @@ def paint(
     """
     device = model.device
     with _undisturbed(model), _moved(parts.vae, device):
-        scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)  # type: ignore[no-untyped-call]
+        scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)
         pipeline = build_pipeline(parts.vae, model.unet, scheduler)
         painted = []
         for place, some in rows.parts(BATCH_SIZE):
@@ -101,7 +101,7 @@ def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
     Returns:
         (H', W', 3) uint8.
     """
-    scale = float(parts.vae.config.scaling_factor)
+    scale = float(parts.vae.config["scaling_factor"])
     with _moved(parts.vae, parts.unet.device):
         products, photos = (
             _decode(parts.vae, _distribution(features[name]).mean * scale)
@@ -149,7 +149,7 @@ def _inputs(
 
 def _decode(vae: AutoencoderKL, latents: torch.Tensor) -> Pixels:
     """Images (n, H, W, 3) uint8 of scaled latents (n, 4, h, w), decoded one at a time; NaN becomes black."""
-    latents = (latents / vae.config.scaling_factor).to(vae.device, vae.dtype)
+    latents = (latents / vae.config["scaling_factor"]).to(vae.device, vae.dtype)
     images = torch.cat([vae.decode(latent[None]).sample.float().cpu() for latent in latents])  # -1..1
     images = (images / 2 + 0.5).clamp(0, 1).nan_to_num(0)
     return (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
@@ -181,8 +181,8 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
 def _moved(vae: AutoencoderKL, device: torch.device) -> Iterator[None]:
     """The VAE, moved to a device while the block runs."""
     before = vae.device
-    vae.to(device)
+    vae.to(device)  # type: ignore[arg-type]  # diffusers wraps the method
     try:
         yield
     finally:
-        vae.to(before)
+        vae.to(before)  # type: ignore[arg-type]

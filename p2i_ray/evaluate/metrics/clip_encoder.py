@@ -37,7 +37,7 @@ class ClipEncoder(nn.Module):
             clip, recipe = opened.model(), opened.image_processor_settings()
         self.tower, self.projection = clip.vision_model, clip.visual_projection
         self.requires_grad_(False).eval()
-        self.num_features: int = clip.config.projection_dim  # the name that torchmetrics asks for
+        self.num_features = int(clip.visual_projection.out_features)  # the name that torchmetrics asks for
         self.resize, self.crop = _sides(recipe, folder)
         self.register_buffer("mean", torch.tensor(recipe["image_mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(recipe["image_std"]).view(1, 3, 1, 1))

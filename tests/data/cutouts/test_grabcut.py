@@ -27,7 +27,7 @@ def pixels(name: str) -> Pixels:
         ("rocket.jpg", [(0.5, 0.55), (0.5, 0.75)], [(0.3, 0.3), (0.8, 0.4), (0.4, 0.6)], (0.008, 0.04)),
         ("retina.jpg", [(0.5, 0.5), (0.2, 0.4), (0.5, 0.9)], [(0.02, 0.02), (0.98, 0.98)], (0.7, 0.8)),
     ],
-)  # fmt: skip
+)
 def test_products_in_real_photos(
     name: str, inside: list[tuple[float, float]], outside: list[tuple[float, float]], area: tuple[float, float]
 ) -> None:

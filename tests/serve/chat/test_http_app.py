@@ -52,12 +52,25 @@ def test_transparent_images_are_put_on_white(lmm: Lmm) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1:8000/private.png", "https://localtest.me/redirect.png", "HTTP://169.254.169.254/latest",
-        "http://[::1]/x.png", "http://0x7f000001/x.png", "//127.0.0.1/x.png", "file:///etc/passwd", "FILE:/etc/passwd",
-        "ftp://127.0.0.1/x.png", "gopher://127.0.0.1:6379/_FLUSHALL", "s3://bucket/x.png", "/etc/passwd", "x.png", "",
-        " data:image/png;base64," + GOOD, "\nhttp://127.0.0.1/", "data:http://127.0.0.1/x.png",
+        "http://127.0.0.1:8000/private.png",
+        "https://localtest.me/redirect.png",
+        "HTTP://169.254.169.254/latest",
+        "http://[::1]/x.png",
+        "http://0x7f000001/x.png",
+        "//127.0.0.1/x.png",
+        "file:///etc/passwd",
+        "FILE:/etc/passwd",
+        "ftp://127.0.0.1/x.png",
+        "gopher://127.0.0.1:6379/_FLUSHALL",
+        "s3://bucket/x.png",
+        "/etc/passwd",
+        "x.png",
+        "",
+        " data:image/png;base64," + GOOD,
+        "\nhttp://127.0.0.1/",
+        "data:http://127.0.0.1/x.png",
     ],
-)  # fmt: skip
+)
 def test_no_url_is_fetched(lmm: Lmm, url: str) -> None:
     error = lmm.refused(lmm.chat(text("What is it?"), image(url)))
     assert error["param"] == "messages.0.content.1.image_url" and "data:image/png;base64," in error["message"]
@@ -108,19 +121,24 @@ def test_a_data_url_holds_an_image_within_limits(lmm: Lmm, url: str, says: str) 
 @pytest.mark.parametrize(
     "part",
     [
-        {"type": "image_url", "image_url": "http://127.0.0.1/"}, {"image_url": "http://127.0.0.1/"},
+        {"type": "image_url", "image_url": "http://127.0.0.1/"},
+        {"image_url": "http://127.0.0.1/"},
         {"type": "image_url", "image_url": {"url": {"url": "http://127.0.0.1/"}}},
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{GOOD}", "path": "/etc/passwd"}},
         {"type": "video_url", "video_url": {"url": "http://127.0.0.1/"}},
         {"type": "audio_url", "audio_url": {"url": "http://127.0.0.1/"}},
         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
-        {"type": "image_embeds", "image_embeds": "AAAA"}, {"type": "image_pil", "image_pil": "x"},
+        {"type": "image_embeds", "image_embeds": "AAAA"},
+        {"type": "image_pil", "image_pil": "x"},
         {"type": "file", "file": {"file_data": "AAAA"}},
         {"type": "text", "text": [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]},
         {"type": "text", "text": "x", "image_url": {"url": "http://127.0.0.1/"}},
-        [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}], "http://127.0.0.1/", None, 7,
+        [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}],
+        "http://127.0.0.1/",
+        None,
+        7,
     ],
-)  # fmt: skip
+)
 def test_parts_are_text_or_images(lmm: Lmm, part: object) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}
     lmm.refused(lmm.send("POST", "/v1/chat/completions", json=body))
@@ -135,24 +153,44 @@ def test_only_users_send_images(lmm: Lmm, role: object) -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"n": 1_000}, "n"), ({"n": 0}, "n"), ({"n": True}, "n"), ({"n": "2"}, "n"),
+        ({"n": 1_000}, "n"),
+        ({"n": 0}, "n"),
+        ({"n": True}, "n"),
+        ({"n": "2"}, "n"),
         ({"max_tokens": 10**9}, "max_tokens"),
-        ({"max_completion_tokens": 10**9}, "max_completion_tokens"), ({"max_tokens": -1}, "max_tokens"),
-        ({"logprobs": True, "top_logprobs": 1_000}, "top_logprobs"), ({"top_logprobs": 5}, "top_logprobs"),
-        ({"temperature": float(10**9)}, "temperature"), ({"stop": ["a"] * 9}, "stop"), ({"stop": ""}, "stop"),
-        ({"stop": "a" * 999}, "stop"), ({"seed": 2**70}, "seed"), ({"messages": []}, "messages"),
+        ({"max_completion_tokens": 10**9}, "max_completion_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"logprobs": True, "top_logprobs": 1_000}, "top_logprobs"),
+        ({"top_logprobs": 5}, "top_logprobs"),
+        ({"temperature": float(10**9)}, "temperature"),
+        ({"stop": ["a"] * 9}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"stop": "a" * 999}, "stop"),
+        ({"seed": 2**70}, "seed"),
+        ({"messages": []}, "messages"),
         ({"messages": [{"role": "user", "content": "x"}] * 99}, "messages"),
         ({"messages": [{"role": "user", "content": "x" * 200_000}]}, "messages"),
-        ({"prompt_logprobs": 20}, "prompt_logprobs"), ({"best_of": 100}, "best_of"), ({"min_tokens": 9}, "min_tokens"),
-        ({"ignore_eos": True}, "ignore_eos"), ({"use_beam_search": True}, "use_beam_search"),
-        ({"chat_template": "{{ 1 }}"}, "chat_template"), ({"chat_template_kwargs": {}}, "chat_template_kwargs"),
-        ({"mm_processor_kwargs": {}}, "mm_processor_kwargs"), ({"media_io_kwargs": {}}, "media_io_kwargs"),
-        ({"vllm_xargs": {}}, "vllm_xargs"), ({"kv_transfer_params": {}}, "kv_transfer_params"),
-        ({"priority": -9}, "priority"), ({"request_id": "x"}, "request_id"), ({"logit_bias": {"1": 1}}, "logit_bias"),
-        ({"guided_choice": ["1"]}, "guided_choice"), ({"tools": []}, "tools"), ({"store": True}, "store"),
-        ({"model": None}, "model"), ({"messages": None}, "messages"),
+        ({"prompt_logprobs": 20}, "prompt_logprobs"),
+        ({"best_of": 100}, "best_of"),
+        ({"min_tokens": 9}, "min_tokens"),
+        ({"ignore_eos": True}, "ignore_eos"),
+        ({"use_beam_search": True}, "use_beam_search"),
+        ({"chat_template": "{{ 1 }}"}, "chat_template"),
+        ({"chat_template_kwargs": {}}, "chat_template_kwargs"),
+        ({"mm_processor_kwargs": {}}, "mm_processor_kwargs"),
+        ({"media_io_kwargs": {}}, "media_io_kwargs"),
+        ({"vllm_xargs": {}}, "vllm_xargs"),
+        ({"kv_transfer_params": {}}, "kv_transfer_params"),
+        ({"priority": -9}, "priority"),
+        ({"request_id": "x"}, "request_id"),
+        ({"logit_bias": {"1": 1}}, "logit_bias"),
+        ({"guided_choice": ["1"]}, "guided_choice"),
+        ({"tools": []}, "tools"),
+        ({"store": True}, "store"),
+        ({"model": None}, "model"),
+        ({"messages": None}, "messages"),
     ],
-)  # fmt: skip
+)
 def test_a_field_beyond_its_limit_is_named(lmm: Lmm, fields: dict[str, object], param: str) -> None:
     assert lmm.refused(lmm.chat(**fields))["param"] == param
 
@@ -185,10 +223,27 @@ def test_a_body_beyond_the_limit_is_refused() -> None:
 
 
 ROUTES = [
-    "/v1/completions", "/v1/embeddings", "/v1/score", "/v1/audio/transcriptions", "/tokenize", "/detokenize", "/pause",
-    "/resume", "/sleep", "/wake_up", "/invocations", "/update_weights", "/collective_rpc", "/load_lora_adapter",
-    "/reset_prefix_cache", "/start_profile", "/v1/chat/completions/render", "/docs", "/openapi.json", "/v1/../pause",
-]  # fmt: skip
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/score",
+    "/v1/audio/transcriptions",
+    "/tokenize",
+    "/detokenize",
+    "/pause",
+    "/resume",
+    "/sleep",
+    "/wake_up",
+    "/invocations",
+    "/update_weights",
+    "/collective_rpc",
+    "/load_lora_adapter",
+    "/reset_prefix_cache",
+    "/start_profile",
+    "/v1/chat/completions/render",
+    "/docs",
+    "/openapi.json",
+    "/v1/../pause",
+]
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -23,10 +23,16 @@ from tests.support.generator_parts import OTHER, TOKEN, RunningService, cutout, 
 from tests.support.serving import wait_until
 
 GUARDED = [
-    ("POST", "/v1/images/edits"), ("POST", "/v1/cutouts"), ("POST", "/v1/jobs"), ("GET", "/v1/jobs/x"),
-    ("GET", "/v1/jobs/x/result"), ("DELETE", "/v1/jobs/x"), ("GET", "/v1/models"), ("GET", "/v1/models/x"),
+    ("POST", "/v1/images/edits"),
+    ("POST", "/v1/cutouts"),
+    ("POST", "/v1/jobs"),
+    ("GET", "/v1/jobs/x"),
+    ("GET", "/v1/jobs/x/result"),
+    ("DELETE", "/v1/jobs/x"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/x"),
     ("GET", "/metrics"),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
