@@ -61,7 +61,7 @@ class Visit:
 
     def submit(self, name: str = NAME) -> None:
         """Type a name and ask for pictures."""
-        self.page.get_by_label("Name, as a service would list it").fill(name)
+        self.page.get_by_label("Name, as a shop would list it").fill(name)
         self.page.get_by_role("button", name="Paint four pictures").click()
 
     def see_results(self) -> None:
