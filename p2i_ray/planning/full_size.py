@@ -137,21 +137,24 @@ def random_batch(parts: Parts, token: str | None, *, rows: int, resolution: int,
     """
     side = resolution // parts.pixels_per_latent
     prompts = tokenise(parts.tokenizer, token, [f"product {number}" for number in range(rows)])
+    draws = draw(
+        0,
+        0,
+        range(rows),
+        latent=(4, side, side),
+        timesteps=int(parts.scheduler.config["num_train_timesteps"]),
+        prompt_dropout=0.1,
+    )
     return Batch(
-        torch.randn(rows, 8, side, side),
-        torch.randn(rows, 8, side, side),
-        torch.randint(2, (rows, 1, side, side)).float(),
-        torch.randn(rows, clip_width),
-        torch.randn(rows, clip_width),
-        *prompts,
-        *draw(
-            0,
-            0,
-            range(rows),
-            latent=(4, side, side),
-            timesteps=int(parts.scheduler.config["num_train_timesteps"]),
-            prompt_dropout=0.1,
-        ),
+        image_moments=torch.randn(rows, 8, side, side),
+        product_moments=torch.randn(rows, 8, side, side),
+        mask=torch.randint(2, (rows, 1, side, side)).float(),
+        background_clip=torch.randn(rows, clip_width),
+        image_clip=torch.randn(rows, clip_width),
+        input_ids=prompts.ids,
+        background_at=prompts.background_at,
+        eos_at=prompts.eos_at,
+        **draws._asdict(),
     )
 
 

@@ -94,18 +94,24 @@ def sizes(architecture: Architecture, settings: TrainConfig, token: str | None =
 def need(
     architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN
 ) -> TrainingMemory:
-    """What a worker needs, in DeepSpeed's layout.
-
-    With ZeRO-3 at most `LIVE` weights are taken to be gathered at once: by DeepSpeed's defaults that, and how soon a
-    weight is used again, say when one is let go.
+    """Work out what a worker needs, in DeepSpeed's layout.
 
     Args:
         architecture: the model.
         settings: of the training.
-        resolution: side of the pictures, pixels.
+        resolution: side of the images, pixels.
         token: the learned token.
     """
-    counted = sizes(architecture, settings, token)
+    allocated = states(sizes(architecture, settings, token), settings)
+    return allocated._replace(activations=activations(architecture, settings, resolution, token))
+
+
+def states(counted: Sizes, settings: TrainConfig) -> TrainingMemory:
+    """Work out what a worker needs besides activations: weights, gradients, optimizer and buffers.
+
+    With ZeRO-3 at most `LIVE` weights are taken to be gathered at once: by DeepSpeed's defaults that, and how soon a
+    weight is used again, say when one is let go.
+    """
     trained, whole = counted.trained, counted.trained + counted.frozen
     each = DTYPES[settings.mixed_precision].itemsize
     stage = settings.zero_stage
@@ -124,7 +130,7 @@ def need(
         average=4 * own if settings.ema_decay is not None else 0,
         gradients=gradients,
         bucket=bucket,
-        activations=activations(architecture, settings, resolution, token),
+        activations=0,
         update=(4 + 4) * own + (gradients + bucket if stage == 3 else 0),
     )
 

@@ -135,7 +135,7 @@ def test_every_setting_of_a_run_says_whether_it_can_change_a_result() -> None:
             "train.min_workers=2 allows 3 workers, which can't share the 4 micro-batches",
         ),
         ("train.min_workers=5", "train.min_workers=5 is more than train.num_workers=4"),
-        ("train.zero_stage=0", "train.zero_stage=0 has no full-precision weights beside bf16 ones"),
+        ("train.zero_stage=0", "train.zero_stage=0 has no full-precision weights next to bf16 ones"),
         ("judge.max_replicas=1", "judge.max_replicas=1 is less than judge.replicas=4"),
     ],
 )

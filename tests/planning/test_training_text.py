@@ -71,7 +71,7 @@ def test_the_job_plans_without_data_and_out(capsys: pytest.CaptureFixture[str]) 
     job = runpy.run_path(str(ROOT / "jobs" / "train.py"))
 
     def call(*argv: str) -> str:
-        main(job["TrainJob"], job["__doc__"], job["run"], argv, [job["PLAN"]])
+        main(job["TrainJob"], job["__doc__"], job["run"], argv, instead=[job["PLAN"]])
         return capsys.readouterr().out
 
     assert "US dollars" in call("--config", "a100x4", "--plan", "steps=10")

@@ -62,7 +62,7 @@ class Head:
     def predict(self, features: Floats) -> Floats:
         """Predict e (not clipped) and five probabilities (they sum to 1, may be negative): (M, 6) from (M, D)."""
         points = standardise(features, self.mean, self.deviation)
-        values = kernel(points, self.points, float(self.scale)) @ self.weights + self.offset
+        values = kernel(points, self.points, np.asarray(self.scale).item()) @ self.weights + self.offset
         return values.round(DIGITS)
 
     def decide(self, features: Floats, thresholds: Thresholds, gamma: float) -> Decisions:
