@@ -74,6 +74,18 @@ def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
     return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in counting if before.get(k) != after.get(k)]
 
 
+def read_dump(text: str) -> dict[str, Any]:
+    """Read a dumped configuration (a run's config.yaml) with today's names, whichever version wrote it."""
+    found: dict[str, Any] = {}
+    for key, value in renamed.brought_up_to_date(dict(flat(yaml.safe_load(text)))).items():
+        *groups, last = key.split(".")
+        values = found
+        for group in groups:
+            values = values.setdefault(group, {})
+        values[last] = value
+    return found
+
+
 def effects(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Effect | None]]:
     """Every setting's dotted key and its mark (none: it has none)."""
     for key, info in config_class.model_fields.items():

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
+from p2i_ray.config.loading import read_dump
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.prompts import Prompts, load_prompts
 from p2i_ray.run.manifests import Manifest
@@ -93,7 +93,7 @@ def load(run_dir: str) -> RunFolder:
     for name in ("config.yaml", "run.json"):
         if not locations.exists(locations.join(run_dir, name)):
             raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
-    config = yaml.safe_load(locations.read_text(locations.join(run_dir, "config.yaml")))
+    config = read_dump(locations.read_text(locations.join(run_dir, "config.yaml")))
     rounds = [_round(run_dir, number) for number in range(config["idr"]["rounds"] + 1)]
     try:
         prompts, note = load_prompts(config["judge"]["prompts"]), ""

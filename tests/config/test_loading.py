@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 
 from p2i_ray.config import PRESETS, Config, Result, Runtime, Settings, changes_of_result, describe, load, renamed
-from p2i_ray.config.loading import effects
+from p2i_ray.config.loading import effects, read_dump
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 from tests.support.load_job import load_job
@@ -116,6 +116,16 @@ def test_an_old_dump_is_compared_by_todays_names() -> None:
     assert changes_of_result(old, config) == []
     old["painter"]["base"] = "elsewhere"
     assert changes_of_result(old, config) == [f"diffusion.base: 'elsewhere' -> {config.diffusion.base!r}"]
+
+
+def test_an_old_dump_is_read_with_todays_names() -> None:
+    old = "painter: {base: x}\ntrain: {dtype: fp32, tracking: {steps: 3}}\nidr: {ahead: true, steps: [1, 2]}\nseed: 4\n"
+    assert read_dump(old) == {
+        "diffusion": {"base": "x"},
+        "train": {"mixed_precision": "no", "tracking": {"num_inference_steps": 3}},
+        "idr": {"overlap": True, "steps": [1, 2]},
+        "seed": 4,
+    }
 
 
 def test_every_setting_of_a_run_says_whether_it_can_change_a_result() -> None:
