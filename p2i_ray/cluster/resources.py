@@ -119,76 +119,39 @@ def engine(settings: JudgeConfig) -> ResourceSpec:
 def judge(settings: JudgeConfig) -> StepResources:
     """The engines, and the tasks that send them rows."""
     count = 1 if settings.hosted.url else settings.replicas  # a single client counts requests and dollars
-    lower = ("judge.replicas", "judge.num_gpus", "judge.num_cpus")
     return StepResources(
         step="judge",
         count=count,
         bundle=engine(settings),
         around=(READ, ASK, WRITE),
-        lower=_lower(lower, "judge", settings),
+        lower=_lower("judge", ("replicas", "num_gpus", "num_cpus"), settings),
     )
 
 
 def cascade(settings: CascadeConfig) -> StepResources:
     """The CLIP encoder of the cascade, which runs while the engines are up."""
-    bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("judge.cascade.num_workers", "judge.cascade.num_gpus", "judge.cascade.num_cpus")
-    return StepResources(
-        step="judge.cascade",
-        count=settings.num_workers,
-        bundle=bundle,
-        around=(),
-        lower=_lower(lower, "judge.cascade", settings),
-    )
+    return _workers("judge.cascade", settings, settings.num_workers)
 
 
 def features(settings: FeatureConfig) -> StepResources:
     """The frozen encoders."""
-    bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("features.num_workers", "features.num_gpus", "features.num_cpus")
-    around = (READ, LOOK_UP, WRITE)
-    return StepResources(
-        step="features",
-        count=settings.num_workers,
-        bundle=bundle,
-        around=around,
-        lower=_lower(lower, "features", settings),
-    )
+    return _workers("features", settings, settings.num_workers, around=(READ, LOOK_UP, WRITE))
 
 
 def train(settings: TrainConfig) -> StepResources:
     """The training processes; as many as an elastic training needs at least."""
-    bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("train.num_workers", "train.min_workers", "train.num_gpus", "train.num_cpus")
-    return StepResources(
-        step="train",
-        count=settings.min_workers or settings.num_workers,
-        bundle=bundle,
-        around=(),
-        lower=_lower(lower, "train", settings),
-    )
+    count = settings.min_workers or settings.num_workers
+    return _workers("train", settings, count, counts=("num_workers", "min_workers"))
 
 
 def generate(settings: GenerateConfig) -> StepResources:
     """The sampling processes."""
-    bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("generate.num_workers", "generate.num_gpus", "generate.num_cpus")
-    return StepResources(
-        step="generate",
-        count=settings.num_workers,
-        bundle=bundle,
-        around=(READ, WRITE),
-        lower=_lower(lower, "generate", settings),
-    )
+    return _workers("generate", settings, settings.num_workers, around=(READ, WRITE))
 
 
 def evaluate(settings: EvaluateConfig) -> StepResources:
     """The measuring task, and the reading tasks that run beside it."""
-    bundle = of(settings, settings.num_cpus, settings.num_gpus)
-    lower = ("evaluate.num_gpus", "evaluate.num_cpus")
-    return StepResources(
-        step="evaluate", count=1, bundle=bundle, around=(READ,), lower=_lower(lower, "evaluate", settings)
-    )
+    return _workers("evaluate", settings, 1, around=(READ,), counts=())
 
 
 def generator_service(config: ServeJobConfig) -> Phase:
@@ -221,9 +184,13 @@ def replica(scale: ScaleConfig) -> ResourceSpec:
 
 
 def _scaled(step: str, scale: ScaleConfig, bundle: ResourceSpec) -> StepResources:
-    lower = tuple(f"{step}.{name}" for name in ("min_replicas", "num_gpus", "num_cpus"))
+    names = ("min_replicas", "num_gpus", "num_cpus")
     return StepResources(
-        step=step, count=max(1, scale.min_replicas), bundle=bundle, around=(FRONT,), lower=_lower(lower, step, scale)
+        step=step,
+        count=max(1, scale.min_replicas),
+        bundle=bundle,
+        around=(FRONT,),
+        lower=_lower(step, names, scale),
     )
 
 
@@ -238,9 +205,25 @@ def bundles(phase: Sequence[StepResources]) -> list[ResourceSpec]:
     return first.bundles() + [other.bundle for other in others for _ in range(other.count)]
 
 
-def _lower(names: tuple[str, ...], group: str, settings: Reserving) -> tuple[str, ...]:
-    return (
-        *names,
-        *((f"{group}.memory_gib",) if settings.memory_gib else ()),
-        *((f"{group}.accelerator_type",) if settings.accelerator_type else ()),
+def _workers(
+    group: str,
+    settings: CascadeConfig | FeatureConfig | TrainConfig | GenerateConfig | EvaluateConfig,
+    count: int,
+    *,
+    around: tuple[ResourceSpec, ...] = (),
+    counts: tuple[str, ...] = ("num_workers",),
+) -> StepResources:
+    """So many processes of a group of settings, also the step's name; `counts` are its settings of how many."""
+    return StepResources(
+        step=group,
+        count=count,
+        bundle=of(settings, settings.num_cpus, settings.num_gpus),
+        around=around,
+        lower=_lower(group, (*counts, "num_gpus", "num_cpus"), settings),
     )
+
+
+def _lower(group: str, names: tuple[str, ...], settings: Reserving) -> tuple[str, ...]:
+    """The settings of a group that lower what it needs; those of memory and accelerators where they are set."""
+    set_ones = (name for name in ("memory_gib", "accelerator_type") if getattr(settings, name))
+    return tuple(f"{group}.{name}" for name in (*names, *set_ones))

@@ -64,11 +64,11 @@ def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
     """The differences of a saved configuration that may change results, as `key: old -> new`.
 
     Args:
-        old: as it was saved, maybe by a version with other names.
+        old: as it was saved, with today's names; see `read_dump`.
         new: the configuration that is to continue the old one's run. A setting's mark says whether it counts; unmarked
             settings and settings that no longer exist count, too.
     """
-    before, after = renamed.brought_up_to_date(dict(flat(old))), dict(flat(new.model_dump(mode="json")))
+    before, after = dict(flat(old)), dict(flat(new.model_dump(mode="json")))
     effect = dict(effects(type(new)))
     counting = (key for key in sorted(before.keys() | after.keys()) if effect.get(key) is not Effect.RUNTIME)
     return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in counting if before.get(k) != after.get(k)]

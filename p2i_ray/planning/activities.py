@@ -108,24 +108,24 @@ class RunPlan:
         """What a step takes, in a round whose candidates, or kept rows once they are selected, are so many."""
         config, assumed = self.config, self.assumed
         match step.name:
-            case "calibrate":
+            case step_table.CALIBRATE.name:
                 return self._judged(config.calibration.rows * PASSES / assumed.scored_per_s)
-            case "score":
+            case step_table.SCORE.name:
                 return self._judged(candidates / assumed.scored_per_s)
-            case "inspect":  # criticised, and scored without the feedback in rounds that have one
+            case step_table.INSPECT.name:  # criticised, and scored without the feedback in rounds that have one
                 each_s = 1 / assumed.criticised_per_s + (number > 1) / assumed.scored_per_s
                 return self._judged(config.idr.inspect * each_s)
-            case "critique":
+            case step_table.CRITIQUE.name:
                 return self._judged(self.dev_rows / assumed.criticised_per_s)
-            case "feedback":
+            case step_table.FEEDBACK.name:
                 return Estimate(REPLY_S, 0.0, 1.0)
-            case "encode":
+            case step_table.ENCODE.name:
                 return self._workers(config.features, candidates / assumed.encoded_per_s)
-            case "train":
+            case step_table.TRAIN.name:
                 return self._train(config.idr.steps[number - 1])
-            case "generate":
+            case step_table.GENERATE.name:
                 return self._workers(config.generate, self.dev_rows / assumed.painted_per_s)
-            case "measure":
+            case step_table.MEASURE.name:
                 return self._measure()
         raise AssertionError(f"no estimate for {step.name}")
 

@@ -17,6 +17,7 @@ from p2i_ray.report.calibration_plots import confusion_plot, reliability_plot, s
 from p2i_ray.report.data import RunFolder
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import figure, percent, render, signed
+from p2i_ray.run.step_table import CALIBRATE
 from p2i_ray.storage import locations
 
 SPLIT = "train"  # what a run calibrates on
@@ -43,7 +44,7 @@ class Section(NamedTuple):
 
 def of_run(run: RunFolder) -> Section | None:
     """The section of a run; none if the run checked no judge."""
-    manifests = [r.steps["calibrate"] for r in run.rounds if "calibrate" in r.steps]
+    manifests = [r.steps[CALIBRATE.name] for r in run.rounds if CALIBRATE.name in r.steps]
     if not manifests:
         return None
     facts = Calibration.model_validate(manifests[0].facts)

@@ -6,7 +6,6 @@ anywhere is read as far as it got.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from p2i_ray.config.loading import read_dump
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.prompts import Prompts, load_prompts
+from p2i_ray.run import manifests
 from p2i_ray.run.manifests import Manifest
-from p2i_ray.run.step_table import STEPS, order_of
+from p2i_ray.run.status import read_settings, read_summary
+from p2i_ray.run.step_table import CRITIQUE, FEEDBACK, MEASURE, SCORE, SELECT, STEPS, order_of
 from p2i_ray.storage import locations, parquet
 
 
@@ -45,12 +45,12 @@ class Round:
     @property
     def scored(self) -> int | None:
         """|D_{i-1}|: the number of rows that the judge scored."""
-        return self.steps["score"].rows_in if "score" in self.steps else None
+        return self.steps[SCORE.name].rows_in if SCORE.name in self.steps else None
 
     @property
     def kept(self) -> int | None:
         """|S_i|: the number of rows kept."""
-        return self.steps["select"].rows_out if "select" in self.steps else None
+        return self.steps[SELECT.name].rows_out if SELECT.name in self.steps else None
 
     @property
     def set_aside(self) -> int:
@@ -90,16 +90,12 @@ def load(run_dir: str) -> RunFolder:
     Raises:
         UserError: there is no run in it.
     """
-    for name in ("config.yaml", "run.json"):
-        if not locations.exists(locations.join(run_dir, name)):
-            raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
-    config = read_dump(locations.read_text(locations.join(run_dir, "config.yaml")))
+    config, summary = read_settings(run_dir), read_summary(run_dir)
     rounds = [_round(run_dir, number) for number in range(config["idr"]["rounds"] + 1)]
     try:
         prompts, note = load_prompts(config["judge"]["prompts"]), ""
     except UserError as error:
         prompts, note = None, str(error)
-    summary = json.loads(locations.read_text(locations.join(run_dir, "run.json")))
     return RunFolder(
         location=run_dir,
         config=config,
@@ -111,11 +107,9 @@ def load(run_dir: str) -> RunFolder:
 
 
 def _round(run_dir: str, number: int) -> Round:
-    folder = locations.join(run_dir, f"round-{number}")
-    paths = locations.files(locations.join(folder, "steps"), ".json")
-    manifests = [Manifest.model_validate_json(locations.read_text(path)) for path in paths]
-    steps = {m.step: m for m in sorted(manifests, key=lambda m: order_of(m.step))}
-    measured, advised = steps.get("measure"), steps.get("feedback")
+    folder, found = manifests.folder(run_dir, number), manifests.read(run_dir, number)
+    steps = {name: found[name] for name in sorted(found, key=order_of)}
+    measured, advised = steps.get(MEASURE.name), steps.get(FEEDBACK.name)
     return Round(
         number,
         folder,
@@ -129,21 +123,21 @@ def _round(run_dir: str, number: int) -> Round:
 
 
 def _scores(folder: str, steps: dict[str, Manifest]) -> pa.Table | None:
-    if "score" not in steps:
+    if SCORE.name not in steps:
         return None
     scores = parquet.read_parquet(
-        locations.join(folder, "scores"), steps["score"].files, ["id", "score", "expected_score"]
+        locations.join(folder, SCORE.output), steps[SCORE.name].files, ["id", "score", "expected_score"]
     )
     kept = pa.array([], pa.string())
-    if "select" in steps:
-        kept = parquet.read_parquet(folder, ["kept.parquet"], ["id"])["id"].combine_chunks()
+    if SELECT.name in steps:
+        kept = parquet.read_parquet(folder, [SELECT.output], ["id"])["id"].combine_chunks()
     return scores.append_column("kept", pc.is_in(scores["id"], value_set=kept))
 
 
 def _flaws(folder: str, steps: dict[str, Manifest]) -> dict[str, list[str]]:
-    if "critique" not in steps or not steps["critique"].files:
+    if CRITIQUE.name not in steps or not steps[CRITIQUE.name].files:
         return {}
-    table = parquet.read_parquet(locations.join(folder, "critiques"), steps["critique"].files, ["id", "flaws"])
+    table = parquet.read_parquet(locations.join(folder, CRITIQUE.output), steps[CRITIQUE.name].files, ["id", "flaws"])
     return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
 
 

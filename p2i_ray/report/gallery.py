@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from p2i_ray.config import ImageConfig
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round
+from p2i_ray.run.step_table import GENERATE, SELECT
 from p2i_ray.storage import locations, parquet
 
 PRODUCTS = 10  # of D_dev, shown after every round
@@ -44,7 +45,7 @@ class Examples(NamedTuple):
 
 def strips(rounds: list[Round], limits: ImageConfig) -> list[Strip]:
     """The same few products of D_dev: the cutouts, and the pictures generated after every round."""
-    generated = [r for r in rounds if "generate" in r.steps]
+    generated = [r for r in rounds if GENERATE.name in r.steps]
     if not generated:
         return []
     ids = pictures.spread(_read(generated[-1], ["id", "category"]), PRODUCTS)
@@ -71,7 +72,7 @@ def _strip(id_: str, generated: list[Round], rows: dict[int, dict[str, dict[str,
 
 def training_examples(scored: list[Round], config: dict[str, Any], limits: ImageConfig) -> tuple[list[Examples], str]:
     """Training pictures that the judge dropped in each round and kept in the last; a note if they can't be shown."""
-    selected = [r for r in scored if "select" in r.steps]
+    selected = [r for r in scored if SELECT.name in r.steps]
     if not selected:
         return [], ""
     files = locations.files(locations.join(locations.absolute(config["data"]), "train"), ".parquet")
@@ -129,10 +130,10 @@ def _example(
 
 def _read(generated: Round, columns: list[str]) -> pa.Table:
     """Columns of a round's generated rows without an error."""
-    names = generated.steps["generate"].files
+    names = generated.steps[GENERATE.name].files
     table = parquet.read_parquet(locations.join(generated.folder, "generated"), names, [*columns, "error"])
     return table.filter(table["error"].is_null()).select(columns)
 
 
 def _files(generated: Round) -> list[str]:
-    return [locations.join(generated.folder, "generated", name) for name in generated.steps["generate"].files]
+    return [locations.join(generated.folder, GENERATE.output, name) for name in generated.steps[GENERATE.name].files]

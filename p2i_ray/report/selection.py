@@ -11,6 +11,7 @@ from p2i_ray.report.data import Round, RunFolder
 from p2i_ray.report.page import percent
 from p2i_ray.report.selection_photos import Effect, Shown, criticised, effects, shown
 from p2i_ray.report.selection_plots import Stage, flaw_plot, flow_plot
+from p2i_ray.run.step_table import INSPECT, SCORE
 
 
 class FlawPlot(NamedTuple):
@@ -41,17 +42,19 @@ def of_run(run: RunFolder) -> Section | None:
     if not scored:
         return None
     limits = ImageConfig.model_validate(run.config["image"])
-    inspected = [r for r in scored if "inspect" in r.steps]
-    fed = [r for r in inspected if r.steps["inspect"].facts["feedback"]]
+    inspected = [r for r in scored if INSPECT.name in r.steps]
+    fed = [r for r in inspected if r.steps[INSPECT.name].facts["feedback"]]
     found, note = effects(fed, run, limits)
     return Section(
-        flow=flow_plot([Stage(r.title, r.steps["score"].rows_out, r.kept, r.steps["score"].set_aside) for r in scored]),
+        flow=flow_plot(
+            [Stage(r.title, r.steps[SCORE.name].rows_out, r.kept, r.steps[SCORE.name].set_aside) for r in scored]
+        ),
         rounds=len(scored),
         lines=[(r.title, line) for r in scored if (line := scoring_text(r))],
         flaws=_flaw_plots(inspected),
-        sampled=max((r.steps["inspect"].facts["rows"] for r in inspected), default=0),
+        sampled=max((r.steps[INSPECT.name].facts["rows"] for r in inspected), default=0),
         effects=found,
-        headed=any(r.steps["score"].facts.get("saved_share") for r in fed),
+        headed=any(r.steps[SCORE.name].facts.get("saved_share") for r in fed),
         photos_note=note,
         exemplars=list(shown(run, limits)),
     )
@@ -59,7 +62,7 @@ def of_run(run: RunFolder) -> Section | None:
 
 def scoring_text(r: Round) -> str:
     """The sources of a round's scores (cascade, cache) and their cost; empty if the judge gave them all."""
-    facts, rows = r.steps["score"].facts, r.steps["score"].rows_out
+    facts, rows = r.steps[SCORE.name].facts, r.steps[SCORE.name].rows_out
     parts, calls = [], facts.get("llm_calls", rows)
     if facts.get("saved_share"):
         agreed = facts.get("agreement_held_out")
@@ -79,7 +82,7 @@ def scoring_text(r: Round) -> str:
 
 def _flaw_plots(inspected: list[Round]) -> list[FlawPlot]:
     """A plot a round, all on one scale."""
-    shares = [r.steps["inspect"].facts["flaws"] for r in inspected]
+    shares = [r.steps[INSPECT.name].facts["flaws"] for r in inspected]
     most = max((share or 0 for one in shares for groups in one.values() for share in groups.values()), default=0)
     plots = []
     for r, one in zip(inspected, shares, strict=True):

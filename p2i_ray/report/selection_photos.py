@@ -17,6 +17,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round, RunFolder
+from p2i_ray.run.step_table import EXEMPLARS, INSPECT
 from p2i_ray.steps import selection
 from p2i_ray.steps.exemplars import FILE
 from p2i_ray.steps.inspection import kept_without
@@ -79,9 +80,9 @@ def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list
     return [
         Effect(
             title=r.title,
-            rows=r.steps["inspect"].facts["rows"],
+            rows=r.steps[INSPECT.name].facts["rows"],
             told=told.get(r.number, ""),
-            counts=r.steps["inspect"].facts["feedback"],
+            counts=r.steps[INSPECT.name].facts["feedback"],
             named=tally(scores.dropped, named),
             dropped=[_photo(rows[i], scores.dropped[i], named.get(i), limits) for i in dropped if i in rows],
             rescued=[_photo(rows[i], scores.rescued[i], named.get(i), limits) for i in rescued if i in rows],
@@ -92,10 +93,10 @@ def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list
 
 def criticised(r: Round) -> dict[str, list[str]]:
     """The flaws that the critique named, by id, for the sample's rows with an answer."""
-    names = r.steps["inspect"].facts["files"]["critiques"]
+    names = r.steps[INSPECT.name].facts["files"]["critiques"]
     if not names:
         return {}
-    table = parquet.read_parquet(locations.join(r.folder, "inspection", "critiques"), names, ["id", "flaws"])
+    table = parquet.read_parquet(locations.join(r.folder, INSPECT.output, "critiques"), names, ["id", "flaws"])
     return {row["id"]: row["flaws"] for row in table.to_pylist() if row["flaws"] is not None}
 
 
@@ -109,7 +110,7 @@ def changed(r: Round, settings: LoopConfig) -> Changed:
         settings: what decides which rows are kept.
     """
     assert r.scores is not None
-    folder, names = locations.join(r.folder, "inspection"), r.steps["inspect"].facts["files"]["without-feedback"]
+    folder, names = locations.join(r.folder, INSPECT.output), r.steps[INSPECT.name].facts["files"]["without-feedback"]
     unfed = parquet.read_parquet(locations.join(folder, "without-feedback"), names, selection.COLUMNS)
     sample = parquet.read_parquet(folder, ["rows.parquet"], ["id"])["id"].combine_chunks()
     fed = r.scores.filter(pc.is_in(r.scores["id"], value_set=sample))
@@ -156,8 +157,8 @@ def shown(run: RunFolder, limits: ImageConfig) -> Iterator[Shown]:
         title = "In round 1, given with judge.exemplars" if own else "In every round, given with judge.exemplars"
         yield _shown(title, locations.absolute(given), run, limits)
     for r in run.rounds:
-        if "exemplars" in r.steps and r.number < run.config["idr"]["rounds"]:
-            location = locations.join(r.folder, "exemplars", FILE)
+        if EXEMPLARS.name in r.steps and r.number < run.config["idr"]["rounds"]:
+            location = locations.join(r.folder, EXEMPLARS.output, FILE)
             yield _shown(f"In round {r.number + 1}, out of round {r.number}", location, run, limits)
 
 

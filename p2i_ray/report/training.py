@@ -13,6 +13,7 @@ from p2i_ray.report import pictures
 from p2i_ray.report.data import Round, RunFolder
 from p2i_ray.report.page import percent
 from p2i_ray.report.training_plots import Curve, curve_plot
+from p2i_ray.run.step_table import TRAIN
 from p2i_ray.storage import locations
 
 RECORD = "training.json"  # in the model folder
@@ -66,7 +67,7 @@ def of_run(run: RunFolder) -> Section | None:
 
 def throughput_text(r: Round) -> str:
     """The throughput of a round's training, in words; empty where it wasn't recorded."""
-    facts = r.steps["train"].facts if "train" in r.steps else {}
+    facts = r.steps[TRAIN.name].facts if TRAIN.name in r.steps else {}
     if "images_per_s" not in facts:
         return ""
     waited = f"; {percent(facts['waiting'])} of the time was spent waiting for data" if "waiting" in facts else ""
@@ -76,7 +77,7 @@ def throughput_text(r: Round) -> str:
 def _steps(r: Round) -> list[dict[str, float]]:
     """A finished round's steps, as training.json has them."""
     location = locations.join(r.folder, "checkpoint", RECORD)
-    if "train" not in r.steps or not locations.exists(location):
+    if TRAIN.name not in r.steps or not locations.exists(location):
         return []
     found: list[dict[str, float]] = json.loads(locations.read_text(location))["steps"]
     return found

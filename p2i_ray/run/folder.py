@@ -27,6 +27,7 @@ import yaml
 
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
 from p2i_ray.config import Config, changes_of_result
+from p2i_ray.config.loading import read_dump
 from p2i_ray.console import logs
 from p2i_ray.errors import UserError, user_error_line
 from p2i_ray.run import disk_errors, manifests
@@ -59,14 +60,14 @@ class Run:
 
     Args:
         run_dir: its location.
-        config: the settings as the steps use them; see sharing.
+        config: the settings as the steps use them; see gpu_sharing.
     """
 
     def __init__(self, run_dir: str, config: Config) -> None:
         self.dir = run_dir
         self.config = config
         self.attempt = Attempt(run_dir)
-        self._kept_share: float | None = None
+        self._kept_fraction: float | None = None
         self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
         self._observers: list[StepObserver] = []
         self._deferral: Deferral | None = None
@@ -82,8 +83,7 @@ class Run:
         settings = config.model_dump(mode="json")
         path = locations.join(run_dir, "config.yaml")
         if locations.exists(path):
-            old = yaml.safe_load(locations.read_text(path))
-            changed = changes_of_result(old, config)
+            changed = changes_of_result(read_dump(locations.read_text(path)), config)
             if changed:
                 more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
                 raise UserError(
@@ -240,8 +240,8 @@ class Run:
         """Have the attempt show what a finished step counted."""
         self._set_aside[manifest.round, manifest.step] = manifest.set_aside
         if manifest.step == SELECT.name and manifest.rows_in:
-            self._kept_share = manifest.rows_out / manifest.rows_in
-        self.attempt.saw(sum(self._set_aside.values()), self._kept_share)
+            self._kept_fraction = manifest.rows_out / manifest.rows_in
+        self.attempt.saw(sum(self._set_aside.values()), self._kept_fraction)
 
     @contextmanager
     def _named(self, round_number: int, step: str) -> Iterator[None]:

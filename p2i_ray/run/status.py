@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, NamedTuple
 
-import yaml
-
+from p2i_ray.config.loading import read_dump
 from p2i_ray.console.durations import duration
 from p2i_ray.errors import UserError
 from p2i_ray.run import attempt_record as records
@@ -40,7 +39,7 @@ def read_status(run_dir: str, now: float) -> RunStatus:
     Raises:
         UserError: there is no run.
     """
-    config, summary = _read(run_dir, "config.yaml"), _read(run_dir, "run.json")
+    config, summary = read_settings(run_dir), read_summary(run_dir)
     attempts, last = records.read(run_dir), config["idr"]["rounds"]
     silent_s = max(0.0, now - attempts[-1].seen) if attempts else None
     status, why = status_of(summary["status"], attempts[-1] if attempts else None, silent_s)
@@ -75,9 +74,27 @@ def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | Non
     return "running", ""
 
 
-def _read(run_dir: str, name: str) -> Any:
+def read_settings(run_dir: str) -> dict[str, Any]:
+    """A run's config.yaml with today's names, whichever version wrote it.
+
+    Raises:
+        UserError: there is no run.
+    """
+    return read_dump(_read(run_dir, "config.yaml"))
+
+
+def read_summary(run_dir: str) -> dict[str, Any]:
+    """A run's run.json.
+
+    Raises:
+        UserError: there is no run.
+    """
+    summary: dict[str, Any] = json.loads(_read(run_dir, "run.json"))
+    return summary
+
+
+def _read(run_dir: str, name: str) -> str:
     location = locations.join(run_dir, name)
     if not locations.exists(location):
         raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
-    text = locations.read_text(location)
-    return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+    return locations.read_text(location)

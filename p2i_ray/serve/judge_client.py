@@ -21,7 +21,7 @@ from p2i_ray.judge.requests.prompts import load_prompts
 from p2i_ray.judge.requests.tasks import ScoreTask, clean_name
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 from p2i_ray.serve.images.protocol import Verdict
-from p2i_ray.serve.sampler.deployment import DOWNSCALE_DELAY_S
+from p2i_ray.serve.sampler.deployment import scaling
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
@@ -115,12 +115,7 @@ def options(settings: ServeConfig, judge: JudgeConfig, environment: dict[str, An
     variables = engine_environment(judge.model_copy(update={"num_cpus": reserved.cpus, "num_gpus": reserved.gpus}))
     return {
         "name": "Judge",
-        **serving.scaling(
-            min_replicas=scale.min_replicas,
-            max_replicas=scale.max_replicas,
-            target_ongoing_requests=scale.target_ongoing_requests,
-            downscale_delay_s=DOWNSCALE_DELAY_S,
-        ),
+        **scaling(scale),
         "ray_actor_options": {
             **reserved.options(),
             "runtime_env": serving.with_variables(environment, variables),

@@ -34,6 +34,6 @@ def calibrate(first: Round, exemplars: Exemplars) -> None:
             )
         return Counts(facts=facts)
 
-    facts = first.run.once(first.number, CALIBRATE, work).facts
+    facts = first.once(CALIBRATE, work).manifest.facts
     for check in calibration.Calibration.model_validate(facts).failed:
         say(f"{first.title(CALIBRATE)} doubtful: {check.verdict}")

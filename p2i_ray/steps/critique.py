@@ -16,4 +16,4 @@ def critique(this: Round, images: Output) -> Output:
         with this.progress(CRITIQUE, images.rows) as progress:
             return counts(images.rows, this.judge.critique(rows, out, progress=progress))
 
-    return Output(this.path(CRITIQUE.output), this.run.once(this.number, CRITIQUE, work))
+    return this.once(CRITIQUE, work)

@@ -26,7 +26,6 @@ def encode(this: Round) -> Output:
     selected = run.done(FIRST, SELECT)
     total = selected.rows_out if selected else reading.count(this.data, "train")
     kept = first.path(SELECT.output) if selected else None
-    location = first.path(ENCODE.output)
 
     def work(out: str) -> Counts:
         rows = reading.read_split(this.data, "train", keep=kept)
@@ -42,9 +41,9 @@ def encode(this: Round) -> Output:
         shards = locations.relative(written.facts["shards"], run.dir)  # the run may be moved
         return counts(total, written._replace(facts={**written.facts, "shards": shards}))
 
-    if not run.done(this.number, TRAIN) and not locations.exists(location):
+    if not run.done(this.number, TRAIN) and not locations.exists(first.path(ENCODE.output)):
         run.forget(FIRST, ENCODE)
-    return Output(location, run.once(FIRST, ENCODE, work))
+    return first.once(ENCODE, work)
 
 
 def feature_settings(run: Run) -> FeatureConfig:

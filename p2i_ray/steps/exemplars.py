@@ -27,7 +27,7 @@ def choose_exemplars(this: Round, scores: Output, before: Exemplars) -> Exemplar
         chosen = write_chosen(scores, this.data, config.idr.exemplars, out)
         return Counts(rows_in=scores.rows, rows_out=chosen)
 
-    this.run.once(this.number, EXEMPLARS, work)
+    this.once(EXEMPLARS, work)
     return exemplars.read(this.path(EXEMPLARS.output, FILE), config.image, config.judge.max_name_chars)
 
 

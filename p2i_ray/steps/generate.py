@@ -30,4 +30,4 @@ def generate(this: Round, model: str) -> Output:
             )
         return counts(total, written)
 
-    return Output(this.path(GENERATE.output), this.run.once(this.number, GENERATE, work))
+    return this.once(GENERATE, work)

@@ -48,7 +48,7 @@ def inspect(this: Round, scores: Output, kept: Output, *, feedback: str, exempla
         facts = compare(rows, kept, out=out, files=files, settings=settings)
         return Counts(rows_in=scores.rows, rows_out=facts["rows"], facts=facts)
 
-    this.run.once(this.number, INSPECT, work)
+    this.once(INSPECT, work)
 
 
 def write_sample(scores: Output, number: int, seed: int, out: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,12 +42,16 @@ class Round:
         """A step's name in messages, e.g. "round 2/3 · train"."""
         return self.run.title(self.number, step.name)
 
+    def once(self, step: Step, work: Callable[[str], Counts]) -> Output:
+        """Do a step of the round, unless it is done already; `work` gets the location of its output."""
+        return Output(self.path(step.output), self.run.once(self.number, step, work))
+
     @contextmanager
     def progress(self, step: Step, total: int | None, unit: str = "rows", images: int = 0) -> Iterator[Progress]:
         """Show how far a step is: on the terminal or in the log, in the attempt's record, and in Ray's metrics.
 
         Args:
-            step: the step, within `run.once` of it.
+            step: the step, within `once` of it.
             total: units to do; none when that isn't known.
             unit: what is counted.
             images: images painted or learned from with each unit; 0 in the judge's steps.

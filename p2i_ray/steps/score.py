@@ -34,4 +34,4 @@ def score(this: Round, candidates: Output | None, feedback: str, exemplars: Exem
             )
         return counts(total, written)
 
-    return Output(this.path(SCORE.output), this.run.once(this.number, SCORE, work))
+    return this.once(SCORE, work)

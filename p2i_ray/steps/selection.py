@@ -87,9 +87,8 @@ def select(this: Round, scores: Output) -> Output:
     """Select S_i, which is D_i: the ids of the kept rows."""
 
     def work(out: str) -> Counts:
-        kept = write_selection(scores, this.run.config.idr, out)
-        return Counts(rows_in=scores.rows, rows_out=kept)
+        return Counts(rows_in=scores.rows, rows_out=write_selection(scores, this.run.config.idr, out))
 
-    manifest = this.run.once(this.number, SELECT, work)
-    say(f"{this.title(SELECT)} keeps {manifest.rows_out} of {manifest.rows_in} rows")
-    return Output(this.path(SELECT.output), manifest)
+    kept = this.once(SELECT, work)
+    say(f"{this.title(SELECT)} keeps {kept.rows} of {kept.manifest.rows_in} rows")
+    return kept

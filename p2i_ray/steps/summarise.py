@@ -19,6 +19,6 @@ def summarise(this: Round, critiques: Output) -> str:
         locations.write_text(out, feedback)
         return Counts(rows_in=critiques.rows, rows_out=1, facts={"feedback": feedback})
 
-    feedback = str(this.run.once(this.number, FEEDBACK, work).facts["feedback"])
+    feedback = str(this.once(FEEDBACK, work).manifest.facts["feedback"])
     say(f"{this.title(FEEDBACK)} {feedback}")
     return feedback

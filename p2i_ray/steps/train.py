@@ -47,6 +47,6 @@ def train(this: Round, features: Output, kept: Output | None, model: str) -> str
         run.attempt.add(Span(kind="start", round=this.number, name="trainers", began=launched, ended=first_step))
         return Counts(rows_in=kept.rows if kept else features.rows, facts=facts)
 
-    run.once(this.number, TRAIN, work)
+    trained = this.once(TRAIN, work)
     locations.remove(this.path("train"))  # the finished model replaces the checkpoints it grew from
-    return this.path(TRAIN.output)
+    return trained.location

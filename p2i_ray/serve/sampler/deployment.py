@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources, serving
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
-from p2i_ray.config.serve import ServeConfig
+from p2i_ray.config.serve import ScaleConfig, ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 
@@ -166,12 +166,7 @@ def options(settings: ServeConfig, environment: dict[str, Any]) -> dict[str, Any
     in_flight = capacity(settings)
     return {
         "name": NAME,
-        **serving.scaling(
-            min_replicas=scale.min_replicas,
-            max_replicas=scale.max_replicas,
-            target_ongoing_requests=scale.target_ongoing_requests,
-            downscale_delay_s=DOWNSCALE_DELAY_S,
-        ),
+        **scaling(scale),
         "ray_actor_options": {
             **resources.replica(scale).options(),
             "runtime_env": serving.with_variables(environment, threads),
@@ -185,6 +180,16 @@ def options(settings: ServeConfig, environment: dict[str, Any]) -> dict[str, Any
         "max_constructor_retry_count": 1,
         "logging_config": serving.QUIET,
     }
+
+
+def scaling(scale: ScaleConfig) -> dict[str, Any]:
+    """The number of replicas of the generator service's models, as deployment options."""
+    return serving.scaling(
+        min_replicas=scale.min_replicas,
+        max_replicas=scale.max_replicas,
+        target_ongoing_requests=scale.target_ongoing_requests,
+        downscale_delay_s=DOWNSCALE_DELAY_S,
+    )
 
 
 def capacity(settings: ServeConfig) -> int:

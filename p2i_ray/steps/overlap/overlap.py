@@ -42,6 +42,7 @@ class Found(NamedTuple):
 class Deferred(NamedTuple):
     """A step that runs in the background."""
 
+    round: int
     step: Step
     computing: Future[Found]
     compute: Callable[[], Any]
@@ -76,7 +77,7 @@ class Overlap:
     def __init__(self, run: Run, data: str, judge: Judge) -> None:
         self._run, self._data, self._judge = run, data, judge
         self._watches: dict[Key, FolderWatch] = {}
-        self._deferred: dict[int, Deferred] = {}
+        self._deferred: Deferred | None = None  # one at a time
 
     @contextmanager
     def around(self, round_number: int, step: Step) -> Iterator[None]:
@@ -99,23 +100,21 @@ class Overlap:
     def defer(
         self, round_number: int, step: Step, compute: Callable[[], Any], record: Callable[[str, Any], Counts]
     ) -> bool:
-        """Begin a step in the background, if there is room beside the judge."""
+        """Begin a step in the background, if there is room beside the judge, once the one before it is done."""
         self.finish()
         if not (self._run.config.idr.select and self._has_room(step)):
             return False
         find = functools.partial(self._find, round_number, step, compute)
         computing = in_background(find, self._run.title(round_number, step.name))
-        self._deferred[round_number] = Deferred(step, computing, compute, record)
+        self._deferred = Deferred(round=round_number, step=step, computing=computing, compute=compute, record=record)
         return True
 
     def finish(self) -> None:
-        """Have all deferred steps done; what failed in the background is done again, now."""
-        while self._deferred:
-            number, deferred = self._deferred.popitem()
-            self._record(number, deferred)
-
-    def _record(self, number: int, deferred: Deferred) -> None:
-        step, record = deferred.step, deferred.record
+        """Have the deferred step done, if there is one; what failed in the background is done again, now."""
+        deferred, self._deferred = self._deferred, None
+        if deferred is None:
+            return
+        number, step, record = deferred.round, deferred.step, deferred.record
         try:
             with self._run.attempt.span("wait", number, step.name):
                 found = deferred.computing.result()
