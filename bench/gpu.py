@@ -19,6 +19,7 @@ ZeRO's bucket.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
@@ -26,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +49,13 @@ MODES = ("eager", "channels_last", "compiled")
 WARM_UP = 2
 STEPS, GUIDANCE = 30, 7.5  # as GenerateConfig has them
 Figures = dict[str, float]
+
+
+class Times(NamedTuple):
+    """How often something is run."""
+
+    warm_up: int
+    repeats: int
 
 
 class Trainer:
@@ -93,20 +102,26 @@ def config_of(location: str) -> DiffusionConfig:
     return DiffusionConfig(base=location, clip=location, token=TOKEN)
 
 
-def train(location: str, *, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+def train(location: str, *, rows: int, resolution: int, mode: str, times: Times, device: torch.device) -> Figures:
     """Images a second, peak memory and share of the peak of the train step."""
     trainer = Trainer(location, rows=rows, resolution=resolution, device=device, channels_last=mode == "channels_last")
     with FlopCounterMode(display=False) as flops:
         trainer.forward_backward()
     if mode == "compiled":
         trainer.model.unet.compile()
-    found = figures(trainer.step, rows=rows, flops=flops.get_total_flops(), repeats=repeats, device=device)
-    alone = TrainConfig(batch_size=rows, num_workers=1, channels_last=mode == "channels_last")
+    found = figures(trainer.step, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
+    return found | {"planned_gib": planned_gib(location, rows, resolution)}
+
+
+@functools.cache  # the same in each mode
+def planned_gib(location: str, rows: int, resolution: int) -> float:
+    """What the plan says this step needs, GiB."""
+    alone = TrainConfig(batch_size=rows, num_workers=1)
     planned = plan.need(full_size.read(location), alone, resolution)
-    return found | {"planned_gib": planned._replace(bucket=0).peak / 2**30}  # this step reduces nothing
+    return planned._replace(bucket=0).peak / 2**30  # this step reduces nothing
 
 
-def paint(location: str, *, rows: int, resolution: int, mode: str, repeats: int, device: torch.device) -> Figures:
+def paint(location: str, *, rows: int, resolution: int, mode: str, times: Times, device: torch.device) -> Figures:
     """The same of painting; on a CPU two steps, which prove the code and not the card."""
     sampler = Sampler(location, config_of(location), SamplerOptions(dtype="bf16", device=str(device)))
     steps = STEPS if device.type == "cuda" else 2
@@ -129,23 +144,23 @@ def paint(location: str, *, rows: int, resolution: int, mode: str, repeats: int,
         work()
     if mode == "compiled":
         unet.compile()
-    return figures(work, rows=rows, flops=flops.get_total_flops(), repeats=repeats, device=device)
+    return figures(work, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
 
 
-def figures(work: Callable[[], None], *, rows: int, flops: int, repeats: int, device: torch.device) -> Figures:
+def figures(work: Callable[[], None], *, rows: int, flops: int, times: Times, device: torch.device) -> Figures:
     """Run some work, first to warm up, then for its time."""
-    for _ in range(WARM_UP):
+    for _ in range(times.warm_up):
         work()
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    for _ in range(repeats):
+    for _ in range(times.repeats):
         work()
     if cuda:
         torch.cuda.synchronize()
-    seconds = (time.perf_counter() - start) / repeats
+    seconds = (time.perf_counter() - start) / times.repeats
     found = {"images_per_s": rows / seconds, "ms": 1000 * seconds, "tflops": flops / seconds / 1e12}
     if cuda:
         found["peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
@@ -175,13 +190,12 @@ def full_size_folder(device: torch.device) -> Iterator[str]:
 def measure(location: str, resolution: int, options: argparse.Namespace, device: torch.device) -> Figures:
     """All figures; a batch that doesn't fit ends its series."""
     found: Figures = {}
+    times = Times(warm_up=options.warm_up, repeats=options.repeats)
     for name, bench, sizes in (("train", train, options.batch), ("paint", paint, options.paint_batch)):
         for mode in options.modes:
             for rows in sizes:
                 try:
-                    some = bench(
-                        location, rows=rows, resolution=resolution, mode=mode, repeats=options.repeats, device=device
-                    )
+                    some = bench(location, rows=rows, resolution=resolution, mode=mode, times=times, device=device)
                 except torch.OutOfMemoryError:
                     print(f"{name}_b{rows}_{mode}: out of memory", flush=True)
                     break
@@ -202,6 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="batches to train with")
     parser.add_argument("--paint-batch", type=int, nargs="+", default=[1, 4, 16], help="batches to paint")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="times that each is run before")
     parser.add_argument("--repeats", type=int, default=10, help="times that each is run for its time")
     parser.add_argument("--out", type=Path, default=Path("bench-gpu.json"))
     options = parser.parse_args(argv)

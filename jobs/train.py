@@ -53,9 +53,9 @@ def show_plan(job: PlanJob) -> None:
     base, steps = locations.absolute(job.model or job.diffusion.base), job.steps or job.idr.steps[0]
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
-    lines = plan_text.as_lines(
-        base, job.diffusion, job.train, resolution=job.image.resolution, steps=steps, assumed=job.plan
-    )
+    resolution = job.image.resolution
+    planned = plan_text.work_out(base, job.diffusion, job.train, resolution)
+    lines = plan_text.as_lines(planned, job.train, resolution=resolution, steps=steps, assumed=job.plan)
     print("\n".join(lines))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
 from p2i_ray.diffusion.model import validation
 from p2i_ray.errors import UserError
@@ -14,24 +16,24 @@ GIB = 2**30
 RESERVE = 0.1  # fraction of the GPU's memory for what isn't counted
 
 
-def as_lines(
-    location: str,
-    diffusion: DiffusionConfig,
-    settings: TrainConfig,
-    *,
-    resolution: int,
-    steps: int,
-    assumed: PlanConfig,
-) -> list[str]:
-    """Format the plan as lines of text.
+class TrainingPlan(NamedTuple):
+    """What a training starts from and needs, before rates and prices are taken for granted."""
+
+    location: str  # of the model folder
+    there: bool  # if not, the published architecture stands in for it
+    widened: bool  # to an inpainting model's input channels
+    counted: plan.Sizes
+    needed: plan.TrainingMemory
+
+
+def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, resolution: int) -> TrainingPlan:
+    """Count a training's parameters and bytes.
 
     Args:
         location: model folder to start from; where there is none, the published architecture stands in for it.
         diffusion: the token, and whether a plain model is to be widened.
         settings: of the training.
         resolution: side of the pictures, pixels.
-        steps: optimizer steps.
-        assumed: rate, price and memory that are taken for granted.
 
     Raises:
         UserError: the model doesn't take pictures of this size, or can't be trained so.
@@ -45,6 +47,22 @@ def as_lines(
         raise UserError(f"image.resolution={resolution} must be a multiple of {factor}, which a latent covers")
     counted = plan.sizes(architecture, settings, diffusion.token)
     needed = plan.need(architecture, settings, resolution, diffusion.token)
+    return TrainingPlan(location, there, widened, counted=counted, needed=needed)
+
+
+def as_lines(
+    planned: TrainingPlan, settings: TrainConfig, *, resolution: int, steps: int, assumed: PlanConfig
+) -> list[str]:
+    """Format the plan as lines of text.
+
+    Args:
+        planned: of these settings and this resolution.
+        settings: of the training.
+        resolution: side of the pictures, pixels.
+        steps: optimizer steps.
+        assumed: rate, price and memory that are taken for granted.
+    """
+    location, there, widened, counted, needed = planned
     micro = settings.batch_size // (settings.num_workers * settings.gradient_accumulation_steps)
     where = "GPU" if settings.num_gpus else "CPU worker"
     return [

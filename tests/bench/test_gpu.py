@@ -14,8 +14,9 @@ from p2i_ray.planning import full_size
 
 def test_tiny_run_measures_training_and_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench-gpu.json"
-    once = ["--batch", "2", "--paint-batch", "1", "--repeats", "1", "--modes", "eager", "channels_last"]
-    assert gpu.main(["--tiny", *once, "--out", str(out)]) == 0
+    what = ["--batch", "2", "--paint-batch", "1", "--modes", "eager", "channels_last"]
+    once = ["--warm-up", "0", "--repeats", "1"]
+    assert gpu.main(["--tiny", *what, *once, "--out", str(out)]) == 0
     figures = json.loads(out.read_text("utf-8"))["figures"]
     assert {name.rsplit("_b", 1)[0] for name in figures} == {"train", "paint"}
     assert figures["train_b2_eager_images_per_s"] == pytest.approx(2000 / figures["train_b2_eager_ms"])

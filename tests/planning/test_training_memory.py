@@ -48,7 +48,7 @@ def test_lora_learns_adapters_and_the_row() -> None:
 def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
     settings = TrainConfig(lora_rank=8, num_workers=1, batch_size=1, mixed_precision="bf16")
     learns = 8 * (LORA_UNET + LORA_TEXT) + 768
-    need = plan.need(PUBLISHED, settings, 64)
+    need = plan.states(plan.sizes(PUBLISHED, settings), settings)
     assert need.weights == 2 * (UNET + TEXT - 768 + learns) + 4 * (49_409 * 768 + 768 * 768)
     assert (need.optimizer, need.gradients, need.update) == (12 * learns, 2 * learns, 8 * learns)
 

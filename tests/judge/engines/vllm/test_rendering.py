@@ -16,7 +16,6 @@ from tests.support.tiny_llava import build
 def test_a_llava_is_a_judge_too(judge: Judge, tmp_path: Path) -> None:
     import ray
 
-    judge.stop()  # a small machine has no memory for two engines; the next test starts it again
     model = build(tmp_path / "llava", judge.settings.model)
     settings = judge.settings.model_copy(update={"model": model, "max_model_len": 512})
     samples = [render(75, index, BALANCED) for index in range(12)]
