@@ -34,8 +34,8 @@ serve: $(READY)  ## the generator service at http://127.0.0.1:8000 (PORT=…): t
 serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's chat completions
 	$(PY) jobs/serve_lmm.py --config mini
 
-test: test-quick  ## the tests: first test-quick, then those that start clusters, engines, a browser or jobs
-	$(PY) -m pytest -m "heavy and not slow" -n $(WORKERS) --dist loadfile
+test: $(READY)  ## the tests, those that start clusters, engines, a browser or jobs first (WORKERS=2)
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: $(READY)  ## the tests that start no other process, on two cores (WORKERS=2)
 	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadfile

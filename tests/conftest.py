@@ -36,6 +36,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("heavy")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with heavy tests first: the light ones at the end are short and keep all processes busy."""
+    heavy_files = {item.path for item in items if item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: item.path not in heavy_files)
+
+
 @pytest.fixture(autouse=True)
 def _light_or_heavy(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that starts a process and isn't marked for it: light tests run side by side."""
