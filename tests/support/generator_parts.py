@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -92,6 +93,7 @@ class RunningService:
     sampler: StubSampler
     judge: StubRanker
     app: FastAPI
+    jobs: Path
 
     @property
     def port(self) -> int:
@@ -150,7 +152,7 @@ def open_service(
         tokens=tokens or Tokens([TOKEN, OTHER]),
     )
     with serving(app, server_header=False) as url:
-        yield RunningService(url, sampler, judge, app)
+        yield RunningService(url, sampler, judge, app, Path(jobs))
 
 
 def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:

@@ -19,6 +19,7 @@ from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.limits import RequestLimits
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
+from p2i_ray.serve.edge.texts import check_texts
 from p2i_ray.serve.edge.tokens import Tokens
 
 MAX_DECODING = 4  # images decoded at a time: each may take limits.max_pixels * 4 bytes
@@ -97,13 +98,17 @@ async def _json(request: Request) -> Any:
     """The body.
 
     Raises:
-        APIError: it is no JSON, or nested too deeply.
+        APIError: it is no JSON, nested too deeply, or has a text that isn't whole.
     """
     if not request.headers.get("content-type", "").lower().startswith("application/json"):
         raise APIError(415, "send the request as application/json, as OpenAI's client does", None, "wrong_type")
     body = await request.body()
+    return await asyncio.to_thread(_content, body)
+
+
+def _content(body: bytes) -> Any:
     try:
-        content = await asyncio.to_thread(json.loads, body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         raise bad_request("the body is not JSON; send what OpenAI's client does", None, "invalid_json") from None
     level, depth = [content], 0
@@ -112,6 +117,7 @@ async def _json(request: Request) -> Any:
         depth += 1
         if depth > MAX_DEPTH:
             raise bad_request(f"the body is nested deeper than {MAX_DEPTH} levels", None, "invalid_json")
+    check_texts(content)
     return content
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastapi import Request
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -12,6 +13,7 @@ from p2i_ray.judge.requests.tasks import clean_name
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
 MAX_FIELDS = 40
+CHARSETS = (b"utf-8", b"utf8", b"us-ascii")  # Python's other codecs would let a client choose what its bytes become
 
 
 @dataclass
@@ -23,9 +25,18 @@ class Form:
 
 
 class _Parser(MultiPartParser):
-    """Starlette's parser, which also records whether the form was complete."""
+    """Starlette's parser, which also refuses texts that are not UTF-8, and records whether the form was complete."""
 
     complete = False
+
+    def on_part_end(self) -> None:
+        if self._current_part.file is None:  # Starlette would take other bytes as Latin-1, and paint another name
+            try:
+                self._current_part.data.decode("utf-8")
+            except UnicodeDecodeError:
+                name = short(self._current_part.field_name)
+                raise MultiPartException(f"{name} is not UTF-8; send its text in UTF-8, whole characters") from None
+        super().on_part_end()
 
     def on_end(self) -> None:
         self.complete = True
@@ -39,6 +50,9 @@ async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise APIError(415, "send the fields as multipart/form-data, as OpenAI's client does", None, "wrong_type")
+    charset = parse_options_header(request.headers["content-type"])[1].get(b"charset", b"utf-8")
+    if charset.lower() not in CHARSETS:
+        raise APIError(415, "send the form's texts in UTF-8, and leave charset out", None, "wrong_type")
     parser = _Parser(
         request.headers, request.stream(), max_files=max_files, max_fields=MAX_FIELDS, max_part_size=max_text
     )

@@ -83,8 +83,8 @@ class Tokens:
 
 
 def digest(token: str | bytes) -> bytes:
-    """SHA-256 of a token."""
-    return hashlib.sha256(token if isinstance(token, bytes) else token.encode("utf-8")).digest()
+    """SHA-256 of a token; one from the environment may hold bytes that are not UTF-8."""
+    return hashlib.sha256(token if isinstance(token, bytes) else token.encode("utf-8", "surrogateescape")).digest()
 
 
 def bearer(header: str | None) -> bytes | None:

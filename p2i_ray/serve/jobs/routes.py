@@ -17,6 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import NOT_FOUND, APIError, bad_request, busy
 from p2i_ray.serve.edge.forms import Form, read_form, short
+from p2i_ray.serve.edge.texts import check_texts
 from p2i_ray.serve.images.schema import EditRules, parse, resolve
 from p2i_ray.serve.jobs.runner import JobRunner
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
@@ -119,6 +120,7 @@ class JobRoutes:
     def _item(self, index: int, given: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
         if not isinstance(given, dict):
             raise bad_request(EXAMPLE, None)
+        check_texts(given)
         fields = dict(given)
         files: dict[str, int | None] = {}
         for part in ("image", "mask"):

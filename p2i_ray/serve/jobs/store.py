@@ -92,12 +92,16 @@ class JobStore:
         name = f"job_{secrets.token_hex(16)}"
         job = Job(id=name, owner=_owner(name, client), created=int(time.time()), rows=list(items))
         building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self._folder))
-        for part in ("inputs", "pictures", "rows"):
-            (building / part).mkdir()
-        for number, content in enumerate(inputs):
-            (building / "inputs" / f"{number:04d}").write_bytes(content)
-        locations.write_text(str(building / "job.json"), job.model_dump_json())
-        building.rename(self._folder / name)
+        try:
+            for part in ("inputs", "pictures", "rows"):
+                (building / part).mkdir()
+            for number, content in enumerate(inputs):
+                (building / "inputs" / f"{number:04d}").write_bytes(content)
+            locations.write_text(str(building / "job.json"), job.model_dump_json())
+            building.rename(self._folder / name)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
         return job
 
     def find(self, name: str, client: bytes) -> Job | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -193,6 +194,37 @@ def test_only_users_send_images(lmm: Lmm, role: object) -> None:
 )
 def test_a_field_beyond_its_limit_is_named(lmm: Lmm, fields: dict[str, object], param: str) -> None:
     assert lmm.refused(lmm.chat(**fields))["param"] == param
+
+
+HALF = "Mug \ud83d"  # a text cut in the middle of an emoji
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": HALF}]}, "messages.1.content"),
+        ({"messages": [{"role": "user", "content": [text(HALF)]}]}, "messages.0.content.0.text"),
+        ({"messages": [{"role": "user", "content": "x", "name": HALF}]}, "messages.0.name"),
+        ({"messages": [{"role": "user", "content": [image(HALF)]}]}, "messages.0.content.0.image_url.url"),
+        ({"stop": HALF}, "stop"),
+        ({"stop": ["x", HALF]}, "stop.1"),
+        ({"user": HALF}, "user"),
+        ({"model": HALF}, "model"),
+        ({HALF: 1}, "Mug"),
+        ({"structured_outputs": {"choice": [HALF]}}, "structured_outputs.choice.0"),
+        ({"structured_outputs": {"json": {"properties": {HALF: {}}}}}, "structured_outputs.json.properties.Mug"),
+    ],
+)
+def test_half_of_a_character_is_refused_wherever_it_is(lmm: Lmm, fields: dict[str, object], param: str) -> None:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], **fields}
+    kind = {"Content-Type": "application/json"}
+    error = lmm.refused(lmm.send("POST", "/v1/chat/completions", content=json.dumps(body), headers=kind))
+    assert error["param"] == param and r"has half of a character (\ud83d)" in error["message"]
+
+
+def test_a_whole_character_beyond_the_first_plane_reaches_the_engine(lmm: Lmm) -> None:
+    assert lmm.chat(text("Mug \U0001f600")).status_code == 200
+    assert lmm.engine.requests[0]["messages"][0]["content"] == [text("Mug \U0001f600")]
 
 
 def test_a_hundred_images_are_too_many(lmm: Lmm) -> None:

@@ -90,6 +90,8 @@ def test_tokens_from_settings(tmp_path: Path) -> None:
     given = Tokens.from_settings(settings, {"P2I_API_TOKEN": " a , b,,"})
     assert given.made is None and given.client("a") and given.client(b"b")
     assert not given.client("") and not given.client(" a ")
+    bytes_given = Tokens.from_settings(settings, {"P2I_API_TOKEN": "t\udcff"})  # as Python reads b"t\xff" there
+    assert bytes_given.client(b"t\xff")
     made = Tokens.from_settings(settings, {})
     assert made.made and len(made.made) >= 32 and made.client(made.made)
     there = pickle.dumps(made)  # nosec: what Ray does to send it to a replica

@@ -119,6 +119,9 @@ def test_files_and_texts_in_each_others_place(service: RunningService) -> None:
         ("multipart/form-data", 400),
         ("application/x-www-form-urlencoded", 415),
         ("multipart/form-data; boundary=other", 400),
+        ("multipart/form-data; boundary=x; charset=utf-7", 415),
+        ("multipart/form-data; boundary=x; charset=unicode_escape", 415),
+        ("multipart/form-data; boundary=x; charset=idna", 415),
     ],
 )
 def test_wrong_content_types(service: RunningService, content_type: str | None, status: int) -> None:
@@ -130,6 +133,17 @@ def test_wrong_content_types(service: RunningService, content_type: str | None, 
 def part(name: bytes, content: bytes, filename: bytes | None = None) -> bytes:
     named = b'; filename="' + filename + b'"' if filename is not None else b""
     return b'--XX\r\nContent-Disposition: form-data; name="' + name + b'"' + named + b"\r\n\r\n" + content + b"\r\n"
+
+
+@pytest.mark.parametrize("field", [b"prompt", b"negative_prompt", b"user"])
+@pytest.mark.parametrize("text", [b"Mug \xed\xa0\xbd", b"Mug \xf0\x9f\x98", b"M\xfcg"], ids=["half", "cut", "latin-1"])
+def test_a_text_that_is_not_utf8_is_refused(service: RunningService, field: bytes, text: bytes) -> None:
+    texts = {b"prompt": b"Cup"} | {field: text}
+    body = part(b"image", cutout(), b"a") + b"".join(part(*item) for item in texts.items()) + b"--XX--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+    error = error_of(service.send("POST", "/v1/images/edits", content=body, headers=headers), 400)
+    assert f"{field.decode()} is not UTF-8; send its text in UTF-8" in error["message"]
+    assert not service.sampler.requests
 
 
 @pytest.mark.parametrize(

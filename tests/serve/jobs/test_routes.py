@@ -123,12 +123,23 @@ def test_a_job_is_its_owners_only(service: RunningService) -> None:
         ('[{"image": "cup.png", "name": "Cup", "guidance": NaN}]', "items[0].guidance", "guidance must be"),
         ([{**CUP, "callback": "http://127.0.0.1/"}], "items[0].callback", "is not a field"),
         ([{**CUP, "n": 8}] * 126, "items", "at most 1000 pictures"),
+        # a text cut in the middle of an emoji: half a surrogate pair
+        ([CUP, {**CUP, "name": "Mug \ud83d"}], "items[1].name", r"has half of a character (\ud83d)"),
+        ([{**CUP, "negative_prompt": "\ude00 text"}], "items[0].negative_prompt", "half of a character"),
+        ([{**CUP, "user": "\udfff"}], "items[0].user", "half of a character"),
+        ([{**CUP, "im\ud83dage": "x"}], "items[0].im age", "half of a character"),
     ],
 )
 def test_refused_submissions(service: RunningService, items: Any, param: str, message: str) -> None:
+    folder, before = service.jobs, set(service.jobs.iterdir())
     error = submit(service, items, status=400)
     assert error["param"] == param and message in error["message"]
-    assert not service.sampler.requests
+    assert not service.sampler.requests and set(folder.iterdir()) == before  # and nothing of it stays
+
+
+def test_a_name_with_whole_characters_beyond_the_first_plane(service: RunningService) -> None:
+    _, rows = finished(service, submit(service, '[{"image": "cup.png", "name": "Mug \\ud83d\\ude00"}]'))
+    assert [row["name"] for row in rows] == ["Mug \U0001f600"]
 
 
 def test_a_file_that_no_item_names(service: RunningService) -> None:
