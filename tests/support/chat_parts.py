@@ -53,8 +53,11 @@ class StubEngine:
         return self.loaded
 
 
-def completion(text: str) -> dict[str, Any]:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def completion(text: str | None) -> dict[str, Any]:
+    """As vLLM's engine answers, with all the fields that say nothing."""
+    nothing = {"refusal": None, "annotations": None, "audio": None, "function_call": None, "reasoning": None}
+    message = {"role": "assistant", "content": text, **nothing}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None, "stop_reason": None}
     return {"id": "1", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice]}
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from p2i_ray.config.serve import ChatConfig
-from p2i_ray.serve.chat.structured_output import ResponseFormat, StructuredOutputs, check_constraint
+from p2i_ray.serve.chat.structured_output import ResponseFormat, Strict, StructuredOutputs, check_constraint
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 
@@ -21,25 +21,21 @@ MAX_STOPS = 4
 MAX_STOP_CHARS = 200
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ImageUrl(_Strict):
+class ImageUrl(Strict):
     """An image, contained in the URL itself."""
 
     url: str
     detail: Literal["auto", "low", "high"] = "auto"
 
 
-class TextPart(_Strict):
+class TextPart(Strict):
     """Text of a message."""
 
     type: Literal["text"]
     text: str
 
 
-class ImagePart(_Strict):
+class ImagePart(Strict):
     """An image of a message."""
 
     type: Literal["image_url"]
@@ -58,15 +54,24 @@ def _listed(stop: Any) -> Any:
 Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 
-class AssistantMessage(_Strict):
-    """A message without images, of any role but the user's."""
+class SystemMessage(Strict):
+    """The application's own message."""
 
-    role: Literal["system", "developer", "assistant"]
+    role: Literal["system", "developer"]
     content: Annotated[list[TextPart], BeforeValidator(_parts)]
     name: str | None = None
 
 
-class UserMessage(_Strict):
+class AssistantMessage(Strict):
+    """An earlier answer, as it came; one that ended before its first word has no content."""
+
+    role: Literal["assistant"]
+    content: Annotated[list[TextPart], BeforeValidator(_parts)] = Field(default_factory=list)
+    name: str | None = None
+    parsed: Any = None  # the openai package's parse() adds its own reading of the content
+
+
+class UserMessage(Strict):
     """The user's message."""
 
     role: Literal["user"]
@@ -74,17 +79,17 @@ class UserMessage(_Strict):
     name: str | None = None
 
 
-Turn = Annotated[AssistantMessage | UserMessage, Field(discriminator="role")]
+Turn = Annotated[SystemMessage | AssistantMessage | UserMessage, Field(discriminator="role")]
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     """What a stream contains besides its text."""
 
     include_usage: bool = False
     include_obfuscation: bool = False
 
 
-class CompletionRequest(_Strict):
+class CompletionRequest(Strict):
     """A request of POST /v1/chat/completions."""
 
     model: str

@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from p2i_ray.config.serve import ChatConfig
 from p2i_ray.serve.edge.errors import bad_request
+from p2i_ray.serve.edge.texts import given
 
 MAX_CHOICES = 256
 MAX_DEPTH = 32
@@ -23,11 +24,19 @@ COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "ma
 PATTERNS = ("pattern", "patternProperties")
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Known fields of the right type alone; what is null, or unknown and empty, counts as absent."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, fields: Any) -> Any:
+        known = {name for key, field in cls.model_fields.items() for name in (key, field.alias)}
+        return given(fields, known) if isinstance(fields, dict) else fields
 
-class JsonSchema(_Strict):
+
+class JsonSchema(Strict):
     """A schema and its name."""
 
     name: str = Field(max_length=64)
@@ -37,14 +46,14 @@ class JsonSchema(_Strict):
     strict: bool | None = None
 
 
-class ResponseFormat(_Strict):
+class ResponseFormat(Strict):
     """OpenAI's field for structured outputs."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
-class StructuredOutputs(_Strict):
+class StructuredOutputs(Strict):
     """vLLM's field: `extra_body={"structured_outputs": {"choice": ["1", "2"]}}` of the openai package."""
 
     choice: list[str] | None = Field(None, min_length=1, max_length=MAX_CHOICES)

@@ -66,7 +66,9 @@ async def read_form(request: Request, max_files: int, max_text: int = 1 << 20) -
             raise bad_request("the form can't be read: it stops before its last boundary; send all of it")
         for name, value in parts.multi_items():
             if isinstance(value, UploadFile):
-                form.files.setdefault(name, []).append(await value.read())
+                content = await value.read()
+                if content or value.filename:  # else a browser's field for a file that wasn't chosen
+                    form.files.setdefault(name, []).append(content)
             elif name in form.texts:
                 raise bad_request(f"{short(name)} is given twice; give it once", short(name))
             else:
@@ -85,7 +87,7 @@ def one_file(form: Form, names: tuple[str, ...], *, required: bool) -> bytes | N
     found = [content for name in names for content in form.files.get(name, [])]
     if len(found) > 1:
         raise bad_request(f"{len(found)} files came as {names[0]}; send one, a request paints one product", names[0])
-    if not found and any(name in form.texts for name in names):
+    if not found and any(form.texts.get(name) for name in names):
         raise bad_request(f"{names[0]} is text; send it as a file", names[0])
     if not found and required:
         raise bad_request(f"{names[0]} is missing; send the product's picture as a file", names[0])

@@ -1,12 +1,27 @@
-"""Texts that a client sent, checked to be whole: JSON can hold half of a surrogate pair, which UTF-8 cannot."""
+"""What a client sent as JSON or as a form's texts: whole characters, and fields that say nothing left out.
+
+JSON can hold half of a surrogate pair, which UTF-8 cannot.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import short
+
+
+def given(fields: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, Any]:
+    """The fields that say something: null is as good as absent, and so is empty, except where a field is known.
+
+    Clients send their whole type, with null or an empty list for what they leave out, and send answers back whole.
+    """
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and (name in known or value not in ("", [], {}))
+    }
 
 
 def check_texts(content: Any) -> None:

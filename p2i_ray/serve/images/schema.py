@@ -14,6 +14,7 @@ from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.judge.requests.tasks import clean_name
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
+from p2i_ray.serve.edge.texts import given
 
 STRIDE = 8  # the VAE halves a side three times
 MIN_SIDE = 64  # pixels
@@ -85,13 +86,13 @@ class EditRules:
 
 
 def parse(fields: dict[str, Any]) -> EditRequest:
-    """Fields with their types.
+    """Fields with their types; null or empty is absent.
 
     Raises:
         APIError: one is unknown or of the wrong type.
     """
     try:
-        return EditRequest.model_validate(fields)
+        return EditRequest.model_validate(given(fields))
     except ValidationError as error:
         first = error.errors()[0]
         name = short(str(first["loc"][0]))

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import NOT_FOUND, APIError, bad_request, busy
 from p2i_ray.serve.edge.forms import Form, read_form, short
-from p2i_ray.serve.edge.texts import check_texts
+from p2i_ray.serve.edge.texts import check_texts, given
 from p2i_ray.serve.images.schema import EditRules, parse, resolve
 from p2i_ray.serve.jobs.runner import JobRunner
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
@@ -117,11 +117,11 @@ class JobRoutes:
                 raise bad_request(f"no item names the file {short(name)}; name it or leave it out", short(name))
         return items, [contents[0] for contents in form.files.values()]
 
-    def _item(self, index: int, given: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
-        if not isinstance(given, dict):
+    def _item(self, index: int, content: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
+        if not isinstance(content, dict):
             raise bad_request(EXAMPLE, None)
-        check_texts(given)
-        fields = dict(given)
+        check_texts(content)
+        fields = given(content, known=content)  # null: as the form says; an empty text overrides it
         files: dict[str, int | None] = {}
         for part in ("image", "mask"):
             name = fields.pop(part, None)

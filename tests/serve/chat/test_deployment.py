@@ -107,6 +107,13 @@ def test_scores_follow_the_image(lmm: openai.OpenAI) -> None:
     assert len({round(score(lmm, index), 3) for index in range(6)}) > 3
 
 
+def test_an_answer_is_taken_as_history(lmm: openai.OpenAI) -> None:
+    asked = turn({"type": "text", "text": "A blue mug."})
+    first = lmm.chat.completions.create(model=MODEL, messages=asked, max_tokens=4).choices[0].message
+    again: list[Any] = [*asked, first, *turn({"type": "text", "text": "And a red one?"})]
+    assert lmm.chat.completions.create(model=MODEL, messages=again, max_tokens=4).choices[0].finish_reason
+
+
 def test_streams_and_structured_outputs(lmm: openai.OpenAI) -> None:
     picture = shown(encode_png(render(0, 1).image))
     request: dict[str, Any] = {"model": MODEL, "messages": turn(picture), "temperature": 0, "max_tokens": 24}

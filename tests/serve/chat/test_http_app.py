@@ -8,13 +8,28 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import numpy as np
+import openai
 import pytest
 from PIL import Image
+from pydantic import BaseModel
 
-from tests.support.chat_parts import MODEL, Lmm, encoded, image, open_lmm, opened, picture, text
+from tests.support.chat_parts import (
+    MODEL,
+    TOKEN,
+    Lmm,
+    StubEngine,
+    completion,
+    encoded,
+    image,
+    open_lmm,
+    opened,
+    picture,
+    text,
+)
 
 GOOD = base64.b64encode(encoded()).decode()
 
@@ -177,16 +192,17 @@ def test_only_users_send_images(lmm: Lmm, role: object) -> None:
         ({"ignore_eos": True}, "ignore_eos"),
         ({"use_beam_search": True}, "use_beam_search"),
         ({"chat_template": "{{ 1 }}"}, "chat_template"),
-        ({"chat_template_kwargs": {}}, "chat_template_kwargs"),
-        ({"mm_processor_kwargs": {}}, "mm_processor_kwargs"),
-        ({"media_io_kwargs": {}}, "media_io_kwargs"),
-        ({"vllm_xargs": {}}, "vllm_xargs"),
-        ({"kv_transfer_params": {}}, "kv_transfer_params"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "chat_template_kwargs"),
+        ({"mm_processor_kwargs": {"size": 1}}, "mm_processor_kwargs"),
+        ({"media_io_kwargs": {"video": {}}}, "media_io_kwargs"),
+        ({"vllm_xargs": {"a": 1}}, "vllm_xargs"),
+        ({"kv_transfer_params": {"a": 1}}, "kv_transfer_params"),
         ({"priority": -9}, "priority"),
         ({"request_id": "x"}, "request_id"),
         ({"logit_bias": {"1": 1}}, "logit_bias"),
         ({"guided_choice": ["1"]}, "guided_choice"),
-        ({"tools": []}, "tools"),
+        ({"tools": [{"type": "function"}]}, "tools"),
+        ({"tool_choice": "auto"}, "tool_choice"),
         ({"store": True}, "store"),
         ({"model": None}, "model"),
         ({"messages": None}, "messages"),
@@ -225,6 +241,50 @@ def test_half_of_a_character_is_refused_wherever_it_is(lmm: Lmm, fields: dict[st
 def test_a_whole_character_beyond_the_first_plane_reaches_the_engine(lmm: Lmm) -> None:
     assert lmm.chat(text("Mug \U0001f600")).status_code == 200
     assert lmm.engine.requests[0]["messages"][0]["content"] == [text("Mug \U0001f600")]
+
+
+class Rating(BaseModel):
+    score: int
+
+
+def test_an_answer_is_taken_as_history_however_it_was_asked_for() -> None:
+    """As each helper of the openai package sends a message back that it has received."""
+    verdict = '{"score": 4}'
+    asked: list[Any] = [{"role": "user", "content": "Rate it."}]
+    with open_lmm(StubEngine([completion(verdict)])) as lmm:
+        client = openai.OpenAI(base_url=f"{lmm.url}/v1", api_key=TOKEN, max_retries=0)
+        plain = client.chat.completions.create(model=MODEL, messages=asked).choices[0].message
+        parsed = client.chat.completions.parse(model=MODEL, messages=asked, response_format=Rating).choices[0].message
+        assert parsed.parsed == Rating(score=4)
+        for message in (plain, parsed, plain.model_dump(), parsed.model_dump(), json.loads(plain.to_json())):
+            lmm.engine.requests.clear()
+            messages = [*asked, message, {"role": "user", "content": "Why?"}]
+            assert client.chat.completions.create(model=MODEL, messages=messages).choices
+            turns = lmm.engine.requests[0]["messages"]
+            assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+            assert turns[1]["content"] == [text(verdict)]
+
+
+@pytest.mark.parametrize("content", [None, "", []])
+def test_an_answer_that_ended_before_its_first_word_is_taken_as_history(lmm: Lmm, content: object) -> None:
+    turns = [{"role": "assistant", "content": content}, {"role": "user", "content": "Again."}]
+    assert lmm.chat(messages=turns).status_code == 200
+    assert lmm.engine.requests[0]["messages"][0]["content"] in ([], [text("")])
+    lmm.engine.requests.clear()
+    assert lmm.refused(lmm.chat(messages=[{"role": "user", "content": None}]))["param"] == "messages.0.content"
+
+
+def test_a_field_that_is_null_or_empty_is_absent(lmm: Lmm) -> None:
+    nothing = {"tools": [], "tool_choice": None, "logit_bias": {}, "n": None, "prompt_logprobs": None, "metadata": {}}
+    part = {**text("Rate it."), "cache_control": None, "annotations": []}
+    shown = {"type": "image_url", "image_url": {**picture()["image_url"], "detail": None}}
+    turn = {"role": "user", "content": [part, shown], "name": None, "tool_calls": [], "tool_call_id": ""}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": [None]}, "strict": None, "x": []}}
+    body = {"model": MODEL, "messages": [turn], "response_format": {**form, "schema": None}, **nothing}
+    assert lmm.send("POST", "/v1/chat/completions", json=body).status_code == 200
+    (asked,) = lmm.engine.requests
+    assert asked["messages"][0]["content"][0] == text("Rate it.") and not set(nothing) & set(asked)
+    assert asked["response_format"]["json_schema"]["schema"] == {"enum": [None]}  # a schema's own null stays
 
 
 def test_a_hundred_images_are_too_many(lmm: Lmm) -> None:

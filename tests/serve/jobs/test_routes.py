@@ -142,6 +142,13 @@ def test_a_name_with_whole_characters_beyond_the_first_plane(service: RunningSer
     assert [row["name"] for row in rows] == ["Mug \U0001f600"]
 
 
+def test_null_in_an_item_is_absent_and_an_empty_text_is_the_items_own(service: RunningService) -> None:
+    items = [{**CUP, "mask": None, "n": None, "steps": None, "tags": []}, {**CUP, "negative_prompt": ""}]
+    finished(service, submit(service, items, steps="3", negative_prompt="text", size=""))
+    requests = sorted(service.sampler.requests, key=lambda request: request.negative)
+    assert [(request.steps, request.negative) for request in requests] == [(3, ""), (3, "text")]
+
+
 def test_a_file_that_no_item_names(service: RunningService) -> None:
     error = submit(service, [CUP], {"cup.png": cutout(), "spare.png": b""}, status=400)
     assert error["message"] == "no item names the file spare.png; name it or leave it out"
