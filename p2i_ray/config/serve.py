@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.job import Config
 
+ALIASES = "further names of the model, for clients that hard-code one, e.g. [gpt-image-1]"
+
 
 class LimitsConfig(Settings):
     """Limits of a request; anything beyond is refused with one line."""
@@ -16,7 +18,8 @@ class LimitsConfig(Settings):
     max_side: int = Field(8_192, gt=0, description="longest side of a decoded image, pixels")
     max_n: int = Field(8, ge=1, description="most images a request returns")
     max_candidates: int = Field(16, ge=1, description="most images a request paints (n, or best_of)")
-    max_size: int = Field(1_024, ge=64, description="longest side of a painted image, pixels")
+    max_size: int = Field(1_536, ge=64, description="longest side of a painted image, pixels")
+    max_area: int = Field(1_024 * 1_536, ge=4_096, description="largest painted image, pixels in all")
     max_steps: int = Field(60, ge=1, description="most denoising steps")
     max_name_chars: int = Field(500, ge=1, description="longest name of a product, characters")
     upload_s: float = Field(20, gt=0, description="longest time for a request's body to arrive, seconds")
@@ -53,6 +56,7 @@ class ChatConfig(Settings):
     """The LMM's application: limits of a chat, besides those of every request."""
 
     model_name: str = Field("product2img-lmm", description="the model's name in requests")
+    model_aliases: tuple[str, ...] = Field((), description=ALIASES)
     port: int = Field(8_001, ge=1, le=65_535, description="TCP port of jobs/serve_lmm.py")
     max_messages: int = Field(64, ge=1, description="messages a chat")
     max_chars: int = Field(
@@ -71,6 +75,7 @@ class ServeConfig(Settings):
     port: int = Field(8_000, ge=1, le=65_535, description="TCP port")
     model: str | None = Field(None, description="model folder, e.g. RUN/model (none: diffusion.base)")
     model_name: str = Field("product2img", description="the model's name in requests")
+    model_aliases: tuple[str, ...] = Field((), description=ALIASES)
     reload_interval_s: float = Field(
         5, gt=0, description="interval of checking the model folder for a new model, seconds"
     )

@@ -60,11 +60,12 @@ def make_app(
     authenticator = Authenticator(tokens, settings.limits)
     decoder = ImageDecoder(settings.limits, image, cutter)
     service = ImageService(decoder=decoder, sampler=sampler, judge=judge, metrics=metrics)
+    names = (settings.model_name, *settings.model_aliases)
     rules = EditRules(
         limits=settings.limits,
         image=image,
         generate=generate,
-        model_name=settings.model_name,
+        model_names=names,
         judged=judge is not None,
     )
     store = JobStore(settings.jobs)
@@ -88,7 +89,7 @@ def make_app(
         authenticator=authenticator,
         metrics=metrics,
         is_ready=sampler.ready,
-        model_name=settings.model_name,
+        model_names=names,
     )
     app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=limited)
     app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=limited)

@@ -50,7 +50,7 @@ def make_app(settings: ServeConfig, engine: ChatEngine, tokens: Tokens) -> FastA
         authenticator=authenticator,
         metrics=metrics,
         is_ready=engine.ready,
-        model_name=settings.chat.model_name,
+        model_names=(settings.chat.model_name, *settings.chat.model_aliases),
     )
     limited = [Depends(authenticator.rate_limited)]
     app.add_api_route("/v1/chat/completions", routes.chat, methods=["POST"], dependencies=limited)
@@ -77,7 +77,7 @@ class ChatRoutes:
         with self._metrics.stage("decode"):
             checked = await self._decode(chat.images())
         return await respond(
-            self._engine.answer(schema.for_engine(chat, checked)),
+            self._engine.answer(schema.for_engine(chat, checked, self._settings.chat.model_name)),
             streamed=bool(chat.stream),
             chunk_timeout_s=self._settings.limits.answer_s,
             log=RequestLog(self._metrics, request.state.request_id),

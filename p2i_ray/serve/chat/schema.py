@@ -15,6 +15,7 @@ from p2i_ray.config.serve import ChatConfig
 from p2i_ray.serve.chat.structured_output import ResponseFormat, Strict, StructuredOutputs, check_constraint
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
+from p2i_ray.serve.edge.health import check_model
 
 MAX_SEED = 2**53 - 1  # what every JSON reader keeps exactly
 MAX_STOPS = 4
@@ -135,8 +136,7 @@ def parse(content: Any, limits: ChatConfig) -> CompletionRequest:
         chat = CompletionRequest.model_validate(content)
     except ValidationError as error:
         raise _api_error(error) from None
-    if chat.model != limits.model_name:
-        raise APIError(404, f"there is no such model; use {limits.model_name}", "model", "model_not_found")
+    check_model(chat.model, (limits.model_name, *limits.model_aliases))
     _check_limits(chat, limits)
     constraints = {"response_format": chat.response_format, "structured_outputs": chat.structured_outputs}
     for param, constraint in constraints.items():
@@ -145,12 +145,13 @@ def parse(content: Any, limits: ChatConfig) -> CompletionRequest:
     return chat
 
 
-def for_engine(chat: CompletionRequest, images: list[str]) -> dict[str, Any]:
+def for_engine(chat: CompletionRequest, images: list[str], model_name: str) -> dict[str, Any]:
     """The request as the engine gets it: listed fields alone, each image replaced by its checked copy.
 
     Args:
         chat: the request.
         images: data URLs, in the order of `chat.images()`.
+        model_name: the name by which the engine knows its model; a client may have used another.
     """
     remaining = iter(images)
     fields = chat.model_dump(
@@ -162,6 +163,7 @@ def for_engine(chat: CompletionRequest, images: list[str]) -> dict[str, Any]:
         fields["stream_options"] = {"include_usage": True}
     if chat.max_tokens:
         fields["max_completion_tokens"] = chat.max_tokens
+    fields["model"] = model_name
     fields["messages"] = [
         {"role": _role(turn.role), "content": _content(turn.content, remaining)} for turn in chat.messages
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import Depends, FastAPI
 from starlette.responses import JSONResponse, Response
@@ -16,15 +16,29 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 READY_TIMEOUT_S = 2.0  # longest wait to learn whether a model is loaded
 
 
+def check_model(name: str, names: Sequence[str]) -> None:
+    """Refuse a model's name that is none of the one model's, of which the first is told."""
+    if name not in names:
+        raise APIError(404, f"there is no such model; use {names[0]}", "model", "model_not_found")
+
+
 def install(
     app: FastAPI,
     *,
     authenticator: Authenticator,
     metrics: HTTPMetrics,
     is_ready: Callable[[], Awaitable[bool]],
-    model_name: str,
+    model_names: Sequence[str],
 ) -> None:
-    """Add /healthz and /readyz, and, for known tokens, /metrics and /v1/models."""
+    """Add /healthz and /readyz, and, for known tokens, /metrics and /v1/models.
+
+    Args:
+        app: the application.
+        authenticator: knows the tokens.
+        metrics: the application's.
+        is_ready: whether a request would be answered now.
+        model_names: of the one model: its own, then its aliases.
+    """
 
     async def live() -> Response:
         return JSONResponse({"status": "live"})
@@ -43,15 +57,15 @@ def install(
         content, kind = metrics.exposition()
         return Response(content, headers={"Content-Type": kind})
 
-    model = {"id": model_name, "object": "model", "created": int(time.time()), "owned_by": "p2i_ray"}
+    started = int(time.time())
+    named = {name: {"id": name, "object": "model", "created": started, "owned_by": "p2i_ray"} for name in model_names}
 
     async def models() -> Response:
-        return JSONResponse({"object": "list", "data": [model]})
+        return JSONResponse({"object": "list", "data": list(named.values())})
 
     async def one_model(name: str) -> Response:
-        if name != model_name:
-            raise APIError(404, f"there is no such model; use {model_name}", "model", "model_not_found")
-        return JSONResponse(model)
+        check_model(name, model_names)
+        return JSONResponse(named[name])
 
     known = [Depends(authenticator.authenticated)]
     app.add_api_route("/healthz", live, methods=["GET", "HEAD"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.judge.requests.tasks import clean_name
-from p2i_ray.serve.edge.errors import APIError, bad_request
+from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import short
+from p2i_ray.serve.edge.health import check_model
 from p2i_ray.serve.edge.texts import given
 
 STRIDE = 8  # the VAE halves a side three times
@@ -36,11 +38,12 @@ class EditRequest(BaseModel):
     response_format: Literal["b64_json", "url"] = "b64_json"
     output_format: Literal["png", "jpeg", "webp"] = "png"
     output_compression: int | None = None
-    background: Literal["auto", "opaque"] = "auto"
-    quality: Literal["auto", "standard"] = "auto"
-    stream: Literal["false", "False", False] = False
-    partial_images: Literal["0", 0] = 0
+    background: Literal["auto", "opaque", "transparent"] = "auto"
+    quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] = "auto"
+    stream: bool = False
+    partial_images: int = 0
     input_fidelity: str | None = None
+    complexity: str | None = None
     moderation: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -81,7 +84,7 @@ class EditRules:
     limits: LimitsConfig
     image: ImageConfig
     generate: GenerateConfig
-    model_name: str
+    model_names: Sequence[str]
     judged: bool
 
 
@@ -109,10 +112,9 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         APIError: something is beyond a limit.
     """
     limits, generate = rules.limits, rules.generate
-    if request.model is not None and request.model != rules.model_name:
-        raise APIError(404, f"there is no such model; use model={rules.model_name}", "model", "model_not_found")
-    if request.response_format == "url":
-        raise bad_request("pictures come in the answer; use response_format=b64_json", "response_format")
+    if request.model is not None:
+        check_model(request.model, rules.model_names)
+    _check_offered(request)
     name = _one_line(request.prompt, "prompt", limits)
     if not name:
         raise bad_request("prompt is empty; give the product's name", "prompt")
@@ -126,8 +128,9 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
     width, height = _size(request.size, rules)
     if request.output_compression is not None:
         _within("output_compression", request.output_compression, 0, 100)
-        if request.output_format == "png":
-            raise bad_request("output_compression is for jpeg and webp; leave it out", "output_compression")
+        if request.output_format == "png" and request.output_compression < 100:
+            text = "output_compression must be 100 for png, which loses nothing; use webp or jpeg for a smaller file"
+            raise bad_request(text, "output_compression")
     steps = generate.num_inference_steps if request.steps is None else request.steps
     guidance = generate.guidance_scale if request.guidance is None else request.guidance
     soft_edge = generate.soft_edge if request.soft_edge is None else request.soft_edge
@@ -153,6 +156,19 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
     )
 
 
+def _check_offered(request: EditRequest) -> None:
+    """Refuse what OpenAI offers and this service doesn't."""
+    if request.response_format == "url":
+        raise bad_request("pictures come in the answer; use response_format=b64_json", "response_format")
+    if request.background == "transparent":
+        text = "the background is painted, so it is opaque; POST /v1/cutouts gives the product on a transparent one"
+        raise bad_request(text, "background")
+    if request.stream:
+        raise bad_request("pictures come whole, in one answer; leave stream out, or send stream=false", "stream")
+    if request.partial_images:
+        raise bad_request("pictures come whole, in one answer; leave partial_images out", "partial_images")
+
+
 def _size(size: str, rules: EditRules) -> tuple[int, int]:
     if size == "auto":
         return rules.image.resolution, rules.image.resolution
@@ -163,6 +179,8 @@ def _size(size: str, rules: EditRules) -> tuple[int, int]:
     if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
         allowed = f"multiples of {STRIDE} from {smallest} to {largest}"
         raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {allowed}", "size")
+    if sides[0] * sides[1] > max(rules.limits.max_area, rules.image.resolution**2):
+        raise bad_request(f"size {size} has too many pixels; at most {rules.limits.max_area}", "size")
     return sides[0], sides[1]
 
 

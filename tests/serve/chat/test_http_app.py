@@ -309,6 +309,14 @@ def test_a_body_of_another_type_is_refused(lmm: Lmm) -> None:
     lmm.refused(lmm.send("POST", "/v1/chat/completions", content=b"{}", headers=kind), 415)
 
 
+def test_the_engine_knows_one_name_of_its_model() -> None:
+    with open_lmm(chat={"model_aliases": ["gpt-4o"]}) as lmm:
+        for name in (MODEL, "gpt-4o"):
+            assert lmm.chat(model=name).status_code == 200
+        assert [asked["model"] for asked in lmm.engine.requests] == [MODEL, MODEL]
+        assert [model["id"] for model in lmm.send("GET", "/v1/models").json()["data"]] == [MODEL, "gpt-4o"]
+
+
 def test_a_body_beyond_the_limit_is_refused() -> None:
     with open_lmm(limits={"max_bytes": 10_000}) as lmm:
         assert lmm.refused(lmm.chat(text("x" * 20_000)), 413)["code"] == "too_large"

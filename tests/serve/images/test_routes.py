@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openai
@@ -157,6 +158,37 @@ def test_the_image_quality_can_be_chosen(service: RunningService) -> None:
     assert picture(small).size == (64, 64)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"quality": quality} for quality in ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")),
+        {"output_format": "png", "output_compression": 100},
+        {"background": "auto"},
+        {"background": "opaque"},
+        {"input_fidelity": "high", "complexity": "low"},
+        {"stream": False, "partial_images": 0},
+        {"size": "1024x1536"},
+        {"size": "1536x1024"},
+        {"n": 2, "response_format": "b64_json", "safety_identifier": "x", "user": "x"},
+    ],
+    ids=str,
+)
+def test_openais_own_values_are_taken(service: RunningService, fields: dict[str, Any]) -> None:
+    answer = service.client().images.edit(model="product2img", image=("a.png", cutout()), prompt="Mug", **fields)
+    assert len(answer.data or []) == fields.get("n", 1) and answer.size == fields.get("size", "64x64")
+    assert {request.steps for request in service.sampler.requests} == {7}  # quality changes nothing: steps do
+
+
+def test_a_model_has_further_names_by_a_setting(tmp_path: Path) -> None:
+    with open_service(str(tmp_path), settings={"model_aliases": ["gpt-image-1", "org/model"]}) as service:
+        client = service.client()
+        for model in ("product2img", "gpt-image-1", "org/model"):
+            assert client.images.edit(model=model, image=("a.png", cutout()), prompt="Mug").data
+        assert [model.id for model in client.models.list()] == ["product2img", "gpt-image-1", "org/model"]
+        assert client.models.retrieve("gpt-image-1").id == "gpt-image-1"
+        assert error_of(service.edit(model="dall-e-2"), 404)["message"] == "there is no such model; use product2img"
+
+
 def test_models(service: RunningService) -> None:
     assert [model.id for model in service.client().models.list()] == ["product2img"]
     assert service.client().models.retrieve("product2img").object == "model"
@@ -169,9 +201,9 @@ def test_cutouts(service: RunningService) -> None:
     answer = service.send("POST", "/v1/cutouts", files={"image": ("p.jpg", encoded(upright, "JPEG", quality=95))})
     assert answer.status_code == 200 and answer.headers["content-type"] == "image/png"
     cut = Image.open(io.BytesIO(answer.content))
-    assert cut.mode == "RGBA" and cut.size == (1024, 512)  # limits.max_size
+    assert cut.mode == "RGBA" and cut.size == (1536, 768)  # limits.max_size
     alpha = np.asarray(cut.getchannel("A"))
-    assert (alpha[150:360, 280:740] == 255).all() and (alpha[:120] == 0).all()
+    assert (alpha[225:540, 420:1110] == 255).all() and (alpha[:180] == 0).all()
     again = service.send(
         "POST", "/v1/cutouts", files={"image": ("p.png", cutout())}, data={"response_format": "b64_json"}
     ).json()
