@@ -18,7 +18,8 @@ def _open(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
 @pytest.fixture()
 def service(_open: RunningService) -> Iterator[RunningService]:
     """The shared service, its stubs reset."""
-    _open.sampler.requests.clear()
+    _open.sampler.requests.clear(), _open.sampler.reserved.clear()
     _open.sampler.cancelled = _open.sampler.most = 0
     yield _open
     _open.sampler.held, _open.sampler.fault, _open.sampler.loaded = False, None, True
+    _open.sampler.refusal = None

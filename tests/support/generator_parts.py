@@ -8,7 +8,7 @@ import io
 import json
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,20 @@ class StubSampler:
     """A sampler: noise by the seed, the product pasted into it; `held` blocks it, `fault` is raised."""
 
     requests: list[PaintRequest] = field(default_factory=list)
+    reserved: list[tuple[int, float, bool]] = field(default_factory=list)
+    refusal: Exception | None = None
     fault: Exception | None = None
     held: bool = False
     loaded: bool = True
     cancelled: int = 0
     running: int = 0
     most: int = 0
+
+    def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
+        self.reserved.append((images, work, patient))
+        if self.refusal is not None:
+            raise self.refusal
+        return nullcontext()
 
     async def paint(self, request: PaintRequest) -> Pixels:
         self.requests.append(request)

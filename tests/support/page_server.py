@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,9 @@ class StubSampler:
 
     async def ready(self) -> bool:
         return True
+
+    def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def paint(self, request: PaintRequest) -> Pixels:
         if self.refusals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,10 @@ from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint impo
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 
 GuidanceScale = float | torch.Tensor | None  # one for all rows, (B, 1, 1, 1), or none: no guidance
+
+
+class AbandonedError(Exception):
+    """A batch was stopped between two denoising steps, because nobody waits for it."""
 
 
 class InpaintingPipeline(StableDiffusionInpaintPipeline):
@@ -72,14 +76,26 @@ class DenoiseInputs:
     product_latents: torch.Tensor | None = None
 
 
-def denoise(pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str) -> Any:
+def denoise(
+    pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str, wanted: Callable[[], bool] | None = None
+) -> Any:
     """Denoise a batch.
 
     Args:
         pipeline: VAE, UNet and noise schedule.
         inputs: see there.
         output: "np" for images (B, H, W, 3), 0 to 1, in an array; "latent" for scaled latents (B, 4, h, w).
+        wanted: asked after each denoising step whether somebody still waits for the batch (none: always).
+
+    Raises:
+        AbandonedError: nobody waits any more.
     """
+
+    def after_step(_: Any, step: int, __: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if wanted is not None and not wanted():
+            raise AbandonedError(f"nobody waits for this batch any more, after {step + 1} of {inputs.steps} steps")
+        return tensors
+
     height, width = inputs.image.shape[2:]
     run: Any = pipeline  # diffusers' types leave out that arguments may be missing
     return run(
@@ -95,6 +111,7 @@ def denoise(pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str) ->
         guidance_scale=inputs.guidance,
         generator=inputs.generators,
         output_type=output,
+        callback_on_step_end=None if wanted is None else after_step,
     ).images
 
 

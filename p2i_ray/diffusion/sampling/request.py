@@ -7,6 +7,20 @@ from dataclasses import dataclass
 
 from p2i_ray.data.images import Pixels
 
+VAE_STEPS = 4  # the VAE's share, in denoising steps
+
+
+def work(width: int, height: int, steps: int, guidance: float) -> float:
+    """What an image costs to paint: pixels times denoising steps, twice as many with guidance, and the VAE.
+
+    Args:
+        width: pixels.
+        height: pixels.
+        steps: denoising steps.
+        guidance: classifier-free guidance scale; 1 is off.
+    """
+    return width * height * (steps * (2 if guidance > 1 else 1) + VAE_STEPS)
+
 
 @dataclass(frozen=True)
 class PaintRequest:
@@ -31,6 +45,12 @@ class PaintRequest:
     guidance: float
     negative: str = ""
     soft_edge: float = 0.0
+
+    @property
+    def work(self) -> float:
+        """See `work`."""
+        height, width = self.mask.shape
+        return work(width, height, self.steps, self.guidance)
 
     @property
     def batch_key(self) -> Hashable:

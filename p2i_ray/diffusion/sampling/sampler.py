@@ -96,18 +96,25 @@ class Sampler:
         return unet
 
     @torch.inference_mode()
-    def paint(self, requests: Sequence[PaintRequest], observe: Observe | None = None) -> list[Pixels]:
+    def paint(
+        self,
+        requests: Sequence[PaintRequest],
+        observe: Observe | None = None,
+        wanted: Callable[[], bool] | None = None,
+    ) -> list[Pixels]:
         """Paint a background around each product, whose own pixels are put back.
 
         Args:
             requests: B of them, with equal batch keys; unless batches are mixed, with equal guidance and negative.
             observe: called with the seconds of the stages text, denoise (with the VAE) and paste.
+            wanted: asked after each denoising step whether somebody still waits for the images (none: always).
 
         Returns:
             B images, (H, W, 3) uint8.
 
         Raises:
             FloatingPointError: the model gave values that are not finite.
+            AbandonedError: nobody waits for the images any more.
         """
         tell, begin = observe or _ignore, time.perf_counter()
         filled = [*requests, *[requests[-1]] * ((self._options.fill_to or 0) - len(requests))]
@@ -122,7 +129,7 @@ class Sampler:
             guidance=self._guidance(filled),
             generators=seeded(request.seed for request in filled),
         )
-        painted = denoise(self._pipeline, inputs, output="np")[: len(requests)]  # (B, H, W, 3), 0 to 1
+        painted = denoise(self._pipeline, inputs, output="np", wanted=wanted)[: len(requests)]  # (B, H, W, 3), 0 to 1
         tell("denoise", (denoised := time.perf_counter()) - encoded)
         if not np.isfinite(painted).all():
             raise FloatingPointError("the model paints values that are not finite; try generate.dtype=fp32")

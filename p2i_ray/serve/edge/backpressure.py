@@ -1,4 +1,4 @@
-"""Temporary conditions under which a request can't be served."""
+"""Conditions under which a request can't be served: temporary ones, and too much work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ class Overloaded(Exception):  # noqa: N818, it is a state, not an error
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"busy; try again in {retry_after_s:.0f} s")
         self.retry_after_s = retry_after_s
+
+
+class TooMuchWork(Exception):  # noqa: N818
+    """A request takes longer than one may, however quiet the service is; the attributes are seconds."""
+
+    def __init__(self, takes_s: float, most_s: float) -> None:
+        super().__init__(
+            f"this takes about {takes_s:.0f} s to paint, and may take {most_s:.0f} s; ask for fewer pictures or steps, "
+            "or a smaller size"
+        )
+        self.takes_s, self.most_s = takes_s, most_s
 
 
 class NotReady(Exception):  # noqa: N818

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
+from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 
 LOADING_S = 5  # Retry-After while the models are being loaded
 NOT_FOUND = "there is no such address; GET /v1/models lists what there is, the README every route"
@@ -73,6 +73,8 @@ def as_api_error(error: Exception) -> APIError | None:
         case Overloaded():
             wait = error.retry_after_s
             return busy(wait, f"busy; send the request again in {max(1, math.ceil(wait))} s", "busy")
+        case TooMuchWork():
+            return bad_request(str(error), "steps", "too_much_work")
         case NotReady():
             return busy(
                 LOADING_S, f"the model is being loaded; send the request again in {LOADING_S} s", "not_ready", 503
@@ -99,7 +101,7 @@ def install(app: FastAPI) -> None:
             raise error
         return found.response()
 
-    kinds: tuple[Any, ...] = (APIError, Overloaded, NotReady, HTTPException, RequestValidationError)
+    kinds: tuple[Any, ...] = (APIError, Overloaded, TooMuchWork, NotReady, HTTPException, RequestValidationError)
     for kind in kinds:
         app.add_exception_handler(kind, answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +26,20 @@ class Verdict:
 
 class Sampler(Protocol):
     """Paints images; safe to call concurrently."""
+
+    def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
+        """Admit a request, whose images are painted within the context.
+
+        Args:
+            images: of the request.
+            work: of each image, see `diffusion.sampling.request.work`.
+            patient: nobody waits for an answer: it may take longer by itself.
+
+        Raises:
+            TooMuchWork: it takes longer than a request may.
+            Overloaded: it would not be answered in time.
+        """
+        ...
 
     async def paint(self, request: PaintRequest) -> Pixels:
         """Return the image, (H, W, 3) uint8.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from p2i_ray.data.images import Pixels
-from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.diffusion.sampling.request import PaintRequest, work
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage, encode
@@ -46,8 +46,16 @@ class ImageService:
 
         Raises:
             APIError: an image can't be used.
+            TooMuchWork: it takes longer to paint than a request may.
             Overloaded, NotReady: from the sampler or the judge.
         """
+        cost = work(params.width, params.height, params.steps, params.guidance)
+        with self._sampler.reserve(params.candidates, cost, patient=source == "job"):
+            return await self._generate(params, image, mask, source)
+
+    async def _generate(
+        self, params: EditParams, image: bytes, mask: bytes | None, source: str
+    ) -> list[GeneratedImage]:
         product, product_mask = await self._in_thread(
             "decode", self._decoder.product, image, mask, params.width, params.height
         )
@@ -105,11 +113,11 @@ class ImageService:
         encoded = await self._in_thread("encode", encode, pixels, params.output_format, params.quality)
         return GeneratedImage(encoded, seed, verdict, growth)
 
-    async def _in_thread(self, stage: str, work: Callable[..., T], *args: Any) -> T:
-        """The result of work in a thread, a few at a time."""
+    async def _in_thread(self, stage: str, function: Callable[..., T], *args: Any) -> T:
+        """The result of a function in a thread, a few at a time."""
         async with self._slots:
             with self._metrics.stage(stage):
-                return await asyncio.to_thread(work, *args)
+                return await asyncio.to_thread(function, *args)
 
 
 def image_seed(seed: int, index: int) -> int:
@@ -117,11 +125,11 @@ def image_seed(seed: int, index: int) -> int:
     return seed if index == 0 else locations.seed_for(seed, "picture", index) % 2**32
 
 
-async def gather(work: list[Coroutine[Any, Any, T]]) -> list[T]:
+async def gather(pieces: list[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of all; when one fails the others are cancelled, and its exception is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(piece) for piece in work]
+            tasks = [group.create_task(piece) for piece in pieces]
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 from typing import IO
 
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
+from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.encoding import SUFFIX
@@ -139,8 +139,8 @@ class JobRunner:
             await asyncio.sleep(error.retry_after_s)
         except NotReady:
             await asyncio.sleep(LOADING_S)
-        except APIError as error:
-            await self._failed(job, item, error.message)
+        except (APIError, TooMuchWork) as error:
+            await self._failed(job, item, str(error))
         except Exception as error:  # whatever a model raises fails its item, not the service
             self._metrics.failure(error, job=job.id[:12], item=item.index)
             tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1

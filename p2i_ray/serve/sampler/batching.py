@@ -27,13 +27,14 @@ class Batcher(Generic[Item, Result]):
     """Collects items into batches. For one event loop.
 
     The oldest item goes next, with the others of its key, up to `max_batch_size`; if there are fewer, it waits for more
-    until it is `batch_wait_timeout_s` old. A cancelled item is dropped before the work begins. If the work fails for a
+    until it is `batch_wait_timeout_s` old. A cancelled item is dropped before the work begins, and work
+    can ask whether all items of its batch were cancelled. If the work fails for a
     batch, it is repeated for each item alone: only those that fail alone get the error.
     """
 
     def __init__(
         self,
-        work: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        work: Callable[[list[Item], Callable[[], bool]], Awaitable[Sequence[Result]]],
         *,
         key: Callable[[Item], Hashable],
         max_batch_size: int,
@@ -43,7 +44,8 @@ class Batcher(Generic[Item, Result]):
         """Start collecting; needs a running event loop.
 
         Args:
-            work: takes items of one key and returns as many results; never called concurrently.
+            work: takes items of one key, and a function that says whether somebody still waits for any of them, from
+                any thread; returns as many results. Never called concurrently.
             key: items of equal keys may share a batch.
             max_batch_size: most items of a batch.
             batch_wait_timeout_s: longest wait of an item for others.
@@ -113,8 +115,11 @@ class Batcher(Generic[Item, Result]):
                 continue
 
     async def _process(self, batch: list[_Waiting[Item, Result]]) -> None:
+        def wanted() -> bool:
+            return not all(waiting.result.done() for waiting in batch)
+
         try:
-            results = await self._work([waiting.item for waiting in batch])
+            results = await self._work([waiting.item for waiting in batch], wanted)
         except Exception as error:  # whatever it is, it belongs to the items
             if len(batch) == 1:
                 _resolve(batch[0], error)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
+from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
 from p2i_ray.serve.sampler.deployment import SampledImage, capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 TRIES = 2  # times that a request is sent: one replica may be lost with it
 RECENT = 64  # images whose finishing times give the throughput
 INITIAL_S_PER_IMAGE = 1.0  # before the throughput is known
-MAX_RETRY_AFTER_S = 60.0
 
 
 class SamplerClient:
@@ -36,7 +38,24 @@ class SamplerClient:
         self._in_flight = 0
         self._s_per_image = INITIAL_S_PER_IMAGE  # between two finished images while there is work
         self._finished: deque[float] = deque(maxlen=RECENT)  # times of finishing, since there has been work
+        self._admission = Admission(settings.limits.answer_s, settings.sampler.max_replicas)
         self.metrics = ClientMetrics()
+
+    @contextmanager
+    def reserve(self, images: int, work: float, *, patient: bool = False) -> Iterator[None]:
+        """Admit a request before its images are painted within; see `Admission.reserve`.
+
+        A request may take half of limits.answer_s by itself, so that others are answered behind it; a patient one all.
+        """
+        answer_s = self._settings.limits.answer_s
+        with ExitStack() as reserved:
+            try:
+                most_s = answer_s if patient else answer_s / 2
+                reserved.enter_context(self._admission.reserve(images, work, most_s))
+            except (Overloaded, TooMuchWork):
+                self.metrics.requests.labels("refused").inc(images)
+                raise
+            yield
 
     async def paint(self, request: PaintRequest) -> Pixels:
         """The image, (H, W, 3) uint8; an accepted request isn't lost with a replica.
@@ -53,11 +72,14 @@ class SamplerClient:
         try:
             async with asyncio.timeout(self._settings.limits.answer_s):
                 sampled = await self._send(request)
-            self._count(sampled)
+            self._count(request, sampled)
             return sampled.pixels
         except TimeoutError:
             self.metrics.requests.labels("late").inc()
             raise Overloaded(self._retry_after_s()) from None
+        except asyncio.CancelledError:
+            self.metrics.requests.labels("cancelled").inc()
+            raise
         finally:
             self._in_flight -= 1
             self.metrics.in_flight.set(self._in_flight)
@@ -101,7 +123,9 @@ class SamplerClient:
         except replica_retry.ReplicaLostError as error:
             raise NotReady(f"{TRIES} replicas of the sampler were lost with this request") from error.__cause__
 
-    def _count(self, sampled: SampledImage) -> None:
+    def _count(self, request: PaintRequest, sampled: SampledImage) -> None:
+        painting_s = sum(seconds for stage, seconds in sampled.seconds.items() if stage != "queue")
+        self._admission.observe(request.work, painting_s / sampled.slots)
         self._finished.append(time.monotonic())
         if len(self._finished) > self._settings.max_batch_size:  # a batch is finished at one time
             self._s_per_image = (self._finished[-1] - self._finished[0]) / (len(self._finished) - 1)

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +36,13 @@ class SampledImage:
     Attributes:
         pixels: (H, W, 3) uint8.
         batch: images of its batch, itself included.
+        slots: images that its batch was filled up to.
         seconds: of each stage: queue is its own; text, denoise and paste are the batch's.
     """
 
     pixels: Pixels
     batch: int
+    slots: int
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -72,8 +75,11 @@ class SamplerReplica:
         from p2i_ray.serve.sampler.metrics import ReplicaMetrics
         from p2i_ray.serve.sampler.reload import ReloadingModel
 
+        options = _sampler_options(settings, generate)
+        self._fill_to = options.fill_to or 0
+
         def load(location: str) -> Sampler:
-            sampler = Sampler(location, diffusion, _sampler_options(settings, generate))
+            sampler = Sampler(location, diffusion, options)
             sampler.try_out(image.resolution)
             return sampler
 
@@ -94,7 +100,10 @@ class SamplerReplica:
         self._broken: Exception | None = None
 
     async def paint(self, request: PaintRequest) -> SampledImage:
-        """Paint a request in a batch with compatible ones; one cancelled while it waits is never painted."""
+        """Paint a request in a batch with compatible ones.
+
+        One cancelled while it waits is never painted; a batch whose requests are all cancelled stops at its next step.
+        """
         arrived = time.perf_counter()
         self._metrics.waiting(len(self._batches) + 1)
         try:
@@ -102,9 +111,12 @@ class SamplerReplica:
         except Exception:
             self._metrics.request("failed")
             raise
+        except asyncio.CancelledError:
+            self._metrics.request("cancelled")
+            raise
         self._metrics.request("painted")
         queued = max(0.0, time.perf_counter() - arrived - sum(sampled.seconds.values()))
-        return SampledImage(sampled.pixels, sampled.batch, {"queue": queued, **sampled.seconds})
+        return replace(sampled, seconds={"queue": queued, **sampled.seconds})
 
     async def ready(self) -> bool:
         """Return True: a replica that answers has a model."""
@@ -121,24 +133,30 @@ class SamplerReplica:
             if task is not None:
                 task.cancel()
 
-    async def _paint(self, requests: list[PaintRequest]) -> list[SampledImage]:
+    async def _paint(self, requests: list[PaintRequest], wanted: Callable[[], bool]) -> list[SampledImage]:
         """Paint one batch in the sampling thread."""
         if self._next is not None:
             self._model.use(self._next)
             self._next = None
             LOGGER.info("the new model is in use")
+        from p2i_ray.diffusion.sampling.denoise import AbandonedError
+
         sampler, seconds = self._model.model, dict[str, float]()
         try:
             images = await asyncio.get_running_loop().run_in_executor(
-                self._thread, sampler.paint, requests, seconds.__setitem__
+                self._thread, sampler.paint, requests, seconds.__setitem__, wanted
             )
+        except AbandonedError as stopped:
+            LOGGER.info("a batch of %d is stopped: %s", len(requests), stopped)
+            raise
         except Exception as error:
             if _device_lost(error):
                 self._broken = error
             LOGGER.warning("a batch of %d failed: %s", len(requests), type(error).__name__)
             raise
         self._metrics.batch(len(requests), len(self._batches), seconds)
-        return [SampledImage(pixels, len(requests), seconds) for pixels in images]
+        slots = max(len(requests), self._fill_to)
+        return [SampledImage(pixels, len(requests), slots, seconds) for pixels in images]
 
     async def _reload(self, interval_s: float) -> None:
         loop = asyncio.get_running_loop()

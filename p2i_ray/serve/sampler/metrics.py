@@ -26,7 +26,9 @@ class ReplicaMetrics:
         self._seconds = Histogram(
             "p2i_sampler_batch_stage_seconds", "Seconds of each batch's stages.", list(SECONDS_BUCKETS), ("stage",)
         )
-        self._requests = Counter("p2i_sampler_requests", "Requests, by outcome: painted or failed.", ("outcome",))
+        self._requests = Counter(
+            "p2i_sampler_requests", "Requests, by outcome: painted, failed or cancelled.", ("outcome",)
+        )
 
     def waiting(self, requests: int) -> None:
         """Set the number of waiting requests."""
@@ -71,7 +73,7 @@ class ClientMetrics:
         )
         self.requests = Counter(
             "p2i_sampler_client_requests",
-            "Requests to the sampler, by outcome: painted, refused, late, lost (sent again)",
+            "Requests to the sampler, by outcome: painted, refused, late, cancelled, lost (sent again)",
             ["outcome"],
             registry=None,
         )

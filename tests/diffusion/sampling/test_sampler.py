@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from p2i_ray.diffusion.sampling.denoise import AbandonedError
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from tests.support.make_requests import DIFFUSION, brighter, make_request
@@ -44,6 +45,23 @@ def test_an_image_is_the_same_alone_and_in_any_batch_at_any_place(sampler: Sampl
         for place, image in zip(places, together, strict=True):
             np.testing.assert_array_equal(image, alone[place])
     assert len({image.tobytes() for image in alone}) == len(alone)
+
+
+def test_a_batch_that_nobody_waits_for_stops_after_the_step_and_the_next_one_is_as_ever(sampler: Sampler) -> None:
+    requests = [make_request(number, steps=6) for number in range(2)]
+    expected = sampler.paint(requests)
+    asked = 0
+
+    def wanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 2
+
+    with pytest.raises(AbandonedError, match="after 2 of 6 steps"):
+        sampler.paint(requests, wanted=wanted)
+    assert asked == 2
+    for image, other in zip(sampler.paint(requests, wanted=lambda: True), expected, strict=True):
+        np.testing.assert_array_equal(image, other)
 
 
 def test_also_before_they_are_rounded_to_levels(sampler: Sampler) -> None:

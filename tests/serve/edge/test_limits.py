@@ -16,6 +16,7 @@ import numpy as np
 import openai
 import pytest
 
+from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
 from tests.support.generator_parts import TOKEN, RunningService, cutout, encoded, error_of, open_service
 from tests.support.serving import wait_until
 
@@ -103,6 +104,17 @@ def test_a_slow_sender_is_given_up(narrow: RunningService) -> None:
     begin = time.perf_counter()
     assert parse(narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:50]))[0] == 408
     assert time.perf_counter() - begin > 0.9
+
+
+def test_more_work_than_a_request_may_have_is_refused_before_its_image_is_decoded(patient: RunningService) -> None:
+    sampler = patient.sampler
+    sampler.refusal = TooMuchWork(300, 60)
+    error = error_of(patient.edit(cutout()[:200], n=8, size="256x128", steps=60), 400)  # half an image
+    assert error["code"] == "too_much_work" and error["message"].startswith("this takes about 300 s to paint")
+    assert sampler.reserved == [(8, 256 * 128 * (2 * 60 + 4), False)] and not sampler.requests
+    sampler.refusal = Overloaded(17)
+    answer = patient.edit()
+    assert error_of(answer, 429)["code"] == "busy" and answer.headers["retry-after"] == "17"
 
 
 def test_a_byte_now_and_then_does_not_keep_it_open(narrow: RunningService) -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.errors import UserError
-from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
 from p2i_ray.serve.jobs.store import JobStore
 from tests.support.generator_parts import (
     OTHER,
@@ -220,6 +220,13 @@ def test_an_item_waits_for_a_busy_sampler_and_fails_with_a_broken_one(tmp_path: 
     with open_service(str(tmp_path), sampler=Moody()) as service:
         _, rows = finished(service, submit(service, [CUP, {**CUP, "name": "Curse"}]))
         assert [(row["status"], row["reason"]) for row in rows] == [("done", None), ("failed", "internal error")]
+
+
+def test_an_item_with_too_much_work_fails_with_the_reason(service: RunningService) -> None:
+    service.sampler.refusal = TooMuchWork(300, 120)
+    _, rows = finished(service, submit(service, [{**CUP, "best_of": 3}]))
+    assert rows[0]["status"] == "failed" and rows[0]["reason"].startswith("this takes about 300 s to paint")
+    assert service.sampler.reserved == [(3, 64 * 64 * (2 * 7 + 4), True)] and not service.sampler.requests
 
 
 def test_a_job_may_be_larger_than_a_request_but_its_images_may_not(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -21,8 +21,9 @@ class Work:
         self.go_on.set()
         self.running = 0
 
-    async def __call__(self, items: list[str]) -> Sequence[str]:
+    async def __call__(self, items: list[str], wanted: Callable[[], bool]) -> Sequence[str]:
         assert self.running == 0
+        self.wanted = wanted
         self.running += 1
         self.batches.append(items)
         try:
@@ -112,5 +113,26 @@ def test_waiting_times_are_reported_when_the_work_begins() -> None:
         await asyncio.gather(batches.submit("a"), batches.submit("a"))
         assert [len(seconds) for seconds in told] == [1, 2]
         assert told[0][0] >= 0.9 * A_WHILE
+
+    asyncio.run(go())
+
+
+def test_work_learns_that_nobody_waits_for_its_batch_any_more() -> None:
+    async def go() -> None:
+        work = Work()
+        work.go_on.clear()
+        batches = Batcher[str, str](work, key=first_letter, max_batch_size=2, batch_wait_timeout_s=A_WHILE)
+        first, second = (asyncio.create_task(batches.submit(item)) for item in ("a1", "a2"))
+        while not work.batches:
+            await asyncio.sleep(0)
+        assert work.wanted()
+        first.cancel()
+        await asyncio.wait({first})
+        assert work.wanted()  # the second still waits
+        second.cancel()
+        await asyncio.wait({second})
+        assert not work.wanted()
+        work.go_on.set()
+        assert await batches.submit("b1") == "B1"
 
     asyncio.run(go())

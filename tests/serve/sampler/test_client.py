@@ -75,6 +75,20 @@ def test_a_cancelled_request_is_not_painted(handle: Any) -> None:
     asyncio.run(go())
 
 
+def test_a_batch_whose_clients_are_all_gone_stops(handle: Any) -> None:
+    async def go() -> None:
+        sampler = SamplerClient(handle, SETTINGS)
+        gone = [asyncio.create_task(sampler.paint(make_request(number, steps=1000))) for number in range(4)]
+        await asyncio.sleep(1)  # the batch is full, so it is being painted: 1000 steps take minutes
+        for task in gone:
+            task.cancel()
+        await gather(*gone)
+        async with asyncio.timeout(LONG_S):
+            await sampler.paint(make_request(0))
+
+    asyncio.run(go())
+
+
 def test_requests_beyond_the_capacity_are_refused_at_once(handle: Any) -> None:
     async def go() -> None:
         sampler = SamplerClient(handle, SETTINGS)
