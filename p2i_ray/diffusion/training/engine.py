@@ -26,6 +26,9 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
         settings: of the training; micro-batches keep their size whatever the number of workers is.
         steps: of the whole training.
         universal: it will be loaded from a checkpoint that other workers wrote; see checkpoints.py.
+
+    Returns:
+        The engine. Its float32 weights are the model's as they were given, whatever the precision of a step.
     """
     if settings.num_gpus == 0:
         os.environ["DS_ACCELERATOR"] = "cpu"  # also on a machine that has GPUs; read at deepspeed's import
@@ -40,6 +43,7 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
         _groups(model, settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * steps), steps)
+    given = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,
@@ -56,6 +60,10 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
             "steps_per_print": steps + 1,
         },
     )
+    if settings.mixed_precision != "no":
+        # DeepSpeed has cast the model first, and made its float32 weights of what was left of these.
+        for name, parameter in learning(engine).items():
+            set_full_weight(parameter, given[name])
     return engine
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features.index import FeatureIndex
-from p2i_ray.diffusion.model import loading, lora
+from p2i_ray.diffusion.model import export, loading, lora
 from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Product2Img, recompute_activations
 from p2i_ray.diffusion.training import engine, loop
@@ -161,6 +161,33 @@ def test_full_weights_can_be_set(alone: None, tiny_painter: DiffusionConfig) -> 
             engine.set_full_weight(parameter, wanted[name])
         found = engine.gather(trainee)
         assert all(torch.equal(found[name], value) for name, value in wanted.items())
+
+
+@pytest.mark.parametrize(("stage", "lora_rank"), [(1, 0), (2, 0), (3, 0), (2, 2), (3, 2)])
+def test_bf16_starts_from_the_folder_s_own_weights(
+    alone: None, tiny_painter: DiffusionConfig, tmp_path: Path, stage: int, lora_rank: int
+) -> None:
+    """At a rate of 1e-12 what is saved is what was loaded, in float32, also through a checkpoint; not bf16 of it."""
+    rates = {"lr_unet": 1e-12, "lr_text": 1e-12}
+    settings = BASE.model_copy(update={"zero_stage": stage, "lora_rank": lora_rank, "mixed_precision": "bf16", **rates})
+    parts, model = make_model(tiny_painter, settings)
+    given = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    trainee = engine.start(model, settings, steps=2)
+    trainee.backward(trainee(batch := make_batch(parts, range(4)), batch).total)
+    trainee.step()
+    trainee.save_checkpoint(str(tmp_path / "checkpoint"), tag="step", exclude_frozen_parameters=True)
+    trainee = engine.start(make_model(tiny_painter, settings)[1], settings, steps=2)
+    trainee.load_checkpoint(str(tmp_path / "checkpoint"), tag="step", load_module_strict=False)
+    weights = engine.gather(trainee)
+    for name, value in given.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-6, atol=1e-10)
+        assert value.ndim < 2 or "lora_B" in name or not torch.equal(value.bfloat16().float(), value)
+    trained = export.Trained(base=tiny_painter.base, diffusion=tiny_painter, settings=settings, weights=weights)
+    export.write(trained, {}, str(tmp_path / "model"))
+    before, after = (loading.load(folder, tiny_painter) for folder in (tiny_painter.base, str(tmp_path / "model")))
+    for old, new in ((before.unet, after.unet), (before.text_encoder, after.text_encoder)):
+        for name, value in old.state_dict().items():
+            torch.testing.assert_close(new.state_dict()[name], value, rtol=1e-6, atol=1e-10)
 
 
 def test_a_step_far_above_the_others_stops_the_training(
