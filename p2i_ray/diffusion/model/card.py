@@ -9,6 +9,7 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.storage import locations
 
 RECORD = "training.json"
+HUB_CACHE = "models--"  # begins a model's folder in the Hugging Face hub's cache: models--owner--name/snapshots/…
 MEANS = ("inpaint", "cl_background", "cl_name", "total")
 
 
@@ -64,12 +65,13 @@ def dump(training: dict[str, Any]) -> str:
 
 
 def write_card(diffusion: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
-    """README.md, as the Hugging Face hub shows it."""
+    """README.md, as the Hugging Face hub shows it: models by their names, no path of this machine."""
     rounds = "\n".join(
         f"| {number} | {r['steps']} | {r['rows']} | "
         f"{r['inpaint']:.4f} | {r['cl_background']:.3f} | {r['cl_name']:.3f} |"
         for number, r in enumerate(training["rounds"], 1)
     )
+    base, clip = _public_name(diffusion.base), _public_name(diffusion.clip)
     return f"""---
 library_name: diffusers
 pipeline_tag: image-to-image
@@ -87,12 +89,13 @@ pipe = StableDiffusionInpaintPipeline.from_pretrained("this/folder", use_safeten
 pipe(prompt="{_prompt(diffusion)}", image=image, mask_image=mask).images[0]
 ```
 
-`image` holds the product's pixels, `mask` is white where the background is to be painted. {_prompt_rule(diffusion)}
+It opens with diffusers 0.35 and newer, and with transformers 4 and 5. `image` holds the product's pixels,
+`mask` is white where the background is to be painted. {_prompt_rule(diffusion)}
 {_adapter_use(diffusion, training)}
 ## Training
 
-Base model `{diffusion.base}`{", widened to 9 input channels where it had 4" if diffusion.widen else ""}; frozen CLIP
-`{diffusion.clip}`. Trained: {_trained(diffusion, settings)}; all other token embeddings are frozen.
+Base model `{base}`{", widened to 9 input channels where it had 4" if diffusion.widen else ""}; frozen CLIP
+`{clip}`. Trained: {_trained(diffusion, settings)}; all other token embeddings are frozen.
 
 | setting | value |
 |---|---|
@@ -134,16 +137,25 @@ def _prompt_rule(diffusion: DiffusionConfig) -> str:
     )
 
 
+def _public_name(location: str) -> str:
+    """A model folder's name as others may know it: the hub's, where its cache's path says it, or the folder's own."""
+    parts = [part for part in location.replace("\\", "/").split("/") if part]
+    cached = [part for part in parts if part.startswith(HUB_CACHE)]
+    return cached[-1].removeprefix(HUB_CACHE).replace("--", "/", 1) if cached else parts[-1]
+
+
 def _adapter_use(diffusion: DiffusionConfig, training: dict[str, Any]) -> str:
     """How to use lora/ instead of the whole folder, where there is one."""
     if not training["lora_base"]:
         return ""
+    name = _public_name(training["lora_base"])
+    base = name if "/" in name else f"path/to/{name}"
     token = '\npipe.load_textual_inversion("this/folder/lora")' if diffusion.token else ""
     return f"""
 The same as an adapter on the model it was trained from:
 
 ```python
-pipe = StableDiffusionInpaintPipeline.from_pretrained("{training["lora_base"]}", use_safetensors=True)
+pipe = StableDiffusionInpaintPipeline.from_pretrained("{base}", use_safetensors=True)
 pipe.load_lora_weights("this/folder/lora"){token}
 ```
 """

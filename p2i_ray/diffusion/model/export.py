@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
-from p2i_ray.diffusion.model import loading, lora
+from p2i_ray.diffusion.model import loading, lora, transformers4
 from p2i_ray.storage import locations
 
 ROW = "text_encoder.embeddings.token_embedding.row"  # see prompt.TokenEmbedding
+EMBEDDING = "learned_embeds.safetensors"  # where diffusers' load_textual_inversion looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +39,10 @@ class Trained:
 def write(trained: Trained, files: Mapping[str, str], out: str) -> None:
     """Write the complete model folder that a training made of its base.
 
-    With LoRA the adapters are merged into the weights, and lora/ has them as well, in diffusers' own format: together
-    with those of the rounds before, relative to the folder that the first of these rounds started from.
+    It opens with transformers 4 as well as 5, and names no place of this machine. The token's embedding is also in a
+    file of its own, as diffusers' load_textual_inversion reads it. With LoRA the adapters are merged into the weights,
+    and lora/ has them as well, in diffusers' own format: together with those of the rounds before, relative to the
+    folder that the first of these rounds started from.
 
     Args:
         trained: the weights and where they come from.
@@ -48,9 +53,15 @@ def write(trained: Trained, files: Mapping[str, str], out: str) -> None:
     adapters = lay_over(parts, trained.settings, trained.weights)
     with tempfile.TemporaryDirectory(prefix="p2i_model_") as local:
         parts.pipeline().save_pretrained(local, safe_serialization=True)
+        _drop_origins(Path(local))
+        transformers4.complete(parts.tokenizer, Path(local))
+        folders = [Path(local)]
         if adapters:
-            joined = lora.join(lora.read(trained.base), adapters)
-            lora.write(joined, trained.diffusion.token, trained.weights.get(ROW), Path(local))
+            folders.append(Path(local, lora.FOLDER))
+            lora.write(lora.join(lora.read(trained.base), adapters), folders[-1])
+        if trained.diffusion.token is not None:
+            for folder in folders:
+                save_file({trained.diffusion.token: trained.weights[ROW].contiguous()}, folder / EMBEDDING)
         for name, content in files.items():
             Path(local, name).write_text(content, "utf-8")
         locations.put_folder(local, out)
@@ -75,3 +86,11 @@ def lay_over(parts: loading.Parts, settings: TrainConfig, weights: Mapping[str, 
         with torch.no_grad():
             parts.text_encoder.get_input_embeddings().weight[parts.token_id] = weights[ROW]  # type: ignore[operator]
     return adapters
+
+
+def _drop_origins(model: Path) -> None:
+    """Leave out of the parts' settings which folder they were loaded from."""
+    for config in model.glob("*/config.json"):
+        settings = json.loads(config.read_text("utf-8"))
+        if settings.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")

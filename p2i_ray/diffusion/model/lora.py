@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from diffusers import StableDiffusionInpaintPipeline
 from peft import LoraConfig
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from p2i_ray.diffusion.model import validation
@@ -29,7 +29,6 @@ TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 MARK = ".lora_"  # in the name of every parameter of an adapter, and of no other
 FOLDER = "lora"  # within a model folder
 WEIGHTS = "pytorch_lora_weights.safetensors"  # where diffusers' load_lora_weights looks
-EMBEDDING = "learned_embeds.safetensors"  # where diffusers' load_textual_inversion looks
 OLD_TEXT = "text_encoder.text_model."  # how transformers before version 5 names the text encoder's layers
 
 
@@ -113,24 +112,19 @@ def read(model: str) -> Adapters:
     return {layer: Adapter(state[f"{layer}{MARK}A.weight"], state[f"{layer}{MARK}B.weight"]) for layer in layers}
 
 
-def write(adapters: Adapters, token: str | None, row: torch.Tensor | None, model: Path) -> None:
-    """Write lora/ into a local model folder: what `load_lora_weights` and `load_textual_inversion` of diffusers read.
+def write(adapters: Adapters, folder: Path) -> None:
+    """Write adapters into a local folder, as diffusers' `load_lora_weights` reads them.
 
     Args:
         adapters: all that lie between the first base and the model.
-        token: the learned token.
-        row: its embedding, (d,).
-        model: the folder.
+        folder: lora/ of the model's folder.
     """
-    folder = model / FOLDER
     StableDiffusionInpaintPipeline.save_lora_weights(
         folder,
         unet_lora_layers=dict(_state(adapters, "unet.", "")),
         text_encoder_lora_layers=dict(_state(adapters, "text_encoder.", "text_model.")),
         weight_name=WEIGHTS,
     )
-    if token is not None and row is not None:
-        save_file({token: row.contiguous()}, folder / EMBEDDING)
 
 
 def _state(adapters: Adapters, part: str, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:

@@ -76,3 +76,21 @@ def test_the_adapter_is_relative_to_where_lora_began(tmp_path: Path) -> None:
     three, base_three = after(two, full, "three")
     _, base_four = after(three, lora, "four")
     assert (base_one, base_two, base_three, base_four) == ("models/base", "models/base", None, str(three))
+
+
+def test_the_card_names_models_not_places() -> None:
+    diffusion = PAINTER.model_copy(update={"base": "/home/ann/models/sd15-inpainting/", "clip": "s3://our-bucket/clip"})
+    settings = TrainConfig(lora_rank=2)
+    text = card.write_card(
+        diffusion, settings, card.record(diffusion.base, diffusion, settings, rows=9, seed=0, curve=CURVE)
+    )
+    assert "Base model `sd15-inpainting`; frozen CLIP\n`clip`" in text
+    assert 'from_pretrained("path/to/sd15-inpainting"' in text
+    assert not any(word in text for word in ("ann", "our-bucket", "/home", "s3:"))
+
+
+def test_the_card_names_a_model_of_the_hub_s_cache_as_the_hub_does() -> None:
+    base = "/home/ann/.cache/huggingface/hub/models--owner--sd--inpainting/snapshots/8a4f"
+    diffusion, settings = PAINTER.model_copy(update={"base": base}), TrainConfig(lora_rank=2)
+    text = card.write_card(diffusion, settings, card.record(base, diffusion, settings, rows=9, seed=0, curve=CURVE))
+    assert "Base model `owner/sd--inpainting`" in text and 'from_pretrained("owner/sd--inpainting"' in text
