@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import yaml
 
 from p2i_ray.config import Config, describe, load
 from p2i_ray.config.serve import ServeJobConfig
+from tests.support.ray_autoscaler import check, from_raycluster
 
 ROOT = Path(__file__).parents[2]
 KUBERAY = ROOT / "cluster" / "kuberay"
@@ -40,13 +43,103 @@ def everything() -> list[str]:
     return [text for path in FILES for document in documents(path) for text in scalars(document)]
 
 
+def site() -> dict[str, str]:
+    return dict(text.split("=", 1) for text in one("site/kustomization.yaml")["configMapGenerator"][0]["literals"])
+
+
+def built_on(folder: str) -> dict[str, dict[str, Any]]:
+    """The kustomizations of a folder below kuberay/ and of all that it builds on."""
+    found = {folder: one(f"{folder}/kustomization.yaml")}
+    for resource in found[folder].get("resources", []):
+        if resource.startswith("../"):
+            found |= built_on(resource.removeprefix("../"))
+    return found
+
+
 def test_image_bucket_and_kind_of_gpu_are_written_once() -> None:
-    site = one("base/kustomization.yaml")
-    image = site["images"][0]
-    literals = dict(text.split("=", 1) for text in site["configMapGenerator"][0]["literals"])
-    assert set(literals) == {"bucket", "gpu"}
-    for said in (image["newName"], image["newTag"], literals["bucket"], literals["gpu"]):
+    values = site()
+    assert set(values) == {"image", "bucket", "gpu"}
+    for said in values.values():
         assert sum(said in text for text in everything()) == 1, said
+
+
+@pytest.mark.parametrize("folder", ["base", "job", "weekly", "service", "service-incremental", "weights"])
+def test_deleting_a_folder_leaves_what_others_need(folder: str) -> None:
+    """`kubectl delete -k` deletes all that a folder has: none but setup has the namespace, accounts and rules."""
+    shared = {"Namespace", "ServiceAccount", "NetworkPolicy", "Secret", "PersistentVolumeClaim", "ConfigMap"}
+    for name, kustomization in built_on(folder).items():
+        files = [text for text in kustomization.get("resources", []) if not text.startswith("../")]
+        kinds = {document["kind"] for file in files for document in documents(KUBERAY / name / file)}
+        assert not kinds & shared, name
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
+@pytest.mark.parametrize(
+    ("folder", "kinds"),
+    [
+        ("setup", ["Namespace", "NetworkPolicy", "ServiceAccount", "ServiceAccount", "ServiceAccount"]),
+        ("base", ["RayCluster"]),
+        ("job", ["RayJob"]),
+        ("weekly", ["RayCronJob"]),
+        ("service", ["RayService"]),
+        ("service-incremental", ["RayService"]),
+        ("weights", ["Job"]),
+    ],
+)
+def test_what_is_applied_is_whole_and_no_more_than_it_says(folder: str, kinds: list[str]) -> None:
+    out = subprocess.run(["kubectl", "kustomize", KUBERAY / folder], check=True, capture_output=True, text=True).stdout
+    rendered = [document for document in yaml.safe_load_all(out) if document]
+    assert sorted(document["kind"] for document in rendered) == kinds
+    assert "said-in" not in out
+    images = {value for document in rendered for name, value in _named(document) if name == "image"}
+    assert images == (set() if folder == "setup" else {site()["image"]})
+
+
+def test_everything_lies_in_the_namespace_of_the_setup() -> None:
+    namespace = one("setup/namespace.yaml")["metadata"]["name"]
+    for path in KUBERAY.rglob("kustomization.yaml"):
+        if path.parent.name != "site":
+            assert documents(path)[0]["namespace"] == namespace, path
+    accounts = {document["metadata"]["name"] for document in documents(KUBERAY / "setup" / "access.yaml")}
+    assert {text for name, text in strings(FILES) if name == "serviceAccountName"} == accounts
+
+
+def strings(paths: list[Path]) -> list[tuple[str, str]]:
+    return [found for path in paths for document in documents(path) for found in _named(document)]
+
+
+def _named(value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, list):
+        return [found for item in value for found in _named(item)]
+    if not isinstance(value, dict):
+        return []
+    here = [(key, item) for key, item in value.items() if isinstance(item, str)]
+    return here + [found for item in value.values() for found in _named(item)]
+
+
+def test_pods_reach_names_and_the_role_of_each_cloud() -> None:
+    from ipaddress import ip_address, ip_network
+
+    egress = one("setup/network.yaml")["spec"]["egress"]
+
+    def allowed(address: str, port: int, protocol: str = "TCP") -> bool:
+        for rule in egress:
+            blocks = [peer["ipBlock"] for peer in rule.get("to", []) if "ipBlock" in peer]
+            inside = "to" not in rule or any(
+                ip_address(address) in ip_network(block["cidr"])
+                and not any(ip_address(address) in ip_network(but) for but in block.get("except", []))
+                for block in blocks
+            )
+            if inside and {"port": port, "protocol": protocol} in rule.get("ports", []):
+                return True
+        return False
+
+    for resolver in ("169.254.20.10", "169.254.169.254", "10.96.0.10"):  # NodeLocal DNSCache, Cloud DNS, a service's
+        assert allowed(resolver, 53, "UDP") and allowed(resolver, 53)
+    assert allowed("169.254.170.23", 80)  # EKS Pod Identity
+    assert allowed("169.254.169.252", 988) and allowed("169.254.169.254", 80)  # GKE
+    assert allowed("52.216.0.1", 443)
+    assert not allowed("52.216.0.1", 80) and not allowed("169.254.170.2", 80) and not allowed("169.254.169.254", 443)
 
 
 def test_ray_is_the_pinned_one_and_the_image_the_projects_version() -> None:
@@ -55,7 +148,7 @@ def test_ray_is_the_pinned_one_and_the_image_the_projects_version() -> None:
     assert pin and version
     assert one("base/raycluster.yaml")["spec"]["rayVersion"] == pin[1]
     tag = f"{version[1]}-cuda"
-    assert one("base/kustomization.yaml")["images"][0]["newTag"] == tag
+    assert site()["image"].endswith(f":{tag}")
     for cloud in ("aws", "gcp"):
         (document,) = documents(ROOT / "cluster" / f"{cloud}.yaml")
         assert document["docker"]["image"].endswith(f":{tag}")
@@ -67,14 +160,11 @@ def test_ray_is_the_pinned_one_and_the_image_the_projects_version() -> None:
 
 
 def test_rays_autoscaler_reads_workers_from_zero() -> None:
-    from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
-    from ray.autoscaler._private.util import validate_config
-
     cluster = one("base/raycluster.yaml")
     assert cluster["spec"]["autoscalerOptions"]["version"] == "v2"
     cluster["metadata"]["namespace"] = "p2i-ray"
-    config = _derive_autoscaling_config_from_ray_cr(cluster)
-    validate_config(config)
+    config = from_raycluster(cluster)
+    check(config)
     kinds = config["available_node_types"]
     assert kinds["headgroup"]["resources"]["CPU"] == 4
     assert not kinds["headgroup"]["resources"].get("GPU")
@@ -116,9 +206,22 @@ def test_no_container_runs_as_root_or_can_become_root() -> None:
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_runs_command_is_one_that_the_job_takes() -> None:
+def entrypoints() -> dict[str, str]:
+    (patch,) = one("weekly/kustomization.yaml")["patches"]
+    weekly = yaml.safe_load(patch["patch"])["spec"]["entrypoint"]
+    return {"job": one("job/rayjob.yaml")["spec"]["entrypoint"], "weekly": weekly}
+
+
+@pytest.mark.parametrize("name", ["job", "weekly"])
+def test_the_runs_command_is_one_that_the_job_takes(name: str) -> None:
     spec = one("job/rayjob.yaml")["spec"]
-    command = shlex.split(spec["entrypoint"].replace("${P2I_BUCKET}", "s3://bucket"))
+    filled = entrypoints()[name].replace("${P2I_BUCKET}", "s3://bucket").replace("${RAY_JOB_SUBMISSION_ID}", "idr-1")
+    command = shlex.split(filled.replace("$(date +%G-week-%V)", "2026-week-48"))
+    assert "$" not in "".join(command)
+    assert command[:3] == ["python", "cluster/run_once.py", "idr-1"]
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert f"!{command[1]}" in ignored and (ROOT / command[1]).is_file()
+    command = command[3:]
     assert command[:3] == ["python", "jobs/idr.py", "--config"]
     assert (ROOT / command[1]).is_file()
     own = {"run_dir", "data"}
@@ -131,6 +234,23 @@ def test_the_runs_command_is_one_that_the_job_takes() -> None:
     (container,) = spec["submitterPodTemplate"]["spec"]["containers"]
     assert [variable["name"] for variable in container["env"]] == ["P2I_BUCKET"]
     assert spec["shutdownAfterJobFinishes"] and spec["backoffLimit"] > 0
+
+
+def test_a_weeks_run_and_its_retries_end_before_the_next_and_lie_in_one_week() -> None:
+    minute, hour, day, month, weekday = one("weekly/raycronjob.yaml")["spec"]["schedule"].split()
+    assert (minute, hour, day, month, weekday) == ("0", "3", "*", "*", "1")  # %V's week begins on a Monday
+    assert 3 * 3600 + one("job/rayjob.yaml")["spec"]["activeDeadlineSeconds"] < 6 * 86400
+
+
+def test_copying_weights_is_not_tried_again_after_a_users_mistake() -> None:
+    spec = one("weights/job.yaml")["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"  # Kubernetes asks for it
+    assert rule == {
+        "action": "FailJob",
+        "onExitCodes": {"containerName": container["name"], "operator": "In", "values": [2]},
+    }
 
 
 def test_the_services_application_is_there_and_takes_its_settings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,22 @@ import pytest
 import yaml
 
 from p2i_ray.config import Config, load
+from tests.support.ray_autoscaler import filled_out
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 CLOUDS = ("aws", "gcp")
 
 
-def prepared(cloud: str) -> dict[str, Any]:
-    from ray.autoscaler._private.util import prepare_config, validate_config
+def script(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, CLUSTER / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    config: dict[str, Any] = prepare_config(yaml.safe_load((CLUSTER / f"{cloud}.yaml").read_text("utf-8")))
-    validate_config(config)
-    return config
+
+def prepared(cloud: str) -> dict[str, Any]:
+    return filled_out(yaml.safe_load((CLUSTER / f"{cloud}.yaml").read_text("utf-8")))
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)
@@ -66,13 +72,38 @@ def test_every_node_asks_for_the_token_and_gets_it_as_a_file(cloud: str) -> None
     assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]
 
 
-def test_weights_are_copied_once(tmp_path: Path) -> None:
-    import importlib.util
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_every_node_logs_in_where_its_image_is(cloud: str) -> None:
+    config = prepared(cloud)
+    registry = config["docker"]["image"].split("/")[0]
+    (login,) = config["initialization_commands"]
+    command = {"aws": "docker login --username AWS --password-stdin", "gcp": "gcloud auth configure-docker"}[cloud]
+    assert f"{command} {registry}" in login
+    for kind in config["available_node_types"].values():
+        assert "initialization_commands" not in kind  # would replace it
 
-    spec = importlib.util.spec_from_file_location("weights", CLUSTER / "weights.py")
-    assert spec and spec.loader
-    weights = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(weights)
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_no_node_is_in_a_network_that_lets_all_the_world_try_ssh(cloud: str) -> None:
+    """One without a group or network of its own would be: Ray makes the first, and GCP's default network is so."""
+    config = prepared(cloud)
+    own = {"aws": "SecurityGroupIds", "gcp": "networkInterfaces"}[cloud]
+    assert all(kind["node_config"][own] for kind in config["available_node_types"].values())
+    assert "0.0.0.0/0" not in yaml.safe_dump(config)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_disks_hold_the_image_and_the_weights(cloud: str) -> None:
+    for name, kind in prepared(cloud)["available_node_types"].items():
+        if cloud == "aws":
+            gigabytes = kind["node_config"]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"]
+        else:
+            gigabytes = kind["node_config"]["disks"][0]["initializeParams"]["diskSizeGb"]
+        assert gigabytes >= (200 if name == "head" else 500)
+
+
+def test_weights_are_copied_once(tmp_path: Path) -> None:
+    weights = script("weights")
     source, target = tmp_path / "bucket", tmp_path / "node"
     (source / "judge").mkdir(parents=True)
     (source / "judge" / "config.json").write_text("{}")
