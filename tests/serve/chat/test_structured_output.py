@@ -18,7 +18,7 @@ OBJECT = {"type": "object", "properties": {"score": {"type": "integer", "minimum
 def sent(**fields: Any) -> dict[str, Any]:
     """The request that the engine gets for these fields."""
     chat = schema.parse({"model": MODEL, "messages": [{"role": "user", "content": "x"}], **fields}, LIMITS)
-    return schema.for_engine(chat, [])
+    return schema.for_engine(chat, [], MODEL)
 
 
 def json_schema(form: object) -> dict[str, Any]:
@@ -110,4 +110,4 @@ def test_the_engine_gets_only_what_is_requested() -> None:
 def test_developers_are_the_system_to_older_templates() -> None:
     turns = [{"role": "developer", "content": "Be strict."}, {"role": "user", "content": "x"}]
     chat = schema.parse({"model": MODEL, "messages": turns}, LIMITS)
-    assert [turn["role"] for turn in schema.for_engine(chat, [])["messages"]] == ["system", "user"]
+    assert [turn["role"] for turn in schema.for_engine(chat, [], MODEL)["messages"]] == ["system", "user"]
