@@ -20,7 +20,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def run(job: CalibrateJob) -> None:
     from p2i_ray.judge.requests import exemplars
 
     calibration.check(job.calibration)
-    if locations.exists(locations.absolute(job.out)):
-        raise UserError(f"{locations.absolute(job.out)} is there already; give another out, or remove it")
+    job_output.check(locations.absolute(job.out), "calibrate")
     reading.split_files(locations.absolute(job.data), job.split)
     if job.calibration.gold:
         gold.read(locations.absolute(job.calibration.gold))  # fail on a mistake in it before the engines start
@@ -66,6 +65,7 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     rows = reading.read_split(data, job.split)
+    job_output.claim(out, "calibrate")
     with phase(f"calibrate on {job.split}", None, "replies") as progress:
         facts = calibrate(
             judge,
@@ -84,6 +84,7 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
     print(report_calibration.table(found))
     for failed in found.failed:
         print(f"warning: {failed.title}: {failed.verdict}; the rule: {failed.rule}")
+    job_output.finish(out)
     print(f"page  {page}")
 
 

@@ -3,12 +3,14 @@
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
 
-Writes out/generated/*.parquet and out/metrics.json, and prints the figures.
+Writes out/generated/*.parquet and out/metrics.json, and prints the figures. The same command after a failure goes on:
+pictures that are generated are measured, also with other metrics or other settings of the evaluation.
 """
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pydantic import Field
 
@@ -16,8 +18,8 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.run import job_output
+from p2i_ray.storage import fingerprints, locations
 
 
 class EvaluateJob(Config):
@@ -35,22 +37,41 @@ class EvaluateJob(Config):
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
-    from p2i_ray.diffusion.sampling import generate
+    from p2i_ray.diffusion.model import validation
     from p2i_ray.evaluate import measure
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
-    if locations.exists(out):
-        raise UserError(f"{out} is there already; give another out, or remove it")
-    if not locations.exists(model):
-        raise UserError(f"model {model} is not there; check the path")
-    total, folder = reading.count(data, job.split), locations.join(out, "generated")
+    job_output.check(out, "evaluate")
+    measure.check(job.evaluate, methods, job.split, reading.count(data, job.split))
+    validation.check_model(model, job.image.resolution, job.diffusion.widen)
     preflight.check_rights(out)
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
-    rows, real = reading.read_split(data, job.split), reading.read_split(data, job.split)
-    with phase(f"generate {job.split}", total) as progress:
+    job_output.claim(out, "evaluate")
+    folder, files = generated(job, data, model, out)
+    real = reading.read_split(data, job.split)
+    figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=methods)
+    locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
+    job_output.finish(out)
+    for name, value in figures.items():
+        print(f"{name:<13}{value:g}")
+
+
+def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, list[str]]:
+    """The folder of the generated pictures and the names of its files: made now, or by an attempt that failed later."""
+    from p2i_ray.data import reading
+    from p2i_ray.diffusion.sampling import generate
+
+    folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
+    asked = asked_of(job, data, model)
+    if locations.exists(note) and (found := json.loads(locations.read_text(note)))["asked"] == asked:
+        return folder, list(found["files"])
+    locations.remove(note)
+    locations.remove(folder)
+    rows = reading.read_split(data, job.split)
+    with phase(f"generate {job.split}", reading.count(data, job.split)) as progress:
         written = generate.generate(
             rows,
             model,
@@ -61,10 +82,16 @@ def run(job: EvaluateJob) -> None:
             seed=job.seed,
             progress=progress,
         )
-    figures = measure.measure(folder, written.files, real, settings=job.evaluate, image=job.image, metrics=methods)
-    locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
-    for name, value in figures.items():
-        print(f"{name:<13}{value:g}")
+    locations.write_text(note, json.dumps({"asked": asked, "files": written.files}, indent=1))
+    return folder, written.files
+
+
+def asked_of(job: EvaluateJob, data: str, model: str) -> dict[str, Any]:
+    """What the generated pictures depend on."""
+    split = locations.join(data, job.split)
+    inputs = {name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", model))}
+    settings = {name: getattr(job, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
+    return {**settings, "seed": job.seed, "split": split, "model": model, "signatures": inputs}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 
@@ -33,13 +33,15 @@ def run(job: GenerateJob) -> None:
     from p2i_ray.diffusion.sampling import generate
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
-    if locations.exists(out):
-        raise UserError(f"{out} is there already; give another out, or remove it")
+    job_output.check(out, "generate")
     validation.check_model(model, job.image.resolution, job.diffusion.widen)
     total = reading.count(data, job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
+    job_output.claim(out, "generate")
+    for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
+        locations.remove(left)
     with phase(f"paint {job.split}", total) as progress:
         rows = reading.read_split(data, job.split)
         written = generate.generate(
@@ -52,6 +54,7 @@ def run(job: GenerateJob) -> None:
             seed=job.seed,
             progress=progress,
         )
+    job_output.finish(out)
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
 
 

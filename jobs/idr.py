@@ -4,8 +4,10 @@
     python jobs/idr.py --config a100x4 run_dir=s3://bucket/runs/first data=s3://bucket/epbd
     ray job submit --working-dir . -- python jobs/idr.py --config mini run_dir=/shared/runs/mini
     python jobs/idr.py --config a100x4 --plan
+    python jobs/idr.py --config mini --redo-from 2/train train.temperature=0.1
 
-The same command after an interruption continues the run. With --plan nothing is run: hours, price, and how much of the
+The same command after an interruption continues the run. With --redo-from finished steps are done anew, with all that
+follows from them: STEP in every round, or ROUND/STEP. With --plan nothing is run: hours, price, and how much of the
 time the GPUs would work are estimated, without Ray, GPUs, data or weights.
 """
 
@@ -20,15 +22,17 @@ from pydantic import Field
 
 from p2i_ray import idr
 from p2i_ray.cluster import connection, preflight
-from p2i_ray.config import Config, Result, Runtime
+from p2i_ray.config import Config, Content, Runtime
 from p2i_ray.config.planning import RunPlanConfig
-from p2i_ray.console.cli import AlternativeAction, main
+from p2i_ray.console.cli import AlternativeAction, SettingFlag, main
 from p2i_ray.data import reading
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
-from p2i_ray.run import disk_errors, step_table
+from p2i_ray.run import disk_errors, status, step_table
 from p2i_ray.run.folder import Run
+from p2i_ray.steps import checks
+from p2i_ray.steps.inputs import inputs_of
 from p2i_ray.steps.overlap.engines import JudgeEngines
 from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.storage import locations
@@ -48,7 +52,10 @@ class IdrJob(Config):
     run_dir: Runtime[str] = Field(
         description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
     )
-    data: Result[str] = Field(description="EPBD folder, a path or URI")
+    redo_from: Runtime[str | None] = Field(
+        None, exclude=True, description="finished steps to do anew; as --redo-from says it"
+    )
+    data: Content[str] = Field(description="EPBD folder, a path or URI")
 
 
 def show_plan(job: PlanJob) -> None:
@@ -68,8 +75,9 @@ def run(job: IdrJob) -> None:
     data = locations.absolute(job.data)
     preflight.check_readable(data)
     prepare(job, data)
+    checks.check(job, data, begun=status.is_run(job.run_dir))
     preflight.check_rights(*writes(job, job.run_dir))
-    folder = Run.open(job.run_dir, job)
+    folder = Run.open(job.run_dir, job, inputs=inputs_of(job, data), redo_from=job.redo_from)
     with disk_errors.explained(folder.dir), folder.attempt:
         try:
             page = refine(folder, data)
@@ -114,16 +122,21 @@ def reads(config: Config, data: str) -> list[str]:
 
 
 def prepare(job: IdrJob, data: str) -> None:
-    """Make the data with the preset's module, where the preset names one and there are none."""
+    """Make the preset's own data, where they are asked for and not there.
+
+    Raises:
+        UserError: other data are asked for, and not there.
+    """
     if locations.exists(data):
         return
-    if not job.prepare:
-        raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
+    if not job.prepare or not job.prepare_data or locations.absolute(job.prepare_data) != data:
+        raise UserError(f"data {data} is not there; check the path, or make it from photos with jobs/ingest.py")
     print(f"making {data}", flush=True)
     subprocess.run([sys.executable, "-m", job.prepare, "--out", data], check=True, cwd=Path(__file__).parents[1])
 
 
 PLAN = AlternativeAction("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)
+REDO = SettingFlag("--redo-from", "redo_from", "do finished steps anew, and what follows from them: [ROUND/]STEP[,…]")
 
 if __name__ == "__main__":
-    main(IdrJob, __doc__, run, instead=[PLAN])
+    main(IdrJob, __doc__, run, instead=[PLAN], flags=[REDO])

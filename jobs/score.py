@@ -17,10 +17,8 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations, parquet
-
-UNFINISHED = "unfinished.txt"
 
 
 class ScoreJob(Config):
@@ -42,7 +40,9 @@ def run(job: ScoreJob) -> None:
     total = reading.count(data, job.split)
     c_r = exemplars.from_settings(job.judge, job.image)
     preflight.check_rights(out)
-    claim(out)
+    job_output.claim(out, "score")
+    for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted; its answers are in the cache
+        locations.remove(left)
     with Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache")) as judge:
         connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
@@ -52,25 +52,11 @@ def run(job: ScoreJob) -> None:
     locations.write_text(
         locations.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
     )
-    locations.remove(locations.join(out, UNFINISHED))
+    job_output.finish(out)
     scores = parquet.read_parquet(out, written.files, ["score"])["score"].to_pylist()
     print(f"rows      {written.rows}\nset aside {written.set_aside}")
     for score in range(1, 6):
         print(f"score {score}   {scores.count(score)}")
-
-
-def claim(out: str) -> None:
-    """Create the output folder, or clear one that this job left unfinished.
-
-    Raises:
-        UserError: the folder holds something else.
-    """
-    marker = locations.join(out, UNFINISHED)
-    if locations.exists(out) and not locations.exists(marker):
-        raise UserError(f"{out} is there already; give another out, or remove it")
-    for left in locations.files(out, ".parquet") if locations.exists(out) else []:
-        locations.remove(left)
-    locations.write_text(marker, "The same command finishes these scores.\n")
 
 
 if __name__ == "__main__":

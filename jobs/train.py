@@ -72,7 +72,9 @@ def run(job: TrainJob) -> None:
     base = locations.absolute(job.model or job.diffusion.base)
     keep = locations.absolute(job.keep) if job.keep else None
     validation.check_model(base, job.image.resolution, job.diffusion.widen)
-    reading.count(locations.absolute(job.data), job.split)
+    validation.check_training(base, validation.anywhere(job.diffusion), job.train)
+    rows = reading.count(locations.absolute(job.data), job.split)
+    training.check_rows(job.train, len(reading.ids_of(keep)) if keep else rows)
     preflight.check_rights(work)
     locations.remove(out)  # what an interrupted call had saved of the model
     connection.connect(job.ray)

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 _TRACE_LINE = re.compile(r'^\s*File ".*", line \d+', re.MULTILINE)  # in the text of an exception of another process
 
 
+HURT = "it was cut short or changed; restore it from a copy, or begin anew in another run_dir"  # of a run's own files
+
+
 class UserError(ValueError):
     """Bad input: one line that says what is wrong, where, and what to do.
 

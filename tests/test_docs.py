@@ -14,6 +14,7 @@ from p2i_ray.config.loading import effects
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.data.sources.ingest import IngestConfig
+from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "cluster" / "README.md", *(ROOT / "docs").glob("*.md")]
@@ -89,16 +90,19 @@ def test_make_targets_and_jobs_that_are_named_exist(page: Path) -> None:
         assert (ROOT / "jobs" / f"{job}.py").is_file(), job
 
 
-def test_settings_that_a_continued_run_may_change_are_all_listed() -> None:
-    """The table of docs/configuration.md has each setting that is marked `Runtime`, and no other."""
+@pytest.mark.parametrize(
+    ("effect", "heading"), [(Effect.RUNTIME, "\n`Runtime`:"), (Effect.ADJUSTABLE, "\n`Adjustable`;")]
+)
+def test_settings_that_a_continued_run_may_change_are_all_listed(effect: Effect, heading: str) -> None:
+    """The tables of docs/configuration.md have each setting that is marked `Runtime` or `Adjustable`, and no other."""
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8").split(CONTINUING)[1]
-    rows = re.findall(r"^\| (.+?) \| (.+) \|$", text.split("Everything else")[0], re.M)
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", text.split(heading)[1].split("\n`")[0], re.M)
     listed = {
         name if group == "(top)" else f"{group.strip('`')}.{name}"
         for group, cell in rows
         if group.startswith(("`", "(top)"))
         for name in re.findall(r"`([a-z_]+)`", cell)
     }
-    marked = {key for key, effect in effects(ServeJobConfig) if effect is Effect.RUNTIME}
+    marked = {key for key, found in effects(load_job("idr").IdrJob) if found is effect}
     reserved = {key for key in marked if key.endswith((".accelerator_type", ".memory_gib"))}  # their row is about all
-    assert listed - {"run_dir"} == marked - reserved
+    assert listed == marked - reserved

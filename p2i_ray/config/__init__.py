@@ -3,7 +3,7 @@
 Jobs add their own keys by subclassing `Config`; see jobs/.
 """
 
-from p2i_ray.config.base import Result, Runtime, Settings
+from p2i_ray.config.base import Adjustable, Content, Effect, Result, Runtime, Settings
 from p2i_ray.config.diffusion import (
     DiffusionConfig,
     FeatureConfig,
@@ -14,15 +14,19 @@ from p2i_ray.config.diffusion import (
 )
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
 from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
-from p2i_ray.config.loading import PRESETS, AnyConfig, changes_of_result, describe, load
+from p2i_ray.config.loading import PRESETS, AnyConfig, ChangedSetting, changed_settings, describe, load
 
 __all__ = [
     "PRESETS",
+    "Adjustable",
     "AnyConfig",
     "CalibrationConfig",
     "CascadeConfig",
+    "ChangedSetting",
     "Config",
+    "Content",
     "DiffusionConfig",
+    "Effect",
     "EvaluateConfig",
     "FeatureConfig",
     "GenerateConfig",
@@ -37,7 +41,7 @@ __all__ = [
     "Settings",
     "TrackingConfig",
     "TrainConfig",
-    "changes_of_result",
+    "changed_settings",
     "describe",
     "load",
 ]

@@ -13,11 +13,15 @@ T = TypeVar("T")
 class Effect(Enum):
     """The effect of changing a setting; each setting of a run is marked with one where it is declared."""
 
-    RESULT = "result"  # it may change the result: a run continues only with the value that it began with
+    RESULT = "result"  # it makes another result: it stays while steps that depend on it are done
+    ADJUSTABLE = "adjustable"  # it may change in the middle of a run; steps that are done keep the value they had
+    CONTENT = "content"  # it says where something lies: the place may change, its content is fingerprinted
     RUNTIME = "runtime"  # it changes where, when and at what cost a run works, the result at most by rounding
 
 
 Result = Annotated[T, Effect.RESULT]
+Adjustable = Annotated[T, Effect.ADJUSTABLE]
+Content = Annotated[T, Effect.CONTENT]
 Runtime = Annotated[T, Effect.RUNTIME]
 
 

@@ -6,14 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from p2i_ray.config.base import Reserving, Result, Runtime, Settings
+from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 
 
 class DiffusionConfig(Settings):
     """The inpainting model and the frozen CLIP of Contrastive Background Alignment."""
 
-    base: Result[str] = Field(description="diffusers folder of a Stable Diffusion inpainting model (9 input channels)")
-    clip: Result[str] = Field(
+    base: Content[str] = Field(description="diffusers folder of a Stable Diffusion inpainting model (9 input channels)")
+    clip: Content[str] = Field(
         description="transformers folder of the CLIP whose text tower the model uses (frozen, for CBA)"
     )
     token: Result[str | None] = Field(
@@ -31,9 +31,9 @@ class FeatureConfig(Reserving):
     cache: Runtime[str | None] = Field(
         None, description="folder or bucket where features are kept, for runs to share (none: in the run's own folder)"
     )
-    batch_size: Result[int] = Field(16, ge=1, description="rows encoded at once")
+    batch_size: Adjustable[int] = Field(16, ge=1, description="rows encoded at once")
     num_workers: Runtime[int] = Field(1, ge=1, description="encoder actors")
-    num_gpus: Result[float] = Field(1, ge=0, description="GPUs an encoder reserves")
+    num_gpus: Adjustable[float] = Field(1, ge=0, description="GPUs an encoder reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs an encoder reserves")
 
 
@@ -52,23 +52,23 @@ class TrackingConfig(Settings):
 class TrainConfig(Reserving):
     """Fine-tuning by Eq. 5 on Ray Train and DeepSpeed."""
 
-    batch_size: Result[int] = Field(64, ge=1, description="global batch, rows (paper: 64)")
+    batch_size: Adjustable[int] = Field(64, ge=1, description="global batch, rows (paper: 64)")
     gradient_accumulation_steps: Runtime[int] = Field(1, ge=1, description="micro-batches a step and worker")
     num_workers: Runtime[int] = Field(4, ge=1, description="training processes (paper: 4 A100)")
     min_workers: Runtime[int | None] = Field(
         None, ge=1, description="go on with so few workers while the cluster has no more (none: wait for all)"
     )
-    num_gpus: Result[float] = Field(1, ge=0, description="GPUs a worker; 0 trains on CPUs over gloo")
+    num_gpus: Adjustable[float] = Field(1, ge=0, description="GPUs a worker; 0 trains on CPUs over gloo")
     num_cpus: Runtime[float] = Field(4, ge=0, description="CPUs a worker")
-    zero_stage: Result[Literal[0, 1, 2, 3]] = Field(2, description="DeepSpeed ZeRO stage")
-    mixed_precision: Result[Literal["no", "bf16"]] = Field(
+    zero_stage: Adjustable[Literal[0, 1, 2, 3]] = Field(2, description="DeepSpeed ZeRO stage")
+    mixed_precision: Adjustable[Literal["no", "bf16"]] = Field(
         "bf16", description="arithmetic of the forward and backward pass; no: float32"
     )
-    lr_unet: Result[float] = Field(1e-5, gt=0, description="UNet and <background> embedding (paper: 1e-5)")
-    lr_text: Result[float] = Field(1e-6, ge=0, description="rest of the text encoder (paper: 1e-6); 0 freezes it")
+    lr_unet: Adjustable[float] = Field(1e-5, gt=0, description="UNet and <background> embedding (paper: 1e-5)")
+    lr_text: Adjustable[float] = Field(1e-6, ge=0, description="rest of the text encoder (paper: 1e-6); 0 freezes it")
     warmup_ratio: Result[float] = Field(0.05, ge=0, lt=1, description="fraction of a round's steps of linear warm-up")
     weight_decay: Result[float] = Field(0.01, ge=0, description="AdamW's decay (not on <background>)")
-    max_grad_norm: Result[float] = Field(1.0, gt=0, description="gradient clipping, L2 norm")
+    max_grad_norm: Adjustable[float] = Field(1.0, gt=0, description="gradient clipping, L2 norm")
     contrastive_weight: Result[float] = Field(
         0.01, ge=0, description="lambda of Eq. 5 (paper: 0.01); 0 trains without CBA"
     )
@@ -86,9 +86,9 @@ class TrainConfig(Reserving):
     ema_decay: Result[float | None] = Field(
         None, gt=0, lt=1, description="save the exponential moving average of the weights, e.g. 0.9999 (none: the last)"
     )
-    gradient_checkpointing: Result[bool] = Field(False, description="recompute activations: less memory, slower")
-    channels_last: Result[bool] = Field(False, description="convolutions in NHWC layout: quicker on tensor cores")
-    compile: Result[bool] = Field(False, description="torch.compile the UNet: a minute's start, quicker steps")
+    gradient_checkpointing: Runtime[bool] = Field(False, description="recompute activations: less memory, slower")
+    channels_last: Runtime[bool] = Field(False, description="convolutions in NHWC layout: quicker on tensor cores")
+    compile: Runtime[bool] = Field(False, description="torch.compile the UNet: a minute's start, quicker steps")
     prefetch_batches: Runtime[int] = Field(4, ge=1, description="batches that wait ready for a worker")
     checkpointing_steps: Runtime[int] = Field(250, ge=1, description="steps between checkpoints")
     checkpoints_total_limit: Runtime[int] = Field(2, ge=1, description="newest checkpoints kept while training")
@@ -149,9 +149,9 @@ class GenerateConfig(Reserving):
 
     num_inference_steps: Result[int] = Field(30, ge=1, description="denoising steps of Euler Ancestral (paper: 30)")
     guidance_scale: Result[float] = Field(7.5, ge=1, description="classifier-free guidance scale; 1 is off")
-    batch_size: Result[int] = Field(8, ge=1, description="images denoised at once")
+    batch_size: Adjustable[int] = Field(8, ge=1, description="images denoised at once")
     num_workers: Runtime[int] = Field(4, ge=1, description="sampler actors")
-    num_gpus: Result[float] = Field(1, ge=0, description="GPUs an actor")
+    num_gpus: Adjustable[float] = Field(1, ge=0, description="GPUs an actor")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs an actor")
     dtype: Result[Literal["fp32", "bf16", "fp16"]] = Field("bf16", description="arithmetic")
     soft_edge: Result[float] = Field(

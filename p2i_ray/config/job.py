@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from p2i_ray.config.base import Reserving, Result, Runtime, Settings
+from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
 
@@ -41,24 +41,24 @@ class ImageConfig(Settings):
 class EvaluateConfig(Reserving):
     """The evaluation. Its CLIP should not be the diffusion model's."""
 
-    clip: Result[str] = Field(description="transformers folder of the CLIP that measures")
+    clip: Content[str] = Field(description="transformers folder of the CLIP that measures")
     fid_features: Result[Literal["clip", "inception"]] = Field(
         "inception", description="features of the Frechet distance"
     )
-    batch_size: Result[int] = Field(32, ge=1, description="images measured per batch")
-    num_gpus: Result[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
+    batch_size: Adjustable[int] = Field(32, ge=1, description="images measured per batch")
+    num_gpus: Adjustable[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")
 
 
 class LoopConfig(Settings):
     """Iterative Data Refinement, Algorithm 1."""
 
-    rounds: Result[int] = Field(3, ge=1, description="R, rounds (paper: 3)")
-    gamma: Result[float] = Field(4, ge=1, le=5, description="lowest score that is kept (paper: 4)")
+    rounds: Adjustable[int] = Field(3, ge=1, description="R, rounds (paper: 3)")
+    gamma: Adjustable[float] = Field(4, ge=1, le=5, description="lowest score that is kept (paper: 4)")
     threshold_on: Result[Literal["score", "expected_score"]] = Field(
         "score", description="which score gamma is compared with"
     )
-    keep_fraction: Result[float | None] = Field(
+    keep_fraction: Adjustable[float | None] = Field(
         None,
         gt=0,
         le=1,
@@ -70,10 +70,10 @@ class LoopConfig(Settings):
         le=8,
         description="c_R of later rounds: number of the last round's surest and most doubtful rows",
     )
-    steps: Result[tuple[int, ...]] = Field(
+    steps: Adjustable[tuple[int, ...]] = Field(
         (3000, 1000, 1000), description="training steps of each round (paper: 3000, 1000, 1000)"
     )
-    inspect: Result[int] = Field(
+    inspect: Adjustable[int] = Field(
         256, ge=0, description="rows per round that are also criticised, and scored without feedback, for the report"
     )
     select: Result[bool] = Field(
@@ -91,7 +91,7 @@ class LoopConfig(Settings):
         "samplers take the rest; every GPU that they may use needs an engine (none: they take turns on whole GPUs)",
     )
     dev_split: Result[str] = Field("validation", description="D_dev, sampled and criticised after every round")
-    baseline: Result[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
+    baseline: Adjustable[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
 
 
 class Config(Settings):
@@ -101,7 +101,10 @@ class Config(Settings):
         0, ge=0, description="seed of all random numbers; same seed, same machine: same kept ids, same weights"
     )
     prepare: Runtime[str | None] = Field(
-        None, description="module that makes the data (`python -m MODULE --out DATA`) if DATA is not there"
+        None, description="module that makes prepare_data (`python -m MODULE --out DATA`) if it is not there"
+    )
+    prepare_data: Runtime[str | None] = Field(
+        None, description="the one folder that prepare makes; a data folder elsewhere must be there"
     )
     ray: RayConfig = RayConfig()
     image: ImageConfig = ImageConfig()

@@ -10,24 +10,26 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from p2i_ray.config.base import Reserving, Result, Runtime, Settings
+from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 
 
 class HostedConfig(Settings):
     """An OpenAI-compatible endpoint in place of own engines. Every call costs money: see judge.cache."""
 
-    url: Result[str | None] = Field(None, description="base URL, e.g. https://api.openai.com/v1 (none: own engines)")
+    url: Adjustable[str | None] = Field(
+        None, description="base URL, e.g. https://api.openai.com/v1 (none: own engines)"
+    )
     key_env: Runtime[str] = Field(
         "P2I_JUDGE_API_KEY", description="environment variable on Ray's nodes with the API key"
     )
-    allow_http: Result[bool] = Field(
+    allow_http: Runtime[bool] = Field(
         False,
         description="allow unencrypted http to another machine, for the key and the pictures; for private networks",
     )
     constraint: Result[Literal["json_schema", "vllm", "none"]] = Field(
         "json_schema", description="how replies are constrained: OpenAI's response_format, vLLM's, or the prompt alone"
     )
-    length_key: Result[Literal["max_tokens", "max_completion_tokens"]] = Field(
+    length_key: Runtime[Literal["max_tokens", "max_completion_tokens"]] = Field(
         "max_tokens", description="the endpoint's name of the token limit; newer OpenAI models need the second"
     )
     logprobs: Result[bool] = Field(
@@ -40,8 +42,10 @@ class HostedConfig(Settings):
     max_concurrent_requests: Runtime[int] = Field(16, ge=1, description="requests at the endpoint at once")
     timeout_s: Runtime[float] = Field(60, gt=0, description="timeout of one request, seconds")
     max_retries: Runtime[int] = Field(5, ge=0, description="retries after an overload, a lost connection or a timeout")
-    usd_per_million_input: Result[float] = Field(0, ge=0, description="price of input tokens, US dollars per million")
-    usd_per_million_output: Result[float] = Field(0, ge=0, description="price of output tokens, US dollars per million")
+    usd_per_million_input: Runtime[float] = Field(0, ge=0, description="price of input tokens, US dollars per million")
+    usd_per_million_output: Runtime[float] = Field(
+        0, ge=0, description="price of output tokens, US dollars per million"
+    )
     max_usd: Runtime[float | None] = Field(
         None, gt=0, description="spending limit of one job, US dollars (none: no limit)"
     )
@@ -109,7 +113,7 @@ def _is_here(url: str) -> bool:
 class CascadeConfig(Reserving):
     """A cascade: a small head on CLIP features decides the rows it is certain of, the LMM the rest."""
 
-    clip: Result[str | None] = Field(None, description="transformers folder of the head's CLIP (none: no cascade)")
+    clip: Content[str | None] = Field(None, description="transformers folder of the head's CLIP (none: no cascade)")
     sample: Result[int] = Field(1000, ge=50, description="rows that the LMM scores to fit the head")
     agreement: Result[float] = Field(
         0.98,
@@ -117,20 +121,20 @@ class CascadeConfig(Reserving):
         lt=1,
         description="fraction of decisions that must equal the LMM's, on held-out rows of the sample",
     )
-    batch_size: Result[int] = Field(64, ge=1, description="pictures per batch of CLIP")
-    num_workers: Result[int] = Field(1, ge=1, description="CLIP actors")
-    num_gpus: Result[float] = Field(0, ge=0, description="GPUs per actor")
-    num_cpus: Result[float] = Field(0.5, ge=0, description="CPUs per actor")
+    batch_size: Adjustable[int] = Field(64, ge=1, description="pictures per batch of CLIP")
+    num_workers: Runtime[int] = Field(1, ge=1, description="CLIP actors")
+    num_gpus: Adjustable[float] = Field(0, ge=0, description="GPUs per actor")
+    num_cpus: Runtime[float] = Field(0.5, ge=0, description="CPUs per actor")
 
 
 class JudgeConfig(Reserving):
     """The LMM that scores and criticises: R, F and SUM of Eq. 6 to 8, on vLLM engines or a hosted endpoint."""
 
-    model: Result[str] = Field(description="folder or id of a vision-language model with safetensors weights")
-    prompts: Result[str | None] = Field(
+    model: Content[str] = Field(description="folder or id of a vision-language model with safetensors weights")
+    prompts: Content[str | None] = Field(
         None, description="folder with score.yaml, critique.yaml, summary.yaml (none: built in)"
     )
-    exemplars: Result[str | None] = Field(
+    exemplars: Content[str | None] = Field(
         None,
         description="c_R, shown before every sample: Parquet file with name, image, score and maybe reason, or folder "
         "with pictures and exemplars.csv (file,name,score,reason)",
@@ -139,7 +143,7 @@ class JudgeConfig(Reserving):
     max_reason_tokens: Result[int] = Field(128, ge=8, description="longest reason or critique, tokens")
     max_summary_tokens: Result[int] = Field(160, ge=8, description="longest feedback text, tokens")
     max_name_chars: Result[int] = Field(300, ge=1, description="product names are cut after this many characters")
-    summary_examples: Result[int] = Field(24, ge=0, description="critiques quoted in the summary prompt, rows")
+    summary_examples: Adjustable[int] = Field(24, ge=0, description="critiques quoted in the summary prompt, rows")
     cache: Runtime[str | None] = Field(
         None, description="folder or URI of cached answers, shared by runs (none: next to the output)"
     )
@@ -149,14 +153,14 @@ class JudgeConfig(Reserving):
     quantization: Result[str | None] = Field(
         None, description="vLLM's name of a quantisation, e.g. awq, fp8 (none: that of the model's folder)"
     )
-    max_model_len: Result[int] = Field(4096, ge=64, description="longest prompt plus reply, tokens")
-    enable_prefix_caching: Result[bool] = Field(
+    max_model_len: Adjustable[int] = Field(4096, ge=64, description="longest prompt plus reply, tokens")
+    enable_prefix_caching: Adjustable[bool] = Field(
         True, description="compute the shared prefix (rubric, feedback, exemplars) once"
     )
-    enforce_eager: Result[bool] = Field(
+    enforce_eager: Adjustable[bool] = Field(
         False, description="no CUDA graphs and no compilation: faster start, slower inference"
     )
-    tensor_parallel_size: Result[int] = Field(1, ge=1, description="GPUs per engine")
+    tensor_parallel_size: Adjustable[int] = Field(1, ge=1, description="GPUs per engine")
     gpu_memory_utilization: Runtime[float] = Field(
         0.9, gt=0, le=1, description="fraction of a GPU's memory that an engine takes"
     )
@@ -170,9 +174,9 @@ class JudgeConfig(Reserving):
     max_replicas: Runtime[int | None] = Field(
         None, ge=1, description="largest number of engines when autoscaling (none: judge.replicas)"
     )
-    num_gpus: Result[float] = Field(1, ge=0, description="GPUs per engine; 0 runs it on the CPU")
-    num_cpus: Result[float] = Field(1, ge=0, description="CPUs per engine")
-    max_num_seqs: Result[int] = Field(64, ge=1, description="sequences that an engine processes at once")
+    num_gpus: Adjustable[float] = Field(1, ge=0, description="GPUs per engine; 0 runs it on the CPU")
+    num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs per engine")
+    max_num_seqs: Adjustable[int] = Field(64, ge=1, description="sequences that an engine processes at once")
     keep_warm: Runtime[bool] = Field(
         False, description="keep engines between the steps of a run; otherwise free their GPUs for training"
     )
@@ -192,5 +196,5 @@ class CalibrationConfig(Settings):
     """Checks of the judge, once per run before its scores are used."""
 
     rows: Result[int] = Field(0, ge=0, description="rows of the checks without gold scores; 0: no checks")
-    gold: Result[str | None] = Field(None, description="Parquet or CSV file of people's scores: id and score, 1 to 5")
+    gold: Content[str | None] = Field(None, description="Parquet or CSV file of people's scores: id and score, 1 to 5")
     orders: Result[int] = Field(3, ge=2, description="orders of the exemplars to compare, if there are exemplars")

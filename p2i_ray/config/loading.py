@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from p2i_ray.config import renamed
 from p2i_ray.config.base import Effect
 from p2i_ray.config.job import Config
-from p2i_ray.errors import UserError
+from p2i_ray.errors import HURT, UserError, one_line
 
 PRESETS = Path(__file__).parents[1] / "presets"
 # A preset may contain these even if a job has no such key; the command line may not.
@@ -60,24 +60,69 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[
             yield f"{prefix}{key}", default.split("\n")[0], info.description or ""
 
 
-def changes_of_result(old: dict[str, Any], new: BaseModel) -> list[str]:
-    """The differences of a saved configuration that may change results, as `key: old -> new`.
+class ChangedSetting(NamedTuple):
+    """A setting with another value than a saved configuration has."""
+
+    key: str  # dotted
+    old: Any  # JSON values
+    new: Any
+    effect: Effect  # of changing it; a setting without a mark counts as RESULT
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.old!r} -> {self.new!r}"
+
+
+def changed_settings(old: Mapping[str, Any], new: BaseModel) -> list[ChangedSetting]:
+    """The settings that differ from a saved configuration, sorted by key.
 
     Args:
-        old: as it was saved, with today's names; see `read_dump`.
-        new: the configuration that is to continue the old one's run. A setting's mark says whether it counts; unmarked
-            settings and settings that no longer exist count, too.
+        old: as it was saved, with today's names; see `read_dump`. What it lacks, because an older version saved it,
+            counts as its default; what no longer exists has no effect and is left out.
+        new: the configuration that is to continue the old one's run.
     """
     before, after = dict(flat(old)), dict(flat(new.model_dump(mode="json")))
-    effect = dict(effects(type(new)))
-    counting = (key for key in sorted(before.keys() | after.keys()) if effect.get(key) is not Effect.RUNTIME)
-    return [f"{k}: {before.get(k)!r} -> {after.get(k)!r}" for k in counting if before.get(k) != after.get(k)]
+    effect, default = dict(effects(type(new))), dict(defaults(type(new)))
+    pairs = {key: (before.get(key, default.get(key)), value) for key, value in sorted(after.items())}
+    return [
+        ChangedSetting(key, one, other, effect.get(key) or Effect.RESULT)
+        for key, (one, other) in pairs.items()
+        if one != other
+    ]
 
 
-def read_dump(text: str) -> dict[str, Any]:
-    """Read a dumped configuration (a run's config.yaml) with today's names, whichever version wrote it."""
+def defaults(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting's dotted key and its default as a JSON value; none where a value must be given."""
+    for key, info in config_class.model_fields.items():
+        if group := _group(info):
+            yield from defaults(group, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", None if info.is_required() else _plain(info.default)
+
+
+def dump(config: BaseModel) -> str:
+    """A configuration as YAML, from which `read_dump` can tell whether it is whole."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, explicit_start=True, explicit_end=True)
+
+
+def read_dump(text: str, source: str = "config.yaml") -> dict[str, Any]:
+    """Read a dumped configuration (a run's config.yaml) with today's names, whichever version wrote it.
+
+    Args:
+        text: the dump.
+        source: its location, for the error.
+
+    Raises:
+        UserError: it is no dump, maybe half of one.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{source} is not YAML: {one_line(error)}; {HURT}") from None
+    cut = text.startswith("---") and not text.rstrip().endswith("...")  # versions before this one wrote neither
+    if cut or not isinstance(values, dict) or not isinstance(values.get("idr"), dict):
+        raise UserError(f"{source} holds no whole settings; {HURT}")
     found: dict[str, Any] = {}
-    for key, value in renamed.brought_up_to_date(dict(flat(yaml.safe_load(text)))).items():
+    for key, value in renamed.brought_up_to_date(dict(flat(values))).items():
         *groups, last = key.split(".")
         values = found
         for group in groups:

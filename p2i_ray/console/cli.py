@@ -23,6 +23,14 @@ class AlternativeAction(NamedTuple):
     run: Callable[[Any], None]
 
 
+class SettingFlag(NamedTuple):
+    """A flag that sets a setting which counts for one command only."""
+
+    flag: str  # --redo-from
+    setting: str
+    description: str
+
+
 def main(
     config_class: type[AnyConfig],
     doc: str | None,
@@ -30,6 +38,7 @@ def main(
     argv: Sequence[str] | None = None,
     *,
     instead: Sequence[AlternativeAction] = (),
+    flags: Sequence[SettingFlag] = (),
 ) -> None:
     """Parse the command line, run the job, and turn a UserError into one line and exit code 2.
 
@@ -39,6 +48,7 @@ def main(
         run: the job.
         argv: the arguments (none: the process's).
         instead: flags with the actions that replace the job's work.
+        flags: further flags, each with a value.
     """
     parser = argparse.ArgumentParser(
         description=doc,
@@ -53,13 +63,16 @@ def main(
     parser.set_defaults(instead=None)
     for number, other in enumerate(instead):
         parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
+    for one in flags:
+        parser.add_argument(one.flag, dest=one.setting, metavar="STEP", help=one.description)
     arguments = parser.parse_args(argv)
+    given = [f"{one.setting}={value}" for one in flags if (value := getattr(arguments, one.setting)) is not None]
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logs.set_up()
     try:
         if arguments.instead is None:
-            run(load(config_class, arguments.config, arguments.settings))
+            run(load(config_class, arguments.config, [*arguments.settings, *given]))
         else:
             other = instead[arguments.instead]
             other.run(load(other.config_class, arguments.config, arguments.settings))

@@ -15,6 +15,7 @@ from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
+from p2i_ray.evaluate import inception
 from p2i_ray.evaluate.preprocess import generated_images, real_picture
 from p2i_ray.storage import locations
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
 
+FEWEST = 2  # pictures a side from which FID is defined
 METRICS: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ def measure(
     import ray
 
     metrics = known(metrics)
+    if "fid" in metrics:
+        inception.check(settings)
     if not files:
         raise UserError(f"{generated} has no generated pictures to measure")
     need = resources.evaluate(settings)
@@ -88,6 +92,30 @@ def known(metrics: Sequence[str]) -> tuple[str, ...]:
         wrong = f"unknown metric {unknown[0]!r}" if unknown else "no metric is asked for"
         raise UserError(f"{wrong}; there are {', '.join(METRICS)}")
     return tuple(metrics)
+
+
+def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures: int) -> None:
+    """Find out before anything is generated whether it can be measured.
+
+    Args:
+        settings: of the evaluation.
+        metrics: as of `measure`.
+        split: name of the split whose products are painted and whose pictures they are compared with.
+        pictures: its rows.
+
+    Raises:
+        UserError: CLIP's or Inception's files are not there, or FID has too few pictures.
+    """
+    clip = locations.absolute(settings.clip)
+    if not locations.exists(locations.join(clip, "config.json")):
+        raise UserError(f"evaluate.clip={clip} is no transformers CLIP folder (no config.json); check the path")
+    if not locations.files(clip, ".safetensors"):
+        raise UserError(f"evaluate.clip={clip} has no *.safetensors weights; check that the folder is complete")
+    if "fid" not in metrics:
+        return
+    inception.check(settings)
+    if pictures < FEWEST:
+        raise UserError(f"FID needs {FEWEST} pictures a side, and {split} has {pictures}; give a larger split")
 
 
 def _measure_sides(
@@ -124,7 +152,8 @@ class MetricSet:
         self.encoder = ClipEncoder(settings.clip).to(device)
         self.fid = None
         if "fid" in metrics:
-            fid, self.prepare = clip_fid(self.encoder) if settings.fid_features == "clip" else inception_fid()
+            clip = settings.fid_features == "clip"
+            fid, self.prepare = clip_fid(self.encoder) if clip else inception_fid(inception.weights())
             self.fid = fid.to(device)
 
     def add_real(self, batch: pa.Table) -> None:
@@ -155,7 +184,7 @@ class MetricSet:
         found: dict[str, float] = {}
         if self.fid is not None:
             count = min(self.images, self.real_images)
-            if count < 2:
+            if count < FEWEST:
                 sides = f"{self.images} generated and {self.real_images} real"
                 raise UserError(f"FID needs two pictures a side; there are {sides}")
             found |= {"fid": float(self.fid.compute()), "fid_images": count}

@@ -20,7 +20,7 @@ from p2i_ray.report.data import Round, RunFolder, load
 from p2i_ray.report.gallery import strips, training_examples
 from p2i_ray.report.page import percent, render
 from p2i_ray.report.plots import metric_plot, score_plot
-from p2i_ray.run.step_table import STEPS
+from p2i_ray.run.step_table import SELECT, STEPS
 from p2i_ray.storage import locations
 
 # Metric -> what it is called, and whether lower is better.
@@ -81,9 +81,9 @@ def view(run: RunFolder) -> dict[str, Any]:
                 score_plot(
                     r.title,
                     r.scores,
-                    gamma=idr["gamma"],
+                    gamma=r.setting(SELECT.name, "idr.gamma", config),
                     threshold_on=idr["threshold_on"],
-                    keep_fraction=idr.get("keep_fraction"),
+                    keep_fraction=r.setting(SELECT.name, "idr.keep_fraction", config),
                 ),
             )
             for r in scored

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.prompts import Prompts, load_prompts
-from p2i_ray.run import manifests
+from p2i_ray.run import changes, manifests
 from p2i_ray.run.manifests import Manifest
 from p2i_ray.run.status import read_settings, read_summary
 from p2i_ray.run.step_table import CRITIQUE, FEEDBACK, MEASURE, SCORE, SELECT, STEPS, order_of
@@ -52,6 +52,12 @@ class Round:
         """|S_i|: the number of rows kept."""
         return self.steps[SELECT.name].rows_out if SELECT.name in self.steps else None
 
+    def setting(self, step: str, key: str, config: dict[str, Any]) -> Any:
+        """The value of an adjustable setting that a step was done with; of an older version's, that of the run."""
+        done = self.steps.get(step)
+        group, _, name = key.rpartition(".")
+        return done.settings[key] if done and key in done.settings else config[group].get(name)
+
     @property
     def set_aside(self) -> int:
         """Rows set aside in all steps."""
@@ -82,6 +88,7 @@ class RunFolder:
     rounds: list[Round]
     prompts: Prompts | None  # none: they can't be read any more
     prompts_note: str = ""
+    changes: list[dict[str, Any]] = field(default_factory=list)  # changes.json: settings that others were before
 
 
 def load(run_dir: str) -> RunFolder:
@@ -103,6 +110,7 @@ def load(run_dir: str) -> RunFolder:
         rounds=[r for r in rounds if r.steps],
         prompts=prompts,
         prompts_note=note,
+        changes=changes.read(run_dir),
     )
 
 

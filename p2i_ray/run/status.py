@@ -7,12 +7,13 @@ from typing import Any, Literal, NamedTuple
 
 from p2i_ray.config.loading import read_dump
 from p2i_ray.console.durations import duration
-from p2i_ray.errors import UserError
+from p2i_ray.errors import HURT, UserError
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run import manifests
 from p2i_ray.run.attempt_record import AttemptRecord
 from p2i_ray.storage import locations
 
+CONFIG, SUMMARY = "config.yaml", "run.json"
 LOST_S = 60.0  # a driver gives a sign of life every few seconds
 Status = Literal["running", "done", "stopped", "lost"]
 
@@ -54,6 +55,11 @@ def read_status(run_dir: str, now: float) -> RunStatus:
     )
 
 
+def is_run(run_dir: str) -> bool:
+    """Whether there is a run in a folder, to be continued."""
+    return locations.exists(locations.join(locations.absolute(run_dir), CONFIG))
+
+
 def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | None) -> tuple[Status, str]:
     """The status of a run, and the reason if it is neither running nor done.
 
@@ -78,18 +84,25 @@ def read_settings(run_dir: str) -> dict[str, Any]:
     """A run's config.yaml with today's names, whichever version wrote it.
 
     Raises:
-        UserError: there is no run.
+        UserError: there is no run, or the file is hurt.
     """
-    return read_dump(_read(run_dir, "config.yaml"))
+    return read_dump(_read(run_dir, CONFIG), locations.join(run_dir, CONFIG))
 
 
 def read_summary(run_dir: str) -> dict[str, Any]:
     """A run's run.json.
 
     Raises:
-        UserError: there is no run.
+        UserError: there is no run, or the file is hurt.
     """
-    summary: dict[str, Any] = json.loads(_read(run_dir, "run.json"))
+    try:
+        summary = json.loads(_read(run_dir, SUMMARY))
+    except ValueError:
+        summary = None
+    if not isinstance(summary, dict) or "status" not in summary:
+        raise UserError(
+            f"{locations.join(run_dir, SUMMARY)} was cut short or changed; remove it: the run's command writes it anew"
+        )
     return summary
 
 
@@ -97,4 +110,7 @@ def _read(run_dir: str, name: str) -> str:
     location = locations.join(run_dir, name)
     if not locations.exists(location):
         raise UserError(f"{run_dir} holds no run ({name} is not there); check the path")
-    return locations.read_text(location)
+    try:
+        return locations.read_text(location)
+    except UnicodeDecodeError:
+        raise UserError(f"{location} is no text; {HURT}") from None

@@ -66,6 +66,10 @@ class Step:
         inputs: steps whose output it reads, besides the data.
         early: what may be done of it before its turn.
         by_row: its output folder has each row that it was given once, done or with an error.
+        settings: settings and groups that its result depends on. Of all steps' entries the longest that fits a setting
+            counts: `judge.cascade` is not one of those that have `judge`.
+        uses: inputs from outside the run folder, by the names that steps/inputs.py gives them.
+        unfinished: the folder, below the round's, from which it goes on when it was interrupted.
     """
 
     name: str
@@ -76,6 +80,9 @@ class Step:
     inputs: tuple[Input, ...] = ()
     early: Early | None = None
     by_row: bool = field(default=False, kw_only=True)
+    settings: tuple[str, ...] = field(default=(), kw_only=True)
+    uses: tuple[str, ...] = field(default=(), kw_only=True)
+    unfinished: str | None = field(default=None, kw_only=True)
 
     def key(self, number: int) -> Key:
         """The step of a round."""
@@ -85,6 +92,11 @@ class Step:
         """The steps whose output it reads in a round; some of them may not be in the run."""
         rounds = {In.SAME: number, In.BEFORE: number - 1, In.FIRST: 1}
         return [(rounds[one.round], one.step) for one in self.inputs]
+
+
+SCORING = ("judge.model", "judge.prompts/score", "judge.exemplars")  # inputs of whatever scores
+ASKING = ("seed", "image", "judge")  # settings of whatever asks the judge
+KEEPING = ("idr.gamma", "idr.threshold_on")
 
 
 def _judge(config: Config) -> StepResources:
@@ -109,6 +121,8 @@ CALIBRATE = Step(
     kind=Kind.JUDGING,
     takes=_judge,
     wanted=lambda c, number: number == 1 and c.idr.select and bool(c.calibration.rows or c.calibration.gold),
+    settings=(*ASKING, *KEEPING, "calibration"),
+    uses=("data/train", *SCORING, "calibration.gold"),
 )
 SCORE = Step(
     name="score",
@@ -118,9 +132,17 @@ SCORE = Step(
     wanted=_judged,
     inputs=(Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)),
     by_row=True,
+    settings=(*ASKING, "judge.cascade", "idr.select"),
+    uses=("data/train", *SCORING, "judge.cascade.clip"),
 )
 SELECT = Step(
-    name="select", output="kept.parquet", kind=Kind.JUDGING, takes=None, wanted=_judged, inputs=(Input("score"),)
+    name="select",
+    output="kept.parquet",
+    kind=Kind.JUDGING,
+    takes=None,
+    wanted=_judged,
+    inputs=(Input("score"),),
+    settings=(*KEEPING, "idr.keep_fraction", "idr.select"),
 )
 INSPECT = Step(
     name="inspect",
@@ -129,6 +151,8 @@ INSPECT = Step(
     takes=_judge,
     wanted=lambda config, number: _judged(config, number) and bool(config.idr.inspect),
     inputs=(Input("score"), Input("select")),
+    settings=(*ASKING, *KEEPING, "idr.keep_fraction", "idr.inspect"),
+    uses=("data/train", *SCORING, "judge.prompts/critique"),
 )
 EXEMPLARS = Step(
     name="exemplars",
@@ -137,6 +161,8 @@ EXEMPLARS = Step(
     takes=None,
     wanted=lambda config, number: _judged(config, number) and bool(config.idr.exemplars),
     inputs=(Input("score"),),
+    settings=("idr.exemplars",),
+    uses=("data/train",),
 )
 ENCODE = Step(
     name="encode",
@@ -147,6 +173,8 @@ ENCODE = Step(
     inputs=(Input("select"),),
     early=Early(follows="score"),
     by_row=True,
+    settings=("image", "diffusion", "features", "idr.select"),
+    uses=("data/train", "diffusion.base", "diffusion.clip"),
 )
 TRAIN = Step(
     name="train",
@@ -155,6 +183,9 @@ TRAIN = Step(
     takes=lambda config: resources.train(config.train),
     wanted=_trained,
     inputs=(Input("encode", In.FIRST), Input("select"), Input("train", In.BEFORE)),
+    settings=("seed", "diffusion", "train", "idr.steps", "idr.select"),
+    uses=("diffusion.base", "diffusion.clip"),
+    unfinished="train",
 )
 GENERATE = Step(
     name="generate",
@@ -164,6 +195,8 @@ GENERATE = Step(
     wanted=_painted,
     inputs=(Input("train"),),
     by_row=True,
+    settings=("seed", "image", "diffusion", "generate", "idr.dev_split", "idr.baseline"),
+    uses=("data/dev", "diffusion.base"),
 )
 MEASURE = Step(
     name="measure",
@@ -173,6 +206,8 @@ MEASURE = Step(
     wanted=_painted,
     inputs=(Input("generate"),),
     early=Early(),
+    settings=("image", "evaluate", "idr.dev_split", "idr.baseline"),
+    uses=("data/dev", "evaluate.clip", "evaluate.fid_features"),
 )
 CRITIQUE = Step(
     name="critique",
@@ -183,6 +218,8 @@ CRITIQUE = Step(
     inputs=(Input("generate"),),
     early=Early(follows="generate"),
     by_row=True,
+    settings=ASKING,
+    uses=("judge.model", "judge.prompts/critique"),
 )
 FEEDBACK = Step(
     name="feedback",
@@ -191,6 +228,8 @@ FEEDBACK = Step(
     takes=_judge,
     wanted=lambda config, number: _judged(config, number) and config.idr.feedback,
     inputs=(Input("critique"),),
+    settings=(*ASKING, "judge.summary_examples", "judge.max_summary_tokens", "idr.feedback"),
+    uses=("judge.model", "judge.prompts/summary"),
 )
 
 # In the order of a round.
@@ -206,6 +245,14 @@ def order_of(name: str) -> int:
 def kind_of(name: str) -> str:
     """The kind of work of a step by its name; of a name that isn't in the table it is the judge's."""
     return (BY_NAME[name].kind if name in BY_NAME else Kind.JUDGING).value
+
+
+def depending_on(setting: str) -> list[Step]:
+    """The steps whose result depends on a setting, in the order of a round; all where no entry of the table fits."""
+    entries = {entry for step in STEPS for entry in step.settings}
+    fitting = [entry for entry in entries if setting == entry or setting.startswith(f"{entry}.")]
+    longest = max(fitting, key=len, default=None)
+    return [step for step in STEPS if longest is None or longest in step.settings]
 
 
 def of_run(config: Config) -> Iterator[tuple[int, Step]]:

@@ -40,7 +40,7 @@ def keep(scores: pa.Table, settings: LoopConfig) -> pa.Table:
         found = f"the highest {settings.threshold_on} is {best:g}" if best is not None else "no row has a score"
         raise UserError(
             f"the selection keeps none of {scores.num_rows} rows: {found}, idr.gamma is {settings.gamma:g}; "
-            "lower idr.gamma, or look at the scores and their reasons, and start in another run_dir"
+            "lower idr.gamma and give the command again; the scores and their reasons are there"
         )
     return kept.sort_by("id")
 

@@ -66,15 +66,24 @@ def exists(location: str) -> bool:
     return bool(filesystem.exists(path))
 
 
+def is_empty(location: str) -> bool:
+    """Whether a folder that is there holds nothing."""
+    filesystem, path = open_location(location)
+    return not filesystem.ls(path, detail=False)
+
+
 def files(location: str, suffix: str = "") -> list[str]:
-    """The files directly in a folder whose names end in `suffix`, sorted; none if the folder doesn't exist."""
+    """The files directly in a folder whose names end in `suffix`, sorted; none if the folder doesn't exist.
+
+    Hidden files are left out: macOS puts a ._NAME beside each file that it copies.
+    """
     filesystem, path = open_location(location)
     if not filesystem.isdir(path):
         return []
     names = sorted(
         posixpath.basename(entry["name"]) for entry in filesystem.ls(path, detail=True) if entry["type"] == "file"
     )
-    return [join(location, name) for name in names if name.endswith(suffix)]
+    return [join(location, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
 
 
 def read_bytes(location: str) -> bytes:

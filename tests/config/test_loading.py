@@ -8,8 +8,8 @@ import pytest
 import yaml
 from pydantic import Field
 
-from p2i_ray.config import PRESETS, Config, Result, Runtime, Settings, changes_of_result, describe, load, renamed
-from p2i_ray.config.loading import effects, read_dump
+from p2i_ray.config import PRESETS, Config, Effect, Result, Runtime, Settings, changed_settings, describe, load, renamed
+from p2i_ray.config.loading import dump, effects, read_dump
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 from tests.support.load_job import load_job
@@ -101,10 +101,37 @@ class Marked(Settings):
     b: Group = Group()
 
 
-def test_settings_that_change_results_are_named_with_both_values() -> None:
-    old = {"a": 1, "b": {"c": 2, "d": 4, "e": 1}}
-    assert changes_of_result(old, Marked()) == ["a: 1 -> 9", "b.c: 2 -> 5", "b.e: 1 -> 0"]
-    assert changes_of_result({"a": 9, "b": {"c": 5, "d": 7, "e": 0}, "gone": 1}, Marked()) == ["gone: 1 -> None"]
+def changed(old: dict[str, object], new: Settings) -> list[tuple[str, Effect]]:
+    return [(str(one), one.effect) for one in changed_settings(old, new)]
+
+
+def test_changed_settings_are_named_with_both_values_and_their_effect() -> None:
+    assert changed({"a": 1, "b": {"c": 2, "d": 4, "e": 1}}, Marked()) == [
+        ("a: 1 -> 9", Effect.RESULT),
+        ("b.c: 2 -> 5", Effect.RESULT),
+        ("b.d: 4 -> 3", Effect.RUNTIME),
+        ("b.e: 1 -> 0", Effect.RESULT),
+    ]
+
+
+def test_what_an_older_version_did_not_know_counts_as_its_default() -> None:
+    assert changed({"a": 9, "b": {"d": 3}, "gone": 1}, Marked()) == []
+    assert changed({"b": {"d": 3}}, Marked(a=1, b=Group(c=6))) == [
+        ("a: 9 -> 1", Effect.RESULT),
+        ("b.c: 5 -> 6", Effect.RESULT),
+    ]
+
+
+def test_a_whole_dump_is_read_and_a_part_of_it_is_not() -> None:
+    config = load(Config, "mini")
+    whole = dump(config)
+    assert read_dump(whole) == config.model_dump(mode="json")
+    lines = whole.splitlines(keepends=True)
+    parts = ["", "a", "\x00\x01", *("".join(lines[:count]) for count in range(1, len(lines)))]
+    for part in parts:
+        with pytest.raises(UserError, match=r"^place/config.yaml .*restore it from a copy") as raised:
+            read_dump(part, "place/config.yaml")
+        assert "\n" not in str(raised.value)
 
 
 def test_an_old_dump_is_compared_by_todays_names() -> None:
@@ -113,10 +140,13 @@ def test_an_old_dump_is_compared_by_todays_names() -> None:
     old["painter"] = old.pop("diffusion")
     old["train"]["dtype"] = {"no": "fp32"}.get(old["train"].pop("mixed_precision"), "bf16")
     old["train"]["workers"] = 1 + old["train"].pop("num_workers")  # it may change
-    assert changes_of_result(read_dump(yaml.safe_dump(old)), config) == []
+    assert [str(one) for one in changed_settings(read_dump(yaml.safe_dump(old)), config)] == [
+        "train.num_workers: 5 -> 4"
+    ]
     old["painter"]["base"] = "elsewhere"
-    assert changes_of_result(read_dump(yaml.safe_dump(old)), config) == [
-        f"diffusion.base: 'elsewhere' -> {config.diffusion.base!r}"
+    assert [str(one) for one in changed_settings(read_dump(yaml.safe_dump(old)), config)] == [
+        f"diffusion.base: 'elsewhere' -> {config.diffusion.base!r}",
+        "train.num_workers: 5 -> 4",
     ]
 
 

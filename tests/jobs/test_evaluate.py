@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +11,9 @@ import pytest
 
 from p2i_ray.console.cli import main
 from tests.support.load_job import load_job
+
+WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
+MODEL, CLIP = WEIGHTS / "diffusion", WEIGHTS / "evaluator_clip"
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +26,12 @@ def job() -> ModuleType:
     [
         (["methods=fid,clip_c"], "unknown metric 'clip_c'; there are fid, clip_c_i, clip_c_b"),
         (["methods=,"], "no metric is asked for"),
-        (["model=/nowhere"], "model /nowhere is not there"),
+        (["model=/nowhere"], "model folder /nowhere is not there"),
         (["data=/nowhere"], "data /nowhere is not there"),
         (["split=tset"], "split 'tset' is none of train"),
         (["out=/tmp"], "/tmp is there already"),
+        ([], "has no unet/; give the diffusers folder"),
+        (["evaluate.clip=/nowhere"], "evaluate.clip=/nowhere is no transformers CLIP folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -38,3 +45,26 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert len(errors) == 1
     assert line in errors[0]
     assert not Path(tmp_path, "out").exists()
+
+
+def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
+    ray_cluster: None, job: ModuleType, mini_data: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    given = [f"data={mini_data}", f"model={MODEL}", f"out={out}", "split=test_unseen", "generate.num_inference_steps=1"]
+
+    def run(*settings: str) -> None:
+        main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given, "generate.num_workers=1", *settings])
+
+    broken = shutil.copytree(CLIP, tmp_path / "clip")
+    (broken / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(SystemExit) as stopped:
+        run(f"evaluate.clip={broken}")
+    assert stopped.value.code == 2
+    painted = {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()}
+    assert painted and not (out / "metrics.json").exists()
+    run("methods=clip_c_b")
+    assert {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()} == painted
+    assert json.loads((out / "metrics.json").read_text())["images"] == 8
+    with pytest.raises(SystemExit):
+        run()  # it is finished

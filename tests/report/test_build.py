@@ -20,6 +20,7 @@ from p2i_ray.report import calibration as report_calibration
 from p2i_ray.report import gallery as report_gallery
 from p2i_ray.report import pictures as report_pictures
 from p2i_ray.report.plots import metric_plot, score_plot
+from p2i_ray.run import changes
 from p2i_ray.run.folder import Manifest
 from tests.support.page import Page
 from tests.support.run_folder import FEEDBACK, HARD_ROW, build
@@ -267,6 +268,18 @@ def test_the_share_that_is_kept_is_marked_where_it_was_cut(mini_data: str, tmp_p
     page = Page(Path(report.write(run)).read_text("utf-8"))
     assert "keeps the best 50 %" in page.words
     assert "The 50 % with the highest expected scores are kept" in page.words
+
+
+def test_what_changed_while_the_run_went_on(mini_data: str, tmp_path: Path) -> None:
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"))
+    path = tmp_path / "run" / "round-1" / "steps" / "select.json"
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps({**manifest, "settings": {"idr.gamma": 3.0}}))
+    changes.record(run, [changes.Change("idr.gamma: 3.0 -> <4>", "2026-11-28T12:00:00+00:00", "round 2 · select")])
+    html = Path(report.write(run)).read_text("utf-8")
+    assert "idr.gamma: 3.0 -&gt; &lt;4&gt;</code>, from round 2 · select on" in html
+    loaded = report.load(run)
+    assert [r.setting("select", "idr.gamma", loaded.config) for r in loaded.rounds] == [4.0, 3.0]
 
 
 def test_no_run(tmp_path: Path) -> None:

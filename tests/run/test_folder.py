@@ -12,6 +12,7 @@ import pytest
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run.folder import Counts, Run
+from p2i_ray.run.inputs import RunInput
 from p2i_ray.run.step_table import FEEDBACK, MEASURE, SCORE, SELECT, TRAIN
 
 
@@ -124,12 +125,51 @@ def test_a_step_says_when_it_began_and_the_run_where_the_time_went(tmp_path: Pat
     assert again.attempt.record().kept_fraction == 0.25 and again.attempt.record().spans == []
 
 
-def test_another_configuration_is_refused(tmp_path: Path, config: Config) -> None:
-    Run.open(str(tmp_path), config)
-    before = (tmp_path / "config.yaml").read_text()
-    with pytest.raises(UserError, match=r"other settings \(idr.gamma: 4.0 -> 3.0; seed: 0 -> 1\)"):
-        Run.open(str(tmp_path), load(Config, "mini", ["seed=1", "idr.gamma=3"]))
-    assert (tmp_path / "config.yaml").read_text() == before
+def test_a_manifest_says_what_its_step_was_done_with(tmp_path: Path, config: Config) -> None:
+    (tmp_path / "model").write_text("weights")
+    inputs = [RunInput("diffusion.base", str(tmp_path / "model")), RunInput("judge.model", text="gpt")]
+    run = Run.open(str(tmp_path / "run"), config, inputs=inputs)
+    run.once(1, TRAIN, lambda _: Counts())
+    run.once(1, FEEDBACK, lambda _: Counts(facts={"feedback": "blur"}))
+    train, feedback = run.done(1, TRAIN), run.done(1, FEEDBACK)
+    assert train and feedback and train.inputs and list(train.inputs) == ["diffusion.base"]
+    assert feedback.inputs == {"judge.model": "name-gpt"}
+    assert train.settings["train.batch_size"] == 32 and "judge.max_model_len" in feedback.settings
+    assert train.versions["p2i_ray"] and train.versions["ray"]
+
+
+def test_an_input_that_changes_while_it_is_used_ends_the_step(tmp_path: Path, config: Config) -> None:
+    (tmp_path / "model").write_text("weights")
+    run = Run.open(str(tmp_path / "run"), config, inputs=[RunInput("diffusion.base", str(tmp_path / "model"))])
+
+    def work(_: str) -> Counts:
+        (tmp_path / "model").write_text("others!")
+        return Counts()
+
+    line = rf"^round 1/3 · train: diffusion.base \({tmp_path}/model\) was changed while the run used it; put back"
+    with pytest.raises(UserError, match=line):
+        run.once(1, TRAIN, work)
+    assert run.done(1, TRAIN) is None
+    with pytest.raises(UserError, match=line):
+        run.once(1, TRAIN, lambda _: pytest.fail("it is not begun"))
+    (tmp_path / "model").write_text("weights")  # put back
+    run.once(1, TRAIN, lambda _: Counts())
+
+
+def test_hurt_manifests_are_one_line_with_the_files_name(tmp_path: Path, config: Config) -> None:
+    run = Run.open(str(tmp_path), config)
+    run.once(1, SCORE, lambda _: Counts())
+    path = tmp_path / "round-1" / "steps" / "score.json"
+    whole = path.read_bytes()
+    for hurt in (b"", whole[: len(whole) // 2], b"\x00\xff" * 99, b"[]"):
+        path.write_bytes(hurt)
+        for ask in (lambda: run.done(1, SCORE), lambda: Run.open(str(tmp_path), config)):
+            with pytest.raises(UserError, match=f"^{path} is no manifest of a step: .* or remove it") as raised:
+                ask()
+            assert "\n" not in str(raised.value)
+    path.unlink()
+    path.with_name("._score.json").write_bytes(b"\x00\x05\x16\x07")  # macOS puts it beside a copy
+    assert Run.open(str(tmp_path), config).done(1, SCORE) is None  # the advice works
 
 
 def test_where_a_run_works_may_change(tmp_path: Path, config: Config) -> None:

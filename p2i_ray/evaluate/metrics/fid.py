@@ -6,7 +6,6 @@ both. With fewer pictures than features it is biased upwards.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,12 +15,8 @@ from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from p2i_ray.data.images import Pixels
-from p2i_ray.errors import UserError
 from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
 
-INCEPTION = (
-    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-)
 INCEPTION_FEATURES = 2048
 
 
@@ -38,21 +33,12 @@ def clip_fid(encoder: ClipEncoder) -> tuple[FrechetInceptionDistance, Prepare]:
     return FrechetInceptionDistance(feature=encoder, normalize=True), encoder.prepare
 
 
-def inception_fid() -> tuple[FrechetInceptionDistance, Prepare]:
+def inception_fid(weights: Path) -> tuple[FrechetInceptionDistance, Prepare]:
     """FID in the 2048 pooled features of the original Inception v3, and its preprocessing.
 
-    Nothing is downloaded: torch-fidelity's conversion of the weights must be in torch's hub folder.
-
-    Raises:
-        UserError: torch-fidelity or the weights aren't there; the message says where to get them.
+    Args:
+        weights: torch-fidelity's conversion of the weights; see evaluate/inception.py.
     """
-    if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError(
-            "evaluate.fid_features=inception needs torch-fidelity: pip install torch-fidelity, or take clip"
-        )
-    weights = Path(torch.hub.get_dir(), "checkpoints", INCEPTION.rsplit("/", 1)[-1])
-    if not weights.is_file():
-        raise UserError(f"evaluate.fid_features=inception needs {weights}; put {INCEPTION} there, or take clip")
     # Given a path, torch-fidelity reads tensors only (torch.load's weights_only), never arbitrary pickles.
     metric = FrechetInceptionDistance(feature=INCEPTION_FEATURES, feature_extractor_weights_path=str(weights))
     return metric, stack

@@ -1,4 +1,4 @@
-"""FID by hand, against SciPy, and without Inception's weights."""
+"""FID by hand, against SciPy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from p2i_ray.errors import UserError
 from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
-from p2i_ray.evaluate.metrics.fid import INCEPTION, clip_fid, inception_fid, stack
+from p2i_ray.evaluate.metrics.fid import clip_fid, stack
 from tests.support.generated_rows import picture
 
 
@@ -56,13 +55,6 @@ def test_clip_features_against_scipy(clip_folder: str) -> None:
     expected = frechet(encoder.embed(real).double().numpy(), encoder.embed(made).double().numpy())
     assert expected > 0.01
     assert float(fid.compute()) == pytest.approx(expected, rel=1e-4)
-
-
-def test_inception_says_what_is_missing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # a torch hub folder without weights
-    with pytest.raises(UserError, match=r"fid_features=inception needs .*or take clip"):
-        inception_fid()
-    assert "6726825d" in INCEPTION
 
 
 def test_stack_keeps_bytes() -> None:

@@ -1,0 +1,40 @@
+"""The file of the Inception network that FID may be taken with, and whether it is there. Light to import."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from p2i_ray.config import EvaluateConfig
+from p2i_ray.errors import UserError
+
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+
+
+def weights() -> Path:
+    """Where torch-fidelity's conversion of the weights must lie: in the folder of torch.hub.get_dir()."""
+    cache = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
+    return Path(cache, "hub", "checkpoints", INCEPTION.rsplit("/", 1)[-1]).expanduser()
+
+
+def check(settings: EvaluateConfig) -> None:
+    """Check that what evaluate.fid_features asks for is installed.
+
+    Raises:
+        UserError: torch-fidelity or the weights aren't there; the message says where to get them.
+    """
+    if settings.fid_features != "inception":
+        return
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise UserError(
+            "evaluate.fid_features=inception needs torch-fidelity: pip install torch-fidelity, or set "
+            "evaluate.fid_features=clip"
+        )
+    if not weights().is_file():
+        raise UserError(
+            f"evaluate.fid_features=inception needs {weights()}; put {INCEPTION} there, or set "
+            "evaluate.fid_features=clip"
+        )

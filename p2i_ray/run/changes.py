@@ -1,0 +1,192 @@
+"""What may change between two attempts at a run, and the record of it.
+
+A step that is done is never taken for one that other settings or inputs would have made: such a change is refused,
+and the line says from which step on the run can be done anew. What changes only steps to come is recorded:
+
+    <run_dir>/changes.json   a list: what changed, when, and the first step that it applies to
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from p2i_ray.config import ChangedSetting, Config, Effect
+from p2i_ray.errors import HURT, UserError
+from p2i_ray.run.inputs import RunInputs
+from p2i_ray.run.manifests import Manifest
+from p2i_ray.run.step_table import STEPS, TRAIN, Key, depending_on, of_run, order_of
+from p2i_ray.storage import locations
+
+FILE = "changes.json"
+Done = Mapping[Key, Manifest]  # the finished steps
+
+
+class Conflict(NamedTuple):
+    """A change that finished steps don't agree with."""
+
+    what: str
+    steps: list[Key]  # they, in the order of the run
+
+
+class Change(NamedTuple):
+    """A change that is recorded: from the step on, the run goes on with the new value."""
+
+    what: str
+    at: str  # UTC
+    first: str | None  # the first step that it applies to, as "round 2 · train"; none: no step of the run
+
+
+def of_settings(differing: Sequence[ChangedSetting], done: Done, config: Config) -> tuple[list[Conflict], list[Change]]:
+    """Sort changed settings into those that finished steps don't agree with and those that are recorded.
+
+    Args:
+        differing: the settings that differ from those the run was last continued with.
+        done: the finished steps.
+        config: the new settings.
+    """
+    conflicts, recorded = [], []
+    for one in differing:
+        if one.effect is Effect.RUNTIME or (one.effect is Effect.CONTENT and _same_place(one)):
+            continue
+        if steps := _disagreeing(one, done):
+            conflicts.append(Conflict(str(one), steps))
+        else:
+            recorded.append(Change(str(one), _now(), _first_to_come(one.key, done, config)))
+    return conflicts, recorded
+
+
+def of_inputs(inputs: RunInputs, done: Done, config: Config) -> list[Conflict]:
+    """The inputs of finished steps that hold something else now.
+
+    Raises:
+        UserError: an input that a step to come needs isn't there.
+    """
+    inputs.look({name for number, step in of_run(config) if step.key(number) not in done for name in step.uses})
+    users: dict[tuple[str, str], list[Key]] = {}  # by input and fingerprint
+    for key in sorted(done, key=_place):
+        for used in (done[key].inputs or {}).items():
+            users.setdefault(used, []).append(key)
+    return [
+        Conflict(f"{inputs.shown(name)} holds something else", keys)
+        for (name, recorded), keys in users.items()
+        if inputs.is_another(name, recorded)
+    ]
+
+
+def check(run_dir: str, conflicts: Sequence[Conflict]) -> None:
+    """Refuse to go on with conflicts.
+
+    Raises:
+        UserError: there are some; the line names them and the ways out.
+    """
+    if not conflicts:
+        return
+    shown = "; ".join(f"{one.what}, used by {title(one.steps[0])}" for one in conflicts[:3])
+    more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
+    first = ",".join(f"{number}/{step}" for number, step in _earliest([key for one in conflicts for key in one.steps]))
+    raise UserError(
+        f"{run_dir} has finished steps that were made otherwise: {shown}{more}; change it back, give another run_dir, "
+        f"or have those steps and what follows from them done anew with --redo-from {first}"
+    )
+
+
+def title(key: Key) -> str:
+    """A step in messages: "round 2 · train"."""
+    return f"round {key[0]} · {key[1]}"
+
+
+def read(run_dir: str) -> list[dict[str, Any]]:
+    """The record of a run's changes, the oldest first; empty where there were none.
+
+    Raises:
+        UserError: the file holds something else.
+    """
+    location = locations.join(run_dir, FILE)
+    if not locations.exists(location):
+        return []
+    try:
+        found = json.loads(locations.read_bytes(location))
+    except ValueError:
+        raise UserError(f"{location} is no record of changes; {HURT}") from None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UserError(f"{location} is no record of changes; {HURT}")
+    return found
+
+
+def record(run_dir: str, changes: Sequence[Change]) -> None:
+    """Add changes to the record."""
+    before = read(run_dir)
+    known = {(one.get("what"), one.get("first")) for one in before}  # of an attempt that was killed while it recorded
+    new = [one._asdict() for one in changes if (one.what, one.first) not in known]
+    if new:
+        locations.write_text(locations.join(run_dir, FILE), json.dumps([*before, *new], indent=1, ensure_ascii=False))
+
+
+def redone(steps: str, keys: Sequence[Key]) -> Change:
+    """The record of finished steps that are done anew."""
+    return Change(f"--redo-from {steps}", _now(), title(keys[0]) if keys else None)
+
+
+def dependents(first: Sequence[Key], last_round: int) -> list[Key]:
+    """Steps and all that read their output, directly or not, in the order of the run."""
+    found = set(first)
+    everything = [(number, step) for number in range(last_round + 1) for step in STEPS]
+    for number, step in everything:  # a step reads only what comes before it
+        key = step.key(number)
+        if any(need in found and _place(need) < _place(key) for need in step.needs(number)):
+            found.add(key)
+    return sorted(found, key=_place)
+
+
+def _disagreeing(one: ChangedSetting, done: Done) -> list[Key]:
+    """The finished steps that a changed setting would have made otherwise, and that must not stay."""
+    if one.key == "idr.rounds":
+        return sorted((key for key in done if key[0] > one.new), key=_place)
+    steps = _depending(one.key, done)
+    if one.key == "idr.steps":
+        return [key for key in steps if _steps_of(one.old, key) != _steps_of(one.new, key)]
+    if one.effect is Effect.CONTENT:  # where fingerprints are recorded, they tell; see of_inputs
+        return [key for key in steps if done[key].inputs is None]
+    return [] if one.effect is Effect.ADJUSTABLE else steps
+
+
+def _depending(setting: str, done: Done) -> list[Key]:
+    names = {step.name for step in depending_on(setting)}
+    return sorted((key for key in done if key[1] in names), key=_place)
+
+
+def _steps_of(steps: Sequence[int], key: Key) -> int | None:
+    """The entry of idr.steps for a training."""
+    number, name = key
+    return steps[number - 1] if name == TRAIN.name and number <= len(steps) else None
+
+
+def _first_to_come(setting: str, done: Done, config: Config) -> str | None:
+    names = {step.name for step in depending_on(setting)}
+    to_come = (step.key(number) for number, step in of_run(config) if step.key(number) not in done)
+    return next((title(key) for key in to_come if key[1] in names), None)
+
+
+def _same_place(one: ChangedSetting) -> bool:
+    """Whether two spellings name one place: a final slash, a dot, ~."""
+    return bool(one.old and one.new) and locations.absolute(one.old) == locations.absolute(one.new)
+
+
+def _earliest(keys: Sequence[Key]) -> Iterator[Key]:
+    """The steps of which the others follow."""
+    covered: set[Key] = set()
+    for key in sorted(set(keys), key=_place):
+        if key not in covered:
+            yield key
+            covered.update(dependents([key], max(number for number, _ in keys)))
+
+
+def _place(key: Key) -> tuple[int, int]:
+    return key[0], order_of(key[1])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,72 @@
+"""Find before the first step whatever would end a later one and needs no model to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import ROUND_HALF_UP, Decimal
+
+from p2i_ray.config import Config
+from p2i_ray.data import reading
+from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.training import launch
+from p2i_ray.diffusion.training.trackers import check_tool
+from p2i_ray.errors import UserError
+from p2i_ray.evaluate import measure
+from p2i_ray.judge.calibration import gold
+from p2i_ray.judge.cascade import clip_features
+from p2i_ray.judge.engines import model_folder
+from p2i_ray.judge.requests import exemplars
+from p2i_ray.judge.requests.prompts import load_prompts
+from p2i_ray.storage import locations
+
+
+def check(config: Config, data: str, begun: bool = False) -> None:
+    """Check data, models and files of a run.
+
+    Args:
+        config: the run's settings.
+        data: location of the EPBD folder.
+        begun: whether the run goes on: how many rows its finished rounds kept can't be told from the settings.
+
+    Raises:
+        UserError: something would end a step; the line says what, and what to do.
+    """
+    idr, base = config.idr, locations.absolute(config.diffusion.base)
+    rows, dev_rows = reading.count(data, "train"), reading.count(data, idr.dev_split)
+    for number, left in enumerate([rows] if begun else _most_rows(config, rows), 1):
+        _check_batch(config, number, left)
+    validation.check_model(base, config.image.resolution, config.diffusion.widen)
+    validation.check_training(base, validation.anywhere(config.diffusion), config.train)
+    check_tool(config.train.tracking)
+    measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
+    if idr.select:
+        _check_judge(config)
+
+
+def _check_judge(config: Config) -> None:
+    judge = config.judge
+    if not judge.hosted.url:
+        model_folder.check(judge.model)
+    load_prompts(judge.prompts, judge.reasoned)
+    exemplars.from_settings(judge, config.image)
+    if judge.cascade.clip:
+        clip_features.check(judge.cascade.clip)
+    if config.calibration.gold:
+        gold.read(locations.absolute(config.calibration.gold))
+
+
+def _most_rows(config: Config, rows: int) -> Iterator[int]:
+    """The most rows that each round can train on: all, or those that keep_fraction leaves."""
+    idr = config.idr
+    for _ in range(idr.rounds):
+        if idr.select and idr.keep_fraction is not None:
+            rows = max(1, int((Decimal(str(idr.keep_fraction)) * rows).to_integral_value(ROUND_HALF_UP)))
+        yield rows
+
+
+def _check_batch(config: Config, number: int, rows: int) -> None:
+    """Like launch.check_rows, with the round."""
+    try:
+        launch.check_rows(config.train, rows)
+    except UserError as error:
+        raise UserError(f"round {number}/{config.idr.rounds} · train: {error}") from None

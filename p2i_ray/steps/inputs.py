@@ -1,0 +1,57 @@
+"""The inputs of a run that lie outside its folder, by the names that the step table gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from p2i_ray.config import Config
+from p2i_ray.judge.requests.prompts import BUILT_IN, PLACEHOLDERS
+from p2i_ray.run.inputs import RunInput
+from p2i_ray.storage import locations
+
+
+def inputs_of(config: Config, data: str) -> list[RunInput]:
+    """What the steps of a run use besides each other's output.
+
+    Args:
+        config: the run's settings.
+        data: location of the EPBD folder.
+    """
+    found = [
+        RunInput("data/dev", locations.join(data, config.idr.dev_split)),
+        RunInput("data/train", locations.join(data, "train")),
+        RunInput("diffusion.base", locations.absolute(config.diffusion.base)),
+        RunInput("diffusion.clip", locations.absolute(config.diffusion.clip)),
+        RunInput("evaluate.clip", locations.absolute(config.evaluate.clip)),
+        _inception(config),
+    ]
+    return [*found, *_of_judge(config)] if config.idr.select else found
+
+
+def _of_judge(config: Config) -> Iterator[RunInput]:
+    judge = config.judge
+    yield _model(judge.model, hosted=bool(judge.hosted.url))
+    prompts = locations.absolute(judge.prompts or str(BUILT_IN))
+    yield from (RunInput(f"judge.prompts/{name}", locations.join(prompts, f"{name}.yaml")) for name in PLACEHOLDERS)
+    yield _perhaps("judge.exemplars", judge.exemplars)
+    yield _perhaps("judge.cascade.clip", judge.cascade.clip)
+    yield _perhaps("calibration.gold", config.calibration.gold)
+
+
+def _model(model: str, hosted: bool) -> RunInput:
+    """The judge's model: a folder, or a name that an endpoint or the hub knows."""
+    if hosted or not Path(model).expanduser().is_dir():
+        return RunInput("judge.model", text=model)
+    return RunInput("judge.model", locations.absolute(model))
+
+
+def _inception(config: Config) -> RunInput:
+    from p2i_ray.evaluate.inception import weights
+
+    inception = config.evaluate.fid_features == "inception"
+    return _perhaps("evaluate.fid_features", str(weights()) if inception else None)
+
+
+def _perhaps(name: str, location: str | None) -> RunInput:
+    return RunInput(name, locations.absolute(location) if location else None)
