@@ -9,7 +9,7 @@ and the line says from which step on the run can be done anew. What changes only
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from p2i_ray.config import ChangedSetting, Config, Effect
 from p2i_ray.errors import HURT, UserError
 from p2i_ray.run.inputs import RunInputs
 from p2i_ray.run.manifests import Manifest
-from p2i_ray.run.step_table import STEPS, TRAIN, Key, depending_on, of_run, order_of
+from p2i_ray.run.step_table import BY_NAME, TRAIN, Key, depending_on, of_run, order_of
 from p2i_ray.storage import locations
 
 FILE = "changes.json"
@@ -76,8 +76,8 @@ def of_inputs(inputs: RunInputs, done: Done, config: Config) -> list[Conflict]:
     ]
 
 
-def check(run_dir: str, conflicts: Sequence[Conflict]) -> None:
-    """Refuse to go on with conflicts.
+def check(run_dir: str, conflicts: Sequence[Conflict], done: Done) -> None:
+    """Refuse to go on with conflicts with finished steps.
 
     Raises:
         UserError: there are some; the line names them and the ways out.
@@ -86,7 +86,9 @@ def check(run_dir: str, conflicts: Sequence[Conflict]) -> None:
         return
     shown = "; ".join(f"{one.what}, used by {title(one.steps[0])}" for one in conflicts[:3])
     more = f"; and {len(conflicts) - 3} more" if len(conflicts) > 3 else ""
-    first = ",".join(f"{number}/{step}" for number, step in _earliest([key for one in conflicts for key in one.steps]))
+    first = ",".join(
+        f"{number}/{step}" for number, step in _earliest({key for one in conflicts for key in one.steps}, done)
+    )
     raise UserError(
         f"{run_dir} has finished steps that were made otherwise: {shown}{more}; change it back, give another run_dir, "
         f"or have those steps and what follows from them done anew with --redo-from {first}"
@@ -130,15 +132,15 @@ def redone(steps: str, keys: Sequence[Key]) -> Change:
     return Change(f"--redo-from {steps}", _now(), title(keys[0]) if keys else None)
 
 
-def dependents(first: Sequence[Key], last_round: int) -> list[Key]:
-    """Steps and all that read their output, directly or not, in the order of the run."""
-    found = set(first)
-    everything = [(number, step) for number in range(last_round + 1) for step in STEPS]
-    for number, step in everything:  # a step reads only what comes before it
-        key = step.key(number)
-        if any(need in found and _place(need) < _place(key) for need in step.needs(number)):
-            found.add(key)
-    return sorted(found, key=_place)
+def dependents(first: Collection[Key], among: Collection[Key]) -> list[Key]:
+    """Those of some steps that are among the first, or read their output, directly or not; in the order of the run."""
+    found: dict[Key, None] = {}
+    for key in sorted(among, key=_place):  # a step reads only what comes before it
+        number, name = key
+        needs = BY_NAME[name].needs(number) if name in BY_NAME else []
+        if key in first or any(need in found for need in needs):
+            found[key] = None
+    return list(found)
 
 
 def _disagreeing(one: ChangedSetting, done: Done) -> list[Key]:
@@ -175,13 +177,13 @@ def _same_place(one: ChangedSetting) -> bool:
     return bool(one.old and one.new) and locations.absolute(one.old) == locations.absolute(one.new)
 
 
-def _earliest(keys: Sequence[Key]) -> Iterator[Key]:
+def _earliest(keys: Collection[Key], done: Done) -> Iterator[Key]:
     """The steps of which the others follow."""
     covered: set[Key] = set()
-    for key in sorted(set(keys), key=_place):
+    for key in sorted(keys, key=_place):
         if key not in covered:
             yield key
-            covered.update(dependents([key], max(number for number, _ in keys)))
+            covered.update(dependents([key], done))
 
 
 def _place(key: Key) -> tuple[int, int]:

@@ -45,14 +45,14 @@ def go_on(run_dir: str, config: Config, inputs: RunInputs, redo_from: str | None
     old = status.read_settings(run_dir)
     last = max(int(old["idr"].get("rounds", 0)), config.idr.rounds)
     differing = changed_settings(old, config)
-    again = changes.dependents(steps_named(run_dir, redo_from, last), last) if redo_from else []
+    again = _to_redo(run_dir, config, redo_from, last) if redo_from else []
     if again and _is_begun(run_dir, str(redo_from)):  # the same command after an interruption
         done = finished(run_dir, last)
         conflicts, _ = _compare(differing, done, inputs=inputs, config=config)
         again = again if conflicts else []
     done = finished(run_dir, last, without=again)
     conflicts, recorded = _compare(differing, done, inputs=inputs, config=config)
-    changes.check(run_dir, conflicts)
+    changes.check(run_dir, conflicts, done)
     if again:
         recorded.insert(0, _redo(run_dir, str(redo_from), again))
     _clear_unfinished(run_dir, config, done, differing)
@@ -73,6 +73,17 @@ def finished(run_dir: str, last: int, without: Sequence[Key] = ()) -> dict[Key, 
     return found
 
 
+def _to_redo(run_dir: str, config: Config, redo_from: str, last: int) -> list[Key]:
+    """The steps to do anew: those that are named, and all of the run that follow from them, finished or not."""
+    named = steps_named(run_dir, redo_from, last)
+    there = {(number, name) for number in range(last + 1) for name in BY_NAME if _is_done(run_dir, number, name)}
+    return changes.dependents(named, there | {step.key(number) for number, step in of_run(config)})
+
+
+def _is_done(run_dir: str, number: int, name: str) -> bool:
+    return locations.exists(manifests.location(run_dir, number, name))
+
+
 def steps_named(run_dir: str, text: str, last: int) -> list[Key]:
     """The steps that a text names: "train" in the rounds that have it, "2/train" in one; several with commas between.
 
@@ -87,7 +98,7 @@ def steps_named(run_dir: str, text: str, last: int) -> list[Key]:
                 f"--redo-from {part.strip()}: there is no such step; give STEP or ROUND/STEP with one of "
                 f"{', '.join(step.name for step in STEPS)} and a round up to {last}"
             )
-        everywhere = (one for one in range(last + 1) if locations.exists(manifests.location(run_dir, one, name)))
+        everywhere = (one for one in range(last + 1) if _is_done(run_dir, one, name))
         found += [(one, name) for one in ([int(number)] if slash else everywhere)]
     return found
 
@@ -101,7 +112,7 @@ def _compare(
 
 def _redo(run_dir: str, steps: str, again: Sequence[Key]) -> Change:
     """Forget steps, the last one first: whenever this is interrupted, what is left is a run that stopped there."""
-    there = [key for key in again if locations.exists(manifests.location(run_dir, *key))]
+    there = [key for key in again if _is_done(run_dir, *key)]
     for number, name in reversed(there):
         locations.remove(manifests.location(run_dir, number, name))
     for number, name in again:

@@ -13,7 +13,7 @@ from p2i_ray.config.loading import effects
 from p2i_ray.errors import UserError
 from p2i_ray.run import changes
 from p2i_ray.run.manifests import Manifest
-from p2i_ray.run.step_table import STEPS, Key, depending_on, of_run
+from p2i_ray.run.step_table import Key, depending_on, of_run
 from tests.support.load_job import load_job
 
 JOB = ["run_dir=/tmp/x", "data=/tmp/y"]
@@ -131,24 +131,31 @@ def test_the_line_names_the_changes_and_steps_from_which_all_can_be_done_anew() 
         changes.Conflict("judge.reasoned: False -> True", [(2, "critique")]),  # follows from the training
     ]
     with pytest.raises(UserError) as raised:
-        changes.check("runs/a", conflicts)
+        changes.check("runs/a", conflicts, done_until(3, "feedback"))
     assert str(raised.value) == (
         "runs/a has finished steps that were made otherwise: train.temperature: 0.05 -> 0.1, used by round 2 · train; "
         "evaluate.fid_features: 'clip' -> 'inception', used by round 0 · measure; judge.reasoned: False -> True, used "
         "by round 2 · critique; change it back, give another run_dir, or have those steps and what follows from them "
         "done anew with --redo-from 0/measure,2/train"
     )
-    changes.check("runs/a", [])
+    changes.check("runs/a", [], {})
 
 
 def test_what_follows_from_a_step() -> None:
-    assert changes.dependents([(0, "measure")], 2) == [(0, "measure")]
-    assert changes.dependents([(2, "critique")], 3)[:3] == [(2, "critique"), (2, "feedback"), (3, "score")]
-    assert changes.dependents([(1, "encode")], 2) == [
-        (1, "encode"),
-        *((1, name) for name in ("train", "generate", "measure", "critique", "feedback")),
-        *((2, step.name) for step in STEPS if step.name != "calibrate"),
-    ]
+    whole = [step.key(number) for number, step in of_run(load(Config, "mini", ["idr.rounds=2"]))]
+
+    def after(*first: Key) -> list[Key]:
+        return changes.dependents(first, whole)
+
+    assert after((0, "measure")) == [(0, "measure")]
+    assert after((0, "generate")) == [(0, "generate"), (0, "measure")]
+    assert after((1, "calibrate")) == [(1, "calibrate")]
+    assert after((2, "critique")) == [(2, "critique"), (2, "feedback")]
+    second = [key for key in whole if key[0] == 2]
+    made = [(1, name) for name in ("train", "generate", "measure", "critique", "feedback")]
+    assert after((1, "encode")) == [(1, "encode"), *made, *second]
+    assert after((1, "score")) == [(1, "score"), (1, "select"), (1, "inspect"), (1, "encode"), *made, *second]
+    assert after((1, "measure"), (2, "generate")) == [(1, "measure"), *second[-4:]]
 
 
 def test_every_setting_that_can_change_a_result_belongs_to_steps() -> None:
