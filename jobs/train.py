@@ -12,16 +12,17 @@ With --plan nothing is trained: memory, hours and price are worked out, without 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
-from p2i_ray.config import Config, DiffusionConfig, PlanConfig
+from p2i_ray.config import Config, DiffusionConfig, Effect, PlanConfig
+from p2i_ray.config.loading import effects, flat
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.features.index import FeatureIndex
@@ -76,6 +77,7 @@ def run(job: TrainJob) -> None:
     rows = reading.count(locations.absolute(job.data), job.split)
     training.check_rows(job.train, len(reading.ids_of(keep)) if keep else rows)
     preflight.check_rights(work)
+    stay_with(work, settings_of(job, steps))
     locations.remove(out)  # what an interrupted call had saved of the model
     connection.connect(job.ray)
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
@@ -105,19 +107,56 @@ def run(job: TrainJob) -> None:
         )
 
 
+def settings_of(job: TrainJob, steps: int) -> dict[str, Any]:
+    """The settings that make another training of it, flat."""
+    values, marks = dict(flat(job.model_dump(mode="json"))), dict(effects(type(job)))
+    counting = (key for key in values if key.startswith("train.") and marks[key] is not Effect.RUNTIME)
+    return {**{key: values[key] for key in counting if not key.endswith(".num_gpus")}, "seed": job.seed, "steps": steps}
+
+
+def stay_with(work: str, settings: dict[str, Any]) -> None:
+    """Record what an unfinished training began with, or check that it goes on with the same.
+
+    Raises:
+        UserError: it began with other settings.
+    """
+    note = locations.join(work, "settings.json")
+    if locations.exists(note) and locations.exists(locations.join(work, "train")):
+        before = json.loads(locations.read_text(note))
+        others = [f"{key}: {before.get(key)!r} -> {now!r}" for key, now in settings.items() if before.get(key) != now]
+        if others:
+            raise UserError(
+                f"{work} holds an unfinished training with other settings ({'; '.join(others[:3])}); set them back, or "
+                f"remove {work}/train to train anew on the same features"
+            )
+    locations.write_text(note, json.dumps(settings, indent=1))
+
+
+def asked_of(job: TrainJob, diffusion: DiffusionConfig, keep: str | None) -> dict[str, Any]:
+    """What features depend on."""
+    data = locations.absolute(job.data)
+    used = {"data": locations.join(data, job.split), "keep": keep, "base": diffusion.base, "clip": diffusion.clip}
+    states = {name: fingerprints.states(locations.absolute(place)) for name, place in used.items() if place}
+    signatures = {name: fingerprints.signature(found) for name, found in states.items()}
+    settings = {"image": job.image.model_dump(), "diffusion": diffusion.model_dump()}
+    return {"data": data, "split": job.split, "keep": keep, **settings, "signatures": signatures}
+
+
 def encode(job: TrainJob, diffusion: DiffusionConfig, keep: str | None, out: str) -> FeatureIndex:
     """The rows' features; made by an earlier, interrupted call, or now. A removed index is made again."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.features import encode as features
     from p2i_ray.diffusion.features.index import FeatureIndex
 
-    done, data = f"{out}.json", locations.absolute(job.data)
-    asked = {"data": data, "split": job.split, "keep": keep, "image": job.image.model_dump()}
-    asked["diffusion"] = diffusion.model_dump()
+    done, data, asked = f"{out}.json", locations.absolute(job.data), asked_of(job, diffusion, keep)
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
-        if found["asked"] != asked:
-            raise UserError(f"{out} was made with another data, split, keep, diffusion or image; remove {out}.json")
+        others = [key for key, value in asked.items() if found["asked"].get(key) != value]
+        if others:
+            raise UserError(
+                f"{out} was made from something else ({', '.join(others)}): data, keep file or models were changed or "
+                f"replaced meanwhile; put them back, or remove {out.rpartition('/')[0]} to begin anew"
+            )
         return FeatureIndex(out, found["files"], found["shards"])
     locations.remove(out)
     cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed

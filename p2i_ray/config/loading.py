@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -41,6 +42,7 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
     values = {k: v for k, v in values.items() if k in config_class.model_fields or k not in JOB_KEYS}
     for setting in overrides:
         _override(values, setting, config_class)
+    values = _without_file_scheme(values)
     try:
         return config_class.model_validate(values)
     except ValidationError as error:
@@ -179,6 +181,15 @@ def _override(values: dict[str, Any], setting: str, config_class: type[BaseModel
     for group in groups:
         values = values.setdefault(group, {})
     values[last] = value
+
+
+def _without_file_scheme(value: Any) -> Any:
+    """Settings with the paths that file:// URIs name in their place."""
+    if isinstance(value, dict):
+        return {key: _without_file_scheme(one) for key, one in value.items()}
+    if isinstance(value, str) and value.startswith("file://"):
+        return unquote(urlsplit(value, allow_fragments=False).path)
+    return value
 
 
 def _one_line(error: ValidationError, config_class: type[BaseModel], source: str) -> str:

@@ -63,10 +63,16 @@ def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
     Args:
         folder: the step's output folder.
         names: of the files that the manifest lists; other files there were left by a killed attempt.
+
+    Raises:
+        UserError: one is no Parquet file, maybe half of one.
     """
     import ray.data
 
-    filesystem, paths = _for_arrow([locations.join(folder, name) for name in names])
+    files = [locations.join(folder, name) for name in names]
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
+        list(pool.map(_footer, files))
+    filesystem, paths = _for_arrow(files)
     return ray.data.read_parquet(paths, filesystem=filesystem, num_cpus=READ.cpus, partitioning=None)
 
 

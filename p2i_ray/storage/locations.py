@@ -9,32 +9,41 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 
 from p2i_ray.errors import UserError
 
 CHUNK_BYTES = 1 << 20  # read at once
+FILE = "file://"
+GLOB = re.compile(r"[*?\[]")  # what fsspec expands in paths
 
 
 def is_uri(location: str) -> bool:
-    """Whether the location names a protocol, as in s3://bucket/key."""
-    return "://" in location
+    """Whether the location names a protocol, as in s3://bucket/key. What file:// names is a local path."""
+    return "://" in location and not location.startswith(FILE)
 
 
 def absolute(location: str) -> str:
     """A local path made absolute (workers have other working directories); a URI as it is, less a final slash."""
-    return location.rstrip("/") if is_uri(location) else str(Path(location).expanduser().resolve())
+    return location.rstrip("/") if is_uri(location) else str(Path(local_path(location)).expanduser().resolve())
+
+
+def local_path(location: str) -> str:
+    """The path that a file:// URI names; any other location as it is."""
+    return unquote(urlsplit(location, allow_fragments=False).path) if location.startswith(FILE) else location
 
 
 def join(location: str, *parts: str) -> str:
     """The location of something below another."""
-    return posixpath.join(location, *parts) if is_uri(location) else str(Path(location, *parts))
+    return posixpath.join(location, *parts) if is_uri(location) else str(Path(local_path(location), *parts))
 
 
 def relative(location: str, folder: str) -> str:
@@ -54,7 +63,7 @@ def open_location(location: str) -> tuple[Any, str]:
         UserError: nothing here can open such a URI.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(location)
+        filesystem, path = fsspec.core.url_to_fs(local_path(location))
     except (ValueError, ImportError) as error:
         raise UserError(f"can't open {location}: {error}") from None
     return filesystem, str(path)
@@ -125,8 +134,13 @@ def write_text(location: str, content: str) -> None:
 def remove(location: str) -> None:
     """Delete a file, or a folder with its content; nothing happens if it doesn't exist."""
     filesystem, path = open_location(location)
-    if filesystem.exists(path):
+    if not filesystem.exists(path):
+        return
+    if not is_uri(location) or not GLOB.search(path):
         filesystem.rm(path, recursive=True)
+        return
+    for file in filesystem.find(path):  # `rm` would take * and [ ] in a name for a pattern, and delete others' files
+        filesystem.rm_file(file)
 
 
 def make_folder(location: str) -> None:
@@ -139,7 +153,12 @@ def put_folder(local: str, location: str) -> None:
     """Copy a local folder's content to a location."""
     filesystem, path = open_location(location)
     filesystem.makedirs(path, exist_ok=True)
-    filesystem.put(f"{local.rstrip('/')}/", f"{path.rstrip('/')}/", recursive=True)
+    names = sorted(file.relative_to(local).as_posix() for file in Path(local).rglob("*") if file.is_file())
+    if not is_uri(location):
+        for folder in {Path(path, name).parent for name in names}:
+            folder.mkdir(parents=True, exist_ok=True)
+    # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
+    filesystem.put([str(Path(local, name)) for name in names], [posixpath.join(path, name) for name in names])
 
 
 @contextmanager
@@ -156,7 +175,11 @@ def local_folder(location: str) -> Iterator[str]:
         return
     filesystem, path = open_location(location)
     with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
-        filesystem.get(f"{path.rstrip('/')}/", f"{copy}/", recursive=True)
+        found = sorted(filesystem.find(path))
+        targets = [Path(copy, posixpath.relpath(file, path)) for file in found]
+        for folder in {target.parent for target in targets}:
+            folder.mkdir(parents=True, exist_ok=True)
+        filesystem.get(found, list(map(str, targets)))  # lists, as in put_folder
         yield copy
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from p2i_ray.errors import UserError, one_line
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -86,14 +87,24 @@ def write_table(table: pa.Table, location: str, row_group_size: int | None = Non
 
 
 def read_parquet(folder: str, names: list[str], columns: list[str] | None = None) -> pa.Table:
-    """Read the files that a manifest lists into one small table on the driver, sorted by id if there is one."""
+    """Read the files that a manifest lists into one small table on the driver, sorted by id if there is one.
+
+    Raises:
+        UserError: one is no whole Parquet file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     tables = []
     for name in names:
         filesystem, path = locations.open_location(locations.join(folder, name))
-        tables.append(pq.read_table(path, columns=columns, filesystem=filesystem))
+        try:
+            tables.append(pq.read_table(path, columns=columns, filesystem=filesystem))
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                f"{locations.join(folder, name)} is no whole Parquet file ({one_line(error)}); restore it from a copy, "
+                "or have its step done anew with --redo-from"
+            ) from None
     table = pa.concat_tables(tables)
     return table.sort_by("id") if "id" in table.column_names else table
 

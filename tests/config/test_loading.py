@@ -40,6 +40,11 @@ def test_a_setting_from_the_command_line_wins() -> None:
     assert job.train.batch_size == 32  # the preset's
 
 
+def test_what_file_uris_name_is_a_path() -> None:
+    job = load(Job, "mini", ["data=file:///tmp/my%20data", "judge.prompts=file:///tmp/p", "run_dir=s3://bucket/run"])
+    assert (job.data, job.judge.prompts, job.run_dir) == ("/tmp/my data", "/tmp/p", "s3://bucket/run")
+
+
 def test_a_preset_may_name_keys_of_other_jobs() -> None:
     assert load(Config, "mini").image.resolution == 64
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_every_row_comes_once_from_a_path_and_from_a_uri(data: Path, ray_cluster
         assert sorted(row["id"] for row in rows) == sorted(f"id-{n}" for n in range(40))
         assert set(rows[0]) == {"id", "name", "category", "image", "cutout"}
         assert rows[0]["image"]["bytes"].startswith(b"\x89PNG")
+
+
+def test_odd_paths_are_read_like_others(data: Path, tmp_path: Path, ray_cluster: None) -> None:
+    odd = shutil.copytree(data, tmp_path / "my [1] dätä*, 100%25?#")
+    (odd / "train" / "._part-000.parquet").write_bytes(b"\x00\x05\x16\x07")  # macOS puts one beside each file
+    keep = keep_file(odd, ["id-3", "id-17"])
+    assert reading.count(str(odd), "train") == 40
+    rows = reading.read_split(str(odd), "train", keep=keep, columns=["name"]).take_all()
+    assert sorted(row["name"] for row in rows) == ["Mug 17", "Mug 3"]
 
 
 def test_only_kept_rows_come_and_a_rewritten_file_counts(data: Path, tmp_path: Path, ray_cluster: None) -> None:
@@ -89,3 +99,12 @@ def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table(flat).slice(0, 0), tmp_path / "test" / "a.parquet")
     with pytest.raises(UserError, match="has no rows"):
         reading.count(str(tmp_path), "test")
+
+
+def test_half_a_file_of_a_finished_step_is_named(data: Path, tmp_path: Path) -> None:
+    whole = next((data / "train").glob("*.parquet")).read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"\x00\xff" * 99):
+        (tmp_path / "part.parquet").write_bytes(content)
+        with pytest.raises(UserError, match=rf"^{tmp_path}/part.parquet is no Parquet file") as raised:
+            reading.read_files(str(tmp_path), ["part.parquet"])
+        assert "\n" not in str(raised.value)

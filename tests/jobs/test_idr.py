@@ -68,6 +68,15 @@ def refused(*settings: str, config: str = "mini") -> str:
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert "unknown setting 'idr.gama'; did you mean 'idr.gamma'?" in refused("idr.gama=3")
     assert "nosuch is not there" in refused(f"data={tmp_path}/nosuch", "prepare=null", f"run_dir={tmp_path}/run")
+    typo = tmp_path / "tyop"
+    line = refused(f"data={typo}", f"run_dir={tmp_path}/run")  # the toy world is made at the preset's own path alone
+    assert line == f"error: data {typo} is not there; check the path, or make it from photos with jobs/ingest.py"
+    assert not typo.exists() and not (tmp_path / "run").exists()
+
+
+def test_what_would_end_a_later_step_is_told_before_the_first(tmp_path: Path, mini_data: str) -> None:
+    line = refused("train.batch_size=122", f"run_dir={tmp_path}/run", f"data={mini_data}")
+    assert line.startswith("error: round 1/3 · train: 120 rows are left to train on, fewer than train.batch_size=122;")
     assert not (tmp_path / "run").exists()
 
 

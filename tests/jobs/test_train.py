@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from p2i_ray.config import load
+from p2i_ray.errors import UserError
 from tests.support.kill_when import kill_when
+from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[2]
 PAINTER = ROOT / "p2i_ray" / "mini" / "weights" / "diffusion"
@@ -39,6 +42,43 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path: Path) -> None:
     assert "has 4 input channels" in (line := refused(f"model={plain}", out=out)) and "diffusion.widen=true" in line
     assert "image.resolution=70" in refused("image.resolution=70", out=out)
     assert "data" in refused(out=out) and not out.exists() and not Path(f"{out}.work").exists()
+
+
+def test_an_unfinished_training_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
+    job = load_job("train")
+    work = str(tmp_path / "model.work")
+
+    def settings(*given: str) -> dict[str, object]:
+        return job.settings_of(load(job.TrainJob, "mini", ["data=x", f"out={tmp_path}/model", *given]), 60)
+
+    job.stay_with(work, settings())
+    job.stay_with(work, settings("train.batch_size=8"))  # nothing is trained yet
+    (tmp_path / "model.work" / "train").mkdir()
+    job.stay_with(work, settings("train.batch_size=8", "train.num_workers=1", "train.checkpointing_steps=9"))
+    line = r"other settings \(train.batch_size: 8 -> 16; seed: 0 -> 1\); set them back, or remove .*model.work/train to"
+    with pytest.raises(UserError, match=line):
+        job.stay_with(work, settings("train.batch_size=16", "seed=1"))
+    (tmp_path / "model.work" / "train").rmdir()  # as the line says
+    job.stay_with(work, settings("train.batch_size=16", "seed=1"))
+
+
+def test_features_of_replaced_data_are_not_taken(tmp_path: Path) -> None:
+    job = load_job("train")
+    for name in ("data/train/part.parquet", "model/x.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    data, out = tmp_path / "data", tmp_path / "model.work" / "features"
+    out.mkdir(parents=True)
+    given = load(job.TrainJob, "mini", [f"data={data}", f"out={tmp_path}/model"])
+    diffusion = given.diffusion.model_copy(update={"base": f"{tmp_path}/model", "clip": f"{tmp_path}/model"})
+    asked = job.asked_of(given, diffusion, None)
+    Path(f"{out}.json").write_text(json.dumps({"asked": asked, "files": ["a"], "shards": "s"}))
+    assert job.encode(given, diffusion, None, str(out)).files == ["a"]
+    (data / "train" / "part.parquet").write_text("after!")
+    with pytest.raises(
+        UserError, match=r"features was made from something else \(signatures\): .*remove .*model.work to"
+    ):
+        job.encode(given, diffusion, None, str(out))
 
 
 @pytest.mark.slow

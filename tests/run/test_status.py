@@ -53,3 +53,14 @@ def test_a_folder_from_before_attempts_were_recorded(tmp_path: Path) -> None:
 def test_no_run_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nosuch holds no run \(config.yaml is not there\); check the path"):
         status.read_status(str(tmp_path / "nosuch"), 0.0)
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "run.json", "round-1/steps/select.json"])
+@pytest.mark.parametrize("content", [b"", b"half", b'{"idr": ', b"\x00\xff\xfe" * 9])
+def test_a_hurt_file_is_one_line_with_its_name(tmp_path: Path, name: str, content: bytes) -> None:
+    run = Run.open(str(tmp_path), load(Config, "mini"))
+    run.once(1, SELECT, lambda _: Counts(rows_in=5, rows_out=3))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/{name} ") as raised:
+        status.read_status(str(tmp_path), 0.0)
+    assert "\n" not in str(raised.value)

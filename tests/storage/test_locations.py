@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
+ODD = " [1] ä*b"  # what fsspec would expand, and what URIs escape
 
-@pytest.fixture(params=["disk", "bucket"])
+
+@pytest.fixture(params=["disk", "bucket", f"disk{ODD}", f"bucket{ODD}"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return str(tmp_path / "root") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+    odd = ODD if request.param.endswith(ODD) else ""
+    return str(tmp_path / f"root{odd}") if request.param.startswith("disk") else f"memory://{uuid.uuid4().hex}{odd}"
 
 
 def test_what_is_written_is_read(root: str) -> None:
@@ -101,3 +104,31 @@ def test_a_known_seed() -> None:
 
     first = int.from_bytes(hashlib.sha256(b"7\x1fgenerate\x1fa1").digest()[:8], "big")
     assert locations.seed_for(7, "generate", "a1") == first // 2
+
+
+def test_a_pattern_in_a_name_deletes_nobody_elses_files(root: str) -> None:
+    for name in ("run-*", "run-1", "run-[1]"):
+        locations.write_text(locations.join(root, name, "file"), name)
+    locations.remove(locations.join(root, "run-*"))
+    locations.remove(locations.join(root, "run-[1]"))
+    assert locations.read_text(locations.join(root, "run-1", "file")) == "run-1"
+    assert locations.files(locations.join(root, "run-*")) == locations.files(locations.join(root, "run-[1]")) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("file:///tmp/a%20b/", "/tmp/a b"),
+        ("file:///tmp/[1]", "/tmp/[1]"),
+        ("file://localhost/tmp/x#y", "/tmp/x#y"),
+        ("/tmp/a%20b", "/tmp/a%20b"),
+    ],
+)
+def test_what_file_uris_name_is_a_path(given: str, path: str) -> None:
+    assert locations.absolute(given) == path and not locations.is_uri(given)
+
+
+def test_macos_companions_are_no_files(root: str) -> None:
+    for name in ("part.parquet", "._part.parquet", ".DS_Store"):
+        locations.write_text(locations.join(root, name), "")
+    assert locations.files(root) == [locations.join(root, "part.parquet")]

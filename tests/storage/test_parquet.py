@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
 
 
@@ -25,6 +26,16 @@ def test_a_table_is_one_file_and_is_read_back_sorted_by_id(folder: str) -> None:
     read = parquet.read_parquet(folder, ["two.parquet", "one.parquet"])
     assert read.to_pydict() == {"id": ["a", "b", "c"], "n": [1, 2, 3]}
     assert parquet.read_parquet(folder, ["two.parquet"], ["n"]).to_pydict() == {"n": [2]}
+
+
+def test_half_a_file_is_named(folder: str) -> None:
+    parquet.write_table(pa.table({"id": ["c", "a"]}), locations.join(folder, "one.parquet"))
+    whole = locations.read_bytes(locations.join(folder, "one.parquet"))
+    for content in (whole[: len(whole) // 2], b"", b"\x00\xff" * 99):
+        locations.write_bytes(locations.join(folder, "one.parquet"), content)
+        with pytest.raises(UserError, match=r"one.parquet is no whole Parquet file \(.*restore it") as raised:
+            parquet.read_parquet(folder, ["one.parquet"])
+        assert "\n" not in str(raised.value)
 
 
 def test_row_groups_are_as_large_as_given(tmp_path: Path) -> None:
