@@ -27,6 +27,7 @@ from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.console.cli import AlternativeAction, SettingFlag, main
 from p2i_ray.data import reading
 from p2i_ray.errors import UserError
+from p2i_ray.evaluate import inception
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
 from p2i_ray.run import disk_errors, status, step_table
@@ -118,6 +119,8 @@ def reads(config: Config, data: str) -> list[str]:
     models = [config.diffusion.base, config.diffusion.clip, config.evaluate.clip]
     if config.idr.select and not config.judge.hosted.url:
         models.append(config.judge.model)
+    if config.evaluate.fid_features == "inception":
+        models.append(str(inception.weights()))
     return [data, *map(locations.absolute, models)]
 
 
@@ -125,14 +128,19 @@ def prepare(job: IdrJob, data: str) -> None:
     """Make the preset's own data, where they are asked for and not there.
 
     Raises:
-        UserError: other data are asked for, and not there.
+        UserError: other data are asked for, and not there; or they can't be made.
     """
     if locations.exists(data):
         return
     if not job.prepare or not job.prepare_data or locations.absolute(job.prepare_data) != data:
         raise UserError(f"data {data} is not there; check the path, or make it from photos with jobs/ingest.py")
     print(f"making {data}", flush=True)
-    subprocess.run([sys.executable, "-m", job.prepare, "--out", data], check=True, cwd=Path(__file__).parents[1])
+    making = f"{data}.making"  # what an interruption leaves is not taken for the whole
+    locations.remove(making)
+    command = [sys.executable, "-m", job.prepare, "--out", making]
+    if subprocess.run(command, cwd=Path(__file__).parents[1]).returncode:
+        raise UserError(f"`{' '.join(command)}` failed; see above")
+    Path(making).rename(data)
 
 
 PLAN = AlternativeAction("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)

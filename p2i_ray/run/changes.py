@@ -64,7 +64,7 @@ def of_inputs(inputs: RunInputs, done: Done, config: Config) -> list[Conflict]:
     Raises:
         UserError: an input that a step to come needs isn't there.
     """
-    inputs.look({name for number, step in of_run(config) if step.key(number) not in done for name in step.uses})
+    inputs.look(name for number, step in of_run(config) if step.key(number) not in done for name in step.uses)
     users: dict[tuple[str, str], list[Key]] = {}  # by input and fingerprint
     for key in sorted(done, key=_place):
         for used in (done[key].inputs or {}).items():

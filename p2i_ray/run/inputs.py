@@ -55,8 +55,8 @@ class RunInputs:
         Raises:
             UserError: one isn't there.
         """
-        for name in sorted(set(names) & self.names):
-            if name not in self._states and (location := self._inputs[name].location):
+        for name in dict.fromkeys(names):  # read in this order: first what the first steps use
+            if name in self._inputs and name not in self._states and (location := self._inputs[name].location):
                 if not locations.exists(location):
                     raise UserError(f"{self.shown(name)} is not there; check the path")
                 self._states[name] = fingerprints.states(location)
