@@ -123,8 +123,24 @@ def read_dump(text: str, source: str = "config.yaml") -> dict[str, Any]:
     cut = text.startswith("---") and not text.rstrip().endswith("...")  # versions before this one wrote neither
     if cut or not isinstance(values, dict) or not isinstance(values.get("idr"), dict):
         raise UserError(f"{source} holds no whole settings; {HURT}")
+    return _nested(renamed.brought_up_to_date(dict(flat(values))))
+
+
+def with_defaults(saved: Mapping[str, Any], config_class: type[BaseModel] = Config) -> dict[str, Any]:
+    """A dump as today's version would have saved it: settings that it lacks have their defaults, gone ones are out.
+
+    Args:
+        saved: from `read_dump`.
+        config_class: of the settings; keys of its top that it doesn't know are a job's own, and stay.
+    """
+    known, given = dict(defaults(config_class)), dict(flat(saved))
+    kept = {key: value for key, value in given.items() if key in known or "." not in key}
+    return _nested({**known, **kept})
+
+
+def _nested(flat_values: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for key, value in renamed.brought_up_to_date(dict(flat(values))).items():
+    for key, value in flat_values.items():
         *groups, last = key.split(".")
         values = found
         for group in groups:

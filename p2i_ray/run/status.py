@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Literal, NamedTuple
 
-from p2i_ray.config.loading import read_dump
+from p2i_ray.config.loading import read_dump, with_defaults
 from p2i_ray.console.durations import duration
 from p2i_ray.errors import HURT, UserError
 from p2i_ray.run import attempt_record as records
@@ -81,12 +81,12 @@ def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | Non
 
 
 def read_settings(run_dir: str) -> dict[str, Any]:
-    """A run's config.yaml with today's names, whichever version wrote it.
+    """A run's config.yaml with today's names, and defaults for what an older version didn't know.
 
     Raises:
         UserError: there is no run, or the file is hurt.
     """
-    return read_dump(_read(run_dir, CONFIG), locations.join(run_dir, CONFIG))
+    return with_defaults(read_dump(_read(run_dir, CONFIG), locations.join(run_dir, CONFIG)))
 
 
 def read_summary(run_dir: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field
 
 from p2i_ray.config import PRESETS, Config, Effect, Result, Runtime, Settings, changed_settings, describe, load, renamed
-from p2i_ray.config.loading import dump, effects, read_dump
+from p2i_ray.config.loading import dump, effects, read_dump, with_defaults
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 from tests.support.load_job import load_job
@@ -125,6 +125,20 @@ def test_what_an_older_version_did_not_know_counts_as_its_default() -> None:
         ("a: 9 -> 1", Effect.RESULT),
         ("b.c: 5 -> 6", Effect.RESULT),
     ]
+
+
+def test_an_old_dump_is_filled_up_with_defaults() -> None:
+    config = load(Job, "mini", ["run_dir=a", "data=b"])
+    old = config.model_dump(mode="json")
+    del old["idr"]["inspect"], old["evaluate"], old["train"]["tracking"]
+    old["judge"]["gone"] = 1
+    filled = with_defaults(old)
+    assert (filled["run_dir"], filled["idr"]["inspect"], filled["train"]["tracking"]["samples"]) == ("a", 256, 4)
+    assert filled["evaluate"] == {**config.evaluate.model_dump(), "clip": None, "fid_features": "inception"} | {
+        "batch_size": 32,
+        "num_cpus": 1,
+    }
+    assert Job.model_validate({**filled, "evaluate": config.evaluate}).judge == config.judge
 
 
 def test_a_whole_dump_is_read_and_a_part_of_it_is_not() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import encode_png
@@ -280,6 +281,17 @@ def test_what_changed_while_the_run_went_on(mini_data: str, tmp_path: Path) -> N
     assert "idr.gamma: 3.0 -&gt; &lt;4&gt;</code>, from round 2 · select on" in html
     loaded = report.load(run)
     assert [r.setting("select", "idr.gamma", loaded.config) for r in loaded.rounds] == [4.0, 3.0]
+
+
+def test_a_run_of_an_older_version(mini_data: str, tmp_path: Path) -> None:
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "train"))
+    path = Path(run, "config.yaml")
+    settings = yaml.safe_load(path.read_text())
+    del settings["judge"]["prompts"], settings["evaluate"]["fid_features"], settings["idr"]["keep_fraction"]
+    del settings["judge"]["exemplars"], settings["calibration"], settings["train"]["tracking"]
+    settings["idr"]["gone"] = 3
+    path.write_text(yaml.safe_dump(settings))
+    assert "Round 1" in Path(report.write(run)).read_text("utf-8")
 
 
 def test_no_run(tmp_path: Path) -> None:
