@@ -143,21 +143,25 @@ def dependents(first: Collection[Key], among: Collection[Key]) -> list[Key]:
     return list(found)
 
 
+def touches(one: ChangedSetting, key: Key) -> bool:
+    """Whether a changed setting makes a step's result another."""
+    if one.key == "idr.rounds":
+        return False
+    if one.key == "idr.steps" and _steps_of(one.old, key) == _steps_of(one.new, key):
+        return False
+    return key[1] in {step.name for step in depending_on(one.key)}
+
+
 def _disagreeing(one: ChangedSetting, done: Done) -> list[Key]:
     """The finished steps that a changed setting would have made otherwise, and that must not stay."""
     if one.key == "idr.rounds":
         return sorted((key for key in done if key[0] > one.new), key=_place)
-    steps = _depending(one.key, done)
-    if one.key == "idr.steps":
-        return [key for key in steps if _steps_of(one.old, key) != _steps_of(one.new, key)]
+    if one.effect is Effect.ADJUSTABLE and one.key != "idr.steps":
+        return []
+    steps = sorted((key for key in done if touches(one, key)), key=_place)
     if one.effect is Effect.CONTENT:  # where fingerprints are recorded, they tell; see of_inputs
         return [key for key in steps if done[key].inputs is None]
-    return [] if one.effect is Effect.ADJUSTABLE else steps
-
-
-def _depending(setting: str, done: Done) -> list[Key]:
-    names = {step.name for step in depending_on(setting)}
-    return sorted((key for key in done if key[1] in names), key=_place)
+    return steps
 
 
 def _steps_of(steps: Sequence[int], key: Key) -> int | None:

@@ -12,7 +12,7 @@ from p2i_ray.run import changes, manifests, status
 from p2i_ray.run.changes import Change, Done
 from p2i_ray.run.inputs import RunInputs
 from p2i_ray.run.manifests import Manifest
-from p2i_ray.run.step_table import BY_NAME, STEPS, Key, depending_on, of_run
+from p2i_ray.run.step_table import BY_NAME, STEPS, Key, of_run
 from p2i_ray.storage import locations
 
 
@@ -60,7 +60,7 @@ def go_on(run_dir: str, config: Config, inputs: RunInputs, redo_from: str | None
     if differing:
         locations.write_text(locations.join(run_dir, status.CONFIG), dump(config))
     for change in recorded:
-        say(f"{change.what}{f', from {change.first} on' if change.first else ''}")
+        say(f"{change.what}, {f'from {change.first} on' if change.first else 'which no step to come depends on'}")
     _tell_versions(done)
 
 
@@ -132,10 +132,10 @@ def _is_begun(run_dir: str, steps: str) -> bool:
 
 def _clear_unfinished(run_dir: str, config: Config, done: Done, differing: Sequence[ChangedSetting]) -> None:
     """Remove what interrupted steps would go on from, where they are to be done with other settings."""
-    mattering = [one.key for one in differing if one.effect in (Effect.RESULT, Effect.ADJUSTABLE)]
-    touched = {step.name for key in mattering if key != "idr.rounds" for step in depending_on(key)}
+    mattering = [one for one in differing if one.effect in (Effect.RESULT, Effect.ADJUSTABLE)]
     for number, step in of_run(config):
-        if step.key(number) not in done and step.name in touched:
+        key = step.key(number)
+        if key not in done and any(changes.touches(one, key) for one in mattering):
             _clear(run_dir, number, step.unfinished)
 
 

@@ -48,6 +48,7 @@ def states(location: str) -> list[FileState]:
     if not locations.is_uri(location):
         local = Path(location)
         return [_local_state(local, local.name)] if local.is_file() else list(_local_states(local))
+    filesystem.invalidate_cache(path)  # a remembered listing would hide a change
     if filesystem.isfile(path):
         return [_state(location, posixpath.basename(path), filesystem.info(path))]
     found = {name[len(path.rstrip("/")) + 1 :]: info for name, info in filesystem.find(path, detail=True).items()}

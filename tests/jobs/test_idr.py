@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import load
+from p2i_ray.console.cli import main
 from p2i_ray.errors import UserError
 from p2i_ray.run import attempt_record as records
+from p2i_ray.run.folder import Counts, Run
+from p2i_ray.run.step_table import GENERATE, SCORE, SELECT
+from p2i_ray.steps.inputs import inputs_of
 from tests.support.kill_when import kill_when
 from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[2]
+MODEL, PROMPTS = ROOT / "p2i_ray" / "mini" / "weights" / "diffusion", ROOT / "p2i_ray" / "mini" / "prompts"
 SMALL = [
     "idr.rounds=2",
     "idr.steps=[6, 4]",
@@ -112,3 +121,60 @@ def test_the_presets_own_data_are_made_whole_or_not_at_all(tmp_path: Path) -> No
     assert list(data.iterdir()) == [] and not Path(f"{data}.making").exists()
     module.write_text("raise SystemExit(1)")
     job.prepare(made, str(data))  # they are there
+
+
+def replace_pictures(data: Path) -> None:
+    """Other pictures under the same ids."""
+    for file in (data / "train").glob("*.parquet"):
+        table = pq.read_table(file)
+        pictures = table["image"].combine_chunks()
+        pq.write_table(table.set_column(table.schema.get_field_index("image"), "image", pictures[::-1]), file)
+
+
+def halve_weights(model: Path) -> None:
+    file = model / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: value * 0.5 for name, value in load_file(file).items()}, file, {"format": "pt"})
+
+
+def change_prompt(prompts: Path) -> None:
+    text = (prompts / "score.yaml").read_text("utf-8")
+    (prompts / "score.yaml").write_text(text.replace("version:", "version: changed #"), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "line"),
+    [
+        ("data", replace_pictures, r"data/train \(.*/data/train\) holds something else, used by round 1 · score"),
+        ("base", halve_weights, r"diffusion.base \(.*/base\) holds something else, used by round 0 · generate"),
+        (
+            "prompts",
+            change_prompt,
+            r"judge.prompts/score \(.*score.yaml\) holds something else, used by round 1",
+        ),
+    ],
+)
+def test_what_a_run_is_made_of_does_not_change_unseen(
+    tmp_path: Path,
+    mini_data: str,
+    capfd: pytest.CaptureFixture[str],
+    place: str,
+    change: Callable[[Path], None],
+    line: str,
+) -> None:
+    job = load_job("idr")
+    for name, source in (("data", mini_data), ("base", MODEL), ("prompts", PROMPTS)):
+        shutil.copytree(source, tmp_path / name)
+    places = [f"data={tmp_path}/data", f"diffusion.base={tmp_path}/base", f"judge.prompts={tmp_path}/prompts"]
+    given = [*places, f"run_dir={tmp_path}/run", "calibration.rows=0"]
+    config = load(job.IdrJob, "mini", given)
+    run = Run.open(config.run_dir, config, inputs=inputs_of(config, config.data))
+    for number, step in [(0, GENERATE), (1, SCORE), (1, SELECT)]:
+        run.once(number, step, lambda _: Counts())
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    change(tmp_path / place)
+    with pytest.raises(SystemExit) as stopped:
+        main(job.IdrJob, job.__doc__, job.run, ["--config", "mini", *given])
+    assert stopped.value.code == 2
+    (error,) = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert re.search(line, error) and "--redo-from " in error
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before

@@ -104,8 +104,10 @@ def test_a_change_that_cannot_touch_its_result_leaves_the_unfinished_training(fo
     left.mkdir(parents=True)
     opened(folder, "train.num_workers=1", "train.gradient_checkpointing=true", "generate.batch_size=4")
     opened(folder, "idr.rounds=2")
-    opened(folder, "idr.rounds=3")
+    opened(folder, "idr.rounds=4", "idr.steps=[120, 100, 100, 10]")
     assert left.exists()
+    opened(folder, "idr.steps=[120, 100, 7]")
+    assert not left.exists()
 
 
 def test_more_rounds_extend_a_finished_run(folder: Path) -> None:
