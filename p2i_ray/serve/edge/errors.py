@@ -12,8 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.storage.disk_full import is_disk_full
 
 LOADING_S = 5  # Retry-After while the models are being loaded
+FULL_S = 60  # Retry-After while a disk is full
 NOT_FOUND = "there is no such address; GET /v1/models lists what there is, the README every route"
 
 
@@ -79,6 +81,9 @@ def as_api_error(error: Exception) -> APIError | None:
             return busy(
                 LOADING_S, f"the model is being loaded; send the request again in {LOADING_S} s", "not_ready", 503
             )
+        case OSError() if is_disk_full(error):
+            text = "the server's disk is full; fetch and delete finished jobs, or tell its operator"
+            return busy(FULL_S, text, "insufficient_storage", 507)
         case HTTPException(status_code=404):
             return APIError(404, NOT_FOUND, None, "not_found")
         case HTTPException(status_code=405):

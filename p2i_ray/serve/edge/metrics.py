@@ -59,6 +59,9 @@ class HTTPMetrics:
             "p2i_generated_images", "Images painted, for requests or jobs", ["source"], registry=self.registry
         )
         self._items = Counter("p2i_job_items", "Items of batch jobs, by outcome", ["outcome"], registry=self.registry)
+        self._storage_failing = Gauge(
+            "p2i_job_storage_failing", "Results of batch jobs that can't be written now", registry=self.registry
+        )
         self._log = logging.getLogger(LOGGER)
 
     def include(self, collectors: Iterable[Collector]) -> None:
@@ -92,6 +95,17 @@ class HTTPMetrics:
     def item(self, outcome: str) -> None:
         """Count an item of a batch job: "done" or "failed"."""
         self._items.labels(outcome).inc()
+
+    def storage_fails(self, error: BaseException) -> None:
+        """Count and log that a result of a batch job can't be written, and why."""
+        self._storage_failing.inc()
+        said = getattr(error, "strerror", None) or type(error).__name__
+        self.log("a batch job's result can't be written; it is tried again", logging.ERROR, error=said)
+
+    def storage_works(self) -> None:
+        """Take back `storage_fails`."""
+        self._storage_failing.dec()
+        self.log("a batch job's result is written again")
 
     def request(self, method: str, route: str, status: int, seconds: float, **more: Any) -> None:
         """Count and log a finished request; the route is its pattern, not what the client sent."""

@@ -49,11 +49,24 @@ class JobRoutes:
         try:
             form = await read_form(request, self._limits.max_job_pictures, MAX_ITEMS_BYTES)
             items, inputs = self._items(form)
-            job = await asyncio.to_thread(self._store.add, client, items, inputs)
+            job = await self._add(client, items, inputs)
         finally:
             self._receiving -= 1
         self._runner.wake()
         return JSONResponse(self._state(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+
+    async def _add(self, client: bytes, items: list[JobItem], inputs: list[bytes]) -> Job:
+        """Store a job; when the client has hung up meanwhile, so that it never learns the id, take it back."""
+        adding = asyncio.ensure_future(asyncio.to_thread(self._store.add, client, items, inputs))
+        try:
+            return await asyncio.shield(adding)
+        except asyncio.CancelledError:
+            adding.add_done_callback(self._take_back)
+            raise
+
+    def _take_back(self, added: asyncio.Future[Job]) -> None:
+        if not added.cancelled() and added.exception() is None:
+            self._store.remove(added.result())
 
     async def progress(self, request: Request, job: str) -> Response:
         """The progress of a job."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+from collections.abc import Callable
 from typing import IO
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
@@ -16,6 +17,7 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.encoding import SUFFIX
 from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.jobs.backoff import Backoff
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
 
 POLL_S = 2.0  # interval of checking the folder for changes by other processes
@@ -48,6 +50,9 @@ class JobRunner:
         self._workers, self._days = workers, days
         self._painting: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tries: dict[tuple[str, int], int] = {}
+        # While the disk is full or broken: what is painted is kept, nothing is painted again, the log has one line.
+        self._storage, self._finishing = self._backoff(), dict[str, Backoff]()
+        self._steps = Backoff(began=metrics.failure, ended=lambda: metrics.log("jobs go on"))
         self._last = ""  # the job whose item was started last
         self._changed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
@@ -80,13 +85,15 @@ class JobRunner:
             while True:
                 try:
                     await self._step()
-                except Exception as error:  # e.g. a full disk: the jobs wait, the application goes on
-                    self._metrics.failure(error)
-                await self._wait()
+                except Exception as error:  # e.g. a folder that can't be read: the jobs wait, the application goes on
+                    self._steps.failed(error)
+                else:
+                    self._steps.worked()
+                await self._wait(max(POLL_S, self._steps.wait_s))
 
-    async def _wait(self) -> None:
+    async def _wait(self, longest_s: float = POLL_S) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_S):
+            async with asyncio.timeout(longest_s):
                 await self._changed.wait()
         self._changed.clear()  # before the folder is read: a later change sets it again
 
@@ -101,8 +108,7 @@ class JobRunner:
             if self._store.is_cancelled(job):
                 left = []
             if not left and not busy:
-                await asyncio.to_thread(self._store.finish, job)
-                self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
+                await self._finish(job, done=sum(finished.values()))
             ready = [item for item in left if (job.id, item.index) not in self._painting]
             if ready:
                 waiting[job.id] = (job, ready)
@@ -116,6 +122,23 @@ class JobRunner:
             self._last = name
             if items:
                 names.append(name)
+
+    async def _finish(self, job: Job, done: int) -> None:
+        """Write a job's result; where that fails, now and then again."""
+        backoff = self._finishing.setdefault(job.id, self._backoff())
+        if backoff.wait_s:
+            return
+        try:
+            await asyncio.to_thread(self._store.finish, job)
+        except OSError as error:
+            backoff.failed(error)
+            return
+        backoff.worked()
+        del self._finishing[job.id]
+        self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=done)
+
+    def _backoff(self) -> Backoff:
+        return Backoff(began=self._metrics.storage_fails, ended=self._metrics.storage_works)
 
     def _start(self, job: Job, item: JobItem) -> None:
         key = (job.id, item.index)
@@ -135,6 +158,11 @@ class JobRunner:
             mask = None if item.mask is None else await asyncio.to_thread(self._store.input, job, item.mask)
             params = resolve(item.ask, self._rules)
             images = await self._service.generate(params, image, mask, "job")
+            names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
+            records = [{"file": name, **painted.metadata()} for name, painted in zip(names, images, strict=True)]
+            files = [(name, painted.encoded) for name, painted in zip(names, images, strict=True)]
+            await self._stored(lambda: self._store.done(job, item, files, {"pictures": records}))
+            self._metrics.item("done")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)
         except NotReady:
@@ -146,16 +174,22 @@ class JobRunner:
             tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1
             if tries >= TRIES:
                 await self._failed(job, item, "internal error")
-        else:
-            names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
-            records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
-            files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
-            await asyncio.to_thread(self._store.done, job, item, files, {"pictures": records})
-            self._metrics.item("done")
 
     async def _failed(self, job: Job, item: JobItem, reason: str) -> None:
-        await asyncio.to_thread(self._store.failed, job, item, reason)
+        await self._stored(lambda: self._store.failed(job, item, reason))
         self._metrics.item("failed")
+
+    async def _stored(self, write: Callable[[], None]) -> None:
+        """Store an item's outcome; while that fails it is kept here, and nothing else is painted in its place."""
+        while True:
+            await asyncio.sleep(self._storage.wait_s)
+            try:
+                await asyncio.to_thread(write)
+            except OSError as error:
+                self._storage.failed(error)
+            else:
+                self._storage.worked()
+                return
 
 
 def _locked(lock: IO[str]) -> bool:

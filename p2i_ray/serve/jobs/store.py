@@ -160,19 +160,26 @@ class JobStore:
         return (self._folder / job.id / "cancelled").exists()
 
     def finish(self, job: Job) -> None:
-        """Write the result: a zip of the images and results.json, one entry an item."""
+        """Write the result: a zip of the images and results.json, one entry an item.
+
+        Nothing more is painted of the job, so that its inputs make room before.
+        """
         folder = self._folder / job.id
+        shutil.rmtree(folder / "inputs", ignore_errors=True)
         results = []
-        handle, temporary = tempfile.mkstemp(dir=folder)
-        with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as result:
-            for item in job.rows:
-                results.append(record := self._record(folder, item))
-                for image in record["pictures"]:
-                    result.write(folder / "pictures" / image["file"], image["file"])
-            result.writestr("results.json", json.dumps(results, indent=1, ensure_ascii=False))
-        Path(temporary).replace(folder / "result.zip")
-        for part in ("inputs", "pictures"):
-            shutil.rmtree(folder / part, ignore_errors=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as result:
+                for item in job.rows:
+                    results.append(record := self._record(folder, item))
+                    for image in record["pictures"]:
+                        result.write(folder / "pictures" / image["file"], image["file"])
+                result.writestr("results.json", json.dumps(results, indent=1, ensure_ascii=False))
+            temporary.replace(folder / "result.zip")
+        finally:
+            temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder / "pictures", ignore_errors=True)
 
     def result(self, job: Job) -> Path | None:
         """The finished zip."""

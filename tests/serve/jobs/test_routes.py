@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
+import logging
 import os
+import subprocess
+import threading
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +19,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
-from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
+from p2i_ray.serve.images.schema import EditRequest, EditRules
+from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.jobs.routes import JobRoutes
+from p2i_ray.serve.jobs.runner import JobRunner
+from p2i_ray.serve.jobs.store import JobItem, JobStore
 from tests.support.generator_parts import (
     OTHER,
     TOKEN,
@@ -227,6 +239,80 @@ def test_an_item_with_too_much_work_fails_with_the_reason(service: RunningServic
     _, rows = finished(service, submit(service, [{**CUP, "best_of": 3}]))
     assert rows[0]["status"] == "failed" and rows[0]["reason"].startswith("this takes about 300 s to paint")
     assert service.sampler.reserved == [(3, 64 * 64 * (2 * 7 + 4), True)] and not service.sampler.requests
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1.5 MB, which takes root's rights and Linux."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_makes_jobs_wait_and_is_told_once(small_disk: Path) -> None:
+    with open_service(str(small_disk / "jobs")) as service:
+        service.sampler.held = True
+        job = submit(service, [CUP] * 2, {"cup.png": cutout() + bytes(900_000)})
+        wait_until(lambda: service.sampler.running == 1)
+        error = submit(service, [CUP], {"cup.png": cutout() + bytes(900_000)}, status=507)
+        assert error["code"] == "insufficient_storage" and "disk is full" in error["message"]
+        assert not [*(small_disk / "jobs").glob("building-*")]  # and the room is free again
+        filling = small_disk / "filling"
+        with pytest.raises(OSError, match="No space"), filling.open("wb", buffering=0) as out:
+            while True:
+                out.write(bytes(4096))
+        written = io.StringIO()
+        handler = log_to(written)
+        service.sampler.held = False
+
+        def failing() -> bool:
+            return "p2i_job_storage_failing 1.0" in service.send("GET", "/metrics").text
+
+        wait_until(failing)
+        progress = service.send("GET", f"/v1/jobs/{job['id']}").json()
+        assert (progress["done"], progress["failed"]) == (0, 0) and service.send("GET", "/healthz").status_code == 200
+        filling.unlink()
+        _, rows = finished(service, job)
+        logging.getLogger(LOGGER).removeHandler(handler)
+        assert [row["status"] for row in rows] == ["done", "done"]
+        assert len(service.sampler.requests) == 2  # neither was painted again
+        assert not failing()
+        told = [line for line in map(json.loads, written.getvalue().splitlines()) if "written" in line["event"]]
+        assert [line.get("error") for line in told] == ["No space left on device", None]
+
+
+def test_a_job_whose_sender_hangs_up_while_it_is_stored_is_taken_back(tmp_path: Path) -> None:
+    """The client never learns the id: it will send the job again."""
+    stored, go_on = threading.Event(), threading.Event()
+
+    class Slow(JobStore):
+        def add(self, client: bytes, items: Any, inputs: Any) -> Any:
+            job = super().add(client, items, inputs)
+            stored.set()
+            assert go_on.wait(30)
+            return job
+
+    rules = EditRules(LimitsConfig(), ImageConfig(resolution=64), GenerateConfig(), ["m"], judged=False)
+    store = Slow(str(tmp_path))
+    service = ImageService(decoder=None, sampler=StubSampler(), judge=None, metrics=HTTPMetrics())  # type: ignore[arg-type]
+    runner = JobRunner(store, service, rules, HTTPMetrics(), workers=1, days=1)
+    routes = JobRoutes(store, runner, rules, LimitsConfig())
+    item = JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)
+
+    async def go() -> None:
+        adding = asyncio.create_task(routes._add(b"client", [item], [b"image"]))
+        assert await asyncio.to_thread(stored.wait, 30)
+        assert len(store.unfinished()) == 1
+        adding.cancel()
+        await asyncio.wait({adding})
+        go_on.set()
+        while store.unfinished():
+            await asyncio.sleep(0.005)
+
+    asyncio.run(go())
 
 
 def test_a_job_may_be_larger_than_a_request_but_its_images_may_not(tmp_path: Path) -> None:
