@@ -16,12 +16,18 @@ CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, k
 QUIET = {"log_level": "WARNING", "enable_access_log": False}  # logging_config of Serve and of each deployment
 
 
-def start_serve(*, http_options: dict[str, Any] | None = None, proxy_location: str = "Disabled") -> None:
+def start_serve(
+    *,
+    http_options: dict[str, Any] | None = None,
+    proxy_location: str = "Disabled",
+    environment: dict[str, Any] | None = None,
+) -> None:
     """Start Ray Serve on the cluster that this process joined, quietly; a running one stays as it is.
 
     Args:
         http_options: host and port of the proxies (none: no HTTP).
         proxy_location: nodes with an HTTP proxy, in Serve's words.
+        environment: the runtime environment of Serve's controller and its proxies (none: that of the cluster).
     """
     from ray import serve
 
@@ -29,7 +35,7 @@ def start_serve(*, http_options: dict[str, Any] | None = None, proxy_location: s
     serve.start(
         proxy_location=proxy_location,
         http_options=http_options,
-        controller_options={"runtime_env": {"env_vars": CONTROLLER}},
+        controller_options={"runtime_env": with_variables(environment or {}, CONTROLLER)},
         logging_config=QUIET,
     )
 

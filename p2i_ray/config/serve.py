@@ -73,6 +73,11 @@ class ServeConfig(Settings):
 
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 is the whole network")
     port: int = Field(8_000, ge=1, le=65_535, description="TCP port")
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="names by which clients may call the server, without port, e.g. [shop.example, '*.shop.example'] "
+        "(none: jobs on loopback take this machine's own, all others any)",
+    )
     model: str | None = Field(None, description="model folder, e.g. RUN/model (none: diffusion.base)")
     model_name: str = Field("product2img", description="the model's name in requests")
     model_aliases: tuple[str, ...] = Field((), description=ALIASES)

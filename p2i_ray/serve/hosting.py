@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -16,6 +15,7 @@ from p2i_ray.cluster import connection, placement, serving
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
+from p2i_ray.serve.edge import hosts, proxy
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.front import DRAINING_S
 
@@ -52,6 +52,9 @@ def host(config: ServeJobConfig, service: Service) -> None:
     """
     import ray
 
+    if not config.serve.allowed_hosts:
+        names = {"allowed_hosts": hosts.local_names(config.serve.host)}
+        config = config.model_copy(update={"serve": config.serve.model_copy(update=names)})
     tokens = Tokens.from_settings(config.serve)
     check_port(config.serve.host, service.port, service.port_setting)
     connection.connect(config.ray)
@@ -85,7 +88,9 @@ def start(name: str, graph: Application, host: str, port: int) -> str:
     from ray import serve
 
     serving.start_serve(
-        proxy_location="HeadOnly" if _is_loopback(host) else "EveryNode", http_options={"host": host, "port": port}
+        proxy_location="HeadOnly" if hosts.is_loopback(host) else "EveryNode",
+        http_options={"host": host, "port": port},
+        environment=serving.with_variables(serving.runtime_environment(), proxy.VARIABLE),
     )
     try:
         serve.run(graph, name=name, route_prefix="/")
@@ -117,10 +122,3 @@ def stop(name: str) -> None:
     if unfinished:
         logging.getLogger("ray.serve").warning("%d requests are cut off", unfinished)
     serve.delete(name)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -81,7 +81,9 @@ def make_app(
     app = FastAPI(title=settings.model_name, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.router.redirect_slashes = False
     errors.install(app)
-    app.add_middleware(RequestLimits, limits=settings.limits, metrics=metrics, large=(JOBS,))
+    app.add_middleware(
+        RequestLimits, limits=settings.limits, metrics=metrics, large=(JOBS,), hosts=settings.allowed_hosts
+    )
 
     known, limited = [Depends(authenticator.authenticated)], [Depends(authenticator.rate_limited)]
     health.install(

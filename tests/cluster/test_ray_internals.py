@@ -119,3 +119,19 @@ def test_no_other_file_names_a_private_module_of_ray() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             if path.name != "ray_internals.py":
                 assert not private.search(path.read_text("utf-8")), path
+
+
+def test_serves_proxy_has_the_headers_and_the_variable_that_the_services_edge_names() -> None:
+    from ray._common.utils import import_attr
+    from ray.serve._private import constants
+    from ray.serve._private.http_util import validate_http_proxy_callback_return
+
+    from p2i_ray.serve.edge import proxy
+
+    assert {name.decode() for name in proxy.INTERNAL} == {
+        constants.SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
+        constants.SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
+    }
+    (name, path), *_ = proxy.VARIABLE.items()
+    assert name == "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH" and hasattr(constants, name)
+    assert import_attr(path) is proxy.middlewares and validate_http_proxy_callback_return(proxy.middlewares())

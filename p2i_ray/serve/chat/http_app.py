@@ -43,7 +43,7 @@ def make_app(settings: ServeConfig, engine: ChatEngine, tokens: Tokens) -> FastA
     app = FastAPI(title=settings.chat.model_name, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.redirect_slashes = False
     errors.install(app)
-    app.add_middleware(RequestLimits, limits=settings.limits, metrics=metrics)
+    app.add_middleware(RequestLimits, limits=settings.limits, metrics=metrics, hosts=settings.allowed_hosts)
 
     health.install(
         app,

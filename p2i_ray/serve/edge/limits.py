@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import APIError, as_api_error, busy, internal
+from p2i_ray.serve.edge.hosts import check_host
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -42,11 +43,20 @@ class RequestLimits:
         app: the application.
         limits: of bytes and seconds.
         metrics: count each request.
+        hosts: names of this server, see `hosts.check_host`.
         large: paths whose body may have limits.max_job_bytes, and proportionally longer to arrive.
     """
 
-    def __init__(self, app: ASGIApp, limits: LimitsConfig, metrics: HTTPMetrics, large: tuple[str, ...] = ()) -> None:
-        self._app, self._limits, self._metrics, self._large = app, limits, metrics, large
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        limits: LimitsConfig,
+        metrics: HTTPMetrics,
+        large: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
+    ) -> None:
+        self._app, self._limits, self._metrics, self._large, self._hosts = app, limits, metrics, large, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; other ASGI scopes are passed on as they are."""
@@ -74,7 +84,7 @@ class RequestLimits:
             )
 
     async def _answer(self, exchange: _Exchange) -> None:
-        work = asyncio.create_task(_run(self._app, exchange))
+        work = asyncio.create_task(self._run(exchange))
         gone = asyncio.create_task(exchange.wait_until_gone())
         late = asyncio.create_task(exchange.wait_until_late(self._limits.answer_s))
         try:
@@ -89,6 +99,10 @@ class RequestLimits:
         finally:
             for task in (work, gone, late):
                 await _cancel(task)
+
+    async def _run(self, exchange: _Exchange) -> None:
+        check_host(exchange.scope, self._hosts)
+        await self._app(exchange.scope, exchange.receive, exchange.send)
 
     def _error(self, work: asyncio.Task[None], exchange: _Exchange) -> APIError:
         """The error response for an application that gave none."""
@@ -218,10 +232,6 @@ class _Exchange:
                     left -= len(message.get("body", b""))
                     if message["type"] == "http.disconnect" or not message.get("more_body", False):
                         return
-
-
-async def _run(app: ASGIApp, exchange: _Exchange) -> None:
-    await app(exchange.scope, exchange.receive, exchange.send)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

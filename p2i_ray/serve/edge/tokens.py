@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import secrets
@@ -48,7 +49,7 @@ class Tokens:
         Raises:
             UserError: the file can't be read.
         """
-        given = [token.strip() for token in environment.get(settings.token_env, "").split(",")]
+        given = [token.strip().strip("\ufeff") for token in environment.get(settings.token_env, "").split(",")]
         given = [token for token in given if token]
         if given or settings.token_file:
             return cls(given, settings.token_file)
@@ -95,5 +96,7 @@ def bearer(header: str | None) -> bytes | None:
 
 
 def _read(file: Path) -> set[bytes]:
-    lines = (line.strip() for line in file.read_text("utf-8").splitlines())
+    content = file.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    lines = (line.strip() for line in content.decode(encoding).splitlines())  # Windows writes both
     return {digest(line) for line in lines if line and not line.startswith("#")}

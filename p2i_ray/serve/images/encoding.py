@@ -48,7 +48,7 @@ def encode(pixels: Pixels, output_format: str, quality: int | None = None) -> by
     Args:
         pixels: the image.
         output_format: png, jpeg or webp.
-        quality: of JPEG or WebP, 0 to 100.
+        quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless, any other changes pixels a little.
     """
     if output_format == "png":
         return encode_png(pixels)
@@ -57,5 +57,5 @@ def encode(pixels: Pixels, output_format: str, quality: int | None = None) -> by
     if output_format == "jpeg":
         Image.fromarray(pixels).save(out, "JPEG", quality=max(chosen, 1), subsampling=0)
     else:
-        Image.fromarray(pixels).save(out, "WEBP", quality=chosen)
+        Image.fromarray(pixels).save(out, "WEBP", quality=chosen, lossless=chosen == 100)
     return out.getvalue()

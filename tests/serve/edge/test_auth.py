@@ -85,6 +85,15 @@ def test_a_token_is_revoked_and_added_by_a_line_of_the_file(tmp_path: Path) -> N
         assert [status(token) for token in (TOKEN, "third", "given")] == [401, 401, 200]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_token_file_as_windows_writes_it(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "tokens"
+    file.write_bytes("first-tökén\r\n# known\r\nsecond\r\n".encode(encoding))
+    tokens = Tokens([], str(file))
+    assert tokens.client("first-tökén") and tokens.client("second") and not tokens.client("\ufefffirst-tökén")
+    assert Tokens.from_settings(ServeConfig(), {"P2I_API_TOKEN": "\ufeffa,b"}).client("a")
+
+
 def test_tokens_from_settings(tmp_path: Path) -> None:
     settings = ServeConfig()
     given = Tokens.from_settings(settings, {"P2I_API_TOKEN": " a , b,,"})

@@ -159,6 +159,17 @@ def test_the_image_quality_can_be_chosen(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "compression", "same"), [("png", 100, True), ("webp", 100, True), ("webp", 99, False)]
+)
+def test_nothing_is_lost_where_100_is_asked_for(
+    service: RunningService, kind: str, compression: int, same: bool
+) -> None:
+    expected = np.asarray(picture(service.edit(seed=1).json()))
+    found = picture(service.edit(seed=1, output_format=kind, output_compression=compression).json())
+    assert found.format == kind.upper() and bool((np.asarray(found) == expected).all()) == same
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         *({"quality": quality} for quality in ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")),
