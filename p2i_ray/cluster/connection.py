@@ -19,7 +19,7 @@ _joined: list[tuple[RayConfig, bool]] = []  # the settings, and whether this pro
 
 
 def connect(settings: RayConfig) -> None:
-    """Join the cluster that the settings, RAY_ADDRESS or a running job name; else start a local one.
+    """Join the cluster that the settings, RAY_ADDRESS or a running job name; else start a local one, on loopback.
 
     Workers import p2i_ray from where the driver does, so a checkout needs no installation.
 
@@ -42,15 +42,16 @@ def connect(settings: RayConfig) -> None:
             ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
             return
         object_store = settings.object_store_mb * 1_000_000 if settings.object_store_mb else None
-        ray.init(
-            address="local",
-            num_cpus=settings.local_cpus,
-            object_store_memory=object_store,
-            runtime_env=runtime,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
+        with ray_internals.on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=settings.local_cpus,
+                object_store_memory=object_store,
+                runtime_env=runtime,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
     except RuntimeError as error:
         if "Version mismatch" not in str(error):
             raise

@@ -7,7 +7,8 @@ tests/cluster/test_ray_internals.py fails.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 # 2.60.0. Loggers that warn of what is meant: that progress bars are off, that a cluster asks for its token. There is
@@ -17,6 +18,24 @@ NOISY_LOGGERS = ("ray.data._internal.progress", "ray._private.authentication.aut
 # 2.60.0. Ray's stand-in for a cloud, whose nodes are processes of this machine. ray.cluster_utils.AutoscalingCluster
 # is its public face, but it needs a file that is not in the wheel, and stops every other cluster of the machine.
 FAKE_PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Give a node that this process starts meanwhile the address 127.0.0.1: Ray's servers then listen there alone.
+
+    2.60.0: ray.init and ray start turn a 127.0.0.1 that they are given into an address that other machines reach. Where
+    Ray has no clusters of several machines, on macOS and Windows, it keeps to 127.0.0.1; one constant says where that
+    is. Its environment variable is read when Ray is imported, and would reach processes that join other clusters.
+    """
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 class NodeGroup(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2i_ray.cluster import connection, placement, serving
+from p2i_ray.cluster import connection, listening, placement, serving
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
@@ -64,6 +65,10 @@ def host(config: ServeJobConfig, service: Service) -> None:
     print(f"{address}{service.suffix}  (Ctrl-C stops it)", flush=True)
     if tokens.made:
         print(f"token: {tokens.made}  (made now; set {config.serve.token_env} to choose it)", flush=True)
+    if connection.started_here():
+        others = [one for one in listening.beyond_loopback() if one.port != service.port]
+        if notice := listening.notice(others, os.environ):
+            print(notice, flush=True)
     stopped.wait()
     print("stopping: requests in flight are finished first", flush=True)
     stop(service.name)
