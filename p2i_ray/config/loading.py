@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from p2i_ray.config import renamed
+from p2i_ray.config import renamed, value_text
 from p2i_ray.config.base import Effect
 from p2i_ray.config.job import Config
 from p2i_ray.errors import HURT, UserError, one_line
@@ -33,7 +33,7 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
     Args:
         config_class: `Config` or a job's subclass.
         source: a preset's name (a file of p2i_ray/presets) or the path of a YAML file.
-        overrides: `key=value` or `group.key=value`; values are YAML.
+        overrides: `key=value` or `group.key=value`; values are YAML, those of text settings the text as it stands.
 
     Raises:
         UserError: the preset, the file or a key isn't there, or a value doesn't fit; the line names the nearest key.
@@ -189,10 +189,7 @@ def _override(values: dict[str, Any], setting: str, config_class: type[BaseModel
             if new in known
             else f"unknown setting {key!r}{_nearest(key, known)}; --help lists them all"
         )
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
+    value = value_text.parse(text, _field(config_class, key).annotation)
     *groups, last = key.split(".")
     for group in groups:
         values = values.setdefault(group, {})
@@ -220,7 +217,7 @@ def _one_line(error: ValidationError, config_class: type[BaseModel], source: str
         return f"setting {key!r} is missing; give it as {key}=VALUE"
     if first["type"] == "value_error" and isinstance(first.get("input"), dict):
         return str(first["msg"]).removeprefix("Value error, ")  # settings that don't fit together; the line names them
-    return f"setting {key}={first.get('input')!r}: {first['msg']}"
+    return f"setting {key}={value_text.explain(first)}"
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -229,6 +226,13 @@ def _nearest(word: str, known: Sequence[str]) -> str:
         by_last[m] for m in difflib.get_close_matches(word.rsplit(".", 1)[-1], list(by_last), 1, 0.6)
     ]
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _field(config_class: type[BaseModel], key: str) -> FieldInfo:
+    first, _, rest = key.partition(".")
+    info = config_class.model_fields[first]
+    group = _group(info)
+    return _field(group, rest) if group else info
 
 
 def _group(info: FieldInfo) -> type[BaseModel] | None:

@@ -45,6 +45,29 @@ def test_what_file_uris_name_is_a_path() -> None:
     assert (job.data, job.judge.prompts, job.run_dir) == ("/tmp/my data", "/tmp/p", "s3://bucket/run")
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("/photos/mugs #2", "/photos/mugs #2"),  # a comment in YAML
+        ("2026-11-28", "2026-11-28"),
+        ("1_000", "1_000"),
+        ("a: b", "a: b"),
+        ("[x]", "[x]"),
+        ("null", "null"),
+        ("'with quotes'", "with quotes"),
+        ("it's", "it's"),
+    ],
+)
+def test_text_on_the_command_line_is_taken_as_it_stands(text: str, value: str) -> None:
+    assert load(Job, "mini", [f"data={text}"]).data == value
+
+
+def test_choices_and_null_on_the_command_line() -> None:
+    job = load(Job, "mini", ["train.mixed_precision=no", "diffusion.token=null", "judge.cache=", "train.zero_stage=1"])
+    assert (job.train.mixed_precision, job.train.zero_stage) == ("no", 1)
+    assert job.diffusion.token is None and job.judge.cache is None
+
+
 def test_a_preset_may_name_keys_of_other_jobs() -> None:
     assert load(Config, "mini").image.resolution == 64
 
@@ -59,6 +82,8 @@ def test_a_preset_may_name_keys_of_other_jobs() -> None:
         ("idr.gamma=9", "idr.gamma=9: Input should be less than or equal to 5"),
         ("train.batch_size=many", "train.batch_size='many': Input should be a valid integer"),
         ("split=train", "unknown setting 'split'"),
+        ("run_dir=", "setting run_dir=: it is empty; give a value"),
+        ("idr.steps=100", "setting idr.steps=100: it is a list; write [100]"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, says: str) -> None:
@@ -78,6 +103,9 @@ def test_a_file_is_a_config_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(UserError, match=r"unknown setting 'idr.gama'.*did you mean 'idr.gamma'"):
         load(Job, str(tmp_path / "mine.yaml"))
+    (tmp_path / "no.yaml").write_text((PRESETS / "mini.yaml").read_text().replace('"no"', "no"))
+    with pytest.raises(UserError, match=r"mixed_precision=False: .*'no' or 'bf16'; in a YAML file put quotes"):
+        load(Job, str(tmp_path / "no.yaml"))
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(UserError, match=r"broken.yaml' is not YAML"):
         load(Job, str(tmp_path / "broken.yaml"))
