@@ -62,7 +62,6 @@ def show_plan(job: PlanJob) -> None:
 
 def run(job: TrainJob) -> None:
     """Encode, train, write the model folder."""
-    from p2i_ray.data import reading
     from p2i_ray.diffusion.model import validation
     from p2i_ray.diffusion.training import launch as training
 
@@ -74,8 +73,8 @@ def run(job: TrainJob) -> None:
     keep = locations.absolute(job.keep) if job.keep else None
     validation.check_model(base, job.image.resolution, job.diffusion.widen)
     validation.check_training(base, validation.anywhere(job.diffusion), job.train)
-    rows = reading.count(locations.absolute(job.data), job.split)
-    training.check_rows(job.train, len(reading.ids_of(keep)) if keep else rows)
+    rows = count(job)
+    training.check_rows(job.train, rows)
     preflight.check_rights(work)
     stay_with(work, settings_of(job, steps))
     locations.remove(out)  # what an interrupted call had saved of the model
@@ -83,7 +82,7 @@ def run(job: TrainJob) -> None:
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
     preflight.check(turns, writes=[work], reads=[job.data, base, job.diffusion.clip])
     diffusion = job.diffusion.model_copy(update={"base": base})
-    features = encode(job, diffusion, keep, locations.join(work, "features"))
+    features = encode(job, diffusion, rows, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         facts = training.train(
             features,
@@ -142,12 +141,23 @@ def asked_of(job: TrainJob, diffusion: DiffusionConfig, keep: str | None) -> dic
     return {"data": data, "split": job.split, "keep": keep, **settings, "signatures": signatures}
 
 
-def encode(job: TrainJob, diffusion: DiffusionConfig, keep: str | None, out: str) -> FeatureIndex:
+def count(job: TrainJob) -> int:
+    """The number of rows to train on."""
+    from p2i_ray.data import reading
+
+    data = locations.absolute(job.data)
+    if job.keep:
+        return reading.count_listed(data, job.split, locations.absolute(job.keep))
+    return reading.count(data, job.split)
+
+
+def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> FeatureIndex:
     """The rows' features; made by an earlier, interrupted call, or now. A removed index is made again."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.features import encode as features
     from p2i_ray.diffusion.features.index import FeatureIndex
 
+    keep = locations.absolute(job.keep) if job.keep else None
     done, data, asked = f"{out}.json", locations.absolute(job.data), asked_of(job, diffusion, keep)
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
@@ -161,9 +171,9 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, keep: str | None, out: str
     locations.remove(out)
     cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed
     settings = job.features.model_copy(update={"cache": cache})
-    with phase("encode", reading.count(data, job.split) if keep is None else None) as progress:
-        rows = reading.read_split(data, job.split, keep=keep)
-        written = features.encode(rows, out, diffusion=diffusion, settings=settings, image=job.image, progress=progress)
+    with phase("encode", rows) as progress:
+        read = reading.read_split(data, job.split, keep=keep)
+        written = features.encode(read, out, diffusion=diffusion, settings=settings, image=job.image, progress=progress)
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
     shards = written.facts["shards"]

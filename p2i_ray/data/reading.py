@@ -81,6 +81,20 @@ def count(data: str, split: str) -> int:
     return sum(footer.num_rows for footer in _footers(split_files(data, split)))
 
 
+def count_listed(data: str, split: str, keep: str) -> int:
+    """The number of rows of a split that a keep file lists.
+
+    Raises:
+        UserError: the keep file isn't there, has no column `id`, or lists no row of the split.
+    """
+    _version(keep)
+    listed = set(ids_of(keep))
+    found = sum(row in listed for file in split_files(data, split) for row in ids_of(file))
+    if not found:
+        raise UserError(f"keep {keep} lists {len(listed)} ids, none of them in {split} of {data}; is it another set's?")
+    return found
+
+
 def split_files(data: str, split: str) -> list[str]:
     """The Parquet files of a split, sorted.
 

@@ -85,6 +85,13 @@ def test_what_is_not_there_is_said_in_one_line(ray_cluster: None, data: Path, tm
         assert "\n" not in str(error.value)
 
 
+def test_rows_that_a_keep_file_lists_are_counted_before_they_are_read(data: Path, tmp_path: Path) -> None:
+    first, second = reading.ids_of(reading.split_files(str(data), "train")[0])[:2]
+    assert reading.count_listed(str(data), "train", keep_file(tmp_path, [first, second, first, "elsewhere"])) == 2
+    with pytest.raises(UserError, match="lists 1 ids, none of them in train of"):
+        reading.count_listed(str(data), "train", keep_file(tmp_path, ["elsewhere"]))
+
+
 def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     for part in ("train", "validation", "test"):
         (tmp_path / part).mkdir()

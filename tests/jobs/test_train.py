@@ -41,6 +41,7 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path: Path) -> None:
     assert "train.batch_size=32 can't be shared by train.num_workers=3" in refused("train.num_workers=3", out=out)
     assert "has 4 input channels" in (line := refused(f"model={plain}", out=out)) and "diffusion.widen=true" in line
     assert "image.resolution=70" in refused("image.resolution=70", out=out)
+    assert "keep /nowhere.parquet is not there" in refused("keep=/nowhere.parquet", out=out)
     assert "data" in refused(out=out) and not out.exists() and not Path(f"{out}.work").exists()
 
 

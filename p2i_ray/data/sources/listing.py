@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import posixpath
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
 REQUIRED = ("file", "name", "category")
+SEPARATORS = re.compile(r"[;\t|]")  # of a table that is not separated by commas, as Excel writes it
 SCHEMA = pa.schema([(column, pa.string()) for column in ("id", "file", "name", "category", "reason")])
 
 
@@ -62,7 +64,8 @@ def _rows(text: str, location: str) -> Iterator[dict[str, str | None]]:
         lacking = [name for name in REQUIRED if name not in header]
         if lacking:
             has = ", ".join(header)[:200] or "nothing"
-            raise UserError(f"names {location} lacks the column {', '.join(lacking)}; its first line has: {has}")
+            line = f"names {location} lacks the column {', '.join(lacking)}; its first line has: {has}"
+            raise UserError(f"{line}; save it with commas between the columns" if SEPARATORS.search(has) else line)
         places = {name: header.index(name) for name in ("id", *REQUIRED) if name in header}
         for fields in reader:
             if fields:

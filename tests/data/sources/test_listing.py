@@ -65,7 +65,8 @@ def test_the_first_good_row_of_a_file_or_id_stays(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"", "lacks the column file, name, category"),
-        (b"file;name;category\n", "its first line has: file;name;category"),
+        (b"file;name;category\n", "its first line has: file;name;category; save it with commas between the columns"),
+        (b"file\tname\tcategory\n", "save it with commas between the columns"),
         (b"file,name\na,b\n", "lacks the column category"),
         (b"file,name,category\n", "header and no rows"),
         (b'file,name,category\na.jpg,"Mug,Cup\n', "line 3|line 2"),
