@@ -14,7 +14,7 @@ import json
 
 from pydantic import Field
 
-from p2i_ray.cluster import connection
+from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
@@ -38,6 +38,7 @@ def run(job: IngestJob) -> None:
     source, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
     check(source, out)
     rows = listing.read(names)
+    preflight.check_rights(out)
     connection.connect(job.ray)
     with phase("ingest", rows.num_rows, "photos") as progress:
         done = ingest(rows, Plan(source, out, settings=job.ingest, image=job.image, seed=job.seed), progress)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from p2i_ray.cluster import connection
+from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
@@ -30,6 +30,7 @@ class StatsJob(Config):
 def run(job: StatsJob) -> None:
     """Run the job."""
     data, out = locations.absolute(job.data), locations.absolute(job.out)
+    preflight.check_rights(out)
     rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
     connection.connect(job.ray)
     work = locations.join(out, ".rows")

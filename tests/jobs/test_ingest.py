@@ -132,6 +132,7 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
         ("names=/nowhere.csv", "names /nowhere.csv is not there"),
         ("ingest.split.validatoin=3", "did you mean 'ingest.split.validation'"),
         ("ingest.rows_per_file=0", "greater than or equal to 1"),
+        ("out=/dev/null/x", "can't write, read and delete files in /dev/null/x"),
     ],
 )
 def test_a_mistake_is_one_line_before_ray_starts(
@@ -142,3 +143,11 @@ def test_a_mistake_is_one_line_before_ray_starts(
     shown = capsys.readouterr().err
     assert stop.value.code == 2 and says in shown and shown.count("\n") == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_statistics_that_can_not_be_written_are_refused_before_ray_starts(
+    mini_data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(stats.StatsJob, None, stats.run, ["--config", "mini", f"data={mini_data}", "out=/dev/null/x"])
+    assert stop.value.code == 2 and "can't write, read and delete files in /dev/null/x" in capsys.readouterr().err
