@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
-from p2i_ray.judge.requests.answers import Sample, parse_replies
+from p2i_ray.judge.requests.answers import Asked, Sample, parse_replies
 from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -28,7 +28,7 @@ class Stub:
 
     async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
         """Answer every sample."""
-        return await parse_replies(task, [self._reply() for _ in samples])
+        return await parse_replies(task, [Asked(task.request(*one), self._reply()) for one in samples], self.reply)
 
     async def reply(self, request: ChatRequest) -> Reply:
         """Reply to one request."""

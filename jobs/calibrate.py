@@ -64,7 +64,7 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
     from p2i_ray.report import calibration as report_calibration
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
-    rows = reading.read_split(data, job.split)
+    rows = reading.read_split(data, job.split, columns=[*judge.columns, "category"])
     job_output.claim(out, "calibrate")
     with phase(f"calibrate on {job.split}", None, "replies") as progress:
         facts = calibrate(

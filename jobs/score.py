@@ -48,7 +48,15 @@ def run(job: ScoreJob) -> None:
         preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
         with phase(f"score {job.split}", total) as progress:
             rows = reading.read_split(data, job.split)
-            written = judge.score(rows, out, feedback=job.feedback, exemplars=c_r, progress=progress)
+            written = judge.score(
+                rows,
+                out,
+                feedback=job.feedback,
+                exemplars=c_r,
+                gamma=job.idr.gamma,
+                threshold_on=job.idr.threshold_on,
+                progress=progress,
+            )
     locations.write_text(
         locations.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
     )

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
+from p2i_ray.config.flaws import DEFAULT, find_mistake
 
 
 class HostedConfig(Settings):
@@ -134,16 +135,26 @@ class JudgeConfig(Reserving):
     prompts: Content[str | None] = Field(
         None, description="folder with score.yaml, critique.yaml, summary.yaml (none: built in)"
     )
+    flaws: Result[tuple[str, ...]] = Field(
+        DEFAULT, description='what a critique may name and the report counts: "name" or "name - what it means"'
+    )
+    show_cutout: Result[bool] = Field(
+        False, description="also show the product's cutout: one more picture a request, before the one to judge"
+    )
     exemplars: Content[str | None] = Field(
         None,
         description="c_R, shown before every sample: Parquet file with name, image, score and maybe reason, or folder "
         "with pictures and exemplars.csv (file,name,score,reason)",
     )
     reasoned: Result[bool] = Field(False, description="generate a reason before the score, which is slower")
-    max_reason_tokens: Result[int] = Field(128, ge=8, description="longest reason or critique, tokens")
+    max_reason_tokens: Result[int] = Field(
+        128, ge=8, description="longest reason or critique, tokens; a longer one is cut"
+    )
     max_summary_tokens: Result[int] = Field(160, ge=8, description="longest feedback text, tokens")
     max_name_chars: Result[int] = Field(300, ge=1, description="product names are cut after this many characters")
-    summary_examples: Adjustable[int] = Field(24, ge=0, description="critiques quoted in the summary prompt, rows")
+    summary_examples: Adjustable[int] = Field(
+        24, ge=0, description="critiques quoted in the summary prompt, rows: each flaw's in turn"
+    )
     cache: Runtime[str | None] = Field(
         None, description="folder or URI of cached answers, shared by runs (none: next to the output)"
     )
@@ -182,6 +193,14 @@ class JudgeConfig(Reserving):
     )
     hosted: HostedConfig = HostedConfig()
     cascade: CascadeConfig = CascadeConfig()
+
+    @field_validator("flaws")
+    @classmethod
+    def _countable(cls, flaws: tuple[str, ...]) -> tuple[str, ...]:
+        mistake = find_mistake(flaws)
+        if mistake:
+            raise PydanticCustomError("flaws", "{why}", {"why": mistake})
+        return flaws
 
     @model_validator(mode="after")
     def _bounds(self) -> JudgeConfig:

@@ -6,6 +6,7 @@ They are a Ray Serve application without an HTTP port; Ray Data tasks send them 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,7 +25,7 @@ from p2i_ray.judge.batch.deployment import DEPLOYMENT, EngineDeployment, rows_in
 from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.engines.openai.client import OpenAIEngine
 from p2i_ray.judge.engines.vllm.replica import VLLMEngine
-from p2i_ray.judge.requests import summary
+from p2i_ray.judge.requests import flaws, summary
 from p2i_ray.judge.requests.answers import RequestRefused
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts, summary_messages
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, Reply, ScoreTask
@@ -62,7 +63,8 @@ class Judge:
     ) -> None:
         model = settings.model if settings.hosted.url else model_folder.check(settings.model)
         self.settings = settings.model_copy(update={"model": model})
-        self.prompts = load_prompts(settings.prompts, settings.reasoned)
+        self.prompts = load_prompts(settings.prompts, settings.reasoned, settings.show_cutout)
+        flaws.check(self.prompts.critique, settings.flaws)
         self._image, self._seed = image, seed
         self._cache = settings.cache or cache
         self._starting = starting
@@ -84,11 +86,12 @@ class Judge:
         """R(x, p_R, c_R, f) for every row: Parquet files with the columns of tasks.SCORES.
 
         Args:
-            rows: columns id, name, image.
+            rows: the columns of `columns`.
             out: folder, a path or URI.
             feedback: f of the previous round; empty in the first.
             exemplars: c_R.
-            gamma: lowest score that will be kept. Only a cascade uses it: its head must agree with the LMM on this.
+            gamma: lowest score that will be kept. What the feedback names gets a score below it, and a cascade's head
+                must agree with the LMM on it.
             threshold_on: the score that gamma is compared with; only a cascade uses it.
             progress: called with the number of rows just written.
         """
@@ -99,6 +102,7 @@ class Judge:
             tuple(exemplars),
             max_reason_tokens=settings.max_reason_tokens if settings.reasoned else None,
             scores_only=bool(settings.hosted.url) and not settings.hosted.logprobs,
+            cap=cap_below(gamma),
         )
         if not settings.cascade.clip:
             return self._ask(rows, task, out, progress)
@@ -125,7 +129,7 @@ class Judge:
     def critique_early(self) -> Callable[[str], ray.ObjectRef[int]]:
         """A function that critiques the rows of one file into the cache, where `critique` finds the answers later.
 
-        The function takes the location of a Parquet file with the columns id, name and image, and returns at once: a
+        The function takes the location of a Parquet file with the columns of `columns`, and returns at once: a
         reference to the number of rows that were not in the cache yet.
         """
         import ray
@@ -141,8 +145,9 @@ class Judge:
             UserError: no picture could be criticised, or the engine refuses the summary prompt.
         """
         critiques = parquet.read_parquet(folder, list(files))
-        examples = summary.examples(critiques, self.settings.summary_examples)
-        messages = summary_messages(self.prompts.summary, summary.tally(critiques), examples)
+        known = flaws.names(self.settings.flaws)
+        examples = summary.examples(critiques, known, self.settings.summary_examples)
+        messages = summary_messages(self.prompts.summary, summary.tally(critiques, known), examples)
         try:
             text = self._reply(ChatRequest(messages, self.settings.max_summary_tokens)).text.strip()
         except RequestRefused as error:
@@ -150,6 +155,11 @@ class Judge:
         if not text:
             raise UserError("the judge's summary of the critiques is empty; look at the prompts in judge.prompts")
         return text
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the rows that it is asked about."""
+        return ["id", "name", "image", *(["cutout"] if self.settings.show_cutout else [])]
 
     @property
     def keeps_answers(self) -> bool:
@@ -198,7 +208,7 @@ class Judge:
         return written._replace(facts={**written.facts, **self.start().new_usage()})
 
     def _critique_task(self) -> CritiqueTask:
-        return CritiqueTask(self.prompts.critique, self.settings.max_reason_tokens)
+        return CritiqueTask(self.prompts.critique, self.settings.max_reason_tokens, self.settings.flaws)
 
     def _context(self, task: JudgeTask) -> AskContext:
         """The context of Ray Data's tasks; starts the engines."""
@@ -209,6 +219,7 @@ class Judge:
             deployment=DEPLOYMENT,
             limits=self._image,
             max_name_chars=self.settings.max_name_chars,
+            columns=self.columns,
             cache=cache,
         )
 
@@ -221,7 +232,7 @@ class Judge:
         side = self._image.resolution
         picture = images.encode_png(np.full((side, side, 3), 127, np.uint8))
         try:
-            self._reply(task.request("product", picture))
+            self._reply(task.request("product", picture, picture if self.settings.show_cutout else None))
         except RequestRefused as error:
             raise UserError(
                 f"{error}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
@@ -235,7 +246,7 @@ class Judge:
 
     def _about(self, task: JudgeTask) -> dict[str, Any]:
         """Everything except the sample that an answer depends on: the request for an empty sample, and the model."""
-        settings, request = self.settings, task.request("", b"")
+        settings, request = self.settings, task.request("", b"", b"" if self.settings.show_cutout else None)
         if settings.hosted.url:
             model = {"model": settings.model, **settings.hosted.model_dump(include={"url", "constraint", "logprobs"})}
         else:
@@ -248,3 +259,8 @@ class Judge:
             "choice": request.choice,
             "form": request.grammar,
         }
+
+
+def cap_below(gamma: float) -> int:
+    """The highest whole score that is not kept at gamma; 1 where all are kept."""
+    return max(1, math.ceil(gamma) - 1)

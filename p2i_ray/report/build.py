@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.config.flaws import name_of
 from p2i_ray.report import calibration as report_calibration
 from p2i_ray.report import selection as report_selection
 from p2i_ray.report import timeline as report_timeline
@@ -70,7 +70,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "measured": [r for r in rounds if r.metrics],
         "criticised": [r for r in rounds if r.flaws],
         "steps": [step.name for step in STEPS if any(step.name in r.steps for r in rounds)],
-        "flaws": flaw_names(rounds),
+        "flaws": flaw_names(rounds, config["judge"].get("flaws", [])),
         "metrics": METRICS,
         "changes": changes(rounds),
         "metric_plots": metric_plots(rounds),
@@ -145,10 +145,11 @@ def metric_plots(rounds: list[Round]) -> list[tuple[str, bool, Any]]:
     return plots
 
 
-def flaw_names(rounds: list[Round]) -> list[str]:
-    """The known flaws, then whatever else a critique named."""
+def flaw_names(rounds: list[Round], listed: list[str]) -> list[str]:
+    """The flaws of judge.flaws, then whatever else a critique named (runs of older versions have no such list)."""
+    known = list(map(name_of, listed))
     named = {flaw for r in rounds for flaws in r.flaws.values() for flaw in flaws}
-    return [*FLAWS, *sorted(named - set(FLAWS))]
+    return [*known, *sorted(named - set(known))]
 
 
 def few_images(rounds: list[Round]) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ def calibrate(first: Round, exemplars: Exemplars) -> None:
         return
 
     def work(out: str) -> Counts:
-        rows = reading.read_split(first.data, "train", columns=["id", "name", "category", "image"])
+        rows = reading.read_split(first.data, "train", columns=[*first.judge.columns, "category"])
         with first.progress(CALIBRATE, None, "replies") as progress:
             facts = calibration.calibrate(
                 first.judge,

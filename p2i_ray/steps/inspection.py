@@ -11,13 +11,14 @@ the flaws that it names when it criticises them. The report lays them side by si
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from p2i_ray.config import LoopConfig
 from p2i_ray.data import reading
-from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.judge.requests import flaws
 from p2i_ray.run.manifests import Counts
 from p2i_ray.run.step_table import INSPECT
 from p2i_ray.steps import selection
@@ -45,7 +46,8 @@ def inspect(this: Round, scores: Output, kept: Output, *, feedback: str, exempla
         rows = write_sample(scores, settings.inspect, this.run.config.seed, out)
         with this.progress(INSPECT, None, "replies") as progress:
             files = _ask(this, out, feedback=feedback, exemplars=exemplars, progress=progress)
-        facts = compare(rows, kept, out=out, files=files, settings=settings)
+        known = flaws.names(this.run.config.judge.flaws)
+        facts = compare(rows, kept, out=out, files=files, settings=settings, known=known)
         return Counts(rows_in=scores.rows, rows_out=facts["rows"], facts=facts)
 
     this.once(INSPECT, work)
@@ -62,8 +64,7 @@ def _ask(
     this: Round, out: str, *, feedback: str, exemplars: Exemplars, progress: parquet.Progress
 ) -> dict[str, list[str]]:
     """Have the judge criticise the sample, and score it without the feedback; the files that count, by folder."""
-    columns = ["id", "name", "image"]
-    rows = reading.read_split(this.data, "train", keep=locations.join(out, ROWS), columns=columns)
+    rows = reading.read_split(this.data, "train", keep=locations.join(out, ROWS), columns=this.judge.columns)
     files = {CRITIQUES: this.judge.critique(rows, locations.join(out, CRITIQUES), progress=progress).files}
     if feedback:
         unfed = locations.join(out, UNFED)
@@ -72,7 +73,13 @@ def _ask(
 
 
 def compare(
-    ids: list[str], kept: Output, *, out: str, files: dict[str, list[str]], settings: LoopConfig
+    ids: list[str],
+    kept: Output,
+    *,
+    out: str,
+    files: dict[str, list[str]],
+    settings: LoopConfig,
+    known: Sequence[str],
 ) -> dict[str, Any]:
     """Compare the sample's rows with what was kept of them.
 
@@ -82,6 +89,7 @@ def compare(
         out: the inspection's folder.
         files: of each folder below it, those that count.
         settings: what decides which rows are kept.
+        known: the flaws on the list.
 
     Returns:
         rows: of the sample. flaws: for each flaw the fraction of the kept and of the dropped rows that show it, 0..1,
@@ -95,7 +103,7 @@ def compare(
     if UNFED in files:
         without = parquet.read_parquet(locations.join(out, UNFED), files[UNFED])
         found["feedback"] = effect(set(ids), chosen, without, settings)
-    return {**found, "flaws": flaw_shares(critiques, chosen)}
+    return {**found, "flaws": flaw_shares(critiques, chosen, known)}
 
 
 def sample(ids: list[str], number: int, seed: int) -> list[str]:
@@ -129,7 +137,7 @@ def kept_without(without: pa.Table, share: float, settings: LoopConfig) -> set[s
     return set(selection.at_gamma(without, settings)["id"].to_pylist())
 
 
-def flaw_shares(critiques: pa.Table, kept: set[str]) -> dict[str, dict[str, float | None]]:
+def flaw_shares(critiques: pa.Table, kept: set[str], known: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """For each flaw of the list the share of the kept and of the dropped rows in which it was named, 0..1."""
     named: dict[str, list[list[str]]] = {"kept": [], "dropped": []}
     for row in critiques.to_pylist():
@@ -139,5 +147,5 @@ def flaw_shares(critiques: pa.Table, kept: set[str]) -> dict[str, dict[str, floa
         flaw: {
             group: sum(flaw in flaws for flaws in rows) / len(rows) if rows else None for group, rows in named.items()
         }
-        for flaw in FLAWS
+        for flaw in known
     }

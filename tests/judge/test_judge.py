@@ -14,10 +14,9 @@ import pytest
 from p2i_ray.data.images import encode_png
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
-from p2i_ray.judge.requests.flaws import FLAWS
 from p2i_ray.judge.requests.prompts import Exemplar, score_messages
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES, image_part
-from p2i_ray.mini.world import BALANCED, FlawMix, Sample, render
+from p2i_ray.mini.world import BALANCED, FLAWS, FlawMix, Sample, render
 from p2i_ray.storage import parquet
 
 ALL_FLAWS = ", ".join(FLAWS)
@@ -101,6 +100,31 @@ def test_a_reason_comes_with_the_score_if_enabled(judge: Judge, tmp_path: Path) 
     told = [r for r in table.to_pylist() if r["error"] is None]
     assert len(told) >= 12
     assert all(r["reason"] and r["score"] in (1, 2, 3, 4, 5) and 1 <= r["expected_score"] <= 5 for r in told)
+
+
+def test_reasons_and_comments_that_are_too_long_are_cut(judge: Judge, tmp_path: Path) -> None:
+    import ray
+
+    rows = sample_rows(16)
+    short = with_settings(judge, reasoned=True, max_reason_tokens=8)
+    table = score(short, rows, tmp_path / "reasoned")
+    assert table["error"].null_count == 16 and set(table["score"].to_pylist()) <= {1, 2, 3, 4, 5}
+    assert all(reason.endswith("…") for reason in table["reason"].to_pylist())
+    written = short.critique(ray.data.from_items(rows), str(tmp_path / "critiques"))
+    critiques = parquet.read_parquet(str(tmp_path / "critiques"), written.files)
+    assert critiques["error"].null_count == critiques["flaws"].length() - critiques["flaws"].null_count == 16
+    assert all(set(flaws) <= set(FLAWS) for flaws in critiques["flaws"].to_pylist())
+
+
+def test_a_cutout_is_seen_where_it_is_to_be_shown(judge: Judge, tmp_path: Path) -> None:
+    samples = [render(70, index, BALANCED) for index in range(8)]
+    rows = [row(sample) for sample in samples]
+    cutouts = [np.dstack([sample.image, sample.mask]) for sample in samples]
+    shown = [{**r, "cutout": {"bytes": encode_png(c), "path": ""}} for r, c in zip(rows, cutouts, strict=True)]
+    showing = with_settings(judge, show_cutout=True)
+    own, without = score(showing, shown, tmp_path / "own"), score(judge, shown, tmp_path / "without")
+    assert own["error"].null_count == without["error"].null_count == 8
+    assert own["expected_score"].to_pylist() != pytest.approx(without["expected_score"].to_pylist(), abs=1e-3)
 
 
 def test_a_row_that_the_engine_refuses_is_set_aside_alone(judge: Judge, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from p2i_ray.config import Config, load
 from p2i_ray.data.schema import SCHEMA
-from p2i_ray.judge.requests.flaws import FLAWS as PRODUCT_FLAWS
 from p2i_ray.mini.data import make
 from p2i_ray.mini.names import NOUNS, UNSEEN_BRANDS
 from p2i_ray.mini.world import (
@@ -47,7 +47,7 @@ def test_every_process_renders_the_same_bytes() -> None:
 
 
 def test_samples_keep_their_contract() -> None:
-    assert FLAWS == PRODUCT_FLAWS
+    assert load(Config, "mini").judge.flaws == FLAWS
     assert set(RIGHT_SCENE) == set(CATEGORIES) and set(RIGHT_SCENE.values()) == set(SCENES)
     samples = [render(4, i, BALANCED) for i in range(300)]
     assert len({s.id for s in samples}) == 300 and {s.category for s in samples} == set(CATEGORIES)

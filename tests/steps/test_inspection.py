@@ -39,7 +39,7 @@ def test_what_the_feedback_did_with_as_many_kept() -> None:
 def test_flaws_of_the_kept_and_the_dropped() -> None:
     rows = [("a", ["blur"]), ("b", []), ("c", ["blur", "clutter"]), ("d", None)]
     critiques = pa.Table.from_pylist([{"id": id_, "flaws": flaws} for id_, flaws in rows], schema=CRITIQUES)
-    found = flaw_shares(critiques, {"a", "b"})
+    found = flaw_shares(critiques, {"a", "b"}, ["blur", "clutter"])
     assert found["blur"] == {"kept": 0.5, "dropped": 1.0}
     assert found["clutter"] == {"kept": 0.0, "dropped": 1.0}
-    assert flaw_shares(critiques, {"a", "b", "c"})["blur"]["dropped"] is None
+    assert flaw_shares(critiques, {"a", "b", "c"}, ["blur"])["blur"]["dropped"] is None

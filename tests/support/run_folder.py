@@ -17,10 +17,9 @@ from p2i_ray.config import Config, load
 from p2i_ray.data.images import encode_png
 from p2i_ray.diffusion.sampling.generate import schema
 from p2i_ray.judge.requests import exemplars
-from p2i_ray.judge.requests.flaws import FLAWS
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_RENDERERS, draw_scene
-from p2i_ray.mini.world import RIGHT_SCENE
+from p2i_ray.mini.world import FLAWS, RIGHT_SCENE
 from p2i_ray.run.folder import Manifest, Run
 from p2i_ray.steps import inspection, selection
 from p2i_ray.steps.exemplars import FILE
@@ -180,7 +179,7 @@ def _inspect(
         unfed = pa.Table.from_pylist([_score(id_, truth[id_], "", rng, fails=False) for id_ in ids], SCORES)
         files["without-feedback"] = writer.files(number, "inspection/without-feedback", unfed)
         effect = inspection.effect(set(ids), kept, unfed, settings)
-    flaws = inspection.flaw_shares(critiques, kept)
+    flaws = inspection.flaw_shares(critiques, kept, FLAWS)
     facts = {"rows": len(ids), "feedback": effect, "flaws": flaws, "files": files}
     writer.done(number, "inspect", 2.9, rows_in=len(candidates), rows_out=len(ids), facts=facts)
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from p2i_ray.judge.requests.answers import RequestRefused, Sample, parse_replies
+from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
 from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -18,7 +18,8 @@ class StubEngine:
 
     async def ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
         """Answer as VLLMEngine.ask does."""
-        return await parse_replies(task, [self._reply(sample) for sample in samples])
+        asked = [Asked(task.request(*sample), self._reply(sample)) for sample in samples]
+        return await parse_replies(task, asked, self.reply)
 
     async def reply(self, request: ChatRequest) -> Reply:
         """Reply with the same score to every request."""

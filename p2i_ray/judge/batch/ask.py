@@ -43,6 +43,7 @@ class AskContext:
         deployment: name of their deployment in it.
         limits: limits of pictures.
         max_name_chars: names are cut after this many characters.
+        columns: of the rows: id, name and image; cutout where that is shown.
         cache: answers of earlier requests (none: every row is a request).
     """
 
@@ -51,6 +52,7 @@ class AskContext:
     deployment: str
     limits: ImageConfig
     max_name_chars: int
+    columns: list[str]
     cache: AnswerCache | None
 
 
@@ -58,7 +60,7 @@ def ask(rows: ray.data.Dataset, context: AskContext, in_flight: int) -> ray.data
     """Ask about every row.
 
     Args:
-        rows: columns id, name and image (a struct with bytes).
+        rows: the context's columns; image and cutout are structs with bytes.
         context: see there.
         in_flight: rows that all engines together process at once.
 
@@ -68,7 +70,7 @@ def ask(rows: ray.data.Dataset, context: AskContext, in_flight: int) -> ray.data
     from ray.data import TaskPoolStrategy
 
     tasks = 1 + math.ceil(2 * in_flight / BLOCK)  # while one prepares or writes, the others keep the engines busy
-    blocks = rows.select_columns(["id", "name", "image"]).repartition(target_num_rows_per_block=BLOCK)
+    blocks = rows.select_columns(context.columns).repartition(target_num_rows_per_block=BLOCK)
     return blocks.map_batches(
         _ask_block,  # type: ignore[arg-type]  # Ray types no function that takes fn_args
         fn_args=(context,),
@@ -82,7 +84,7 @@ def ask(rows: ray.data.Dataset, context: AskContext, in_flight: int) -> ray.data
 def ask_file(location: str, context: AskContext) -> int:
     """Ask about the rows of a Parquet file only to fill the cache; returns how many were not in it."""
     folder, _, name = location.rpartition("/")
-    rows = parquet.read_parquet(folder, [name], ["id", "name", "image"])
+    rows = parquet.read_parquet(folder, [name], context.columns)
     return sum(not cached for cached in _ask_block(rows, context)[CACHED].to_pylist())
 
 
@@ -138,7 +140,9 @@ def _sample(row: dict[str, Any], context: AskContext) -> Sample:
     name = clean_name(row["name"], context.max_name_chars)
     if not name:
         raise ImageError("the product has no name")
-    return Sample(name, fit((row["image"] or {}).get("bytes"), context.limits))
+    picture = fit((row["image"] or {}).get("bytes"), context.limits)
+    shown = row.get("cutout")  # null: a row of the calibration, whose picture is another product's
+    return Sample(name, picture, fit(shown["bytes"], context.limits) if shown else None)
 
 
 def _ask_engines(samples: dict[int, Sample], context: AskContext) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -34,9 +34,9 @@ class AnswerCache:
     schema: pa.Schema
     index: ActorHandle[Any] | None = None
 
-    def key(self, name: str, picture: bytes) -> bytes:
+    def key(self, name: str, picture: bytes, cutout: bytes | None = None) -> bytes:
         """The key of one sample's answer."""
-        return content_cache.key_of(name.encode(), picture)
+        return content_cache.key_of(name.encode(), picture, *([] if cutout is None else [cutout]))
 
     def find(self, keys: list[bytes]) -> list[dict[str, Any] | None]:
         """The cached answers, in the keys' order; None where there is none."""

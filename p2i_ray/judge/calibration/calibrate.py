@@ -128,17 +128,20 @@ def calibrate(
     scoring = _Scoring(judge, locations.join(out, "scores"), progress)
     found: dict[str, Any] = {"gamma": gamma, "threshold_on": threshold_on, "sample": len(sample)}
     if gold:
-        scores = scoring.score("gold", sampling.only(rows, matched), exemplars)
+        scores = scoring.score("gold", sampling.only(rows, matched, judge.columns), exemplars)
         found["gold"] = gold_scores.agreement(gold, scores, gamma, threshold_on)
     if sample:
-        varied = sampling.varied(rows, sample, image, judge.settings.max_name_chars)
+        varied = sampling.varied(
+            rows, sample, columns=judge.columns, image=image, max_name_chars=judge.settings.max_name_chars
+        )
         variants = _by_variant(scoring.score("variants", varied, exemplars))
         found["shifts"] = [_shift(name, variants, sample, rule) for name in sanity.VARIANTS]
         found["examples"] = _examples(sample, variants)
         if exemplars:
             tables = [variants[sanity.AS_IS]]
             for number, order in enumerate(_orders(exemplars, settings.orders, seed), 2):
-                table = scoring.score(f"order-{number}", sampling.only(rows, [row.id for row in sample]), order)
+                again = sampling.only(rows, [row.id for row in sample], judge.columns)
+                table = scoring.score(f"order-{number}", again, order)
                 tables.append(_by_id(table))
             found["exemplars"] = _spread(tables, rule)
     result = Calibration(**found, files=scoring.files, passes=scoring.passes)

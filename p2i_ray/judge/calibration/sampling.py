@@ -69,12 +69,12 @@ def _candidates(batch: pa.Table, number: int, seed: int, gold: pa.Array) -> pa.T
     return pa.table({**columns, "hash": hashes, "has_gold": has_gold}).filter(pa.array(selected))
 
 
-def only(rows: ray.data.Dataset, ids: Collection[str]) -> ray.data.Dataset:
-    """The rows with these ids."""
+def only(rows: ray.data.Dataset, ids: Collection[str], columns: Sequence[str]) -> ray.data.Dataset:
+    """These columns of the rows with these ids."""
     import pyarrow as pa
 
     kept = pa.array(sorted(ids), pa.string())
-    return rows.select_columns(["id", "name", "image"]).map_batches(
+    return rows.select_columns(list(columns)).map_batches(
         _with_ids,  # type: ignore[arg-type]  # as above
         fn_kwargs={"ids": kept},
         batch_format="pyarrow",
@@ -90,10 +90,15 @@ def _with_ids(batch: pa.Table, ids: pa.Array) -> pa.Table:
 
 
 def varied(
-    rows: ray.data.Dataset, sample: Sequence[sanity.Sampled], image: ImageConfig, max_name_chars: int
+    rows: ray.data.Dataset,
+    sample: Sequence[sanity.Sampled],
+    *,
+    columns: Sequence[str],
+    image: ImageConfig,
+    max_name_chars: int,
 ) -> ray.data.Dataset:
     """Every row of the sample, unchanged and in all its variations."""
-    return only(rows, [row.id for row in sample]).flat_map(
+    return only(rows, [row.id for row in sample], columns).flat_map(
         _variations,  # type: ignore[arg-type]  # as above
         fn_args=(sanity.plans(sample), image, max_name_chars),
         **LIGHT,

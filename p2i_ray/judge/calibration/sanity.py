@@ -83,22 +83,24 @@ def varied(row: dict[str, Any], plan: Plan, limits: ImageConfig, max_name_chars:
     can't be decoded has no blank and no overlay; the judge sets the others aside.
 
     Args:
-        row: id, name, image {bytes, path}.
+        row: id, name, image {bytes, path}; with cutout {bytes, path}, the rows made have it, too, but null where the
+            picture is another product's: the judge must see the picture, not compare two of the lender's.
         plan: the plan of this row.
         limits: limits of pictures.
         max_name_chars: length at which the judge cuts names; the instruction ends before it.
     """
     picture = (row["image"] or {}).get("bytes")
+    own = {"cutout": row["cutout"]} if "cutout" in row else {}
     made = [
-        _row(row["id"], AS_IS, row["name"], picture),
-        _row(row["id"], "orders", inject(row["name"], plan.instruction, max_name_chars), picture),
-        *(_row(borrower.id, "swapped", borrower.name, picture) for borrower in plan.lent_to),
+        _row(row["id"], AS_IS, row["name"], picture) | own,
+        _row(row["id"], "orders", inject(row["name"], plan.instruction, max_name_chars), picture) | own,
+        *(_row(borrower.id, "swapped", borrower.name, picture) | dict.fromkeys(own) for borrower in plan.lent_to),
     ]
     try:
         changed = {"blank": blank(picture, limits), "overlay": overlaid(picture, limits)}
     except images.ImageError:
         return made
-    return made + [_row(row["id"], variant, row["name"], encoded) for variant, encoded in changed.items()]
+    return made + [_row(row["id"], variant, row["name"], encoded) | own for variant, encoded in changed.items()]
 
 
 def split_id(varied_id: str) -> tuple[str, str]:

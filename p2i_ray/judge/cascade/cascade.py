@@ -58,7 +58,7 @@ def score(
     """R(x, …) for every row, with as few LMM calls as the agreement allows.
 
     Args:
-        rows: columns id, name, image.
+        rows: columns id, name, image; cutout with judge.show_cutout.
         out: folder, a path or URI. It gets the score files that `ask` writes; cascade/ below it keeps the head.
         ask: scores a dataset with the full judge into a folder, adding files; called up to twice, for different rows.
         gamma: lowest score that is kept, which the head's decisions are about.
@@ -81,7 +81,7 @@ def score(
     cascade = settings.cascade.model_copy(update={"clip": clip_features.check(settings.cascade.clip)})
     out = locations.absolute(out)
     work = locations.join(out, "cascade")
-    rows = rows.select_columns(["id", "name", "image"])
+    rows = rows.select_columns(["id", "name", "image", *(["cutout"] if settings.show_cutout else [])])
     total = rows.select_columns(["id"]).count()
     if total < MIN_SAMPLES * cascade.sample:
         why = f"{total} rows are fewer than {MIN_SAMPLES} times judge.cascade.sample={cascade.sample}"

@@ -9,48 +9,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.judge.requests.constraints import CHOICES, SCORES
 
-SCORES: tuple[int, ...] = (1, 2, 3, 4, 5)
-CHOICES: tuple[str, ...] = tuple(map(str, SCORES))
 FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # chat models often wrap JSON like this
 
-# The constraints that go with the prompts, as EBNF. Members are generated in this order: reason and comment come first,
-# so that they can still influence the verdict. After a colon or a comma the model may write one space or none, as it
-# was trained to: a JSON schema would force one style, or let small models generate white space without end.
-_JSON = r"""
-sp ::= " "?
-text ::= "\"" char* "\""
-char ::= [^"\\\x00-\x1f] | "\\" (["\\/bfnrt] | "u" hex hex hex hex)
-hex ::= [0-9a-fA-F]
-"""
-RATING_GRAMMAR = rf"""
-root ::= "{{\"reason\":" sp text "," sp "\"score\":" sp score "}}"
-score ::= {" | ".join(map(json.dumps, CHOICES))}
-{_JSON}"""
-CRITIQUE_GRAMMAR = rf"""
-root ::= "{{\"comment\":" sp text "," sp "\"flaws\":" sp "[" (flaw ("," sp flaw){{0,{len(FLAWS) - 1}}})? "]}}"
-flaw ::= {" | ".join(json.dumps(json.dumps(name)) for name in FLAWS)}
-{_JSON}"""
-# The same constraints as JSON schemas, for endpoints without grammars; members are generated in this order too.
-RATING_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(SCORES)}},
-    "required": ["reason", "score"],
-    "additionalProperties": False,
-}
-CRITIQUE_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "comment": {"type": "string"},
-        "flaws": {"type": "array", "items": {"type": "string", "enum": list(FLAWS)}},
-    },
-    "required": ["comment", "flaws"],
-    "additionalProperties": False,
-}
+# A reply that was cut: its first member, as far as it got.
+CUT = re.compile(r'\s*(?:```(?:json)?\s*)?\{\s*"(reason|comment)"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
+ESCAPE_BEGUN = re.compile(r"\\(u[0-9a-fA-F]{0,3})?$")
+ELLIPSIS = "…"
 
 
 class ReplyError(ValueError):
@@ -76,7 +45,7 @@ class Rating(NamedTuple):
 class Critique(NamedTuple):
     """The flaws of one picture, F(x, …)."""
 
-    flaws: list[str]  # from FLAWS, without duplicates
+    flaws: list[str]  # from the list, without duplicates
     comment: str
 
 
@@ -106,7 +75,7 @@ def read_score(text: str, step: Step | None, scores_only: bool = False) -> Ratin
 
 
 def read_reasoned_score(text: str, step: Step | None, truncated: bool = False, scores_only: bool = False) -> Rating:
-    """Parse a reply that follows RATING_GRAMMAR.
+    """Parse a reply that follows `constraints.rating_grammar`.
 
     Args:
         text: the reply.
@@ -126,8 +95,13 @@ def read_reasoned_score(text: str, step: Step | None, truncated: bool = False, s
     return _rating(score, step, reason.strip(), scores_only)
 
 
-def read_critique(text: str, truncated: bool = False) -> Critique:
-    """Parse a reply that follows CRITIQUE_GRAMMAR; a flaw that is named twice counts once.
+def read_critique(text: str, known: Collection[str], truncated: bool = False) -> Critique:
+    """Parse a reply that follows `constraints.critique_grammar`; a flaw that is named twice counts once.
+
+    Args:
+        text: the reply.
+        known: the flaws on the list.
+        truncated: the reply reached max_tokens.
 
     Raises:
         ReplyError: it doesn't follow the grammar, or names a flaw that isn't on the list.
@@ -136,9 +110,25 @@ def read_critique(text: str, truncated: bool = False) -> Critique:
     flaws, comment = values["flaws"], values["comment"]
     if not isinstance(comment, str):
         raise ReplyError(f"the reply's comment {_short(comment)} is not text")
-    if not isinstance(flaws, list) or any(flaw not in FLAWS for flaw in flaws):
+    if not isinstance(flaws, list) or any(flaw not in known for flaw in flaws):
         raise ReplyError(f"the reply's flaws {_short(flaws)} are not all on the list")
     return Critique(list(dict.fromkeys(flaws)), comment.strip())
+
+
+def read_cut(text: str) -> str | None:
+    """The reason or comment of a reply that was cut, with an ellipsis where it is the text itself that was cut.
+
+    None: the reply doesn't begin with one.
+    """
+    found = CUT.match(text)
+    if not found:
+        return None
+    whole = text[found.end() : found.end() + 1] == '"'
+    try:
+        read = str(json.loads('"' + ESCAPE_BEGUN.sub("", found[2]) + '"', strict=False)).strip()
+    except json.JSONDecodeError:
+        return None
+    return read if whole else f"{read.rpartition(' ')[0] or read}{ELLIPSIS}"
 
 
 def probabilities(step: Step) -> dict[int, float]:

@@ -23,11 +23,22 @@ BUILT_IN = Path(__file__).parent / "prompts"
 MAX_CHARS = 20_000  # characters of a file, about 5000 tokens, which come before every sample
 # The placeholders that each text of each file must have; a text that isn't listed here is not used and so not allowed.
 PLACEHOLDERS: dict[str, dict[str, set[str]]] = {
-    "score": {"system": {"feedback"}, "feedback": {"text"}, "user": {"name"}, "reasoned": {"name"}},
-    "critique": {"system": set(), "user": {"name"}},
+    "score": {
+        "system": {"feedback"},
+        "feedback": {"text"},
+        "user": {"name"},
+        "reasoned": {"name"},
+        "cutout": set(),
+    },
+    "critique": {"system": set(), "user": {"name"}, "cutout": set()},
     "summary": {"system": set(), "user": {"tally"}},
 }
-OPTIONAL_PLACEHOLDERS = {("summary", "user"): {"critiques"}}
+OPTIONAL_PLACEHOLDERS = {
+    ("summary", "user"): {"critiques"},
+    ("score", "feedback"): {"cap"},
+    ("critique", "system"): {"flaws"},
+}
+TEXTS = ("system", "user", "feedback", "reasoned", "cutout")
 
 
 class Prompt(BaseModel):
@@ -36,10 +47,11 @@ class Prompt(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: str
-    system: str  # rubric; `$feedback` is replaced by the feedback paragraph
+    system: str  # rubric; `$feedback` is replaced by the feedback paragraph, `$flaws` by the list of flaws
     user: str  # text beside every sample's picture
-    feedback: str = ""  # the feedback paragraph; `$text` is the feedback; omitted in the first round
+    feedback: str = ""  # the feedback paragraph; `$text` is the feedback, `$cap` a score; omitted in the first round
     reasoned: str = ""  # replaces `user` when the judge writes its reason first
+    cutout: str = ""  # before `user` when the cutout is shown: says which picture is which
 
 
 class Prompts(BaseModel):
@@ -63,22 +75,24 @@ class Exemplar(BaseModel):
     reason: str = ""
 
 
-def load_prompts(folder: str | Path | None = None, reasoned: bool = False) -> Prompts:
+def load_prompts(folder: str | Path | None = None, reasoned: bool = False, cutouts: bool = False) -> Prompts:
     """Read score.yaml, critique.yaml and summary.yaml.
 
     Args:
         folder: folder of the files; none: the built-in prompts.
         reasoned: reasons will be requested, so score.yaml must have the text for that.
+        cutouts: cutouts will be shown, so score.yaml and critique.yaml must have the text for that.
 
     Raises:
         UserError: a file is missing, empty, too long, not UTF-8 or not YAML, has an unknown key or lacks one, or a text
             lacks a required `$placeholder` or has an unknown one.
     """
     root = Path(folder) if folder else BUILT_IN
-    return Prompts(**{name: _read(root / f"{name}.yaml", name, reasoned) for name in PLACEHOLDERS})
+    needed = {"reasoned": reasoned, "cutout": cutouts}
+    return Prompts(**{name: _read(root / f"{name}.yaml", name, needed) for name in PLACEHOLDERS})
 
 
-def _read(path: Path, name: str, reasoned: bool) -> Prompt:
+def _read(path: Path, name: str, needed: Mapping[str, bool]) -> Prompt:
     values = _values(path)
     if "version" not in values:
         raise UserError(f'prompt file {path} has no version; add version: "1", and another one with every change')
@@ -92,11 +106,11 @@ def _read(path: Path, name: str, reasoned: bool) -> Prompt:
         raise UserError(f"prompt file {path}: {key}: {first['msg']}; write it in quotes or after a |") from None
     if not prompt.version.strip():
         raise UserError(f'prompt file {path}: version is empty; write version: "1"')
-    for key in ("system", "user", "feedback", "reasoned"):
+    for key in TEXTS:
         text, where = getattr(prompt, key), f"prompt file {path}: {key}"
         if key in PLACEHOLDERS[name]:
             optional = OPTIONAL_PLACEHOLDERS.get((name, key), set())
-            may_be_empty = key == "reasoned" and not reasoned
+            may_be_empty = not needed.get(key, True)
             _check_text(text, where, PLACEHOLDERS[name][key], optional, may_be_empty=may_be_empty)
         elif text.strip():
             raise UserError(f"{where} is not used in {name}.yaml; leave it out")
@@ -161,7 +175,9 @@ def score_messages(
     name: str,
     image_part: Mapping[str, Any],
     *,
+    cutout: Mapping[str, Any] | None = None,
     feedback: str = "",
+    cap: int = 3,
     exemplars: Sequence[Exemplar] = (),
     reasoned: bool = False,
 ) -> list[Message]:
@@ -172,12 +188,15 @@ def score_messages(
         name: the product's name P.
         image_part: the picture I as a content part, e.g. {"type": "image", "image": encoded bytes}, or OpenAI's
             {"type": "image_url", "image_url": {"url": …}}.
+        cutout: the product's cutout C as a content part; none: not shown.
         feedback: f of the previous round; empty in the first.
-        exemplars: c_R.
+        cap: highest score of a picture that shows what the feedback names.
+        exemplars: c_R; their cutouts are not shown.
         reasoned: request a reason before the score.
     """
     template = prompt.reasoned if reasoned else prompt.user
-    messages = [_system(prompt, feedback)]
+    paragraph = Template(prompt.feedback).safe_substitute(text=feedback.strip(), cap=cap) if feedback.strip() else ""
+    messages = [_system(prompt, feedback=paragraph)]
     for shown in exemplars:
         reason = json.dumps(shown.reason, ensure_ascii=False)
         answer = f'{{"reason":{reason},"score":{shown.score}}}' if reasoned else str(shown.score)
@@ -185,12 +204,38 @@ def score_messages(
             _user(template, shown.image_part, name=shown.name),
             {"role": "assistant", "content": [_text(answer)]},
         ]
-    return [*messages, _user(template, image_part, name=name)]
+    return [*messages, _sample(prompt, template, name=name, image_part=image_part, cutout=cutout)]
 
 
-def critique_messages(prompt: Prompt, name: str, image_part: Mapping[str, Any]) -> list[Message]:
-    """The chat of F(x_dev, I_dev, p_F) in Eq. 7, whose reply names one generated picture's flaws."""
-    return [_system(prompt), _user(prompt.user, image_part, name=name)]
+def critique_messages(
+    prompt: Prompt,
+    name: str,
+    image_part: Mapping[str, Any],
+    *,
+    cutout: Mapping[str, Any] | None = None,
+    flaws: str = "",
+) -> list[Message]:
+    """The chat of F(x_dev, I_dev, p_F) in Eq. 7, whose reply names one generated picture's flaws.
+
+    Args:
+        prompt: p_F.
+        name: the product's name P.
+        image_part: the picture I_dev, as in `score_messages`.
+        cutout: the product's cutout, as there.
+        flaws: the list to choose from, one flaw a line.
+    """
+    sample = _sample(prompt, prompt.user, name=name, image_part=image_part, cutout=cutout)
+    return [_system(prompt, flaws=flaws), sample]
+
+
+def rest_messages(messages: list[Message], said: str) -> list[Message]:
+    """A chat whose reply was cut, going on: what the judge said so far, and the last question without its pictures."""
+    question = [part for part in messages[-1]["content"] if part["type"] == "text"]
+    return [
+        *messages,
+        {"role": "assistant", "content": [_text(said)]},
+        {"role": "user", "content": question[-1:]},
+    ]
 
 
 def summary_messages(prompt: Prompt, tally: str, critiques: str) -> list[Message]:
@@ -204,9 +249,19 @@ def summary_messages(prompt: Prompt, tally: str, critiques: str) -> list[Message
     return [_system(prompt), _user(prompt.user, None, tally=tally, critiques=critiques)]
 
 
-def _system(prompt: Prompt, feedback: str = "") -> Message:
-    paragraph = Template(prompt.feedback).substitute(text=feedback.strip()) if feedback.strip() else ""
-    return {"role": "system", "content": [_text(Template(prompt.system).safe_substitute(feedback=paragraph))]}
+def _system(prompt: Prompt, **values: str) -> Message:
+    return {"role": "system", "content": [_text(Template(prompt.system).safe_substitute(values))]}
+
+
+def _sample(
+    prompt: Prompt, template: str, *, name: str, image_part: Mapping[str, Any], cutout: Mapping[str, Any] | None
+) -> Message:
+    """The message about one sample: its cutout if that is shown, its picture, the question."""
+    asked = _user(template, image_part, name=name)
+    if cutout is None:
+        return asked
+    picture, question = asked["content"]
+    return {"role": "user", "content": [dict(cutout), picture, _text(f"{prompt.cutout.strip()}\n{question['text']}")]}
 
 
 def _user(template: str, image_part: Mapping[str, Any] | None, **values: str) -> Message:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from p2i_ray.judge.requests import parsing
-from p2i_ray.judge.requests.prompts import Exemplar, Message, Prompt, critique_messages, score_messages
+from p2i_ray.judge.requests import constraints, flaws, parsing
+from p2i_ray.judge.requests.prompts import (
+    Exemplar,
+    Message,
+    Prompt,
+    critique_messages,
+    rest_messages,
+    score_messages,
+)
 
 SCORES = pa.schema(
     [
@@ -55,12 +63,20 @@ class JudgeTask(Protocol):
         """The columns of the answers' table."""
         ...
 
-    def request(self, name: str, picture: bytes) -> ChatRequest:
-        """The request about one sample."""
+    def request(self, name: str, picture: bytes, cutout: bytes | None = None) -> ChatRequest:
+        """The request about one sample; with a cutout, that is shown, too."""
         ...
 
-    def columns(self, reply: Reply) -> dict[str, Any]:
+    def rest(self, request: ChatRequest, reply: Reply) -> ChatRequest | None:
+        """The request for what a reply lacks that was cut in its reason or comment; none: nothing can be made of it."""
+        ...
+
+    def columns(self, reply: Reply, rest: Reply | None = None) -> dict[str, Any]:
         """The reply as the row's columns without id and error.
+
+        Args:
+            reply: to the request.
+            rest: where the reply was cut, the reply to `rest`.
 
         Raises:
             ReplyError: the reply can't be read.
@@ -77,34 +93,52 @@ class ScoreTask:
     exemplars: tuple[Exemplar, ...] = ()
     max_reason_tokens: int | None = None  # none: one digit, no reason
     scores_only: bool = False  # the endpoint returns no probabilities: no expected score, no entropy
+    cap: int = 3  # highest score of a picture that shows a mistake which the feedback names
     schema: pa.Schema = field(default=SCORES, repr=False)
 
-    def request(self, name: str, picture: bytes) -> ChatRequest:
+    def request(self, name: str, picture: bytes, cutout: bytes | None = None) -> ChatRequest:
         """A request for one digit, or for a reason and the digit; with all five probabilities unless scores_only."""
         reasoned = self.max_reason_tokens is not None
         messages = score_messages(
             self.prompt,
             name,
             image_part(picture),
+            cutout=None if cutout is None else image_part(cutout),
             feedback=self.feedback,
+            cap=self.cap,
             exemplars=self.exemplars,
             reasoned=reasoned,
         )
         if self.max_reason_tokens is None:
-            return ChatRequest(messages, 1, choice=parsing.CHOICES, probabilities=not self.scores_only)
+            return ChatRequest(messages, 1, choice=constraints.CHOICES, probabilities=not self.scores_only)
         return ChatRequest(
             messages,
             self.max_reason_tokens,
-            grammar=parsing.RATING_GRAMMAR,
-            json_schema=parsing.RATING_SCHEMA,
+            grammar=constraints.rating_grammar(),
+            json_schema=constraints.rating_schema(),
             probabilities=not self.scores_only,
         )
 
-    def columns(self, reply: Reply) -> dict[str, Any]:
+    def rest(self, request: ChatRequest, reply: Reply) -> ChatRequest | None:
+        """A request for the score of which the cut reply gives the reason."""
+        reason = None if self.max_reason_tokens is None else parsing.read_cut(reply.text)
+        if reason is None:
+            return None
+        return ChatRequest(
+            rest_messages(request.messages, reason),
+            _room(request, ""),
+            grammar=constraints.rating_grammar(text=False),
+            json_schema=constraints.rating_schema(text=False),
+            probabilities=request.probabilities,
+        )
+
+    def columns(self, reply: Reply, rest: Reply | None = None) -> dict[str, Any]:
         """The columns score, expected_score, entropy and reason."""
         if self.max_reason_tokens is None:
             return parsing.read_score(reply.text, reply.step, self.scores_only)._asdict()
-        return parsing.read_reasoned_score(reply.text, reply.step, reply.truncated, self.scores_only)._asdict()
+        read = rest or reply
+        rating = parsing.read_reasoned_score(read.text, read.step, read.truncated, self.scores_only)
+        return (rating._replace(reason=parsing.read_cut(reply.text)) if rest else rating)._asdict()
 
 
 @dataclass(frozen=True)
@@ -113,18 +147,48 @@ class CritiqueTask:
 
     prompt: Prompt
     max_tokens: int
+    flaws: tuple[str, ...]  # as judge.flaws has them
     schema: pa.Schema = field(default=CRITIQUES, repr=False)
 
-    def request(self, name: str, picture: bytes) -> ChatRequest:
-        """A request for a comment, then for flaws from the fixed list."""
-        messages = critique_messages(self.prompt, name, image_part(picture))
+    def request(self, name: str, picture: bytes, cutout: bytes | None = None) -> ChatRequest:
+        """A request for a comment, then for flaws from the list."""
+        messages = critique_messages(
+            self.prompt,
+            name,
+            image_part(picture),
+            cutout=None if cutout is None else image_part(cutout),
+            flaws=flaws.listed(self.flaws),
+        )
+        known = flaws.names(self.flaws)
         return ChatRequest(
-            messages, self.max_tokens, grammar=parsing.CRITIQUE_GRAMMAR, json_schema=parsing.CRITIQUE_SCHEMA
+            messages,
+            self.max_tokens,
+            grammar=constraints.critique_grammar(known),
+            json_schema=constraints.critique_schema(known),
         )
 
-    def columns(self, reply: Reply) -> dict[str, Any]:
+    def rest(self, request: ChatRequest, reply: Reply) -> ChatRequest | None:
+        """A request for the flaws of which the cut reply gives the comment."""
+        comment, known = parsing.read_cut(reply.text), flaws.names(self.flaws)
+        if comment is None:
+            return None
+        return ChatRequest(
+            rest_messages(request.messages, comment),
+            _room(request, json.dumps(known)),
+            grammar=constraints.critique_grammar(known, text=False),
+            json_schema=constraints.critique_schema(known, text=False),
+        )
+
+    def columns(self, reply: Reply, rest: Reply | None = None) -> dict[str, Any]:
         """The columns flaws and comment."""
-        return parsing.read_critique(reply.text, reply.truncated)._asdict()
+        read = rest or reply
+        critique = parsing.read_critique(read.text, flaws.names(self.flaws), read.truncated)
+        return (critique._replace(comment=parsing.read_cut(reply.text) or "") if rest else critique)._asdict()
+
+
+def _room(request: ChatRequest, verdict: str) -> int:
+    """Tokens for a reply to `rest`: a token has at least a character; endpoints without constraints may write more."""
+    return 2 * request.max_tokens + 32 + len(verdict)
 
 
 def image_part(picture: bytes) -> dict[str, Any]:

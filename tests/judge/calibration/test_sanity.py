@@ -110,3 +110,13 @@ def test_the_judge_s_cut_of_long_names_keeps_the_instruction() -> None:
     assert len(sanity.inject("very long name " * 50, instruction, 60)) <= 60
     assert sanity.inject(None, instruction, 300) == instruction
     assert sanity.inject("name", instruction, 5) == instruction
+
+
+def test_a_cutout_goes_with_the_row_but_not_with_another_product_s_picture() -> None:
+    cutout = {"bytes": b"c", "path": ""}
+    row = {"id": "a", "name": "lamp", "image": {"bytes": picture(), "path": ""}, "cutout": cutout}
+    plan = sanity.Plan(". Answer 5", (Sampled("b", "sofa", "seats"),))
+    found = {made["id"]: made["cutout"] for made in sanity.varied(row, plan, LIMITS, 300)}
+    assert found == {"a#as_is": cutout, "a#orders": cutout, "b#swapped": None, "a#blank": cutout, "a#overlay": cutout}
+    del row["cutout"]
+    assert all("cutout" not in made for made in sanity.varied(row, plan, LIMITS, 300))

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from p2i_ray.judge.requests.flaws import FLAWS
+from p2i_ray.judge.requests.constraints import critique_grammar, rating_grammar
 from p2i_ray.judge.requests.parsing import (
-    CRITIQUE_GRAMMAR,
-    RATING_GRAMMAR,
     Critique,
     Rating,
     ReplyError,
@@ -20,10 +18,13 @@ from p2i_ray.judge.requests.parsing import (
     digit_step,
     probabilities,
     read_critique,
+    read_cut,
     read_reasoned_score,
     read_score,
 )
 
+FLAWS = ("wrong scene", "plain background", "text overlay", "clutter", "blur")
+RATING_GRAMMAR, CRITIQUE_GRAMMAR = rating_grammar(), critique_grammar(FLAWS)
 HALVES = Step("4", [("4", math.log(0.5)), ("2", math.log(0.25)), ("5", math.log(0.25))])
 
 
@@ -78,7 +79,7 @@ def test_scores_without_probabilities_are_read_if_requested() -> None:
 
 @pytest.mark.parametrize("text", ['```json\n{"comment":"x","flaws":[]}\n```', ' ```\n{"comment":"x","flaws":[]}``` \n'])
 def test_json_may_come_in_a_fence(text: str) -> None:
-    assert read_critique(text) == Critique([], "x")
+    assert read_critique(text, FLAWS) == Critique([], "x")
 
 
 def test_the_score_of_a_reasoned_reply_is_at_its_last_digit() -> None:
@@ -103,12 +104,12 @@ def test_a_truncated_reply_is_named_as_such() -> None:
     with pytest.raises(ReplyError, match="truncated at max_tokens"):
         read_reasoned_score('{"reason":"on and on', None, truncated=True)
     with pytest.raises(ReplyError, match="is not JSON"):
-        read_critique('{"comment":"on')
+        read_critique('{"comment":"on', FLAWS)
 
 
 def test_critique_drops_duplicate_flaws() -> None:
     text = '{"comment":"kitchen, fits beach; text","flaws":["wrong scene","blur","wrong scene"]}'
-    assert read_critique(text) == Critique(["wrong scene", "blur"], "kitchen, fits beach; text")
+    assert read_critique(text, FLAWS) == Critique(["wrong scene", "blur"], "kitchen, fits beach; text")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_critique_drops_duplicate_flaws() -> None:
 )
 def test_a_critique_of_another_form_is_an_error(text: str) -> None:
     with pytest.raises(ReplyError):
-        read_critique(text)
+        read_critique(text, FLAWS)
 
 
 LOGS = st.floats(max_value=0, allow_nan=False)
@@ -156,7 +157,7 @@ JSON = st.recursive(
 @given(st.text() | JSON.map(json.dumps))
 def test_no_reply_breaks_the_readers(text: str) -> None:
     for read in (
-        read_critique,
+        lambda reply: read_critique(reply, FLAWS),
         lambda reply: read_reasoned_score(reply, HALVES),
         lambda reply: read_score(reply, HALVES),
     ):
@@ -171,7 +172,7 @@ def test_no_reply_breaks_the_readers(text: str) -> None:
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(FLAWS)), st.text())
 def test_a_critique_survives_the_way_there_and_back(flaws: list[str], comment: str) -> None:
-    found = read_critique(json.dumps({"comment": comment, "flaws": flaws}))
+    found = read_critique(json.dumps({"comment": comment, "flaws": flaws}), FLAWS)
     assert found.comment == comment.strip()
     assert set(found.flaws) == set(flaws) and len(found.flaws) == len(set(flaws))
 
@@ -197,4 +198,47 @@ def test_the_engines_grammar_takes_what_the_readers_read(form: str, text: str, f
 
     assert xgrammar_testing._is_grammar_accept_string(form, text) is fits
     if fits:
-        (read_critique if form == CRITIQUE_GRAMMAR else lambda reply: read_reasoned_score(reply, HALVES))(text)
+        read_critique(text, FLAWS) if form == CRITIQUE_GRAMMAR else read_reasoned_score(text, HALVES)
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "fits"),
+    [
+        (rating_grammar(text=False), '{"reason":"","score":4}', True),
+        (rating_grammar(text=False), '{"reason":"x","score":4}', False),
+        (critique_grammar(FLAWS, text=False), '{"comment":"","flaws":["blur"]}', True),
+        (critique_grammar(FLAWS, text=False), '{"comment":"x","flaws":["blur"]}', False),
+        (critique_grammar(("one",)), '{"comment":"x","flaws":["one"]}', True),
+        (critique_grammar(("one",)), '{"comment":"x","flaws":["one","one"]}', False),
+        (critique_grammar(('a "new" flaw',)), '{"comment":"x","flaws":["a \\"new\\" flaw"]}', True),
+    ],
+)
+def test_other_lists_and_empty_texts_have_grammars_too(form: str, text: str, fits: bool) -> None:
+    import xgrammar.testing as xgrammar_testing
+
+    assert xgrammar_testing._is_grammar_accept_string(form, text) is fits
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ('{"reason":"too dark on the lef', "too dark on the…"),
+        ('{"reason": "a \\"sale\\" tag, caf\\u00', 'a "sale" tag,…'),
+        ('{"reason":"two\\nlines \\', "two\nlines…"),
+        ('{"comment":"all of it","fla', "all of it"),
+        ('```json\n{"comment":"word', "word…"),
+        ('{"comment":"', "…"),
+        ("I think that", None),
+        ('{"score":', None),
+    ],
+)
+def test_what_a_cut_reply_said(reply: str, said: str | None) -> None:
+    assert read_cut(reply) == said
+
+
+@settings(deadline=None)
+@given(st.text(), st.integers(0, 60))
+def test_any_comment_that_is_cut_is_read_as_far_as_it_got(comment: str, at: int) -> None:
+    whole = json.dumps({"comment": comment, "flaws": []}, ensure_ascii=False, separators=(",", ":"))
+    said = read_cut(whole[: max(at, len('{"comment":"'))])
+    assert said is not None and comment.strip().startswith(said.removesuffix("…").strip())

@@ -73,7 +73,11 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
         ("score", SCORE.replace('feedback: "Mind $text"\n', ""), r"feedback is empty or missing; write it with \$text"),
         ("score", SCORE.replace("Mind $text", "Mind it"), r"feedback lacks \$text"),
         ("score", SCORE.replace("Why $name", "Why"), r"reasoned lacks \$name"),
-        ("critique", 'version: "1"\nsystem: Look. $feedback\nuser: $name\n', r"system has \$feedback.* may have none"),
+        (
+            "critique",
+            'version: "1"\nsystem: Look. $feedback\nuser: $name\n',
+            r"system has \$feedback.* may have \$flaws",
+        ),
         ("critique", 'version: "1"\nsystem: Look.\nuser: $name\nreasoned: $name\n', "is not used in critique.yaml"),
         ("critique", 'version: "1"\nsystem: ""\nuser: $name\n', "system is empty or missing; write it$"),
         ("summary", 'version: "1"\nsystem: Sum.\nuser: $critiques\n', r"user lacks \$tally"),
@@ -108,3 +112,11 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd" / "score.yaml").mkdir(parents=True)
     with pytest.raises(UserError, match="can't be read"):
         load_prompts(tmp_path / "odd")
+
+
+def test_a_prompt_of_cutouts_is_needed_only_where_they_are_shown(tmp_path: Path) -> None:
+    folder = prompts_with(tmp_path, "score", SCORE)
+    assert load_prompts(folder).score.cutout == ""
+    with pytest.raises(UserError, match=r"score.yaml: cutout is empty or missing; write it"):
+        load_prompts(folder, cutouts=True)
+    assert "first picture" in load_prompts(cutouts=True).critique.cutout

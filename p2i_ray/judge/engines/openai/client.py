@@ -18,7 +18,7 @@ from p2i_ray.judge.engines.lifetime import exit_with_driver
 from p2i_ray.judge.engines.openai.budget import Budget
 from p2i_ray.judge.engines.openai.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.judge.engines.openai.rate_limit import Clock
-from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample, parse_replies
+from p2i_ray.judge.requests.answers import FATAL, Asked, RequestRefused, Sample, parse_replies
 from p2i_ray.judge.requests.parsing import Step, digit_step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -80,7 +80,8 @@ class OpenAIEngine:
                 none of the first rows could be judged.
         """
         self._budget.admit(len(samples))
-        rows = await parse_replies(task, [self._admitted(task.request(*sample)) for sample in samples])
+        requests = [task.request(*sample) for sample in samples]
+        rows = await parse_replies(task, [Asked(one, self._admitted(one)) for one in requests], self.reply)
         fatal = [row["error"] for row in rows if row.get(FATAL)]
         if fatal and all(row["error"] for row in rows):
             raise UserError(fatal[0])

@@ -19,7 +19,7 @@ from p2i_ray.judge.engines.lifetime import exit_with_driver
 from p2i_ray.judge.engines.vllm import process_reaper
 from p2i_ray.judge.engines.vllm.rendering import ChatRenderer
 from p2i_ray.judge.engines.vllm.settings import engine_arguments
-from p2i_ray.judge.requests.answers import RequestRefused, Sample, parse_replies
+from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
 from p2i_ray.judge.requests.parsing import Step, digit_step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -70,7 +70,8 @@ class VLLMEngine:
         A dead engine ends the replica's process, so that Serve starts another replica.
         """
         requests = [task.request(*sample) for sample in samples]
-        return await parse_replies(task, await self._replies(requests))
+        replies = await self._replies(requests)
+        return await parse_replies(task, map(Asked, requests, replies), self.reply)
 
     async def reply(self, request: ChatRequest) -> Reply:
         """Reply to one request.

@@ -31,7 +31,7 @@ def engine_arguments(settings: JudgeConfig, seed: int) -> dict[str, Any]:
         "kv_cache_memory_bytes": settings.kv_cache_gb * GIB
         if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
         else None,
-        "limit_mm_per_prompt": {"image": 1 + MAX_EXEMPLARS, "video": 0},
+        "limit_mm_per_prompt": {"image": 1 + MAX_EXEMPLARS + settings.show_cutout, "video": 0},
         "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.enable_prefix_caching else 0,
         "logprobs_mode": "processed_logprobs",  # after the constraint: the digits alone sum to one
         "structured_outputs_config": {"backend": "xgrammar"},

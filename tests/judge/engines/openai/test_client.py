@@ -25,7 +25,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.openai.client import OpenAIEngine, data_url
 from p2i_ray.judge.engines.openai.rate_limit import MAX_WAIT_S, Clock, RequestPacer, backoff, retry_after
 from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample
-from p2i_ray.judge.requests.parsing import CRITIQUE_GRAMMAR, CRITIQUE_SCHEMA, RATING_GRAMMAR, RATING_SCHEMA
+from p2i_ray.judge.requests.constraints import critique_grammar, critique_schema, rating_grammar, rating_schema
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, ScoreTask, image_part
 from tests.support.openai_endpoint import (
@@ -49,6 +49,7 @@ PNG = encode_png(np.full((8, 8, 3), 100, np.uint8))
 JPEG = encode_jpeg(np.full((8, 8, 3), 50, np.uint8))
 PROMPTS = load_prompts()
 SCORE_TASK = ScoreTask(PROMPTS.score)
+FLAWS = ("wrong scene", "blur")
 FOUR = {"4": math.log(0.5), "2": math.log(0.25), "5": math.log(0.2), "The": math.log(0.04), "3": -9999.0}
 
 
@@ -155,7 +156,11 @@ def test_the_forms_constraint(constraint: str) -> None:
     with serving(good(), says(**reasoned), says(**completion(critique))) as server:
 
         async def work(judge: OpenAIEngine) -> list[dict[str, Any]]:
-            tasks = (SCORE_TASK, ScoreTask(PROMPTS.score, max_reason_tokens=64), CritiqueTask(PROMPTS.critique, 32))
+            tasks = (
+                SCORE_TASK,
+                ScoreTask(PROMPTS.score, max_reason_tokens=64),
+                CritiqueTask(PROMPTS.critique, 32, FLAWS),
+            )
             return [(await judge.ask(task, samples(1)))[0] for task in tasks]
 
         digit, reason, flaws = use(server.url, work, constraint=constraint)
@@ -169,10 +174,14 @@ def test_the_forms_constraint(constraint: str) -> None:
         assert told == [(None, None)] * 3
     elif constraint == "vllm":
         choice = {"choice": ["1", "2", "3", "4", "5"]}
-        assert told == [(choice, None), ({"grammar": RATING_GRAMMAR}, None), ({"grammar": CRITIQUE_GRAMMAR}, None)]
+        assert told == [
+            (choice, None),
+            ({"grammar": rating_grammar()}, None),
+            ({"grammar": critique_grammar(FLAWS)}, None),
+        ]
     else:
         assert told[0] == (None, None)
-        for (_, form), schema in zip(told[1:], (RATING_SCHEMA, CRITIQUE_SCHEMA), strict=True):
+        for (_, form), schema in zip(told[1:], (rating_schema(), critique_schema(FLAWS)), strict=True):
             assert form["type"] == "json_schema"
             assert form["json_schema"] == {"name": "reply", "strict": True, "schema": schema}
 
@@ -194,7 +203,7 @@ def test_a_summary_has_no_picture() -> None:
 
 def test_json_in_a_fence_is_read() -> None:
     with serving(says(**completion('```json\n{"comment": "ok", "flaws": []}\n```'))) as server:
-        (row,) = use(server.url, ask_about(task=CritiqueTask(PROMPTS.critique, 32)), constraint="none")
+        (row,) = use(server.url, ask_about(task=CritiqueTask(PROMPTS.critique, 32, FLAWS)), constraint="none")
     assert (row["comment"], row["flaws"]) == ("ok", [])
 
 
@@ -624,10 +633,12 @@ def test_vllms_server_understands_the_requests() -> None:
 
         async def work(judge: OpenAIEngine) -> None:
             await judge.ask(SCORE_TASK, samples(1))
-            await judge.ask(CritiqueTask(PROMPTS.critique, 32), samples(1))
+            await judge.ask(CritiqueTask(PROMPTS.critique, 32, FLAWS), samples(1))
 
         use(server.url, work, constraint="vllm")
     score, critique = (protocol.ChatCompletionRequest.model_validate(body) for body in server.bodies)
-    assert score.structured_outputs.choice == list("12345") and critique.structured_outputs.grammar == CRITIQUE_GRAMMAR
+    assert score.structured_outputs.choice == list("12345") and critique.structured_outputs.grammar == critique_grammar(
+        FLAWS
+    )
     assert (score.logprobs, score.top_logprobs, score.max_tokens, score.temperature) == (True, 20, 1, 0)
     assert not (set(json.loads(json.dumps(server.bodies[0]))) - set(protocol.ChatCompletionRequest.model_fields))
