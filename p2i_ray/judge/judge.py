@@ -7,6 +7,7 @@ They are a Ray Serve application without an HTTP port; Ray Data tasks send them 
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,6 +34,10 @@ from p2i_ray.storage import parquet
 
 if TYPE_CHECKING:
     import ray.data
+
+
+# How vLLM says that a prompt has too many tokens.
+TOO_LONG = re.compile(r"context length|max_model_len|maximum (model )?length|too long|longer than|input tokens", re.I)
 
 
 class Judge:
@@ -227,17 +232,23 @@ class Judge:
         """Ask about a grey picture first: a prompt that is too long for every row should fail before the first one.
 
         Raises:
-            UserError: prompt, feedback and exemplars are too long for the engine.
+            UserError: prompt, feedback and exemplars are too long for the engine, or the model can't be asked at all.
         """
         side = self._image.resolution
         picture = images.encode_png(np.full((side, side, 3), 127, np.uint8))
         try:
             self._reply(task.request("product", picture, picture if self.settings.show_cutout else None))
         except RequestRefused as error:
-            raise UserError(
-                f"{error}; shorten the files of judge.prompts, the feedback or the exemplars, or raise "
+            raise UserError(f"{error}; {self._advice(str(error))}") from None
+
+    def _advice(self, refusal: str) -> str:
+        """What to do where the engine refuses every row."""
+        if TOO_LONG.search(refusal):
+            return (
+                "shorten the files of judge.prompts, the feedback or the exemplars, or raise "
                 f"judge.max_model_len={self.settings.max_model_len}"
-            ) from None
+            )
+        return f"look at the chat template and the processor's files of judge.model={self.settings.model}"
 
     def _reply(self, request: ChatRequest) -> Reply:
         from p2i_ray.judge.batch.retry import reply_with_retry

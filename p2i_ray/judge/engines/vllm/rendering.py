@@ -11,6 +11,7 @@ from typing import Any
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import images
+from p2i_ray.judge.engines.vllm.chat_template import NO_THINKING
 from p2i_ray.judge.requests.answers import RequestRefused
 from p2i_ray.judge.requests.prompts import Message
 
@@ -30,7 +31,7 @@ class ChatRenderer:
 
         self._renderer = renderer
         self._limits = limits
-        self._params = ChatParams(chat_template_kwargs={"add_generation_prompt": True})
+        self._params = ChatParams(chat_template_kwargs={"add_generation_prompt": True, **NO_THINKING})
         tokenizer = renderer.get_tokenizer()
         self._reserved = sorted({*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())})
 

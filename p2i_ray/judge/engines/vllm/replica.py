@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import os
 from collections.abc import Awaitable
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.judge.engines.lifetime import exit_with_driver
-from p2i_ray.judge.engines.vllm import process_reaper
+from p2i_ray.judge.engines.vllm import chat_template, process_reaper
 from p2i_ray.judge.engines.vllm.rendering import ChatRenderer
 from p2i_ray.judge.engines.vllm.settings import engine_arguments
 from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
 
 LOGPROBS = 10  # alternatives per token: more than the five digits, since some tokenizers have several tokens for one
+METASPACE = "▁"  # the space as a token of SentencePiece
 NO_PROBABILITY = -1e9  # log-probability up to which vLLM has masked a token
 
 
@@ -46,6 +48,8 @@ class VLLMEngine:
     ) -> None:
         """Load the model; returns when the engine takes requests.
 
+        A UserError says why the model can't be a judge, before its weights are loaded.
+
         Args:
             settings: settings of the judge.
             limits: limits of pictures.
@@ -57,8 +61,11 @@ class VLLMEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         process_reaper.start()
-        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**engine_arguments(settings, seed)))
+        chat_template.check(settings.model)
+        arguments = engine_arguments(settings, seed, side=limits.resolution)
+        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         self._renderer = ChatRenderer(self._engine.renderer, limits)
+        self._is_spaced = METASPACE in self._engine.renderer.get_tokenizer().get_vocab()
         # Templates, tokens and pixels are prepared off the event loop, while the engine computes in its own process.
         self._render_pool = ThreadPoolExecutor(1, "render")
         self._request_numbers = itertools.count()
@@ -106,7 +113,9 @@ class VLLMEngine:
             raise prompt
         completion = None
         try:
-            async for output in self._engine.generate(prompt, sampling(request), str(next(self._request_numbers))):
+            async for output in self._engine.generate(
+                prompt, sampling(request, self._is_spaced), str(next(self._request_numbers))
+            ):
                 completion = output.outputs[0]
         except EngineDeadError:
             logging.getLogger("ray.serve").exception("the engine died; its replica ends and is started again")
@@ -118,19 +127,28 @@ class VLLMEngine:
         return Reply(completion.text, completion.finish_reason == "length", _digit_step(completion))
 
 
-def sampling(request: ChatRequest) -> SamplingParams:
-    """Sampling parameters of vLLM: greedy, within the request's constraint, returned once and whole."""
+def sampling(request: ChatRequest, is_spaced: bool = False) -> SamplingParams:
+    """Sampling parameters of vLLM: greedy, within the request's constraint, returned once and whole.
+
+    Args:
+        request: see there.
+        is_spaced: a SentencePiece tokenizer, whose models write "▁" or "▁4" where an answer begins. Without the space
+            they would be forced to a token that never stands there, whose probabilities say little.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-    constraint = None
-    if request.choice:
+    constraint, more = None, 0
+    if request.choice and is_spaced:
+        choices = " | ".join(map(json.dumps, request.choice))
+        constraint, more = StructuredOutputsParams(grammar=f'root ::= " "? ({choices})'), 1
+    elif request.choice:
         constraint = StructuredOutputsParams(choice=list(request.choice))
     elif request.grammar:
         constraint = StructuredOutputsParams(grammar=request.grammar)
     return SamplingParams(
         temperature=0,
-        max_tokens=request.max_tokens,
+        max_tokens=request.max_tokens + more,
         logprobs=LOGPROBS if request.probabilities else None,
         structured_outputs=constraint,
         output_kind=RequestOutputKind.FINAL_ONLY,
