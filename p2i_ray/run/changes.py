@@ -17,7 +17,7 @@ from p2i_ray.config import ChangedSetting, Config, Effect
 from p2i_ray.errors import HURT, UserError
 from p2i_ray.run.inputs import RunInputs
 from p2i_ray.run.manifests import Manifest
-from p2i_ray.run.step_table import BY_NAME, TRAIN, Key, depending_on, of_run, order_of
+from p2i_ray.run.step_table import BY_NAME, FEEDBACK, SCORE, SELECT, TRAIN, Key, depending_on, of_run, order_of
 from p2i_ray.storage import locations
 
 FILE = "changes.json"
@@ -51,7 +51,7 @@ def of_settings(differing: Sequence[ChangedSetting], done: Done, config: Config)
     for one in differing:
         if one.effect is Effect.RUNTIME or (one.effect is Effect.CONTENT and _same_place(one)):
             continue
-        if steps := _disagreeing(one, done):
+        if steps := _disagreeing(one, done, config):
             conflicts.append(Conflict(str(one), steps))
         else:
             recorded.append(Change(str(one), _now(), _first_to_come(one.key, done, config)))
@@ -152,10 +152,13 @@ def touches(one: ChangedSetting, key: Key) -> bool:
     return key[1] in {step.name for step in depending_on(one.key)}
 
 
-def _disagreeing(one: ChangedSetting, done: Done) -> list[Key]:
+def _disagreeing(one: ChangedSetting, done: Done, config: Config) -> list[Key]:
     """The finished steps that a changed setting would have made otherwise, and that must not stay."""
     if one.key == "idr.rounds":
         return sorted((key for key in done if key[0] > one.new), key=_place)
+    if one.key == "idr.gamma":  # a round is selected with the gamma that its scores were asked for with
+        begun = [key for key in done if key[1] == SCORE.name and SELECT.key(key[0]) not in done]
+        return [key for key in begun if config.judge.cascade.clip or FEEDBACK.key(key[0] - 1) in done]
     if one.effect is Effect.ADJUSTABLE and one.key != "idr.steps":
         return []
     steps = sorted((key for key in done if touches(one, key)), key=_place)

@@ -132,7 +132,7 @@ SCORE = Step(
     wanted=_judged,
     inputs=(Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)),
     by_row=True,
-    settings=(*ASKING, "judge.cascade", "idr.select"),
+    settings=(*ASKING, *KEEPING, "judge.cascade", "idr.select"),  # with feedback, the prompt names gamma
     uses=("data/train", *SCORING, "judge.cascade.clip"),
 )
 SELECT = Step(

@@ -66,7 +66,7 @@ def test_free(setting: str) -> None:
         ("judge.max_model_len=600", "judge.max_model_len: 512 -> 600", "round 2 · critique"),
         ("train.zero_stage=2", "train.zero_stage: 1 -> 2", "round 3 · train"),
         ("train.lr_unet=0.0001", "train.lr_unet: 0.0005 -> 0.0001", "round 3 · train"),
-        ("idr.gamma=3", "idr.gamma: 4.0 -> 3.0", "round 3 · select"),
+        ("idr.gamma=3", "idr.gamma: 4.0 -> 3.0", "round 3 · score"),
         ("idr.steps=[120,100,7]", "idr.steps: [120, 100, 100] -> [120, 100, 7]", "round 3 · train"),
         ("idr.rounds=2", "idr.rounds: 3 -> 2", "round 2 · critique"),
         ("data=/tmp/moved", "data: '/tmp/y' -> '/tmp/moved'", "round 2 · critique"),  # its content is compared
@@ -105,6 +105,14 @@ def test_what_no_finished_step_depends_on_may_still_change() -> None:
             ("train.temperature: 0.05 -> 0.1", "round 1 · train"),
         ],
     )
+
+
+def test_a_round_is_selected_with_the_gamma_that_it_was_scored_with() -> None:
+    assert decide(done_until(2, "score"), "idr.gamma=3")[0] == [
+        "round 2 · score"
+    ]  # with feedback, whose cap follows it
+    assert decide(done_until(1, "score"), "idr.gamma=3") == ([], [("idr.gamma: 4.0 -> 3.0", "round 1 · select")])
+    assert decide(done_until(2, "select"), "idr.gamma=3")[0] == []
 
 
 def test_more_rounds_extend_a_finished_run() -> None:
