@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from p2i_ray.config.environment import ENVIRONMENT
 from tests.support import heavy
+from tests.support.variables import variables
 
 if TYPE_CHECKING:
+    from chaos.bucket import Bucket
     from p2i_ray.config import DiffusionConfig
     from p2i_ray.judge.judge import Judge
 
 # Read by libraries at import, here and in every worker.
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
 ROOT = Path(__file__).parents[1]
+PATIENT = {name: value for name, value in ENVIRONMENT.items() if name.startswith("AWS_")}  # how often S3 is asked
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers' too
 
@@ -61,6 +65,24 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     connection.connect(RayConfig(local_cpus=4, object_store_mb=400))
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_bucket() -> Iterator[Bucket]:
+    """moto's S3 server with one bucket, which this process's clients find; set its throttle back after use."""
+    from chaos.bucket import Bucket
+
+    with Bucket("bucket-of-tests") as bucket, variables({**bucket.environment, **PATIENT}):
+        yield bucket
+
+
+@pytest.fixture(scope="session")
+def gs_bucket() -> Iterator[str]:
+    """The URI of a bucket of an emulator of Google's storage, which this process's clients find."""
+    from tests.support.gs_server import GsServer
+
+    with GsServer("bucket-of-tests") as server, variables(server.environment):
+        yield server.uri
 
 
 @pytest.fixture(scope="session")

@@ -182,6 +182,13 @@ def test_no_pickle_and_no_remote_code() -> None:
         assert "trust_remote_code=True" not in path.read_text("utf-8"), path
 
 
+def test_one_place_opens_file_systems() -> None:
+    """Each opened elsewhere could remember listings, which other processes make wrong."""
+    openers = {"fsspec", "fsspec.core", "s3fs", "gcsfs", "pyarrow.fs"}
+    found = {str(path.relative_to(PACKAGE)) for path in FILES if openers & imported(path)}
+    assert found == {"storage/locations.py", "cluster/node_facts.py"}  # the second is sent to nodes without p2i_ray
+
+
 def test_tests_mirror_the_package() -> None:
     """A test file has the name and folder of a module of the package, of jobs/, bench/ or chaos/."""
     homes = {"jobs": ROOT / "jobs", "bench": ROOT / "bench", "chaos": ROOT / "chaos"}

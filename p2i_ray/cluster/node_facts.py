@@ -75,7 +75,7 @@ def unreadable_witnesses(witnesses: Sequence[tuple[str, int]]) -> dict[str, str]
     found = {}
     for location, size in witnesses:
         try:
-            filesystem, path = fsspec.core.url_to_fs(location)
+            filesystem, path = fsspec.core.url_to_fs(location, use_listings_cache=False)  # ask the store
             if filesystem.size(path) != size:
                 found[location] = "it is another file there"
         except Exception as error:  # each bucket's client has errors of its own
@@ -86,7 +86,7 @@ def unreadable_witnesses(witnesses: Sequence[tuple[str, int]]) -> dict[str, str]
 def try_probe(file: str, content: str) -> tuple[str | None, str | None]:
     """Why a file can't be read with that content, and why a file beside it can't be written; none: it can."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(file)
+        filesystem, path = fsspec.core.url_to_fs(file, use_listings_cache=False)
         if filesystem.cat_file(path).decode() != content:
             return "it is another folder there", None
     except Exception as error:

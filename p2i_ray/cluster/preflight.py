@@ -18,6 +18,7 @@ from p2i_ray.cluster.node_checks import NodeQuestions, Probe
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.errors import UserError, reason
 from p2i_ray.storage import locations
+from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 
 PROBE = ".p2i-probe-"
 
@@ -36,7 +37,8 @@ def check_rights(*folders: str) -> None:
             raise
         except Exception as error:  # each bucket's client has errors of its own
             raise UserError(
-                f"can't write, read and delete files in {folder}: {reason(error)}; give a folder with the rights"
+                _silent(folder, error)
+                or f"can't write, read and delete files in {folder}: {reason(error)}; give a folder with the rights"
             ) from None
         if found != probe.content:
             raise UserError(f"{folder} doesn't give back what was written to it; is there a cache before it?")
@@ -55,7 +57,15 @@ def check_readable(*places: str) -> None:
         except UserError:
             raise
         except Exception as error:  # each bucket's client has errors of its own
-            raise UserError(f"can't read {location}: {reason(error)}; check the rights") from None
+            raise UserError(
+                _silent(location, error) or f"can't read {location}: {reason(error)}; check the rights"
+            ) from None
+
+
+def _silent(location: str, error: Exception) -> str | None:
+    """The line for a bucket that doesn't answer; none: rights are lacking."""
+    why = unanswered(error) if locations.is_uri(location) else None
+    return None if why is None else unanswered_line(location, why)
 
 
 def check(phases: Sequence[Phase], writes: Sequence[str] = (), reads: Sequence[str] = ()) -> None:
@@ -103,10 +113,11 @@ def _probing(folder: str) -> Iterator[Probe]:
 
 def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
     """A file that stands for a location, and its size in bytes: the location itself, or the first file below it."""
-    filesystem, path = locations.open_location(location)
-    if not filesystem.exists(path):
+    found = locations.kind(location)
+    if found is None:
         return None
-    if filesystem.isfile(path):
+    filesystem, path = locations.open_location(location)
+    if found == "file":
         return location, int(filesystem.size(path))
     entries = sorted(filesystem.ls(path, detail=True), key=lambda entry: (entry["type"] != "file", entry["name"]))
     for entry in entries:

@@ -7,6 +7,9 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",  # weights are paths; nothing is downloaded
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_NUM_THREADS": "1",  # more threads than free cores slow a step a hundredfold
+    # An S3 bucket that answers 503 is asked again for about half a minute; botocore's own five attempts take seconds.
+    "AWS_RETRY_MODE": "standard",
+    "AWS_MAX_ATTEMPTS": "7",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core logs internals to the terminal
     # Most processes of a judge and of a dataset only wait; by default Ray warns of eight on two cores.

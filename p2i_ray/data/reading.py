@@ -14,7 +14,6 @@ from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.fs
     import pyarrow.parquet as pq
     import ray.data
 
@@ -146,14 +145,9 @@ def _check(file: str, schema: pa.Schema, columns: Sequence[str]) -> None:
             raise UserError(f"{file}: column {column} must be an image struct {{bytes, path}}, not {kind}")
 
 
-def _for_arrow(files: list[str]) -> tuple[pyarrow.fs.FileSystem | None, list[str]]:
-    """A filesystem and paths for pyarrow: plain paths, or those of the wrapped fsspec filesystem that listed them."""
-    if not locations.is_uri(files[0]):
-        return None, files
-    from pyarrow.fs import FSSpecHandler, PyFileSystem
-
-    filesystem, _ = locations.open_location(files[0])
-    return PyFileSystem(FSSpecHandler(filesystem)), [locations.open_location(file)[1] for file in files]
+def _for_arrow(files: list[str]) -> tuple[Any, list[str]]:
+    opened = [locations.open_for_arrow(file) for file in files]
+    return opened[0][0], [path for _, path in opened]
 
 
 def _keep_listed(batch: pa.Table, keep: str, version: str, columns: list[str]) -> pa.Table:
@@ -172,12 +166,12 @@ def _listed(keep: str, version: str) -> Any:
 
 
 def _version(keep: str) -> str:
-    filesystem, path = locations.open_location(keep)
-    if not filesystem.exists(path):
+    if not locations.exists(keep):
         raise UserError(f"keep {keep} is not there; it is a Parquet file with a column id")
     schema = _footer(keep).schema.to_arrow_schema()
     if "id" not in schema.names:
         raise UserError(f"keep {keep} lacks the column id; it has {', '.join(schema.names)}")
+    filesystem, path = locations.open_location(keep)
     return str(filesystem.ukey(path))
 
 

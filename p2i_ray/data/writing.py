@@ -64,8 +64,7 @@ def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], row
 
 def check_free(out: str) -> None:
     """Raise a UserError if `out` holds EPBD data, or is a file; nothing is ever overwritten."""
-    filesystem, path = locations.open_location(out)
-    if filesystem.isfile(path):
+    if locations.kind(out) == "file":
         raise UserError(f"out {out} is a file; name a folder")
     held = [part for part in (*SPLITS, REJECTED) if locations.files(locations.join(out, part), ".parquet")]
     if held:

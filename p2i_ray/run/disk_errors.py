@@ -1,4 +1,4 @@
-"""A full disk or an unreachable run folder reported as one line: neither is a defect, and both pass.
+"""A full disk, an unreachable run folder or a silent bucket reported as one line: none is a defect, and all pass.
 
 Such an exception may come from anywhere: from a small file that the driver writes, from a Ray Data task, as text in
 the exception of another process, or while another exception is being handled. So the whole loop is watched for them
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from p2i_ray.errors import UserError, causes
 from p2i_ray.storage import locations
+from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 from p2i_ray.storage.disk_full import REMEDY, disk_full_cause, full_path
 
 MARKER = "config.yaml"  # in every run folder, from its beginning
@@ -19,7 +20,7 @@ MARKER = "config.yaml"  # in every run folder, from its beginning
 
 @contextmanager
 def explained(run_dir: str) -> Iterator[None]:
-    """Turn exceptions that a disk has caused into UserErrors; any other leaves the block as it is.
+    """Turn exceptions that a disk or a bucket has caused into UserErrors; any other leaves the block as it is.
 
     Args:
         run_dir: the run folder.
@@ -38,18 +39,29 @@ def explained(run_dir: str) -> Iterator[None]:
 
 
 def explanation(error: BaseException, run_dir: str) -> str | None:
-    """The line for an exception that a disk or a UserError is behind; none for any other."""
+    """The line for an exception that a disk, a bucket or a UserError is behind; none for any other."""
     chain = list(causes(error))
     for one in chain:
         if type(one) is UserError:
             return str(one)
     if (full := disk_full_cause(error)) is not None:
         return f"no room is left on the disk of {full_path(full) or run_dir}; {REMEDY}"
+    if locations.is_uri(run_dir) and (why := unanswered(error) or _silence(run_dir)) is not None:
+        return unanswered_line(run_dir, why)
     if is_away(run_dir):
         return away_line(run_dir)
     for one in chain:
         if "FileNotFoundError" in f"{type(one).__name__} {one}" and run_dir in str(one):
             return f"a file below {run_dir} is not there, maybe because its disk was away; give the same command again"
+    return None
+
+
+def _silence(run_dir: str) -> str | None:
+    """Why a bucket doesn't answer now; none: it does."""
+    try:
+        is_away(run_dir)
+    except Exception as error:  # each bucket's client has errors of its own
+        return unanswered(error)
     return None
 
 

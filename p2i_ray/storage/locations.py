@@ -2,6 +2,9 @@
 
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
 a folder is not, so its writer marks it as done afterwards (see run/folder.py).
+
+All file systems are opened here. They remember no listing: s3fs and gcsfs would for the life of the process, and other
+processes write to the same folders. A store that doesn't answer is an error, never an absent file.
 """
 
 from __future__ import annotations
@@ -14,12 +17,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 import fsspec
 
 from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow.fs
 
 CHUNK_BYTES = 1 << 20  # read at once
 FILE = "file://"
@@ -57,22 +63,45 @@ def resolve(location: str, folder: str) -> str:
 
 
 def open_location(location: str) -> tuple[Any, str]:
-    """The fsspec filesystem of a location, and the location as that filesystem spells it.
+    """The fsspec filesystem of a location, which asks the store every time, and the location as it spells it.
 
     Raises:
         UserError: nothing here can open such a URI.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(local_path(location))
+        filesystem, path = fsspec.core.url_to_fs(local_path(location), use_listings_cache=False)
     except (ValueError, ImportError) as error:
         raise UserError(f"can't open {location}: {error}") from None
     return filesystem, str(path)
 
 
+def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
+    """The same for pyarrow, Ray Data and Ray Train; a local path is left to them, with None.
+
+    Arrow's own clients of buckets would look for credentials and endpoints in other places than the rest of a run.
+    """
+    if not is_uri(location):
+        return None, location
+    from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+    filesystem, path = open_location(location)
+    return PyFileSystem(FSSpecHandler(filesystem)), path
+
+
+def kind(location: str) -> Literal["file", "directory"] | None:
+    """What is there; none: nothing. Many of fsspec's own answers are also "no" where a store doesn't answer."""
+    filesystem, path = open_location(location)
+    if not is_uri(location):
+        return "directory" if filesystem.isdir(path) else "file" if filesystem.exists(path) else None
+    try:
+        return "directory" if filesystem.info(path)["type"] == "directory" else "file"
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def exists(location: str) -> bool:
     """Whether a file or a folder is there."""
-    filesystem, path = open_location(location)
-    return bool(filesystem.exists(path))
+    return kind(location) is not None
 
 
 def is_empty(location: str) -> bool:
@@ -87,11 +116,12 @@ def files(location: str, suffix: str = "") -> list[str]:
     Hidden files are left out: macOS puts a ._NAME beside each file that it copies.
     """
     filesystem, path = open_location(location)
-    if not filesystem.isdir(path):
+    try:
+        entries = filesystem.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    names = sorted(
-        posixpath.basename(entry["name"]) for entry in filesystem.ls(path, detail=True) if entry["type"] == "file"
-    )
+    inside = [entry["name"] for entry in entries if entry["type"] == "file" and entry["name"] != path]  # not itself
+    names = sorted(map(posixpath.basename, inside))
     return [join(location, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
 
 
@@ -133,9 +163,9 @@ def write_text(location: str, content: str) -> None:
 
 def remove(location: str) -> None:
     """Delete a file, or a folder with its content; nothing happens if it doesn't exist."""
-    filesystem, path = open_location(location)
-    if not filesystem.exists(path):
+    if not exists(location):
         return
+    filesystem, path = open_location(location)
     if not is_uri(location) or not GLOB.search(path):
         filesystem.rm(path, recursive=True)
         return

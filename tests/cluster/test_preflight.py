@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -17,6 +18,15 @@ from p2i_ray.cluster.node_checks import NodeFacts, fault
 from p2i_ray.errors import UserError
 
 ROOT = Path(__file__).parents[2]
+
+
+class BusyBucket(MemoryFileSystem):
+    """A bucket that answers 503."""
+
+    protocol = "busy"
+
+    def info(self, path: str, **kwargs: object) -> dict[str, object]:
+        raise OSError(errno.EBUSY, "Please reduce your request rate.")
 
 
 class ReadOnlyBucket(MemoryFileSystem):
@@ -42,11 +52,11 @@ class ClosedBucket(MemoryFileSystem):
 
     protocol = "closed"
 
-    def exists(self, path: str, **kwargs: object) -> bool:
+    def info(self, path: str, **kwargs: object) -> dict[str, object]:
         raise RuntimeError("Unable to locate credentials")
 
 
-for bucket in (ReadOnlyBucket, KeeperBucket, ClosedBucket):
+for bucket in (BusyBucket, ReadOnlyBucket, KeeperBucket, ClosedBucket):
     fsspec.register_implementation(bucket.protocol, bucket)
 
 
@@ -59,6 +69,10 @@ for bucket in (ReadOnlyBucket, KeeperBucket, ClosedBucket):
         ),
         ("keeper://bucket/run", "PermissionError: DeleteObject is not allowed; give a folder with the rights"),
         ("closed://bucket/run", "RuntimeError: Unable to locate credentials; give"),
+        (
+            "busy://bucket/run",
+            "the bucket of busy://bucket/run doesn't answer (Please reduce your request rate.); give",
+        ),
         ("/proc/nowhere/run", "in /proc/nowhere/run: No such file or directory; give"),
         ("nosuchstore://x", "can't open nosuchstore://x"),
     ],
@@ -81,6 +95,8 @@ def test_data_without_rights_is_one_line() -> None:
     preflight.check_readable("/nosuch/folder")  # for others to tell
     with pytest.raises(UserError, match="can't read closed://b/epbd: RuntimeError: Unable to locate credentials"):
         preflight.check_readable("closed://b/epbd")
+    with pytest.raises(UserError, match="the bucket of busy://b/epbd doesn't answer"):
+        preflight.check_readable("busy://b/epbd")
 
 
 def test_one_file_stands_for_a_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A full disk, or a run folder that is away, is one line wherever it is met."""
+"""A full disk, a run folder that is away or a silent bucket is one line wherever it is met."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import errno
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from p2i_ray.errors import UserError
 from p2i_ray.run import disk_errors
@@ -65,3 +67,27 @@ def test_other_exceptions_stay_what_they_are(run_dir: str) -> None:
         with pytest.raises(type(error)) as same, disk_errors.explained(run_dir):
             raise error
         assert same.value is error
+
+
+def test_a_bucket_that_refuses_requests_is_told_and_never_taken_for_one_whose_folder_is_away() -> None:
+    busy = OSError(errno.EBUSY, "Please reduce your request rate.")
+    line = told(busy, "memory://shop/run")
+    assert line == (
+        "the bucket of memory://shop/run doesn't answer (Please reduce your request rate.); "
+        "give the same command again when it does"
+    )
+
+
+class SilentBucket(MemoryFileSystem):  # type: ignore[misc]
+    protocol = "silent"
+
+    def info(self, path: str, **kwargs: object) -> dict[str, object]:
+        raise OSError(errno.EBUSY, "Service Unavailable")
+
+
+def test_whatever_ends_a_step_while_the_bucket_is_silent_is_told_as_that() -> None:
+    fsspec.register_implementation("silent", SilentBucket, clobber=True)
+    line = told(AssertionError("step score of round 1 has not run"), "silent://shop/run")
+    assert line.startswith(
+        "the bucket of silent://shop/run doesn't answer (Service Unavailable); give the same command"
+    )

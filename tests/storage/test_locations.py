@@ -1,10 +1,12 @@
-"""Files and folders on disks and in buckets (fsspec's memory:// stands for a bucket)."""
+"""Files and folders on disks and in buckets: moto's S3, an emulator of Google's storage, fsspec's memory://."""
 
 from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,10 +17,23 @@ from p2i_ray.storage import locations
 ODD = " [1] ä*b"  # what fsspec would expand, and what URIs escape
 
 
-@pytest.fixture(params=["disk", "bucket", f"disk{ODD}", f"bucket{ODD}"])
+@pytest.fixture(params=["disk", "memory", "s3", "gs", *(f"{store}{ODD}" for store in ("disk", "memory", "s3"))])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    odd = ODD if request.param.endswith(ODD) else ""
-    return str(tmp_path / f"root{odd}") if request.param.startswith("disk") else f"memory://{uuid.uuid4().hex}{odd}"
+    store, odd = request.param.removesuffix(ODD), ODD if request.param.endswith(ODD) else ""
+    if store == "disk":
+        return str(tmp_path / f"root{odd}")
+    bucket = "memory:/"
+    if store == "s3":
+        bucket = request.getfixturevalue("s3_bucket").uri
+    elif store == "gs":
+        bucket = request.getfixturevalue("gs_bucket")
+    return f"{bucket}/{uuid.uuid4().hex}{odd}"
+
+
+def elsewhere(location: str) -> tuple[Any, str]:
+    """The location for another process, whose writes this one's clients don't notice."""
+    filesystem, path = fsspec.core.url_to_fs(location, skip_instance_cache=True)
+    return filesystem, path
 
 
 def test_what_is_written_is_read(root: str) -> None:
@@ -37,6 +52,52 @@ def test_files_are_sorted_and_picked_by_ending(root: str) -> None:
     for name in ("c.json", "a.json", "b.txt"):
         locations.write_text(locations.join(root, name), "")
     assert locations.files(root, ".json") == [locations.join(root, "a.json"), locations.join(root, "c.json")]
+
+
+def test_what_another_process_writes_and_removes_is_seen_at_once(root: str) -> None:
+    folder = locations.join(root, "scores")
+    places = [locations.join(folder, name) for name in ("a.parquet", "b.parquet", "c.parquet")]
+    locations.write_text(places[0], "first")
+    assert locations.files(folder) == places[:1]
+    for number, place in enumerate(places[1:], 2):
+        assert not locations.exists(place)
+        there, path = elsewhere(place)
+        there.pipe_file(path, b"second")
+        assert locations.files(folder) == places[:number]
+        assert locations.exists(place) and locations.read_text(place) == "second"
+    there, path = elsewhere(places[0])
+    there.rm_file(path)
+    assert locations.files(folder) == places[1:] and not locations.exists(places[0])
+    locations.remove(folder)
+    assert locations.files(folder) == [] and locations.kind(folder) is None
+
+
+def test_arrow_sees_what_another_process_writes(root: str) -> None:
+    import pyarrow as pa
+    import pyarrow.dataset
+    import pyarrow.parquet as pq
+
+    for number in (1, 2):
+        there, path = elsewhere(locations.join(root, f"{number}.parquet"))
+        content = pa.BufferOutputStream()
+        pq.write_table(pa.table({"id": [number]}), content)
+        there.makedirs(there._parent(path), exist_ok=True)
+        there.pipe_file(path, content.getvalue().to_pybytes())
+        filesystem, folder = locations.open_for_arrow(root)
+        found = pyarrow.dataset.dataset(folder, filesystem=filesystem).to_table()
+        assert sorted(found["id"].to_pylist()) == list(range(1, number + 1))
+
+
+def test_a_file_a_folder_and_nothing_are_told_apart(root: str) -> None:
+    file = locations.join(root, "a", "b.txt")
+    locations.write_text(file, "")
+    assert [locations.kind(place) for place in (file, locations.join(root, "a"), root)] == [
+        "file",
+        "directory",
+        "directory",
+    ]
+    assert locations.kind(locations.join(root, "b")) is None
+    assert locations.files(file) == []
 
 
 def test_a_folder_goes_there_and_back(root: str, tmp_path: Path) -> None:

@@ -91,8 +91,7 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
 
 def check(source: str, out: str) -> None:
     """Raise a UserError unless the photos' folder is there and `out` is free."""
-    filesystem, path = locations.open_location(source)
-    if not filesystem.isdir(path):
+    if locations.kind(source) != "directory":
         raise UserError(f"source {source} is not a folder that is there; it holds the photos")
     writing.check_free(out)
 

@@ -136,6 +136,7 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         row_bytes=index.row_bytes(job.features),
         note=job.first_step_note,
     )
+    filesystem, place = locations.open_for_arrow(job.work)
     workers = (settings.min_workers, settings.num_workers) if settings.min_workers else settings.num_workers
     trainer = TorchTrainer(
         _work,  # type: ignore[arg-type]  # what a worker returns is part of the result
@@ -150,7 +151,8 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         ),
         run_config=RunConfig(
             name=RUN_NAME,
-            storage_path=job.work,
+            storage_path=place,
+            storage_filesystem=filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=settings.checkpoints_total_limit),
             failure_config=FailureConfig(max_failures=settings.max_failures),
         ),

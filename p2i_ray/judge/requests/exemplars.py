@@ -42,14 +42,14 @@ def read(location: str, limits: ImageConfig, max_name_chars: int) -> tuple[Exemp
         UserError: nothing is there, it lacks a column, has no rows or too many, or a row has no score from 1 to 5,
             no name, no picture, or a file that is not in the folder; the row is named.
     """
-    if not locations.exists(location):
+    found = locations.kind(location)
+    if found is None:
         raise UserError(
             f"exemplars {location} are not there; give a Parquet file with name, image and score, or a folder with "
             f"pictures and {CSV}"
         )
     where = f"exemplars {location}"
-    filesystem, path = locations.open_location(location)
-    rows = _read_folder(location, where) if filesystem.isdir(path) else _read_parquet(location, where)
+    rows = _read_folder(location, where) if found == "directory" else _read_parquet(location, where)
     return tuple(_exemplar(row, f"{where}, {position}", limits, max_name_chars) for position, row in rows)
 
 
@@ -137,7 +137,8 @@ def _read_parquet(location: str, where: str) -> list[Row]:
 def _read_folder(folder: str, where: str) -> list[Row]:
     """The rows of a folder's CSV, each with the content of its file."""
     location, where = locations.join(folder, CSV), f"{where}, {CSV}"
-    if not locations.exists(location):
+    found = locations.kind(location)
+    if found is None:
         raise UserError(f"{where} is not there; it has the columns file, name, score and perhaps reason")
     try:
         text = locations.read_text(location).removeprefix("\ufeff")

@@ -55,8 +55,6 @@ class ReloadingModel(Generic[Model]):
 def fingerprint(location: str) -> str | None:
     """A digest of the names, sizes and times of a folder's files; none: there is no such folder."""
     filesystem, path = locations.open_location(location)
-    if hasattr(filesystem, "invalidate_cache"):
-        filesystem.invalidate_cache()  # object stores' listings are cached
     found = filesystem.find(path, detail=True)
     if not found:
         return None

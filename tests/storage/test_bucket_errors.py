@@ -1,0 +1,103 @@
+"""A bucket that refuses requests for a moment is asked again; one that stays silent is an error, never an empty one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from chaos.bucket import Bucket
+from p2i_ray.storage import locations
+from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
+from tests.support.variables import variables
+
+
+@pytest.fixture
+def brief_bucket(s3_bucket: Bucket) -> Iterator[Bucket]:
+    """Another server, whose clients ask once."""
+    from s3fs import S3FileSystem
+
+    with Bucket("brief") as bucket, variables({**bucket.environment, "AWS_MAX_ATTEMPTS": "1"}):
+        S3FileSystem.clear_instance_cache()
+        yield bucket
+    S3FileSystem.clear_instance_cache()
+
+
+def test_every_third_request_may_be_refused(s3_bucket: Bucket) -> None:
+    folder = f"{s3_bucket.uri}/throttled"
+    refused = s3_bucket.throttle.refused
+    s3_bucket.throttle.share = 0.3
+    try:
+        for number in range(4):
+            locations.write_text(f"{folder}/{number}.txt", str(number))
+        assert [locations.read_text(file) for file in locations.files(folder)] == ["0", "1", "2", "3"]
+        locations.remove(folder)
+        assert not locations.exists(folder)
+    finally:
+        s3_bucket.throttle.share = 0.0
+    assert s3_bucket.throttle.refused > refused
+
+
+@pytest.mark.parametrize("ask", [locations.exists, locations.kind, locations.files, locations.read_bytes])
+def test_a_silent_bucket_is_no_empty_bucket(brief_bucket: Bucket, ask: Callable[[str], object]) -> None:
+    place = f"{brief_bucket.uri}/run"
+    locations.write_text(f"{place}/config.yaml", "")
+    brief_bucket.throttle.refuses_all = True
+    with pytest.raises(OSError) as told:
+        ask(place)
+    assert unanswered(told.value) in {"Service Unavailable", "Please reduce your request rate."}
+
+
+def test_a_server_that_is_gone_is_a_silent_bucket() -> None:
+    from s3fs import S3FileSystem
+
+    with Bucket("gone") as bucket:
+        found = {**bucket.environment, "AWS_MAX_ATTEMPTS": "1"}
+    with variables(found):
+        S3FileSystem.clear_instance_cache()
+        with pytest.raises(Exception, match="Could not connect") as told:
+            locations.exists("s3://gone/run")
+        S3FileSystem.clear_instance_cache()
+    assert "Could not connect" in (unanswered(told.value) or "")
+
+
+def http_error(code: int) -> Exception:
+    from gcsfs.retry import HttpError
+
+    return HttpError({"code": code, "message": "Backend Error"})
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (http_error(503), "HttpError: Backend Error, 503"),
+        (http_error(403), None),
+        (PermissionError(13, "Access Denied"), None),
+        (FileNotFoundError(2, "No such key"), None),
+        (
+            RuntimeError("ray::Read()\nOSError: [Errno 16] Please reduce your request rate."),
+            "OSError: [Errno 16] Please",
+        ),
+        (RuntimeError("  gcsfs.retry.HttpError: Backend Error, 429\n"), "gcsfs.retry.HttpError: Backend Error, 429"),
+        (RuntimeError("gcsfs.retry.HttpError: Forbidden, 403"), None),
+        (RuntimeError("OSError: [Errno 28] No space left on device"), None),
+    ],
+)
+def test_what_passes_is_told_from_what_stays(error: Exception, why: str | None) -> None:
+    found = unanswered(error)
+    assert found is None if why is None else found is not None and found.startswith(why)
+
+
+def test_it_is_found_behind_another_exception() -> None:
+    try:
+        try:
+            raise http_error(500)
+        except Exception as error:
+            raise ValueError("a step failed") from error
+    except ValueError as error:
+        assert unanswered(error) == "HttpError: Backend Error, 500"
+
+
+def test_the_line_says_what_to_do() -> None:
+    line = unanswered_line("s3://b/run", "Please reduce your request rate.")
+    assert line.startswith("the bucket of s3://b/run doesn't answer (Please") and "same command again" in line
