@@ -1,31 +1,38 @@
 """Inject faults into short runs of the loop, and compare each with an undisturbed run: `python -m chaos [--runs 20]`.
 
 The runs share a Ray cluster of a head and two worker nodes on this machine. Each has faults of its own, drawn from its
-seed: a process of the judge, of sampling or of training is killed, a node is lost, the driver is killed, the disk is
-full, or the run folder is away for a while. Where the job ends early it is started again with the same command.
+seed: a process of the judge, of sampling or of training is killed, a node is lost or cut off, the driver is killed,
+the disk is full, or the run folder is away or its bucket answers 503 for a while. Where the job ends early it is
+started again with the same command.
 Exit code 1: a run ended with other ids, feedback or weights, or not at all, or otherwise than with one line.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos import faults, outcome, table
+from chaos import faults, network, outcome, table
+from chaos.bucket import Bucket
 from chaos.disk import RunDisk, can_mount
-from chaos.faults import KINDS, NEED_MOUNT, Fault, Step
+from chaos.faults import KINDS, NEED_BUCKET, NEED_MOUNT, NEED_NETWORK, Fault, Step
 from chaos.injection import FaultInjection, RunRecord
 from chaos.job import Job, make_data, short_loop
-from chaos.nodes import Nodes
+from chaos.network import Network
+from chaos.nodes import WORKERS, Nodes
 from chaos.table import NO_VICTIM, Row
+from p2i_ray.storage import locations
 
 HUNG = "HUNG at"
+BUCKET = "chaos"
 # A run counts as hung after so many seconds, and so many times the duration of the undisturbed run.
 LEAST_LIMIT_S, LIMIT_FACTOR = 420.0, 3.0
 
@@ -39,12 +46,13 @@ class Baseline(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """The output folder, data, disk kind and cluster of all runs."""
+    """The output folder, data, disk kind, cluster and bucket (none: no run needs one) of all runs."""
 
     out: Path
     data: str
     mount: bool
     nodes: Nodes
+    bucket: Bucket | None
 
 
 def main() -> int:
@@ -55,12 +63,10 @@ def main() -> int:
     out = arguments.out.resolve()
     out.mkdir(parents=True)
     mount = can_mount(out)
-    kinds = [kind for kind in arguments.kinds if mount or kind not in NEED_MOUNT]
-    if not mount:
-        print(f"left out, because mounting is not permitted: {', '.join(NEED_MOUNT)}", flush=True)
+    kinds = _possible_here(arguments.kinds, mount)
     rows: list[Row] = []
-    with Nodes() as nodes:
-        setting = Setting(out, make_data(out / "data"), mount, nodes)
+    with _cluster(kinds) as (nodes, bucket):
+        setting = Setting(out, make_data(out / "data"), mount, nodes, bucket)
         baseline = undisturbed(setting, arguments.calm)
         steps = ", ".join(f"{number} {name} {seconds:.1f}" for (number, name), seconds in baseline.step_seconds.items())
         print(f"undisturbed {baseline.seconds:.0f} s: {steps}\n{table.line(table.HEADS)}", flush=True)
@@ -79,7 +85,7 @@ def undisturbed(setting: Setting, times: int) -> Baseline:
     found: list[Baseline] = []
     for number in range(times):
         with RunDisk(setting.out / f"calm-{number}", setting.mount) as disk:
-            job = _job(setting, disk, setting.out / f"calm-{number}.log")
+            job = _job(setting, disk, setting.out / f"calm-{number}.log", bucket=None)
             begun = time.time()
             record = _run(setting, job, (), step_seconds={}, disk=disk, limit_s=10 * LEAST_LIMIT_S)
             if record.endings != ["done"]:
@@ -93,15 +99,63 @@ def undisturbed(setting: Setting, times: int) -> Baseline:
 def disturbed(setting: Setting, seed: int, drawn: Sequence[Fault], baseline: Baseline) -> Row:
     """One run with these faults, compared with the undisturbed one."""
     folder, log = setting.out / f"seed-{seed}", setting.out / f"seed-{seed}.log"
-    limit_s = max(LEAST_LIMIT_S, LIMIT_FACTOR * baseline.seconds)
+    limit_s = max(LEAST_LIMIT_S, LIMIT_FACTOR * baseline.seconds) + sum(fault.hold_s for fault in drawn)
+    bucket = setting.bucket if faults.in_bucket(drawn) else None
     with RunDisk(folder, setting.mount) as disk:
-        job = _job(setting, disk, log)
-        record = _run(setting, job, drawn, step_seconds=baseline.step_seconds, disk=disk, limit_s=limit_s)
-        verdict = None if record.hung else outcome.compare(baseline.outcome, outcome.read(job.run_dir))
-        row = _row(seed, baseline, record, verdict)
-        if not row.same and job.run_dir.exists():
-            shutil.copytree(job.run_dir, folder / "run")
+        job = _job(setting, disk, log, bucket)
+        record = _run(
+            setting, job, drawn, step_seconds=baseline.step_seconds, disk=disk, limit_s=limit_s, bucket=bucket
+        )
+        with _on_disk(job, bucket) as run_dir:
+            verdict = None if record.hung else outcome.compare(baseline.outcome, outcome.read(run_dir))
+            row = _row(seed, baseline, record, verdict)
+            if not row.same and run_dir.exists():
+                shutil.copytree(run_dir, folder / "run")
     return row
+
+
+def _possible_here(kinds: Sequence[str], mount: bool) -> list[str]:
+    """The kinds of faults that this machine permits; those that are left out are told, with the reason."""
+    found = list(kinds)
+    lacking = {NEED_MOUNT: None if mount else "mounting is not permitted"}
+    if set(NEED_NETWORK) & set(kinds):
+        lacking[NEED_NETWORK] = network.reason_against()
+    for needy, why in lacking.items():
+        if why and set(needy) & set(kinds):
+            print(f"left out: {', '.join(needy)}, because {why}", flush=True)
+            found = [kind for kind in found if kind not in needy]
+    return found
+
+
+@contextmanager
+def _cluster(kinds: Sequence[str]) -> Iterator[tuple[Nodes, Bucket | None]]:
+    """The cluster, in a network of its own if nodes are cut off, and the bucket, which the nodes' processes know."""
+    with ExitStack() as stack:
+        net = stack.enter_context(Network(WORKERS)) if set(NEED_NETWORK) & set(kinds) else None
+        bucket = None
+        if set(NEED_BUCKET) & set(kinds):
+            bucket = stack.enter_context(Bucket(BUCKET, host=net.head if net else "127.0.0.1"))
+            os.environ.update(bucket.environment)
+        yield stack.enter_context(Nodes(net)), bucket
+
+
+@contextmanager
+def _on_disk(job: Job, bucket: Bucket | None) -> Iterator[Path]:
+    """The run folder as a folder of this machine; a bucket's is removed from it afterwards."""
+    if bucket is None:
+        yield job.run_dir
+        return
+    place = _place(bucket, job.log)
+    if locations.exists(place):
+        with locations.local_folder(place) as local:
+            yield Path(local)
+        locations.remove(place)
+    else:
+        yield job.run_dir
+
+
+def _place(bucket: Bucket, log: Path) -> str:
+    return f"{bucket.uri}/{log.stem}"
 
 
 def _run(
@@ -112,17 +166,28 @@ def _run(
     step_seconds: Mapping[Step, float],
     disk: RunDisk,
     limit_s: float,
+    bucket: Bucket | None = None,
 ) -> RunRecord:
     evidence = job.log.with_suffix(".hang")
     injection = FaultInjection(
-        job, drawn, step_seconds=step_seconds, nodes=setting.nodes, disk=disk, limit_s=limit_s, evidence=evidence
+        job,
+        drawn,
+        step_seconds=step_seconds,
+        nodes=setting.nodes,
+        disk=disk,
+        limit_s=limit_s,
+        evidence=evidence,
+        bucket=bucket,
     )
     return injection.run()
 
 
-def _job(setting: Setting, disk: RunDisk, log: Path) -> Job:
-    run_dir = disk.root / "run"
-    return Job(short_loop(run_dir, setting.data), run_dir, setting.nodes.address, log)
+def _job(setting: Setting, disk: RunDisk, log: Path, bucket: Bucket | None) -> Job:
+    run_dir, address = disk.root / "run", setting.nodes.address
+    if bucket is None:
+        return Job(short_loop(str(run_dir), setting.data), run_dir, address, log)
+    command = short_loop(_place(bucket, log), setting.data)
+    return Job(command, run_dir, address, log, has=lambda path: bucket.has(f"{log.stem}/{path}"))
 
 
 def _row(seed: int, baseline: Baseline, record: RunRecord, verdict: outcome.Verdict | None) -> Row:

@@ -61,18 +61,18 @@ class Bucket:
         name: of the bucket; servers in one process share their buckets.
         share: fraction of the requests that are answered 503, 0..1.
         seed: determines which.
+        host: this machine's address at which it listens.
     """
 
-    def __init__(self, name: str, share: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, name: str, share: float = 0.0, seed: int = 0, host: str = "127.0.0.1") -> None:
         from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
         self.name = name
+        self._host = host
         self.throttle = Throttle(DomainDispatcherApplication(create_backend_app), share, seed)
-        self._server: Any = make_server(
-            "127.0.0.1", 0, self.throttle, threaded=True, request_handler=MotoRequestHandler
-        )
+        self._server: Any = make_server(host, 0, self.throttle, threaded=True, request_handler=MotoRequestHandler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="bucket", daemon=True)
 
     def __enter__(self) -> Self:
@@ -89,6 +89,20 @@ class Bucket:
         self._thread.join()
         self._server.server_close()
 
+    def refuse(self) -> None:
+        """Answer every request with 503 from now on."""
+        self.throttle.refuses_all = True
+
+    def answer(self) -> None:
+        """Answer again."""
+        self.throttle.refuses_all = False
+
+    def has(self, key: str) -> bool:
+        """Whether an object is there; no request is made for it."""
+        from moto.s3.models import s3_backends
+
+        return key in s3_backends[ACCOUNT]["aws"].buckets[self.name].keys
+
     @property
     def uri(self) -> str:
         """Location of the bucket."""
@@ -98,7 +112,7 @@ class Bucket:
     def environment(self) -> dict[str, str]:
         """Variables with which clients, of this process or another, find the server."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._server.server_port}",
+            "AWS_ENDPOINT_URL": f"http://{self._host}:{self._server.server_port}",
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos import victims
+from chaos.bucket import Bucket
 from chaos.disk import RunDisk
 from chaos.faults import Fault, Step
 from chaos.job import Job
@@ -76,6 +75,7 @@ class FaultInjection:
         step_seconds: duration of each step of an undisturbed run, in the order of the steps.
         nodes: the cluster that the job runs on.
         disk: the disk of the run's folder.
+        bucket: the bucket of the run's folder (none: it lies on the disk).
         limit_s: seconds after which the run counts as hung.
         evidence: file for the stacks and processes of a run that hung.
     """
@@ -90,8 +90,9 @@ class FaultInjection:
         disk: RunDisk,
         limit_s: float,
         evidence: Path,
+        bucket: Bucket | None = None,
     ) -> None:
-        self._job, self._nodes, self._disk = job, nodes, disk
+        self._job, self._nodes, self._disk, self._bucket = job, nodes, disk, bucket
         self._pending = list(faults)
         self._step_seconds = dict(step_seconds)
         self._limit_s = limit_s
@@ -196,6 +197,15 @@ class FaultInjection:
             whom = nodes.lose(fault.victim)
             self._outage = _Outage(until, _do_nothing, nodes.replace)
             return whom
+        if fault.kind == "network cut":
+            whom = nodes.cut(fault.victim)
+            self._outage = _Outage(until, _do_nothing, nodes.mend)
+            return f"{whom} for {fault.hold_s:.0f} s"
+        if fault.kind == "bucket 503":
+            assert self._bucket is not None
+            self._bucket.refuse()
+            self._outage = _Outage(until, _do_nothing, self._bucket.answer)
+            return self._bucket.uri
         if fault.kind == "full disk":
             disk.fill()
             self._outage = _Outage(until, disk.fill, disk.free)
@@ -209,7 +219,7 @@ class FaultInjection:
         self._record.hung = where
         running = self._nodes.processes()
         seen = [f"{process.pid} {process.title}" for process in running]
-        seen += [_stacks(pid) for pid in [self._job.pid, *(process.pid for process in running)]]
+        seen += [victims.stacks(pid) for pid in [self._job.pid, *(process.pid for process in running)]]
         seen += self._job.log.read_text("utf-8", "replace").splitlines()[-20:]
         self._evidence.write_text("\n".join(seen), "utf-8")
 
@@ -224,17 +234,6 @@ def _kill_victim(fault: Fault, nodes: Nodes) -> str | None:
     except ProcessLookupError:  # it has ended by itself
         return None
     return f"{chosen.title.split(':')[-1] if 'VLLM' in chosen.title else chosen.title} {chosen.pid}"
-
-
-def _stacks(pid: int) -> str:
-    """The stacks of a process, if py-spy is on the path."""
-    spy = shutil.which("py-spy")
-    if spy is None:
-        return ""
-    try:
-        return subprocess.run([spy, "dump", "--pid", str(pid)], capture_output=True, text=True, timeout=30).stdout
-    except subprocess.TimeoutExpired:
-        return f"{pid}: no stack within 30 s"
 
 
 def _do_nothing() -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Command:
         return "done" if self.code == 0 else f"TRACE (exit code {self.code}): {self.line}"
 
 
-def short_loop(run_dir: Path, data: str) -> list[str]:
+def short_loop(run_dir: str, data: str) -> list[str]:
     """The job's command line."""
     return [sys.executable, "jobs/idr.py", "--config", "mini", f"run_dir={run_dir}", f"data={data}", *SETTINGS]
 
@@ -89,13 +89,23 @@ class Job:
 
     Args:
         command: the same every time.
-        run_dir: the run folder that it writes.
+        run_dir: the run folder that it writes, as far as that lies on a disk.
         address: of the cluster that it joins.
         log: file for its output.
+        has: whether the run folder has a file of this relative path (none: it lies on a disk).
     """
 
-    def __init__(self, command: Sequence[str], run_dir: Path, address: str, log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        run_dir: Path,
+        address: str,
+        log: Path,
+        *,
+        has: Callable[[str], bool] | None = None,
+    ) -> None:
         self.run_dir = run_dir
+        self._has = has or (lambda path: Path(run_dir, path).exists())
         self.log = log
         self.commands: list[Command] = []
         self._argv = list(command)
@@ -135,7 +145,7 @@ class Job:
 
     def done(self, step: Step) -> bool:
         """Whether a step's manifest exists."""
-        return self._manifest(step).exists()
+        return self._has(f"round-{step[0]}/steps/{step[1]}.json")
 
     def step_seconds(self, begun: float) -> dict[Step, float]:
         """The steps of a finished run in the order in which they ended, with the seconds from one end to the next.
@@ -151,9 +161,6 @@ class Job:
         starts = [begun, *(ends[step] for step in order)]
         seconds = {step: ends[step] - start for step, start in zip(order, starts, strict=False)}
         return {**seconds, (ROUNDS, PUBLISH): time.time() - starts[-1]}
-
-    def _manifest(self, step: Step) -> Path:
-        return self.run_dir / f"round-{step[0]}" / "steps" / f"{step[1]}.json"
 
     def _output(self) -> bytes:
         with self.log.open("rb") as log:

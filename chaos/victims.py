@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
@@ -84,3 +86,14 @@ def of_kind(kind: str, processes: Sequence[Process]) -> list[Process]:
 def pick(share: float, victims: Sequence[Process]) -> Process:
     """The victim at this fraction of their number, 0..1."""
     return victims[min(int(share * len(victims)), len(victims) - 1)]
+
+
+def stacks(pid: int) -> str:
+    """The stacks of a process, if py-spy is on the path."""
+    spy = shutil.which("py-spy")
+    if spy is None:
+        return ""
+    try:
+        return subprocess.run([spy, "dump", "--pid", str(pid)], capture_output=True, text=True, timeout=30).stdout
+    except subprocess.TimeoutExpired:
+        return f"{pid}: no stack within 30 s"

@@ -47,6 +47,19 @@ def test_a_kind_that_no_step_has_is_not_drawn() -> None:
     assert {fault.kind for run in drawn for fault in run} == {"driver"}
 
 
+def test_a_network_is_cut_for_20_or_120_seconds() -> None:
+    drawn = [fault for seed in range(100) for fault in faults.draw(seed, STEPS, ("network cut", "driver"))]
+    cuts = [fault.hold_s for fault in drawn if fault.kind == "network cut"]
+    assert set(cuts) == {20.0, 120.0} and 0.3 < cuts.count(20.0) / len(cuts) < 0.7
+
+
+def test_a_run_in_a_bucket_has_no_faults_of_disks() -> None:
+    runs = [{fault.kind for fault in faults.draw(seed, STEPS)} for seed in range(1000)]
+    assert {"bucket 503", "engine"} in runs and {"full disk", "folder away"} in runs
+    for kinds in runs:
+        assert "bucket 503" not in kinds or kinds.isdisjoint({"full disk", "folder away"})
+
+
 def test_victims_are_told_by_their_titles() -> None:
     processes = [
         Process(9, "ray::ServeReplica:judge-0f0b03bc:Engine.ask"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from chaos import disk as disks
+from chaos.bucket import Bucket
 from chaos.disk import RunDisk
 from chaos.faults import PUBLISH, Fault
 from chaos.injection import FaultInjection, RunRecord
@@ -28,7 +29,7 @@ class FewNodes:
 
     def __init__(self, processes: list[Process]) -> None:
         self._processes = processes
-        self.lost, self.replaced = 0, 0
+        self.lost, self.replaced, self.cuts, self.mended = 0, 0, 0, 0
 
     def processes(self) -> list[Process]:
         return self._processes
@@ -43,6 +44,13 @@ class FewNodes:
     def replace(self) -> None:
         self.replaced += 1
 
+    def cut(self, share: float) -> str:
+        self.cuts += 1
+        return "node 10.77.0.11"
+
+    def mend(self) -> None:
+        self.mended += 1
+
 
 Run = Callable[..., tuple[RunRecord, Job, FewNodes]]
 
@@ -52,7 +60,12 @@ def inject(tmp_path: Path) -> Iterator[Run]:
     """Run the toy job with faults; returns the record, the job and the nodes."""
 
     def run(
-        *faults: Fault, hangs: str = "", mount: bool = False, limit_s: float = 60.0, processes: tuple[Process, ...] = ()
+        *faults: Fault,
+        hangs: str = "",
+        mount: bool = False,
+        limit_s: float = 60.0,
+        processes: tuple[Process, ...] = (),
+        bucket: Bucket | None = None,
     ) -> tuple[RunRecord, Job, FewNodes]:
         nodes = FewNodes(list(processes))
         with RunDisk(tmp_path / "place", mount, size_mb=1) as disk:
@@ -66,6 +79,7 @@ def inject(tmp_path: Path) -> Iterator[Run]:
                 disk=disk,
                 limit_s=limit_s,
                 evidence=tmp_path / "evidence",
+                bucket=bucket,
             ).run()
             assert record.hung or all(job.done(step) for step in list(STEP_SECONDS)[:-1])
         return record, job, nodes
@@ -96,6 +110,22 @@ def test_a_killed_driver_is_started_again_and_both_starts_count(inject: Run) -> 
 def test_a_node_is_replaced_before_the_next_fault(inject: Run) -> None:
     record, _, nodes = inject(fault("node", "score"), fault("node", "generate"))
     assert (nodes.lost, nodes.replaced, record.endings) == (2, 2, ["done"])
+
+
+def test_a_node_that_is_cut_off_is_joined_again_before_the_next_fault(inject: Run) -> None:
+    record, _, nodes = inject(fault("network cut", "score", hold_s=0.4), fault("network cut", "generate"))
+    assert (nodes.cuts, nodes.mended, record.endings) == (2, 2, ["done"])
+    assert record.injected[0].whom == "node 10.77.0.11 for 0 s"
+
+
+def test_a_bucket_refuses_for_a_while_and_answers_before_the_command_is_given_again(
+    inject: Run, s3_bucket: Bucket
+) -> None:
+    for hold_s in (0.3, 600.0):
+        drawn = (fault("bucket 503", "select", hold_s=hold_s), fault("driver", "train"))
+        record, _, _ = inject(*drawn, bucket=s3_bucket)
+        assert record.injected[0].whom == s3_bucket.uri
+        assert not s3_bucket.throttle.refuses_all and record.seconds < 600
 
 
 def test_a_folder_that_is_away_is_back_before_the_command_is_given_again(inject: Run) -> None:

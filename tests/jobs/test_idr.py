@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 
+from chaos.bucket import Bucket
 from p2i_ray.config import load
 from p2i_ray.console.cli import main
 from p2i_ray.errors import UserError
@@ -22,6 +23,7 @@ from p2i_ray.run import attempt_record as records
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.step_table import GENERATE, SCORE, SELECT
 from p2i_ray.steps.inputs import inputs_of
+from p2i_ray.storage import locations
 from tests.support.kill_when import kill_when
 from tests.support.load_job import load_job
 
@@ -37,7 +39,7 @@ SMALL = [
 ]
 
 
-def command(run_dir: Path, data: str) -> list[str]:
+def command(run_dir: Path | str, data: str) -> list[str]:
     return [sys.executable, "jobs/idr.py", "--config", "mini", f"run_dir={run_dir}", f"data={data}", *SMALL]
 
 
@@ -52,18 +54,41 @@ def result(run_dir: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, mini_data: str) -> Path:
+    """The folder of an undisturbed run on a disk."""
+    run_dir = tmp_path_factory.mktemp("calm") / "run"
+    subprocess.run(command(run_dir, mini_data), cwd=ROOT, check=True)
+    return run_dir
+
+
 @pytest.mark.slow
-def test_killed_at_several_moments_it_ends_like_an_undisturbed_run(tmp_path: Path, mini_data: str) -> None:
-    subprocess.run(command(tmp_path / "calm", mini_data), cwd=ROOT, check=True)
+def test_in_a_bucket_that_answers_503_now_and_then_it_ends_as_on_a_disk(
+    calm: Path, mini_data: str, s3_bucket: Bucket
+) -> None:
+    place, data = f"{s3_bucket.uri}/run", f"{s3_bucket.uri}/epbd"
+    locations.put_folder(mini_data, data)
+    s3_bucket.throttle.share = 0.1
+    try:
+        subprocess.run(command(place, data), cwd=ROOT, check=True)
+    finally:
+        s3_bucket.throttle.share = 0.0
+    assert s3_bucket.throttle.refused
+    with locations.local_folder(place) as copy:
+        assert result(Path(copy)) == result(calm)
+
+
+@pytest.mark.slow
+def test_killed_at_several_moments_it_ends_like_an_undisturbed_run(calm: Path, tmp_path: Path, mini_data: str) -> None:
     run_dir = tmp_path / "stormy"
     for moment in ("round-0/generated", "round-1/scores", "round-1/train", "round-1/critiques", "round-2/checkpoint"):
         kill_when(subprocess.Popen(command(run_dir, mini_data), cwd=ROOT), run_dir / moment)
     subprocess.run(command(run_dir, mini_data), cwd=ROOT, check=True)
-    assert result(run_dir) == result(tmp_path / "calm")
+    assert result(run_dir) == result(calm)
     outcomes = [attempt.outcome for attempt in records.read(str(run_dir))]
     assert outcomes == [None] * 5 + ["done"]
-    calm = json.loads((tmp_path / "calm" / "run.json").read_text())["account"]
-    assert calm["attempts"] == 1 and calm["starts_s"] > 0 and calm["driver_share"] < 0.2
+    account = json.loads((calm / "run.json").read_text())["account"]
+    assert account["attempts"] == 1 and account["starts_s"] > 0 and account["driver_share"] < 0.2
     assert (run_dir / "report.html").read_text("utf-8").count("between two attempts") == 5
 
 
