@@ -66,7 +66,7 @@ def main() -> int:
     kinds = _possible_here(arguments.kinds, mount)
     rows: list[Row] = []
     with _cluster(kinds) as (nodes, bucket):
-        setting = Setting(out, make_data(out / "data"), mount, nodes, bucket)
+        setting = Setting(out=out, data=make_data(out / "data"), mount=mount, nodes=nodes, bucket=bucket)
         baseline = undisturbed(setting, arguments.calm)
         steps = ", ".join(f"{number} {name} {seconds:.1f}" for (number, name), seconds in baseline.step_seconds.items())
         print(f"undisturbed {baseline.seconds:.0f} s: {steps}\n{table.line(table.HEADS)}", flush=True)

@@ -186,9 +186,9 @@ class _NetworkWorker:
 
     def _find_raylet(self) -> int:
         while self._process.poll() is None:
-            for child in psutil.Process(self._process.pid).children(recursive=True):
-                if victims.title(child).partition(" ")[0].endswith("/raylet"):
-                    return child.pid
+            for process in victims.below([self._process.pid]):
+                if process.title.partition(" ")[0].endswith("/raylet"):
+                    return process.pid
             time.sleep(POLL_S)
         out = self._process.stdout.read() if self._process.stdout else b""
         raise OSError(f"`ray start` in a namespace ends with {self._process.returncode}: {out.decode()[-2000:]}")

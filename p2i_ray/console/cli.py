@@ -12,6 +12,7 @@ from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.console import logs
 from p2i_ray.errors import user_error_line
+from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 
 
 class AlternativeAction(NamedTuple):
@@ -78,6 +79,8 @@ def main(
             other.run(load(other.config_class, arguments.config, arguments.settings))
     except Exception as error:
         line = user_error_line(error)
+        if line is None and (why := unanswered(error)) is not None:
+            line = unanswered_line(None, why)
         if line is None:
             raise
         _stop(line)

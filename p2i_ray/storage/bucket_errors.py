@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 
 from p2i_ray.errors import causes, reason
 
-# s3fs gives 503 and 500 these numbers; gcsfs has an exception of its own for all codes.
+# s3fs gives 503 and 500 these numbers, which disks use too, with a file's name or the system's own words; gcsfs has an
+# exception of its own for all codes.
 REFUSED = (errno.EBUSY, errno.EREMOTEIO)
 PASSING_CODES = (408, 429, 500, 502, 503, 504)
-NO_CONNECTION = (  # of botocore, fsspec, aiohttp and google.auth, which are slow to import
-    "ClientConnectorError|ClientOSError|ConnectTimeoutError|ConnectionClosedError|EndpointConnectionError|"
-    "FSTimeoutError|ReadTimeoutError|ServerDisconnectedError|TransportError"
+# Full names of what the clients raise without a connection; they are slow to import.
+NO_CONNECTION = (
+    r"(?:aiobotocore|aiohttp|botocore|fsspec|google\.auth)\.[\w.]*\b(?:ClientConnectorError|ClientOSError|"
+    "ConnectTimeoutError|ConnectionClosedError|EndpointConnectionError|FSTimeoutError|ReadTimeoutError|"
+    "ServerDisconnectedError|TransportError)"
 )
 _NUMBERS, _CODES = ("|".join(map(str, values)) for values in (REFUSED, PASSING_CODES))
+_OF_DISKS = "|".join(map(os.strerror, REFUSED))
 AS_TEXT = re.compile(
-    rf"\[Errno (?:{_NUMBERS})\]|\b(?:{NO_CONNECTION})\b|\bSlowDown\b|\bHttpError: .*, (?:{_CODES})$", re.MULTILINE
+    rf"\[Errno (?:{_NUMBERS})\] (?!{_OF_DISKS})|\b{NO_CONNECTION}\b|\bSlowDown\b|"
+    rf"\bHttpError: .*, (?:{_CODES})$",
+    re.MULTILINE,
 )
 
 
@@ -30,17 +37,18 @@ def unanswered(error: BaseException) -> str | None:
     return None
 
 
-def unanswered_line(location: str, why: str) -> str:
-    """The line for a bucket that didn't answer."""
-    return f"the bucket of {location} doesn't answer ({why}); give the same command again when it does"
+def unanswered_line(location: str | None, why: str) -> str:
+    """The line for a bucket that didn't answer; none: it is not known which."""
+    which = f"the bucket of {location}" if location else "a bucket"
+    return f"{which} doesn't answer ({why}); give the same command again when it does"
 
 
 def _passes(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in REFUSED:
-        return True
+        return error.filename is None
     if type(error).__name__ == "HttpError":
         return str(getattr(error, "code", "")) in map(str, PASSING_CODES)
-    return re.fullmatch(NO_CONNECTION, type(error).__name__) is not None
+    return re.fullmatch(NO_CONNECTION, f"{type(error).__module__}.{type(error).__name__}") is not None
 
 
 def _line_of(text: str, position: int) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.network import reason_against
+
 ROOT = Path(__file__).parents[2]
 # As a program, because a process has one cluster.
 LOSE_ONE = """
@@ -26,6 +28,30 @@ with Nodes() as nodes:
 import psutil
 print(any(psutil.pid_exists(pid) for pid in before | after))
 """
+
+CUT_ONE = """
+import time
+from chaos.network import Network
+from chaos.nodes import WORKERS, Nodes
+with Network(WORKERS) as network, Nodes(network) as nodes:
+    print(nodes.whole(), nodes.cut(0.9) == f"node {network.address(1)}")
+    while nodes.whole():  # until the head gives it up
+        time.sleep(0.05)
+    nodes.mend()
+    print(nodes.whole())
+    nodes.cut(0.0)
+    nodes.mend()
+    print(nodes.whole())
+print([process.title for process in nodes.orphans()])
+"""
+
+
+@pytest.mark.slow
+def test_a_node_that_was_cut_off_for_long_is_replaced() -> None:
+    if why := reason_against():
+        pytest.skip(why)
+    ran = subprocess.run([sys.executable, "-c", CUT_ONE], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ran.stdout.splitlines() == ["True True", "True", "True", "[]"], ran.stderr[-2000:]
 
 
 @pytest.mark.slow

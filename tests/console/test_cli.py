@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from pydantic import Field
 
@@ -52,6 +54,16 @@ def test_a_users_error_inside_the_job_is_one_line_too(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as stop:
         main(Job, "doc", run, ["--config", "mini", "out=x"])
     assert stop.value.code == 2 and capsys.readouterr().err == "error: data x is not there\n"
+
+
+def test_a_bucket_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        raise OSError(errno.EBUSY, "Please reduce your request rate.")
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    line = "a bucket doesn't answer (Please reduce your request rate.); give the same command again when it does"
+    assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
 
 
 def test_a_fault_of_ours_keeps_its_trace() -> None:

@@ -72,6 +72,9 @@ def http_error(code: int) -> Exception:
     [
         (http_error(503), "HttpError: Backend Error, 503"),
         (http_error(403), None),
+        (OSError(16, "Please reduce your request rate."), "Please reduce your request rate."),
+        (OSError(16, "Device or resource busy", "/mnt/run"), None),
+        (RuntimeError("OSError: [Errno 16] Device or resource busy: '/mnt/run'"), None),
         (PermissionError(13, "Access Denied"), None),
         (FileNotFoundError(2, "No such key"), None),
         (
@@ -79,6 +82,11 @@ def http_error(code: int) -> Exception:
             "OSError: [Errno 16] Please",
         ),
         (RuntimeError("  gcsfs.retry.HttpError: Backend Error, 429\n"), "gcsfs.retry.HttpError: Backend Error, 429"),
+        (
+            RuntimeError('botocore.exceptions.EndpointConnectionError: Could not connect to "x"'),
+            "botocore.exceptions.End",
+        ),
+        (RuntimeError("urllib3.exceptions.ReadTimeoutError: a hosted judge"), None),
         (RuntimeError("gcsfs.retry.HttpError: Forbidden, 403"), None),
         (RuntimeError("OSError: [Errno 28] No space left on device"), None),
     ],
