@@ -63,6 +63,16 @@ class AutoscalerStatus(NamedTuple):
     starting: Mapping[str, int]
 
 
+def log_folder() -> str:
+    """The folder of Ray's logs on this process's node, the same on every node of the cluster.
+
+    2.60.0: ray.init tells it in its banner only.
+    """
+    from ray._private.worker import global_worker
+
+    return str(global_worker.node.get_logs_dir_path())
+
+
 def draining_nodes() -> set[str]:
     """Ids of the nodes that take no more work because they are about to go.
 

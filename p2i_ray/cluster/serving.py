@@ -92,6 +92,18 @@ def with_variables(environment: dict[str, Any], variables: dict[str, str]) -> di
     return {**environment, "env_vars": {**environment.get("env_vars", {}), **variables}}
 
 
+def replica_states(application: str) -> dict[str, dict[str, int]]:
+    """By deployment of an application, the number of its replicas in each of Serve's states; empty at first."""
+    from ray import serve
+
+    found = serve.status().applications.get(application)
+    deployments = found.deployments if found else {}
+    return {
+        name: {str(state): count for state, count in status.replica_states.items()}
+        for name, status in deployments.items()
+    }
+
+
 def startup_error(application: str) -> str:
     """Why an application doesn't start: the last line of its replica's exception, as Serve reports it; may be empty."""
     from ray import serve

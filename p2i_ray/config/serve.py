@@ -84,6 +84,9 @@ class ServeConfig(Settings):
     reload_interval_s: float = Field(
         5, gt=0, description="interval of checking the model folder for a new model, seconds"
     )
+    access_log: bool = Field(
+        False, description="jobs print a line of JSON a request on standard output, not only into Ray's logs"
+    )
     token_env: str = Field("P2I_API_TOKEN", description="variable with the bearer tokens, separated by commas")
     token_file: str | None = Field(None, description="file with one token a line, read again when it changes")
     max_batch_size: int = Field(8, ge=1, description="images denoised together; 1: no batching")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from p2i_ray.config.loading import flat
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve.edge.draining import DrainableApp
+from p2i_ray.serve.edge.metrics import LOGGER, RecentLines
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -33,14 +35,20 @@ class Front:
     def __init__(self, make_app: Callable[..., ASGIApp], **arguments: Any) -> None:
         self._make_app, self._arguments = make_app, arguments
         self._app: DrainableApp | None = None
+        self._lines = RecentLines()
 
     async def close(self, timeout_s: float = DRAINING_S) -> int:
         """Refuse new requests and wait for those in flight; return how many are still unfinished."""
         return await self._app.close(timeout_s) if self._app else 0
 
+    def request_log(self, seen: int) -> tuple[int, list[str]]:
+        """See `RecentLines.after`."""
+        return self._lines.after(seen)
+
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application; Ray Serve calls this in the replica."""
         self._app = DrainableApp(self._make_app(**self._arguments))
+        logging.getLogger(LOGGER).addHandler(self._lines)
         return self._app
 
 

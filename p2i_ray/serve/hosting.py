@@ -8,14 +8,16 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from p2i_ray.cluster import connection, listening, placement, serving
+from p2i_ray.cluster import connection, listening, placement, ray_internals, serving
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
+from p2i_ray.serve import console
 from p2i_ray.serve.edge import hosts, proxy
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.front import DRAINING_S
@@ -52,6 +54,7 @@ def host(config: ServeJobConfig, service: Service) -> None:
         UserError: the port is taken, the cluster has too little, or the application doesn't start.
     """
     import ray
+    from ray import serve
 
     if not config.serve.allowed_hosts:
         names = {"allowed_hosts": hosts.local_names(config.serve.host)}
@@ -69,7 +72,12 @@ def host(config: ServeJobConfig, service: Service) -> None:
         others = [one for one in listening.beyond_loopback() if one.port != service.port]
         if notice := listening.notice(others, os.environ):
             print(notice, flush=True)
-    stopped.wait()
+    print(
+        f"logs: {ray_internals.log_folder()}  (requests: worker-*.err, a line of JSON each; Serve's: serve/)",
+        flush=True,
+    )
+    with console.requests(serve.get_app_handle(service.name)) if config.serve.access_log else nullcontext():
+        stopped.wait()
     print("stopping: requests in flight are finished first", flush=True)
     stop(service.name)
     ray.shutdown()
@@ -98,7 +106,8 @@ def start(name: str, graph: Application, host: str, port: int) -> str:
         environment=serving.with_variables(serving.runtime_environment(), proxy.VARIABLE),
     )
     try:
-        serve.run(graph, name=name, route_prefix="/")
+        with console.starting(name):
+            serve.run(graph, name=name, route_prefix="/")
     except RuntimeError as error:
         why = serving.startup_error(name) or " ".join(str(error).split())[-300:]
         serve.delete(name)

@@ -10,8 +10,9 @@ import logging
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -131,6 +132,27 @@ class _Line(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         return f'{{"time": "{when}", "level": "{record.levelname.lower()}", {record.getMessage()[1:]}'
+
+
+class RecentLines(logging.Handler):
+    """The log's last lines, for another process that asks for those it hasn't seen."""
+
+    def __init__(self, capacity: int = 10_000) -> None:
+        super().__init__()
+        self.setFormatter(_Line())
+        self._lines: deque[str] = deque(maxlen=capacity)
+        self._count = 0  # lines so far
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self._lines.append(self.format(record))
+        self._count += 1
+
+    def after(self, seen: int) -> tuple[int, list[str]]:
+        """How many lines there have been, and those after the first `seen`, as far as they are kept."""
+        with self.lock or nullcontext():
+            fresh = min(self._count - seen, len(self._lines))
+            return self._count, list(self._lines)[len(self._lines) - fresh :]
 
 
 def log_to(stream: TextIO | None = None) -> logging.Handler:

@@ -87,7 +87,9 @@ class SamplerReplica:
         # One thread samples; another loads a new model meanwhile.
         self._thread, self._reader = ThreadPoolExecutor(1, "sampling"), ThreadPoolExecutor(1, "loading")
         loop = asyncio.get_running_loop()
-        self._model: ReloadingModel[Any] = await loop.run_in_executor(self._reader, lambda: ReloadingModel(model, load))
+        self._model: ReloadingModel[Any] = await loop.run_in_executor(
+            self._reader, lambda: ReloadingModel(model, load, self._metrics.model_change)
+        )
         self._next: Any = None  # a model that takes over with the next batch
         self._batches: Batcher[PaintRequest, SampledImage] = Batcher(
             self._paint,

@@ -30,6 +30,14 @@ class ReplicaMetrics:
             "p2i_sampler_requests", "Requests, by outcome: painted, failed or cancelled.", ("outcome",)
         )
 
+        self._models = Counter(
+            "p2i_sampler_model_changes", "Changed model folders, by outcome: loaded or refused.", ("outcome",)
+        )
+
+    def model_change(self, outcome: str) -> None:
+        """Count a changed model folder: "loaded", or "refused" (the old model stays in use)."""
+        self._models.inc(1, {"outcome": outcome})
+
     def waiting(self, requests: int) -> None:
         """Set the number of waiting requests."""
         self._waiting.set(requests)

@@ -24,9 +24,18 @@ Model = TypeVar("Model")
 class ReloadingModel(Generic[Model]):
     """A model and the folder that it came from. Its methods block; call them from one thread at a time."""
 
-    def __init__(self, location: str, load: Callable[[str], Model]) -> None:
-        """Load the model; raise what `load` raises."""
+    def __init__(
+        self, location: str, load: Callable[[str], Model], on_change: Callable[[str], None] | None = None
+    ) -> None:
+        """Load the model; raise what `load` raises.
+
+        Args:
+            location: of the model folder.
+            load: loads it.
+            on_change: called with "loaded" or "refused" when a changed folder was loaded, or kept from use.
+        """
         self._location, self._load = location, load
+        self._on_change = on_change or _ignore
         self._known = fingerprint(location)  # of the model in use, or of a folder that was refused
         self._seen = self._known
         self.model = load(location)
@@ -37,19 +46,27 @@ class ReloadingModel(Generic[Model]):
         if now == self._known or now != self._seen or now is None:
             self._seen = now
             return None
+        model, refusal = None, None
         try:
             model = self._load(self._location)
         except Exception as error:  # a bad new folder must not end the old model's work
-            LOGGER.warning("the new model is refused, the old one stays: %s: %s", type(error).__name__, error)
-            model = None
+            refusal = error
         if fingerprint(self._location) != now:
             return None
         self._known = now
+        self._on_change("loaded" if refusal is None else "refused")
+        if refusal is not None:
+            why = f"{type(refusal).__name__}: {refusal}"
+            LOGGER.warning("the new model is refused, the old one stays: %s", why)
         return model
 
     def use(self, model: Model) -> None:
         """Use another model from now on."""
         self.model = model
+
+
+def _ignore(outcome: str) -> None:
+    """Tell nobody."""
 
 
 def fingerprint(location: str) -> str | None:

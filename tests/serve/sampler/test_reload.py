@@ -38,13 +38,16 @@ def test_a_change_counts_when_two_looks_have_seen_the_same(tmp_path: Path) -> No
 
 def test_a_folder_that_is_gone_or_broken_changes_nothing(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", "old")
-    reloading = ReloadingModel(str(folder), load)
+    told: list[str] = []
+    reloading = ReloadingModel(str(folder), load, told.append)
     folder.rename(tmp_path / "away")
     assert [reloading.poll() for _ in range(3)] == [None] * 3
     write(folder, "broken")
     assert [reloading.poll() for _ in range(3)] == [None] * 3
+    assert told == ["refused"]  # once, not at every look
     write(folder, "mended")
     assert [reloading.poll() for _ in range(2)] == [None, "mended"]
+    assert told == ["refused", "loaded"]
 
 
 def test_a_folder_that_changes_while_it_is_loaded_is_loaded_again(tmp_path: Path) -> None:
