@@ -88,7 +88,7 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
 
 def with_service(jobs: str, changes: dict[str, Any], *measurements: Callable[[], Any]) -> tuple[Any, Any]:
     """Start the service with changed settings, measure, and stop it; always two results."""
-    from p2i_ray.serve import app, hosting
+    from p2i_ray.serve import app, drain, hosting
     from p2i_ray.serve.edge.tokens import Tokens
 
     config = load(ServeJobConfig, "mini")
@@ -100,7 +100,7 @@ def with_service(jobs: str, changes: dict[str, Any], *measurements: Callable[[],
         measure(CLIENTS, 2)  # warm-up
         found = [measurement() for measurement in measurements]
     finally:
-        hosting.stop(NAME)
+        drain.stop(NAME)
     return found[0], found[1] if len(found) > 1 else None
 
 

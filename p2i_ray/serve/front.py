@@ -12,6 +12,8 @@ from p2i_ray.config import load
 from p2i_ray.config.loading import flat
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
+from p2i_ray.serve import drain
+from p2i_ray.serve.drain import DRAINING_S
 from p2i_ray.serve.edge.draining import DrainableApp
 from p2i_ray.serve.edge.metrics import LOGGER, RecentLines
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from p2i_ray.serve.edge.tokens import Tokens
-
-DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
 
 
 class Front:
@@ -89,6 +89,8 @@ def read_settings(args: Mapping[str, Any]) -> tuple[ServeJobConfig, Tokens]:
 
     from p2i_ray.serve.edge.tokens import Tokens
 
+    if drain.in_serves_command():
+        drain.before_interrupt()
     settings = [f"{key}={json.dumps(value) if not isinstance(value, str) else value}" for key, value in flat(args)]
     source = next((setting.removeprefix("config=") for setting in settings if setting.startswith("config=")), "mini")
     config = load(ServeJobConfig, source, [setting for setting in settings if not setting.startswith("config=")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import socket
@@ -17,10 +16,9 @@ from p2i_ray.cluster import connection, listening, placement, ray_internals, ser
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
-from p2i_ray.serve import console
+from p2i_ray.serve import console, drain
 from p2i_ray.serve.edge import hosts, proxy
 from p2i_ray.serve.edge.tokens import Tokens
-from p2i_ray.serve.front import DRAINING_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -79,7 +77,7 @@ def host(config: ServeJobConfig, service: Service) -> None:
     with console.requests(serve.get_app_handle(service.name)) if config.serve.access_log else nullcontext():
         stopped.wait()
     print("stopping: requests in flight are finished first", flush=True)
-    stop(service.name)
+    drain.stop(service.name)
     ray.shutdown()
 
 
@@ -126,13 +124,3 @@ def until_stopped() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     return stopped
-
-
-def stop(name: str) -> None:
-    """Refuse new requests, wait for those in flight, and free what the replicas hold."""
-    from ray import serve
-
-    unfinished = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
-    if unfinished:
-        logging.getLogger("ray.serve").warning("%d requests are cut off", unfinished)
-    serve.delete(name)

@@ -1,0 +1,77 @@
+"""Finish the requests in flight before Ray Serve is stopped, which by itself ends its proxies, and them, at once.
+
+    python -m p2i_ray.serve.drain
+
+closes the services of this project on the cluster of RAY_ADDRESS (none: the one on this machine): new requests get 503
+with Retry-After, those in flight are finished, then the applications are deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
+FRONTS = ("Front", "LMMFront")  # deployments of this project's services
+
+
+def stop(name: str) -> None:
+    """Refuse an application's new requests, wait for those in flight, and free what its replicas hold."""
+    from ray import serve
+
+    unfinished = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
+    if unfinished:
+        logging.getLogger("ray.serve").warning("%d requests are cut off", unfinished)
+    serve.delete(name)
+
+
+def drain() -> list[str]:
+    """Close and delete this project's running applications; return their names."""
+    from ray import serve
+
+    names = [
+        name
+        for name, application in serve.status().applications.items()
+        if application.status == "RUNNING" and any(front in application.deployments for front in FRONTS)
+    ]
+    for name in names:
+        stop(name)
+    return names
+
+
+def before_interrupt(work: Callable[[], object] = drain) -> None:
+    """Have the first Ctrl-C do this work before it interrupts; the second interrupts at once. For the main thread."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("stopping: requests in flight are finished first", flush=True)
+        work()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+
+
+def in_serves_command() -> bool:
+    """Whether this process is `serve run` itself, and not a worker that builds an application for it."""
+    return Path(sys.argv[0]).name == "serve"
+
+
+def main() -> None:
+    """Drain the cluster that runs."""
+    import ray
+
+    try:
+        ray.init(address="auto", namespace="serve", log_to_driver=False, logging_level="WARNING")
+    except ConnectionError:
+        print("no Ray cluster runs here; set RAY_ADDRESS to the cluster's address", file=sys.stderr)
+        sys.exit(2)
+    names = drain()
+    print(f"closed: {', '.join(names)}" if names else "no service of this project runs on the cluster")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Ctrl-C during `serve run`: requests in flight are finished before Serve is stopped."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from p2i_ray.serve import drain
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """The process's own handler is put back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_works_before_it_interrupts(interrupts: None) -> None:
+    done: list[str] = []
+    drain.before_interrupt(lambda: done.append("drained"))
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert done == ["drained"]
+    with pytest.raises(KeyboardInterrupt):  # and the second doesn't
+        signal.raise_signal(signal.SIGINT)
+    assert done == ["drained"]
+
+
+def test_a_second_interrupt_ends_the_waiting(interrupts: None) -> None:
+    drain.before_interrupt(lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"), [("/venv/bin/serve", True), ("default_worker.py", False), ("", False)]
+)
+def test_only_serves_own_command_is_changed(monkeypatch: pytest.MonkeyPatch, program: str, expected: bool) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "run"])
+    assert drain.in_serves_command() is expected
