@@ -76,7 +76,7 @@ class ServeConfig(Settings):
     allowed_hosts: tuple[str, ...] = Field(
         (),
         description="names by which clients may call the server, without port, e.g. [shop.example, '*.shop.example'] "
-        "(none: jobs on loopback take this machine's own, all others any)",
+        "(jobs on loopback also take this machine's own; elsewhere none: any)",
     )
     model: str | None = Field(None, description="model folder, e.g. RUN/model (none: diffusion.base)")
     model_name: str = Field("product2img", description="the model's name in requests")

@@ -54,9 +54,8 @@ def host(config: ServeJobConfig, service: Service) -> None:
     import ray
     from ray import serve
 
-    if not config.serve.allowed_hosts:
-        names = {"allowed_hosts": hosts.local_names(config.serve.host)}
-        config = config.model_copy(update={"serve": config.serve.model_copy(update=names)})
+    names = (*config.serve.allowed_hosts, *hosts.local_names(config.serve.host))
+    config = config.model_copy(update={"serve": config.serve.model_copy(update={"allowed_hosts": names})})
     tokens = Tokens.from_settings(config.serve)
     check_port(config.serve.host, service.port, service.port_setting)
     connection.connect(config.ray)
