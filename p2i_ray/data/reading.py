@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import ray.data
 
 FOOTERS_AT_ONCE = 16
+# Ray would read columns from folders named key=value, and leave out files whose path has a ? as not ending in .parquet.
+_AS_LISTED: dict[str, Any] = {"num_cpus": READ.cpus, "partitioning": None, "file_extensions": None}
 
 
 def read_split(
@@ -42,7 +44,7 @@ def read_split(
     for file, footer in zip(files, _footers(files), strict=True):
         _check(file, footer.schema.to_arrow_schema(), read)
     filesystem, paths = _for_arrow(files)
-    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, num_cpus=READ.cpus, partitioning=None)
+    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, **_AS_LISTED)
     if not keep:
         return rows
     version = _version(keep)
@@ -72,7 +74,7 @@ def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
         list(pool.map(_footer, files))
     filesystem, paths = _for_arrow(files)
-    return ray.data.read_parquet(paths, filesystem=filesystem, num_cpus=READ.cpus, partitioning=None)
+    return ray.data.read_parquet(paths, filesystem=filesystem, **_AS_LISTED)
 
 
 def count(data: str, split: str) -> int:
