@@ -6,6 +6,10 @@ venv=$2
 device=${3:-cpu}
 
 command -v "$python" >/dev/null || { echo "error: $python is not here; install Python 3.11, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+if [ "$device" = cpu ] && ! "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null; then
+  echo "error: libnuma.so.1 is not here, and vLLM's CPU build needs it; on Debian: apt-get install libnuma1" >&2
+  exit 2
+fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/pip --disable-pip-version-check --quiet"
 # deepspeed is built from source against the torch that is already there, so it comes last and without isolation.
