@@ -66,7 +66,9 @@ def _template(model: str) -> tuple[str | None, dict[str, Any]]:
     from transformers import AutoProcessor
 
     try:
-        processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
+        processor = AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            model, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError):
         return None, {}  # vLLM may know it all the same; if not, its own error says why
     tokenizer = getattr(processor, "tokenizer", processor)
