@@ -30,7 +30,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.evaluate import inception
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
-from p2i_ray.run import disk_errors, status, step_table
+from p2i_ray.run import disk_errors, lease, status, step_table
 from p2i_ray.run.folder import Run
 from p2i_ray.steps import checks
 from p2i_ray.steps.inputs import inputs_of
@@ -78,7 +78,14 @@ def run(job: IdrJob) -> None:
     prepare(job, data)
     checks.check(job, data, begun=status.is_run(job.run_dir))
     preflight.check_rights(*writes(job, job.run_dir))
-    folder = Run.open(job.run_dir, job, inputs=inputs_of(job, data), redo_from=job.redo_from)
+    run_dir = locations.absolute(job.run_dir)
+    with lease.held(locations.join(run_dir, lease.FILE)) as mine:
+        inputs = inputs_of(job, data)
+        work(Run.open(run_dir, job, inputs=inputs, redo_from=job.redo_from, lease=mine), data)
+
+
+def work(folder: Run, data: str) -> None:
+    """Run the loop, or continue it, in a folder that is this process's alone."""
     with disk_errors.explained(folder.dir), folder.attempt:
         try:
             page = refine(folder, data)

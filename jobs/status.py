@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +29,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     arguments = parser.parse_args()
     try:
-        found = status.read_status(locations.absolute(arguments.run_dir), time.time())
+        found = status.read_status(locations.absolute(arguments.run_dir))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -57,8 +56,10 @@ def lines(found: RunStatus) -> list[str]:
     found_lines = [f"{found.status:<9} {found.run_dir}{f': {found.why}' if found.why else ''}"]
     if last:
         if found.status == "running":
-            found_lines.append(f"{'step':<9} {step(last.now, found.of_rounds) if last.now else 'between two steps'}")
-        found_lines.append(f"{'driver':<9} {driver(last, len(found.attempts), found.silent_s or 0)}")
+            found_lines.append(
+                f"{'step':<9} {step(last.now, last.seen, found.of_rounds) if last.now else 'between two steps'}"
+            )
+        found_lines.append(f"{'driver':<9} {driver(last, len(found.attempts))}")
     if found.rounds:
         found_lines += ["", manifests.table(found.rounds), ""]
     found_lines += [f"{'tracking':<9} {location}" for location in places(found, "tracking")]
@@ -68,10 +69,10 @@ def lines(found: RunStatus) -> list[str]:
     return found_lines
 
 
-def step(now: CurrentStep, of_rounds: int) -> str:
-    """The current step, its progress and the expected time left."""
+def step(now: CurrentStep, seen: float, of_rounds: int) -> str:
+    """The current step at its driver's last sign of life, its progress and the expected time left."""
     done = f"{now.done:,}" if now.total is None else f"{now.done:,} of {now.total:,}"
-    parts = [f"round {now.round}/{of_rounds} · {now.step}", f"{duration(time.time() - now.began)} so far"]
+    parts = [f"round {now.round}/{of_rounds} · {now.step}", f"{duration(seen - now.began)} so far"]
     if now.done or now.total:
         parts.append(f"{done} {now.unit}")
     if now.rate:
@@ -81,10 +82,10 @@ def step(now: CurrentStep, of_rounds: int) -> str:
     return ", ".join(parts)
 
 
-def driver(last: AttemptRecord, attempts: int, silent_s: float) -> str:
-    """The process of the last attempt."""
-    began = datetime.fromtimestamp(last.began, UTC)
-    seen = f"ended {duration(silent_s)} ago" if last.ended else f"seen {duration(silent_s)} ago"
+def driver(last: AttemptRecord, attempts: int) -> str:
+    """The process of the last attempt; times are by its own clock."""
+    began, until = (datetime.fromtimestamp(moment, UTC) for moment in (last.began, last.until))
+    seen = f"{'ended' if last.ended else 'seen'} {until:%H:%M:%S}, after {duration(last.until - last.began)}"
     job = f", Ray job {last.job}" if last.job else ""
     which = f", attempt {attempts}" if attempts > 1 else ""
     return f"{last.host}, process {last.pid}{job}, since {began:%Y-%m-%d %H:%M:%S} UTC{which}, {seen}"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.config.environment import ENVIRONMENT
-from p2i_ray.console import logs
+from p2i_ray.console import interrupts, logs
 from p2i_ray.errors import user_error_line
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 
@@ -66,24 +66,31 @@ def main(
         parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
     for one in flags:
         parser.add_argument(one.flag, dest=one.setting, metavar="STEP", help=one.description)
-    arguments = parser.parse_args(argv)
-    given = [f"{one.setting}={value}" for one in flags if (value := getattr(arguments, one.setting)) is not None]
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    logs.set_up()
-    try:
-        if arguments.instead is None:
-            run(load(config_class, arguments.config, [*arguments.settings, *given]))
-        else:
-            other = instead[arguments.instead]
-            other.run(load(other.config_class, arguments.config, arguments.settings))
-    except Exception as error:
-        line = user_error_line(error)
-        if line is None and (why := unanswered(error)) is not None:
-            line = unanswered_line(None, why)
-        if line is None:
-            raise
-        _stop(line)
+    with interrupts.handled(_leave_ray):
+        arguments = parser.parse_args(argv)
+        given = [f"{one.setting}={value}" for one in flags if (value := getattr(arguments, one.setting)) is not None]
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        logs.set_up()
+        try:
+            if arguments.instead is None:
+                run(load(config_class, arguments.config, [*arguments.settings, *given]))
+            else:
+                other = instead[arguments.instead]
+                other.run(load(other.config_class, arguments.config, arguments.settings))
+        except Exception as error:
+            line = user_error_line(error)
+            if line is None and (why := unanswered(error)) is not None:
+                line = unanswered_line(None, why)
+            if line is None:
+                raise
+            _stop(line)
+
+
+def _leave_ray() -> None:
+    """End the cluster that this process has started, or leave the one that it has joined."""
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
 
 
 def _stop(line: str) -> NoReturn:

@@ -10,6 +10,7 @@ written atomically and last; whatever a killed attempt left behind is cleared be
     <run_dir>/round-N/steps/<step>.json       one manifest a step
     <run_dir>/round-N/{scores,checkpoint,generated,critiques}/ …  what the steps wrote
     <run_dir>/round-N/tracking/               TensorBoard's files and sample pictures of the training
+    <run_dir>/lease.json                      who works on the run just now
     <run_dir>/attempts/                       the drivers that worked on the run: what they did when, and their end
     <run_dir>/judge-cache/                    the judge's answers, unless judge.cache names another place
     <run_dir>/feature-cache/                  the rows' features, unless features.cache names another place
@@ -31,6 +32,7 @@ from p2i_ray.errors import UserError, user_error_line
 from p2i_ray.run import continuation, disk_errors, manifests, status
 from p2i_ray.run.attempt import Attempt
 from p2i_ray.run.inputs import RunInput, RunInputs
+from p2i_ray.run.lease import Lease
 from p2i_ray.run.manifests import Counts, Manifest
 from p2i_ray.run.step_table import SELECT, Step, depending_on
 from p2i_ray.storage import locations
@@ -61,13 +63,15 @@ class Run:
         run_dir: its location.
         config: the settings as the steps use them; see gpu_sharing.
         inputs: what the steps use from outside the folder.
+        lease: on the folder, held by the caller (none: nobody else works there).
     """
 
-    def __init__(self, run_dir: str, config: Config, inputs: RunInputs) -> None:
+    def __init__(self, run_dir: str, config: Config, inputs: RunInputs, lease: Lease | None = None) -> None:
         self.dir = run_dir
         self.config = config
         self._inputs = inputs
         self.attempt = Attempt(run_dir)
+        self._lease = lease
         self._kept_fraction: float | None = None
         self._set_aside: dict[tuple[int, str], int] = {}  # rows by step
         self._observers: list[StepObserver] = []
@@ -75,7 +79,13 @@ class Run:
 
     @classmethod
     def open(
-        cls, run_dir: str, config: Config, *, inputs: Sequence[RunInput] = (), redo_from: str | None = None
+        cls,
+        run_dir: str,
+        config: Config,
+        *,
+        inputs: Sequence[RunInput] = (),
+        redo_from: str | None = None,
+        lease: Lease | None = None,
     ) -> Run:
         """Make a run folder, or continue a run.
 
@@ -84,6 +94,7 @@ class Run:
             config: the settings.
             inputs: what the steps use from outside the folder; their fingerprints are recorded and compared.
             redo_from: finished steps to do anew, with all that follows from them; see continuation.steps_named.
+            lease: as of the class.
 
         Raises:
             UserError: finished steps were made with other settings or inputs, which the line names; or the folder
@@ -96,7 +107,7 @@ class Run:
         else:
             continuation.begin(run_dir, config, used, redo_from)
         used.begin()
-        run = cls(run_dir, with_shared_gpus(config), used)
+        run = cls(run_dir, with_shared_gpus(config), used, lease)
         run.write_summary("running")
         return run
 
@@ -212,6 +223,8 @@ class Run:
     def _check_there(self) -> None:
         if disk_errors.is_away(self.dir):
             raise UserError(disk_errors.away_line(self.dir))
+        if self._lease:
+            self._lease.check()
 
     def _check_written(self, out: str, counts: Counts) -> None:
         """What was written while the run folder was away is not in it, and must not count as done."""
@@ -226,7 +239,9 @@ class Run:
             )
 
     def write_summary(self, status: str) -> None:
-        """Rewrite run.json from the manifests."""
+        """Rewrite run.json from the manifests, unless another driver has taken the run over."""
+        if self._lease and self._lease.lost_to:
+            return
         rounds = manifests.rounds(self.dir, self.config.idr.rounds)
         account = self.attempt.account()
         summary = {

@@ -1,4 +1,8 @@
-"""The status of a run, read from its folder alone: for people on other machines, and for programs."""
+"""The status of a run, read from its folder alone: for people on other machines, and for programs.
+
+Whether a driver lives is seen by its lease (lease.py), of older versions by the record of its attempt: both change
+every few seconds. Its clock may be wrong, so times that it wrote are compared with each other only.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from p2i_ray.config.loading import read_dump, with_defaults
 from p2i_ray.console.durations import duration
 from p2i_ray.errors import HURT, UserError
 from p2i_ray.run import attempt_record as records
-from p2i_ray.run import manifests
+from p2i_ray.run import lease, manifests
 from p2i_ray.run.attempt_record import AttemptRecord
+from p2i_ray.run.lease import Clock
 from p2i_ray.storage import locations
 
 CONFIG, SUMMARY = "config.yaml", "run.json"
-LOST_S = 60.0  # a driver gives a sign of life every few seconds
+WATCH_S = 20.0  # how long to look for a sign of life: a driver gives one every few seconds
+POLL_S = 0.5
 Status = Literal["running", "done", "stopped", "lost"]
+Life = Literal["alive", "silent", "gone", "none"]  # gone: seen on its own machine; none: there is none to look for
 
 
 class RunStatus(NamedTuple):
@@ -27,23 +34,23 @@ class RunStatus(NamedTuple):
     rounds: list[dict[str, Any]]  # as in run.json
     of_rounds: int
     attempts: list[AttemptRecord]  # the oldest first
-    silent_s: float | None  # seconds since the last sign of life (none: there was none)
+    life: Life  # of the last attempt's driver, as seen just now
 
 
-def read_status(run_dir: str, now: float) -> RunStatus:
-    """Read the status of a run.
+def read_status(run_dir: str, clock: Clock = lease.CLOCK) -> RunStatus:
+    """Read the status of a run; where its driver seems to work, this takes until its next sign of life.
 
     Args:
         run_dir: location of the run folder.
-        now: UTC, epoch seconds.
+        clock: this process's.
 
     Raises:
         UserError: there is no run.
     """
     config, summary = read_settings(run_dir), read_summary(run_dir)
     attempts, last = records.read(run_dir), config["idr"]["rounds"]
-    silent_s = max(0.0, now - attempts[-1].seen) if attempts else None
-    status, why = status_of(summary["status"], attempts[-1] if attempts else None, silent_s)
+    life: Life = "none" if summary["status"] == "done" else _life(run_dir, attempts, clock)
+    status, why = status_of(summary["status"], attempts[-1] if attempts else None, life)
     return RunStatus(
         run_dir=run_dir,
         status=status,
@@ -51,7 +58,7 @@ def read_status(run_dir: str, now: float) -> RunStatus:
         rounds=manifests.rounds(run_dir, last),
         of_rounds=last,
         attempts=attempts,
-        silent_s=silent_s,
+        life=life,
     )
 
 
@@ -60,24 +67,36 @@ def is_run(run_dir: str) -> bool:
     return locations.exists(locations.join(locations.absolute(run_dir), CONFIG))
 
 
-def status_of(written: str, attempt: AttemptRecord | None, silent_s: float | None) -> tuple[Status, str]:
+def status_of(written: str, attempt: AttemptRecord | None, life: Life) -> tuple[Status, str]:
     """The status of a run, and the reason if it is neither running nor done.
 
     Args:
         written: status in run.json, which a killed driver leaves at "running".
         attempt: the last attempt.
-        silent_s: seconds since its last sign of life.
+        life: of its driver.
     """
     if written == "done":
         return "done", ""
-    if attempt is None or silent_s is None:
-        why = "it ended early" if written == "stopped" else "no driver has left a sign of life"
-        return ("stopped" if written == "stopped" else "lost"), why
-    if attempt.ended is not None:
+    if life == "alive":
+        return "running", ""
+    if attempt is not None and attempt.ended is not None:
         return "stopped", (attempt.outcome or "").removeprefix("stopped: ")
-    if silent_s > LOST_S:
-        return "lost", f"no sign of life for {duration(silent_s)}: its driver was killed, or can't reach the folder"
-    return "running", ""
+    if life == "gone":
+        return "lost", "its driver's process is gone: it was killed"
+    if life == "silent":
+        return "lost", f"no sign of life within {duration(WATCH_S)}: its driver was killed, or can't reach the folder"
+    why = "it ended early" if written == "stopped" else "no driver has left a sign of life"
+    return ("stopped" if written == "stopped" else "lost"), why
+
+
+def _life(run_dir: str, attempts: list[AttemptRecord], clock: Clock) -> Life:
+    """Look for the driver's next sign of life."""
+    found, seen = lease.state(locations.join(run_dir, lease.FILE), WATCH_S, POLL_S, clock)
+    if found == "free" and attempts and attempts[-1].ended is None:  # an older version's, or somebody removed the lease
+        found, seen = lease.state(records.files(run_dir)[-1], WATCH_S, POLL_S, clock)
+    if found == "dead":
+        return "gone" if seen and seen.holder and seen.holder.process() == "gone" else "silent"
+    return "alive" if found == "alive" else "none"
 
 
 def read_settings(run_dir: str) -> dict[str, Any]:

@@ -104,10 +104,10 @@ def exists(location: str) -> bool:
     return kind(location) is not None
 
 
-def is_empty(location: str) -> bool:
-    """Whether a folder that is there holds nothing."""
+def is_empty(location: str, *besides: str) -> bool:
+    """Whether a folder that is there holds nothing, or nothing but files of these names."""
     filesystem, path = open_location(location)
-    return not filesystem.ls(path, detail=False)
+    return {posixpath.basename(str(entry).rstrip("/")) for entry in filesystem.ls(path, detail=False)} <= {*besides}
 
 
 def files(location: str, suffix: str = "") -> list[str]:

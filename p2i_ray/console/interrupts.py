@@ -1,0 +1,129 @@
+"""Ctrl-C, SIGTERM and closed pipes: say at once what happens, end within seconds, and show no stack.
+
+The first signal prints a line and raises KeyboardInterrupt in the main thread, so that files are closed and engines
+stopped. The second one, or a clean-up that takes too long, ends the process on the spot: whatever it started ends with
+it, and what it writes is made for that.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TextIO
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLEAN_UP_S = 8.0  # longest time between the first signal and the end
+EXIT_CODE = 128  # plus the signal's number: what shells expect
+CLOSED_PIPE = EXIT_CODE + signal.SIGPIPE
+
+_watchdog: list[int] = []  # the pipe by which it is told that a clean-up has begun
+_first: list[int] = []  # the first signal
+_requests: list[str] = []  # lines of requests that this process made itself
+
+
+@contextmanager
+def handled(clean_up: Callable[[], None]) -> Iterator[None]:
+    """Handle signals in the block, and end the process where one came, or where nobody reads its output any more.
+
+    Args:
+        clean_up: called before the process ends early; what it takes too long for is left.
+    """
+    install()
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        _end_interrupted(clean_up)
+    except BrokenPipeError:
+        if not _nobody_reads(sys.stdout, sys.stderr):
+            raise
+        os.write(_watchdog[0], b".")
+        with suppress(Exception):
+            clean_up()
+        os._exit(CLOSED_PIPE)  # at the interpreter's own end it would write the rest, and complain
+    except Exception:
+        if not _first or _requests:
+            raise
+        _end_interrupted(clean_up)  # something failed because it was interrupted
+
+
+def install() -> None:
+    """Have signals handled here from now on. Call it again after a library has set its own handlers."""
+    if threading.current_thread() is threading.main_thread():
+        if not _watchdog:
+            reader, writer = os.pipe()
+            _watchdog.append(writer)
+            threading.Thread(target=_watch, args=[reader], name="end of an interrupted job", daemon=True).start()
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and what shells start in the background
+                signal.signal(number, _handle)
+
+
+def request(line: str) -> None:
+    """Interrupt the main thread from another one, which says why in a line."""
+    _requests.append(line)
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+
+
+def end_now() -> None:
+    """End this process on the spot."""
+    os._exit(exit_code())
+
+
+def exit_code() -> int:
+    """Exit code of a process that was interrupted: the signal's, or 2 where this process asked for it itself."""
+    return 2 if _requests else EXIT_CODE + (_first[0] if _first else signal.SIGINT)
+
+
+def _handle(number: int, _: FrameType | None) -> None:
+    if _first:
+        end_now()
+    _first.append(number)
+    _write(_requests[0] if _requests else "stopping; what is finished stays, the same command goes on (again: at once)")
+    os.write(_watchdog[0], b".")
+    raise KeyboardInterrupt
+
+
+def _end_interrupted(clean_up: Callable[[], None]) -> None:
+    with suppress(OSError):
+        sys.stdout.flush()
+    with suppress(Exception):  # of parts that are gone already
+        clean_up()
+    end_now()
+
+
+def _watch(pipe: int) -> None:
+    """End the process if the clean-up that somebody announces takes too long.
+
+    The thread waits from the beginning, since a signal may come while the main thread holds the lock that new threads
+    need.
+    """
+    os.read(pipe, 1)
+    time.sleep(CLEAN_UP_S)
+    end_now()
+
+
+def _write(line: str) -> None:
+    """To the terminal, past any buffer: the main thread may be within a write of its own."""
+    with suppress(OSError, ValueError):  # nobody reads it, or it is no file
+        os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
+
+
+def _nobody_reads(*streams: TextIO) -> bool:
+    """Whether one of the streams is a pipe that its reader has closed."""
+    poll = select.poll()
+    for stream in streams:
+        with suppress(OSError, ValueError):
+            poll.register(stream.fileno(), 0)  # errors alone
+    return any(event & select.POLLERR for _, event in poll.poll(0))

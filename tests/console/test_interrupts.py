@@ -1,0 +1,100 @@
+"""Signals and closed pipes, as a job's process meets them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STOPPING = "\nstopping; what is finished stays, the same command goes on (again: at once)\n"
+JOB = """
+import sys, threading, time
+from p2i_ray.config import Config
+from p2i_ray.console import interrupts
+from p2i_ray.console.cli import main
+
+def run(job):
+    try:
+        print("runs", flush=True)
+        {body}
+    finally:
+        {last}
+
+main(Config, "a job", run, ["--config", "mini"])
+"""
+
+
+def start(body: str, last: str = "print('cleaned up')") -> subprocess.Popen[str]:
+    command, pipe = [sys.executable, "-c", JOB.format(body=body, last=last)], subprocess.PIPE
+    job = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    assert job.stdout and job.stdout.readline() == "runs\n"
+    return job
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_told_at_once_and_ends_the_job_cleanly(number: int, code: int) -> None:
+    job = start("time.sleep(600)")
+    job.send_signal(number)
+    assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == code
+
+
+def test_what_fails_because_of_it_is_not_shown() -> None:
+    job = start("time.sleep(600)", last="raise RuntimeError('the engine is gone')")
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("", STOPPING) and job.returncode == 130
+
+
+def test_a_second_one_ends_the_job_on_the_spot() -> None:
+    job = start("time.sleep(600)", last="print('cleaning up', flush=True); time.sleep(600); print('late')")
+    job.send_signal(signal.SIGINT)
+    assert job.stdout and job.stdout.readline() == "cleaning up\n"
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("", STOPPING) and job.returncode == 130
+
+
+def test_a_clean_up_that_hangs_is_left() -> None:
+    job = start("time.sleep(600)", last="time.sleep(600)")
+    job.send_signal(signal.SIGINT)
+    assert job.communicate(timeout=60) == ("", STOPPING) and job.returncode == 130
+
+
+def test_a_thread_that_asks_for_the_end_says_why_itself() -> None:
+    begin = "threading.Thread(target=interrupts.request, args=['stopping: somebody else goes on']).start()"
+    job = start(f"{begin}; time.sleep(600)")
+    assert job.communicate() == ("cleaned up\n", "\nstopping: somebody else goes on\n") and job.returncode == 2
+
+
+def test_a_pipe_that_nobody_reads_ends_a_job_without_a_word() -> None:
+    job = start("while True: print('line', flush=True)", last="pass")
+    assert job.stdout and job.stderr
+    job.stdout.close()
+    assert job.stderr.read() == "" and job.wait() == 141
+    job.stderr.close()
+
+
+def test_a_short_output_that_nobody_reads() -> None:
+    """It is in the buffer until the end."""
+    job = start("sys.stdin.read()", last="print('short')")
+    assert job.stdin and job.stdout and job.stderr
+    job.stdout.close()
+    job.stdin.close()
+    assert job.stderr.read() == "" and job.wait() == 141
+    job.stderr.close()
+
+
+def test_help_that_nobody_reads() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    job = subprocess.run([sys.executable, "jobs/idr.py", "--help"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert job.stderr == b""
+
+
+def test_a_connection_that_breaks_is_not_taken_for_it() -> None:
+    job = start("raise BrokenPipeError(32, 'the bucket hung up')")
+    assert "BrokenPipeError: [Errno 32] the bucket hung up" in job.communicate()[1] and job.returncode == 1
