@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.cluster.resources import LOOK_UP, WRITE
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
 from p2i_ray.diffusion.model import validation
@@ -93,9 +93,10 @@ def encode(
             num_cpus=WRITE.cpus,
         )
     )
-    written = write_parquet(
-        index, out, schema.INDEX, progress, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
-    )
+    with root_cause.memory_explained("encoding", f"lower features.batch_size={settings.batch_size}"):
+        written = write_parquet(
+            index, out, schema.INDEX, progress, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
+        )
     return written._replace(facts={"shards": folder, **written.facts})
 
 

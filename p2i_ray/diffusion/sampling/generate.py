@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.sampling.request import PaintRequest
@@ -66,7 +66,11 @@ def generate(
         batch_format="pyarrow",
         **need.bundle.options(),
     )
-    return write_parquet(painted, out, progress=progress, rows_per_file=max(64, settings.batch_size))
+    remedy = f"lower generate.batch_size={settings.batch_size}"
+    if settings.dtype == "fp32":
+        remedy += ", or set generate.dtype=bf16"
+    with root_cause.memory_explained("generation", remedy):
+        return write_parquet(painted, out, progress=progress, rows_per_file=max(64, settings.batch_size))
 
 
 class _Paint:

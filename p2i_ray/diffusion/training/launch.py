@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.features.index import FeatureIndex
@@ -162,10 +162,24 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         outcome: dict[str, Any] = result.return_value
         return outcome
     except TrainingFailedError as error:
-        line = _disk_full_line(error)
+        line = _disk_full_line(error) or memory_line(error, settings)
         if line is None:
             raise
         return {"error": line}
+
+
+def memory_line(error: BaseException, settings: TrainConfig) -> str | None:
+    """The line for a worker that ran out of memory, with what lowers its need; none if that isn't what failed."""
+    cause = root_cause.memory_line(error)
+    if cause is None:
+        return None
+    remedies = [f"raise train.gradient_accumulation_steps={settings.gradient_accumulation_steps}"]
+    if not settings.gradient_checkpointing:
+        remedies.append("set train.gradient_checkpointing=true")
+    if settings.mixed_precision == "no" and settings.num_gpus:
+        remedies.append("set train.mixed_precision=bf16")
+    remedies.append(f"raise train.num_workers={settings.num_workers}")
+    return f"a training worker ran out of memory ({cause}); {', '.join(remedies[:-1])} or {remedies[-1]}"
 
 
 def _disk_full_line(error: BaseException) -> str | None:

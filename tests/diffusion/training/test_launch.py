@@ -172,3 +172,12 @@ def test_rows_whose_loss_is_no_number_are_named(
     with pytest.raises(UserError, match=r"stops at step 1: the loss of Eq. 3 is not finite for row-002;"):
         train(features, tiny_painter, tmp_path / "model", steps=2, num_workers=1)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_worker_without_memory_is_a_line_with_what_lowers_its_need() -> None:
+    found = training.memory_line(RuntimeError("torch.OutOfMemoryError: CUDA out of memory."), SETTINGS)
+    assert found == (
+        "a training worker ran out of memory (torch.OutOfMemoryError: CUDA out of memory.); raise "
+        "train.gradient_accumulation_steps=1, set train.gradient_checkpointing=true or raise train.num_workers=2"
+    )
+    assert training.memory_line(RuntimeError("a worker died"), SETTINGS) is None

@@ -20,6 +20,7 @@ from p2i_ray.judge.engines.lifetime import exit_with_driver
 from p2i_ray.judge.engines.vllm import chat_template, process_reaper
 from p2i_ray.judge.engines.vllm.rendering import ChatRenderer
 from p2i_ray.judge.engines.vllm.settings import engine_arguments
+from p2i_ray.judge.engines.vllm.startup import startup_explained
 from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
 from p2i_ray.judge.requests.parsing import Step, digit_step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
@@ -63,7 +64,8 @@ class VLLMEngine:
         process_reaper.start()
         chat_template.check(settings.model)
         arguments = engine_arguments(settings, seed, side=limits.resolution)
-        self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
+        with startup_explained(settings):
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
         self._renderer = ChatRenderer(self._engine.renderer, limits)
         self._is_spaced = METASPACE in self._engine.renderer.get_tokenizer().get_vocab()
         # Templates, tokens and pixels are prepared off the event loop, while the engine computes in its own process.
