@@ -65,7 +65,11 @@ class Bucket:
     """
 
     def __init__(self, name: str, share: float = 0.0, seed: int = 0, host: str = "127.0.0.1") -> None:
-        from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request

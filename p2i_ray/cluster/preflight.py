@@ -124,6 +124,6 @@ def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
         inside = locations.join(location, entry["name"].rstrip("/").rpartition("/")[2])
         if entry["type"] == "file" and not inside.rpartition("/")[2].startswith("."):
             return inside, int(entry["size"])
-        if entry["type"] != "file" and depth and (found := witness(inside, depth - 1)):
-            return found
+        if entry["type"] != "file" and depth and (below := witness(inside, depth - 1)):
+            return below
     return None

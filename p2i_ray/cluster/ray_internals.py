@@ -70,7 +70,8 @@ def log_folder() -> str:
     """
     from ray._private.worker import global_worker
 
-    return str(global_worker.node.get_logs_dir_path())
+    node: Any = global_worker.node  # of a connected process; Ray's types say it may be none
+    return str(node.get_logs_dir_path())
 
 
 def draining_nodes() -> set[str]:

@@ -65,7 +65,7 @@ def main() -> None:
     import ray
 
     try:
-        ray.init(address="auto", namespace="serve", log_to_driver=False, logging_level="WARNING")
+        ray.init(address="auto", namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
     except ConnectionError:
         print("no Ray cluster runs here; set RAY_ADDRESS to the cluster's address", file=sys.stderr)
         sys.exit(2)

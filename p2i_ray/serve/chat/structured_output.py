@@ -32,7 +32,7 @@ class Strict(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _given(cls, fields: Any) -> Any:
-        known = {name for key, field in cls.model_fields.items() for name in (key, field.alias)}
+        known = {name for key, field in cls.model_fields.items() for name in (key, field.alias) if name}
         return given(fields, known) if isinstance(fields, dict) else fields
 
 
