@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.cluster import ray_internals
 from p2i_ray.config import RayConfig
 from p2i_ray.config.environment import ENVIRONMENT
+from p2i_ray.console import interrupts
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _joined: list[tuple[RayConfig, bool]] = []  # the settings, and whether this process has started the cluster
 
 
+@interrupts.kept()
 def connect(settings: RayConfig) -> None:
     """Join the cluster that the settings, RAY_ADDRESS or a running job name; else start a local one, on loopback.
 

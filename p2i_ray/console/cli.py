@@ -66,7 +66,7 @@ def main(
         parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
     for one in flags:
         parser.add_argument(one.flag, dest=one.setting, metavar="STEP", help=one.description)
-    with interrupts.handled(_leave_ray):
+    with interrupts.handled(_leave_ray, embedded=argv is not None):
         arguments = parser.parse_args(argv)
         given = [f"{one.setting}={value}" for one in flags if (value := getattr(arguments, one.setting)) is not None]
         for name, value in ENVIRONMENT.items():

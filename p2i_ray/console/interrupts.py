@@ -13,10 +13,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLEAN_UP_S = 8.0  # longest time between the first signal and the end
@@ -25,16 +25,19 @@ CLOSED_PIPE = EXIT_CODE + signal.SIGPIPE
 
 _watchdog: list[int] = []  # the pipe by which it is told that a clean-up has begun
 _first: list[int] = []  # the first signal
+_over: list[bool] = []  # the job is done, and the interpreter about to end
 _requests: list[str] = []  # lines of requests that this process made itself
 
 
 @contextmanager
-def handled(clean_up: Callable[[], None]) -> Iterator[None]:
+def handled(clean_up: Callable[[], None], *, embedded: bool = False) -> Iterator[None]:
     """Handle signals in the block, and end the process where one came, or where nobody reads its output any more.
 
     Args:
         clean_up: called before the process ends early; what it takes too long for is left.
+        embedded: the process goes on after the block, with the handlers that it had.
     """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     install()
     try:
         try:
@@ -54,18 +57,38 @@ def handled(clean_up: Callable[[], None]) -> Iterator[None]:
         if not _first or _requests:
             raise
         _end_interrupted(clean_up)  # something failed because it was interrupted
+    finally:
+        if embedded:
+            _set(before)
+        else:
+            _over.append(True)
 
 
 def install() -> None:
-    """Have signals handled here from now on. Call it again after a library has set its own handlers."""
+    """Have signals handled here from now on."""
+    if not _watchdog:
+        reader, writer = os.pipe()
+        _watchdog.append(writer)
+        threading.Thread(target=_watch, args=[reader], name="end of an interrupted job", daemon=True).start()
+    _set(dict.fromkeys(SIGNALS, _handle))
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Keep the handlers that there are from what is called in the block: Ray's start replaces that of SIGTERM."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if before[signal.SIGINT] is _handle:
+            _set(before)
+
+
+def _set(handlers: Mapping[signal.Signals, Any]) -> None:
     if threading.current_thread() is threading.main_thread():
-        if not _watchdog:
-            reader, writer = os.pipe()
-            _watchdog.append(writer)
-            threading.Thread(target=_watch, args=[reader], name="end of an interrupted job", daemon=True).start()
-        for number in SIGNALS:
+        for number, handler in handlers.items():
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and what shells start in the background
-                signal.signal(number, _handle)
+                signal.signal(number, handler)
 
 
 def request(line: str) -> None:
@@ -87,7 +110,7 @@ def exit_code() -> int:
 
 
 def _handle(number: int, _: FrameType | None) -> None:
-    if _first:
+    if _first or _over:
         end_now()
     _first.append(number)
     _write(_requests[0] if _requests else "stopping; what is finished stays, the same command goes on (again: at once)")

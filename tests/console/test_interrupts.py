@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from p2i_ray.console import interrupts
+
 ROOT = Path(__file__).parents[2]
 STOPPING = "\nstopping; what is finished stays, the same command goes on (again: at once)\n"
 JOB = """
@@ -25,12 +27,14 @@ def run(job):
     finally:
         {last}
 
-main(Config, "a job", run, ["--config", "mini"])
+main(Config, "a job", run)
+print("over", flush=True)
+sys.stdin.read()
 """
 
 
 def start(body: str, last: str = "print('cleaned up')") -> subprocess.Popen[str]:
-    command, pipe = [sys.executable, "-c", JOB.format(body=body, last=last)], subprocess.PIPE
+    command, pipe = [sys.executable, "-c", JOB.format(body=body, last=last), "--config", "mini"], subprocess.PIPE
     job = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
     assert job.stdout and job.stdout.readline() == "runs\n"
     return job
@@ -85,6 +89,24 @@ def test_a_short_output_that_nobody_reads() -> None:
     job.stdin.close()
     assert job.stderr.read() == "" and job.wait() == 141
     job.stderr.close()
+
+
+def test_a_signal_after_the_job_ends_the_process_on_the_spot() -> None:
+    """Else it would hit what libraries do at the interpreter's end."""
+    job = start("pass")
+    assert job.stdout and [job.stdout.readline() for _ in range(2)] == ["cleaned up\n", "over\n"]
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("", "") and job.returncode == 130
+
+
+def test_a_caller_that_goes_on_has_its_own_handlers_back() -> None:
+    mine = [signal.getsignal(number) for number in interrupts.SIGNALS]
+    with interrupts.handled(lambda: None, embedded=True):
+        ours = [signal.getsignal(number) for number in interrupts.SIGNALS]
+        with interrupts.kept():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray's start does
+        assert [signal.getsignal(number) for number in interrupts.SIGNALS] == ours != mine
+    assert [signal.getsignal(number) for number in interrupts.SIGNALS] == mine
 
 
 def test_help_that_nobody_reads() -> None:
