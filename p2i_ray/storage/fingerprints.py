@@ -42,14 +42,14 @@ def states(location: str) -> list[FileState]:
     Raises:
         UserError: nothing is there.
     """
-    filesystem, path = locations.open_location(location)
-    if not filesystem.exists(path):
+    kind = locations.kind(location)
+    if kind is None:
         raise UserError(f"{location} is not there; check the path")
     if not locations.is_uri(location):
         local = Path(location)
         return [_local_state(local, local.name)] if local.is_file() else list(_local_states(local))
-    filesystem.invalidate_cache(path)  # a remembered listing would hide a change
-    if filesystem.isfile(path):
+    filesystem, path = locations.open_location(location)
+    if kind == "file":
         return [_state(location, posixpath.basename(path), filesystem.info(path))]
     found = {name[len(path.rstrip("/")) + 1 :]: info for name, info in filesystem.find(path, detail=True).items()}
     return [

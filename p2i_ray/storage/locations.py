@@ -81,7 +81,7 @@ def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
     Arrow's own clients of buckets would look for credentials and endpoints in other places than the rest of a run.
     """
     if not is_uri(location):
-        return None, location
+        return None, local_path(location)
     from pyarrow.fs import FSSpecHandler, PyFileSystem
 
     filesystem, path = open_location(location)
