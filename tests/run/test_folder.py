@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 import traceback
+import uuid
 from pathlib import Path
 
+import fsspec
 import pytest
 
+from chaos.bucket import Bucket
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.inputs import RunInput
 from p2i_ray.run.step_table import FEEDBACK, MEASURE, SCORE, SELECT, TRAIN
+from p2i_ray.storage import locations
 
 
 @pytest.fixture
@@ -66,6 +70,21 @@ def test_files_that_were_written_elsewhere_do_not_count_as_done(tmp_path: Path, 
     with pytest.raises(UserError, match=r"1 of 2 files written to .*scores are not there"):
         run.once(1, SCORE, work)
     assert run.done(1, SCORE) is None
+
+
+def test_files_that_workers_write_to_a_bucket_while_it_is_watched_count(config: Config, s3_bucket: Bucket) -> None:
+    run = Run.open(f"{s3_bucket.uri}/{uuid.uuid4().hex}", config)
+    names = ["part-a.parquet", "part-b.parquet"]
+
+    def work(out: str) -> Counts:
+        for number, name in enumerate(names):
+            filesystem, path = fsspec.core.url_to_fs(f"{out}/{name}", skip_instance_cache=True)  # another process's
+            filesystem.pipe_file(path, b"rows")
+            assert len(locations.files(out)) == number + 1  # as what starts early looks for finished files
+        return Counts(rows_in=2, rows_out=2, files=names)
+
+    assert run.once(1, SCORE, work).files == names
+    assert Run.open(run.dir, config).done(1, SCORE) is not None
 
 
 def test_a_killed_step_starts_over_without_its_leftovers(tmp_path: Path, config: Config) -> None:
