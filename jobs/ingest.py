@@ -57,9 +57,10 @@ def run(job: IngestJob) -> None:
 
 def table(done: Ingested) -> str:
     """The outcome of the rows, one line for each split and each reason."""
-    lines = [f"{split:<24}{rows:>8}" for split, rows in done.splits.items()]
-    lines += [f"rejected: {reason:<14}{rows:>8}" for reason, rows in done.rejected.items()]
-    return "\n".join([f"{'rows of the CSV':<24}{done.rows:>8}", *lines])
+    lines = {"rows of the CSV": done.rows, **done.splits}
+    lines |= {f"rejected: {reason}": rows for reason, rows in done.rejected.items()}
+    width = max(24, *map(len, lines))
+    return "\n".join(f"{label:<{width}}{rows:>8}" for label, rows in lines.items())
 
 
 if __name__ == "__main__":

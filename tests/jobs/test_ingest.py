@@ -16,6 +16,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.console.cli import main
 from p2i_ray.data.images import decode, product_mask
 from p2i_ray.data.sources import listing
+from p2i_ray.data.sources.ingest import Ingested
 from tests.support.photos import PHOTOS, make_folder, photo
 
 BAD_ROWS = (
@@ -151,3 +152,12 @@ def test_statistics_that_can_not_be_written_are_refused_before_ray_starts(
     with pytest.raises(SystemExit) as stop:
         main(stats.StatsJob, None, stats.run, ["--config", "mini", f"data={mini_data}", "out=/dev/null/x"])
     assert stop.value.code == 2 and "can't write, read and delete files in /dev/null/x" in capsys.readouterr().err
+
+
+def test_the_figures_of_the_table_stand_below_each_other() -> None:
+    done = Ingested(12, {"train": 10}, {"outside the folder": 2}, {})
+    assert ingest.table(done).splitlines() == [
+        "rows of the CSV" + " " * 19 + "12",
+        "train" + " " * 29 + "10",
+        "rejected: outside the folder" + " " * 7 + "2",
+    ]
