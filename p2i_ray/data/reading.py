@@ -170,6 +170,8 @@ def _listed(keep: str, version: str) -> Any:
 def _version(keep: str) -> str:
     if not locations.exists(keep):
         raise UserError(f"keep {keep} is not there; it is a Parquet file with a column id")
+    if filesystem.isdir(path):
+        raise UserError(f"keep {keep} is a folder; name a Parquet file with a column id")
     schema = _footer(keep).schema.to_arrow_schema()
     if "id" not in schema.names:
         raise UserError(f"keep {keep} lacks the column id; it has {', '.join(schema.names)}")

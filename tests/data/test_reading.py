@@ -90,6 +90,8 @@ def test_rows_that_a_keep_file_lists_are_counted_before_they_are_read(data: Path
     assert reading.count_listed(str(data), "train", keep_file(tmp_path, [first, second, first, "elsewhere"])) == 2
     with pytest.raises(UserError, match="lists 1 ids, none of them in train of"):
         reading.count_listed(str(data), "train", keep_file(tmp_path, ["elsewhere"]))
+    with pytest.raises(UserError, match="is a folder; name a Parquet file"):
+        reading.count_listed(str(data), "train", str(tmp_path))
 
 
 def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
