@@ -3,9 +3,10 @@
     python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/products
     python jobs/ingest.py --config mini source=photos names=names.csv out=data/products ingest.split.validation=20
 
-The CSV is UTF-8 and starts with a header: file,name,category (an id column is used, others are ignored). The mask of a
-photo with transparency is its alpha; in others the product is searched for. Every row ends in a split, or in rejected/
-with a reason. Look at the cutouts in preview.png before you train.
+The CSV is UTF-8 and starts with a header: file,name,category, and perhaps id, mask and cutout (others are ignored). A
+mask or cutout file gives the product, else the photo's transparency, else it is searched for. A cutout without a scene
+is painted and tested, never trained on. Every row ends in a split, or in rejected/ with a reason. Look at the cutouts
+in preview.png before you train.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class IngestJob(Config):
     """The settings of the ingest job."""
 
     source: str = Field(description="folder of the photos, a path or URI that all nodes reach")
-    names: str = Field(description="CSV with the columns file (relative to source), name, category, and perhaps id")
+    names: str = Field(
+        description="CSV with file (relative to source), name, category, and perhaps id, mask and cutout (files, too)"
+    )
     out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
     ingest: IngestConfig = IngestConfig()
 
@@ -46,11 +49,15 @@ def run(job: IngestJob) -> None:
     preview = locations.join(out, "preview.png")
     if made:
         write_preview(made, preview, job.image)
-    summary = {"rows": done.rows, "splits": done.splits, "rejected": done.rejected}
+    summary = {"rows": done.rows, "splits": done.splits, "without_scene": done.without_scene, "rejected": done.rejected}
     settings = {"ingest": job.ingest.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
     locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    if made and not done.splits["train"]:
+        print(
+            "note      no row has a scene, and training needs photos with a background: these can be painted and tested"
+        )
     if not done.splits["validation"]:
         print("note      validation is empty, and training needs it: set ingest.split.validation to a number of rows")
 
@@ -59,6 +66,7 @@ def table(done: Ingested) -> str:
     """The outcome of the rows, one line for each split and each reason."""
     lines = {"rows of the CSV": done.rows, **done.splits}
     lines |= {f"rejected: {reason}": rows for reason, rows in done.rejected.items()}
+    lines |= {"without a scene": done.without_scene} if done.without_scene else {}
     width = max(24, *map(len, lines))
     return "\n".join(f"{label:<{width}}{rows:>8}" for label, rows in lines.items())
 

@@ -6,8 +6,9 @@ All arrays are uint8, height x width (x channels), values 0 to 255; masks are 25
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,11 @@ def _srgb(image: Image.Image) -> Image.Image:
     except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for other channels: assume sRGB, as browsers do
         seen = None
     return (seen or image).convert(mode)
+
+
+def has_picture(image: Mapping[str, Any] | None) -> bool:
+    """Whether a row's `image` holds anything; it is null in a row that is a cutout without a scene."""
+    return image is not None and (image.get("bytes") is not None or image.get("path") is not None)
 
 
 def encode_png(pixels: Pixels) -> bytes:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import decode
+from p2i_ray.data.images import decode, has_picture
 from p2i_ray.storage import locations
 
 TILE = 192  # pixels
@@ -25,7 +25,10 @@ def write_preview(files: list[str], location: str, image: ImageConfig, samples: 
     sheet = Image.new("RGB", (COLUMNS * (2 * TILE + 12) + 12, lines * (TILE + CAPTION) + 12), "white")
     for place, row in enumerate(rows):
         x, y = 12 + place % COLUMNS * (2 * TILE + 12), 12 + place // COLUMNS * (TILE + CAPTION)
-        sheet.paste(decode(row["image"]["bytes"], image).convert("RGB").resize((TILE, TILE)), (x, y))
+        if has_picture(row["image"]):
+            sheet.paste(decode(row["image"]["bytes"], image).convert("RGB").resize((TILE, TILE)), (x, y))
+        else:
+            _write(sheet, (x + 12, y + TILE // 2), "no scene", TILE)
         cutout = decode(row["cutout"]["bytes"], image).resize((TILE, TILE))
         sheet.paste(_checkerboard(), (x + TILE, y))
         sheet.paste(cutout, (x + TILE, y), cutout)
@@ -52,10 +55,10 @@ def _checkerboard() -> Image.Image:
     return Image.fromarray(np.where((x + y) % 2, 235, 200).astype(np.uint8)).convert("RGB")
 
 
-def _write(sheet: Image.Image, place: tuple[int, int], text: str) -> None:
-    """Write one line, cut to the width of a sample."""
+def _write(sheet: Image.Image, place: tuple[int, int], text: str, width: int = 2 * TILE) -> None:
+    """Write one line, cut to `width` pixels, by default a sample's."""
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     short = text
-    while short and draw.textlength(short if short == text else f"{short}…", font) > 2 * TILE:
+    while short and draw.textlength(short if short == text else f"{short}…", font) > width:
         short = short[:-1]
     draw.text(place, short if short == text else f"{short}…", "black", font)

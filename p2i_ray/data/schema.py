@@ -1,7 +1,9 @@
 """The schema of EPBD. A sample is (C, P, I): the product's cutout, its name, and the picture with a background.
 
 On disk: `<data>/{train,validation,test,test_unseen}/*.parquet`. Images are Hugging Face image structs, so that
-`datasets.load_dataset("parquet", …)` shows pictures. Rows that could not become samples: `<data>/rejected/*.parquet`.
+`datasets.load_dataset("parquet", …)` shows pictures. A cutout that came without a scene is a row whose `image` is null:
+it is painted and tested, never trained on, and lies in no training split. Rows that could
+not become samples: `<data>/rejected/*.parquet`.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ _FEATURES = {
     "cutout": {"_type": "Image"},
 }
 
-# No field is ever null, but none is marked non-nullable: `datasets` would then not recognise its own Image type.
+# `image` alone may be null, but no field is marked non-nullable: `datasets` would then not know its own Image type.
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string()),  # unique over all splits
         pa.field("name", pa.string()),  # P, as a retailer lists it
         pa.field("category", pa.string()),
-        pa.field("image", IMAGE),  # I, RGB, encoded
-        pa.field("cutout", IMAGE),  # C, RGBA of the same size; its alpha is the product mask m
+        pa.field("image", IMAGE),  # I, RGB, encoded; null: a cutout without a scene
+        pa.field("cutout", IMAGE),  # C, RGBA of the image's size; its alpha is the product mask m
     ],
     metadata={b"huggingface": json.dumps({"info": {"features": _FEATURES}}).encode()},
 )

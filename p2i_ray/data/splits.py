@@ -51,6 +51,11 @@ def assign(ids: Sequence[str], categories: Sequence[str], settings: SplitConfig,
     return pa.array(split.tolist(), pa.string())
 
 
+def with_scene(split: str, has_scene: bool) -> str:
+    """The split of a row that was drawn for `split`: what shows no scene is no training target, so it is tested."""
+    return split if has_scene or split != "train" else "test"
+
+
 def shuffled(ids: Sequence[str], seed: int) -> list[int]:
     """Row numbers in an order that depends on ids and seed alone, so that shards mix the categories."""
     return sorted(range(len(ids)), key=lambda row: locations.seed_for(seed, "order", ids[row]))

@@ -11,14 +11,14 @@ import numpy as np
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import reading
-from p2i_ray.data.images import ImageError, decode, product_mask
+from p2i_ray.data.images import ImageError, decode, has_picture, product_mask
 from p2i_ray.data.schema import SPLITS
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("id", "category", "name_chars", "width", "height", "product_share", "digest", "error")
+COLUMNS = ("id", "category", "name_chars", "scene", "width", "height", "product_share", "digest", "error")
 
 
 def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress | None = None) -> pa.Table:
@@ -83,6 +83,9 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "name_chars": _spread(table["name_chars"].to_pylist()),
         "image_sizes": dict(sizes.most_common(10)),
         "product_share": _spread(table["product_share"].to_pylist()),
+        "without_scene": dict(
+            Counter(s for s, scene in zip(split, table["scene"].to_pylist(), strict=True) if not scene)
+        ),
         "repeated_ids": len(ids) - len(set(ids)),
         "repeated_images": len(digests) - len(set(digests)),
         "images_in_several_splits": sum(len(splits) > 1 for splits in splits_of_digest.values()),
@@ -114,7 +117,8 @@ def plot(table: pa.Table, title: str) -> bytes:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {"name_chars": pa.int32(), "width": pa.int32(), "height": pa.int32(), "product_share": pa.float64()}
+    kinds = {"scene": pa.bool_(), "name_chars": pa.int32()}
+    kinds |= {"width": pa.int32(), "height": pa.int32(), "product_share": pa.float64()}
     return pa.schema([(column, kinds.get(column, pa.string())) for column in COLUMNS])
 
 
@@ -126,11 +130,13 @@ def _measure(batch: pa.Table, image: ImageConfig) -> pa.Table:
 
 def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"id": row["id"], "category": row["category"], "name_chars": len(row["name"])}
+    found["scene"] = has_picture(row["image"])
     try:
-        picture = decode((row["image"] or {}).get("bytes"), image).convert("RGB")
+        cutout = None if found["scene"] else decode((row["cutout"] or {}).get("bytes"), image)
+        picture = cutout or decode((row["image"] or {}).get("bytes"), image).convert("RGB")
         found |= {"width": picture.width, "height": picture.height}
         found["digest"] = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
-        mask = product_mask(decode((row["cutout"] or {}).get("bytes"), image))
+        mask = product_mask(cutout or decode((row["cutout"] or {}).get("bytes"), image))
         found["product_share"] = float((mask >= 128).mean())
     except ImageError as error:
         found["error"] = str(error)

@@ -20,7 +20,7 @@ ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 p
 
 
 def sample(
-    id: str, name: str, category: str, *, picture: Pixels, mask: Pixels, lossless: bool = False
+    id: str, name: str, category: str, *, cutout: Pixels, picture: Pixels | None, lossless: bool = False
 ) -> dict[str, Any]:
     """Make a row of EPBD.
 
@@ -28,19 +28,19 @@ def sample(
         id: unique over all splits.
         name: P.
         category: of the product.
-        picture: I, (H, W, 3).
-        mask: m, (H, W), 255 where the product is; it becomes the alpha of the cutout C.
+        cutout: C, (H, W, 4); its alpha is the mask m, 255 where the product is.
+        picture: I, (H, W, 3); None: the product has no photo with a background.
         lossless: store the picture as PNG, not as JPEG of quality 95. The cutout is always PNG.
     """
-    import numpy as np
-
-    cutout = np.dstack([np.where(mask[..., None] > 0, picture, 0).astype(np.uint8), mask])  # (H, W, 4)
-    encoded, suffix = (encode_png(picture), "png") if lossless else (encode_jpeg(picture), "jpg")
+    image = None
+    if picture is not None:
+        encoded, suffix = (encode_png(picture), "png") if lossless else (encode_jpeg(picture), "jpg")
+        image = {"bytes": encoded, "path": f"{id}.{suffix}"}
     return {
         "id": id,
         "name": name,
         "category": category,
-        "image": {"bytes": encoded, "path": f"{id}.{suffix}"},
+        "image": image,
         "cutout": {"bytes": encode_png(cutout), "path": f"{id}-cutout.png"},
     }
 

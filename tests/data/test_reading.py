@@ -20,9 +20,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("epbd")
     mask = np.zeros((8, 8), np.uint8)
     mask[2:6, 2:6] = 255
+    pictures = [np.full((8, 8, 3), n, np.uint8) for n in range(40)]
     samples = [
-        writing.sample(f"id-{n}", f"Mug {n}", "Cup", picture=np.full((8, 8, 3), n, np.uint8), mask=mask, lossless=True)
-        for n in range(40)
+        writing.sample(f"id-{n}", f"Mug {n}", "Cup", cutout=np.dstack([picture, mask]), picture=picture, lossless=True)
+        for n, picture in enumerate(pictures)
     ]
     writing.write_split(str(folder), "train", samples, rows_per_file=16)
     writing.write_split(str(folder), "validation", samples[:3])

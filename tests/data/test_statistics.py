@@ -15,7 +15,7 @@ def sample(id: str, name: str, category: str, *, grey: int, product_rows: int) -
     mask = np.zeros((10, 10), np.uint8)
     mask[:product_rows] = 255
     picture = np.full((10, 10, 3), grey, np.uint8)
-    return writing.sample(id, name, category, picture=picture, mask=mask, lossless=True)
+    return writing.sample(id, name, category, cutout=np.dstack([picture, mask]), picture=picture, lossless=True)
 
 
 def test_figures(tmp_path: Path, ray_cluster: None) -> None:

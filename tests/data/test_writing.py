@@ -21,7 +21,8 @@ def rows(count: int, lossless: bool = True) -> list[dict[str, Any]]:
         mask = np.zeros((16, 16), np.uint8)
         mask[4:12, 4:12] = 255
         id_, name = f"id-{number}", f"Mug {number}"
-        samples.append(writing.sample(id_, name, "Cup", picture=picture, mask=mask, lossless=lossless))
+        cutout = np.dstack([picture, mask])
+        samples.append(writing.sample(id_, name, "Cup", cutout=cutout, picture=picture, lossless=lossless))
     return samples
 
 
@@ -51,8 +52,10 @@ def test_a_shard_has_the_schema_and_a_name_of_its_own(tmp_path: Path) -> None:
 def test_jpeg_is_smaller_and_close(tmp_path: Path) -> None:
     ramp = np.linspace(0, 255, 128).astype(np.uint8)[None, :, None].repeat(128, 0).repeat(3, 2)
     noise = np.random.default_rng(0).integers(0, 40, ramp.shape, np.uint8) // 2 + ramp // 2
-    mask = np.zeros((128, 128), np.uint8)
-    rows = [writing.sample("a", "b", "c", picture=noise, mask=mask, lossless=lossless) for lossless in (True, False)]
+    cutout = np.zeros((128, 128, 4), np.uint8)
+    rows = [
+        writing.sample("a", "b", "c", cutout=cutout, picture=noise, lossless=lossless) for lossless in (True, False)
+    ]
     sizes = [len(row["image"]["bytes"]) for row in rows]
     assert sizes[1] < sizes[0]
 

@@ -1,61 +1,138 @@
-"""Crop a photo of any shape to a square picture that holds the whole product.
+"""Frame a product in a square: cropped from its photo, or with free space around it where there is no photo.
 
-Arrays are uint8, height x width (x channels); masks are 255 where the product is.
+Arrays are uint8, height x width (x channels); masks and alphas are 255 where the product is.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from p2i_ray.data.cutouts import colours
 from p2i_ray.data.images import Pixels
 
 BLUR = 0.02  # of the mirrored surroundings, fraction of the side
 MARGIN = 0.05  # free space wanted around the product, fraction of its longer side
+MIRRORED = 4  # times that a strip of surroundings may be mirrored; more of it would be smears, not a scene
+VISIBLE = 8  # alpha from which a pixel counts as part of the product, which soft shadows and glass are
+STRAY = 0.001  # parts of a product below this fraction of its largest part are dust and don't move the frame
 
 
-def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
-    """Crop the largest square around the product, and resize it.
+class Window(NamedTuple):
+    """A square of `side` pixels, which may reach beyond the photo: `top` and `left` may be negative."""
 
-    A product longer than the photo's shorter side is not cut: the crop grows beyond the photo, and the strip between
-    frame and product is mirrored outwards, again and again where it is narrow. The product itself is never mirrored.
+    top: int
+    left: int
+    side: int
 
-    Args:
-        photo: (H, W, 3).
-        mask: (H, W), not empty.
-        side: of the result, pixels.
+
+def extent_of(mask: Pixels) -> tuple[slice, slice]:
+    """Rows and columns of the product in a mask (H, W) that is not empty; stray pixels don't count."""
+    visible = (mask >= min(VISIBLE, int(mask.max()))).astype(np.uint8)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    parts = parts[1:]  # the first is what is not visible
+    parts = parts[parts[:, cv2.CC_STAT_AREA] >= STRAY * parts[:, cv2.CC_STAT_AREA].max()]
+    top, left = int(parts[:, cv2.CC_STAT_TOP].min()), int(parts[:, cv2.CC_STAT_LEFT].min())
+    bottom = int((parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]).max())
+    right = int((parts[:, cv2.CC_STAT_LEFT] + parts[:, cv2.CC_STAT_WIDTH]).max())
+    return slice(top, bottom), slice(left, right)
+
+
+def scene_window(mask: Pixels) -> Window | None:
+    """The largest square of a photo around its product, given by its mask (H, W).
+
+    A product longer than the photo's shorter side is not cut: the square reaches beyond the photo, where the strip
+    between frame and product is mirrored. None where there is no such strip, or too narrow a one: the photo then shows
+    no scene that a square could hold.
+    """
+    height, width = mask.shape
+    rows, columns = extent_of(mask)
+    wanted = _with_margin(rows, columns)
+    side = min(max(min(height, width), wanted), max(height, width))
+    top, left = _start(height, rows, side), _start(width, columns, side)
+    sides = (
+        (-top, rows.start),
+        (top + side - height, height - rows.stop),
+        (-left, columns.start),
+        (left + side - width, width - columns.stop),
+    )
+    return None if any(beyond > MIRRORED * strip for beyond, strip in sides) else Window(top, left, side)
+
+
+def cutout_window(mask: Pixels) -> Window:
+    """The largest square of a cutout's canvas around its product; beyond the canvas where the margin asks for it."""
+    height, width = mask.shape
+    rows, columns = extent_of(mask)
+    wanted = _with_margin(rows, columns)
+    side = max(min(height, width), wanted)
+    free = _margin(max(rows.stop - rows.start, columns.stop - columns.start))
+    return Window(*(_free_start(length, part, side, free) for length, part in ((height, rows), (width, columns))), side)
+
+
+def crop_scene(photo: Pixels, mask: Pixels, window: Window, side: int) -> tuple[Pixels, Pixels]:
+    """Crop a photo (H, W, 3) and its mask (H, W) to a window, mirrored beyond the photo, and resize them.
+
+    The product itself is never mirrored.
 
     Returns:
         The picture (side, side, 3) and its mask (side, side).
     """
-    height, width = mask.shape
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    wanted = int(np.ceil(extent * (1 + 2 * MARGIN)))
-    crop = min(max(min(height, width), wanted), max(height, width))
-    y, y_inside = _window(height, rows[0], rows[-1] + 1, crop)
-    x, x_inside = _window(width, columns[0], columns[-1] + 1, crop)
+    rows, columns = extent_of(mask)
+    y, y_inside = _indices(mask.shape[0], rows, window.top, window.side)
+    x, x_inside = _indices(mask.shape[1], columns, window.left, window.side)
     inside = y_inside[:, None] & x_inside[None, :]
     picture = photo[y][:, x]
     if not inside.all():  # a narrow strip mirrored many times looks like a barcode: blur the mirrored part
-        picture = np.where(inside[..., None], picture, cv2.GaussianBlur(picture, (0, 0), BLUR * crop))
+        picture = np.where(inside[..., None], picture, cv2.GaussianBlur(picture, (0, 0), BLUR * window.side))
     cut = np.where(inside, mask[y][:, x], 0).astype(np.uint8)
-    interpolation = cv2.INTER_AREA if side <= crop else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
     return _resize(picture, side, interpolation), _resize(cut, side, interpolation)
+
+
+def crop_cutout(cutout: Pixels, window: Window, side: int) -> Pixels:
+    """Crop a cutout (H, W, 4) to a window, clear beyond its canvas, and resize it to (side, side, 4)."""
+    height, width = cutout.shape[:2]
+    top, left = max(0, window.top), max(0, window.left)
+    part = cutout[top : min(height, window.top + window.side), left : min(width, window.left + window.side)]
+    canvas = np.zeros((window.side, window.side, 4), np.uint8)
+    y, x = top - window.top, left - window.left
+    canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return colours.fill_clear(colours.resize(canvas, side, side))
+
+
+def _with_margin(rows: slice, columns: slice) -> int:
+    """The side of a square that holds the product with a margin, pixels."""
+    longer = max(rows.stop - rows.start, columns.stop - columns.start)
+    return longer + 2 * _margin(longer)
+
+
+def _margin(longer: int) -> int:
+    return int(np.ceil(longer * MARGIN))
+
+
+def _start(length: int, part: slice, side: int) -> int:
+    """The start of `side` pixels around a part, as near its middle as `length` pixels allow."""
+    low, high = sorted((0, length - side))
+    return min(max((part.start + part.stop - side) // 2, low), high)
+
+
+def _free_start(length: int, part: slice, side: int, free: int) -> int:
+    """The same, but with at least `free` pixels on both sides of the part."""
+    return max(min(_start(length, part, side), part.start - free), part.stop + free - side)
 
 
 def _resize(pixels: Pixels, side: int, interpolation: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (side, side), interpolation=interpolation), np.uint8)
 
 
-def _window(length: int, first: int, end: int, crop: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Indices of `crop` pixels around [first, end), as near its middle as the photo allows; and which are inside."""
-    low, high = sorted((0, length - crop))
-    start = min(max((first + end - crop) // 2, low), high)
-    places = np.arange(start, start + crop)
-    before = _fold(-1 - places, max(int(first), 1))
-    after = length - 1 - _fold(places - length, max(length - int(end), 1))
+def _indices(length: int, part: slice, start: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Indices of `side` pixels from `start` on, mirrored beyond the photo; and which are inside."""
+    places = np.arange(start, start + side)
+    before = _fold(-1 - places, max(part.start, 1))
+    after = length - 1 - _fold(places - length, max(length - part.stop, 1))
     indices = np.where(places < 0, before, np.where(places >= length, after, places))
     return indices, (places >= 0) & (places < length)
 

@@ -12,7 +12,7 @@ All arrays are uint8, height x width (x channels, RGB); masks within this file a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Literal, cast
 
 import cv2
 import numpy as np
@@ -29,8 +29,13 @@ ITERATIONS = 4  # of GrabCut; more moves the outline by less than a pixel
 
 
 class CutoutConfig(Settings):
-    """Settings for cutting the product out of a photo without transparency."""
+    """Settings of cutouts."""
 
+    clear_pixels: Literal["filled", "photo"] = Field(
+        "filled",
+        description="photo: a file's clear pixels hold the scene, and alpha is its mask; filled: they hold "
+        "nothing, and get the product's colours",
+    )
     working_side: int = Field(384, ge=64, le=2048, description="longest side on which the product is cut out, pixels")
     min_confidence: float = Field(
         0.7, ge=0, description="least likeness of the best mask to a product; good ones reach 1 to 2"

@@ -18,7 +18,9 @@ from p2i_ray.data import splits, writing
 from p2i_ray.data.cutouts.grabcut import CutoutConfig
 from p2i_ray.data.images import ImageError
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
-from p2i_ray.data.sources.photos import make_sample, read_photo
+from p2i_ray.data.sources.listing import PICTURES
+from p2i_ray.data.sources.photos import read_photo
+from p2i_ray.data.sources.samples import Files, make_sample
 from p2i_ray.data.splits import SplitConfig
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
@@ -45,6 +47,7 @@ class Ingested(NamedTuple):
 
     rows: int
     splits: dict[str, int]  # split -> rows
+    without_scene: int  # of those, cutouts without a scene
     rejected: dict[str, int]  # reason -> rows
     files: dict[str, list[str]]  # split or "rejected" -> files
 
@@ -101,6 +104,7 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
 
     counts: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
+    without_scene = 0
     files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED)}
     invalid = rows.filter(pc.is_valid(rows["reason"]))
     if invalid.num_rows:
@@ -114,6 +118,7 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     ):
         files[shard["part"]].append(shard["file"])
         counts[shard["part"]] += shard["rows"]
+        without_scene += shard["without_scene"]
         reasons.update(dict(zip(shard["kinds"], shard["kind_rows"], strict=True)))
         if progress:
             progress(shard["rows"])
@@ -123,6 +128,7 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     return Ingested(
         rows=rows.num_rows,
         splits={split: counts[split] for split in SPLITS},
+        without_scene=without_scene,
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
     )
@@ -162,36 +168,51 @@ def _slices(rows: pa.Table, settings: IngestConfig, seed: int) -> list[pa.Table]
 def _ingest_slice(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
     import pyarrow as pa
 
-    samples: list[dict[str, Any]] = []
+    samples: dict[str, list[dict[str, Any]]] = {}  # by split
     rejected: list[dict[str, str]] = []
-    split = batch["split"][0].as_py()
+    drawn = batch["split"][0].as_py()
     for row in batch.to_pylist():
         try:
-            photo = read_photo(plan.source, row["file"], plan.image.max_bytes)
-            picture, mask = make_sample(photo, plan.settings.cutout, plan.image)
+            made = make_sample(_read_files(row, plan), plan.settings.cutout, plan.image)
             sample = writing.sample(
-                row["id"], row["name"], row["category"], picture=picture, mask=mask, lossless=plan.settings.lossless
+                row["id"], row["name"], row["category"], **made._asdict(), lossless=plan.settings.lossless
             )
-            samples.append(sample)
+            samples.setdefault(splits.with_scene(drawn, made.picture is not None), []).append(sample)
         except ImageError as error:
             rejected.append({"id": row["id"], "source": row["file"], "reason": str(error)})
     report = []
-    if samples:
-        name = writing.write_shard(samples, locations.join(building, split))
-        report.append({"part": split, "file": name, "rows": len(samples), "kinds": [], "kind_rows": []})
+    for split, rows in samples.items():
+        name = writing.write_shard(rows, locations.join(building, split))
+        alone = sum(row["image"] is None for row in rows)
+        counted = {"rows": len(rows), "without_scene": alone, "kinds": [], "kind_rows": []}
+        report.append({"part": split, "file": name, **counted})
     if rejected:
         name = writing.write_shard(rejected, locations.join(building, REJECTED), REJECTED_SCHEMA)
         kinds = Counter(_kind(row["reason"]) for row in rejected)
-        counts = {"rows": len(rejected), "kinds": list(kinds), "kind_rows": list(kinds.values())}
+        counts = {"rows": len(rejected), "without_scene": 0, "kinds": list(kinds), "kind_rows": list(kinds.values())}
         report.append({"part": REJECTED, "file": name, **counts})
     return pa.Table.from_pylist(report, schema=_report_schema())
+
+
+def _read_files(row: dict[str, Any], plan: Plan) -> Files:
+    """The files that a row names."""
+    photo = read_photo(plan.source, row["file"], plan.image.max_bytes)
+    others: dict[str, bytes] = {}
+    for kind in PICTURES:
+        if row[kind]:
+            try:
+                others[kind] = read_photo(plan.source, row[kind], plan.image.max_bytes)
+            except ImageError as error:
+                raise ImageError(f"bad {kind}: {error}") from None
+    return Files(photo, **others)
 
 
 def _report_schema() -> pa.Schema:
     import pyarrow as pa
 
     kinds = [("kinds", pa.list_(pa.string())), ("kind_rows", pa.list_(pa.int64()))]
-    return pa.schema([("part", pa.string()), ("file", pa.string()), ("rows", pa.int64()), *kinds])
+    numbers = [("rows", pa.int64()), ("without_scene", pa.int64())]
+    return pa.schema([("part", pa.string()), ("file", pa.string()), *numbers, *kinds])
 
 
 def _kind(reason: str) -> str:

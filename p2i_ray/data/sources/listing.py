@@ -16,15 +16,17 @@ from p2i_ray.storage import locations
 
 REQUIRED = ("file", "name", "category")
 SEPARATORS = re.compile(r"[;\t|]")  # of a table that is not separated by commas, as Excel writes it
-SCHEMA = pa.schema([(column, pa.string()) for column in ("id", "file", "name", "category", "reason")])
+PICTURES = ("mask", "cutout")  # may be named beside a photo
+SCHEMA = pa.schema([(column, pa.string()) for column in ("id", *REQUIRED, *PICTURES, "reason")])
 
 
 def read(location: str) -> pa.Table:
-    """Read the CSV: a header with file, name, category and perhaps id, in any order; other columns are ignored.
+    """Read the CSV: a header with file, name, category and perhaps id, mask and cutout; other columns are ignored.
 
     Returns:
-        One row a CSV row, in order (id, file, name, category, reason). `reason` is null, or says why the row is set
-        aside: a wrong number of fields, an empty field, a path out of the folder, or a repeated id or file.
+        One row a CSV row, in order (id, file, name, category, mask, cutout, reason). `mask` and `cutout` are null
+        where no file is named. `reason` is null, or says why the row is set aside: a wrong number of fields, an empty
+        field, a path out of the folder, or a repeated id or file.
 
     Raises:
         UserError: no such file, not UTF-8, a missing column, or broken quoting; the message names the line.
@@ -66,7 +68,7 @@ def _rows(text: str, location: str) -> Iterator[dict[str, str | None]]:
             has = ", ".join(header)[:200] or "nothing"
             line = f"names {location} lacks the column {', '.join(lacking)}; its first line has: {has}"
             raise UserError(f"{line}; save it with commas between the columns" if SEPARATORS.search(has) else line)
-        places = {name: header.index(name) for name in ("id", *REQUIRED) if name in header}
+        places = {name: header.index(name) for name in ("id", *REQUIRED, *PICTURES) if name in header}
         for fields in reader:
             if fields:
                 yield _row(fields, places, len(header))
@@ -76,18 +78,27 @@ def _rows(text: str, location: str) -> Iterator[dict[str, str | None]]:
 
 def _row(fields: list[str], places: dict[str, int], width: int) -> dict[str, str | None]:
     values = {name: " ".join(fields[place].split()) if place < len(fields) else "" for name, place in places.items()}
-    file = fields[places["file"]].strip() if places["file"] < len(fields) else ""
-    file = posixpath.normpath(file) if file and "://" not in file else file  # ./a.jpg and a.jpg are one photo
+    paths = {name: _path(fields, places.get(name)) for name in ("file", *PICTURES)}
+    file = paths["file"]
     fits = len(fields) == width
     reason = None if fits else f"bad row: {len(fields)} fields, the header has {width}; quote names with commas"
-    return {**values, "file": file, "id": values.get("id") or id_of(file), "reason": reason}
+    pictures = {name: paths[name] or None for name in PICTURES}
+    return {**values, **pictures, "file": file, "id": values.get("id") or id_of(file), "reason": reason}
+
+
+def _path(fields: list[str], place: int | None) -> str:
+    file = fields[place].strip() if place is not None and place < len(fields) else ""
+    return posixpath.normpath(file) if file and "://" not in file else file  # ./a.jpg and a.jpg are one photo
 
 
 def _invalid(row: dict[str, str | None]) -> str | None:
-    file = str(row["file"])
     for column in REQUIRED:
         if not row[column]:
             return f"empty {column}"
+    return next((reason for name in ("file", *PICTURES) if row[name] and (reason := _outside(str(row[name])))), None)
+
+
+def _outside(file: str) -> str | None:
     if "://" in file or "::" in file:
         return "outside the folder: a URL, and nothing is fetched"
     if file.startswith("/") or file == ".." or file.startswith("../"):

@@ -110,7 +110,7 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
     """Rows with the name of their shard, or with their images at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
-    from p2i_ray.data.images import ImageError, check_size
+    from p2i_ray.data.images import ImageError, check_size, has_picture
     from p2i_ray.diffusion.features import schema
     from p2i_ray.diffusion.model.preprocess import open_pair
 
@@ -121,6 +121,8 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
     for row, pair, key, shard in zip(rows, pairs, keys, known.find(keys), strict=True):
         result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key}
         try:
+            if not has_picture(row["image"]):
+                raise ImageError("no scene: the row is a cutout alone, which is painted and tested, not trained on")
             if shard:
                 for encoded in pair:  # the limits may be tighter than when it was encoded
                     check_size(encoded, image)

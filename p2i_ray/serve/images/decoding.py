@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.data.cutouts.colours import decontaminate, fill_clear
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
@@ -53,12 +53,13 @@ class ImageDecoder:
         if mask is not None:
             self.check(mask, "mask")
         photo = self._decode(image, "image", None if mask else 2 * max(width, height))
+        mixed = mask is not None or not _has_clear_pixels(photo)  # a photo's edges hold the background, too
         if mask is not None:
             photo.putalpha(_product_mask(self._decode(mask, "mask"), photo))
-        elif not _has_clear_pixels(photo):
+        elif mixed:
             photo = self._cut(_within(photo.convert("RGB"), 2 * max(width, height)))
         _check_mask(photo, "mask" if mask else "image")
-        return _on_canvas(photo, width, height)
+        return _on_canvas(photo, width, height, mixed=mixed)
 
     def cutout(self, image: bytes) -> bytes:
         """A photo's product as an RGBA PNG, upright, no larger than the largest output; a cutout's own alpha is kept.
@@ -132,27 +133,29 @@ def _within(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _on_canvas(cutout: Image.Image, width: int, height: int) -> tuple[Pixels, Pixels]:
-    """The whole cutout in the middle of the canvas, as large as fits; the rest is transparent, to be painted."""
+def _on_canvas(cutout: Image.Image, width: int, height: int, *, mixed: bool) -> tuple[Pixels, Pixels]:
+    """The whole cutout in the middle of the canvas, as large as fits; the rest is transparent, to be painted.
+
+    `mixed` says that soft edges show the old background too, which is then taken out of them.
+    """
     scale = min(width / cutout.width, height / cutout.height)
     size = (min(width, max(1, round(cutout.width * scale))), min(height, max(1, round(cutout.height * scale))))
-    small = cutout if size == cutout.size else cutout.resize(size, Image.Resampling.LANCZOS)  # weights colours by alpha
+    if mixed:
+        colours, alpha = (_resized(cutout.convert(mode), size) for mode in ("RGB", "RGBA"))
+        small = Image.fromarray(decontaminate(np.asarray(colours), np.asarray(alpha.getchannel("A"))))
+    else:
+        small = _resized(cutout, size)
     canvas = Image.new("RGBA", (width, height))
     canvas.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
-    pixels = np.asarray(canvas)  # (H, W, 4)
+    pixels = fill_clear(np.asarray(canvas))  # (H, W, 4)
     mask = pixels[..., 3]
     if mask.max() < 128:
         raise bad_request("the product is too small to be seen; crop the picture around it", "image", "no_product")
     if mask.min() >= 128:
         raise _no_product("no background is left to paint", "image")
-    return _extend_colours(pixels[..., :3], mask), np.ascontiguousarray(mask)
+    return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(mask)
 
 
-def _extend_colours(product: Pixels, mask: Pixels) -> Pixels:
-    """The product with its outermost colours continued outside, so that a soft edge mixes in no old background."""
-    outside = (mask < 128).astype(np.uint8)
-    _, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
-    inside = outside == 0
-    colours[nearest[inside]] = product[inside]
-    return np.ascontiguousarray(np.where(inside[..., None], product, colours[nearest]))
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image at another size; Pillow weights the colours of RGBA by alpha."""
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from p2i_ray.data.cutouts.framing import _fold, to_square
+from p2i_ray.data.cutouts.framing import _fold, crop_cutout, crop_scene, cutout_window, extent_of, scene_window
 from p2i_ray.data.images import Pixels
 
 
@@ -17,6 +17,12 @@ def scene(height: int, width: int, rows: slice, columns: slice) -> tuple[Pixels,
     mask[rows, columns] = 255
     photo[mask > 0] = (200, 0, 0)
     return photo, mask
+
+
+def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
+    window = scene_window(mask)
+    assert window is not None
+    return crop_scene(photo, mask, window, side)
 
 
 @pytest.mark.parametrize("left", [0, 30, 150, 180])
@@ -49,8 +55,49 @@ def test_the_strip_is_mirrored_back_and_forth() -> None:
     assert _fold(np.arange(8), 3).tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
 
 
+def test_without_surroundings_there_is_no_square_of_a_scene() -> None:
+    _, mask = scene(100, 300, slice(0, 100), slice(10, 290))  # 104 rows would have to come from nothing
+    assert scene_window(mask) is None
+    _, mask = scene(100, 100, slice(0, 100), slice(0, 60))  # touches three sides, and the square needs no more
+    assert scene_window(mask) == (0, 0, 100)
+
+
+@pytest.mark.parametrize(("height", "width"), [(100, 100), (60, 100), (100, 20)])
+def test_a_trimmed_cutout_gets_a_margin(height: int, width: int) -> None:
+    cutout = np.full((height, width, 4), (200, 60, 40, 255), np.uint8)
+    window = cutout_window(cutout[..., 3])
+    assert window.side == 110  # a margin of 5 % of the longer side
+    framed = crop_cutout(cutout, window, window.side)
+    rows, columns = np.flatnonzero(framed[..., 3].any(axis=1)), np.flatnonzero(framed[..., 3].any(axis=0))
+    assert (rows[0], len(rows), columns[0], len(columns)) == ((110 - height) // 2, height, (110 - width) // 2, width)
+    assert (framed[..., :3] == (200, 60, 40)).all()  # nothing else is mirrored or mixed in, clear pixels are filled
+
+
+def test_a_small_cutout_keeps_its_canvas_and_one_at_its_edge_gets_room() -> None:
+    _, mask = scene(100, 200, slice(40, 60), slice(120, 140))
+    assert cutout_window(mask) == (0, 80, 100)
+    _, mask = scene(100, 200, slice(0, 20), slice(180, 200))
+    assert cutout_window(mask) == (-1, 101, 100)  # 5 % of 20 pixels
+
+
+def test_stray_pixels_do_not_move_the_frame() -> None:
+    _, mask = scene(400, 400, slice(100, 300), slice(100, 300))
+    clean = extent_of(mask)
+    mask[0, 0] = mask[399, 5:8] = 255
+    mask[5, 390] = 40
+    assert extent_of(mask) == clean == (slice(100, 300), slice(100, 300))
+    mask[350:362, 200:212] = 255  # 144 pixels of 40,000: a part of the product
+    assert extent_of(mask)[0] == slice(100, 362)
+
+
+def test_soft_shadows_belong_to_the_extent() -> None:
+    _, mask = scene(100, 100, slice(40, 60), slice(40, 60))
+    mask[60:70, 30:70] = 20
+    assert extent_of(mask) == (slice(40, 70), slice(30, 70))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 2)])
-def test_tiny_photos_come_out_too(size: tuple[int, int]) -> None:
-    photo, mask = np.zeros((*size, 3), np.uint8), np.full(size, 255, np.uint8)
-    picture, cut = to_square(photo, mask, 64)
-    assert picture.shape == (64, 64, 3) and cut.shape == (64, 64) and cut.max() > 200
+def test_tiny_cutouts_come_out_too(size: tuple[int, int]) -> None:
+    cutout = np.full((*size, 4), 255, np.uint8)
+    framed = crop_cutout(cutout, cutout_window(cutout[..., 3]), 64)
+    assert framed.shape == (64, 64, 4) and framed[..., 3].max() > 200

@@ -149,6 +149,22 @@ def test_a_turned_photo_is_upright(service: RunningService) -> None:
     np.testing.assert_array_equal(service.sampler.requests[1].mask, stub_cutter(upright))
 
 
+def test_a_soft_edge_keeps_no_old_background_and_a_cutouts_shadow_stays_dark(service: RunningService) -> None:
+    alpha = np.zeros((64, 64), np.uint8)
+    alpha[16:48, 16:48] = 255
+    alpha[:, 15] = np.where(alpha[:, 16] > 0, 128, 0)
+    share = alpha[..., None] / 255
+    mixed = (np.array((200, 40, 30)) * share + np.array((0, 200, 0)) * (1 - share)).round().astype(np.uint8)
+    assert service.edit(encoded(mixed), mask=encoded(255 - alpha), size="64x64").status_code == 200
+    shadowed = np.dstack([np.full((64, 64, 3), (200, 40, 30), np.uint8), alpha])
+    shadowed[50:52, 16:48] = (0, 0, 0, 60)
+    assert service.edit(encoded(shadowed), size="64x64").status_code == 200
+    edge, shadow = service.sampler.requests
+    np.testing.assert_array_equal(edge.mask, alpha)
+    assert (np.abs(edge.product.astype(int) - (200, 40, 30)) <= 1).all()
+    assert (shadow.product[50:52, 16:48] == 0).all() and (shadow.mask[50:52, 16:48] == 60).all()
+
+
 def test_masks_that_leave_nothing_to_do(service: RunningService) -> None:
     error = refused(service, mask=encoded(np.zeros((32, 32), np.uint8)))
     assert error["message"] == "mask is 32x32 pixels, image 64x64; make them one size" and error["param"] == "mask"

@@ -1,0 +1,145 @@
+"""From a product's files to its sample: what wins, what is filled, and what is set aside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.cutouts.grabcut import CutoutConfig
+from p2i_ray.data.images import ImageError, Pixels, encode_png
+from p2i_ray.data.sources.samples import Files, Sample, make_sample
+from tests.support.photos import photo
+
+IMAGE = ImageConfig(resolution=64)
+PHOTO = CutoutConfig(clear_pixels="photo")
+RED = (200, 60, 40)
+NOISE = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+LEFT = np.zeros((64, 64), np.uint8)  # a mask: the product is what lies right of column 32
+LEFT[:, 32:] = 255
+
+
+def made(photo: bytes, settings: CutoutConfig | None = None, **more: bytes) -> Sample:
+    return make_sample(Files(photo, **more), settings or CutoutConfig(), IMAGE)
+
+
+def ball(radius: int = 20, soft: int = 0) -> Pixels:
+    """A red ball on a canvas that is clear and black elsewhere; a rim of `soft` pixels is half transparent."""
+    y, x = np.mgrid[:64, :64]
+    distance = np.hypot(x - 31.5, y - 31.5)
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[distance < radius + soft] = (*RED, 128)
+    pixels[distance < radius] = (*RED, 255)
+    return pixels
+
+
+def test_a_cutout_has_no_scene_and_no_black_in_it() -> None:
+    cutout, picture = made(encode_png(ball(soft=2)))
+    assert picture is None
+    assert (cutout[..., :3] == RED).all()
+    assert np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
+
+
+def test_the_smallest_share_of_clear_pixels_makes_a_cutout() -> None:
+    book = np.full((64, 64, 4), (*RED, 255), np.uint8)
+    book[0, 0] = book[-1, -1] = 0
+    cutout, picture = made(encode_png(book))
+    assert picture is None and (cutout[..., :3] == RED).all()
+    assert cutout[0].max(axis=0)[3] == 0  # a margin, where the file had none
+    assert abs((cutout[..., 3] >= 128).mean() - (64 / 72) ** 2) < 0.03  # 64 and twice 5 %, each rounded up
+
+
+def test_alpha_without_a_clear_pixel_is_a_photo() -> None:
+    cutout, picture = made(photo("horse.png").read_bytes())  # its corners are half transparent
+    assert picture is not None
+    assert 0.2 < (cutout[..., 3] >= 128).mean() < 0.4  # the horse, not the whole picture
+
+
+def test_declared_the_clear_pixels_are_the_photo() -> None:
+    cutout, picture = made(encode_png(np.dstack([NOISE, LEFT])), PHOTO)
+    assert picture is not None and np.array_equal(picture, NOISE)
+    assert np.array_equal(cutout[..., 3], LEFT) and np.array_equal(cutout[:, 32:, :3], NOISE[:, 32:])
+
+
+def test_without_a_word_they_are_filled_whatever_they_hold() -> None:
+    cutout, picture = made(encode_png(np.dstack([NOISE, ball()[..., 3]])))
+    product = cutout[cutout[..., 3] == 255][:, :3]
+    assert picture is None
+    assert {tuple(colour) for colour in cutout[cutout[..., 3] == 0][:, :3]} <= {tuple(colour) for colour in product}
+
+
+def test_what_is_declared_and_wiped_out_is_set_aside() -> None:
+    with pytest.raises(ImageError, match=r"no scene: all clear pixels have one colour \(0, 0, 0\)"):
+        made(encode_png(ball()), PHOTO)
+
+
+def scene() -> Pixels:
+    """The ball before green, its rim mixed with it."""
+    alpha = ball(soft=2)[..., 3:] / 255
+    return (np.array(RED) * alpha + np.array((0, 200, 0)) * (1 - alpha)).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["grey", "clear"])
+def test_a_mask_file_wins_over_the_cutter_and_edges_are_the_products(kind: str) -> None:
+    alpha = ball(soft=2)[..., 3]
+    mask = encode_png(alpha if kind == "grey" else np.dstack([NOISE, alpha]))
+    cutout, picture = made(encode_png(scene()), mask=mask)
+    assert picture is not None and np.array_equal(picture, scene())
+    assert np.array_equal(cutout[..., 3], alpha)
+    assert np.abs(cutout[..., :3].astype(int) - RED).max() <= 2
+
+
+def test_a_mask_file_wins_over_alpha() -> None:
+    cutout, picture = made(encode_png(np.dstack([NOISE, 255 - LEFT])), PHOTO, mask=encode_png(LEFT))
+    assert np.array_equal(cutout[..., 3], LEFT) and picture is not None
+
+
+def test_a_cutout_file_brings_its_colours() -> None:
+    cutout, picture = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
+    assert picture is not None and np.array_equal(picture, NOISE)
+    assert (cutout[..., :3] == RED).all() and np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
+
+
+def test_a_mask_of_another_size_is_brought_to_the_photos() -> None:
+    mask = np.asarray(Image.fromarray(LEFT).resize((32, 32)))
+    assert np.array_equal(made(encode_png(NOISE), mask=encode_png(mask)).cutout[..., 3] >= 128, LEFT >= 128)
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"mask": encode_png(LEFT[:40])}, r"bad mask: .* \(64x40 pixels, the photo 64x64\)"),
+        ({"mask": b"text"}, "bad mask: unreadable"),
+        ({"mask": encode_png(255 - ball()[..., 3])}, "bad mask: its corners are white"),
+        ({"mask": encode_png(0 * LEFT)}, "no product found"),
+        ({"cutout": encode_png(NOISE)}, "bad cutout: nothing of the file is transparent"),
+    ],
+)
+def test_masks_that_do_not_fit(more: dict[str, bytes], reason: str) -> None:
+    with pytest.raises(ImageError, match=f"^{reason}"):
+        made(encode_png(NOISE), **more)
+
+
+def test_a_product_without_surroundings_is_a_cutout_alone() -> None:
+    mask = np.zeros((64, 200), np.uint8)
+    mask[:, 20:180] = 255  # from edge to edge: a square would need 112 rows that nobody photographed
+    cutout, picture = made(encode_png(np.full((64, 200, 3), RED, np.uint8)), mask=encode_png(mask))
+    assert picture is None and (cutout[..., :3] == RED).all()
+
+
+@pytest.mark.parametrize(("clear", "says"), [(slice(0, 63), "covers 1.6%"), (slice(0, 64), "below one half")])
+def test_products_that_are_too_small(clear: slice, says: str) -> None:
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[:, clear] = 0
+    with pytest.raises(ImageError, match=f"no product found: .*{says}"):
+        made(encode_png(np.dstack([NOISE, alpha])), PHOTO)
+
+
+def test_products_that_are_too_large_and_strips() -> None:
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[:, :4] = 0
+    with pytest.raises(ImageError, match=r"covers 93\.8% of the picture, outside"):
+        made(encode_png(np.dstack([NOISE, alpha])), PHOTO)
+    with pytest.raises(ImageError, match="no product found: 30000x3 pixels are a strip"):
+        made(encode_png(np.zeros((3, 30_000, 3), np.uint8)))
