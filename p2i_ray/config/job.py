@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,11 +31,14 @@ class RayConfig(Settings):
 class ImageConfig(Settings):
     """Limits of accepted images. Rows beyond them are set aside with a reason."""
 
+    group: ClassVar[str] = "image."  # where these settings are found, for reasons that name one
     resolution: Result[int] = Field(
         512, ge=32, multiple_of=8, description="side of the square training image, pixels (paper: 512)"
     )
     max_bytes: Result[int] = Field(30_000_000, gt=0, description="largest encoded image, bytes")
-    max_pixels: Result[int] = Field(50_000_000, gt=0, description="largest decoded image, pixels")
+    max_pixels: Result[int] = Field(
+        50_000_000, gt=0, le=178_956_970, description="largest decoded image, pixels; Pillow opens no larger ones"
+    )
 
 
 class EvaluateConfig(Reserving):

@@ -1,4 +1,4 @@
-"""Decode and encode images within limits; product masks; a picture's product and its background.
+"""Pictures: decoded (see decoding) and encoded; product masks; a picture's product and its background.
 
 All arrays are uint8, height x width (x channels), values 0 to 255; masks are 255 where the product is.
 """
@@ -6,94 +6,20 @@ All arrays are uint8, height x width (x channels), values 0 to 255; masks are 25
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from p2i_ray.config import ImageConfig
+from p2i_ray.data.decoding import check_size as check_size
+from p2i_ray.data.decoding import decode as decode
+from p2i_ray.data.errors import ImageError as ImageError
 
-FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP")
 GREY = 127  # the middle of the range, 0 to the VAE; fills the part of a picture that was removed
 
 Pixels = NDArray[np.uint8]
-
-
-class ImageError(ValueError):
-    """An image that can't be used; its text is the reason with which the row is set aside."""
-
-
-def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = None) -> Image.Image:
-    """Decode an encoded image (of an animation, the first), upright, in sRGB: RGBA if it has transparency, else RGB.
-
-    Args:
-        encoded: the file's content.
-        limits: the largest image that is accepted.
-        at_least: decode a large JPEG at 1/2, 1/4 or 1/8 of its size, which is faster, as long as both sides keep at
-            least so many pixels.
-
-    Raises:
-        ImageError: empty, too large, of another format, broken, or not decodable; nothing else, whatever the bytes.
-    """
-    with _opened(encoded, limits) as image:
-        if at_least:
-            image.draft(None, (at_least, at_least))
-        image.load()
-        return _srgb(ImageOps.exif_transpose(image))
-
-
-def check_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
-    """Check an encoded image against the limits by its header alone; returns the width and height stored there.
-
-    Raises:
-        ImageError: empty, too large, or of another format.
-    """
-    with _opened(encoded, limits) as image:
-        return image.size
-
-
-@contextmanager
-def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]:
-    """Open an image within the limits, its pixels not read yet; any error in the block becomes an ImageError."""
-    if not encoded:
-        raise ImageError("unreadable: the image is empty")
-    if len(encoded) > limits.max_bytes:
-        raise ImageError(f"too large: {len(encoded)} bytes, more than {limits.max_bytes}")
-    try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            if image.width * image.height > limits.max_pixels:
-                raise ImageError(f"too large: {image.width}x{image.height} pixels, more than {limits.max_pixels}")
-            yield image
-    except ImageError:
-        raise
-    except UnidentifiedImageError:
-        raise ImageError(f"unreadable: not a {', '.join(FORMATS)} image") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"too large: more than {limits.max_pixels} pixels") from None
-    except Exception as error:  # broken bytes make decoders raise nearly anything: struct.error, KeyError, zlib.error …
-        raise ImageError(f"unreadable: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
-
-
-def _srgb(image: Image.Image) -> Image.Image:
-    """Convert to 8 bits a channel, RGB or RGBA, by the embedded colour profile if there is one."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey: `convert` would clip it to white
-        levels = (np.asarray(image).astype(np.float64) / 257).round().clip(0, 255)
-        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
-    mode = "RGBA" if image.has_transparency_data else "RGB"
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "CMYK"):
-        return image.convert(mode)
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(source):
-            return image.convert(mode)
-        seen = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for other channels: assume sRGB, as browsers do
-        seen = None
-    return (seen or image).convert(mode)
 
 
 def has_picture(image: Mapping[str, Any] | None) -> bool:

@@ -115,11 +115,11 @@ def test_a_truncated_file_is_unreadable(kind: str, share: float) -> None:
 
 
 def test_what_is_too_large_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(ImageError, match="too large: 101 bytes, more than 100"):
+    with pytest.raises(ImageError, match=r"too large: 101 bytes, more than image\.max_bytes=100 allows"):
         decode(b"x" * 101, ImageConfig(max_bytes=100))
-    with pytest.raises(ImageError, match="too large: 32x32 pixels, more than 1000"):
+    with pytest.raises(ImageError, match=r"too large: 32x32 pixels, more than image\.max_pixels=1000 allows"):
         decode(saved(Image.fromarray(COLOURS), "PNG"), ImageConfig(max_pixels=1000))
-    for side in (60_000, 2**31 - 1):  # a bomb: a header that promises gigabytes
+    for side in (12_000, 60_000, 2**31 - 1):  # a bomb: a header that promises gigabytes
         with pytest.raises(ImageError, match=r"too large|unreadable"):
             decode(_png_header(side), LIMITS)
 

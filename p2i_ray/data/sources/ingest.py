@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import Field
 
+from p2i_ray.cluster import placement
+from p2i_ray.cluster.resources import GIB, ResourceSpec, StepResources
 from p2i_ray.config import ImageConfig, Settings
 from p2i_ray.data import splits, writing
 from p2i_ray.data.cutouts.grabcut import CutoutConfig
-from p2i_ray.data.images import ImageError
+from p2i_ray.data.decoding import BYTES_PER_PIXEL
+from p2i_ray.data.errors import ImageError
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
 from p2i_ray.data.sources.listing import PICTURES
 from p2i_ray.data.sources.photos import read_photo
@@ -29,6 +32,7 @@ from p2i_ray.storage.parquet import Progress
 if TYPE_CHECKING:
     import pyarrow as pa
 
+TASK_GIB = 0.5  # memory of a task besides the largest picture that it may have to decode
 MIN_SLICES = 16  # so that a small folder keeps several cores busy too
 
 
@@ -39,7 +43,9 @@ class IngestConfig(Settings):
     cutout: CutoutConfig = CutoutConfig()
     lossless: bool = Field(False, description="store pictures as PNG: about five times the bytes of JPEG quality 95")
     rows_per_file: int = Field(128, ge=1, description="largest shard, rows")
-    num_cpus: float = Field(0.9, gt=0, description="CPUs that a task reserves")
+    num_cpus: float = Field(
+        0.9, gt=0, description="CPUs that a task reserves; its memory follows from image.max_pixels"
+    )
 
 
 class Ingested(NamedTuple):
@@ -134,18 +140,27 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     )
 
 
+def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
+    """A task's reservation: its memory holds the largest picture that the limits accept."""
+    memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB
+    bundle = ResourceSpec(cpus=settings.num_cpus, memory_gib=memory)
+    return StepResources("ingest", count=1, bundle=bundle, around=(), lower=("image.max_pixels", "ingest.num_cpus"))
+
+
 def _write_shards(slices: list[pa.Table], plan: Plan, building: str) -> Iterator[dict[str, Any]]:
     """Ingest the slices on the workers; yields one small row for each file written, see `_report_schema`."""
     import ray.data
 
     if not slices:
         return
+    need = resources(plan.settings, plan.image)
+    placement.wait_for(need)
     written = ray.data.from_arrow(slices).map_batches(
         _ingest_slice,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
         fn_kwargs={"plan": plan, "building": building},
         batch_format="pyarrow",
         batch_size=None,
-        num_cpus=plan.settings.num_cpus,
+        **need.bundle.options(),
     )
     for batch in written.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield from cast("pa.Table", batch).to_pylist()

@@ -13,7 +13,7 @@ from PIL import Image
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.cutouts import colours, framing
 from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
-from p2i_ray.data.images import ImageError, Pixels, decode
+from p2i_ray.data.images import ImageError, Pixels, check_size, decode
 
 CLEAR = 8  # alpha below which a pixel is clear; a picture without such pixels is a photo, whatever its file allows
 MAX_ASPECT = 50  # of a picture; a longer strip leaves less of a square than the smallest product
@@ -41,7 +41,7 @@ def make_sample(files: Files, settings: CutoutConfig, image: ImageConfig) -> Sam
         ImageError: a picture is none within the limits, they don't fit each other, or there is no product in them.
     """
     photo = _rgba(decode(files.photo, image, at_least=_least(image)))
-    _check_shape(photo)
+    _check_shape(photo, *check_size(files.photo, image))
     cut_out = bool((photo[..., 3] < CLEAR).any())
     scene = not cut_out or settings.clear_pixels == "photo"
     if scene and cut_out:
@@ -119,9 +119,9 @@ def _least(image: ImageConfig) -> int:
     return 2 * image.resolution
 
 
-def _check_shape(photo: Pixels) -> None:
-    height, width = photo.shape[:2]
-    if max(height, width) > MAX_ASPECT * min(height, width):
+def _check_shape(photo: Pixels, width: int, height: int) -> None:
+    """Raise an ImageError if a photo, as its header states it, is too long; it was decoded smaller."""
+    if max(photo.shape[:2]) > MAX_ASPECT * min(photo.shape[:2]):
         raise ImageError(f"no product found: {width}x{height} pixels are a strip")
 
 

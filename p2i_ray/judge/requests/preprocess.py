@@ -17,7 +17,7 @@ def fit(encoded: bytes | None, limits: ImageConfig) -> bytes:
     Raises:
         ImageError: it can't be decoded within the limits.
     """
-    image = images.decode(encoded, limits)
+    image = images.decode(encoded, limits, at_least=2 * limits.resolution)
     assert encoded
     if image.mode == "RGB" and max(image.size) <= limits.resolution:
         return encoded

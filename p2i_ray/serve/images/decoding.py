@@ -21,15 +21,19 @@ from p2i_ray.serve.edge.errors import APIError, bad_request
 Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError where it finds none
 
 
+class _Limits(ImageConfig):
+    """The server's limits; a client can't set them, so a refusal names no group of settings."""
+
+    group = ""
+
+
 class ImageDecoder:
     """Decodes what clients send, within limits. Slow: for a thread."""
 
     def __init__(self, limits: LimitsConfig, image: ImageConfig, cutter: Cutter | None) -> None:
         self._max_side = limits.max_side
         self._largest = max(limits.max_size, image.resolution)
-        self._limits = ImageConfig(
-            resolution=image.resolution, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
-        )
+        self._limits = _Limits(resolution=image.resolution, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
         self._cutter = cutter
 
     def check(self, content: bytes, param: str) -> None:
@@ -58,6 +62,8 @@ class ImageDecoder:
             photo.putalpha(_product_mask(self._decode(mask, "mask"), photo))
         elif mixed:
             photo = self._cut(_within(photo.convert("RGB"), 2 * max(width, height)))
+        if mask is None and photo.getchannel("A").getextrema()[1] in range(1, 128):
+            raise _too_small()  # it was decoded smaller, and a few pixels are gone
         _check_mask(photo, "mask" if mask else "image")
         return _on_canvas(photo, width, height, mixed=mixed)
 
@@ -124,6 +130,10 @@ def _no_product(text: str, param: str) -> APIError:
     )
 
 
+def _too_small() -> APIError:
+    return bad_request("the product is too small to be seen; crop the picture around it", "image", "no_product")
+
+
 def _within(image: Image.Image, side: int) -> Image.Image:
     """The image scaled down so that no side is longer than so many pixels."""
     scale = side / max(image.size)
@@ -150,7 +160,7 @@ def _on_canvas(cutout: Image.Image, width: int, height: int, *, mixed: bool) -> 
     pixels = fill_clear(np.asarray(canvas))  # (H, W, 4)
     mask = pixels[..., 3]
     if mask.max() < 128:
-        raise bad_request("the product is too small to be seen; crop the picture around it", "image", "no_product")
+        raise _too_small()
     if mask.min() >= 128:
         raise _no_product("no background is left to paint", "image")
     return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(mask)

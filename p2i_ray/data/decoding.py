@@ -1,0 +1,140 @@
+"""The one decoder of pictures, for ingest, judge, models and service: within limits, upright, in sRGB.
+
+It reads by content, whatever a file is called. Memory: a large picture is decoded smaller where the caller says how
+many pixels it needs; then no more than the file's own pixels (`BYTES_PER_PIXEL`) are held at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data import jpeg_end, magic
+from p2i_ray.data.colour import to_srgb
+from p2i_ray.data.errors import ImageError
+
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+BYTES_PER_PIXEL = 4  # of a decoded picture, as Pillow holds it; palettes and grey take less
+LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the other then has fewer pixels
+BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
+ORIENTATION = 0x0112  # EXIF tag
+PHOTOMETRIC = 262  # TIFF tag; 0: white is zero
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = None) -> Image.Image:
+    """Decode an encoded image (of an animation, the first), upright, in sRGB: RGBA if it has transparency, else RGB.
+
+    A JPEG that lacks nothing but its end marker is read, too.
+
+    Args:
+        encoded: the file's content.
+        limits: the largest image that is accepted.
+        at_least: decode a large image at a half, a third, … of its size, as long as both sides keep at least so many
+            pixels, or the longer side more than four times as many. That takes less memory, and for a JPEG less time.
+
+    Raises:
+        ImageError: empty, too large, of another format, broken, or not decodable; nothing else, whatever the bytes.
+    """
+    try:
+        return _decoded(encoded, limits, at_least)
+    except ImageError:
+        mended = jpeg_end.mended(encoded) if encoded else None
+        if mended is None:
+            raise
+    return _decoded(mended, limits, at_least)
+
+
+def check_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
+    """Check an encoded image against the limits by its header alone; returns the width and height stored there.
+
+    Raises:
+        ImageError: empty, too large, or of another format.
+    """
+    with _opened(encoded, limits) as image:
+        return image.size
+
+
+def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None) -> Image.Image:
+    with _opened(encoded, limits) as image:
+        profile = image.info.get("icc_profile")
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
+        white_is_zero = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
+        if at_least:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        if white_is_zero:
+            image = Image.fromarray(65535 - np.asarray(image))
+        factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1
+        seen = _reduced(image, factor, profile) if factor > 1 else to_srgb(image, profile)
+        return seen if turn is None else seen.transpose(turn)
+
+
+def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Image:
+    """The image in sRGB at 1/factor of its size, converted in bands of rows; colours are weighted by alpha."""
+    rows = max(1, BAND // (image.width * factor)) * factor
+    small: Image.Image | None = None
+    for top in range(0, image.height, rows):
+        band = to_srgb(image.crop((0, top, image.width, min(image.height, top + rows))), profile).reduce(factor)
+        small = small or Image.new(band.mode, (band.width, -(-image.height // factor)))
+        small.paste(band, (0, top // factor))
+    assert small
+    return small
+
+
+@contextmanager
+def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]:
+    """Open an image within the limits, its pixels not read yet; any error in the block becomes an ImageError."""
+    if not encoded:
+        raise ImageError("unreadable: the image is empty")
+    if len(encoded) > limits.max_bytes:
+        raise _too_large(f"{len(encoded)} bytes", "max_bytes", limits)
+    _check_pixels(magic.webp_size(encoded) or (0, 0), limits)  # opening one takes memory for all of its pixels
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
+            _check_pixels(image.size, limits)
+            yield image
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"unreadable: {magic.complaint(encoded, _formats())}") from None
+    except Image.DecompressionBombError:
+        raise _too_large("more pixels than can be opened", "max_pixels", limits) from None
+    except Exception as error:  # broken bytes make decoders raise nearly anything: struct.error, KeyError, zlib.error …
+        raise ImageError(f"unreadable: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+
+
+def _check_pixels(size: tuple[int, int], limits: ImageConfig) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise _too_large(f"{width}x{height} pixels", "max_pixels", limits)
+
+
+def _too_large(what: str, setting: str, limits: ImageConfig) -> ImageError:
+    return ImageError(f"too large: {what}, more than {limits.group}{setting}={getattr(limits, setting)} allows")
+
+
+@functools.lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """The formats that this installation reads."""
+    try:
+        import pillow_heif  # type: ignore[import-not-found]  # optional
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")

@@ -1,0 +1,155 @@
+"""Formats, sizes and memory; files that say they are what they are not."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.decoding import check_size, decode
+from p2i_ray.data.errors import ImageError
+
+LIMITS = ImageConfig()
+HALVES = np.zeros((32, 64, 3), np.uint8)
+HALVES[:, :32], HALVES[:, 32:] = (200, 60, 40), (20, 90, 180)
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG"])
+def test_formats(kind: str) -> None:
+    encoded = saved(Image.fromarray(HALVES), kind)
+    assert check_size(encoded, LIMITS) == (64, 32)
+    assert np.abs(np.asarray(decode(encoded, LIMITS), int)[16, [16, 48]] - HALVES[16, [16, 48]]).max() <= 12
+
+
+def test_a_clear_colour_of_a_gif_is_transparent_and_its_first_picture_counts() -> None:
+    frames = [Image.new("P", (8, 8), 1), Image.new("P", (8, 8), 2)]
+    for frame in frames:
+        frame.putpalette([0, 0, 0, 200, 60, 40, 0, 0, 250])
+        frame.putpixel((0, 0), 0)
+    seen = decode(saved(frames[0], "GIF", save_all=True, append_images=frames[1:], transparency=0), LIMITS)
+    assert seen.mode == "RGBA" and seen.getpixel((0, 0))[3] == 0 and seen.getpixel((4, 4)) == (200, 60, 40, 255)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_all_eight_ways_up(turn: int) -> None:
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    marked = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3).repeat(8, 0).repeat(8, 1) * 40)
+    encoded = saved(marked, "PNG", exif=exif)
+    with Image.open(io.BytesIO(encoded)) as opened:
+        pillow = np.asarray(ImageOps.exif_transpose(opened))
+    assert np.array_equal(np.asarray(decode(encoded, LIMITS))[..., 0], pillow)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "L"])
+def test_a_large_picture_comes_smaller_by_a_whole_factor(mode: str) -> None:
+    ramp = np.linspace(0, 255, 700).astype(np.uint8)[None].repeat(900, 0)
+    image = Image.fromarray(ramp.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(ramp).convert(mode)
+    seen = decode(saved(image, "PNG"), LIMITS, at_least=100)
+    assert seen.size == (100, 129)  # of 700 x 900, by 7; the last row of blocks is not full
+    assert np.abs(np.asarray(seen, int)[:, :, 0] - ramp[:1].reshape(100, 7).mean(axis=1).round()).max() <= 1
+
+
+def test_clear_pixels_have_no_weight_where_a_picture_comes_smaller() -> None:
+    image = np.zeros((400, 400, 4), np.uint8)
+    image[:, 201:] = (200, 60, 40, 255)
+    seen = np.asarray(decode(saved(Image.fromarray(image), "PNG"), LIMITS, at_least=100))
+    assert seen[50, 50].tolist() == [200, 60, 40, 191] and seen[50, 49, 3] == 0
+
+
+HOLE = b"".join(struct.pack(">I", 0) for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("encoded", "says"),
+    [
+        (b"", "empty"),
+        (bytes(5000), "nothing but zeros"),
+        (b"<?xml version='1.0'?>\n<svg width='9' height='9'/>", "an SVG drawing; export it as PNG"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        ("Bücher, Tassen\n".encode() * 300, "text, not a JPEG"),
+        (b"%PDF-1.7\n\xe2\xe3\xcf\xd3", "not a JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + HOLE, "a HEIC picture; install pillow-heif|cannot identify"),
+    ],
+)
+def test_what_is_no_picture_is_named(encoded: bytes, says: str) -> None:
+    with pytest.raises(ImageError, match=f"^unreadable: .*({says})"):
+        decode(encoded, LIMITS)
+
+
+def test_a_mislabelled_file_is_read_by_its_content() -> None:
+    assert decode(saved(Image.fromarray(HALVES), "WEBP", lossless=True), LIMITS).getpixel((4, 4)) == (200, 60, 40)
+
+
+def webp_header(width: int, height: int) -> bytes:
+    body = b"WEBPVP8L" + struct.pack("<IB", 20, 0x2F) + struct.pack("<I", (width - 1) | (height - 1) << 14) + bytes(15)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("bomb", ["iCCP", "zTXt"])
+def test_chunks_that_unpack_to_gigabytes(bomb: str) -> None:
+    packed = zlib.compress(bytes(80_000_000), 9)
+    whole = saved(Image.fromarray(HALVES), "PNG")
+    bombed = whole[:33] + chunk(bomb.encode(), b"name\0\0" + packed) + whole[33:]
+    assert len(bombed) < 200_000
+    with pytest.raises(ImageError, match=r"^unreadable: .*[Tt]oo large"):
+        decode(bombed, LIMITS)
+
+
+def test_a_webp_is_refused_before_memory_is_taken_for_it() -> None:
+    with pytest.raises(ImageError, match=r"too large: 16383x16383 pixels, more than image\.max_pixels=50000000 allows"):
+        decode(webp_header(16383, 16383), LIMITS)
+
+
+def test_the_advice_can_be_followed_up_to_what_pillow_opens() -> None:
+    with pytest.raises(ValueError, match="178956970"):
+        ImageConfig(max_pixels=200_000_000)
+    assert decode(_flat_png(7000, 7000), ImageConfig(), at_least=128).size == (130, 130)  # by 54
+
+
+MEASURE = """
+import resource, sys
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.decoding import decode
+encoded = sys.stdin.buffer.read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+decode(encoded, ImageConfig(), at_least=1024)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("colours", [2, 6])
+def test_a_picture_of_49_megapixels_takes_its_own_pixels_and_little_more(colours: int) -> None:
+    encoded = _flat_png(7000, 7000, colours)
+    done = subprocess.run([sys.executable, "-c", MEASURE], input=encoded, capture_output=True, check=True)
+    assert float(done.stdout) < 4 * 49e6 / 2**20 + 60
+
+
+def _flat_png(width: int, height: int, colours: int = 2) -> bytes:
+    """A PNG of zeros, RGB (2) or RGBA (6), without ever holding its pixels."""
+    packer = zlib.compressobj(1)
+    row = bytes(1 + width * (3 if colours == 2 else 4))
+    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
