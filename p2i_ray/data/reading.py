@@ -168,9 +168,10 @@ def _listed(keep: str, version: str) -> Any:
 
 
 def _version(keep: str) -> str:
-    if not locations.exists(keep):
+    found = locations.kind(keep)
+    if found is None:
         raise UserError(f"keep {keep} is not there; it is a Parquet file with a column id")
-    if filesystem.isdir(path):
+    if found == "directory":
         raise UserError(f"keep {keep} is a folder; name a Parquet file with a column id")
     schema = _footer(keep).schema.to_arrow_schema()
     if "id" not in schema.names:
