@@ -69,7 +69,8 @@ def cutout_window(mask: Pixels) -> Window:
     wanted = _with_margin(rows, columns)
     side = max(min(height, width), wanted)
     free = _margin(max(rows.stop - rows.start, columns.stop - columns.start))
-    return Window(*(_free_start(length, part, side, free) for length, part in ((height, rows), (width, columns))), side)
+    top, left = _free_start(height, rows, side, free), _free_start(width, columns, side, free)
+    return Window(top, left, side)
 
 
 def crop_scene(photo: Pixels, mask: Pixels, window: Window, side: int) -> tuple[Pixels, Pixels]:
@@ -105,7 +106,7 @@ def crop_cutout(cutout: Pixels, window: Window, side: int) -> Pixels:
 
 def _with_margin(rows: slice, columns: slice) -> int:
     """The side of a square that holds the product with a margin, pixels."""
-    longer = max(rows.stop - rows.start, columns.stop - columns.start)
+    longer: int = max(rows.stop - rows.start, columns.stop - columns.start)
     return longer + 2 * _margin(longer)
 
 
@@ -116,12 +117,14 @@ def _margin(longer: int) -> int:
 def _start(length: int, part: slice, side: int) -> int:
     """The start of `side` pixels around a part, as near its middle as `length` pixels allow."""
     low, high = sorted((0, length - side))
-    return min(max((part.start + part.stop - side) // 2, low), high)
+    middle: int = (part.start + part.stop - side) // 2
+    return min(max(middle, low), high)
 
 
 def _free_start(length: int, part: slice, side: int, free: int) -> int:
     """The same, but with at least `free` pixels on both sides of the part."""
-    return max(min(_start(length, part, side), part.start - free), part.stop + free - side)
+    start, stop = int(part.start), int(part.stop)
+    return max(min(_start(length, part, side), start - free), stop + free - side)
 
 
 def _resize(pixels: Pixels, side: int, interpolation: int) -> Pixels:
