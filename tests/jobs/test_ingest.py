@@ -160,7 +160,7 @@ def test_statistics_that_can_not_be_written_are_refused_before_ray_starts(
 
 
 def test_the_figures_of_the_table_stand_below_each_other() -> None:
-    done = Ingested(12, {"train": 10}, {"outside the folder": 2}, {})
+    done = Ingested(12, {"train": 10}, without_scene=0, rejected={"outside the folder": 2}, files={})
     assert ingest.table(done).splitlines() == [
         "rows of the CSV" + " " * 19 + "12",
         "train" + " " * 29 + "10",
