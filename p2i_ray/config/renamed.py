@@ -38,6 +38,8 @@ NAMES: Mapping[str, str] = {
     "serve.batch_size": "serve.max_batch_size",
     "serve.batch_wait_s": "serve.batch_wait_timeout_s",
 }
+# What versions did before there was the setting, where today's default is another.
+BEFORE: Mapping[str, Any] = {"judge.flaws": ["wrong scene", "plain background", "text overlay", "clutter", "blur"]}
 VALUES: Mapping[str, Mapping[Any, Any]] = {"train.dtype": {"fp32": "no"}}  # by old name: old value -> new value
 
 
@@ -57,5 +59,5 @@ def value(old: str, given: Any) -> Any:
 
 
 def brought_up_to_date(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat settings (dotted name -> value) with present names and values."""
-    return {name(old) or old: value(old, given) for old, given in settings.items()}
+    """Flat settings (dotted name -> value) with present names and values; what the settings' version did is added."""
+    return {**BEFORE, **{name(old) or old: value(old, given) for old, given in settings.items()}}

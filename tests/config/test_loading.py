@@ -203,8 +203,17 @@ def test_an_old_dump_is_read_with_todays_names() -> None:
         "diffusion": {"base": "x"},
         "train": {"mixed_precision": "no", "tracking": {"num_inference_steps": 3}},
         "idr": {"overlap": True, "steps": [1, 2]},
+        "judge": {"flaws": ["wrong scene", "plain background", "text overlay", "clutter", "blur"]},
         "seed": 4,
     }
+
+
+@pytest.mark.parametrize(("preset", "changed"), [("mini", []), ("a100x4", ["judge.flaws"])])
+def test_before_flaws_were_a_setting_there_were_five(preset: str, changed: list[str]) -> None:
+    config = load(Config, preset)
+    old = config.model_dump(mode="json")
+    del old["judge"]["flaws"]
+    assert [one.key for one in changed_settings(read_dump(yaml.safe_dump(old)), config)] == changed
 
 
 def test_every_setting_of_a_run_says_whether_it_can_change_a_result() -> None:
