@@ -10,6 +10,7 @@ import functools
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -24,6 +25,7 @@ BYTES_PER_PIXEL = 4  # of a decoded picture, as Pillow holds it; palettes and gr
 LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the other then has fewer pixels
 BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
 ORIENTATION = 0x0112  # EXIF tag
+PNG_DEPTH = 24  # place of a PNG's bits a channel
 PHOTOMETRIC = 262  # TIFF tag; 0: white is zero
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,11 +80,23 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None) -
         if at_least:
             image.draft(None, (at_least, at_least))
         image.load()
+        if image.format == "PNG" and "transparency" in image.info:
+            image.info["transparency"] = _at_8_bits(image, encoded)
         if white_is_zero:
             image = Image.fromarray(65535 - np.asarray(image))
         factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1
         seen = _reduced(image, factor, profile) if factor > 1 else to_srgb(image, profile)
         return seen if turn is None else seen.transpose(turn)
+
+
+def _at_8_bits(image: Image.Image, encoded: bytes | None) -> Any:
+    """The clear colour of a PNG at the depth of Pillow's pixels; Pillow leaves it at the file's depth."""
+    clear, depth = image.info["transparency"], encoded[PNG_DEPTH] if encoded else 8
+    if isinstance(clear, tuple) and depth == 16:
+        return tuple(level >> 8 for level in clear)
+    if isinstance(clear, int) and image.mode == "L" and depth in (2, 4):
+        return clear * 255 // (2**depth - 1)
+    return clear
 
 
 def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Image:

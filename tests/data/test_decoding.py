@@ -56,6 +56,29 @@ def test_all_eight_ways_up(turn: int) -> None:
     assert np.array_equal(np.asarray(decode(encoded, LIMITS))[..., 0], pillow)
 
 
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "clear"),
+    [
+        (
+            16,
+            2,
+            struct.pack(">6H", 1000, 2000, 3000, 0x1234, 0x5678, 0x9ABC),
+            struct.pack(">3H", 0x1234, 0x5678, 0x9ABC),
+        ),
+        (8, 2, bytes([1, 2, 3, 9, 8, 7]), struct.pack(">3H", 9, 8, 7)),
+        (16, 0, struct.pack(">2H", 1000, 0x1234), struct.pack(">H", 0x1234)),
+        (8, 0, bytes([1, 9]), struct.pack(">H", 9)),
+        (4, 0, bytes([0x1F]), struct.pack(">H", 15)),
+        (2, 0, bytes([0b00100000]), struct.pack(">H", 2)),
+        (1, 0, bytes([0b01000000]), struct.pack(">H", 1)),
+    ],
+)
+def test_the_clear_colour_of_a_png_at_every_depth(depth: int, colour: int, row: bytes, clear: bytes) -> None:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)) + chunk(b"tRNS", clear)
+    encoded = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    assert np.asarray(decode(encoded, LIMITS))[0, :, 3].tolist() == [255, 0]
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "L"])
 def test_a_large_picture_comes_smaller_by_a_whole_factor(mode: str) -> None:
     ramp = np.linspace(0, 255, 700).astype(np.uint8)[None].repeat(900, 0)

@@ -44,3 +44,11 @@ def test_figures(tmp_path: Path, ray_cluster: None) -> None:
     assert (figures["repeated_ids"], figures["repeated_images"], figures["images_in_several_splits"]) == (1, 1, 1)
     assert figures["unusable"] == {"unreadable": 1}
     assert statistics.plot(table, "five rows").startswith(b"\x89PNG")
+
+
+def test_a_cutout_without_a_scene_is_measured_by_itself() -> None:
+    row = sample("a", "Mug", "Cup", grey=1, product_rows=2) | {"image": None}
+    found = statistics._measure_row(row, ImageConfig())
+    assert (found["scene"], found["width"], found["product_share"], found.get("error")) == (False, 10, 0.2, None)
+    with_scene = statistics._measure_row(sample("a", "Mug", "Cup", grey=1, product_rows=2), ImageConfig())
+    assert with_scene["scene"] and with_scene["digest"] != found["digest"]
