@@ -12,7 +12,10 @@ from p2i_ray.config.environment import ENVIRONMENT
 if TYPE_CHECKING:
     from ray.serve import Deployment
 
-CONTROLLER = {"RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5"}  # its default, 0.1, keeps a tenth of a core busy
+CONTROLLER = {
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.5",  # its default, 0.1, keeps a tenth of a core busy
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # its default, 5, ends a proxy that starts on a busy machine
+}
 QUIET = {"log_level": "WARNING", "enable_access_log": False}  # logging_config of Serve and of each deployment
 
 

@@ -93,15 +93,22 @@ def start(name: str, graph: Application, host: str, port: int) -> str:
     """Start an application; return its address when it answers.
 
     Raises:
-        UserError: a model doesn't load.
+        UserError: a model doesn't load, or Serve's proxy doesn't start.
     """
     from ray import serve
+    from ray.exceptions import GetTimeoutError, RayActorError
 
-    serving.start_serve(
-        proxy_location="HeadOnly" if hosts.is_loopback(host) else "EveryNode",
-        http_options={"host": host, "port": port},
-        environment=serving.with_variables(serving.runtime_environment(), proxy.VARIABLE),
-    )
+    try:
+        serving.start_serve(
+            proxy_location="HeadOnly" if hosts.is_loopback(host) else "EveryNode",
+            http_options={"host": host, "port": port},
+            environment=serving.with_variables(serving.runtime_environment(), proxy.VARIABLE),
+        )
+    except (RayActorError, GetTimeoutError) as error:
+        raise UserError(
+            f"Serve's HTTP proxy doesn't start on {host}:{port} ({type(error).__name__}); is the machine busy? "
+            "Start again when it is less so; the proxy's log is in Ray's folder of logs, serve/proxy_*.log"
+        ) from error
     try:
         with console.starting(name):
             serve.run(graph, name=name, route_prefix="/")
