@@ -31,8 +31,11 @@ def stop(name: str) -> None:
 
 def drain() -> list[str]:
     """Close and delete this project's running applications; return their names."""
+    import ray
     from ray import serve
 
+    if not ray.is_initialized():  # interrupted before it began; asking Serve would start a cluster
+        return []
     names = [
         name
         for name, application in serve.status().applications.items()

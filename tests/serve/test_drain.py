@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -34,6 +35,13 @@ def test_a_second_interrupt_ends_the_waiting(interrupts: None) -> None:
     drain.before_interrupt(lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_before_ray_runs_starts_no_cluster() -> None:
+    started = (
+        "import ray; from p2i_ray.serve import drain; assert drain.drain() == [] and not ray.is_initialized(); print(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", started], check=True, capture_output=True, text=True).stdout == "1\n"
 
 
 @pytest.mark.parametrize(
