@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,13 +61,18 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
     return _decoded(mended, limits, at_least)
 
 
-def check_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
+def check_size(encoded: bytes | None, limits: ImageConfig, formats: Sequence[str] | None = None) -> tuple[int, int]:
     """Check an encoded image against the limits by its header alone; returns the width and height stored there.
+
+    Args:
+        encoded: the file's content.
+        limits: the largest image that is accepted.
+        formats: those that are accepted, as Pillow calls them (none: all that are read).
 
     Raises:
         ImageError: empty, too large, or of another format.
     """
-    with _opened(encoded, limits) as image:
+    with _opened(encoded, limits, formats) as image:
         return image.size
 
 
@@ -112,7 +117,7 @@ def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Im
 
 
 @contextmanager
-def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]:
+def _opened(encoded: bytes | None, limits: ImageConfig, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
     """Open an image within the limits, its pixels not read yet; any error in the block becomes an ImageError."""
     if not encoded:
         raise ImageError("unreadable: the image is empty")
@@ -120,13 +125,13 @@ def _opened(encoded: bytes | None, limits: ImageConfig) -> Iterator[Image.Image]
         raise _too_large(f"{len(encoded)} bytes", "max_bytes", limits)
     _check_pixels(magic.webp_size(encoded) or (0, 0), limits)  # opening one takes memory for all of its pixels
     try:
-        with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
+        with Image.open(io.BytesIO(encoded), formats=formats or _formats()) as image:
             _check_pixels(image.size, limits)
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(f"unreadable: {magic.complaint(encoded, _formats())}") from None
+        raise ImageError(f"unreadable: {magic.complaint(encoded, formats or _formats())}") from None
     except Image.DecompressionBombError:
         raise _too_large("more pixels than can be opened", "max_pixels", limits) from None
     except Exception as error:  # broken bytes make decoders raise nearly anything: struct.error, KeyError, zlib.error …

@@ -17,6 +17,7 @@ from p2i_ray.data.images import ImageError, check_size, decode
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
 MAX_ASPECT = 100  # vision towers refuse longer strips; Qwen's limit is 200
+FORMATS = ("JPEG", "PNG", "WEBP")
 HOW = "send the picture in the request, as data:image/png;base64,… (PNG, JPEG or WebP)"
 _DATA = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.ASCII)
 
@@ -36,7 +37,7 @@ def read(url: str, param: str, limits: LimitsConfig) -> bytes:
     except binascii.Error:
         raise bad_request(f"{param}: what follows base64, is no base64; {HOW}", param, "invalid_image_url") from None
     try:
-        width, height = check_size(content, _image_limits(limits))
+        width, height = check_size(content, _image_limits(limits), FORMATS)
     except ImageError as error:
         raise _bad(error, param) from None
     if max(width, height) > limits.max_side:

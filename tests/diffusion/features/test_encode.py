@@ -81,7 +81,7 @@ def test_rows_are_encoded_or_set_aside_and_only_new_ones_again(
     table = read_parquet(first.index, first.files, ["id", "error"]).to_pylist()
     assert [row["id"] for row in table] == [row["id"] for row in given]
     assert [row["error"] for row in table[:5]] == [None] * 5
-    assert table[5]["error"].startswith("no scene: the row is a cutout alone")
+    assert table[5]["error"].endswith("the image is empty")
     assert table[6]["error"] == "the cutout has no alpha channel"
     assert table[7]["error"].startswith("the picture has 20x16 pixels and is not square")
     assert index.count(first, None) == 5
@@ -163,8 +163,14 @@ def test_tighter_limits_set_known_rows_aside(here: Here) -> None:
     here.encode([row])
     tight = IMAGE.model_copy(update={"max_pixels": 100})
     looked_up = features.look_up(pa.Table.from_pylist([row]), KnownShards(here.shards), tight)
-    assert looked_up["error"].to_pylist() == ["too large: 16x16 pixels, more than 100"]
+    assert looked_up["error"].to_pylist() == ["too large: 16x16 pixels, more than image.max_pixels=100 allows"]
     assert looked_up["shard"].to_pylist() == [None]
+
+
+def test_a_cutout_without_a_scene_is_set_aside(here: Here) -> None:
+    row = {**make_row(0), "image": None}
+    looked_up = features.look_up(pa.Table.from_pylist([make_row(1), row]), KnownShards(here.shards), IMAGE)
+    assert looked_up["error"].to_pylist()[1].startswith("no scene: the row is a cutout alone")
 
 
 def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:

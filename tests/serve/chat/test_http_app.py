@@ -121,7 +121,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'
         (f"data:image/png;base64,{GOOD}\n", "no base64"),
         ("data:image/png;base64,", "empty"),
         (f"data:image/png;base64,{base64.b64encode(b'hello').decode()}", "not a"),
-        (f"data:image/png;base64,{base64.b64encode(SVG).decode()}", "not a"),
+        (f"data:image/png;base64,{base64.b64encode(SVG).decode()}", "an SVG drawing"),
         (f"data:image/png;base64,{base64.b64encode(encoded('GIF')).decode()}", "not a"),
         (f"data:image/png;base64,{base64.b64encode(encoded('TIFF')).decode()}", "not a"),
         (f"data:image/png;base64,{base64.b64encode(encoded(size=(64, 64))[:-2000]).decode()}", "unreadable"),

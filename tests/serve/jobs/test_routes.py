@@ -323,7 +323,7 @@ def test_a_job_may_be_larger_than_a_request_but_its_images_may_not(tmp_path: Pat
         job = submit(service, [{"image": name, "name": "Cup"} for name in files], files)
         _, rows = finished(service, job)
         assert [row["status"] for row in rows] == ["done"] * 40 + ["failed"]
-        assert "more than 10000" in rows[40]["reason"]
+        assert "more than max_bytes=10000" in rows[40]["reason"]
         submit(service, [CUP], {"cup.png": noise * 8}, status=413)
 
 
