@@ -34,6 +34,7 @@ class FunctionJudge:
     """A judge that scores with a function; pictures that can't be decoded are set aside."""
 
     settings = SimpleNamespace(max_name_chars=300)
+    columns = ("id", "name", "image")
 
     def __init__(self, opinion: Opinion) -> None:
         self.opinion, self.calls = opinion, 0
