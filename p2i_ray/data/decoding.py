@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,7 +61,7 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
     return _decoded(mended, limits, at_least)
 
 
-def check_size(encoded: bytes | None, limits: ImageConfig, formats: Sequence[str] | None = None) -> tuple[int, int]:
+def check_size(encoded: bytes | None, limits: ImageConfig, formats: tuple[str, ...] | None = None) -> tuple[int, int]:
     """Check an encoded image against the limits by its header alone; returns the width and height stored there.
 
     Args:
@@ -117,7 +117,9 @@ def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Im
 
 
 @contextmanager
-def _opened(encoded: bytes | None, limits: ImageConfig, formats: Sequence[str] | None = None) -> Iterator[Image.Image]:
+def _opened(
+    encoded: bytes | None, limits: ImageConfig, formats: tuple[str, ...] | None = None
+) -> Iterator[Image.Image]:
     """Open an image within the limits, its pixels not read yet; any error in the block becomes an ImageError."""
     if not encoded:
         raise ImageError("unreadable: the image is empty")
