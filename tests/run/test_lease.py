@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from p2i_ray.storage import locations
 from tests.support.step_clock import StepClock
 
 ELSEWHERE = this_process().model_copy(update={"machine": "another", "host": "node-7", "pid": 42, "since": 1764331200.0})
-CALM = Timing(renew=3600)  # no ticks of its own
+CALM = Timing(renew=3600, poll=2)  # no ticks of its own
 SCRIPT = """
 import sys, time
 from p2i_ray.errors import UserError
@@ -63,14 +63,18 @@ fsspec.register_implementation("careless", Careless, clobber=True)
 fsspec.register_implementation("clueless", Clueless, clobber=True)
 
 
-@pytest.fixture(params=["disk", "memory", "careless", "clueless"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Location of a lease on a disk and in three kinds of buckets."""
-    if request.param == "disk":
-        yield str(tmp_path / lease.FILE)
-        return
-    yield f"{request.param}://runs/first/{lease.FILE}"
-    fsspec.filesystem(request.param).store.clear()
+@pytest.fixture(params=["disk", "memory", "careless", "clueless", "s3", "gs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Location of a lease on a disk and in several kinds of buckets."""
+    store = request.param
+    if store == "disk":
+        return str(tmp_path / lease.FILE)
+    bucket = f"{store}:/"
+    if store == "s3":
+        bucket = request.getfixturevalue("s3_bucket").uri
+    elif store == "gs":
+        bucket = request.getfixturevalue("gs_bucket")
+    return f"{bucket}/{uuid.uuid4().hex}/first/{lease.FILE}"
 
 
 def put(place: str, holder: Holder) -> None:
@@ -85,7 +89,7 @@ def owner(place: str) -> str | None:
 def test_held_by_one_and_given_back(place: str) -> None:
     with held(place, CALM) as mine:
         mine.check()
-        with pytest.raises(UserError, match=r"first|test_held") as refused:
+        with pytest.raises(UserError, match=r"is in use by") as refused:
             Lease(place, CALM, StepClock().clock).acquire()
         me = this_process()
         assert f"in use by {me.host}, process {me.pid}, since 20" in str(refused.value)
