@@ -65,7 +65,7 @@ def test_every_id_comes_out_once_scored_or_with_a_reason(judge: Judge, tmp_path:
         assert found[scored]["score"] in (1, 2, 3, 4, 5)
         assert 1 <= found[scored]["expected_score"] <= 5
         assert 0 <= found[scored]["entropy"] <= math.log(5)
-    for wrong, reason in (("corrupt", "unreadable"), ("nameless", "no name"), ("imageless", "empty")):
+    for wrong, reason in (("corrupt", "unreadable"), ("nameless", "no name"), ("imageless", "image is null")):
         assert reason in found[wrong]["error"]
         assert found[wrong]["score"] is found[wrong]["expected_score"] is found[wrong]["entropy"] is None
 

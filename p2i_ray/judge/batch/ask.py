@@ -142,7 +142,7 @@ def _sample(row: dict[str, Any], context: AskContext) -> Sample:
         raise ImageError("the product has no name")
     if not has_picture(row["image"]):
         raise ImageError("no picture: image is null, so there is nothing to judge")
-    picture = fit((row["image"] or {}).get("bytes"), context.limits)
+    picture = fit(row["image"]["bytes"], context.limits)
     shown = row.get("cutout")  # null: a row of the calibration, whose picture is another product's
     return Sample(name, picture, fit(shown["bytes"], context.limits) if shown else None)
 
