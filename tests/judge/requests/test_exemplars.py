@@ -96,7 +96,7 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
         ('file,name,score\na.png,"mug,4\n', "line 2: unexpected end of data"),
         ("file,name,score\nnone.png,mug,4\n", "line 2: the file 'none.png' is not there"),
         ("file,name,score\n,mug,4\n", "line 2: the file '' is not there"),
-        ("file,name,score\nexemplars.csv,mug,4\n", "line 2: unreadable: not a"),
+        ("file,name,score\nexemplars.csv,mug,4\n", "line 2: unreadable: text, not a"),
         ("file,name,score\n../secret.png,mug,4\n", "is not in the folder"),
         ("file,name,score\nx/../../secret.png,mug,4\n", "is not in the folder"),
         ("file,name,score\n/etc/passwd,mug,4\n", "is not in the folder"),
