@@ -250,11 +250,16 @@ def held(location: str, timing: Timing = TIMING) -> Iterator[Lease]:
         lease.release()
 
 
+def _folder(location: str) -> str:
+    """What a lease is of: the folder that it lies in, or the one that it lies beside."""
+    return location.removesuffix(f"/{FILE}").removesuffix(f".{FILE}")
+
+
 def _in_use(location: str, seen: Seen) -> str:
-    folder = location.removesuffix(f"/{FILE}").removesuffix(f".{FILE}")
+    folder = _folder(location)
     return f"{folder} is in use by {seen.line()}; let it end, or stop it there, then give the same command again"
 
 
 def _taken(location: str, seen: Seen) -> str:
-    folder = location.removesuffix(f"/{FILE}").removesuffix(f".{FILE}")
+    folder = _folder(location)
     return f"{folder} was taken over by {seen.line()}, which had seen no sign of life of this process; it goes on there"

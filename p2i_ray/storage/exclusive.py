@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,7 @@ def is_honoured(location: str, content: bytes) -> bool:
 
 
 def _create_file(target: Path, content: bytes) -> bool:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(temporary).chmod(0o644)
+    with locations.written_beside(target, content) as temporary:
         try:
             os.link(temporary, target)  # unlike a rename it fails where there is one
         except FileExistsError:
@@ -56,8 +49,6 @@ def _create_file(target: Path, content: bytes) -> bool:
                 raise
             return _open_new(target, content)
         return True
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _open_new(target: Path, content: bytes) -> bool:

@@ -144,16 +144,24 @@ def write_bytes(location: str, content: bytes) -> None:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with written_beside(target, content) as temporary:
+        temporary.replace(target)
+
+
+@contextmanager
+def written_beside(target: Path, content: bytes) -> Iterator[Path]:
+    """Provide a file with this content, on the disk for good, in the target's folder; what is left of it is removed."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as out:
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
+        temporary.chmod(0o644)
+        yield temporary
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(location: str, content: str) -> None:
