@@ -8,10 +8,11 @@ are noise. The architecture is Stable Diffusion 1.5's inpainting model as publis
     train    step.py's step and AdamW in bf16 with float32 master weights, as DeepSpeed does it on one GPU without ZeRO
     paint    the sampler: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
 
-Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile. FLOPs
-are those of matrix products, convolutions and attention, counted by torch; their share of the card's bf16 peak is
-given for cards whose peak is known. planned_gib, next to peak_gib, is what jobs/train.py --plan would have said, less
-ZeRO's bucket.
+Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile; training
+also with deterministic algorithms (train.deterministic). `repeats` is 1 where two trainings of three steps from one
+seed, or two paintings, give the same bits. FLOPs are those of matrix products, convolutions and attention, counted by
+torch; their share of the card's bf16 peak is given for cards whose peak is known. planned_gib, next to peak_gib, is
+what jobs/train.py --plan would have said, less ZeRO's bucket.
 
 --tiny runs the same code on the toy world's model, on the CPU: its figures mean nothing.
 """
@@ -33,19 +34,18 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.gpu_training import TOKEN, Trainer, config_of, deterministic, equal, trained
 from bench.tables import as_lines
-from p2i_ray.config import DiffusionConfig, TrainConfig
-from p2i_ray.diffusion.model import loading
+from p2i_ray.config import TrainConfig
+from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
-from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.planning import full_size
 from p2i_ray.planning import training_memory as plan
 
-TOKEN = "<background>"
 TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "diffusion"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
-MODES = ("eager", "channels_last", "compiled")
+MODES = ("eager", "deterministic", "channels_last", "compiled")
 WARM_UP = 2
 STEPS, GUIDANCE = 30, 7.5  # as GenerateConfig has them
 Figures = dict[str, float]
@@ -58,58 +58,17 @@ class Times(NamedTuple):
     repeats: int
 
 
-class Trainer:
-    """One GPU's training: step.py's loss, bf16 parameters, AdamW on float32 masters."""
-
-    def __init__(
-        self, location: str, *, rows: int, resolution: int, device: torch.device, channels_last: bool = False
-    ) -> None:
-        settings = TrainConfig(channels_last=channels_last)
-        parts = loading.load(location, config_of(location))
-        text = parts.text_encoder.config
-        projection = torch.randn(int(text.projection_dim or 0), text.hidden_size) / text.hidden_size**0.5
-        self.model = Product2Img(parts, projection, settings)
-        full_size.cast_parameters(self.model, torch.bfloat16)
-        self.model.to(device)
-        self.batch = full_size.random_batch(
-            parts, TOKEN, rows=rows, resolution=resolution, clip_width=len(projection)
-        ).to(device)
-        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._masters = [p.detach().float() for p in self._parameters]
-        self._optimizer = torch.optim.AdamW(self._masters, lr=settings.lr_unet, weight_decay=settings.weight_decay)
-        self._norm = settings.max_grad_norm
-
-    def forward_backward(self) -> None:
-        """The part whose FLOPs count."""
-        self.model(self.batch, self.batch).total.backward()
-
-    def step(self) -> None:
-        """A whole step."""
-        self.forward_backward()
-        for parameter, master in zip(self._parameters, self._masters, strict=True):
-            assert parameter.grad is not None
-            master.grad, parameter.grad = parameter.grad.float(), None
-        torch.nn.utils.clip_grad_norm_(self._masters, self._norm)
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-        with torch.no_grad():
-            for parameter, master in zip(self._parameters, self._masters, strict=True):
-                parameter.copy_(master)
-
-
-def config_of(location: str) -> DiffusionConfig:
-    """A folder as the base model; its CLIP isn't looked at."""
-    return DiffusionConfig(base=location, clip=location, token=TOKEN)
-
-
 def train(location: str, *, rows: int, resolution: int, mode: str, times: Times, device: torch.device) -> Figures:
     """Images a second, peak memory and share of the peak of the train step."""
-    trainer = Trainer(location, rows=rows, resolution=resolution, device=device, channels_last=mode == "channels_last")
-    with FlopCounterMode(display=False) as flops:
-        trainer.forward_backward()
-    if mode == "compiled":
-        trainer.model.unet.compile()
-    found = figures(trainer.step, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
+    start = functools.partial(Trainer, location, rows=rows, resolution=resolution, mode=mode, device=device)
+    with deterministic(mode == "deterministic"):
+        trainer = start()
+        with FlopCounterMode(display=False) as flops:
+            trainer.forward_backward()
+        found = figures(trainer.step, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
+        del trainer
+        if mode in ("eager", "deterministic"):
+            found["repeats"] = float(equal(trained(start()), trained(start())))
     return found | {"planned_gib": planned_gib(location, rows, resolution)}
 
 
@@ -134,8 +93,10 @@ def paint(location: str, *, rows: int, resolution: int, mode: str, times: Times,
         for number, product in enumerate(products)
     ]
 
+    painted: list[list[Pixels]] = []
+
     def work() -> None:
-        sampler.paint(requests)
+        painted.append(sampler.paint(requests))
 
     unet = sampler.unet  # changed in place: the product itself paints eagerly, in NCHW
     if mode == "channels_last":
@@ -144,7 +105,8 @@ def paint(location: str, *, rows: int, resolution: int, mode: str, times: Times,
         work()
     if mode == "compiled":
         unet.compile()
-    return figures(work, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
+    found = figures(work, rows=rows, flops=flops.get_total_flops(), times=times, device=device)
+    return found | {"repeats": float(np.array_equal(painted[-1], painted[-2]))}
 
 
 def figures(work: Callable[[], None], *, rows: int, flops: int, times: Times, device: torch.device) -> Figures:
@@ -187,12 +149,15 @@ def full_size_folder(device: torch.device) -> Iterator[str]:
         yield location
 
 
-def measure(location: str, resolution: int, options: argparse.Namespace, device: torch.device) -> Figures:
-    """All figures; a batch that doesn't fit ends its series."""
+def measure(location: str, resolution: int, options: argparse.Namespace, device: torch.device) -> None:
+    """All figures, written as they come; a batch that doesn't fit ends its series."""
     found: Figures = {}
+    card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU, toy model"
     times = Times(warm_up=options.warm_up, repeats=options.repeats)
     for name, bench, sizes in (("train", train, options.batch), ("paint", paint, options.paint_batch)):
         for mode in options.modes:
+            if (name, mode) == ("paint", "deterministic"):
+                continue  # a matter of the backward pass
             for rows in sizes:
                 try:
                     some = bench(location, rows=rows, resolution=resolution, mode=mode, times=times, device=device)
@@ -206,7 +171,9 @@ def measure(location: str, resolution: int, options: argparse.Namespace, device:
                 some = {f"{name}_b{rows}_{mode}_{key}": value for key, value in some.items()}
                 print(as_lines(some), flush=True)
                 found |= some
-    return found
+                written = {"device": card, "torch": torch.__version__, "figures": found}
+                options.out.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", "utf-8")
+    print(f"{card}: figures are in {options.out}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -223,16 +190,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.tiny and not torch.cuda.is_available():
         print("error: torch sees no CUDA device; --tiny runs the same code on a CPU", file=sys.stderr)
         return 2
-    device = torch.device("cpu" if options.tiny else "cuda")
     if options.tiny:
-        card, found = "CPU, toy model", measure(str(TINY), 64, options, device)
-    else:
-        card = torch.cuda.get_device_name()
-        with full_size_folder(device) as location:
-            found = measure(location, 512, options, device)
-    written = {"device": card, "torch": torch.__version__, "figures": found}
-    options.out.write_text(json.dumps(written, indent=1, sort_keys=True) + "\n", "utf-8")
-    print(f"{card}: figures are in {options.out}")
+        measure(str(TINY), 64, options, torch.device("cpu"))
+        return 0
+    device = torch.device("cuda")
+    with full_size_folder(device) as location:
+        measure(location, 512, options, device)
     return 0
 
 

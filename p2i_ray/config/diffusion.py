@@ -87,7 +87,14 @@ class TrainConfig(Reserving):
         None, gt=0, lt=1, description="save the exponential moving average of the weights, e.g. 0.9999 (none: the last)"
     )
     gradient_checkpointing: Runtime[bool] = Field(False, description="recompute activations: less memory, slower")
-    channels_last: Runtime[bool] = Field(False, description="convolutions in NHWC layout: quicker on tensor cores")
+    deterministic: Runtime[bool] = Field(
+        True,
+        description="on GPUs: algorithms that give the same bits every time; false: quicker, not to the bit",
+    )
+    channels_last: Runtime[bool] = Field(
+        False,
+        description="convolutions in NHWC layout: quicker with 4 rows a GPU, slower with 16 (an H200)",
+    )
     compile: Runtime[bool] = Field(False, description="torch.compile the UNet: a minute's start, quicker steps")
     prefetch_batches: Runtime[int] = Field(4, ge=1, description="batches that wait ready for a worker")
     checkpointing_steps: Runtime[int] = Field(250, ge=1, description="steps between checkpoints")

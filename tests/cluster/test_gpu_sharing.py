@@ -194,6 +194,7 @@ def test_a_run_may_go_on_with_whole_gpus_and_back(tmp_path: Path) -> None:
         assert Run.open(str(tmp_path / "run"), load(Config, "a100x4", settings)).config.judge.num_gpus == gpus
 
 
+@pytest.mark.slow
 def test_ray_puts_one_process_of_each_kind_on_each_gpu(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
     command = [sys.executable, "-c", FOUR_GPUS, str(tmp_path / "run")]

@@ -6,6 +6,7 @@ An image must not depend on the other images in its batch, though kernels round 
 - The service's batches are mixed: requests differ in guidance and negative prompt, and batches in size. Then texts and
   the VAE take each row alone. In float32 on a CPU the UNet and VAE are changed so that their rounding doesn't depend on
   the batch's size (determinism.py); elsewhere batches are filled up, which makes a lone image as slow as a full batch.
+  (A GPU's kernels may still round by the row's place in the batch: a few levels of 255, measured on an H200 in bf16.)
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from p2i_ray.config import TrainConfig
 from p2i_ray.diffusion.model import card, export, loading, lora
 from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Batch, Losses, Product2Img, recompute_activations
-from p2i_ray.diffusion.training import checkpoints, divergence, engine
+from p2i_ray.diffusion.training import checkpoints, determinism, divergence, engine
 from p2i_ray.diffusion.training.batches import Batches
 from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.diffusion.training.reporter import Reporter, StepSeconds
@@ -30,10 +30,15 @@ def train_worker(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStrea
 
     A UserError is returned, not raised: starting again wouldn't help.
     """
+    determinism.apply(job.settings)
     try:
         return _train(job, schedule, stream)
     except UserError as error:  # Ray wraps what a task raised, and then says where instead of what
         return {"error": str(getattr(error, "cause", error))}
+    except RuntimeError as error:
+        if line := determinism.explain(error):
+            return {"error": line}
+        raise
 
 
 def _train(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStream) -> dict[str, Any]:

@@ -41,6 +41,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         dist.destroy_process_group()
 
 
+@pytest.fixture(autouse=True)
+def _linear_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZeRO-3 puts a linear layer of its own into torch and leaves it there: give torch's back after each test."""
+    monkeypatch.setattr(torch.nn.functional, "linear", torch.nn.functional.linear)
+
+
 class Outcome(NamedTuple):
     curve: list[StepRecord]
     weights: dict[str, torch.Tensor]

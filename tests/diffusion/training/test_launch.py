@@ -155,6 +155,7 @@ def test_too_few_rows_are_named_with_the_batch() -> None:
         training.check_rows(SETTINGS, 7)
 
 
+@pytest.mark.slow
 def test_rows_whose_loss_is_no_number_are_named(
     ray_cluster: None, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:

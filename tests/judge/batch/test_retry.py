@@ -86,6 +86,7 @@ def test_a_killed_replica_costs_no_row(stub: Callable[..., Judge], tmp_path: Pat
     assert killed and table["error"].null_count == 3000 and set(table["score"].to_pylist()) == {3}
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_lost_between_steps_costs_the_next_step_only_time(
     stub: Callable[..., Judge], tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_an_engine_that_is_lost_between_steps_costs_the_next_step_only_time(
     assert table["error"].null_count == 3 and set(table["score"].to_pylist()) == {3}
 
 
+@pytest.mark.slow
 def test_engines_are_added_while_rows_wait(stub: Callable[..., Judge], tmp_path: Path) -> None:
     judge = stub(replicas=1, max_replicas=3, max_num_seqs=1)
     seen: set[int] = set()

@@ -139,6 +139,7 @@ def test_a_judge_that_obeys_instructions_in_names_fails(ray_cluster: None, tmp_p
     assert next(shift for shift in found.shifts if shift.name == "orders").newly_kept == 1
 
 
+@pytest.mark.slow
 def test_the_order_of_exemplars(ray_cluster: None, tmp_path: Path) -> None:
     shown = tuple(Exemplar(name=f"e{k}", image_part={}, score=k) for k in (5, 3, 1))
     steady = run(attentive, tmp_path / "steady", exemplars=shown, orders=2)
@@ -243,6 +244,7 @@ def test_the_sample_depends_on_the_ids_and_the_seed_alone(ray_cluster: None) -> 
     assert len(everything) == 60
 
 
+@pytest.mark.slow
 def test_the_tiny_judge_sees_and_can_be_compared(judge: Judge, mini_data: str, tmp_path: Path) -> None:
     truth = pq.read_table(Path(mini_data, "truth.parquet"), columns=["id", "quality"]).rename_columns(["id", "score"])
     pq.write_table(truth, tmp_path / "gold.parquet")

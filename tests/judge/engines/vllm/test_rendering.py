@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from p2i_ray.data.images import encode_png
 from p2i_ray.judge.judge import Judge
@@ -13,6 +14,7 @@ from p2i_ray.storage import parquet
 from tests.support.tiny_llava import build
 
 
+@pytest.mark.slow
 def test_a_llava_is_a_judge_too(judge: Judge, tmp_path: Path) -> None:
     import ray
 
