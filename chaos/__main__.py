@@ -215,10 +215,16 @@ def _row(seed: int, baseline: Baseline, record: RunRecord, verdict: outcome.Verd
     )
 
 
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 up")
+    return int(text)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20, help="disturbed runs")
-    parser.add_argument("--calm", type=int, default=2, help="undisturbed runs before them, which must be the same")
+    parser.add_argument("--runs", type=_at_least_one, default=20, help="disturbed runs")
+    parser.add_argument("--calm", type=_at_least_one, default=2, help="undisturbed runs before, which must be the same")
     parser.add_argument("--seed", type=int, default=0, help="of the first run; the next has the next seed")
     parser.add_argument(
         "--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="KIND", help=", ".join(KINDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from p2i_ray.config.base import Reserving, Settings
-from p2i_ray.config.job import Config
+from p2i_ray.config.job import Config, ImageConfig
 
 ALIASES = "further names of the model, for clients that hard-code one, e.g. [gpt-image-1]"
 
@@ -14,7 +14,7 @@ class LimitsConfig(Settings):
     """Limits of a request; anything beyond is refused with one line."""
 
     max_bytes: int = Field(20_000_000, gt=0, description="largest request body, bytes")
-    max_pixels: int = Field(25_000_000, gt=0, description="largest decoded image, pixels")
+    max_pixels: int = Field(25_000_000, gt=0, le=178_956_970, description="largest decoded image, pixels")
     max_side: int = Field(8_192, gt=0, description="longest side of a decoded image, pixels")
     max_n: int = Field(8, ge=1, description="most images a request returns")
     max_candidates: int = Field(16, ge=1, description="most images a request paints (n, or best_of)")
@@ -29,6 +29,12 @@ class LimitsConfig(Settings):
     max_job_bytes: int = Field(200_000_000, gt=0, description="largest body of a batch job, bytes")
     max_job_pictures: int = Field(1_000, ge=1, description="most images a batch job paints")
     max_jobs: int = Field(4, ge=1, description="unfinished batch jobs a client may have")
+
+
+class ClientLimits(ImageConfig):
+    """Limits of a client's images. A client can't set them, so a refusal names no group of settings."""
+
+    group = ""
 
 
 class ScaleConfig(Reserving):

@@ -46,6 +46,15 @@ print([process.title for process in nodes.orphans()])
 """
 
 
+def test_no_run_at_all_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from chaos.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["chaos", "--runs", "0"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "--runs: 0 is no number from 1 up" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_node_that_was_cut_off_for_long_is_replaced() -> None:
     if why := reason_against():

@@ -11,8 +11,7 @@ import binascii
 import io
 import re
 
-from p2i_ray.config import ImageConfig
-from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.config.serve import ClientLimits, LimitsConfig
 from p2i_ray.data.images import ImageError, check_size, decode
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
@@ -67,8 +66,8 @@ def reencode(content: bytes, param: str, limits: LimitsConfig) -> str:
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
 
 
-def _image_limits(limits: LimitsConfig) -> ImageConfig:
-    return ImageConfig(max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+def _image_limits(limits: LimitsConfig) -> ClientLimits:
+    return ClientLimits(max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
 
 
 def _bad(error: ImageError, param: str) -> APIError:

@@ -16,7 +16,7 @@ from p2i_ray.storage.disk_full import is_disk_full
 
 LOADING_S = 5  # Retry-After while the models are being loaded
 FULL_S = 60  # Retry-After while a disk is full
-NOT_FOUND = "there is no such address; GET /v1/models lists what there is, the README every route"
+NOT_FOUND = "there is no such address; GET /v1/models lists the models, docs/serving.md every route"
 
 
 class APIError(Exception):

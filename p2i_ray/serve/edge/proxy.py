@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VARIABLE = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}:middlewares"}
 # Serve's own, for a load balancer of its kind: a client could let work go on that nobody waits for.
 INTERNAL = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
-LOST = (500, 502, 503)  # statuses with which the proxy says that a replica is lost, or that none runs
+LOST = (404, 500, 502, 503)  # with which the proxy says that no application or replica runs, or that one is lost
 
 
 def middlewares() -> list[Middleware]:
@@ -56,7 +56,7 @@ class ProxyEdge:
                 raise
             logging.getLogger("ray.serve").warning("no answer from the application: %s", type(error).__name__)
         if lost or not started:
-            text = f"the server is being started; send the request again in {LOADING_S} s"
+            text = f"the server is being started or stopped; send the request again in {LOADING_S} s"
             await busy(LOADING_S, text, "not_ready", 503).response()(scope, receive, send)
 
 

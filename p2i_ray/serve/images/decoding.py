@@ -13,18 +13,12 @@ import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.config.serve import ClientLimits, LimitsConfig
 from p2i_ray.data.cutouts.colours import decontaminate, fill_clear
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
 Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError where it finds none
-
-
-class _Limits(ImageConfig):
-    """The server's limits; a client can't set them, so a refusal names no group of settings."""
-
-    group = ""
 
 
 class ImageDecoder:
@@ -33,7 +27,9 @@ class ImageDecoder:
     def __init__(self, limits: LimitsConfig, image: ImageConfig, cutter: Cutter | None) -> None:
         self._max_side = limits.max_side
         self._largest = max(limits.max_size, image.resolution)
-        self._limits = _Limits(resolution=image.resolution, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels)
+        self._limits = ClientLimits(
+            resolution=image.resolution, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
+        )
         self._cutter = cutter
 
     def check(self, content: bytes, param: str) -> None:

@@ -58,6 +58,7 @@ def test_the_headers_by_which_serve_is_steered_do_not_come_from_outside() -> Non
         ([], ValueError("x")),
         ([start(500, TEXT), BODY], None),
         ([start(503, TEXT), BODY], None),
+        ([start(404, TEXT), BODY], None),  # the application was deleted, or isn't there yet
     ],
 )
 def test_a_lost_application_is_answered_with_json_and_retry_after(messages: Any, fault: Exception | None) -> None:
@@ -68,7 +69,7 @@ def test_a_lost_application_is_answered_with_json_and_retry_after(messages: Any,
     assert error["code"] == "not_ready" and error["type"] == "service_unavailable_error"
 
 
-@pytest.mark.parametrize("first", [start(503, JSON), start(500, JSON), start(404, TEXT), start(200, TEXT)])
+@pytest.mark.parametrize("first", [start(503, JSON), start(500, JSON), start(404, JSON), start(200, TEXT)])
 def test_the_applications_own_answers_pass(first: dict[str, Any]) -> None:
     assert answer(first, BODY)[0] == [first, BODY]
 
