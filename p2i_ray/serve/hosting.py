@@ -49,7 +49,8 @@ def host(config: ServeJobConfig, service: Service) -> None:
     """Run a service until Ctrl-C or SIGTERM; requests in flight are finished first.
 
     Raises:
-        UserError: the port is taken, the cluster has too little, or the application doesn't start.
+        UserError: the port is taken, a model can't be used, the cluster has too little, or the application doesn't
+            start.
     """
     import ray
     from ray import serve
@@ -58,6 +59,7 @@ def host(config: ServeJobConfig, service: Service) -> None:
     config = config.model_copy(update={"serve": config.serve.model_copy(update={"allowed_hosts": names})})
     tokens = Tokens.from_settings(config.serve)
     check_port(config.serve.host, service.port, service.port_setting)
+    service.graph(config, tokens)  # says what can't be used; made anew below, with the cluster's runtime environment
     connection.connect(config.ray)
     placement.wait_for(*service.resources)
     stopped = until_stopped()

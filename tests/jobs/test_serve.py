@@ -80,3 +80,18 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         _, errors = shop.communicate(timeout=120)
     assert shop.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("error: can't listen on 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("job", "setting", "says"),
+    [
+        ("serve", "serve.model=/nope", "model folder /nope is not there"),
+        ("serve", "judge.model=/nope", "judge.model=/nope: there is no such folder"),
+        ("serve_lmm", "judge.model=/nope", "judge.model=/nope: there is no such folder"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told_before_ray_starts(job: str, setting: str, says: str) -> None:
+    command = [sys.executable, f"jobs/{job}.py", "--config", "mini", setting, f"serve.port={free_port()}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {says}")
+    assert done.stderr.count("\n") == 1 and not done.stdout  # Ray would say where its dashboard is

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import serving
 from p2i_ray.config.serve import ServeConfig, ServeJobConfig
+from p2i_ray.judge.engines import model_folder
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.front import front, read_settings
 
@@ -38,6 +39,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
     Raises:
         UserError: the model can't be used.
     """
+    model_folder.check(config.judge.model)  # before vLLM is imported, which takes a while
     from p2i_ray.serve.chat.deployment import deployment
 
     return front(
