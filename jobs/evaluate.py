@@ -43,7 +43,7 @@ def run(job: EvaluateJob) -> None:
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "evaluate")
-    measure.check(job.evaluate, methods, job.split, reading.count(data, job.split))
+    measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
     validation.check_model(model, job.image.resolution, job.diffusion.widen)
     preflight.check_rights(out)
     connection.connect(job.ray)

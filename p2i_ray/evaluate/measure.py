@@ -101,7 +101,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         settings: of the evaluation.
         metrics: as of `measure`.
         split: name of the split whose products are painted and whose pictures they are compared with.
-        pictures: its rows.
+        pictures: its rows with a scene.
 
     Raises:
         UserError: CLIP's or Inception's files are not there, or FID has too few pictures.
@@ -115,7 +115,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         return
     inception.check(settings)
     if pictures < FEWEST:
-        raise UserError(f"FID needs {FEWEST} pictures a side, and {split} has {pictures}; give a larger split")
+        raise UserError(f"FID needs {FEWEST} pictures a side, and {split} has {pictures} scenes; give a larger split")
 
 
 def _measure_sides(

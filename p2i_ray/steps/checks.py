@@ -32,7 +32,7 @@ def check(config: Config, data: str, begun: bool = False) -> None:
         UserError: something would end a step; the line says what, and what to do.
     """
     idr, base = config.idr, locations.absolute(config.diffusion.base)
-    rows, dev_rows = reading.count(data, "train"), reading.count(data, idr.dev_split)
+    rows, dev_rows = reading.count_scenes(data, "train"), reading.count_scenes(data, idr.dev_split)
     for number, left in enumerate([rows] if begun else _most_rows(config, rows), 1):
         _check_batch(config, number, left)
     validation.check_model(base, config.image.resolution, config.diffusion.widen)

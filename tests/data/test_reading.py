@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from p2i_ray.data import reading, writing
+from p2i_ray.data.schema import IMAGE
 from p2i_ray.errors import UserError
 
 
@@ -37,6 +38,18 @@ def keep_file(folder: Path, ids: list[str]) -> str:
 
 def test_rows_are_counted_from_footers(data: Path) -> None:
     assert (reading.count(str(data), "train"), reading.count(str(data), "validation")) == (40, 3)
+
+
+def test_rows_without_a_scene_are_no_scenes(tmp_path: Path) -> None:
+    folder = tmp_path / "test"
+    folder.mkdir()
+    pictures = [{"bytes": b"x", "path": ""}, None, {"bytes": None, "path": "a.png"}]
+    for number, images in enumerate((pictures, pictures[:1] * 4)):
+        table = pa.table({"id": list("abcd")[: len(images)], "image": pa.array(images, IMAGE)})
+        pq.write_table(table, folder / f"{number}.parquet", row_group_size=2)
+    pq.write_table(table, folder / "3.parquet", write_statistics=False)
+    assert reading.count(str(tmp_path), "test") == 11
+    assert reading.count_scenes(str(tmp_path), "test") == 1 + 4 + 4  # without statistics all count
 
 
 def test_every_row_comes_once_from_a_path_and_from_a_uri(data: Path, ray_cluster: None) -> None:

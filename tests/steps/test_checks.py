@@ -37,7 +37,7 @@ def test_what_suits_passes(data: str) -> None:
             "round 1/3 · train: 10 rows are left to train on, fewer than train.batch_size=16",
         ),
         (["idr.keep_fraction=0.5"], "round 2/3 · train: 3 rows are left to train on, fewer than train.batch_size=4"),
-        (["idr.dev_split=validation"], "FID needs 2 pictures a side, and validation has 1; give a larger split"),
+        (["idr.dev_split=validation"], "FID needs 2 pictures a side, and validation has 1 scenes; give a larger split"),
         (["idr.dev_split=nothing"], "split 'nothing' is none of train"),
         (["evaluate.fid_features=inception"], "evaluate.fid_features=inception needs "),
         (["evaluate.clip=/nowhere"], "evaluate.clip=/nowhere is no transformers CLIP folder (no config.json)"),
