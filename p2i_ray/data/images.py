@@ -27,6 +27,22 @@ def has_picture(image: Mapping[str, Any] | None) -> bool:
     return image is not None and (image.get("bytes") is not None or image.get("path") is not None)
 
 
+def encoded(image: Mapping[str, Any] | None) -> bytes | None:
+    """The bytes of an image struct {bytes, path}; none where it holds nothing.
+
+    Raises:
+        ImageError: it holds a path alone, which EPBD doesn't follow.
+    """
+    if not has_picture(image) or image is None:
+        return None
+    found: bytes | None = image.get("bytes")
+    if found is None:
+        raise ImageError(
+            f"the picture is a path without bytes ({image['path']}); jobs/ingest.py reads pictures by path"
+        )
+    return found
+
+
 def encode_png(pixels: Pixels) -> bytes:
     """PNG bytes of (H, W, 3), (H, W, 4) or (H, W) pixels; the same pixels give the same bytes."""
     out = io.BytesIO()

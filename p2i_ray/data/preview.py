@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import decode, has_picture
+from p2i_ray.data.images import decode, encoded, has_picture
 from p2i_ray.storage import locations
 
 TILE = 192  # pixels
@@ -26,10 +26,10 @@ def write_preview(files: list[str], location: str, image: ImageConfig, samples: 
     for place, row in enumerate(rows):
         x, y = 12 + place % COLUMNS * (2 * TILE + 12), 12 + place // COLUMNS * (TILE + CAPTION)
         if has_picture(row["image"]):
-            sheet.paste(decode(row["image"]["bytes"], image).convert("RGB").resize((TILE, TILE)), (x, y))
+            sheet.paste(decode(encoded(row["image"]), image).convert("RGB").resize((TILE, TILE)), (x, y))
         else:
             _write(sheet, (x + 12, y + TILE // 2), "no scene", TILE)
-        cutout = decode(row["cutout"]["bytes"], image).resize((TILE, TILE))
+        cutout = decode(encoded(row["cutout"]), image).resize((TILE, TILE))
         sheet.paste(_checkerboard(), (x + TILE, y))
         sheet.paste(cutout, (x + TILE, y), cutout)
         _write(sheet, (x, y + TILE + 4), f"{row['name']}  ·  {row['category']}")

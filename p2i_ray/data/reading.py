@@ -8,16 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster.resources import READ
-from p2i_ray.data.schema import IMAGE, SCHEMA, SPLITS
+from p2i_ray.data import conform, footers
+from p2i_ray.data.footers import count as count
+from p2i_ray.data.footers import count_scenes as count_scenes
+from p2i_ray.data.footers import split_files as split_files
+from p2i_ray.data.schema import SCHEMA
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     import ray.data
 
-FOOTERS_AT_ONCE = 16
+ROWS_READ = 64  # rows with pictures that are in memory at once
 # Ray would read columns from folders named key=value, and leave out files whose path has a ? as not ending in .parquet.
 _AS_LISTED: dict[str, Any] = {"num_cpus": READ.cpus, "partitioning": None, "file_extensions": None}
 
@@ -27,6 +30,8 @@ def read_split(
 ) -> ray.data.Dataset:
     """Stream the rows of a split: id, name, category, image and cutout (structs {bytes, path}).
 
+    Files may have other types than EPBD's own, and each file its own: see conform.
+
     Args:
         data: EPBD folder, a path or URI that all nodes reach.
         split: train, validation, test or test_unseen.
@@ -34,17 +39,20 @@ def read_split(
         columns: those wanted; None: all five.
 
     Raises:
-        UserError: the folder, split or keep file isn't there or is empty, or a column is lacking or of another type.
+        UserError: the folder, split or keep file isn't there or is empty, a column is lacking or of a type that can't
+            be read, or rows have no id.
     """
-    import ray.data
-
     files = split_files(data, split)
     wanted = list(columns or SCHEMA.names)
     read = wanted if not keep or "id" in wanted else ["id", *wanted]
-    for file, footer in zip(files, _footers(files), strict=True):
-        _check(file, footer.schema.to_arrow_schema(), read)
-    filesystem, paths = _for_arrow(files)
-    rows = ray.data.read_parquet(paths, filesystem=filesystem, columns=read, **_AS_LISTED)
+    own, foreign = [], []
+    for file, footer in zip(files, footers.read_all(files), strict=True):
+        if conform.is_own(footers.check(file, footer, read), read):
+            own.append(file)
+        else:
+            foreign += [{"file": file, "group": group} for group in range(footer.num_row_groups)]
+    parts = ([_read_own(own, read)] if own else []) + ([_read_foreign(foreign, read)] if foreign else [])
+    rows = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
     if not keep:
         return rows
     version = _version(keep)
@@ -56,6 +64,38 @@ def read_split(
         zero_copy_batch=True,
         num_cpus=READ.cpus,
     )
+
+
+def _read_own(files: list[str], columns: list[str]) -> ray.data.Dataset:
+    import ray.data
+
+    filesystem, paths = _for_arrow(files)
+    return ray.data.read_parquet(paths, filesystem=filesystem, columns=columns, **_AS_LISTED)
+
+
+def _read_foreign(groups: list[dict[str, Any]], columns: list[str]) -> ray.data.Dataset:
+    """The rows of row groups {file, group} in EPBD's own types; Ray's reader wants one schema, and not every type."""
+    import ray.data
+
+    return ray.data.from_items(groups).map_batches(
+        _conformed,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+        fn_kwargs={"columns": columns},
+        batch_format="pyarrow",
+        batch_size=1,
+        num_cpus=READ.cpus,
+    )
+
+
+def _conformed(groups: pa.Table, columns: list[str]) -> Iterator[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for row in groups.to_pylist():
+        filesystem, path = locations.open_location(row["file"])
+        with filesystem.open(path, "rb") as content:
+            batches = pq.ParquetFile(content).iter_batches(ROWS_READ, row_groups=[row["group"]], columns=columns)
+            for batch in batches:
+                yield conform.conform(pa.Table.from_batches([batch]))
 
 
 def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
@@ -71,34 +111,10 @@ def read_files(folder: str, names: Sequence[str]) -> ray.data.Dataset:
     import ray.data
 
     files = [locations.join(folder, name) for name in names]
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        list(pool.map(_footer, files))
+    with ThreadPoolExecutor(footers.AT_ONCE) as pool:
+        list(pool.map(footers.read, files))
     filesystem, paths = _for_arrow(files)
     return ray.data.read_parquet(paths, filesystem=filesystem, **_AS_LISTED)
-
-
-def count(data: str, split: str) -> int:
-    """The number of rows of a split, from the footers of its files."""
-    return sum(footer.num_rows for footer in _footers(split_files(data, split)))
-
-
-def count_scenes(data: str, split: str) -> int:
-    """The number of rows of a split with a picture of the product in a scene, from the footers of its files.
-
-    A file whose footer counts no nulls is taken to have one in every row.
-    """
-    return sum(_filled(footer, "image.bytes") for footer in _footers(split_files(data, split)))
-
-
-def _filled(footer: pq.FileMetaData, column: str) -> int:
-    """Rows that have a value in a column, which is named as Parquet names it."""
-    empty = 0
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for chunk in map(group.column, range(group.num_columns)):
-            if chunk.path_in_schema == column and chunk.statistics and chunk.statistics.has_null_count:
-                empty += chunk.statistics.null_count
-    return footer.num_rows - empty
 
 
 def count_listed(data: str, split: str, keep: str) -> int:
@@ -113,57 +129,6 @@ def count_listed(data: str, split: str, keep: str) -> int:
     if not found:
         raise UserError(f"keep {keep} lists {len(listed)} ids, none of them in {split} of {data}; is it another set's?")
     return found
-
-
-def split_files(data: str, split: str) -> list[str]:
-    """The Parquet files of a split, sorted.
-
-    Raises:
-        UserError: no such folder or split, or it is empty; the message lists the splits that are there.
-    """
-    if split not in SPLITS:
-        raise UserError(f"split {split!r} is none of {', '.join(SPLITS)}")
-    if not locations.exists(data):
-        raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
-    found = locations.files(locations.join(data, split), ".parquet")
-    if not found:
-        others = [other for other in SPLITS if locations.files(locations.join(data, other), ".parquet")]
-        has = f"it has {', '.join(others)}" if others else "and no other split; is it an EPBD folder?"
-        raise UserError(f"data {data} has no split {split!r} ({split}/*.parquet); {has}")
-    return found
-
-
-def _footers(files: list[str]) -> list[pq.FileMetaData]:
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:
-        footers = list(pool.map(_footer, files))
-    if not any(footer.num_rows for footer in footers):
-        raise UserError(f"{files[0].rpartition('/')[0]} has no rows")
-    return footers
-
-
-def _footer(file: str) -> pq.FileMetaData:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    filesystem, path = locations.open_location(file)
-    try:
-        with filesystem.open(path, "rb") as opened:
-            return pq.read_metadata(opened)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{file} is no Parquet file: {str(error).splitlines()[0]}") from None
-
-
-def _check(file: str, schema: pa.Schema, columns: Sequence[str]) -> None:
-    import pyarrow as pa
-
-    lacking = [column for column in columns if column not in schema.names]
-    if lacking:
-        raise UserError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(schema.names)}")
-    for column in columns:
-        kind = schema.field(column).type
-        is_picture = column in SCHEMA.names and SCHEMA.field(column).type == IMAGE
-        if is_picture and not (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0):
-            raise UserError(f"{file}: column {column} must be an image struct {{bytes, path}}, not {kind}")
 
 
 def _for_arrow(files: list[str]) -> tuple[Any, list[str]]:
@@ -183,7 +148,7 @@ def _listed(keep: str, version: str) -> Any:
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(keep)
-    return pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].combine_chunks()
+    return conform.as_text(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"]).combine_chunks()
 
 
 def _version(keep: str) -> str:
@@ -192,7 +157,7 @@ def _version(keep: str) -> str:
         raise UserError(f"keep {keep} is not there; it is a Parquet file with a column id")
     if found == "directory":
         raise UserError(f"keep {keep} is a folder; name a Parquet file with a column id")
-    schema = _footer(keep).schema.to_arrow_schema()
+    schema = footers.read(keep).schema.to_arrow_schema()
     if "id" not in schema.names:
         raise UserError(f"keep {keep} lacks the column id; it has {', '.join(schema.names)}")
     filesystem, path = locations.open_location(keep)
@@ -200,11 +165,11 @@ def _version(keep: str) -> str:
 
 
 def ids_of(file: str) -> list[str]:
-    """The ids in a Parquet file, in order."""
+    """The ids in a Parquet file, in order, as text."""
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(file)
-    return list(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"].to_pylist())
+    return list(conform.as_text(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"]).to_pylist())
 
 
 def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], batch_size: int) -> Iterator[pa.Table]:
@@ -217,6 +182,7 @@ def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], batch_size: i
     wanted = pa.array(ids, pa.string())
     with filesystem.open(path, "rb") as content:
         for batch in pq.ParquetFile(content).iter_batches(batch_size=batch_size, columns=list(columns)):
-            chosen = batch.filter(pc.is_in(batch["id"], value_set=wanted))
+            rows = conform.conform(pa.Table.from_batches([batch]))
+            chosen = rows.filter(pc.is_in(rows["id"], value_set=wanted))
             if chosen.num_rows:
-                yield pa.Table.from_batches([chosen])
+                yield chosen

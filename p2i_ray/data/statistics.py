@@ -11,7 +11,7 @@ import numpy as np
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import reading
-from p2i_ray.data.images import ImageError, decode, has_picture, product_mask
+from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
 from p2i_ray.data.schema import SPLITS
 from p2i_ray.storage import locations, parquet
 
@@ -132,11 +132,11 @@ def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"id": row["id"], "category": row["category"], "name_chars": len(row["name"])}
     found["scene"] = has_picture(row["image"])
     try:
-        cutout = None if found["scene"] else decode((row["cutout"] or {}).get("bytes"), image)
-        picture = cutout or decode((row["image"] or {}).get("bytes"), image).convert("RGB")
+        cutout = None if found["scene"] else decode(encoded(row["cutout"]), image)
+        picture = cutout or decode(encoded(row["image"]), image).convert("RGB")
         found |= {"width": picture.width, "height": picture.height}
         found["digest"] = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
-        mask = product_mask(cutout or decode((row["cutout"] or {}).get("bytes"), image))
+        mask = product_mask(cutout or decode(encoded(row["cutout"]), image))
         found["product_share"] = float((mask >= 128).mean())
     except ImageError as error:
         found["error"] = str(error)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import ImageError, Pixels, background_of, decode, product_mask, product_of
+from p2i_ray.data.images import ImageError, Pixels, background_of, decode, encoded, product_mask, product_of
 
 
 class MeasuredImages(NamedTuple):
@@ -22,8 +22,8 @@ class MeasuredImages(NamedTuple):
 def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
     """The picture of a real row, (side, side, 3); None if it can't be read."""
     try:
-        return _rgb(_fit(decode(row["image"]["bytes"], limits), limits.resolution))
-    except (ImageError, TypeError):  # TypeError: a null where the picture should be
+        return _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution))
+    except ImageError:
         return None
 
 
@@ -32,10 +32,10 @@ def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
     if row["error"] is not None:
         return None
     try:
-        picture = _rgb(_fit(decode(row["image"]["bytes"], limits), limits.resolution))
-        cutout = _fit(decode(row["cutout"]["bytes"], limits), limits.resolution)
+        picture = _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution))
+        cutout = _fit(decode(encoded(row["cutout"]), limits), limits.resolution)
         mask = product_mask(cutout)  # (side, side)
-    except (ImageError, TypeError):
+    except ImageError:
         return None
     return MeasuredImages(picture, product_of(_rgb(cutout), mask), background_of(picture, mask))
 

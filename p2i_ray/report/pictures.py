@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.data import conform
 from p2i_ray.data.images import ImageError, decode
 from p2i_ray.storage import locations
 
@@ -28,7 +29,7 @@ def rows_by_id(files: Sequence[str], ids: Collection[str], columns: list[str]) -
     for file in files:
         with _open(file) as parquet:
             for group in range(parquet.num_row_groups):
-                wanted = set(ids) & set(parquet.read_row_group(group, ["id"])["id"].to_pylist()) - found.keys()
+                wanted = set(ids) & set(_ids(parquet, group)) - found.keys()
                 if wanted:
                     found |= _rows(parquet, group, wanted, ["id", *columns])
         if len(found) == len(set(ids)):
@@ -42,7 +43,7 @@ def first_ids(files: Sequence[str], row_groups: int) -> list[str]:
     for file in files:
         with _open(file) as parquet:
             for group in range(min(row_groups, parquet.num_row_groups)):
-                ids += parquet.read_row_group(group, ["id"])["id"].to_pylist()
+                ids += _ids(parquet, group)
                 row_groups -= 1
         if not row_groups:
             break
@@ -78,11 +79,17 @@ def _open(location: str) -> pq.ParquetFile:
     return pq.ParquetFile(filesystem.open(path))
 
 
+def _ids(parquet: pq.ParquetFile, group: int) -> list[str]:
+    ids: list[str] = conform.as_text(parquet.read_row_group(group, ["id"])["id"]).to_pylist()
+    return ids
+
+
 def _rows(parquet: pq.ParquetFile, group: int, wanted: set[str], columns: list[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for batch in parquet.iter_batches(READ_ROWS, row_groups=[group], columns=columns):
-        ids = batch.column("id").to_pylist()
-        found |= {id_: batch.slice(i, 1).to_pylist()[0] for i, id_ in enumerate(ids) if id_ in wanted}
+        rows = conform.conform(pa.Table.from_batches([batch]))
+        ids = rows["id"].to_pylist()
+        found |= {id_: rows.slice(i, 1).to_pylist()[0] for i, id_ in enumerate(ids) if id_ in wanted}
         if len(found) == len(wanted):
             break
     return found

@@ -114,7 +114,7 @@ def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "train" / "a.parquet").write_bytes(b"no parquet at all")
     with pytest.raises(UserError, match=r"a\.parquet is no Parquet file"):
         reading.count(str(tmp_path), "train")
-    flat = {"id": ["a"], "name": ["b"], "category": ["c"], "image": [b"x"], "cutout": [b"x"]}
+    flat = {"id": ["a"], "name": ["b"], "category": ["c"], "image": ["x"], "cutout": [b"x"]}
     pq.write_table(pa.table(flat), tmp_path / "validation" / "a.parquet")
     with pytest.raises(UserError, match="column image must be an image struct"):
         reading.read_split(str(tmp_path), "validation")

@@ -110,7 +110,7 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
     """Rows with the name of their shard, or with their images at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
-    from p2i_ray.data.images import ImageError, check_size, has_picture
+    from p2i_ray.data.images import ImageError, check_size, encoded, has_picture
     from p2i_ray.diffusion.features import schema
     from p2i_ray.diffusion.model.preprocess import open_pair
 
@@ -123,9 +123,12 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
         try:
             if not has_picture(row["image"]):
                 raise ImageError("no scene: the row is a cutout alone, which is painted and tested, not trained on")
+            if not row["name"].strip():
+                raise ImageError("the product has no name")
+            encoded(row["image"]), encoded(row["cutout"])  # which may be paths alone
             if shard:
-                for encoded in pair:  # the limits may be tighter than when it was encoded
-                    check_size(encoded, image)
+                for content in pair:  # the limits may be tighter than when it was encoded
+                    check_size(content, image)
                 result["shard"] = shard
             else:
                 pixels, mask = open_pair(*pair, image)

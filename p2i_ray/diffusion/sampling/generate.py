@@ -110,11 +110,13 @@ class _Paint:
 
     def _open(self, row: dict[str, Any]) -> Any:
         """A row's request, or why its cutout can't be used."""
-        from p2i_ray.data.images import ImageError, decode, product_mask
+        from p2i_ray.data.images import ImageError, decode, encoded, product_mask
         from p2i_ray.diffusion.model.preprocess import fit
 
         try:
-            cutout = fit(decode((row["cutout"] or {}).get("bytes"), self._image), self._image.resolution)
+            if not row["name"].strip():
+                raise ImageError("the product has no name")
+            cutout = fit(decode(encoded(row["cutout"]), self._image), self._image.resolution)
             return PaintRequest(
                 name=row["name"],
                 product=np.asarray(cutout.convert("RGB")),

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from p2i_ray.cluster.resources import ASK
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import ImageError, has_picture
+from p2i_ray.data.images import ImageError, encoded, has_picture
 from p2i_ray.judge.batch.cache import AnswerCache
 from p2i_ray.judge.requests.answers import Sample
 from p2i_ray.judge.requests.preprocess import fit
@@ -142,9 +142,9 @@ def _sample(row: dict[str, Any], context: AskContext) -> Sample:
         raise ImageError("the product has no name")
     if not has_picture(row["image"]):
         raise ImageError("no picture: image is null, so there is nothing to judge")
-    picture = fit(row["image"]["bytes"], context.limits)
+    picture = fit(encoded(row["image"]), context.limits)
     shown = row.get("cutout")  # null: a row of the calibration, whose picture is another product's
-    return Sample(name, picture, fit(shown["bytes"], context.limits) if shown else None)
+    return Sample(name, picture, fit(encoded(shown), context.limits) if shown else None)
 
 
 def _ask_engines(samples: dict[int, Sample], context: AskContext) -> Iterator[tuple[int, dict[str, Any]]]:

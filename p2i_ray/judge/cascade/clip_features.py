@@ -173,7 +173,7 @@ class _Encoder:
         if not name:
             return "the product has no name"
         try:
-            picture = fit((row["image"] or {}).get("bytes"), self._limits)
+            picture = fit(images.encoded(row["image"]), self._limits)
             return images.decode(picture, self._limits).convert("RGB"), name
         except images.ImageError as error:
             return str(error)

@@ -1,0 +1,104 @@
+"""What the footers of EPBD's files say: which files a split has, how many rows, of which types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from p2i_ray.data import conform
+from p2i_ray.data.schema import SPLITS
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+AT_ONCE = 16  # footers
+
+
+def split_files(data: str, split: str) -> list[str]:
+    """The Parquet files of a split, sorted.
+
+    Raises:
+        UserError: no such folder or split, or it is empty; the message lists the splits that are there.
+    """
+    if split not in SPLITS:
+        raise UserError(f"split {split!r} is none of {', '.join(SPLITS)}")
+    if not locations.exists(data):
+        raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
+    found = locations.files(locations.join(data, split), ".parquet")
+    if not found:
+        others = [other for other in SPLITS if locations.files(locations.join(data, other), ".parquet")]
+        has = f"it has {', '.join(others)}" if others else "and no other split; is it an EPBD folder?"
+        raise UserError(f"data {data} has no split {split!r} ({split}/*.parquet); {has}")
+    return found
+
+
+def read_all(files: Sequence[str]) -> list[pq.FileMetaData]:
+    """The footers of a split's files.
+
+    Raises:
+        UserError: a file is no Parquet file, or none has rows.
+    """
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        footers = list(pool.map(read, files))
+    if not any(footer.num_rows for footer in footers):
+        raise UserError(f"{files[0].rpartition('/')[0]} has no rows")
+    return footers
+
+
+def read(file: str) -> pq.FileMetaData:
+    """The footer of a Parquet file; UserError where it is none, maybe half of one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(file)
+    try:
+        with filesystem.open(path, "rb") as opened:
+            return pq.read_metadata(opened)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{file} is no Parquet file: {str(error).splitlines()[0]}") from None
+
+
+def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Schema:
+    """The schema of a file whose columns can be read.
+
+    Raises:
+        UserError: a column is lacking or of a type that can't be read, or rows have no id.
+    """
+    schema = footer.schema.to_arrow_schema()
+    lacking = [column for column in columns if column not in schema.names]
+    if lacking:
+        raise UserError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(schema.names)}")
+    for column in columns:
+        if wrong := conform.complaint(schema, column):
+            raise UserError(f"{file}: column {column} {wrong}")
+    if nameless := footer.num_rows - _filled(footer, "id"):
+        raise UserError(f"{file}: {nameless} of {footer.num_rows} rows have no id; give each one of its own")
+    return schema
+
+
+def count(data: str, split: str) -> int:
+    """The number of rows of a split, from the footers of its files."""
+    return sum(footer.num_rows for footer in read_all(split_files(data, split)))
+
+
+def count_scenes(data: str, split: str) -> int:
+    """The number of rows of a split with a picture of the product in a scene, from the footers of its files.
+
+    A file whose footer counts no nulls is taken to have one in every row.
+    """
+    return sum(_filled(footer, "image.bytes", "image") for footer in read_all(split_files(data, split)))
+
+
+def _filled(footer: pq.FileMetaData, *names: str) -> int:
+    """Rows that have a value in a column, which has one of these names in Parquet."""
+    empty = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema in names and chunk.statistics and chunk.statistics.has_null_count:
+                empty += int(chunk.statistics.null_count)
+    return int(footer.num_rows) - empty
