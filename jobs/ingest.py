@@ -3,10 +3,10 @@
     python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/products
     python jobs/ingest.py --config mini source=photos names=names.csv out=data/products ingest.split.validation=20
 
-The CSV is UTF-8 and starts with a header: file,name,category, and perhaps id, mask and cutout (others are ignored). A
-mask or cutout file gives the product, else the photo's transparency, else it is searched for. A cutout without a scene
-is painted and tested, never trained on. Every row ends in a split, or in rejected/ with a reason. Look at the cutouts
-in preview.png before you train.
+The CSV has a header: file,name,category, and perhaps id, group, mask and cutout, or the names that shop systems give
+them; any usual separator and encoding is read. A mask or cutout file gives the product, else the photo's transparency,
+else it is searched for. A cutout without a scene is painted and tested, never trained on. Photos of one product are in
+one split. Every row ends in a split, or in rejected/ with a reason. Look at preview.png before you train.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import writing
 from p2i_ray.data.preview import write_preview
-from p2i_ray.data.sources import listing
-from p2i_ray.data.sources.ingest import IngestConfig, Ingested, Plan, check, ingest
+from p2i_ray.data.sources import source
+from p2i_ray.data.sources.ingest import Ingested, check, ingest
+from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.storage import locations
 
 
@@ -30,7 +32,7 @@ class IngestJob(Config):
 
     source: str = Field(description="folder of the photos, a path or URI that all nodes reach")
     names: str = Field(
-        description="CSV with file (relative to source), name, category, and perhaps id, mask and cutout (files, too)"
+        description="CSV with file (relative to source), name, category; perhaps id, group, mask, cutout (files, too)"
     )
     out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
     ingest: IngestConfig = IngestConfig()
@@ -38,33 +40,46 @@ class IngestJob(Config):
 
 def run(job: IngestJob) -> None:
     """Run the job."""
-    source, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
-    check(source, out)
-    rows = listing.read(names)
+    place, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
+    writing.check_free(out)
+    found = source.read(place, names, category=job.ingest.category)
+    plan = Plan(found.root, out, settings=job.ingest, image=job.image, seed=job.seed)
+    check(found.rows, plan)
     preflight.check_rights(out)
     connection.connect(job.ray)
-    with phase("ingest", rows.num_rows, "photos") as progress:
-        done = ingest(rows, Plan(source, out, settings=job.ingest, image=job.image, seed=job.seed), progress)
+    with phase("ingest", found.rows.num_rows, "photos") as progress:
+        done = ingest(found.rows, plan, progress)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
     if made:
         write_preview(made, preview, job.image)
-    summary = {"rows": done.rows, "splits": done.splits, "without_scene": done.without_scene, "rejected": done.rejected}
+    summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
     settings = {"ingest": job.ingest.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
     locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
-    if made and not done.splits["train"]:
-        print(
-            "note      no row has a scene, and training needs photos with a background: these can be painted and tested"
-        )
+    for note in [*found.notes, *_notes(done)]:
+        print(f"note      {note}")
+
+
+def _notes(done: Ingested) -> list[str]:
+    """What a user should know of the outcome."""
+    if not sum(done.splits.values()):
+        return []
+    notes = []
+    if not done.splits["train"]:
+        notes.append("no row has a scene, and training needs photos with a background: these can be painted and tested")
     if not done.splits["validation"]:
-        print("note      validation is empty, and training needs it: set ingest.split.validation to a number of rows")
+        notes.append(
+            f"validation is empty, and training needs it; all rows show {done.products} products, and a product is in "
+            "one split (see ingest.groups and ingest.split.validation)"
+        )
+    return notes
 
 
 def table(done: Ingested) -> str:
     """The outcome of the rows, one line for each split and each reason."""
-    lines = {"rows of the CSV": done.rows, **done.splits}
+    lines = {"rows of the source": done.rows, **done.splits, "products": done.products}
     lines |= {f"rejected: {reason}": rows for reason, rows in done.rejected.items()}
     lines |= {"without a scene": done.without_scene} if done.without_scene else {}
     width = max(24, *map(len, lines))

@@ -1,4 +1,4 @@
-"""Measure a data set: rows, categories, names, picture sizes, product fractions, duplicate pictures.
+"""Measure a data set: rows, categories, names, picture sizes, product fractions, duplicates, leaks between splits.
 
     python jobs/stats.py --config mini data=data/mini out=data/mini-stats
 
@@ -43,8 +43,8 @@ def run(job: StatsJob) -> None:
     locations.write_text(locations.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
     locations.write_bytes(locations.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
     for key, value in figures.items():
-        print(f"{key:<28}{_short(value)}")
-    print(f"{'written':<28}{out}/stats.json, stats.png")
+        print(f"{key:<36}{_short(value)}")
+    print(f"{'written':<36}{out}/stats.json, stats.png")
 
 
 def _short(value: Any) -> str:

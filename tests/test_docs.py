@@ -13,7 +13,7 @@ from p2i_ray.config.base import Effect
 from p2i_ray.config.loading import effects
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.config.serve import ServeJobConfig
-from p2i_ray.data.sources.ingest import IngestConfig
+from p2i_ray.data.sources.tasks import IngestConfig
 from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[1]

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from p2i_ray.data.schema import IMAGE, SCHEMA
+from p2i_ray.data.schema import GROUPED_SCHEMA, IMAGE
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXTS = tuple(field.name for field in SCHEMA if field.type != IMAGE)
-PICTURES = tuple(field.name for field in SCHEMA if field.type == IMAGE)
+TEXTS = tuple(field.name for field in GROUPED_SCHEMA if field.type != IMAGE)
+FILLED = ("name", "category")  # null becomes empty
+PICTURES = tuple(field.name for field in GROUPED_SCHEMA if field.type == IMAGE)
 
 
 def is_own(schema: pa.Schema, columns: Sequence[str]) -> bool:
     """Whether these columns of a file have the types of EPBD's own files, so that nothing is to be done."""
-    return all(schema.field(column).type == SCHEMA.field(column).type for column in columns if column in SCHEMA.names)
+    return all(
+        schema.field(column).type == GROUPED_SCHEMA.field(column).type
+        for column in columns
+        if column in TEXTS + PICTURES
+    )
 
 
 def complaint(schema: pa.Schema, column: str) -> str | None:
@@ -38,7 +43,7 @@ def conform(batch: pa.Table) -> pa.Table:
         column = batch.column(number)
         if field.name in TEXTS:
             found = as_text(column)
-            batch = batch.set_column(number, field.name, found if field.name == "id" else found.fill_null(""))
+            batch = batch.set_column(number, field.name, found.fill_null("") if field.name in FILLED else found)
         elif field.name in PICTURES:
             batch = batch.set_column(number, field.name, _as_pictures(column))
     return batch

@@ -85,6 +85,12 @@ def count(data: str, split: str) -> int:
     return sum(footer.num_rows for footer in read_all(split_files(data, split)))
 
 
+def columns(data: str, split: str) -> list[str]:
+    """The columns that all files of a split have."""
+    first, *others = (footer.schema.to_arrow_schema().names for footer in read_all(split_files(data, split)))
+    return [column for column in first if all(column in names for names in others)]
+
+
 def count_scenes(data: str, split: str) -> int:
     """The number of rows of a split with a picture of the product in a scene, from the footers of its files.
 

@@ -37,4 +37,9 @@ SCHEMA = pa.schema(
     metadata={b"huggingface": json.dumps({"info": {"features": _FEATURES}}).encode()},
 )
 
+# What ingest writes: also the product that a row shows. Rows with the same group are in one split.
+GROUPED_SCHEMA = SCHEMA.append(pa.field("group", pa.string())).with_metadata(
+    {b"huggingface": json.dumps({"info": {"features": _FEATURES | {"group": _FEATURES["name"]}}}).encode()}
+)
+
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("reason", pa.string())])

@@ -1,59 +1,86 @@
-"""Assign samples to splits by a hash of their id: the same data and seed always give the same splits."""
+"""Assign samples to splits by a hash of their product: the same data and seed always give the same splits.
+
+Photos of one product are never in different splits.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from p2i_ray.config import Settings
+from p2i_ray.data.groups import named
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
+FEWEST = 8  # products that a split of a fraction has, where they are not more than a tenth of all
+LARGE = 0.1  # fraction of all rows above which a product is trained on; drawn for a small split, it would fill it
+HELD_OUT = "held out: other photos of its product are in a category of test_unseen"
+ALONE = "no scene: a cutout alone is no training target, and photos of its product are trained on"
+
 
 class SplitConfig(Settings):
-    """Settings of the splits. Rows are drawn before photos are opened: those set aside later are not replaced."""
+    """Settings of the splits. All photos of a product are in one."""
 
     validation: float = Field(0.01, ge=0, description="D_dev: a fraction of the rows if below 1, else a number of rows")
     test: float = Field(0.04, ge=0, description="test split: a fraction of the rows if below 1, else a number of rows")
     unseen: tuple[str, ...] = Field((), description="categories held out of all others: they make test_unseen")
 
 
-def assign(ids: Sequence[str], categories: Sequence[str], settings: SplitConfig, seed: int) -> pa.Array:
+class Assigned(NamedTuple):
+    """What became of a row."""
+
+    split: str
+    reason: str | None = None  # why it is in no split
+
+
+@dataclass
+class _Product:
+    key: str
+    draw: float  # uniform in [0, 1)
+    rows: int = 0
+    scenes: int = 0  # rows with a scene, which can be trained on
+
+
+def assign(
+    groups: Sequence[str], categories: Sequence[str], scenes: Sequence[bool], *, settings: SplitConfig, seed: int
+) -> list[Assigned]:
     """The split of every row.
 
-    With fractions, a row's split depends on its id, its category and the seed alone: it stays when rows are added.
-    With numbers of rows, those with the smallest hashes are taken, so a few change when rows are added.
+    With fractions, a product's split depends on its group and the seed: it stays when rows are added. With numbers of
+    rows, and in a small data set, whose splits have up to `FEWEST` products, those with the smallest hashes are taken,
+    so a few change when rows are added.
 
-    Raises:
-        UserError: an unseen category that no row has, a fraction above 1, or no row left to train on.
+    Args:
+        groups: the product that each row shows.
+        categories: of the rows.
+        scenes: whether the row has a scene. What has none is no training target: it is tested.
+        settings: the sizes of the splits.
+        seed: of the draw.
     """
-    _check(categories, settings)
-    draw = np.array([locations.seed_for(seed, "split", one) for one in ids], np.uint64) / 2.0**63  # uniform in [0, 1)
-    unseen = np.isin(np.array(categories, object), np.array(settings.unseen, object))
-    split = np.full(len(draw), "train", object)
-    split[unseen] = "test_unseen"
-    seen = np.flatnonzero(~unseen)
-    seen = seen[np.argsort(draw[seen], kind="stable")]
-    ordered = draw[seen]
-    first = _end(ordered, 0, 0.0, settings.validation)
-    tested_from = settings.validation if settings.validation < 1 else float(ordered[:first].max(initial=0.0))
-    second = _end(ordered, first, tested_from, settings.test)
-    if len(seen) and second >= len(seen):
-        held = f"validation={settings.validation:g} and test={settings.test:g}"
-        raise UserError(f"{held} leave none of {len(seen)} rows to train on; lower them")
-    split[seen[:first]] = "validation"
-    split[seen[first:second]] = "test"
-    return pa.array(split.tolist(), pa.string())
-
-
-def with_scene(split: str, has_scene: bool) -> str:
-    """The split of a row that was drawn for `split`: what shows no scene is no training target, so it is tested."""
-    return split if has_scene or split != "train" else "test"
+    unseen = {named(category) for category in settings.unseen}
+    held_out = {group for group, category in zip(groups, categories, strict=True) if named(category) in unseen}
+    products: dict[str, _Product] = {}
+    for group, scene in zip(groups, scenes, strict=True):
+        if group not in held_out:
+            if group not in products:
+                products[group] = _Product(group, locations.seed_for(seed, "split", group) / 2.0**63)
+            products[group].rows += 1
+            products[group].scenes += scene
+    homes = _draw(sorted(products.values(), key=lambda product: (product.draw, product.key)), settings)
+    found = []
+    for group, category, scene in zip(groups, categories, scenes, strict=True):
+        if group in held_out:
+            found.append(Assigned("test_unseen", None if named(category) in unseen else HELD_OUT))
+        elif homes[group] == "train" and not scene:
+            found.append(Assigned("train", ALONE) if products[group].scenes else Assigned("test"))
+        else:
+            found.append(Assigned(homes[group]))
+    return found
 
 
 def shuffled(ids: Sequence[str], seed: int) -> list[int]:
@@ -61,18 +88,61 @@ def shuffled(ids: Sequence[str], seed: int) -> list[int]:
     return sorted(range(len(ids)), key=lambda row: locations.seed_for(seed, "order", ids[row]))
 
 
-def _end(ordered: NDArray[np.float64], start: int, above: float, wanted: float) -> int:
-    """The end of the part of the ordered draws that begins at `start`, with draws from `above` on."""
-    return start + int(wanted) if wanted >= 1 else int(np.searchsorted(ordered, above + wanted))
+def check(settings: SplitConfig, categories: Sequence[str]) -> None:
+    """Check the settings against the rows' categories, before any photo is opened.
 
-
-def _check(categories: Sequence[str], settings: SplitConfig) -> None:
+    Raises:
+        UserError: an unseen category that no row has, a number that is none of rows, or no row left to train on.
+    """
     for key, value in (("validation", settings.validation), ("test", settings.test)):
         if value > 1 and value != int(value):
             raise UserError(f"{key}={value:g} is neither a fraction below 1 nor a whole number of rows")
-    known = set(categories)
+    unseen = {named(category) for category in settings.unseen}
+    spelled = {named(category) for category in categories}
     for category in settings.unseen:
-        if category not in known:
-            near = difflib.get_close_matches(category, sorted(known), 1)
+        if named(category) not in spelled:
+            near = difflib.get_close_matches(category, sorted(set(categories)), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"unseen category {category!r}: no row has it{hint}")
+    rows = sum(named(category) not in unseen for category in categories)
+    sizes = (settings.validation, settings.test)
+    if rows and sum(size if size >= 1 else size * rows for size in sizes) >= rows:
+        held = f"validation={settings.validation:g} and test={settings.test:g}"
+        raise UserError(f"{held} leave none of {rows} rows to train on; lower them")
+
+
+def _draw(products: list[_Product], settings: SplitConfig) -> dict[str, str]:
+    """The split of each product, given in the order of their draws."""
+    homes = dict.fromkeys((product.key for product in products), "train")
+    rows = sum(product.rows for product in products)
+    sizes = sorted(product.rows for product in products)
+    large = max(LARGE * rows, 2 * sizes[(len(sizes) - 1) // 2]) if sizes else 0
+    last = next((product.key for product in reversed(products) if product.scenes), products[-1].key if products else "")
+    free = [product for product in products if product.rows <= large and product.key != last]
+    above = 0.0
+    for split, wanted in (("validation", settings.validation), ("test", settings.test)):
+        if not wanted:
+            continue
+        few = min(FEWEST, max(1, len(products) // 10))
+        taken = _by_number(free, int(wanted)) if wanted >= 1 else _by_fraction(free, above + wanted, few)
+        homes |= dict.fromkeys((product.key for product in taken), split)
+        free = [product for product in free if homes[product.key] == "train"]
+        above = max([wanted % 1, *(product.draw for product in taken)])
+    return homes
+
+
+def _by_fraction(products: list[_Product], below: float, few: int) -> list[_Product]:
+    return [product for place, product in enumerate(products) if place < few or product.draw < below]
+
+
+def _by_number(products: list[_Product], wanted: int) -> list[_Product]:
+    """Products of so many rows together, or the nearest below; at least one product."""
+    taken: list[_Product] = []
+    left = wanted
+    for product in products:
+        if product.rows <= left:
+            taken.append(product)
+            left -= product.rows
+        if not left:
+            break
+    return taken or products[:1]

@@ -5,20 +5,35 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import reading
+from p2i_ray.data import footers, groups, near_duplicates, reading
 from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
-from p2i_ray.data.schema import SPLITS
+from p2i_ray.data.schema import GROUPED_SCHEMA, SPLITS
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS = ("id", "category", "name_chars", "scene", "width", "height", "product_share", "digest", "error")
+COLUMNS = (
+    "id",
+    "group",
+    "name",
+    "category",
+    "scene",
+    "width",
+    "height",
+    "product_share",
+    "digest",
+    "fingerprint",
+    "error",
+)
+# Stored pictures differ by their compression from those that were grouped, so a leak is what is clearly the same.
+NEAR = 0.8
 
 
 def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress | None = None) -> pa.Table:
@@ -37,7 +52,8 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
 
     tables = []
     for split in splits_of(data):
-        rows = reading.read_split(data, split)
+        columns = [column for column in GROUPED_SCHEMA.names if column in footers.columns(data, split)]
+        rows = reading.read_split(data, split, columns=columns)
         folder = locations.join(work, split)
         measured = rows.map_batches(
             _measure,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
@@ -64,14 +80,10 @@ def splits_of(data: str) -> list[str]:
 
 def summarise(table: pa.Table) -> dict[str, Any]:
     """The figures of `measure`'s rows, for JSON. Fractions are of a picture's area; duplicates are counted in rows."""
-    split, category = table["split"].to_pylist(), table["category"].to_pylist()
+    split, category, name = (table[column].to_pylist() for column in ("split", "category", "name"))
     ids, digests = table["id"].to_pylist(), [digest for digest in table["digest"].to_pylist() if digest]
-    splits_of_digest: dict[str, set[str]] = {}
-    for digest, name in zip(table["digest"].to_pylist(), split, strict=True):
-        if digest:
-            splits_of_digest.setdefault(digest, set()).add(name)
-    train = {c for c, s in zip(category, split, strict=True) if s == "train"}
-    unseen = {c for c, s in zip(category, split, strict=True) if s == "test_unseen"}
+    unseen = {groups.named(c) for c, s in zip(category, split, strict=True) if s == "test_unseen"}
+    seen = {groups.named(c) for c, s in zip(category, split, strict=True) if s != "test_unseen"}
     sides = zip(table["width"].to_pylist(), table["height"].to_pylist(), strict=True)
     sizes = Counter(f"{width}x{height}" for width, height in sides if width)
     return {
@@ -79,8 +91,8 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "splits": dict(Counter(split)),
         "categories": len(set(category)),
         "largest_categories": dict(Counter(category).most_common(20)),
-        "unseen_categories_in_train": sorted(train & unseen),
-        "name_chars": _spread(table["name_chars"].to_pylist()),
+        "unseen_categories_elsewhere": sorted(seen & unseen),
+        "name_chars": _spread([len(text) for text in name]),
         "image_sizes": dict(sizes.most_common(10)),
         "product_share": _spread(table["product_share"].to_pylist()),
         "without_scene": dict(
@@ -88,8 +100,29 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         ),
         "repeated_ids": len(ids) - len(set(ids)),
         "repeated_images": len(digests) - len(set(digests)),
-        "images_in_several_splits": sum(len(splits) > 1 for splits in splits_of_digest.values()),
+        **leaks(table),
         "unusable": dict(Counter(reason.partition(": ")[0] for reason in table["error"].to_pylist() if reason)),
+    }
+
+
+def leaks(table: pa.Table) -> dict[str, int]:
+    """What stands in more than one split; all zero in data that `ingest` made.
+
+    Products are told apart by the column `group`, where it is not empty; else by their names.
+    """
+    split, name, category = (table[column].to_pylist() for column in ("split", "name", "category"))
+    named = [groups.named(text) for text in name]
+    own = [text if text != groups.named(kind) else None for text, kind in zip(named, category, strict=True)]
+    products = [group or text for group, text in zip(table["group"].to_pylist(), own, strict=True)]
+    prints = table["fingerprint"].to_pylist()
+    shown = [place for place, fingerprint in enumerate(prints) if fingerprint]
+    near = near_duplicates.pairs([prints[place] for place in shown], factor=NEAR)
+    return {
+        "products": len(set(products) - {None}) + products.count(None),
+        "products_in_several_splits": _spanning(products, split),
+        "names_in_several_splits": _spanning(own, split),
+        "images_in_several_splits": _spanning(table["digest"].to_pylist(), split),
+        "near_duplicates_in_several_splits": sum(split[shown[a]] != split[shown[b]] for a, b in near.tolist()),
     }
 
 
@@ -104,7 +137,7 @@ def plot(table: pa.Table, title: str) -> bytes:
     categories.barh([name[:24] for name, _ in largest], [rows for _, rows in largest], color="tab:blue")
     categories.set(title="largest categories", xlabel="rows")
     categories.tick_params(axis="y", labelsize=8)
-    names.hist(table["name_chars"].to_numpy(), bins=30, color="tab:blue")
+    names.hist([len(name) for name in table["name"].to_pylist()], bins=30, color="tab:blue")
     names.set(title="product names", xlabel="characters", ylabel="rows")
     known = np.array([value for value in table["product_share"].to_pylist() if value is not None])
     fractions.hist(100 * known, bins=np.arange(0, 101, 5), color="tab:blue")
@@ -117,7 +150,7 @@ def plot(table: pa.Table, title: str) -> bytes:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    kinds = {"scene": pa.bool_(), "name_chars": pa.int32()}
+    kinds = {"scene": pa.bool_(), "fingerprint": pa.binary()}
     kinds |= {"width": pa.int32(), "height": pa.int32(), "product_share": pa.float64()}
     return pa.schema([(column, kinds.get(column, pa.string())) for column in COLUMNS])
 
@@ -129,18 +162,25 @@ def _measure(batch: pa.Table, image: ImageConfig) -> pa.Table:
 
 
 def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
-    found: dict[str, Any] = {"id": row["id"], "category": row["category"], "name_chars": len(row["name"])}
+    found: dict[str, Any] = {column: row.get(column) for column in ("id", "group", "name", "category")}
     found["scene"] = has_picture(row["image"])
     try:
         cutout = None if found["scene"] else decode(encoded(row["cutout"]), image)
         picture = cutout or decode(encoded(row["image"]), image).convert("RGB")
         found |= {"width": picture.width, "height": picture.height}
         found["digest"] = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
+        found["fingerprint"] = near_duplicates.fingerprint(np.asarray(picture))
         mask = product_mask(cutout or decode(encoded(row["cutout"]), image))
         found["product_share"] = float((mask >= 128).mean())
     except ImageError as error:
         found["error"] = str(error)
     return found
+
+
+def _spanning(keys: Sequence[str | None], splits: Sequence[str]) -> int:
+    """The number of keys that have rows in more than one split; null is no key."""
+    homes = {(key, split) for key, split in zip(keys, splits, strict=True) if key}
+    return sum(number > 1 for number in Counter(key for key, _ in homes).values())
 
 
 def _spread(values: list[float | None]) -> dict[str, float] | None:

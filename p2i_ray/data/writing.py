@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from p2i_ray.data.images import Pixels, encode_jpeg, encode_png
 from p2i_ray.data.schema import REJECTED, SCHEMA, SPLITS
@@ -32,16 +35,17 @@ def sample(
         picture: I, (H, W, 3); None: the product has no photo with a background.
         lossless: store the picture as PNG, not as JPEG of quality 95. The cutout is always PNG.
     """
+    file = re.sub(r"[/\\\\]", "_", id)  # a SKU may have slashes, which are no folders
     image = None
     if picture is not None:
         encoded, suffix = (encode_png(picture), "png") if lossless else (encode_jpeg(picture), "jpg")
-        image = {"bytes": encoded, "path": f"{id}.{suffix}"}
+        image = {"bytes": encoded, "path": f"{file}.{suffix}"}
     return {
         "id": id,
         "name": name,
         "category": category,
         "image": image,
-        "cutout": {"bytes": encode_png(cutout), "path": f"{id}-cutout.png"},
+        "cutout": {"bytes": encode_png(cutout), "path": f"{file}-cutout.png"},
     }
 
 
@@ -51,6 +55,21 @@ def write_shard(rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schem
     name = f"part-{uuid.uuid4().hex}.parquet"
     parquet.write_table(table, locations.join(folder, name), ROW_GROUP)
     return name
+
+
+def read_rows(file: str, places: Sequence[int]) -> pa.Table:
+    """Rows of a Parquet file by their places, which ascend, holding one row group and those rows at a time."""
+    filesystem, path = locations.open_location(file)
+    wanted = np.asarray(places)
+    with filesystem.open(path, "rb") as opened:
+        content = pq.ParquetFile(opened)
+        ends = np.cumsum([content.metadata.row_group(group).num_rows for group in range(content.num_row_groups)])
+        home = np.searchsorted(ends, wanted, side="right")
+        parts = []
+        for group in np.unique(home).tolist():
+            start = int(ends[group - 1]) if group else 0
+            parts.append(content.read_row_group(group).take(wanted[home == group] - start))
+    return pa.concat_tables(parts)
 
 
 def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], rows_per_file: int = 256) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20  # read at once
 FILE = "file://"
+HIDDEN = (".", "__MACOSX")  # files and folders that a system made for itself begin so
 GLOB = re.compile(r"[*?\[]")  # what fsspec expands in paths
 
 
@@ -123,6 +124,26 @@ def files(location: str, suffix: str = "") -> list[str]:
     inside = [entry["name"] for entry in entries if entry["type"] == "file" and entry["name"] != path]  # not itself
     names = sorted(map(posixpath.basename, inside))
     return [join(location, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
+
+
+def files_below(location: str) -> Iterator[str]:
+    """The files below a folder, as paths relative to it with /, in the order of the store; hidden ones are left out.
+
+    Links to files are named, links to folders aren't followed.
+    """
+    filesystem, root = open_location(location)
+    if not is_uri(location):
+        for folder, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
+            inside = Path(folder).relative_to(root).as_posix()
+            yield from (
+                posixpath.normpath(posixpath.join(inside, name)) for name in names if not name.startswith(HIDDEN)
+            )
+        return
+    for found in filesystem.find(root):
+        name = str(found).removeprefix(root).lstrip("/")
+        if name and not any(part.startswith(HIDDEN) for part in name.split("/")):
+            yield name
 
 
 def read_bytes(location: str) -> bytes:

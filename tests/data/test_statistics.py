@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import statistics, writing
@@ -37,11 +38,14 @@ def test_figures(tmp_path: Path, ray_cluster: None) -> None:
     figures = statistics.summarise(table)
     assert sum(done) == figures["rows"] == 5
     assert figures["splits"] == {"train": 3, "test_unseen": 2}
-    assert figures["categories"] == 3 and figures["unseen_categories_in_train"] == ["Bag"]
+    assert figures["categories"] == 3 and figures["unseen_categories_elsewhere"] == ["bag"]
     assert figures["name_chars"]["median"] == 3 and figures["name_chars"]["max"] == 6
     assert figures["image_sizes"] == {"10x10": 5}
     assert figures["product_share"] == {"min": 0.2, "p25": 0.35, "median": 0.5, "p75": 0.6, "max": 0.6}
     assert (figures["repeated_ids"], figures["repeated_images"], figures["images_in_several_splits"]) == (1, 1, 1)
+    # "Bag" only names its category. Plain pictures of nearly one grey are near each other.
+    assert (figures["products"], figures["products_in_several_splits"], figures["names_in_several_splits"]) == (5, 0, 0)
+    assert figures["near_duplicates_in_several_splits"] > 0
     assert figures["unusable"] == {"unreadable": 1}
     assert statistics.plot(table, "five rows").startswith(b"\x89PNG")
 
@@ -52,3 +56,18 @@ def test_a_cutout_without_a_scene_is_measured_by_itself() -> None:
     assert (found["scene"], found["width"], found["product_share"], found.get("error")) == (False, 10, 0.2, None)
     with_scene = statistics._measure_row(sample("a", "Mug", "Cup", grey=1, product_rows=2), ImageConfig())
     assert with_scene["scene"] and with_scene["digest"] != found["digest"]
+
+
+def test_a_product_in_two_splits_is_a_leak(tmp_path: Path) -> None:
+    rows = [
+        statistics._measure_row(sample(str(i), "Mug", "Cup", grey=40 * i, product_rows=2), ImageConfig())
+        for i in range(4)
+    ]
+    rows = [row | {"split": part} for row, part in zip(rows, ("train", "train", "test", "validation"), strict=True)]
+    kinds = statistics._schema().append(pa.field("split", pa.string()))
+    found = statistics.leaks(pa.Table.from_pylist(rows, schema=kinds))
+    assert (found["products"], found["products_in_several_splits"], found["names_in_several_splits"]) == (1, 1, 1)
+    for row, group in zip(rows, "aabc", strict=True):
+        row["group"] = group
+    found = statistics.leaks(pa.Table.from_pylist(rows, schema=kinds))
+    assert (found["products"], found["products_in_several_splits"], found["names_in_several_splits"]) == (3, 0, 1)

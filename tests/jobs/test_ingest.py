@@ -15,8 +15,8 @@ from jobs import ingest, stats
 from p2i_ray.config import ImageConfig
 from p2i_ray.console.cli import main
 from p2i_ray.data.images import decode, product_mask
-from p2i_ray.data.sources import listing
 from p2i_ray.data.sources.ingest import Ingested
+from p2i_ray.data.sources.rows import id_of
 from tests.support.photos import PHOTOS, make_folder, photo
 
 BAD_ROWS = (
@@ -76,9 +76,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     shown = capsys.readouterr().out
     found = {part: rows_of(out, part) for part in ("train", "validation", "test", "test_unseen", "rejected")}
     assert len(found["rejected"]) == len(BAD_ROWS) and len(found["test_unseen"]) == 1
-    # A number of rows is drawn before photos are opened, so a photo set aside later can make a split smaller.
     # What shows no scene is tested, not trained on.
-    assert len(found["validation"]) <= 1 and len(found["test"]) <= 2 + len(WITHOUT_SCENE)
+    assert len(found["validation"]) == 1 and 2 <= len(found["test"]) <= 2 + len(WITHOUT_SCENE)
     assert len(found["train"]) >= len(PHOTOS) - 4 - len(WITHOUT_SCENE)
     assert all(row["image"] for row in found["train"])
     kinds = {row["source"]: row["reason"].split(": ")[0] for row in found["rejected"]}
@@ -94,7 +93,7 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
         "moon.png": "no product found",
     }
     samples = [row for part, rows in found.items() if part != "rejected" for row in rows]
-    assert {row["id"] for row in samples} == {listing.id_of(file) for file, *_ in (*PHOTOS, ("lamp.png",))}
+    assert {row["id"] for row in samples} == {id_of(file) for file, *_ in (*PHOTOS, ("lamp.png",))}
     assert found["test_unseen"][0]["name"] == "Lampe Élan 灯"
     for row in samples:
         cutout = decode(row["cutout"]["bytes"], ImageConfig())
@@ -132,6 +131,8 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
     main(stats.StatsJob, None, stats.run, ["--config", "mini", f"data={out}", f"out={tmp_path}/stats"])
     figures = json.loads((tmp_path / "stats" / "stats.json").read_text())
     assert figures["rows"] == rows and figures["image_sizes"] == {"128x128": rows} and figures["repeated_images"] == 0
+    leaks = [key for key in figures if key.endswith("_in_several_splits")]
+    assert len(leaks) == 4 and not any(figures[key] for key in leaks)
     assert sorted(p.name for p in (tmp_path / "stats").iterdir()) == ["stats.json", "stats.png"]
 
 
@@ -164,9 +165,10 @@ def test_statistics_that_can_not_be_written_are_refused_before_ray_starts(
 
 
 def test_the_figures_of_the_table_stand_below_each_other() -> None:
-    done = Ingested(12, {"train": 10}, without_scene=0, rejected={"outside the folder": 2}, files={})
+    done = Ingested(12, {"train": 10}, without_scene=0, products=7, rejected={"outside the folder": 2}, files={})
     assert ingest.table(done).splitlines() == [
-        "rows of the CSV" + " " * 19 + "12",
+        "rows of the source" + " " * 16 + "12",
         "train" + " " * 29 + "10",
+        "products" + " " * 27 + "7",
         "rejected: outside the folder" + " " * 7 + "2",
     ]

@@ -1,0 +1,96 @@
+"""Find the files of a source that a list names, also where it spells them in an equivalent way.
+
+A list made on another system may have other letters' case, backslashes, %20, folders in front, or an umlaut in one
+character where the folder's has it in two.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote, urlsplit
+
+from p2i_ray.data.errors import ImageError
+
+PICTURE = re.compile(r"\.(jpe?g|jfif|png|webp|avif|gif|bmp|tiff?|heic|heif)$", re.I)
+
+
+class FileIndex:
+    """The files of a source by name.
+
+    Args:
+        files: their paths below the source, with / -> how they are read: the same, or CONTAINER::WHERE.
+        source: the source's own location; its last parts may precede the paths of a list.
+    """
+
+    def __init__(self, files: Mapping[str, str], source: str) -> None:
+        self._files = files
+        self._spelled: dict[str, list[str]] = {}
+        self._bare: dict[str, list[str]] = {}
+        for name in files:
+            self._spelled.setdefault(_spelling(name), []).append(name)
+            self._bare.setdefault(_spelling(posixpath.basename(name)), []).append(name)
+        self._own = [part for part in _spelling(source).split("/") if part]
+        self._used: set[str] = set()
+
+    def find(self, path: str, prefix: str = "") -> str | None:
+        """How the file is read that a path of a list names; None if there is none.
+
+        It is looked for, in this order: as it is; spelled otherwise (case, NFC or NFD, %20, backslashes); without
+        what it has in front (a slash, the source's own folders, `prefix`); and if it has no folders, or is a URL, by
+        its bare name anywhere in the source.
+
+        Args:
+            path: from the list.
+            prefix: a folder that all paths of the list have in front.
+
+        Raises:
+            ImageError: several files have the spelling.
+        """
+        found = [path] if path in self._files else self._spelled_so(path, prefix)
+        if len(found) > 1:
+            both = ", ".join(sorted(found)[:2])
+            raise ImageError(f"ambiguous file: {len(found)} files of source are spelled like {path}: {both}")
+        if not found:
+            return None
+        self._used.add(found[0])
+        return self._files[found[0]]
+
+    def unlisted(self) -> list[str]:
+        """The pictures that no row named."""
+        return [name for name in self._files if name not in self._used and PICTURE.search(name)]
+
+    def _spelled_so(self, path: str, prefix: str) -> list[str]:
+        if "://" in path:
+            return self._bare.get(_spelling(posixpath.basename(urlsplit(path).path)), [])
+        spelled = _spelling(path)
+        parts = spelled.strip("/").split("/")
+        shorter = ["/".join(parts[count:]) for count in range(1, len(parts)) if self._own[-count:] == parts[:count]]
+        before = f"{_spelling(prefix)}/" if prefix else spelled
+        for candidate in (spelled, spelled.lstrip("/"), *shorter, spelled.removeprefix(before)):
+            if found := self._spelled.get(candidate):
+                return found
+        return self._bare.get(spelled, [])  # which has no bare names with folders
+
+
+def shared_folder(paths: Iterable[str]) -> str:
+    """The folder that all paths have in front, with /; empty if there is none."""
+    folders = {
+        posixpath.dirname(path.strip().replace("\\", "/")) for path in paths if path.strip() and "://" not in path
+    }
+    if not folders or "" in folders:
+        return ""
+    try:
+        shared = posixpath.commonpath(folders)
+        return "" if ".." in shared.split("/") else shared
+    except ValueError:  # some begin with /, some don't
+        return ""
+
+
+def _spelling(path: str) -> str:
+    """A path in the one spelling by which paths are compared."""
+    path = unquote(path.replace("\\", "/")) if "%" in path else path.replace("\\", "/")
+    path = re.sub(r"^[A-Za-z]:/", "/", path.strip())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", posixpath.normpath(path)).casefold())

@@ -1,0 +1,154 @@
+"""From the records of a list of products to rows: one a picture, however the list puts several of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from p2i_ray.data.errors import ImageError
+from p2i_ray.data.sources import columns
+from p2i_ray.data.sources.file_index import PICTURE, FileIndex, shared_folder
+from p2i_ray.data.sources.rows import REQUIRED, Row, outside, tidy_path
+from p2i_ray.errors import UserError
+
+SEVERAL = re.compile(r"\s*[,;|\r\n]\s*")  # between the pictures of one cell
+FOLDER_ROWS = 1000  # rows by which a folder that all paths have in front is found
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of a list.
+
+    Args:
+        origin: where it stands: "line 7".
+        fields: as many as the header has; what lacks is not used, or `reason` says so.
+        reason: why it can't be used; None if it can.
+    """
+
+    origin: str
+    fields: Sequence[str]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a record says, before its pictures are looked for."""
+
+    origin: str
+    values: dict[str, str]  # our columns
+    pictures: list[str]  # cells, each with one path or several
+    reason: str | None
+
+
+def rows(
+    header: Sequence[str], records: Iterable[Record], index: FileIndex, *, location: str, category: str = ""
+) -> Iterator[Row]:
+    """Yield a row for each picture of each record.
+
+    A record of the same group without a name continues the one before it, as Shopify writes further pictures.
+
+    Args:
+        header: the list's columns.
+        records: of the list.
+        index: the source's files.
+        location: the list's own, for messages.
+        category: of records without one.
+
+    Raises:
+        UserError: a column is lacking.
+    """
+    places = columns.find(header)
+    check(header, places, location, category)
+    products = list(_products(header, records, places, category))
+    prefix = shared_folder(cell for product in products[:FOLDER_ROWS] for cell in product.pictures)
+    for product in products:
+        yield from _rows(product, index, prefix)
+
+
+def check(header: Sequence[str], places: dict[str, list[int]], location: str, category: str) -> None:
+    """Raise a UserError if the list lacks a column."""
+    lacking = [name for name in REQUIRED if name not in places and not (name == "category" and category)]
+    if "cutout" in places and "file" in lacking:
+        lacking.remove("file")
+    if not lacking:
+        return
+    has = ", ".join(header)[:200] or "nothing"
+    text = f"names {location} lacks the column {', '.join(lacking)}; its first line has: {has}"
+    if any(PICTURE.search(field) for field in header):
+        text += f"; that looks like a row: put a line with the columns' names first, such as {','.join(REQUIRED)}"
+    elif lacking == ["category"]:
+        text += "; ingest.category=NAME gives all rows one"
+    raise UserError(text)
+
+
+def _products(
+    header: Sequence[str], records: Iterable[Record], places: dict[str, list[int]], category: str
+) -> Iterator[Product]:
+    more = columns.more_pictures(header, places.get("file", []))
+    before: dict[str, str] = {}
+    for record in records:
+        values = {column: _first(record.fields, where) for column, where in places.items()}
+        if values.get("group") and not values.get("name") and before.get("group") == values["group"]:
+            values |= {column: before.get(column, "") for column in ("name", "category")}
+        before = values
+        values["category"] = values.get("category") or category
+        cells = [_first(record.fields, places.get("file", [])), *(_first(record.fields, [place]) for place in more)]
+        yield Product(record.origin, values, [cell for cell in cells if cell], record.reason)
+
+
+def _rows(product: Product, index: FileIndex, prefix: str) -> Iterator[Row]:
+    values = product.values
+    paths = list(dict.fromkeys(path for cell in product.pictures for path in _split(cell, index, prefix)))
+    for number, path in enumerate(paths or [""], start=1):
+        row = Row(
+            file=tidy_path(path),
+            name=values.get("name", ""),
+            category=values["category"],
+            id=values.get("id", ""),
+            group=values.get("group", ""),
+            mask=tidy_path(values.get("mask", "")),
+            cutout=tidy_path(values.get("cutout", "")),
+            origin=product.origin,
+            reason=product.reason,
+        )
+        if len(paths) > 1:
+            row.group = row.group or row.id
+            row.id = f"{row.id}-{number}" if row.id and number > 1 else row.id
+        if row.reason is None:
+            _resolve(row, index, prefix)
+        yield row
+
+
+def _split(cell: str, index: FileIndex, prefix: str) -> list[str]:
+    """The paths in a cell: one, unless each part between separators names a picture."""
+    parts = [part for part in SEVERAL.split(cell.strip()) if part]
+    if len(parts) < 2 or not all(PICTURE.search(part.partition("?")[0]) for part in parts):
+        return [cell]
+    try:
+        return [cell] if index.find(tidy_path(cell), prefix) else parts
+    except ImageError:
+        return [cell]
+
+
+def _resolve(row: Row, index: FileIndex, prefix: str) -> None:
+    """Replace the row's paths by those of the files that are there, or say why that can't be."""
+    for column in ("file", "mask", "cutout"):
+        path = getattr(row, column)
+        if not path:
+            continue
+        try:
+            found = index.find(path, prefix)
+        except ImageError as error:
+            row.reason = str(error)
+            return
+        if found is None:
+            row.reason = outside(path)
+            if row.reason:
+                return
+        else:
+            setattr(row, column, found)
+
+
+def _first(fields: Sequence[str], places: Sequence[int]) -> str:
+    return next((fields[place].strip() for place in places if place < len(fields) and fields[place].strip()), "")

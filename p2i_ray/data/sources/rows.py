@@ -1,0 +1,118 @@
+"""The rows of a source: what a reader yields, and the table of them that an ingestion works on."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from p2i_ray.data.sources.product_names import clean
+
+REQUIRED = ("file", "name", "category")
+PICTURES = ("file", "mask", "cutout")  # columns that name pictures
+COLUMNS = ("id", "group", "name", "category", *PICTURES, "origin", "reason")
+SCHEMA = pa.schema([(column, pa.string()) for column in COLUMNS])
+INSIDE = "::"  # between a container (zip, tar, Parquet file) and a picture in it
+LONGEST_NAME = 1000  # characters; what is longer is a description, or a CSV whose quotes went wrong
+LONGEST_ID = 256
+
+
+@dataclass
+class Row:
+    """One picture of a product, as a reader found it.
+
+    Args:
+        file: the photo: a path below the source, or CONTAINER::WHERE for one inside a container; may be empty where
+            there is a cutout.
+        name: the product's name.
+        category: of the product.
+        id: of the row; empty: made from `file`.
+        group: of the photos of one product, such as a SKU; empty: not known.
+        mask: file of the mask, as `file`.
+        cutout: file of the cutout, as `file`.
+        origin: where the row stands, for messages: "photos.csv line 7".
+        reason: why the row can't be used; None if it can.
+    """
+
+    file: str
+    name: str
+    category: str
+    id: str = ""
+    group: str = ""
+    mask: str = ""
+    cutout: str = ""
+    origin: str = ""
+    reason: str | None = None
+
+
+def to_table(rows: Iterable[Row]) -> pa.Table:
+    """Check rows and put them into a table, in order; `reason` says why one is set aside, else it is null."""
+    columns: dict[str, list[str | None]] = {name: [] for name in COLUMNS}
+    ids: set[str] = set()
+    files: set[str] = set()
+    for row in rows:
+        _tidy(row)
+        row.reason = row.reason or _invalid(row) or _repeated(row, ids, files)
+        if row.reason is None:
+            ids.add(row.id)
+            files.add(row.file or row.cutout)
+        for name, values in columns.items():
+            value = getattr(row, name)
+            values.append(value if value or name in ("id", *REQUIRED) else None)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def id_of(file: str) -> str:
+    """The id of a photo without one: 16 hexadecimal digits that depend on its path alone."""
+    return hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def outside(file: str) -> str | None:
+    """Why a path is not one below the source; None if it is."""
+    if "://" in file or file.startswith("data:"):
+        return "outside the folder: a URL, and nothing is fetched; save the picture in source under its own name"
+    if INSIDE in file:
+        return "outside the folder: a chain of file systems"
+    if file.startswith("/") or file == ".." or file.startswith("../"):
+        return "outside the folder: the path leads out of source"
+    if "\0" in file:
+        return "unreadable: the path has a null character"
+    return None
+
+
+def tidy_path(file: str) -> str:
+    """A path without what doesn't matter: ./a.jpg and a.jpg are one photo."""
+    file = file.strip()
+    return posixpath.normpath(file) if file and "://" not in file and INSIDE not in file else file
+
+
+def _tidy(row: Row) -> None:
+    row.name, row.category = clean(row.name), clean(row.category)
+    row.id, row.group = row.id.strip(), " ".join(row.group.split())
+    row.id = row.id or id_of(row.file or row.cutout)
+
+
+def _invalid(row: Row) -> str | None:
+    if not (row.file or row.cutout):
+        return "empty file: the row names no picture"
+    for column in ("name", "category"):
+        if not getattr(row, column):
+            return f"empty {column}"
+    if len(row.name) > LONGEST_NAME or len(row.category) > LONGEST_NAME:
+        longest = max(len(row.name), len(row.category))
+        return f"name too long: {longest} characters, more than {LONGEST_NAME} are no product's name"
+    if len(row.id) > LONGEST_ID or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in row.id):
+        return f"bad id: it has control characters, or more than {LONGEST_ID}"
+    return None
+
+
+def _repeated(row: Row, ids: set[str], files: set[str]) -> str | None:
+    if (row.file or row.cutout) in files:
+        return "duplicate file: an earlier row has it"
+    if row.id in ids:
+        return "duplicate id: an earlier row has it"
+    return None

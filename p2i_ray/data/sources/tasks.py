@@ -1,0 +1,152 @@
+"""What a worker does in an ingestion: make samples of a slice of rows, and copy finished samples into their split.
+
+Without Ray: both take and give Arrow tables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from p2i_ray.config import ImageConfig, Settings
+from p2i_ray.data import writing
+from p2i_ray.data.cutouts.grabcut import CutoutConfig
+from p2i_ray.data.errors import ImageError
+from p2i_ray.data.groups import GroupConfig
+from p2i_ray.data.near_duplicates import fingerprint
+from p2i_ray.data.schema import GROUPED_SCHEMA, REJECTED, REJECTED_SCHEMA, SCHEMA
+from p2i_ray.data.sources.photos import read_photo
+from p2i_ray.data.sources.samples import Files, make_sample
+from p2i_ray.data.splits import SplitConfig
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SAMPLES = "samples"  # folder of what is made and in no split yet
+
+
+class IngestConfig(Settings):
+    """Settings for making samples from photos."""
+
+    category: str = Field("", description="category of rows that have none; empty: such rows are set aside")
+    groups: GroupConfig = GroupConfig()
+    split: SplitConfig = SplitConfig()
+    cutout: CutoutConfig = CutoutConfig()
+    lossless: bool = Field(False, description="store pictures as PNG: about five times the bytes of JPEG quality 95")
+    rows_per_file: int = Field(128, ge=1, description="largest shard, rows")
+    num_cpus: float = Field(
+        0.9, gt=0, description="CPUs that a task reserves; its memory follows from image.max_pixels"
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The inputs of an ingestion.
+
+    Args:
+        source: folder of photos, a path or URI; the rows' paths are relative to it, and nothing outside it is read.
+        out: EPBD folder to make; nothing in it is overwritten.
+        settings: how photos become samples.
+        image: limits, and the side of the pictures.
+        seed: of the splits.
+    """
+
+    source: str
+    out: str
+    settings: IngestConfig
+    image: ImageConfig
+    seed: int
+
+
+def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
+    """Write one shard of samples and one of rows that are set aside; returns a line for each row, `report_schema`."""
+    import pyarrow as pa
+
+    samples: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    for row in batch.to_pylist():
+        line: dict[str, Any] = {"row": row["row"]}
+        try:
+            made = make_sample(_read_files(row, plan), plan.settings.cutout, plan.image)
+            samples.append(
+                writing.sample(
+                    row["id"], row["name"], row["category"], **made._asdict(), lossless=plan.settings.lossless
+                )
+            )
+            line |= {"place": len(samples) - 1, "scene": made.picture is not None}
+            if plan.settings.groups.near_duplicates:
+                line["fingerprint"] = fingerprint(made.cutout if made.picture is None else made.picture)
+        except ImageError as error:
+            rejected.append(set_aside(row, str(error)))
+            line["reason"] = str(error).partition(": ")[0]
+        lines.append(line)
+    shard = writing.write_shard(samples, locations.join(building, SAMPLES), SCHEMA) if samples else None
+    aside = writing.write_shard(rejected, locations.join(building, REJECTED), REJECTED_SCHEMA) if rejected else None
+    for line in lines:
+        line["file"] = aside if "reason" in line else shard
+    return pa.Table.from_pylist(lines, schema=report_schema())
+
+
+def copy_samples(batch: pa.Table, building: str) -> pa.Table:
+    """Copy samples into a shard of their split.
+
+    Args:
+        batch: columns split (one for all), file, place and group, in the order in which they are written.
+        building: folder with the samples.
+
+    Returns:
+        One line: split, file and rows.
+    """
+    import pyarrow as pa
+
+    parts = []
+    groups = batch["group"].to_pylist()
+    lines = batch.select(["file", "place"]).to_pylist()
+    start = 0
+    while start < len(lines):
+        end = start
+        while end < len(lines) and lines[end]["file"] == lines[start]["file"]:
+            end += 1
+        place = locations.join(building, SAMPLES, lines[start]["file"])
+        found = writing.read_rows(place, [line["place"] for line in lines[start:end]])
+        parts.append(found.append_column("group", pa.array(groups[start:end], pa.string())))
+        start = end
+    split = batch["split"][0].as_py()
+    table = pa.concat_tables(parts).select(GROUPED_SCHEMA.names).cast(GROUPED_SCHEMA)
+    name = writing.write_shard(table, locations.join(building, split), GROUPED_SCHEMA)
+    return pa.table({"split": [split], "file": [name], "rows": [table.num_rows]})
+
+
+def set_aside(row: dict[str, Any], reason: str) -> dict[str, Any]:
+    """A row of rejected/."""
+    return {"id": row["id"], "source": row["file"] or row["cutout"] or row["origin"] or "", "reason": reason}
+
+
+def reasons(lines: pa.Table) -> Counter[str]:
+    """The kinds of reasons of a report's rows, counted."""
+    return Counter(reason for reason in lines["reason"].to_pylist() if reason)
+
+
+def report_schema() -> pa.Schema:
+    """A line for each row: its number, the shard that has it and the place there; the kind of the reason, or none."""
+    import pyarrow as pa
+
+    numbers = [("row", pa.int64()), ("file", pa.string()), ("place", pa.int32()), ("scene", pa.bool_())]
+    return pa.schema([*numbers, ("fingerprint", pa.binary()), ("reason", pa.string())])
+
+
+def _read_files(row: dict[str, Any], plan: Plan) -> Files:
+    """The files that a row names. A cutout without a photo is a photo with clear pixels."""
+    others: dict[str, bytes] = {}
+    for kind in ("mask", "cutout") if row["file"] else ("mask",):
+        if row[kind]:
+            try:
+                others[kind] = read_photo(plan.source, row[kind], plan.image.max_bytes)
+            except ImageError as error:
+                raise ImageError(f"bad {kind}: {error}") from None
+    return Files(read_photo(plan.source, row["file"] or row["cutout"], plan.image.max_bytes), **others)
