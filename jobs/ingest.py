@@ -20,6 +20,7 @@ from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import writing
+from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
 from p2i_ray.data.sources import source
 from p2i_ray.data.sources.ingest import Ingested, check, ingest
@@ -42,8 +43,10 @@ def run(job: IngestJob) -> None:
     """Run the job."""
     place, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
     writing.check_free(out)
-    found = source.read(place, names, category=job.ingest.category)
-    plan = Plan(found.root, out, settings=job.ingest, image=job.image, seed=job.seed)
+    settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
+    loading.check(settings.cutter)
+    found = source.read(place, names, category=settings.category)
+    plan = Plan(found.root, out, settings=settings, image=job.image, seed=job.seed)
     check(found.rows, plan)
     preflight.check_rights(out)
     connection.connect(job.ray)
@@ -54,8 +57,8 @@ def run(job: IngestJob) -> None:
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
-    settings = {"ingest": job.ingest.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
-    locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **settings}, indent=2))
+    used = {"ingest": settings.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
+    locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **used}, indent=2))
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
     for note in [*found.notes, *_notes(done)]:

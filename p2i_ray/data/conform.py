@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from p2i_ray.data.schema import GROUPED_SCHEMA, IMAGE
+import pyarrow as pa
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from p2i_ray.data.schema import IMAGE, INGESTED
 
-TEXTS = tuple(field.name for field in GROUPED_SCHEMA if field.type != IMAGE)
+TEXTS = tuple(field.name for field in INGESTED if field.type == pa.string())
 FILLED = ("name", "category")  # null becomes empty
-PICTURES = tuple(field.name for field in GROUPED_SCHEMA if field.type == IMAGE)
+PICTURES = tuple(field.name for field in INGESTED if field.type == IMAGE)
 
 
 def is_own(schema: pa.Schema, columns: Sequence[str]) -> bool:
     """Whether these columns of a file have the types of EPBD's own files, so that nothing is to be done."""
     return all(
-        schema.field(column).type == GROUPED_SCHEMA.field(column).type
-        for column in columns
-        if column in TEXTS + PICTURES
+        schema.field(column).type == INGESTED.field(column).type for column in columns if column in TEXTS + PICTURES
     )
 
 
@@ -51,22 +47,17 @@ def conform(batch: pa.Table) -> pa.Table:
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of any kind of text, of integers or of nothing but nulls as text."""
-    import pyarrow as pa
-
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column.cast(pa.string())
 
 
 def _as_pictures(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-
     return pa.chunked_array([_as_structs(chunk) for chunk in column.chunks], IMAGE)
 
 
 def _as_structs(pictures: pa.Array) -> pa.Array:
     """A chunk of image structs, of bytes, or of nulls as EPBD's image structs."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_null(pictures.type):
@@ -84,8 +75,6 @@ def _as_structs(pictures: pa.Array) -> pa.Array:
 
 
 def _is_text(kind: pa.DataType, *, also_integers: bool) -> bool:
-    import pyarrow as pa
-
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
@@ -93,8 +82,6 @@ def _is_text(kind: pa.DataType, *, also_integers: bool) -> bool:
 
 
 def _is_picture(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     if not pa.types.is_struct(kind):
         return pa.types.is_null(kind) or _is_bytes(kind)
     place, path = kind.get_field_index("bytes"), kind.get_field_index("path")
@@ -103,6 +90,4 @@ def _is_picture(kind: pa.DataType) -> bool:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
     return any(found(kind) for found in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))

@@ -9,6 +9,7 @@ not become samples: `<data>/rejected/*.parquet`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pyarrow as pa
 
@@ -17,13 +18,30 @@ REJECTED = "rejected"
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
-_FEATURES = {
+# Figures of the cutout, which `ingest` adds (see cutouts/quality.py); other writers' folders need not have them.
+QUALITY = pa.struct(
+    [
+        ("source", pa.string()),
+        *((name, pa.float32()) for name in ("coverage", "border", "holes", "thin")),
+        *((name, pa.float32()) for name in ("disagreement", "confidence", "doubt")),
+    ]
+)
+
+_FEATURES: dict[str, object] = {
     "id": {"dtype": "string", "_type": "Value"},
     "name": {"dtype": "string", "_type": "Value"},
     "category": {"dtype": "string", "_type": "Value"},
     "image": {"_type": "Image"},
     "cutout": {"_type": "Image"},
 }
+
+_QUALITY_FEATURES: dict[str, object] = {field.name: {"dtype": str(field.type), "_type": "Value"} for field in QUALITY}
+
+
+def _metadata(features: Mapping[str, object]) -> dict[bytes, bytes]:
+    """The columns' types for Hugging Face `datasets`, which show images then."""
+    return {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+
 
 # `image` alone may be null, but no field is marked non-nullable: `datasets` would then not know its own Image type.
 SCHEMA = pa.schema(
@@ -34,12 +52,15 @@ SCHEMA = pa.schema(
         pa.field("image", IMAGE),  # I, RGB, encoded; null: a cutout without a scene
         pa.field("cutout", IMAGE),  # C, RGBA of the image's size; its alpha is the product mask m
     ],
-    metadata={b"huggingface": json.dumps({"info": {"features": _FEATURES}}).encode()},
+    metadata=_metadata(_FEATURES),
 )
 
+# What a task of ingest makes of a row.
+MADE = SCHEMA.append(pa.field("quality", QUALITY)).with_metadata(_metadata({**_FEATURES, "quality": _QUALITY_FEATURES}))
+
 # What ingest writes: also the product that a row shows. Rows with the same group are in one split.
-GROUPED_SCHEMA = SCHEMA.append(pa.field("group", pa.string())).with_metadata(
-    {b"huggingface": json.dumps({"info": {"features": _FEATURES | {"group": _FEATURES["name"]}}}).encode()}
+INGESTED = MADE.append(pa.field("group", pa.string())).with_metadata(
+    _metadata({**_FEATURES, "quality": _QUALITY_FEATURES, "group": _FEATURES["name"]})
 )
 
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("reason", pa.string())])

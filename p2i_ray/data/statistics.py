@@ -13,7 +13,7 @@ import numpy as np
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import footers, groups, near_duplicates, reading
 from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
-from p2i_ray.data.schema import GROUPED_SCHEMA, SPLITS
+from p2i_ray.data.schema import SCHEMA, SPLITS
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
 
     tables = []
     for split in splits_of(data):
-        columns = [column for column in GROUPED_SCHEMA.names if column in footers.columns(data, split)]
+        columns = [column for column in (*SCHEMA.names, "group") if column in footers.columns(data, split)]
         rows = reading.read_split(data, split, columns=columns)
         folder = locations.join(work, split)
         measured = rows.map_batches(

@@ -23,7 +23,14 @@ ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 p
 
 
 def sample(
-    id: str, name: str, category: str, *, cutout: Pixels, picture: Pixels | None, lossless: bool = False
+    id: str,
+    name: str,
+    category: str,
+    *,
+    cutout: Pixels,
+    picture: Pixels | None,
+    lossless: bool = False,
+    quality: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make a row of EPBD.
 
@@ -34,6 +41,7 @@ def sample(
         cutout: C, (H, W, 4); its alpha is the mask m, 255 where the product is.
         picture: I, (H, W, 3); None: the product has no photo with a background.
         lossless: store the picture as PNG, not as JPEG of quality 95. The cutout is always PNG.
+        quality: figures of the cutout, as schema.QUALITY has them.
     """
     file = re.sub(r"[/\\\\]", "_", id)  # a SKU may have slashes, which are no folders
     image = None
@@ -46,6 +54,7 @@ def sample(
         "category": category,
         "image": image,
         "cutout": {"bytes": encode_png(cutout), "path": f"{file}-cutout.png"},
+        "quality": quality,
     }
 
 

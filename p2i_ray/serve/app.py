@@ -99,9 +99,10 @@ def http_app(
 
 def cut(photo: Pixels) -> Pixels:
     """The product's mask (H, W) in a photo (H, W, 3); raises ImageError where none is found."""
-    from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
+    from p2i_ray.data.cutouts.grabcut import find_product
+    from p2i_ray.data.cutouts.settings import CutoutConfig
 
-    return find_product(photo, CutoutConfig())
+    return find_product(photo, CutoutConfig()).mask
 
 
 def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:

@@ -71,6 +71,7 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
         "ingest.split.test=2",
         "ingest.split.unseen=[Lamp]",
         "ingest.rows_per_file=3",
+        "ingest.cutout.max_disagreement=1",  # GrabCut's doubts would set some of these photos aside
     )
     main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *splits))
     shown = capsys.readouterr().out
@@ -143,6 +144,7 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
         ("names=/nowhere.csv", "names /nowhere.csv is not there"),
         ("ingest.split.validatoin=3", "did you mean 'ingest.split.validation'"),
         ("ingest.rows_per_file=0", "greater than or equal to 1"),
+        ("ingest.cutter.kind=onnx", "model names the network of kind=onnx"),
         ("out=/dev/null/x", "can't write, read and delete files in /dev/null/x"),
     ],
 )

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
-from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
+from p2i_ray.data.cutouts.grabcut import find_product
+from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import Pixels, paste_product
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.tokens import Tokens
@@ -126,7 +127,7 @@ def cut(photo: Pixels) -> Pixels:
     """The service's own cutter, GrabCut; it takes seconds, so a photo is cut once a session."""
     key = photo.tobytes()
     if key not in _cut:
-        _cut[key] = find_product(photo, CutoutConfig(working_side=128))
+        _cut[key] = find_product(photo, CutoutConfig(working_side=128)).mask
     return _cut[key]
 
 

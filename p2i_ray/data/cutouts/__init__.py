@@ -1,1 +1,1 @@
-"""Cut products out of photos without weights, and frame them in a square."""
+"""Cut products out of photos, measure the cutouts, and frame them in a square."""

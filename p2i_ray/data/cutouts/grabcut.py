@@ -11,16 +11,17 @@ All arrays are uint8, height x width (x channels, RGB); masks within this file a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal, cast
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field
 
-from p2i_ray.config import Settings
+from p2i_ray.data.cutouts.cutter import Cut
+from p2i_ray.data.cutouts.networks import difference
 from p2i_ray.data.cutouts.saliency import saliency_of
+from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels
 
 CANDIDATE_SIDE = 176  # pixels; guesses are compared on this copy
@@ -28,27 +29,30 @@ DETAIL = 2  # channel of the focus view
 ITERATIONS = 4  # of GrabCut; more moves the outline by less than a pixel
 
 
-class CutoutConfig(Settings):
-    """Settings of cutouts."""
+class GrabCutter:
+    """Cut photos without weights, one after another."""
 
-    clear_pixels: Literal["filled", "photo"] = Field(
-        "filled",
-        description="photo: a file's clear pixels hold the scene, and alpha is its mask; filled: they hold "
-        "nothing, and get the product's colours",
-    )
-    working_side: int = Field(384, ge=64, le=2048, description="longest side on which the product is cut out, pixels")
-    min_confidence: float = Field(
-        0.7, ge=0, description="least likeness of the best mask to a product; good ones reach 1 to 2"
-    )
-    min_share: float = Field(0.02, gt=0, lt=1, description="smallest product, share of the finished picture")
-    max_share: float = Field(0.9, gt=0, le=1, description="largest product, share of the finished picture")
+    kind = "grabcut"
+
+    def __init__(self, settings: CutoutConfig) -> None:
+        self._settings = settings
+
+    def cut(self, photos: Sequence[Pixels]) -> list[Cut | ImageError]:
+        """See Cutter."""
+        return [self._cut(photo) for photo in photos]
+
+    def _cut(self, photo: Pixels) -> Cut | ImageError:
+        try:
+            return find_product(photo, self._settings)
+        except ImageError as error:
+            return error
 
 
-def find_product(photo: Pixels, settings: CutoutConfig) -> Pixels:
+def find_product(photo: Pixels, settings: CutoutConfig) -> Cut:
     """Cut a product out of a photo (H, W, 3).
 
     Returns:
-        The mask (H, W), 0..255, with a soft edge.
+        The mask with a soft edge; how far the two likeliest guesses differ; and the likeness of the likeliest.
 
     Raises:
         ImageError: nothing in the photo looks like a product.
@@ -56,11 +60,13 @@ def find_product(photo: Pixels, settings: CutoutConfig) -> Pixels:
     cv2.setNumThreads(1)  # as many photos as cores are cut at once already
     working = _shrink(photo, settings.working_side)
     focus = _focus_of(working)
-    confidence, mask, view = max(_candidates(working, focus), key=lambda candidate: candidate[0])
+    best, second, *_ = sorted(_candidates(working, focus), key=lambda candidate: -candidate[0])
+    confidence, mask, view = best
     if confidence < max(settings.min_confidence, 1e-6):
         found = f"confidence {max(confidence, 0):.2f}, below {settings.min_confidence:g}"
         raise ImageError(f"no product found: the best outline has {found}")
-    return _soft(_refine(view, _resize(mask, working)), photo.shape[:2])
+    apart = difference(mask > 0, second[1] > 0)
+    return Cut(_soft(_refine(view, _resize(mask, working)), photo.shape[:2]), apart, confidence)
 
 
 def _candidates(working: Pixels, working_focus: Pixels) -> Iterator[tuple[float, Pixels, Pixels]]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from p2i_ray.cluster import placement
-from p2i_ray.cluster.resources import GIB, ResourceSpec, StepResources
+from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import groups, splits, writing
+from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
 from p2i_ray.data.sources import tasks
@@ -71,10 +73,13 @@ def check(rows: pa.Table, plan: Plan) -> None:
 
 
 def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
-    """A task's reservation: its memory holds the largest picture that the limits accept."""
-    memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB
-    bundle = ResourceSpec(cpus=settings.num_cpus, memory_gib=memory)
-    return StepResources("ingest", count=1, bundle=bundle, around=(), lower=("image.max_pixels", "ingest.num_cpus"))
+    """A task's reservation: its memory holds the largest picture that the limits accept, and the cutter's network."""
+    network = settings.cutter.memory_gib if settings.cutter.model else 0
+    memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB + network
+    bundle = of(settings.cutter, settings.num_cpus, settings.cutter.num_gpus)
+    lower = ["image.max_pixels", "ingest.num_cpus"]
+    lower += ["ingest.cutter.memory_gib", "ingest.cutter.num_gpus"] if settings.cutter.model else []
+    return StepResources("ingest", count=1, bundle=replace(bundle, memory_gib=memory), around=(), lower=tuple(lower))
 
 
 def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) -> Ingested:
@@ -90,7 +95,8 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
         progress(len(invalid))
     need = resources(plan.settings, plan.image)
     reports = [tasks.report_schema().empty_table()]
-    for report in _run(_slices(usable, plan.settings), tasks.make_samples, need, plan=plan, building=building):
+    maker = tasks.SampleMaker if plan.settings.cutter.model else tasks.make_samples
+    for report in _run(_slices(usable, plan.settings), maker, need, plan=plan, building=building):
         reports.append(report)
         if progress:
             progress(report.num_rows)
@@ -113,7 +119,8 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     made = made.select(["file", "place"]).append_column("group", pa.array(products, pa.string()))
     made = made.append_column("split", pa.array([row.split for row in assigned], pa.string())).take(kept)
     files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED)}
-    for written in _run(_shards(made, plan.settings), tasks.copy_samples, need, building=building):
+    copying = resources(plan.settings.model_copy(update={"cutter": CutterConfig()}), plan.image)
+    for written in _run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
         for line in written.to_pylist():
             files[line["split"]].append(line["file"])
     files[REJECTED] = _write_rejected(aside, sorted(rejects), locations.join(building, REJECTED))
@@ -135,17 +142,23 @@ def _usable(rows: pa.Table) -> pa.Table:
 
 
 def _run(
-    slices: list[pa.Table], function: Callable[..., pa.Table], need: StepResources, **arguments: Any
+    slices: list[pa.Table],
+    function: Callable[..., pa.Table] | type[tasks.SampleMaker],
+    need: StepResources,
+    **arguments: Any,
 ) -> Iterator[pa.Table]:
-    """Call a function on the workers, once for each slice; yields what it returns as that is done."""
+    """Call a function, or actors, on the workers, once for each slice; yields what is returned as it is done."""
     import ray.data
 
     if not slices:
         return
+    # Each actor loads the network once; there are as many as the cluster has room for, but no more than slices.
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=len(slices)) if isinstance(function, type) else None
     placement.wait_for(need)
     results = ray.data.from_arrow(slices).map_batches(
         function,
         fn_kwargs=arguments,
+        compute=pool,
         batch_format="pyarrow",
         batch_size=None,
         **need.bundle.options(),

@@ -5,17 +5,25 @@ What comes along wins, in this order: a cutout or a mask file, the alpha channel
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.cutouts import colours, framing
-from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
+from p2i_ray.data.cutouts.cutter import Cut, Cutter
+from p2i_ray.data.cutouts.grabcut import GrabCutter
+from p2i_ray.data.cutouts.quality import Quality, measure
+from p2i_ray.data.cutouts.quality import check as check_quality
+from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode
 
 CLEAR = 8  # alpha below which a pixel is clear; a picture without such pixels is a photo, whatever its file allows
+Given = TypeVar("Given")
+Done = TypeVar("Done")
 MAX_ASPECT = 50  # of a picture; a longer strip leaves less of a square than the smallest product
 
 
@@ -32,55 +40,123 @@ class Sample(NamedTuple):
 
     cutout: Pixels  # C, (side, side, 4): the product's own colours, also under clear pixels; alpha is the mask m
     picture: Pixels | None  # I, (side, side, 3); None: the cutout came without a scene
+    quality: Quality
 
 
-def make_sample(files: Files, settings: CutoutConfig, image: ImageConfig) -> Sample:
-    """Turn a product's pictures into a sample.
+class _Opened(NamedTuple):
+    """A product's pictures, decoded."""
+
+    photo: Pixels  # (H, W, 4)
+    cut_out: bool  # some of it is clear
+    scene: bool  # it shows more than the product
+    source: str | None  # where its mask is from; None: it has none, and a cutter is needed
+    mask: Pixels | None  # (H, W)
+    own: Pixels | None  # (H, W, 4), the product where a cutout file shows it
+
+
+def make_samples(
+    batch: Sequence[Files | ImageError], cutter: Cutter, *, settings: CutoutConfig, image: ImageConfig
+) -> list[Sample | ImageError]:
+    """Turn each product's pictures into a sample; the cutter gets all photos of the batch that need it at once.
+
+    Args:
+        batch: the files of each product, or why they can't be read.
+        cutter: for photos that bring no mask.
+        settings: of the cutouts.
+        image: limits, and the side of the pictures.
+
+    Returns:
+        The samples in order; in place of one, why there is none: a picture is none within the limits, they don't fit
+        each other, there is no product in them, or the cutter's cutout is too poor.
+    """
+    opening = functools.partial(_open_all, settings=settings, image=image)
+    opened = [_attempt(files, opening) for files in batch]
+    photos = [one.photo[..., :3] for one in opened if not isinstance(one, ImageError) and one.source is None]
+    cuts = iter(cutter.cut(photos))
+    made: list[Sample | ImageError] = []
+    for one in opened:
+        cut = next(cuts) if not isinstance(one, ImageError) and one.source is None else None
+        if isinstance(cut, ImageError):
+            made.append(cut)
+            continue
+        finishing = functools.partial(_finish, cut=cut, by=cutter.kind, settings=settings, image=image)
+        made.append(_attempt(one, finishing))
+    return made
+
+
+def make_sample(files: Files, settings: CutoutConfig, image: ImageConfig, cutter: Cutter | None = None) -> Sample:
+    """Turn one product's pictures into a sample; GrabCut is the cutter if none is given.
 
     Raises:
-        ImageError: a picture is none within the limits, they don't fit each other, or there is no product in them.
+        ImageError: see make_samples.
     """
+    (made,) = make_samples([files], cutter or GrabCutter(settings), settings=settings, image=image)
+    if isinstance(made, ImageError):
+        raise made
+    return made
+
+
+def _attempt(given: Given | ImageError, do: Callable[[Given], Done]) -> Done | ImageError:
+    """Do something, unless it was impossible before; what makes it impossible is handed on."""
+    try:
+        return given if isinstance(given, ImageError) else do(given)
+    except ImageError as error:
+        return error
+
+
+def _open_all(files: Files, *, settings: CutoutConfig, image: ImageConfig) -> _Opened:
     photo = _rgba(decode(files.photo, image, at_least=_least(image)))
     _check_shape(photo, *check_size(files.photo, image))
     cut_out = bool((photo[..., 3] < CLEAR).any())
     scene = not cut_out or settings.clear_pixels == "photo"
     if scene and cut_out:
         _check_hidden(photo)
-    mask, own = _product(files, photo, cut_out, settings=settings, image=image)
+    source, mask, own = _product(files, photo, cut_out, image=image)
+    return _Opened(photo, cut_out, scene, source=source, mask=mask, own=own)
+
+
+def _finish(opened: _Opened, *, cut: Cut | None, by: str, settings: CutoutConfig, image: ImageConfig) -> Sample:
+    photo, own = opened.photo, opened.own
+    mask = cut.mask if cut else opened.mask
+    assert mask is not None
     if mask.max() < 128:
         raise ImageError("no product found: its mask is below one half everywhere")
-    sample = _with_scene(photo[..., :3], mask, own, side=image.resolution) if scene else None
-    if sample is None:
+    quality = measure(mask, opened.source or by, settings, cut)
+    if cut:
+        check_quality(quality, settings)
+    found = _with_scene(photo[..., :3], mask, own, side=image.resolution) if opened.scene else None
+    cutout, picture = found or (None, None)
+    if cutout is None:
         if own is None:  # the photo's own colours
             own = (
                 np.dstack([colours.fill_clear(photo)[..., :3], mask])
-                if cut_out and not scene
+                if opened.cut_out and not opened.scene
                 else colours.decontaminate(photo[..., :3], mask)
             )
-        sample = Sample(framing.crop_cutout(own, framing.cutout_window(mask), image.resolution), None)
-    _check_share(sample.cutout[..., 3], settings)
-    return sample
+        cutout = framing.crop_cutout(own, framing.cutout_window(mask), image.resolution)
+    _check_share(cutout[..., 3], settings)
+    return Sample(cutout, picture, quality)
 
 
-def _with_scene(photo: Pixels, mask: Pixels, own: Pixels | None, side: int) -> Sample | None:
-    """The sample of a photo (H, W, 3); none where no square of it holds the product."""
+def _with_scene(photo: Pixels, mask: Pixels, own: Pixels | None, side: int) -> tuple[Pixels, Pixels] | None:
+    """Cutout and picture of a photo (H, W, 3); none where no square of it holds the product."""
     window = framing.scene_window(mask)
     if window is None:
         return None
     picture, framed = framing.crop_scene(photo, mask, window, side)
     cutout = colours.decontaminate(picture, framed) if own is None else framing.crop_cutout(own, window, side)
-    return Sample(cutout, picture)
+    return cutout, picture
 
 
 def _product(
-    files: Files, photo: Pixels, cut_out: bool, *, settings: CutoutConfig, image: ImageConfig
-) -> tuple[Pixels, Pixels | None]:
-    """The mask (H, W) at the photo's size; and the product (H, W, 4) where a cutout file shows it."""
+    files: Files, photo: Pixels, cut_out: bool, *, image: ImageConfig
+) -> tuple[str | None, Pixels | None, Pixels | None]:
+    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file."""
     if files.cutout is not None:
         own = _fit(_open(files.cutout, "cutout", image), photo, "cutout")
         if own[..., 3].min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
-        return own[..., 3], own
+        return "cutout", own[..., 3], own
     if files.mask is not None:
         mask = _open(files.mask, "mask", image)
         if mask[..., 3].min() == 255:  # no transparency: white is the product
@@ -88,10 +164,10 @@ def _product(
             mask = np.dstack([mask[..., :3], grey])
             if (grey[[0, 0, -1, -1], [0, -1, 0, -1]] >= 128).all():
                 raise ImageError("bad mask: its corners are white, and white is the product; invert it")
-        return _fit(mask, photo, "mask")[..., 3], None
+        return "mask", _fit(mask, photo, "mask")[..., 3], None
     if cut_out:
-        return photo[..., 3], None
-    return find_product(photo[..., :3], settings), None
+        return "alpha", photo[..., 3], None
+    return None, None, None
 
 
 def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:

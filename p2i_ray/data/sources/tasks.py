@@ -6,20 +6,25 @@ Without Ray: both take and give Arrow tables.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from p2i_ray.config import ImageConfig, Settings
 from p2i_ray.data import writing
-from p2i_ray.data.cutouts.grabcut import CutoutConfig
+from p2i_ray.data.cutouts import loading
+from p2i_ray.data.cutouts.settings import CutoutConfig, CutterConfig
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.groups import GroupConfig
 from p2i_ray.data.near_duplicates import fingerprint
-from p2i_ray.data.schema import GROUPED_SCHEMA, REJECTED, REJECTED_SCHEMA, SCHEMA
+from p2i_ray.data.schema import INGESTED, MADE, REJECTED, REJECTED_SCHEMA
+from p2i_ray.data.sources import samples as making
 from p2i_ray.data.sources.photos import read_photo
-from p2i_ray.data.sources.samples import Files, make_sample
+from p2i_ray.data.sources.samples import Files
 from p2i_ray.data.splits import SplitConfig
 from p2i_ray.storage import locations
 
@@ -36,10 +41,13 @@ class IngestConfig(Settings):
     groups: GroupConfig = GroupConfig()
     split: SplitConfig = SplitConfig()
     cutout: CutoutConfig = CutoutConfig()
+    cutter: CutterConfig = CutterConfig()
     lossless: bool = Field(False, description="store pictures as PNG: about five times the bytes of JPEG quality 95")
     rows_per_file: int = Field(128, ge=1, description="largest shard, rows")
     num_cpus: float = Field(
-        0.9, gt=0, description="CPUs that a task reserves; its memory follows from image.max_pixels"
+        0.9,
+        gt=0,
+        description="CPUs that a task reserves; its memory follows from image.max_pixels and ingest.cutter.memory_gib",
     )
 
 
@@ -69,27 +77,57 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
     samples: list[dict[str, Any]] = []
     rejected: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
-    for row in batch.to_pylist():
+    for row, made in _made(batch.to_pylist(), plan):
         line: dict[str, Any] = {"row": row["row"]}
-        try:
-            made = make_sample(_read_files(row, plan), plan.settings.cutout, plan.image)
-            samples.append(
-                writing.sample(
-                    row["id"], row["name"], row["category"], **made._asdict(), lossless=plan.settings.lossless
-                )
-            )
+        if isinstance(made, ImageError):
+            rejected.append(set_aside(row, str(made)))
+            line["reason"] = str(made).partition(": ")[0]
+        else:
+            samples.append(_sample(row, made, lossless=plan.settings.lossless))
             line |= {"place": len(samples) - 1, "scene": made.picture is not None}
             if plan.settings.groups.near_duplicates:
                 line["fingerprint"] = fingerprint(made.cutout if made.picture is None else made.picture)
-        except ImageError as error:
-            rejected.append(set_aside(row, str(error)))
-            line["reason"] = str(error).partition(": ")[0]
         lines.append(line)
-    shard = writing.write_shard(samples, locations.join(building, SAMPLES), SCHEMA) if samples else None
+    shard = writing.write_shard(samples, locations.join(building, SAMPLES), MADE) if samples else None
     aside = writing.write_shard(rejected, locations.join(building, REJECTED), REJECTED_SCHEMA) if rejected else None
     for line in lines:
         line["file"] = aside if "reason" in line else shard
     return pa.Table.from_pylist(lines, schema=report_schema())
+
+
+class SampleMaker:
+    """`make_samples` in an actor, which keeps the cutter's network between the slices."""
+
+    def __call__(self, batch: pa.Table, plan: Plan, building: str) -> pa.Table:
+        """See `make_samples`."""
+        return make_samples(batch, plan, building)
+
+
+_loaded_cutter = lru_cache(maxsize=1)(loading.load)  # in this process
+
+
+def _made(rows: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[dict[str, Any], making.Sample | ImageError]]:
+    """Each row with its sample, or with why there is none; the cutter gets a batch of photos at once."""
+    settings, waiting = plan.settings, iter(rows)
+    cutting = _loaded_cutter(settings.cutter, settings.cutout)
+    at_once = settings.cutter.batch_size if settings.cutter.model else 1
+    while some := list(islice(waiting, at_once)):
+        files = [_read_files(row, plan) for row in some]
+        yield from zip(
+            some, making.make_samples(files, cutting, settings=settings.cutout, image=plan.image), strict=True
+        )
+
+
+def _sample(row: dict[str, Any], made: making.Sample, *, lossless: bool) -> dict[str, Any]:
+    return writing.sample(
+        row["id"],
+        row["name"],
+        row["category"],
+        cutout=made.cutout,
+        picture=made.picture,
+        lossless=lossless,
+        quality=made.quality._asdict(),
+    )
 
 
 def copy_samples(batch: pa.Table, building: str) -> pa.Table:
@@ -117,8 +155,8 @@ def copy_samples(batch: pa.Table, building: str) -> pa.Table:
         parts.append(found.append_column("group", pa.array(groups[start:end], pa.string())))
         start = end
     split = batch["split"][0].as_py()
-    table = pa.concat_tables(parts).select(GROUPED_SCHEMA.names).cast(GROUPED_SCHEMA)
-    name = writing.write_shard(table, locations.join(building, split), GROUPED_SCHEMA)
+    table = pa.concat_tables(parts).select(INGESTED.names).cast(INGESTED)
+    name = writing.write_shard(table, locations.join(building, split), INGESTED)
     return pa.table({"split": [split], "file": [name], "rows": [table.num_rows]})
 
 
@@ -140,13 +178,16 @@ def report_schema() -> pa.Schema:
     return pa.schema([*numbers, ("fingerprint", pa.binary()), ("reason", pa.string())])
 
 
-def _read_files(row: dict[str, Any], plan: Plan) -> Files:
-    """The files that a row names. A cutout without a photo is a photo with clear pixels."""
+def _read_files(row: dict[str, Any], plan: Plan) -> Files | ImageError:
+    """The files that a row names, or why they can't be read. A cutout without a photo is a photo with clear pixels."""
     others: dict[str, bytes] = {}
-    for kind in ("mask", "cutout") if row["file"] else ("mask",):
-        if row[kind]:
-            try:
-                others[kind] = read_photo(plan.source, row[kind], plan.image.max_bytes)
-            except ImageError as error:
-                raise ImageError(f"bad {kind}: {error}") from None
-    return Files(read_photo(plan.source, row["file"] or row["cutout"], plan.image.max_bytes), **others)
+    try:
+        for kind in ("mask", "cutout") if row["file"] else ("mask",):
+            if row[kind]:
+                try:
+                    others[kind] = read_photo(plan.source, row[kind], plan.image.max_bytes)
+                except ImageError as error:
+                    return ImageError(f"bad {kind}: {error}")
+        return Files(read_photo(plan.source, row["file"] or row["cutout"], plan.image.max_bytes), **others)
+    except ImageError as error:
+        return error

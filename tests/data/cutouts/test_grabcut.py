@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.cutouts.grabcut import CutoutConfig, find_product
+from p2i_ray.data.cutouts.grabcut import find_product
+from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels, decode
 from tests.support.photos import photo
 
@@ -32,7 +33,7 @@ def test_products_in_real_photos(
     name: str, inside: list[tuple[float, float]], outside: list[tuple[float, float]], area: tuple[float, float]
 ) -> None:
     image = pixels(name)
-    mask = find_product(image, SETTINGS)
+    mask = find_product(image, SETTINGS).mask
     height, width = image.shape[:2]
     assert mask.shape == (height, width) and mask.dtype == np.uint8
     assert [mask[int(y * height), int(x * width)] > 127 for x, y in inside] == [True] * len(inside)
@@ -57,8 +58,8 @@ def test_the_outline_is_right_to_the_pixel_and_soft() -> None:
     truth = cv2.ellipse(np.zeros((600, 800), np.uint8), (420, 310), (180, 130), 20, 0, 360, 255, -1)
     image[truth > 0] = (30, 60, 150)
     noisy = (image + np.random.default_rng(0).normal(0, 4, image.shape)).clip(0, 255).astype(np.uint8)
-    mask = find_product(noisy, SETTINGS)
+    mask = find_product(noisy, SETTINGS).mask
     both, either = ((mask > 127) & (truth > 0)).sum(), ((mask > 127) | (truth > 0)).sum()
     assert both / either > 0.97
     assert 0 < ((mask > 0) & (mask < 255)).mean() < 0.03  # an edge between, a few pixels wide
-    assert np.array_equal(mask, find_product(noisy, SETTINGS))  # same photo, same cut
+    assert np.array_equal(mask, find_product(noisy, SETTINGS).mask)  # same photo, same cut

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.cutouts.grabcut import CutoutConfig
+from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels, encode_png
 from p2i_ray.data.sources.samples import Files, Sample, make_sample
 from tests.support.photos import photo
@@ -35,7 +35,7 @@ def ball(radius: int = 20, soft: int = 0) -> Pixels:
 
 
 def test_a_cutout_has_no_scene_and_no_black_in_it() -> None:
-    cutout, picture = made(encode_png(ball(soft=2)))
+    cutout, picture, _ = made(encode_png(ball(soft=2)))
     assert picture is None
     assert (cutout[..., :3] == RED).all()
     assert np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
@@ -44,26 +44,28 @@ def test_a_cutout_has_no_scene_and_no_black_in_it() -> None:
 def test_the_smallest_share_of_clear_pixels_makes_a_cutout() -> None:
     book = np.full((64, 64, 4), (*RED, 255), np.uint8)
     book[0, 0] = book[-1, -1] = 0
-    cutout, picture = made(encode_png(book))
+    cutout, picture, _ = made(encode_png(book))
     assert picture is None and (cutout[..., :3] == RED).all()
     assert cutout[0].max(axis=0)[3] == 0  # a margin, where the file had none
     assert abs((cutout[..., 3] >= 128).mean() - (64 / 72) ** 2) < 0.03  # 64 and twice 5 %, each rounded up
 
 
 def test_alpha_without_a_clear_pixel_is_a_photo() -> None:
-    cutout, picture = made(photo("horse.png").read_bytes())  # its corners are half transparent
+    cutout, picture, _ = made(
+        photo("horse.png").read_bytes(), CutoutConfig(max_disagreement=1)
+    )  # its corners are half transparent
     assert picture is not None
     assert 0.2 < (cutout[..., 3] >= 128).mean() < 0.4  # the horse, not the whole picture
 
 
 def test_declared_the_clear_pixels_are_the_photo() -> None:
-    cutout, picture = made(encode_png(np.dstack([NOISE, LEFT])), PHOTO)
+    cutout, picture, _ = made(encode_png(np.dstack([NOISE, LEFT])), PHOTO)
     assert picture is not None and np.array_equal(picture, NOISE)
     assert np.array_equal(cutout[..., 3], LEFT) and np.array_equal(cutout[:, 32:, :3], NOISE[:, 32:])
 
 
 def test_without_a_word_they_are_filled_whatever_they_hold() -> None:
-    cutout, picture = made(encode_png(np.dstack([NOISE, ball()[..., 3]])))
+    cutout, picture, _ = made(encode_png(np.dstack([NOISE, ball()[..., 3]])))
     product = cutout[cutout[..., 3] == 255][:, :3]
     assert picture is None
     assert {tuple(colour) for colour in cutout[cutout[..., 3] == 0][:, :3]} <= {tuple(colour) for colour in product}
@@ -84,19 +86,19 @@ def scene() -> Pixels:
 def test_a_mask_file_wins_over_the_cutter_and_edges_are_the_products(kind: str) -> None:
     alpha = ball(soft=2)[..., 3]
     mask = encode_png(alpha if kind == "grey" else np.dstack([NOISE, alpha]))
-    cutout, picture = made(encode_png(scene()), mask=mask)
+    cutout, picture, _ = made(encode_png(scene()), mask=mask)
     assert picture is not None and np.array_equal(picture, scene())
     assert np.array_equal(cutout[..., 3], alpha)
     assert np.abs(cutout[..., :3].astype(int) - RED).max() <= 2
 
 
 def test_a_mask_file_wins_over_alpha() -> None:
-    cutout, picture = made(encode_png(np.dstack([NOISE, 255 - LEFT])), PHOTO, mask=encode_png(LEFT))
+    cutout, picture, _ = made(encode_png(np.dstack([NOISE, 255 - LEFT])), PHOTO, mask=encode_png(LEFT))
     assert np.array_equal(cutout[..., 3], LEFT) and picture is not None
 
 
 def test_a_cutout_file_brings_its_colours() -> None:
-    cutout, picture = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
+    cutout, picture, _ = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
     assert picture is not None and np.array_equal(picture, NOISE)
     assert (cutout[..., :3] == RED).all() and np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
 
@@ -124,7 +126,7 @@ def test_masks_that_do_not_fit(more: dict[str, bytes], reason: str) -> None:
 def test_a_product_without_surroundings_is_a_cutout_alone() -> None:
     mask = np.zeros((64, 200), np.uint8)
     mask[:, 20:180] = 255  # from edge to edge: a square would need 112 rows that nobody photographed
-    cutout, picture = made(encode_png(np.full((64, 200, 3), RED, np.uint8)), mask=encode_png(mask))
+    cutout, picture, _ = made(encode_png(np.full((64, 200, 3), RED, np.uint8)), mask=encode_png(mask))
     assert picture is None and (cutout[..., :3] == RED).all()
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import encode_png
-from p2i_ray.data.schema import GROUPED_SCHEMA
+from p2i_ray.data.schema import INGESTED
 from p2i_ray.data.sources import source
 from p2i_ray.data.sources.tasks import SAMPLES, IngestConfig, Plan, copy_samples, make_samples
 
@@ -98,6 +98,6 @@ def test_a_tasks_rows(tmp_path: Path) -> None:
     copy = pa.table({"split": ["test"] * 2, "file": [made["alone"]["file"]] * 2, "place": [0, 2], "group": ["a", "b"]})
     (written,) = copy_samples(copy, str(building)).to_pylist()
     table = pq.read_table(building / "test" / written["file"])
-    assert table.schema.equals(GROUPED_SCHEMA, check_metadata=False) and written["rows"] == 2
+    assert table.schema.equals(INGESTED, check_metadata=False) and written["rows"] == 2
     assert [(row["id"], row["group"]) for row in table.to_pylist()] == [("masked", "a"), ("only", "b")]
     assert table.to_pylist()[1]["cutout"] == samples[2]["cutout"]
