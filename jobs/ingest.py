@@ -1,12 +1,15 @@
-"""Make EPBD data from a folder of photos and a CSV of their product names.
+"""Make EPBD data from photos and their product names: a folder and a CSV, or a source that holds both.
 
     python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/products
     python jobs/ingest.py --config mini source=photos names=names.csv out=data/products ingest.split.validation=20
+    python jobs/ingest.py --config mini source=BG60k out=data/bg60k
 
 The CSV has a header: file,name,category, and perhaps id, group, mask and cutout, or the names that shop systems give
-them; any usual separator and encoding is read. A mask or cutout file gives the product, else the photo's transparency,
-else it is searched for. A cutout without a scene is painted and tested, never trained on. Photos of one product are in
-one split. Every row ends in a split, or in rejected/ with a reason. Look at preview.png before you train.
+them; any usual separator and encoding is read. JSON lines, Parquet, Hugging Face data sets, imagefolder, webdataset,
+zips, BG60k, BG1K and BG-Pair need no names (see docs/data.md). A mask or cutout file gives the product, else the
+photo's transparency, else it is searched for. A cutout without a scene is painted and tested, never trained on. Photos
+of one product are in one split. Every row ends in a split, or in rejected/ with a reason. Look at preview.png before
+you train.
 """
 
 from __future__ import annotations
@@ -31,9 +34,11 @@ from p2i_ray.storage import locations
 class IngestJob(Config):
     """The settings of the ingest job."""
 
-    source: str = Field(description="folder of the photos, a path or URI that all nodes reach")
+    source: str = Field(
+        description="folder of photos, class folders, zips, tables or tars; a path or URI that all nodes reach"
+    )
     names: str = Field(
-        description="CSV with file (relative to source), name, category; perhaps id, group, mask, cutout (files, too)"
+        "", description="list with file (below source), name, category; perhaps id, group, mask, cutout (files, too)"
     )
     out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
     ingest: IngestConfig = IngestConfig()
@@ -41,7 +46,8 @@ class IngestJob(Config):
 
 def run(job: IngestJob) -> None:
     """Run the job."""
-    place, names, out = (locations.absolute(location) for location in (job.source, job.names, job.out))
+    place, out = locations.absolute(job.source), locations.absolute(job.out)
+    names = locations.absolute(job.names) if job.names else ""
     writing.check_free(out)
     settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
     loading.check(settings.cutter)

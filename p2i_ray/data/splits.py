@@ -83,9 +83,19 @@ def assign(
     return found
 
 
-def shuffled(ids: Sequence[str], seed: int) -> list[int]:
-    """Row numbers in an order that depends on ids and seed alone, so that shards mix the categories."""
-    return sorted(range(len(ids)), key=lambda row: locations.seed_for(seed, "order", ids[row]))
+def shuffled(ids: Sequence[str], seed: int, chunks: Sequence[str] | None = None) -> list[int]:
+    """Row numbers in an order that depends on ids and seed alone, so that shards mix the categories.
+
+    Args:
+        ids: of the rows.
+        seed: of the order.
+        chunks: rows of one chunk stay together, as their pictures are read in one go; none: each is by itself.
+    """
+    draws = [locations.seed_for(seed, "order", id) for id in ids]
+    if chunks is None:
+        return sorted(range(len(ids)), key=draws.__getitem__)
+    of_chunk = {chunk: locations.seed_for(seed, "order", chunk) for chunk in set(chunks)}
+    return sorted(range(len(ids)), key=lambda row: (of_chunk[chunks[row]], draws[row]))
 
 
 def check(settings: SplitConfig, categories: Sequence[str]) -> None:

@@ -130,10 +130,13 @@ def files_below(location: str) -> Iterator[str]:
     """The files below a folder, as paths relative to it with /, in the order of the store; hidden ones are left out.
 
     Links to files are named, links to folders aren't followed.
+
+    Raises:
+        OSError: a folder can't be listed.
     """
     filesystem, root = open_location(location)
     if not is_uri(location):
-        for folder, folders, names in os.walk(root):
+        for folder, folders, names in os.walk(root, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
             inside = Path(folder).relative_to(root).as_posix()
             yield from (
@@ -144,6 +147,10 @@ def files_below(location: str) -> Iterator[str]:
         name = str(found).removeprefix(root).lstrip("/")
         if name and not any(part.startswith(HIDDEN) for part in name.split("/")):
             yield name
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def read_bytes(location: str) -> bytes:

@@ -140,7 +140,7 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("source=/nowhere", "source /nowhere is not a folder"),
+        ("source=/nowhere", "source /nowhere is not there"),
         ("names=/nowhere.csv", "names /nowhere.csv is not there"),
         ("ingest.split.validatoin=3", "did you mean 'ingest.split.validation'"),
         ("ingest.rows_per_file=0", "greater than or equal to 1"),

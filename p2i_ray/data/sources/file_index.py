@@ -6,6 +6,7 @@ character where the folder's has it in two.
 
 from __future__ import annotations
 
+import copy
 import posixpath
 import re
 import unicodedata
@@ -26,7 +27,8 @@ class FileIndex:
     """
 
     def __init__(self, files: Mapping[str, str], source: str) -> None:
-        self._files = files
+        self.files = files
+        self._base = ""
         self._spelled: dict[str, list[str]] = {}
         self._bare: dict[str, list[str]] = {}
         for name in files:
@@ -49,18 +51,27 @@ class FileIndex:
         Raises:
             ImageError: several files have the spelling.
         """
-        found = [path] if path in self._files else self._spelled_so(path, prefix)
+        own = posixpath.normpath(posixpath.join(self._base, path)) if self._base else path
+        found = [own] if own in self.files else self._spelled_so(own, "") if self._base else []
+        if not found:
+            found = [path] if path in self.files else self._spelled_so(path, prefix)
         if len(found) > 1:
             both = ", ".join(sorted(found)[:2])
             raise ImageError(f"ambiguous file: {len(found)} files of source are spelled like {path}: {both}")
         if not found:
             return None
         self._used.add(found[0])
-        return self._files[found[0]]
+        return self.files[found[0]]
+
+    def below(self, folder: str) -> FileIndex:
+        """The same index for a list whose paths are relative to a folder of the source."""
+        other = copy.copy(self)
+        other._base = folder
+        return other
 
     def unlisted(self) -> list[str]:
         """The pictures that no row named."""
-        return [name for name in self._files if name not in self._used and PICTURE.search(name)]
+        return [name for name in self.files if name not in self._used and PICTURE.search(name)]
 
     def _spelled_so(self, path: str, prefix: str) -> list[str]:
         if "://" in path:

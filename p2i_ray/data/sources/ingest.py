@@ -19,9 +19,8 @@ from p2i_ray.data import groups, splits, writing
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
-from p2i_ray.data.sources import tasks
+from p2i_ray.data.sources import pictures, tasks
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
-from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
 from p2i_ray.storage.parquet import Progress
 
@@ -52,7 +51,7 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
         progress: called with the number of rows of each finished task.
 
     Raises:
-        UserError: source isn't there, `out` holds data, or the settings of the splits don't fit the rows.
+        UserError: `out` holds data, or the settings of the splits don't fit the rows.
     """
     check(rows, plan)
     building = writing.building_folder(plan.out)
@@ -65,9 +64,7 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
 
 
 def check(rows: pa.Table, plan: Plan) -> None:
-    """Raise a UserError unless the photos' folder is there, `out` is free and the splits' settings fit the rows."""
-    if locations.kind(plan.source) != "directory":
-        raise UserError(f"source {plan.source} is not a folder that is there; it holds the photos")
+    """Raise a UserError unless `out` is free and the splits' settings fit the rows."""
     writing.check_free(plan.out)
     splits.check(plan.settings.split, _usable(rows)["category"].to_pylist())
 
@@ -87,7 +84,7 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     import pyarrow.compute as pc
 
     usable = _usable(rows)
-    usable = usable.take(splits.shuffled(usable["id"].to_pylist(), plan.seed))
+    usable = usable.take(_order(usable, plan.seed))
     usable = usable.append_column("row", pa.array(range(usable.num_rows), pa.int64()))
     invalid = rows.filter(pc.is_valid(rows["reason"])).to_pylist()
     aside = [tasks.set_aside(row, row["reason"]) for row in invalid]
@@ -133,6 +130,13 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
     )
+
+
+def _order(rows: pa.Table, seed: int) -> list[int]:
+    """Row numbers in an order that mixes categories and depends on the seed alone; archives are read one by one."""
+    ids, files, cutouts = (rows[column].to_pylist() for column in ("id", "file", "cutout"))
+    chunks = [pictures.chunk(file or cutout) for file, cutout in zip(files, cutouts, strict=True)]
+    return splits.shuffled(ids, seed, chunks)
 
 
 def _usable(rows: pa.Table) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Read the CSV that lists the photos: one row a photo, checked before any photo is opened."""
+"""Read lists of products in tables of text, with any usual separator and encoding, as shop systems export them."""
 
 from __future__ import annotations
 
@@ -7,45 +7,26 @@ from collections.abc import Iterator, Sequence
 from p2i_ray.data.sources import columns, delimited, products
 from p2i_ray.data.sources.file_index import FileIndex
 from p2i_ray.data.sources.products import Record
-from p2i_ray.data.sources.rows import REQUIRED, Row
-from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.data.sources.rows import Row
 
 
-def read(location: str, index: FileIndex, category: str = "") -> Iterator[Row]:
-    """Read a table of text, with any usual separator and encoding, as shop systems export it.
+def read(content: bytes, location: str, index: FileIndex, category: str = "") -> Iterator[Row]:
+    """Yield the rows of a list.
 
-    The header has the columns file, name and category, or what `columns` knows by other names; and perhaps id, group,
+    Its header has the columns file, name and category, or what `columns` knows by other names; and perhaps id, group,
     mask and cutout. Other columns are ignored.
 
     Args:
-        location: of the CSV.
+        content: of the list.
+        location: for messages.
         index: the source's files.
         category: of rows without one.
 
     Raises:
-        UserError: no such file, no text, a missing column, or broken quoting; the message names the line.
+        UserError: no text, a missing column, or broken quoting; the message names the line.
     """
-    table = delimited.parse(read_list(location), location)
+    table = delimited.parse(content, location)
     yield from products.rows(table.header, _records(table), index, location=location, category=category)
-
-
-def encoding(location: str) -> str:
-    """The encoding that a table of text is read with."""
-    return delimited.decode(read_list(location), location)[1]
-
-
-def read_list(location: str) -> bytes:
-    """The content of a file that lists products.
-
-    Raises:
-        UserError: no such file.
-    """
-    if not locations.exists(location):
-        raise UserError(f"names {location} is not there; it is a CSV with the columns {', '.join(REQUIRED)}")
-    if locations.kind(location) == "directory":
-        raise UserError(f"names {location} is a folder, not a CSV file")
-    return locations.read_bytes(location)
 
 
 def _records(table: delimited.Table) -> Iterator[Record]:

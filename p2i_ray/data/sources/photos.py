@@ -1,10 +1,13 @@
-"""Read one file of the source folder, and nothing outside it."""
+"""Open one file of the source folder, and nothing outside it."""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -18,24 +21,39 @@ def read_photo(source: str, file: str, max_bytes: int) -> bytes:
     Raises:
         ImageError: no such file, not a regular one, outside the folder (also through a link), or not readable.
     """
-    filesystem, root = locations.open_location(source)
-    on_disk = isinstance(filesystem, LocalFileSystem)
+    with _as_reasons(source), open_file(source, file) as opened:
+        return bytes(opened.read(max_bytes + 1))
+
+
+def open_file(source: str, file: str) -> BinaryIO:
+    """Open a regular file within the source folder; the caller closes it.
+
+    Raises:
+        ImageError: as `read_photo`.
+    """
+    with _as_reasons(source):
+        filesystem, root = locations.open_location(source)
+        if isinstance(filesystem, LocalFileSystem):
+            return _open_within(Path(root).resolve(), file)
+        return cast("BinaryIO", filesystem.open(f"{root.rstrip('/')}/{file}", "rb"))
+
+
+@contextmanager
+def _as_reasons(source: str) -> Iterator[None]:
+    """Turn what says that a file can't be read into the reason for which its row is set aside."""
     try:
-        if on_disk:
-            return _read_within(Path(root).resolve(), file, max_bytes)
-        with filesystem.open(f"{root.rstrip('/')}/{file}", "rb") as opened:
-            return bytes(opened.read(max_bytes + 1))
+        yield
     except FileNotFoundError:
         raise ImageError("file missing: it is not in source") from None
     except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise ImageError(f"unreadable: {error.strerror or error}") from None
     except OSError as error:
-        if not on_disk:
+        if locations.is_uri(source):
             raise  # the bucket doesn't answer, which says nothing about the photo: stop, don't set the row aside
         raise ImageError(f"unreadable: {error.strerror or error}") from None
 
 
-def _read_within(root: Path, file: str, max_bytes: int) -> bytes:
+def _open_within(root: Path, file: str) -> BinaryIO:
     try:
         path = (root / file).resolve()
     except RuntimeError:  # links in a circle
@@ -43,7 +61,8 @@ def _read_within(root: Path, file: str, max_bytes: int) -> bytes:
     if not path.is_relative_to(root):
         raise ImageError("outside the folder: a link leads out of source")
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe would wait for a writer
-    with os.fdopen(handle, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ImageError("unreadable: not an ordinary file")
-        return opened.read(max_bytes + 1)
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise ImageError(f"unreadable: {'Is a directory' if stat.S_ISDIR(mode) else 'not an ordinary file'}")
+    return os.fdopen(handle, "rb")

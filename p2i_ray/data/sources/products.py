@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import columns
 from p2i_ray.data.sources.file_index import PICTURE, FileIndex, shared_folder
-from p2i_ray.data.sources.rows import REQUIRED, Row, outside, tidy_path
+from p2i_ray.data.sources.rows import PICTURES, REQUIRED, Row, outside, tidy_path
 from p2i_ray.errors import UserError
 
 SEVERAL = re.compile(r"\s*[,;|\r\n]\s*")  # between the pictures of one cell
@@ -102,13 +102,13 @@ def _rows(product: Product, index: FileIndex, prefix: str) -> Iterator[Row]:
     paths = list(dict.fromkeys(path for cell in product.pictures for path in _split(cell, index, prefix)))
     for number, path in enumerate(paths or [""], start=1):
         row = Row(
-            file=tidy_path(path),
+            file=path,
             name=values.get("name", ""),
             category=values["category"],
             id=values.get("id", ""),
             group=values.get("group", ""),
-            mask=tidy_path(values.get("mask", "")),
-            cutout=tidy_path(values.get("cutout", "")),
+            mask=values.get("mask", ""),
+            cutout=values.get("cutout", ""),
             origin=product.origin,
             reason=product.reason,
         )
@@ -116,7 +116,7 @@ def _rows(product: Product, index: FileIndex, prefix: str) -> Iterator[Row]:
             row.group = row.group or row.id
             row.id = f"{row.id}-{number}" if row.id and number > 1 else row.id
         if row.reason is None:
-            _resolve(row, index, prefix)
+            resolve(row, index, prefix)
         yield row
 
 
@@ -131,23 +131,25 @@ def _split(cell: str, index: FileIndex, prefix: str) -> list[str]:
         return [cell]
 
 
-def _resolve(row: Row, index: FileIndex, prefix: str) -> None:
-    """Replace the row's paths by those of the files that are there, or say why that can't be."""
-    for column in ("file", "mask", "cutout"):
-        path = getattr(row, column)
-        if not path:
-            continue
+def resolve(row: Row, index: FileIndex, prefix: str = "") -> None:
+    """Replace a row's paths by those of the files that are there, or say why that can't be.
+
+    Args:
+        row: as the list has it.
+        index: the source's files.
+        prefix: a folder that all paths of the list have in front.
+    """
+    for column in PICTURES:
+        path = tidy_path(getattr(row, column))
         try:
-            found = index.find(path, prefix)
+            found = index.find(path, prefix) if path else ""
         except ImageError as error:
             row.reason = str(error)
             return
-        if found is None:
-            row.reason = outside(path)
-            if row.reason:
-                return
-        else:
-            setattr(row, column, found)
+        setattr(row, column, path if found is None else found)
+        if found is None and (reason := outside(path)):
+            row.reason = reason
+            return
 
 
 def _first(fields: Sequence[str], places: Sequence[int]) -> str:

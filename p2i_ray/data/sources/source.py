@@ -1,55 +1,179 @@
-"""What a source holds, and which reader reads it."""
+"""What a source holds, which reader reads it, and what its rows are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import posixpath
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-from p2i_ray.data.sources import listing
-from p2i_ray.data.sources.file_index import FileIndex
-from p2i_ray.data.sources.rows import INSIDE, to_table
-from p2i_ray.errors import UserError
+from p2i_ray.data.errors import ImageError
+from p2i_ray.data.sources import (
+    archives,
+    bg60k,
+    delimited,
+    embedded,
+    image_folder,
+    json_lines,
+    listing,
+    tables,
+    webdataset,
+)
+from p2i_ray.data.sources.file_index import PICTURE, FileIndex
+from p2i_ray.data.sources.photos import open_file
+from p2i_ray.data.sources.pictures import PictureReader
+from p2i_ray.data.sources.rows import INSIDE, REQUIRED, Row, to_table
+from p2i_ray.errors import UserError, reason
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+LIST_BYTES = 1 << 31  # largest list of products
+CONTAINERS = (archives.ZIP, archives.TAR, tables.PARQUET, tables.ARROW)
+LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+OWN_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")  # of a saved Hugging Face data set
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 
-@dataclass(frozen=True)
-class Read:
-    """What was read of a source.
 
-    Args:
-        root: folder that the rows' paths are relative to.
-        rows: one a picture of a product, see `rows.SCHEMA`.
-        notes: what a user should know, a line each.
-    """
+class Read(NamedTuple):
+    """What was read of a source."""
 
+    root: str  # folder that the rows' paths are relative to
+    rows: pa.Table  # one a picture of a product, see `rows.SCHEMA`
+    notes: list[str]  # what a user should know, a line each
+
+
+class _Source(NamedTuple):
     root: str
-    rows: pa.Table
+    files: FileIndex  # its files, also those inside its zips
+    category: str  # of rows without one
     notes: list[str]
 
 
-def read(source: str, names: str, category: str = "") -> Read:
+def read(location: str, names: str = "", category: str = "") -> Read:
     """Read the rows of a source; no picture is opened.
 
     Args:
-        source: folder of the photos.
-        names: list of the products.
+        location: a folder of photos, of class folders, of zips, of tables or of tars; or one such file.
+        names: list of the products, if it isn't in the source under a name by which it is known.
         category: of rows without one.
 
     Raises:
         UserError: nothing there, or it can't be read; one line says what and where.
     """
-    if locations.kind(source) != "directory":
-        raise UserError(f"source {source} is not a folder that is there; it holds the photos")
-    index = FileIndex({name: name for name in locations.files_below(source) if INSIDE not in name}, source)
-    rows = to_table(listing.read(names, index, category))
+    try:
+        root, files = _files(location)
+        source = _Source(root, FileIndex(files, location), category, [])
+        rows = to_table(_listed(source, names) if names else _found(source, location))
+    except PermissionError as error:
+        where = error.filename or f"{location}{f' or names {names}' if names else ''}"
+        raise UserError(f"source {where} may not be read: {reason(error)}; check your rights") from None
     if not rows.num_rows:
-        raise UserError(f"names {names} has a header and no rows")
-    notes = []
-    if (encoding := listing.encoding(names)) not in ("UTF-8", "UTF-16"):
-        notes.append(f"{names} is not UTF-8 and was read as {encoding}; check the names in preview.png")
-    if unlisted := index.unlisted():
-        notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
-    return Read(source, rows, notes)
+        raise UserError(f"{f'names {names}' if names else f'source {location}'} has no rows")
+    if unlisted := source.files.unlisted():
+        source.notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
+    return Read(root, rows, source.notes)
+
+
+def _files(location: str) -> tuple[str, dict[str, str]]:
+    """The folder of a source, and its files -> how they are read."""
+    kind = locations.kind(location)
+    if kind is None:
+        raise UserError(f"source {location} is not there; it is a folder of photos, or a zip, tar or Parquet file")
+    if kind == "directory":
+        root, names = location, sorted(locations.files_below(location))
+    else:
+        root, name = posixpath.split(location)
+        if name.lower().endswith(PACKED):
+            raise UserError(f"source {location} is packed so that nothing in it can be read by itself; unpack it")
+        if not name.lower().endswith(CONTAINERS):
+            raise UserError(f"source {location} is a file, and no zip, tar, Parquet or Arrow file")
+        names = [name]
+    files = {name: name for name in names if INSIDE not in name}
+    zips = [name for name in files if name.lower().endswith(archives.ZIP)]
+    if zips and not any(PICTURE.search(name) for name in files):
+        files |= {member: place for name in zips for member, place in _zipped(root, name)}
+    return root, files
+
+
+def _zipped(root: str, name: str) -> Iterator[tuple[str, str]]:
+    try:
+        with open_file(root, name) as opened:
+            for member in archives.zip_members(opened):
+                yield member.name, f"{name}{INSIDE}{member.where}"
+    except ImageError as error:
+        raise UserError(f"source {root}/{name}: {error}") from None
+
+
+def _listed(source: _Source, names: str) -> Iterator[Row]:
+    """The rows of a list that the user names."""
+    kind = locations.kind(names)
+    if kind != "file":
+        what = "is a folder, not a file" if kind else "is not there"
+        raise UserError(f"names {names} {what}; it is a list with the columns {', '.join(REQUIRED)}, such as a CSV")
+    yield from _list(source, locations.read_bytes(names), names)
+
+
+def _list(source: _Source, content: bytes, names: str) -> Iterator[Row]:
+    """The rows of a list by its content and name."""
+    if bg60k.is_list(names):
+        yield from bg60k.read(content, names, source.files)
+    elif content.startswith(b"PAR1"):
+        yield from embedded.listed(content, names, source.files, source.category)
+    elif names.lower().endswith((".jsonl", ".ndjson", ".json")):
+        yield from json_lines.read(content, names, source.files, source.category)
+    else:
+        encoding = delimited.decode(content, names)[1]
+        if encoding == "Windows-1252":
+            source.notes.append(f"{names} is not UTF-8 and was read as {encoding}; check the names in preview.png")
+        yield from listing.read(content, names, source.files, source.category)
+
+
+def _found(source: _Source, location: str) -> Iterator[Row]:
+    """The rows of a source without a list: by what it holds."""
+    names = list(source.files.files)
+    lists = [name for name in names if bg60k.is_list(name)] or image_folder.metadata(names)
+    held = [name for name in names if embedded.is_data(name)]
+    tars = [name for name in names if name.lower().endswith(archives.TAR)]
+    if not (lists or held or tars):
+        lists = _only_list(names, location)
+    if lists:
+        for name in lists:
+            yield from _within(source, name)
+    elif held:
+        yield from embedded.read(source.root, held, source.files, source.category)
+    elif tars:
+        yield from webdataset.read(source.root, tars, source.category)
+    elif any("/" in name and PICTURE.search(name) for name in names):
+        source.notes.append(
+            "no list of names was given, so folders are categories, and each product is named after its"
+        )
+        yield from image_folder.classes(source.files)
+    else:
+        held_pictures = sum(1 for name in names if PICTURE.search(name))
+        raise UserError(
+            f"source {location} has {held_pictures} pictures, and no list, tables, tars or folders of classes; name "
+            f"a list with names= (a CSV with the columns {', '.join(REQUIRED)})"
+        )
+
+
+def _within(source: _Source, name: str) -> Iterator[Row]:
+    """The rows of a list in the source; its paths are relative to its own folder."""
+    with PictureReader(source.root, LIST_BYTES) as reader:
+        try:
+            content = reader.read(source.files.files[name])
+        except ImageError as error:
+            raise UserError(f"source {source.root}/{name}: {error}") from None
+    folder = posixpath.dirname(name)
+    own = source if not folder else source._replace(files=source.files.below(folder))
+    yield from _list(own, content, name)
+
+
+def _only_list(names: list[str], location: str) -> list[str]:
+    """The one list that a source has, if it has one; many JSON files are no lists, but each describes its picture."""
+    found = [name for name in names if name.lower().endswith(LISTS) and posixpath.basename(name) not in OWN_FILES]
+    tables_of_text = [name for name in found if not name.lower().endswith(".json")]
+    found = found if len(found) == 1 else tables_of_text
+    if len(found) > 1:
+        raise UserError(f"source {location} has several lists ({', '.join(found[:3])}); say which by names=")
+    return found

@@ -23,7 +23,7 @@ from p2i_ray.data.groups import GroupConfig
 from p2i_ray.data.near_duplicates import fingerprint
 from p2i_ray.data.schema import INGESTED, MADE, REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import samples as making
-from p2i_ray.data.sources.photos import read_photo
+from p2i_ray.data.sources.pictures import PictureReader, position
 from p2i_ray.data.sources.samples import Files
 from p2i_ray.data.splits import SplitConfig
 from p2i_ray.storage import locations
@@ -74,7 +74,7 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
     """Write one shard of samples and one of rows that are set aside; returns a line for each row, `report_schema`."""
     import pyarrow as pa
 
-    samples: list[dict[str, Any]] = []
+    samples: dict[int, dict[str, Any]] = {}  # by the row's number
     rejected: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for row, made in _made(batch.to_pylist(), plan):
@@ -83,15 +83,20 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
             rejected.append(set_aside(row, str(made)))
             line["reason"] = str(made).partition(": ")[0]
         else:
-            samples.append(_sample(row, made, lossless=plan.settings.lossless))
-            line |= {"place": len(samples) - 1, "scene": made.picture is not None}
+            samples[row["row"]] = _sample(row, made, lossless=plan.settings.lossless)
+            line["scene"] = made.picture is not None
             if plan.settings.groups.near_duplicates:
                 line["fingerprint"] = fingerprint(made.cutout if made.picture is None else made.picture)
         lines.append(line)
-    shard = writing.write_shard(samples, locations.join(building, SAMPLES), MADE) if samples else None
-    aside = writing.write_shard(rejected, locations.join(building, REJECTED), REJECTED_SCHEMA) if rejected else None
+    order = sorted(samples)  # that of the rows, in which categories are mixed
+    shard = aside = None
+    if samples:
+        shard = writing.write_shard([samples[row] for row in order], locations.join(building, SAMPLES), MADE)
+    if rejected:
+        aside = writing.write_shard(rejected, locations.join(building, REJECTED), REJECTED_SCHEMA)
+    places = {row: place for place, row in enumerate(order)}
     for line in lines:
-        line["file"] = aside if "reason" in line else shard
+        line |= {"file": aside if "reason" in line else shard, "place": places.get(line["row"])}
     return pa.Table.from_pylist(lines, schema=report_schema())
 
 
@@ -108,14 +113,15 @@ _loaded_cutter = lru_cache(maxsize=1)(loading.load)  # in this process
 
 def _made(rows: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[dict[str, Any], making.Sample | ImageError]]:
     """Each row with its sample, or with why there is none; the cutter gets a batch of photos at once."""
-    settings, waiting = plan.settings, iter(rows)
+    settings = plan.settings
     cutting = _loaded_cutter(settings.cutter, settings.cutout)
     at_once = settings.cutter.batch_size if settings.cutter.model else 1
-    while some := list(islice(waiting, at_once)):
-        files = [_read_files(row, plan) for row in some]
-        yield from zip(
-            some, making.make_samples(files, cutting, settings=settings.cutout, image=plan.image), strict=True
-        )
+    waiting = iter(sorted(rows, key=lambda row: position(row["file"] or row["cutout"])))
+    with PictureReader(plan.source, plan.image.max_bytes) as reader:
+        while some := list(islice(waiting, at_once)):
+            files = [_read_files(row, reader) for row in some]
+            made = making.make_samples(files, cutting, settings=settings.cutout, image=plan.image)
+            yield from zip(some, made, strict=True)
 
 
 def _sample(row: dict[str, Any], made: making.Sample, *, lossless: bool) -> dict[str, Any]:
@@ -178,16 +184,18 @@ def report_schema() -> pa.Schema:
     return pa.schema([*numbers, ("fingerprint", pa.binary()), ("reason", pa.string())])
 
 
-def _read_files(row: dict[str, Any], plan: Plan) -> Files | ImageError:
+def _read_files(row: dict[str, Any], reader: PictureReader) -> Files | ImageError:
     """The files that a row names, or why they can't be read. A cutout without a photo is a photo with clear pixels."""
     others: dict[str, bytes] = {}
     try:
-        for kind in ("mask", "cutout") if row["file"] else ("mask",):
+        photo = reader.read(row["file"]) if row["file"] else b""
+        for kind in ("mask", "cutout"):
             if row[kind]:
                 try:
-                    others[kind] = read_photo(plan.source, row[kind], plan.image.max_bytes)
+                    others[kind] = reader.read(row[kind])
                 except ImageError as error:
                     return ImageError(f"bad {kind}: {error}")
-        return Files(read_photo(plan.source, row["file"] or row["cutout"], plan.image.max_bytes), **others)
     except ImageError as error:
         return error
+    others = {kind: content for kind, content in others.items() if content}  # cells of a table may be empty
+    return Files(photo or others.pop("cutout", b""), **others)

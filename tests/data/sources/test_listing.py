@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from p2i_ray.data.sources import listing
+from p2i_ray.data.sources import delimited, listing
 from p2i_ray.data.sources.file_index import FileIndex
 from p2i_ray.data.sources.rows import id_of, to_table
 from p2i_ray.errors import UserError
@@ -18,10 +18,9 @@ TABLE = [("file", "name", "category"), *TWO]
 
 
 def read(folder: Path, content: str | bytes, category: str = "") -> list[dict[str, Any]]:
-    path = folder / "names.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    content = content if isinstance(content, bytes) else content.encode()
     index = FileIndex(dict(zip(PHOTOS, PHOTOS, strict=True)), str(folder))
-    return to_table(listing.read(str(path), index, category)).to_pylist()
+    return to_table(listing.read(content, "names.csv", index, category)).to_pylist()
 
 
 def shown(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
@@ -45,7 +44,7 @@ def test_any_separator_encoding_and_end_of_line(tmp_path: Path, separator: str, 
     assert shown(read(tmp_path, end.join(lines).encode(encoding))) == TWO
     assert shown(read(tmp_path, end.join([f"sep={separator}", *lines, ""]).encode(encoding))) == TWO
     expected = {"cp1252": "Windows-1252"}.get(encoding, "UTF-16" if "16" in encoding else "UTF-8")
-    assert listing.encoding(str(tmp_path / "names.csv")) == expected
+    assert delimited.decode(end.join(lines).encode(encoding), "names.csv")[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -185,9 +184,3 @@ def test_what_stops_the_job_is_said_in_one_line(tmp_path: Path, content: bytes, 
     with pytest.raises(UserError, match=says) as error:
         read(tmp_path, content)
     assert "\n" not in str(error.value)
-
-
-def test_a_list_that_is_not_there(tmp_path: Path) -> None:
-    for location, says in ((tmp_path / "other.csv", "is not there"), (tmp_path, "is a folder")):
-        with pytest.raises(UserError, match=says):
-            list(listing.read(str(location), FileIndex({}, "")))

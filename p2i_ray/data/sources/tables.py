@@ -1,0 +1,162 @@
+"""Parquet files, and the Arrow files of Hugging Face `datasets`: rows by their columns, pictures by their cells.
+
+Of the columns with pictures nothing is read before a worker asks for a cell.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from p2i_ray.data.errors import ImageError
+
+PARQUET, ARROW = ".parquet", ".arrow"
+ROWS_AT_ONCE = 16  # of a column with pictures; it bounds a worker's memory
+TEXT_ROWS = 10_000  # of columns without pictures
+BUFFER = 1 << 20  # bytes; without it, Arrow holds a row group's whole column
+
+
+class TableFile:
+    """A Parquet or Arrow file, whose batches are its row groups or record batches.
+
+    Args:
+        opened: the file.
+        name: by which its kind is known.
+
+    Raises:
+        ImageError: it is none.
+    """
+
+    def __init__(self, opened: BinaryIO, name: str) -> None:
+        self._opened = opened
+        self._parquet: pq.ParquetFile | None = None
+        try:
+            if name.lower().endswith(PARQUET):
+                self._parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER)
+                self.schema: pa.Schema = self._parquet.schema_arrow
+            else:
+                self._stream = _arrow(opened)
+                self.schema = self._stream.schema
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ImageError(f"unreadable: no Parquet or Arrow file ({_first_line(error)})") from None
+
+    def batches(self, columns: list[str]) -> Iterator[tuple[int, int, pa.RecordBatch]]:
+        """Batches of some columns, each with the number of its row group and the place of its first row there."""
+        if self._parquet is None:
+            for number, batch in enumerate(_batches(self._stream)):
+                yield number, 0, batch.select(columns)
+            return
+        for group in range(self._parquet.num_row_groups):
+            start = 0
+            for batch in self._parquet.iter_batches(batch_size=TEXT_ROWS, row_groups=[group], columns=columns):
+                yield group, start, batch
+                start += batch.num_rows
+
+    def cells(self, group: int, column: str) -> Iterator[pa.RecordBatch]:
+        """One column of a row group, few rows at a time."""
+        if self._parquet is not None:
+            yield from self._parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column])
+            return
+        self._opened.seek(0)
+        for number, batch in enumerate(_batches(_arrow(self._opened))):
+            if number == group:
+                yield batch.select([column])
+                return
+
+
+class CellReader:
+    """Reads cells of pictures; from front to back, nothing is read twice."""
+
+    def __init__(self, opened: BinaryIO, name: str) -> None:
+        self._file = TableFile(opened, name)
+        self._at: dict[tuple[int, str], tuple[Iterator[pa.RecordBatch], int, pa.RecordBatch | None]] = {}
+
+    def cell(self, where: str) -> bytes | str | None:
+        """A picture's bytes, or the path that the cell names; None if it is empty.
+
+        Raises:
+            ImageError: no such cell, or the file is broken.
+        """
+        group, row, column = where.split("/", 2)
+        try:
+            return _picture(self._value(int(group), int(row), column))
+        except (pa.ArrowException, OSError, StopIteration) as error:
+            raise ImageError(f"unreadable: broken in the table ({_first_line(error)})") from None
+
+    def _value(self, group: int, row: int, column: str) -> Any:
+        batches, start, batch = self._at.get((group, column), (None, 0, None))
+        if batches is None or row < start:
+            self._at = {key: held for key, held in self._at.items() if key[0] == group}  # of this row group only
+            batches, start, batch = self._file.cells(group, column), 0, None
+        while batch is None or row >= start + batch.num_rows:
+            start += batch.num_rows if batch is not None else 0
+            batch = next(batches)
+        self._at[group, column] = (batches, start, batch)
+        return batch.column(0)[row - start].as_py()
+
+
+def is_picture(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold pictures: an image struct {bytes, path}, or bytes."""
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    return any((pa.types.is_binary(kind), pa.types.is_large_binary(kind), pa.types.is_binary_view(kind)))
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The columns that hold numbers of classes, as `datasets` marks them -> the classes' names."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return {
+        column: list(feature["names"])
+        for column, feature in features.items()
+        if isinstance(feature, Mapping) and feature.get("_type") == "ClassLabel" and "names" in feature
+    }
+
+
+def text(value: Any, names: list[str] | None = None) -> str:
+    """A cell as text, whatever type a writer gave it; `names` are those of a column of classes."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():  # a number column with empty cells, as pandas writes it
+        value = int(value)
+    if names and isinstance(value, int):
+        return names[value] if 0 <= value < len(names) else ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list | tuple):
+        return "\n".join(text(one) for one in value)
+    if isinstance(value, Mapping):
+        return next((text(value[key]) for key in ("file_name", "path", "src", "url") if value.get(key)), "")
+    return str(value)
+
+
+def _picture(value: Any) -> bytes | str | None:
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    return value or None
+
+
+def _arrow(opened: BinaryIO) -> Any:
+    try:
+        return pa.ipc.open_stream(opened)
+    except pa.ArrowInvalid:
+        opened.seek(0)
+        return pa.ipc.open_file(opened)
+
+
+def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(stream, pa.ipc.RecordBatchFileReader):
+        yield from (stream.get_batch(number) for number in range(stream.num_record_batches))
+        return
+    yield from stream
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,389 @@
+"""Sources of every kind, as others write them, down to the pictures' bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import threading
+import zipfile
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import datasets
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from p2i_ray.data.images import ImageError, encode_png
+from p2i_ray.data.schema import IMAGE
+from p2i_ray.data.sources import source
+from p2i_ray.data.sources.pictures import PictureReader, chunk
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+from tests.support.variables import variables
+
+
+def picture(level: int, alpha: bool = False) -> bytes:
+    pixels = np.full((8, 8, 4 if alpha else 3), level, np.uint8)
+    pixels[2:6, 2:6] = 255
+    return encode_png(pixels)
+
+
+def write(folder: Path, files: Mapping[str, bytes | str]) -> Path:
+    for name, content in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return folder
+
+
+def zipped(place: Path, files: Mapping[str, bytes | str]) -> Path:
+    with zipfile.ZipFile(place, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return place
+
+
+def tarred(place: Path, files: Mapping[str, bytes | str]) -> Path:
+    with tarfile.open(place, "w") as archive:
+        for name, content in files.items():
+            data = content if isinstance(content, bytes) else content.encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return place
+
+
+def rows(found: source.Read) -> list[dict[str, Any]]:
+    """The rows that can be used, with their pictures' bytes in place of where they lie."""
+    with PictureReader(found.root, 1 << 20) as reader:
+        return [
+            row | {kind: reader.read(row[kind]) for kind in ("file", "mask", "cutout") if row[kind]}
+            for row in found.rows.to_pylist()
+            if row["reason"] is None
+        ]
+
+
+def shown(found: source.Read) -> list[tuple[bytes, str, str]]:
+    return [(row["file"], row["name"], row["category"]) for row in rows(found)]
+
+
+TWO = {"a.png": picture(1), "b/c.png": picture(2)}
+MUG_AND_JUG = [(picture(1), "Mug", "Cups"), (picture(2), "Jug", "Cups")]
+CSV = "file,name,category\na.png,Mug,Cups\nb/c.png,Jug,Cups\n"
+LINES = """{"file": "a.png", "name": "Mug", "category": "Cups", "price": 2}
+
+{"category": "Cups", "file": "b/c.png", "name": "Jug"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("list.csv", CSV), ("list.jsonl", LINES), ("list.json", f"[{LINES.strip().replace(chr(10) * 2, ',')}]")],
+)
+@pytest.mark.parametrize("place", ["folder", "zip", "list in the source"])
+def test_a_list_beside_photos_or_in_their_zip(tmp_path: Path, name: str, content: str, place: str) -> None:
+    files = TWO | {name: content} | {".hidden.png": b"", "__MACOSX/a.png": b"", "._a.png": b""}
+    if place == "zip":
+        found = source.read(str(zipped(tmp_path / "photos.zip", files)))
+    elif place == "folder":
+        write(tmp_path, {name: content})
+        found = source.read(str(write(tmp_path / "photos", TWO)), str(tmp_path / name))
+    else:
+        files["b.png"] = files.pop("b/c.png")
+        found = source.read(str(write(tmp_path / "photos", files | {name: content.replace("b/c", "b")})))
+    assert shown(found) == MUG_AND_JUG and not found.notes
+
+
+def test_a_list_in_parquet_with_the_types_of_other_writers(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([7, 8, None], pa.int64()),
+            "file": pa.array(["a.png", "b/c.png", "a.png"], pa.string_view()),
+            "name": pa.array(["Mug", "Jug", None], pa.large_string()),
+            "category": pa.array(["Cups", "Cups", "Cups"]).dictionary_encode(),
+            "sku": pa.array([1.0, 2.0, float("nan")]),
+        }
+    )
+    pq.write_table(table, tmp_path / "list.parquet")
+    found = source.read(str(write(tmp_path / "photos", TWO)), str(tmp_path / "list.parquet"))
+    assert shown(found) == MUG_AND_JUG
+    assert [(row["id"], row["group"], row["reason"]) for row in found.rows.to_pylist()[:2]] == [
+        ("7", "1", None),
+        ("8", "2", None),
+    ]
+    assert found.rows["reason"][2].as_py() == "empty name"
+
+
+def images() -> datasets.Dataset:
+    features = datasets.Features(
+        {
+            "image": datasets.Image(),
+            "text": datasets.Value("large_string"),
+            "label": datasets.ClassLabel(names=["Cups", "Bags"]),
+            "mask_file": datasets.Image(),
+        }
+    )
+    shown = [Image.open(io.BytesIO(picture(level))) for level in (1, 2, 3)]
+    masks = [None, Image.open(io.BytesIO(picture(0))), None]
+    return datasets.Dataset.from_dict(
+        {"image": shown, "text": ["Mug", "Jug", "Bag"], "label": [0, 0, 1], "mask_file": masks}, features
+    )
+
+
+@pytest.mark.parametrize("kind", ["saved", "saved splits", "parquet", "one parquet file"])
+def test_hugging_face_data_sets_as_they_are_saved(tmp_path: Path, kind: str) -> None:
+    data = images()
+    place = tmp_path / "data"
+    if kind == "saved":
+        data.save_to_disk(place)
+    elif kind == "saved splits":
+        datasets.DatasetDict(train=data.select([0, 1]), test=data.select([2])).save_to_disk(place)
+    else:
+        place = place / "data.parquet"
+        place.parent.mkdir()
+        data.to_parquet(place, batch_size=2)
+    found = source.read(str(place if kind != "parquet" else place.parent))
+    assert sorted((row["name"], row["category"]) for row in rows(found)) == [
+        ("Bag", "Bags"),
+        ("Jug", "Cups"),
+        ("Mug", "Cups"),
+    ]
+    by_name = {row["name"]: row for row in rows(found)}
+    assert [np.asarray(Image.open(io.BytesIO(by_name[name]["file"])))[0, 0, 0] for name in ("Mug", "Jug", "Bag")] == [
+        1,
+        2,
+        3,
+    ]
+    assert not by_name["Mug"]["mask"] and by_name["Jug"]["mask"]
+
+
+def test_tables_with_bytes_paths_and_our_own_data(tmp_path: Path) -> None:
+    own = pa.table({"id": ["x", "y"], "name": ["Mug", "Jug"], "category": ["Cups", "Cups"], "group": ["g", None],
+        "image": [{"bytes": picture(1), "path": None}, None],
+        "cutout": [{"bytes": picture(9, True), "path": "x"}, {"bytes": picture(2, True), "path": None}]})  # fmt: skip
+    plain = pa.table({"jpg": [picture(3), picture(4)], "title": ["Cap", "Hat"], "type": ["Hats", "Hats"]})
+    paths = pa.array([{"bytes": None, "path": "photos/a.png"}], IMAGE)
+    named = pa.table({"image": paths, "name": ["Tie"], "category": ["Ties"]})
+    write(tmp_path, {"photos/a.png": picture(5)})
+    for name, table in (("own", own), ("plain", plain), ("named", named)):
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "part.parquet", row_group_size=1)
+    found = {row["name"]: row for row in rows(source.read(str(tmp_path)))}
+    assert {name: row["file"] for name, row in found.items()} == {
+        "Mug": picture(1),
+        "Jug": b"",
+        "Cap": picture(3),
+        "Hat": picture(4),
+        "Tie": picture(5),
+    }
+    assert (found["Mug"]["id"], found["Mug"]["group"], found["Jug"]["cutout"]) == ("x", "g", picture(2, True))
+
+
+def test_folders_of_classes(tmp_path: Path) -> None:
+    files = {
+        "train/red_mugs/1.png": picture(1),
+        "test/bags/x.png": picture(2),
+        "test/bags/x_mask.png": picture(0),
+        "loose.png": b"",
+    }
+    found = source.read(str(write(tmp_path, files)))
+    assert shown(found) == [(picture(2), "bags", "bags"), (picture(1), "red mugs", "red mugs")]
+    assert rows(found)[0]["mask"] == picture(0)
+    assert found.notes[1:] == ["1 pictures in source have no row, such as loose.png"]
+
+
+def test_an_image_folders_metadata_counts_from_its_own_folder(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"file_name": f"{n}.png", "text": f"Mug {n}"}) + "\n" for n in (1, 2))
+    files = {f"{split}/{n}.png": picture(n) for split in ("train", "test") for n in (1, 2)}
+    write(tmp_path, files | {"train/metadata.jsonl": lines, "test/metadata.csv": "file_name,text\n1.png,Cup 1\n"})
+    found = source.read(str(tmp_path), category="Cups")
+    assert [(row["file"], row["name"]) for row in rows(found)] == [
+        (picture(1), "Cup 1"),
+        (picture(1), "Mug 1"),
+        (picture(2), "Mug 2"),
+    ]
+    assert [row["file"] for row in found.rows.to_pylist()] == ["test/1.png", "train/1.png", "train/2.png"]
+
+
+def test_webdataset_tars(tmp_path: Path) -> None:
+    tarred(tmp_path / "0.tar", {
+        "shop/a.jpg": picture(1), "shop/a.json": json.dumps({"title": "Mug <b>new</b>", "category": "Cups", "sku": 12}),
+        "shop/b.image.png": picture(2), "shop/b.mask.png": picture(0), "shop/b.txt": "Jug\n", "shop/b.cls": "Cups",
+        "broken.png": picture(3), "broken.json": "{",
+        "alone.json": "{}"})  # fmt: skip
+    tarred(tmp_path / "1.tar", {"a.png": picture(4), "a.cls": "Bags"})
+    found = source.read(str(tmp_path))
+    assert shown(found) == [(picture(1), "Mug new", "Cups"), (picture(2), "Jug", "Cups"), (picture(4), "Bags", "Bags")]
+    assert [(row["group"], row["mask"]) for row in rows(found)][:2] == [("12", None), (None, picture(0))]
+    reasons = {row["origin"]: row["reason"].partition(": ")[0] for row in found.rows.to_pylist() if row["reason"]}
+    assert reasons == {"0.tar broken": "bad row", "0.tar alone": "empty file"}
+
+
+def test_a_tar_that_is_cut_off_gives_what_is_whole_and_says_so(tmp_path: Path) -> None:
+    whole = tarred(
+        tmp_path / "0.tar",
+        {f"{n}.{kind}": content for n in range(3) for kind, content in (("png", picture(n)), ("cls", "Cups"))},
+    ).read_bytes()
+    for length, left in ((len(whole), 3), (4 * 1024 + 700, 2), (4 * 1024 + 100, 2), (4 * 1024, 2), (100, 0)):
+        (tmp_path / "0.tar").write_bytes(whole[:length])
+        found = source.read(str(tmp_path))
+        assert [row["file"] for row in rows(found)] == [picture(n) for n in range(left)]
+        aside = [row["reason"] for row in found.rows.to_pylist() if row["reason"] and row["id"].endswith("::")]
+        assert len(aside) == (left < 3) and all("cut off" in reason for reason in aside), length
+
+
+BG60K = {f"bg60k_imgs_{n % 10}/{n}.png": picture(n) for n in (0, 7, 13)} | {
+    f"bg60k_masks_{n % 10}/{n}_mask.png": picture(100 + n, True) for n in (0, 7)
+}
+INFO = "0.png\trefrigerator\n13.png\tfabric sofa\n7.png\tfabric sofa\n24.png\tlamp\nbroken\n"
+
+
+@pytest.mark.parametrize("kind", ["folders", "zips", "folder above"])
+def test_bg60k_as_published(tmp_path: Path, kind: str) -> None:
+    if kind == "zips":
+        for folder in {name.partition("/")[0] for name in BG60K}:
+            zipped(
+                tmp_path / f"{folder}.zip",
+                {name: content for name, content in BG60K.items() if name.startswith(f"{folder}/")},
+            )
+    else:
+        write(tmp_path / ("BG60k" if kind == "folder above" else ""), BG60K)
+    write(tmp_path, {"bg60k_info.txt": INFO})
+    found = source.read(str(tmp_path))
+    table = {row["id"]: row for row in found.rows.to_pylist()}
+    assert list(table) == ["bg60k-0", "bg60k-13", "bg60k-7", "bg60k-24", "bg60k-line-5"]
+    assert table["bg60k-line-5"]["reason"] == "bad row: 1 fields"
+    with PictureReader(found.root, 1 << 20) as reader:
+        for n, category in ((0, "refrigerator"), (7, "fabric sofa")):
+            row = table[f"bg60k-{n}"]
+            assert (row["name"], row["category"], row["group"]) == (category, category, None)
+            assert reader.read(row["file"]) == picture(n) and reader.read(row["cutout"]) == picture(100 + n, True)
+    # What is not there is named, and set aside when it is opened.
+    assert (
+        table["bg60k-24"]["file"] == "bg60k_imgs_4/24.png"
+        and table["bg60k-13"]["cutout"] == "bg60k_masks_3/13_mask.png"
+    )
+
+
+def test_pairs_of_bg1k_stay_together(tmp_path: Path) -> None:
+    files = {f"bg1k_imgs_{n % 10}/{n}.png": picture(n) for n in range(4)}
+    write(tmp_path, files | {"bgpair_info.txt": "0.png\t1.png\tsofa\n2.png\t3.png\tlamp\n"})
+    found = source.read(str(tmp_path), str(tmp_path / "bgpair_info.txt"))
+    assert [(row["id"], row["group"], row["category"], row["file"]) for row in rows(found)] == [
+        ("bgpair-1", "bgpair-1", "sofa", picture(0)),
+        ("bgpair-1-reference", "bgpair-1", "sofa", picture(1)),
+        ("bgpair-2", "bgpair-2", "lamp", picture(2)),
+        ("bgpair-2-reference", "bgpair-2", "lamp", picture(3)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"a.png": b""}, "has 1 pictures, and no list"),
+        ({}, "has 0 pictures, and no list"),
+        ({"a.csv": CSV, "b.csv": CSV}, r"several lists \(a.csv, b.csv\); say which by names="),
+        ({"a.csv": "file,name,category\n"}, "has no rows"),
+        ({"a.parquet": b"PAR1 cut off"}, "no Parquet or Arrow file"),
+        ({"a.zip": b"PK\x03\x04 cut off"}, "no zip, or one that is cut off"),
+        ({"a.json": "[1,"}, "no JSON"),
+        ({"x/metadata.csv": "file_name,text\na.png,Mug\n"}, "lacks the column category"),
+    ],
+)
+def test_what_can_not_be_read_is_one_line(tmp_path: Path, files: dict[str, bytes | str], says: str) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        source.read(str(write(tmp_path, files)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_that_is_none(tmp_path: Path) -> None:
+    write(tmp_path, {"a.tgz": b"", "a.txt": b"", "a.png": b""})
+    for location, names, says in (
+        ("nowhere", "", "is not there; it is a folder of photos"),
+        ("a.tgz", "", "packed so that nothing in it can be read by itself"),
+        ("a.png", "", "a file, and no zip, tar, Parquet or Arrow file"),
+        (".", "none.csv", "none.csv is not there; it is a list with the columns"),
+        (".", ".", "is a folder, not a file"),
+    ):
+        with pytest.raises(UserError, match=says):
+            source.read(os.path.normpath(tmp_path / location), os.path.normpath(tmp_path / names) if names else "")
+
+
+def test_broken_lines_of_json_are_set_aside(tmp_path: Path) -> None:
+    write(tmp_path, TWO | {"list.jsonl": LINES + '{"file": "a.png"\n[1]\n'})
+    found = source.read(str(tmp_path), str(tmp_path / "list.jsonl"))
+    assert shown(found) == MUG_AND_JUG
+    aside = [(row["origin"], row["reason"]) for row in found.rows.to_pylist() if row["reason"]]
+    assert [origin for origin, _ in aside] == ["line 4", "line 5"] and all(
+        r.startswith("bad row: no JSON") for _, r in aside
+    )
+
+
+def test_a_bucket_is_read_as_a_folder_is(s3_bucket: Any, tmp_path: Path) -> None:
+    write(tmp_path, {"csv/photos/a.png": picture(1), "csv/photos/b/C.png": picture(2)})
+    (tmp_path / "zip").mkdir()
+    zipped(tmp_path / "zip" / "photos.zip", TWO | {"list.csv": CSV})
+    (tmp_path / "tar").mkdir()
+    tarred(tmp_path / "tar" / "0.tar", {"a.png": picture(1), "a.json": '{"name": "Mug", "category": "Cups"}'})
+    (tmp_path / "table").mkdir()
+    pq.write_table(
+        pa.table({"image": [picture(1)], "name": ["Mug"], "category": ["Cups"]}), tmp_path / "table" / "a.parquet"
+    )
+    shop, names = f"{s3_bucket.uri}/shop", f"{s3_bucket.uri}/list.csv"
+    locations.put_folder(str(tmp_path), shop)
+    locations.write_text(names, CSV)
+    assert shown(source.read(f"{shop}/csv/photos", names)) == MUG_AND_JUG
+    assert shown(source.read(f"{shop}/zip/photos.zip")) == MUG_AND_JUG
+    for kind in ("tar", "table"):
+        assert shown(source.read(f"{shop}/{kind}")) == MUG_AND_JUG[:1]
+    with PictureReader(f"{shop}/csv/photos", 10) as reader, pytest.raises(ImageError, match="file missing"):
+        reader.read("none.png")
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 server that grants nothing."""
+
+    def do_HEAD(self) -> None:
+        self._refuse(b"")
+
+    def do_GET(self) -> None:
+        self._refuse(b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+
+    def _refuse(self, body: bytes) -> None:
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Print nothing."""
+
+
+def test_a_bucket_without_rights_is_one_line(tmp_path: Path) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    s3 = fsspec.get_filesystem_class("s3")
+    names = str(write(tmp_path, {"list.csv": CSV}) / "list.csv")
+    own = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
+    try:
+        with variables(own | {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}):
+            s3.clear_instance_cache()
+            with pytest.raises(UserError, match=r"source .*s3://closed/photos.* may not be read: .*; check"):
+                source.read("s3://closed/photos", names)
+    finally:
+        server.shutdown()
+        server.server_close()
+        s3.clear_instance_cache()
+
+
+def test_rows_of_one_archive_or_row_group_are_read_together() -> None:
+    places = ("a/b.png", "a.zip::b/c.png", "x/a.tar::512+7/c.png", "a.parquet::2/7/image")
+    assert [chunk(place) for place in places] == ["a/b.png", "a.zip", "x/a.tar", "a.parquet/2"]
