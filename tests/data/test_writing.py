@@ -85,3 +85,10 @@ def test_a_bucket_is_published_file_by_file() -> None:
     assert memory.ls("/bucket/data/train", detail=False) == [f"/bucket/data/train/{kept[0]}"]
     assert not memory.exists("/bucket/.building-1")
     memory.rm("/bucket", recursive=True)
+
+
+def test_an_id_with_slashes_names_no_folder() -> None:
+    row = writing.sample(
+        "A/1\\..", "Mug", "Cup", cutout=np.zeros((8, 8, 4), np.uint8), picture=np.zeros((8, 8, 3), np.uint8)
+    )
+    assert (row["id"], row["image"]["path"], row["cutout"]["path"]) == ("A/1\\..", "A_1_...jpg", "A_1_..-cutout.png")

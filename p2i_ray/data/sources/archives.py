@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import posixpath
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 from p2i_ray.data.errors import ImageError
@@ -14,6 +18,11 @@ from p2i_ray.storage import locations
 
 ZIP, TAR = ".zip", ".tar"
 BLOCK = tarfile.BLOCKSIZE
+# Whatever zipfile, tarfile and the unpackers below them raise; NotImplementedError is a RuntimeError.
+BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(ArithmeticError, LookupError, ValueError, EOFError, RuntimeError),
+)
 
 
 class Member(NamedTuple):
@@ -29,7 +38,7 @@ def zip_members(opened: BinaryIO) -> Iterator[Member]:
     Raises:
         ImageError: it is none, or it is cut off.
     """
-    with open_zip(opened) as archive:
+    with _as_reasons("no zip, or one that is cut off"), open_zip(opened) as archive:
         for info in archive.infolist():
             if not info.is_dir() and not _hidden(info.filename):
                 yield Member(posixpath.normpath(info.filename), info.filename)
@@ -41,10 +50,8 @@ def open_zip(opened: BinaryIO) -> zipfile.ZipFile:
     Raises:
         ImageError: it is none, or it is cut off.
     """
-    try:
+    with _as_reasons("no zip, or one that is cut off"):
         return zipfile.ZipFile(opened)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise ImageError(f"unreadable: no zip, or one that is cut off ({error})") from None
 
 
 def read_zip(archive: zipfile.ZipFile, where: str, max_bytes: int) -> bytes:
@@ -53,15 +60,10 @@ def read_zip(archive: zipfile.ZipFile, where: str, max_bytes: int) -> bytes:
     Raises:
         ImageError: no such file, encrypted, or broken.
     """
-    try:
-        with archive.open(where) as opened:
-            return opened.read(max_bytes + 1)
-    except KeyError:
-        raise ImageError("file missing: it is not in the zip") from None
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in an unknown way
-        raise ImageError(f"unreadable: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise ImageError(f"unreadable: broken in the zip ({error})") from None
+    if where not in archive.NameToInfo:
+        raise ImageError("file missing: it is not in the zip")
+    with _as_reasons("encrypted, or broken in the zip"), archive.open(where) as opened:
+        return opened.read(max_bytes + 1)
 
 
 def tar_members(opened: BinaryIO) -> Iterator[Member]:
@@ -73,16 +75,14 @@ def tar_members(opened: BinaryIO) -> Iterator[Member]:
     size = opened.seek(0, 2)
     opened.seek(0)
     end = 0  # of what was read
-    try:
-        with tarfile.open(fileobj=opened, mode="r:") as archive:
-            for info in archive:
-                end = info.offset_data + -(-info.size // BLOCK) * BLOCK
-                if end > size:
-                    raise ImageError(f"unreadable: the tar is cut off in {info.name}")
-                if info.isreg() and not _hidden(info.name):
-                    yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{info.name}")
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise ImageError(f"unreadable: no uncompressed tar, or one that is cut off ({error})") from None
+    unreadable = _as_reasons("no uncompressed tar, or one that is cut off")
+    with unreadable, tarfile.open(fileobj=opened, mode="r:") as archive:
+        for info in archive:
+            end = info.offset_data + -(-info.size // BLOCK) * BLOCK
+            if end > size:
+                raise ImageError(f"unreadable: the tar is cut off in {info.name}")
+            if info.isreg() and not _hidden(info.name):
+                yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{info.name}")
     opened.seek(end)
     if opened.read(BLOCK) != bytes(BLOCK):
         raise ImageError("unreadable: the tar has no end mark, so it is cut off")
@@ -93,6 +93,28 @@ def read_tar(opened: BinaryIO, where: str, max_bytes: int) -> bytes:
     start, _, size = where.partition("/")[0].partition("+")
     opened.seek(int(start))
     return opened.read(min(int(size), max_bytes + 1))
+
+
+@contextmanager
+def _as_reasons(what: str) -> Iterator[None]:
+    """Turn what the readers of archives raise for broken bytes into an ImageError.
+
+    A disk or bucket that doesn't answer is none; a broken archive may make them seek to where no file can be.
+    """
+    try:
+        yield
+    except ImageError:
+        raise
+    except BROKEN as error:
+        raise ImageError(f"unreadable: {what} ({_line(error)})") from None
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise ImageError(f"unreadable: {what} ({_line(error)})") from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _hidden(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from typing import NamedTuple
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.schema import REJECTED_SCHEMA
@@ -42,7 +42,7 @@ def read(root: str, files: Sequence[str], index: FileIndex, category: str = "") 
         try:
             with open_file(root, file) as opened:
                 table = tables.TableFile(opened, file)
-                if table.schema.names != REJECTED_SCHEMA.names:  # what an ingestion set aside
+                if table.names != REJECTED_SCHEMA.names:  # what an ingestion set aside
                     yield from _rows(table, file, index, category)
         except ImageError as error:
             raise UserError(f"source {root}/{file}: {error}") from None
@@ -70,47 +70,54 @@ def listed(content: bytes, location: str, index: FileIndex, category: str = "") 
 
 
 def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -> Iterator[Row]:
-    header, places = table.schema.names, columns.find(table.schema.names)
-    pictures = [place for place, field in enumerate(table.schema) if tables.is_picture(field.type)]
-    named = {place for column in ("mask", "cutout") for place in places.get(column, [])}
-    if not set(places.get("file", [])) & set(pictures):
-        others = [place for place in pictures if place not in named]
-        places = places | ({"file": others} if len(others) == 1 else {})
+    header = table.names
+    if len(set(header)) < len(header):
+        raise UserError(f"{file} has a column twice: {', '.join(header)[:200]}")
+    pictures = {field.name for field in table.schema if tables.is_picture(field.type)}
+    places = {column: [header[place] for place in where] for column, where in columns.find(header).items()}
+    if not pictures & set(places.get("file", [])):  # no picture has such a name
+        others = sorted(pictures - {name for names in places.values() for name in names})
+        places |= {"file": others} if len(others) == 1 else {}
     products.check(header, places, file, category)
-    classes = tables.class_names(table.schema)
-    texts = [name for place, name in enumerate(header) if place not in pictures]
-    embedded = {column: header[places[column][0]] for column in PICTURES if set(places.get(column, [])) & set(pictures)}
+    embedded = {column: places[column][0] for column in PICTURES if pictures & set(places.get(column, []))}
     if "file" in places and "file" not in embedded:
         if embedded:
-            raise UserError(
-                f"{file} names photos by paths and holds {', '.join(embedded)}; let it name both, or hold both"
-            )
-        records = (
-            Record(origin, [tables.text(row[name], classes.get(name)) for name in texts])
-            for _, _, origin, row in _texts(table, file, texts)
-        )
+            raise UserError(f"{file} names photos by paths and holds {', '.join(embedded)}; let it do one of the two")
+        texts = [name for name in header if name not in pictures]
+        cells = _cells(table, file, texts)
+        records = (Record(cell.origin, [cell.texts.get(name, "") for name in texts], cell.reason) for cell in cells)
         yield from products.rows(texts, records, index, location=file, category=category)
         return
-    wanted = {column: [header[place] for place in where if header[place] in texts] for column, where in places.items()}
-    read = list(dict.fromkeys(name for names in wanted.values() for name in names))
-    for group, number, origin, row in _texts(table, file, read):
-        values = {
-            column: next((text for name in names if (text := tables.text(row[name], classes.get(name)))), "")
-            for column, names in wanted.items()
-        }
-        made = Row(
-            **{"file": "", "name": "", "category": category} | {c: v for c, v in values.items() if v}, origin=origin
-        )
-        products.resolve(made, index)
+    read = [name for names in places.values() for name in names if name not in pictures]
+    for cell in _cells(table, file, read):
+        row = Row("", "", "", origin=cell.origin, reason=cell.reason)
+        for column, names in places.items():
+            setattr(row, column, next((text for name in names if (text := cell.texts.get(name, ""))), ""))
+        row.category = row.category or category
+        if row.reason is None:
+            products.resolve(row, index)
         for column, name in embedded.items():
-            setattr(made, column, f"{file}{INSIDE}{group}/{number}/{name}")
-        yield made
+            setattr(row, column, f"{file}{INSIDE}{cell.where}/{name}")
+        yield row
 
 
-def _texts(table: tables.TableFile, file: str, names: list[str]) -> Iterator[tuple[int, int, str, dict[str, Any]]]:
-    """Rows of columns without pictures: row group, place there, origin, values."""
+class _Cells(NamedTuple):
+    """A row's columns without pictures."""
+
+    where: str  # row group and row
+    texts: dict[str, str]
+    origin: str
+    reason: str | None
+
+
+def _cells(table: tables.TableFile, file: str, names: list[str]) -> Iterator[_Cells]:
+    classes = tables.class_names(table.schema)
     for group, start, batch in table.batches(names):
         for number in range(batch.num_rows):
+            reason, texts = None, {}
+            try:
+                texts = {name: tables.text(batch.column(name)[number].as_py(), classes.get(name)) for name in names}
+            except (ValueError, ArithmeticError) as error:  # no UTF-8, or a date that is none
+                reason = f"bad row: {error}"
             place = start + number
-            row = {name: batch.column(name)[number].as_py() for name in names}
-            yield group, place, f"{file} row group {group} row {place}", row
+            yield _Cells(f"{group}/{place}", texts, f"{file} row group {group} row {place}", reason)

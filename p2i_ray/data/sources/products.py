@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from p2i_ray.data.errors import ImageError
@@ -66,8 +66,8 @@ def rows(
         yield from _rows(product, index, prefix)
 
 
-def check(header: Sequence[str], places: dict[str, list[int]], location: str, category: str) -> None:
-    """Raise a UserError if the list lacks a column."""
+def check(header: Sequence[str], places: Collection[str], location: str, category: str) -> None:
+    """Raise a UserError if a list lacks a column; `places` are those that it has."""
     lacking = [name for name in REQUIRED if name not in places and not (name == "category" and category)]
     if "cutout" in places and "file" in lacking:
         lacking.remove("file")

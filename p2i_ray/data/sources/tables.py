@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -35,27 +36,31 @@ class TableFile:
     def __init__(self, opened: BinaryIO, name: str) -> None:
         self._opened = opened
         self._parquet: pq.ParquetFile | None = None
-        try:
+        with _as_reasons("no Parquet or Arrow file"):
             if name.lower().endswith(PARQUET):
                 self._parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER)
                 self.schema: pa.Schema = self._parquet.schema_arrow
             else:
                 self._stream = _arrow(opened)
                 self.schema = self._stream.schema
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ImageError(f"unreadable: no Parquet or Arrow file ({_first_line(error)})") from None
+            self.names: list[str] = self.schema.names
 
     def batches(self, columns: list[str]) -> Iterator[tuple[int, int, pa.RecordBatch]]:
-        """Batches of some columns, each with the number of its row group and the place of its first row there."""
-        if self._parquet is None:
-            for number, batch in enumerate(_batches(self._stream)):
-                yield number, 0, batch.select(columns)
-            return
-        for group in range(self._parquet.num_row_groups):
-            start = 0
-            for batch in self._parquet.iter_batches(batch_size=TEXT_ROWS, row_groups=[group], columns=columns):
-                yield group, start, batch
-                start += batch.num_rows
+        """Batches of some columns, each with the number of its row group and the place of its first row there.
+
+        Raises:
+            ImageError: the file is broken, or cut off.
+        """
+        with _as_reasons("broken, or cut off"):
+            if self._parquet is None:
+                for number, batch in enumerate(_batches(self._stream)):
+                    yield number, 0, _checked(batch.select(columns))
+                return
+            for group in range(self._parquet.num_row_groups):
+                start = 0
+                for batch in self._parquet.iter_batches(batch_size=TEXT_ROWS, row_groups=[group], columns=columns):
+                    yield group, start, batch
+                    start += batch.num_rows
 
     def cells(self, group: int, column: str) -> Iterator[pa.RecordBatch]:
         """One column of a row group, few rows at a time."""
@@ -65,7 +70,7 @@ class TableFile:
         self._opened.seek(0)
         for number, batch in enumerate(_batches(_arrow(self._opened))):
             if number == group:
-                yield batch.select([column])
+                yield _checked(batch.select([column]))
                 return
 
 
@@ -83,10 +88,8 @@ class CellReader:
             ImageError: no such cell, or the file is broken.
         """
         group, row, column = where.split("/", 2)
-        try:
+        with _as_reasons("broken in the table"):
             return _picture(self._value(int(group), int(row), column))
-        except (pa.ArrowException, OSError, StopIteration) as error:
-            raise ImageError(f"unreadable: broken in the table ({_first_line(error)})") from None
 
     def _value(self, group: int, row: int, column: str) -> Any:
         batches, start, batch = self._at.get((group, column), (None, 0, None))
@@ -95,7 +98,9 @@ class CellReader:
             batches, start, batch = self._file.cells(group, column), 0, None
         while batch is None or row >= start + batch.num_rows:
             start += batch.num_rows if batch is not None else 0
-            batch = next(batches)
+            batch = next(batches, None)
+            if batch is None:
+                raise ImageError("unreadable: the table has no such row")
         self._at[group, column] = (batches, start, batch)
         return batch.column(0)[row - start].as_py()
 
@@ -158,5 +163,22 @@ def _batches(stream: Any) -> Iterator[pa.RecordBatch]:
     yield from stream
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch of an Arrow file, whose bytes are taken as they lie: a broken one would crash the process."""
+    batch.validate(full=True)
+    return batch
+
+
+@contextmanager
+def _as_reasons(what: str) -> Iterator[None]:
+    """Turn what Arrow says of a broken file into an ImageError; a disk or bucket that doesn't answer is none.
+
+    A MemoryError comes of lengths that no file has.
+    """
+    try:
+        yield
+    except (pa.ArrowException, ValueError, LookupError, MemoryError, OSError) as error:
+        if isinstance(error, ImageError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ImageError(f"unreadable: {what} ({line})") from None

@@ -34,6 +34,8 @@ def folder(place: Path) -> Path:
     shutil.copy(place / "cutout.png", place / "4.png")
     shutil.copy(place / "cutout.png", place / "only.png")
     (place / "drawing.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (place / "page.png").write_text("<!DOCTYPE html><html><body>404</body></html>")
+    (place / "pointer.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     (place / "sub").mkdir()
     os.mkfifo(place / "pipe.png")
     (place / "names.csv").write_text(
@@ -45,6 +47,8 @@ def folder(place: Path) -> Path:
         "lost,zero.png,Box,Boxes,,\n"
         "text,text.png,Box,Boxes,,\n"
         "drawn,drawing.png,Box,Boxes,,\n"
+        "page,page.png,Box,Boxes,,\n"
+        "pointer,pointer.png,Box,Boxes,,\n"
         "short,cut.png,Box,Boxes,,\n"
         "inside,sub,Box,Boxes,,\n"
         "piped,pipe.png,Box,Boxes,,\n"
@@ -89,6 +93,8 @@ def test_a_tasks_rows(tmp_path: Path) -> None:
         "zero.png": "unreadable: the image is empty",
         "text.png": "unreadable: text, not a JPEG, PNG, WEBP, AVIF, GIF, BMP, TIFF picture",
         "drawing.png": "unreadable: an SVG drawing; export it as PNG",
+        "page.png": "unreadable: a web page (HTML), not a picture",
+        "pointer.png": "unreadable: a Git LFS pointer, not the picture; run git lfs pull",
         "cut.png": found["rejected"]["short"]["reason"],
         "sub": "unreadable: Is a directory",
         "pipe.png": "unreadable: not an ordinary file",
