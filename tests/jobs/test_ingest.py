@@ -110,16 +110,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     assert json.loads((out / "ingest.json").read_text())["rejected"]["outside the folder"] == 3
     assert "rejected: file missing" in shown and "no product found" in shown
     assert not list(out.glob(".building*"))
-    _same_again(shop, tmp_path, found, splits)
     _never_overwritten(shop, out, capsys)
     _measured(out, tmp_path, len(samples))
-
-
-def _same_again(shop: Path, tmp_path: Path, found: dict[str, list[dict]], splits: tuple[str, ...]) -> None:
-    main(ingest.IngestJob, None, ingest.run, arguments(shop, tmp_path / "again", *splits, "ingest.rows_per_file=100"))
-    for part, rows in found.items():
-        again = sorted(rows_of(tmp_path / "again", part), key=lambda row: (row["id"], row.get("source")))
-        assert again == sorted(rows, key=lambda row: (row["id"], row.get("source")))  # to the byte
 
 
 def _never_overwritten(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:

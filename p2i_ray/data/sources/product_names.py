@@ -16,6 +16,8 @@ _BREAK = re.compile(r"</?(?:br|p|div|li|ul|ol|h[1-6]|hr|tr|td|th|table|dd|dt)\b[
 _TAG = re.compile(rf"</?(?:{_ELEMENTS})\b[^<>]*>", re.I)
 # Marks that turn the direction of what follows: right-to-left text needs none, and they hide what a name says.
 _DIRECTION = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_MARKUP = re.compile("[<&]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # also halves of UTF-16's pairs
 _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|[a-z][a-z0-9]*);", re.I)
 
 
@@ -25,11 +27,12 @@ def clean(name: str) -> str:
     HTML elements, entities (also when they were escaped twice), control characters and marks of direction go; `<` and
     `>` as signs stay. Letters of any script stay.
     """
+    if name.isascii() and name.isprintable() and not _MARKUP.search(name):
+        return " ".join(name.split())
     for _ in range(2):  # exports escape HTML that was escaped already
         if "<" in name:
             name = _TAG.sub("", _BREAK.sub(" ", _HIDDEN.sub(" ", name)))
         if "&" in name:
             name = _ENTITY.sub(lambda found: html.unescape(found[0]), name)
     name = unicodedata.normalize("NFC", _DIRECTION.sub("", name))
-    shown = "".join(" " if unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") else sign for sign in name)
-    return " ".join(shown.split())
+    return " ".join(CONTROL.sub(" ", name).split())

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from p2i_ray.data.sources.product_names import clean
+from p2i_ray.data.sources.product_names import CONTROL, clean
 
 REQUIRED = ("file", "name", "category")
 PICTURES = ("file", "mask", "cutout")  # columns that name pictures
@@ -105,7 +104,7 @@ def _invalid(row: Row) -> str | None:
     if len(row.name) > LONGEST_NAME or len(row.category) > LONGEST_NAME:
         longest = max(len(row.name), len(row.category))
         return f"name too long: {longest} characters, more than {LONGEST_NAME} are no product's name"
-    if len(row.id) > LONGEST_ID or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in row.id):
+    if len(row.id) > LONGEST_ID or CONTROL.search(row.id):
         return f"bad id: it has control characters, or more than {LONGEST_ID}"
     return None
 

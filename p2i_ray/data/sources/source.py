@@ -59,7 +59,7 @@ def read(location: str, names: str = "", category: str = "") -> Read:
         category: of rows without one.
 
     Raises:
-        UserError: nothing there, or it can't be read; one line says what and where.
+        UserError: nothing there, it can't be read, or no row can be used; one line says what and where.
     """
     try:
         root, files = _files(location)
@@ -68,8 +68,12 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     except PermissionError as error:
         where = error.filename or f"{location}{f' or names {names}' if names else ''}"
         raise UserError(f"source {where} may not be read: {reason(error)}; check your rights") from None
+    where = f"names {names}" if names else f"source {location}"
     if not rows.num_rows:
-        raise UserError(f"{f'names {names}' if names else f'source {location}'} has no rows")
+        raise UserError(f"{where} has no rows")
+    if not rows["reason"].null_count:
+        first = rows.slice(0, 1).to_pylist()[0]
+        raise UserError(f"{where}: none of {rows.num_rows} rows can be used; {first['origin']}: {first['reason']}")
     if unlisted := source.files.unlisted():
         source.notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
     return Read(root, rows, source.notes)

@@ -232,7 +232,7 @@ def test_a_tar_that_is_cut_off_gives_what_is_whole_and_says_so(tmp_path: Path) -
         tmp_path / "0.tar",
         {f"{n}.{kind}": content for n in range(3) for kind, content in (("png", picture(n)), ("cls", "Cups"))},
     ).read_bytes()
-    for length, left in ((len(whole), 3), (4 * 1024 + 700, 2), (4 * 1024 + 100, 2), (4 * 1024, 2), (100, 0)):
+    for length, left in ((len(whole), 3), (4 * 1024 + 700, 2), (4 * 1024 + 100, 2), (4 * 1024, 2)):
         (tmp_path / "0.tar").write_bytes(whole[:length])
         found = source.read(str(tmp_path))
         assert [row["file"] for row in rows(found)] == [picture(n) for n in range(left)]
@@ -292,6 +292,14 @@ def test_pairs_of_bg1k_stay_together(tmp_path: Path) -> None:
         ({}, "has 0 pictures, and no list"),
         ({"a.csv": CSV, "b.csv": CSV}, r"several lists \(a.csv, b.csv\); say which by names="),
         ({"a.csv": "file,name,category\n"}, "has no rows"),
+        (
+            {"a.csv": "Title,Type,Image Src\n" + "Mug,Cups,https://example.com/a.png\n" * 2},
+            "none of 2 rows can be used; line 2: outside the folder: a URL, and nothing is fetched; save the picture",
+        ),
+        (
+            {"a.tar": b"cut off"},
+            "none of 1 rows can be used; a.tar: unreadable: no uncompressed tar, or one that is cut",
+        ),
         ({"a.parquet": b"PAR1 cut off"}, "no Parquet or Arrow file"),
         ({"a.zip": b"PK\x03\x04 cut off"}, "no zip, or one that is cut off"),
         ({"a.json": "[1,"}, "no JSON"),

@@ -107,3 +107,19 @@ def test_a_tasks_rows(tmp_path: Path) -> None:
     assert table.schema.equals(INGESTED, check_metadata=False) and written["rows"] == 2
     assert [(row["id"], row["group"]) for row in table.to_pylist()] == [("masked", "a"), ("only", "b")]
     assert table.to_pylist()[1]["cutout"] == samples[2]["cutout"]
+
+
+def test_samples_are_the_same_to_the_byte_however_rows_are_divided_among_tasks(tmp_path: Path) -> None:
+    shop = folder(tmp_path / "shop")
+    read = source.read(str(shop), str(shop / "names.csv"))
+    rows = read.rows.filter(pc.is_null(read.rows["reason"]))
+    rows = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    plan = Plan(read.root, str(tmp_path), settings=IngestConfig(), image=IMAGE, seed=0)
+    found = []
+    for size in (1, 4, rows.num_rows):
+        building = tmp_path / f"building-{size}"
+        for start in range(0, rows.num_rows, size):
+            make_samples(rows.slice(start, size), plan, str(building))
+        made = [row for part in (SAMPLES, "rejected") for row in pq.read_table(building / part).to_pylist()]
+        found.append(sorted(made, key=lambda row: str(row["id"])))
+    assert found[0] == found[1] == found[2]
