@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import jpeg_end, magic
+from p2i_ray.data import jpeg_end, magic, stated_colours
 from p2i_ray.data.colour import to_srgb
 from p2i_ray.data.errors import ImageError
 
@@ -78,7 +78,7 @@ def check_size(encoded: bytes | None, limits: ImageConfig, formats: tuple[str, .
 
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None) -> Image.Image:
     with _opened(encoded, limits) as image:
-        profile = image.info.get("icc_profile")
+        profile = stated_colours.profile_of(image, encoded or b"")
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
         # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
         white_is_zero = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
