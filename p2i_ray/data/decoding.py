@@ -7,6 +7,7 @@ many pixels it needs; then no more than the file's own pixels (`BYTES_PER_PIXEL`
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from p2i_ray.data.colour import to_srgb
 from p2i_ray.data.errors import ImageError
 
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-BYTES_PER_PIXEL = 4  # of a decoded picture, as Pillow holds it; palettes and grey take less
+HEIF_PLUGINS = ("pi_heif", "pillow_heif")  # optional; the first holds a decoder alone
+BYTES_PER_PIXEL = 10  # at most while one is decoded: an AVIF or HEIC, with its planes and a copy; others take 4
 LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the other then has fewer pixels
 BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
 ORIENTATION = 0x0112  # EXIF tag
@@ -38,7 +40,9 @@ UPRIGHT = {
 }
 
 
-def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = None) -> Image.Image:
+def decode(
+    encoded: bytes | None, limits: ImageConfig, at_least: int | None = None, *, levels: bool = False
+) -> Image.Image:
     """Decode an encoded image (of an animation, the first), upright, in sRGB: RGBA if it has transparency, else RGB.
 
     A JPEG that lacks nothing but its end marker is read, too.
@@ -48,17 +52,18 @@ def decode(encoded: bytes | None, limits: ImageConfig, at_least: int | None = No
         limits: the largest image that is accepted.
         at_least: decode a large image at a half, a third, … of its size, as long as both sides keep at least so many
             pixels, or the longer side more than four times as many. That takes less memory, and for a JPEG less time.
+        levels: as a mask has them: they are no colours, and whatever the file says of colours is passed over.
 
     Raises:
         ImageError: empty, too large, of another format, broken, or not decodable; nothing else, whatever the bytes.
     """
     try:
-        return _decoded(encoded, limits, at_least)
+        return _decoded(encoded, limits, at_least, levels=levels)
     except ImageError:
         mended = jpeg_end.mended(encoded) if encoded else None
         if mended is None:
             raise
-    return _decoded(mended, limits, at_least)
+    return _decoded(mended, limits, at_least, levels=levels)
 
 
 def check_size(encoded: bytes | None, limits: ImageConfig, formats: tuple[str, ...] | None = None) -> tuple[int, int]:
@@ -76,9 +81,9 @@ def check_size(encoded: bytes | None, limits: ImageConfig, formats: tuple[str, .
         return image.size
 
 
-def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None) -> Image.Image:
+def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:
     with _opened(encoded, limits) as image:
-        profile = stated_colours.profile_of(image, encoded or b"")
+        profile = None if levels else stated_colours.profile_of(image, encoded or b"")
         turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
         # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
         white_is_zero = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
@@ -153,9 +158,8 @@ def _too_large(what: str, setting: str, limits: ImageConfig) -> ImageError:
 @functools.lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
     """The formats that this installation reads."""
-    try:
-        import pillow_heif  # type: ignore[import-not-found]  # optional
-    except ImportError:
-        return FORMATS
-    pillow_heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    for name in HEIF_PLUGINS:
+        if importlib.util.find_spec(name):
+            importlib.import_module(name).register_heif_opener()
+            return (*FORMATS, "HEIF")
+    return FORMATS

@@ -15,7 +15,7 @@ def complaint(encoded: bytes, formats: Sequence[str]) -> str:
     head = encoded[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     names = ", ".join(formats)
     if encoded[4:8] == b"ftyp" and encoded[8:12] in HEIC:
-        return "a HEIC picture; install pillow-heif on every node, or save it as JPEG"
+        return "a HEIC picture; install pi-heif on every node, or save it as JPEG"
     if head.startswith(LFS):
         return "a Git LFS pointer, not the picture; run git lfs pull"
     if b"<svg" in head:

@@ -108,7 +108,7 @@ HOLE = b"".join(struct.pack(">I", 0) for _ in range(2))
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
         ("Bücher, Tassen\n".encode() * 300, "text, not a JPEG"),
         (b"%PDF-1.7\n\xe2\xe3\xcf\xd3", "not a JPEG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + HOLE, "a HEIC picture; install pillow-heif|cannot identify"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + HOLE, "a HEIC picture; install pi-heif|cannot identify"),
     ],
 )
 def test_what_is_no_picture_is_named(encoded: bytes, says: str) -> None:

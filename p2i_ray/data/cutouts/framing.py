@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from p2i_ray.data.cutouts import colours
 from p2i_ray.data.images import Pixels
 
-BLUR = 0.02  # of the mirrored surroundings, fraction of the side
 MARGIN = 0.05  # free space wanted around the product, fraction of its longer side
-MIRRORED = 4  # times that a strip of surroundings may be mirrored; more of it would be smears, not a scene
 VISIBLE = 8  # alpha from which a pixel counts as part of the product, which soft shadows and glass are
 STRAY = 0.001  # parts of a product below this fraction of its largest part are dust and don't move the frame
 
@@ -45,21 +43,23 @@ def scene_window(mask: Pixels) -> Window | None:
     """The largest square of a photo around its product, given by its mask (H, W).
 
     A product longer than the photo's shorter side is not cut: the square reaches beyond the photo, where the strip
-    between frame and product is mirrored. None where there is no such strip, or too narrow a one: the photo then shows
-    no scene that a square could hold.
+    between frame and product is mirrored, once. None where that strip is too narrow: the photo then shows no scene that
+    a square could hold.
     """
     height, width = mask.shape
     rows, columns = extent_of(mask)
-    wanted = _with_margin(rows, columns)
-    side = min(max(min(height, width), wanted), max(height, width))
-    top, left = _start(height, rows, side), _start(width, columns, side)
-    sides = (
-        (-top, rows.start),
-        (top + side - height, height - rows.stop),
-        (-left, columns.start),
-        (left + side - width, width - columns.stop),
-    )
-    return None if any(beyond > MIRRORED * strip for beyond, strip in sides) else Window(top, left, side)
+    longer = max(rows.stop - rows.start, columns.stop - columns.start)
+    if longer <= min(height, width):
+        sides = [min(height, width)]
+    else:  # the margin shrinks where the strip is too narrow for all of it
+        sides = [min(longer + 2 * free, max(height, width)) for free in range(_margin(longer), -1, -1)]
+    for side in sides:
+        top, left = _start(height, rows, side), _start(width, columns, side)
+        beyond = (-top, top + side - height, -left, left + side - width)
+        strips = (rows.start, height - rows.stop, columns.start, width - columns.stop)
+        if all(wanted <= strip for wanted, strip in zip(beyond, strips, strict=True)):
+            return Window(top, left, side)
+    return None
 
 
 def cutout_window(mask: Pixels) -> Window:
@@ -81,13 +81,10 @@ def crop_scene(photo: Pixels, mask: Pixels, window: Window, side: int) -> tuple[
     Returns:
         The picture (side, side, 3) and its mask (side, side).
     """
-    rows, columns = extent_of(mask)
-    y, y_inside = _indices(mask.shape[0], rows, window.top, window.side)
-    x, x_inside = _indices(mask.shape[1], columns, window.left, window.side)
+    y, y_inside = _indices(mask.shape[0], window.top, window.side)
+    x, x_inside = _indices(mask.shape[1], window.left, window.side)
     inside = y_inside[:, None] & x_inside[None, :]
     picture = photo[y][:, x]
-    if not inside.all():  # a narrow strip mirrored many times looks like a barcode: blur the mirrored part
-        picture = np.where(inside[..., None], picture, cv2.GaussianBlur(picture, (0, 0), BLUR * window.side))
     cut = np.where(inside, mask[y][:, x], 0).astype(np.uint8)
     interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
     return _resize(picture, side, interpolation), _resize(cut, side, interpolation)
@@ -131,16 +128,8 @@ def _resize(pixels: Pixels, side: int, interpolation: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, (side, side), interpolation=interpolation), np.uint8)
 
 
-def _indices(length: int, part: slice, start: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def _indices(length: int, start: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Indices of `side` pixels from `start` on, mirrored beyond the photo; and which are inside."""
     places = np.arange(start, start + side)
-    before = _fold(-1 - places, max(part.start, 1))
-    after = length - 1 - _fold(places - length, max(length - part.stop, 1))
-    indices = np.where(places < 0, before, np.where(places >= length, after, places))
+    indices = np.where(places < 0, -1 - places, np.where(places >= length, 2 * length - 1 - places, places))
     return indices, (places >= 0) & (places < length)
-
-
-def _fold(distance: NDArray[np.int64], strip: int) -> NDArray[np.int64]:
-    """Depth in a strip of each mirrored pixel: 0, 1, 2, …, strip-1, strip-1, …, 1, 0, 0, 1 and so on."""
-    phase = distance % (2 * strip)
-    return np.where(phase < strip, phase, 2 * strip - 1 - phase)

@@ -172,7 +172,7 @@ def _product(
 
 def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
     try:
-        return _rgba(decode(encoded, image, at_least=_least(image)))
+        return _rgba(decode(encoded, image, at_least=_least(image), levels=kind == "mask"))
     except ImageError as error:
         raise ImageError(f"bad {kind}: {error}") from None
 

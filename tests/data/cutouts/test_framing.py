@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from p2i_ray.data.cutouts.framing import _fold, crop_cutout, crop_scene, cutout_window, extent_of, scene_window
+from p2i_ray.data.cutouts.framing import crop_cutout, crop_scene, cutout_window, extent_of, scene_window
 from p2i_ray.data.images import Pixels
 
 
@@ -41,22 +41,25 @@ def test_a_product_in_the_middle_stays_there() -> None:
 
 
 def test_a_product_longer_than_the_photo_is_high_is_not_cut() -> None:
-    photo, mask = scene(100, 300, slice(30, 70), slice(10, 290))
-    picture, cut = to_square(photo, mask, 300)
-    assert (cut >= 128).sum() == 40 * 280
+    photo, mask = scene(100, 200, slice(45, 55), slice(20, 160))
+    photo[..., 2] = np.arange(100)[:, None]
+    picture, cut = to_square(photo, mask, 154)  # a margin of 7 pixels on both sides: no resizing
+    assert (cut >= 128).sum() == 10 * 140
     rows = np.flatnonzero(cut.any(axis=1))
-    assert rows[0] == 130 and rows[-1] == 169  # in the middle, 100 mirrored rows above and below
-    outside = picture[cut == 0].astype(int)
-    assert np.abs(outside - [0, 200, 0]).max() < 60  # background is mirrored there, never the product
-    assert picture[:90, :, 0].max() == 0 and picture[-90:, :, 0].max() == 0
+    assert rows[0] == 72 and rows[-1] == 81  # in the middle, 27 mirrored rows above and below
+    assert picture[:, 0, 2].tolist() == [*range(26, -1, -1), *range(100), *range(99, 72, -1)]
+    assert (picture[cut == 0][:, :2] == [0, 200]).all()  # background is mirrored there, never the product
 
 
-def test_the_strip_is_mirrored_back_and_forth() -> None:
-    assert _fold(np.arange(8), 3).tolist() == [0, 1, 2, 2, 1, 0, 0, 1]
+def test_a_product_that_fits_into_the_photo_needs_no_invented_margin() -> None:
+    _, mask = scene(100, 150, slice(1, 100), slice(20, 80))  # it stands on the edge of the photo
+    assert scene_window(mask) == (0, 0, 100)
 
 
 def test_without_surroundings_there_is_no_square_of_a_scene() -> None:
     _, mask = scene(100, 300, slice(0, 100), slice(10, 290))  # 104 rows would have to come from nothing
+    assert scene_window(mask) is None
+    _, mask = scene(100, 300, slice(30, 70), slice(10, 290))  # 30 rows would have to make 97, mirrored over and over
     assert scene_window(mask) is None
     _, mask = scene(100, 100, slice(0, 100), slice(0, 60))  # touches three sides, and the square needs no more
     assert scene_window(mask) == (0, 0, 100)

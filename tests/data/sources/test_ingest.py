@@ -16,7 +16,7 @@ from p2i_ray.errors import UserError
 
 def test_memory_follows_from_the_largest_picture() -> None:
     need = resources(IngestConfig(), ImageConfig(max_pixels=2**28 // 2))
-    assert need.bundle.memory_gib == TASK_GIB + 0.5
+    assert need.bundle.memory_gib == TASK_GIB + 1.25
     assert need.bundle.cpus == IngestConfig().num_cpus
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,10 +53,9 @@ def test_the_smallest_share_of_clear_pixels_makes_a_cutout() -> None:
 
 
 def test_alpha_without_a_clear_pixel_is_a_photo() -> None:
-    cutout, picture, _ = made(
-        photo("horse.png").read_bytes(), CutoutConfig(max_disagreement=1)
-    )  # its corners are half transparent
-    assert picture is not None
+    horse = photo("horse.png").read_bytes()  # its corners are half transparent
+    cutout, _, quality = made(horse, CutoutConfig(max_disagreement=1))
+    assert quality.source == "grabcut"
     assert 0.2 < (cutout[..., 3] >= 128).mean() < 0.4  # the horse, not the whole picture
 
 
@@ -101,6 +102,15 @@ def test_a_cutout_file_brings_its_colours() -> None:
     cutout, picture, _ = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
     assert picture is not None and np.array_equal(picture, NOISE)
     assert (cutout[..., :3] == RED).all() and np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
+
+
+def test_a_masks_levels_are_no_colours() -> None:
+    """A gamma chunk would make 158 of 100, and of clear pixels product."""
+    whole = encode_png(np.where(LEFT > 0, 255, 100).astype(np.uint8))
+    gamma = b"gAMA" + (100_000).to_bytes(4, "big")
+    linear = whole[:33] + b"\0\0\0\4" + gamma + zlib.crc32(gamma).to_bytes(4, "big") + whole[33:]
+    cutout = made(encode_png(NOISE), mask=linear).cutout
+    assert np.array_equal(cutout[..., 3], np.where(LEFT > 0, 255, 100))
 
 
 def test_a_mask_of_another_size_is_brought_to_the_photos() -> None:
