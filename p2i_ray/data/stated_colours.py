@@ -103,11 +103,12 @@ def _png_code(encoded: bytes) -> Code | None:
 
 def _png_profile(image: Image.Image) -> bytes | None:
     """What gAMA and cHRM say, where they say something else than sRGB's."""
-    gamma, points = image.info.get("gamma"), image.info.get("chromaticity")
+    gamma: float = image.info.get("gamma") or 0
+    points = image.info.get("chromaticity")
     if "srgb" in image.info or not (gamma or points):
         return None
-    is_gamma = not gamma or not GAMMAS[0] <= gamma <= GAMMAS[1] or abs(gamma - SRGB_GAMMA) < NEAR
-    curve: Curve = "srgb" if is_gamma else 1 / float(gamma)
+    another = GAMMAS[0] <= gamma <= GAMMAS[1] and abs(gamma - SRGB_GAMMA) >= NEAR
+    curve: Curve = 1 / gamma if another else "srgb"
     near = not points or all(abs(a - b) < NEAR for a, b in zip(points, SRGB_CHROMATICITIES, strict=False))
     if curve == "srgb" and near:
         return None

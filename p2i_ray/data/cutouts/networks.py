@@ -13,6 +13,7 @@ from p2i_ray.data.cutouts.settings import Levels
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.images import Pixels
 
+FAINT = 8  # alpha below which a pixel of a network's mask is clear
 Plane = NDArray[np.float32]  # (h, w), the probability of product, 0..1
 
 
@@ -61,4 +62,14 @@ def _cut(photo: Pixels, first: Plane, second: Plane | None) -> Cut | ImageError:
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     plane = np.asarray(cv2.resize(first, (width, height), interpolation=interpolation))
     apart = None if second is None else difference(first >= 0.5, second[:, ::-1] >= 0.5)
-    return Cut((plane * 255).round().clip(0, 255).astype(np.uint8), apart)
+    return Cut(_without_haze((plane * 255).round().clip(0, 255).astype(np.uint8)), apart)
+
+
+def _without_haze(mask: Pixels) -> Pixels:
+    """A mask (H, W) without what is almost clear, and without faint parts that hang together with no product."""
+    visible = (mask >= FAINT).astype(np.uint8)
+    count, parts = cv2.connectedComponents(visible, connectivity=8)
+    sure = np.zeros(count, bool)
+    sure[np.unique(parts[mask >= 128])] = True
+    sure[0] = False  # what is not visible
+    return np.where(sure[parts], mask, 0).astype(np.uint8)

@@ -63,6 +63,19 @@ def test_levels_are_normalised_and_logits_become_probabilities(tmp_path: Path) -
     assert cut.mask[0, [0, -1]].tolist() == [12, 243]  # 255 / (1 + e^3), 255 / (1 + e^-3)
 
 
+def test_haze_apart_from_the_product_is_dropped_and_soft_edges_stay(tmp_path: Path) -> None:
+    levels = np.zeros((SIDE, SIDE), np.uint8)
+    levels[2:6, 3:6] = 255
+    levels[2:6, 2] = 60  # a soft edge
+    levels[7, 7] = 90  # haze
+    levels[0, :] = 5
+    photo = np.dstack([levels, 0 * levels, 0 * levels])
+    (cut,) = OnnxCutter(settings(write_onnx(tmp_path / "red.onnx"))).cut([photo])
+    wanted = levels.copy()
+    wanted[7, 7] = wanted[0] = 0
+    assert isinstance(cut, Cut) and np.array_equal(cut.mask, wanted)
+
+
 def test_a_family_gives_what_is_not_set(tmp_path: Path) -> None:
     assert CutterConfig(kind="onnx", model="x", family="u2net").input() == (
         320,
