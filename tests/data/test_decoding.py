@@ -129,14 +129,55 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-@pytest.mark.parametrize("bomb", ["iCCP", "zTXt"])
-def test_chunks_that_unpack_to_gigabytes(bomb: str) -> None:
+@pytest.mark.parametrize(("bomb", "head"), [("iCCP", b"name\0\0"), ("zTXt", b"name\0\0"), ("iTXt", b"name\0\1\0\0\0")])
+def test_chunks_that_unpack_to_gigabytes(bomb: str, head: bytes) -> None:
     packed = zlib.compress(bytes(80_000_000), 9)
     whole = saved(Image.fromarray(HALVES), "PNG")
-    bombed = whole[:33] + chunk(bomb.encode(), b"name\0\0" + packed) + whole[33:]
+    bombed = whole[:33] + chunk(bomb.encode(), head + packed) + whole[33:]
     assert len(bombed) < 200_000
     with pytest.raises(ImageError, match=r"^unreadable: .*[Tt]oo large"):
         decode(bombed, LIMITS)
+
+
+def resized(kind: str, width: int, height: int) -> bytes:
+    """A picture of 64 x 32 pixels whose header says that it is larger."""
+    whole = saved(Image.fromarray(HALVES), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    if kind == "PNG":
+        header = struct.pack(">II", width, height) + whole[24:29]
+        return whole[:8] + chunk(b"IHDR", header) + whole[33:]
+    if kind == "WEBP":
+        bits = int.from_bytes(whole[21:25], "little") & ~0xFFFFFFF | (width - 1) | (height - 1) << 14
+        return whole[:21] + struct.pack("<I", bits) + whole[25:]
+    if kind == "TIFF":
+        for tag, size in ((256, width), (257, height)):  # entries of its directory, of 32 or of 16 bits
+            place = next(at for kept in (3, 4) if (at := whole.find(struct.pack("<HHI", tag, kept, 1))) >= 0)
+            whole = whole[: place + 2] + struct.pack("<HII", 4, 1, size) + whole[place + 12 :]
+        return whole
+    places = {"GIF": (6, "<HH"), "BMP": (18, "<ii"), "AVIF": (whole.find(b"ispe") + 8, ">II")}
+    if kind == "JPEG":
+        start = whole.index(b"\xff\xc0") + 5
+        return whole[:start] + struct.pack(">HH", height, width) + whole[start + 4 :]
+    start, form = places[kind]
+    packed = struct.pack(form, width, height)
+    return whole[:start] + packed + whole[start + len(packed) :]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG"])
+def test_a_header_that_claims_too_many_pixels_is_believed(kind: str) -> None:
+    """Nothing is unpacked to find out whether it is true."""
+    bomb = resized(kind, 16_000, 12_000)
+    for read in (check_size, decode):
+        with pytest.raises(
+            ImageError, match=r"^too large: (16000x12000|more) pixels.* image\.max_pixels=50000000 allows"
+        ):
+            read(bomb, LIMITS)
+
+
+def test_a_strip_of_30000_pixels_is_read_small() -> None:
+    strip = np.zeros((300, 30_000, 3), np.uint8)
+    strip[:, 15_000:] = (200, 60, 40)
+    seen = decode(saved(Image.fromarray(strip), "PNG"), LIMITS, at_least=128)
+    assert seen.width <= 5 * 128 and seen.getpixel((seen.width - 1, 0)) == (200, 60, 40)
 
 
 def test_a_webp_is_refused_before_memory_is_taken_for_it() -> None:

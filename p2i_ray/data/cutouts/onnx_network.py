@@ -137,7 +137,9 @@ def _check_input(inputs: Sequence[Any], settings: CutterConfig) -> None:
         raise UserError(f"{_named(settings)} must take one batch of photos (N, 3, h, w) as floats; it takes {shapes}")
     for wanted, size in zip((3, side, side), inputs[0].shape[1:], strict=True):
         if isinstance(size, int) and size != wanted:
-            fix = "it must take RGB" if wanted == 3 else f"set ingest.cutter.side={size}"
+            fix = (
+                "it must take RGB" if wanted == 3 else f"set another ingest.cutter.family, or ingest.cutter.side={size}"
+            )
             raise UserError(f"{_named(settings)} takes {shapes}, not (N, 3, {side}, {side}); {fix}")
 
 

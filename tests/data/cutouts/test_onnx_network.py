@@ -112,7 +112,11 @@ def test_a_photo_without_a_product_keeps_its_neighbours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "changed", "says"),
     [
-        ({"side": 4}, {}, r"takes photo tensor\(float\) .*, not \(N, 3, 8, 8\); set ingest\.cutter\.side=4"),
+        (
+            {"side": 4},
+            {},
+            r"takes photo tensor\(float\) .*, not \(N, 3, 8, 8\); set another .* or ingest\.cutter\.side=4",
+        ),
         ({"channels": 1}, {}, "it must take RGB"),
         ({"inputs": 2}, {}, r"must take one batch of photos \(N, 3, h, w\) as floats; it takes photo .*, more1"),
         ({}, {"num_gpus": 1}, "this onnxruntime has no CUDA: install onnxruntime-gpu"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.cutouts.settings import CutoutConfig
+from p2i_ray.data.cutouts.onnx_network import OnnxCutter
+from p2i_ray.data.cutouts.settings import CutoutConfig, CutterConfig
 from p2i_ray.data.images import ImageError, Pixels, encode_png
-from p2i_ray.data.sources.samples import Files, Sample, make_sample
+from p2i_ray.data.sources.samples import Files, Sample, make_sample, make_samples
 from tests.support.photos import photo
+from tests.support.tiny_cutters import write_onnx
 
 IMAGE = ImageConfig(resolution=64)
 PHOTO = CutoutConfig(clear_pixels="photo")
@@ -102,6 +105,34 @@ def test_a_cutout_file_brings_its_colours() -> None:
     cutout, picture, _ = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
     assert picture is not None and np.array_equal(picture, NOISE)
     assert (cutout[..., :3] == RED).all() and np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
+
+
+def test_a_batch_goes_to_the_cutter_at_once_and_keeps_its_order(tmp_path: Path) -> None:
+    """A network that takes red for product; its mirrored second cut doubts the third photo."""
+    where = np.ones((64, 64))
+    where[:, 56:] = 0  # blind there
+    network = CutterConfig(
+        kind="onnx", model=str(write_onnx(tmp_path / "red.onnx", side=64, where=where)),
+        side=64, mean=(0, 0, 0), std=(1, 1, 1), output="probabilities",
+    )  # fmt: skip
+    ball_photo = scene()
+    edge, nothing = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
+    edge[16:48, 48:, 0] = 255
+    batch = [encode_png(pixels) for pixels in (ball_photo, ball(), edge, nothing)]
+    found = make_samples(
+        [Files(batch[0]), ImageError("gone"), *map(Files, batch[1:])],
+        OnnxCutter(network),
+        settings=CutoutConfig(),
+        image=IMAGE,
+    )
+    cut, gone, alone, doubted, none = found
+    assert isinstance(cut, Sample) and isinstance(alone, Sample)
+    assert cut.quality.source == "onnx" and cut.quality.disagreement == 0
+    assert np.array_equal(cut.cutout[..., 3] >= 128, ball_photo[..., 0] >= 128)
+    assert alone.quality.source == "alpha" and alone.picture is None
+    assert str(gone) == "gone"
+    assert str(doubted).startswith("poor cutout: two cuts of the photo differ by 50%")
+    assert str(none).startswith("no product found: the network's surest pixel")
 
 
 def test_a_masks_levels_are_no_colours() -> None:
