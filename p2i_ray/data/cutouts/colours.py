@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from p2i_ray.data.images import Pixels
 
 SURE_PRODUCT = 250  # alpha from which a pixel shows nothing but the product
+HALF_CLEAR = 24  # alpha from which a pixel's colour says something of the product
+ENOUGH = 40  # soft pixels that are needed to tell what they were blended with
+NOISE = 12  # levels by which the nearest sure pixel may differ from a soft one's product
+BETTER = 3  # times that the blend must explain soft pixels better than the product alone
 SURE_BACKGROUND = 5  # alpha up to which it shows nothing of it
 
 
@@ -33,6 +37,37 @@ def decontaminate(picture: Pixels, mask: Pixels) -> Pixels:
         colours = picture.copy()
         colours[soft] = (front + alpha * rest).round().clip(0, 255)
     return fill_clear(np.dstack([colours, mask]))
+
+
+def unmatte(cutout: Pixels) -> Pixels:
+    """A cutout (H, W, 4) without the white or black that its soft edges were blended with before it was saved.
+
+    Its soft pixels then show a F + (1 - a) B, B being white or black, where F is the colour of the nearest sure pixel;
+    if they do better than they show F itself, B is taken out of them. Others keep their colours.
+    """
+    alpha = cutout[..., 3]
+    soft, product = (alpha >= HALF_CLEAR) & (alpha <= 255 - HALF_CLEAR), alpha >= SURE_PRODUCT
+    if soft.sum() < ENOUGH or not product.any():
+        return cutout
+    seen, front = cutout[soft][:, :3].astype(np.float32), _nearest(cutout[..., :3], product)[soft].astype(np.float32)
+    share = alpha[soft, None].astype(np.float32) / 255
+    straight = _error(seen, front)
+    errors = {matte: _error(seen, share * front + (1 - share) * matte) for matte in (255, 0)}
+    matte = min(errors, key=lambda level: errors[level])
+    if errors[matte] > NOISE or straight < BETTER * max(errors[matte], NOISE / 2):
+        return cutout
+    mixed = (alpha > 0) & ~product
+    share = alpha[mixed, None].astype(np.float32) / 255
+    colours = cutout.copy()
+    own = (cutout[mixed][:, :3] - (1 - share) * matte) / share
+    faint = share < HALF_CLEAR / 255  # too little of the product is left to divide by
+    colours[mixed, :3] = np.where(faint, _nearest(cutout[..., :3], product)[mixed], own.round().clip(0, 255))
+    return colours
+
+
+def _error(seen: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The median over pixels (N, 3) of the largest difference in a channel."""
+    return float(np.median(np.abs(seen - expected).max(axis=1)))
 
 
 def fill_clear(cutout: Pixels) -> Pixels:

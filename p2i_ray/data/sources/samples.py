@@ -129,7 +129,7 @@ def _finish(opened: _Opened, *, cut: Cut | None, by: str, settings: CutoutConfig
     if cutout is None:
         if own is None:  # the photo's own colours
             own = (
-                np.dstack([colours.fill_clear(photo)[..., :3], mask])
+                np.dstack([colours.fill_clear(colours.unmatte(photo))[..., :3], mask])
                 if opened.cut_out and not opened.scene
                 else colours.decontaminate(photo[..., :3], mask)
             )
@@ -156,7 +156,7 @@ def _product(
         own = _fit(_open(files.cutout, "cutout", image), photo, "cutout")
         if own[..., 3].min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
-        return "cutout", own[..., 3], own
+        return "cutout", own[..., 3], colours.unmatte(own)
     if files.mask is not None:
         mask = _open(files.mask, "mask", image)
         if mask[..., 3].min() == 255:  # no transparency: white is the product

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, resize
+from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, resize, unmatte
+from p2i_ray.data.images import Pixels
 
 RED, GREEN, WHITE = (200, 0, 0), (0, 200, 0), (255, 255, 255)
 
@@ -55,3 +56,40 @@ def test_resizing_agrees_with_pillow_where_both_average() -> None:
     noise[..., 3] |= 128
     pillow = np.asarray(Image.fromarray(noise).resize((8, 8), Image.Resampling.BOX))
     assert np.abs(resize(noise, 8, 8).astype(int) - pillow).max() <= 2  # Pillow rounds before and after
+
+
+def disc(colour: tuple[int, int, int], background: tuple[int, int, int] | None) -> Pixels:
+    """A disc with a soft edge of six pixels; its colours blended with a background, or not."""
+    y, x = np.mgrid[:80, :80]
+    alpha = ((34 - np.hypot(x - 39.5, y - 39.5)) / 6).clip(0, 1)[..., None]
+    colours = np.full((80, 80, 3), colour, float)
+    if background is not None:
+        colours = alpha * colours + (1 - alpha) * background
+    return np.dstack([colours.round(), alpha * 255]).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [(200, 60, 40), (20, 30, 90), (120, 120, 120)])
+@pytest.mark.parametrize("level", [255, 0])
+def test_a_matte_is_taken_out_of_soft_edges(colour: tuple[int, int, int], level: int) -> None:
+    blended = disc(colour, (level,) * 3)
+    mended = unmatte(blended)
+    visible = mended[..., 3] > 0
+    assert np.abs(mended[visible][:, :3].astype(int) - colour).max() <= 11  # a level of rounding at alpha 24
+    assert np.array_equal(mended[..., 3], blended[..., 3])
+
+
+@pytest.mark.parametrize("colour", [(200, 60, 40), (255, 255, 255), (0, 0, 0)])
+def test_edges_of_the_products_own_colour_stay(colour: tuple[int, int, int]) -> None:
+    assert np.array_equal(unmatte(disc(colour, None)), disc(colour, None))
+
+
+@pytest.mark.parametrize("level", [0, 40, 255])
+def test_shadows_and_glows_stay(level: int) -> None:
+    """What lies beside the product, a third opaque, is no blend of it."""
+    cutout = disc((200, 60, 40), None)
+    cutout[70:, :] = (level, level, level, 85)
+    assert np.array_equal(unmatte(cutout), cutout)
+
+
+def test_an_edge_blended_with_another_colour_stays() -> None:
+    assert np.array_equal(unmatte(disc((200, 60, 40), (0, 200, 0))), disc((200, 60, 40), (0, 200, 0)))
