@@ -65,7 +65,7 @@ def unmatte(cutout: Pixels) -> Pixels:
     return colours
 
 
-def _error(seen: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+def _error(seen: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
     """The median over pixels (N, 3) of the largest difference in a channel."""
     return float(np.median(np.abs(seen - expected).max(axis=1)))
 
