@@ -65,26 +65,25 @@ def check(judge: Judge, job: CalibrateJob, exemplars: Sequence[Exemplar]) -> Non
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     rows = reading.read_split(data, job.split, columns=[*judge.columns, "category"])
-    job_output.claim(out, "calibrate")
-    with phase(f"calibrate on {job.split}", None, "replies") as progress:
-        facts = calibrate(
-            judge,
-            rows,
-            out,
-            settings=job.calibration,
-            gamma=job.idr.gamma,
-            threshold_on=job.idr.threshold_on,
-            exemplars=exemplars,
-            image=job.image,
-            seed=job.seed,
-            progress=progress,
-        )
-    found = Calibration.model_validate(facts)
-    page = report_calibration.write(found, reading.split_files(data, job.split), job.image, out)
-    print(report_calibration.table(found))
-    for failed in found.failed:
-        print(f"warning: {failed.title}: {failed.verdict}; the rule: {failed.rule}")
-    job_output.finish(out)
+    with job_output.held(out, "calibrate"):
+        with phase(f"calibrate on {job.split}", None, "replies") as progress:
+            facts = calibrate(
+                judge,
+                rows,
+                out,
+                settings=job.calibration,
+                gamma=job.idr.gamma,
+                threshold_on=job.idr.threshold_on,
+                exemplars=exemplars,
+                image=job.image,
+                seed=job.seed,
+                progress=progress,
+            )
+        found = Calibration.model_validate(facts)
+        page = report_calibration.write(found, reading.split_files(data, job.split), job.image, out)
+        print(report_calibration.table(found))
+        for failed in found.failed:
+            print(f"warning: {failed.title}: {failed.verdict}; the rule: {failed.rule}")
     print(f"page  {page}")
 
 

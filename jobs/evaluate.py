@@ -49,12 +49,11 @@ def run(job: EvaluateJob) -> None:
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
     preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
-    job_output.claim(out, "evaluate")
-    folder, files = generated(job, data, model, out)
-    real = reading.read_split(data, job.split)
-    figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=methods)
-    locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
-    job_output.finish(out)
+    with job_output.held(out, "evaluate"):
+        folder, files = generated(job, data, model, out)
+        real = reading.read_split(data, job.split)
+        figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=methods)
+        locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     for name, value in figures.items():
         print(f"{name:<13}{value:g}")
 

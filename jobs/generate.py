@@ -39,22 +39,21 @@ def run(job: GenerateJob) -> None:
     preflight.check_rights(out)
     connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
-    job_output.claim(out, "generate")
-    for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
-        locations.remove(left)
-    with phase(f"paint {job.split}", total) as progress:
-        rows = reading.read_split(data, job.split)
-        written = generate.generate(
-            rows,
-            model,
-            out,
-            settings=job.generate,
-            image=job.image,
-            diffusion=job.diffusion,
-            seed=job.seed,
-            progress=progress,
-        )
-    job_output.finish(out)
+    with job_output.held(out, "generate"):
+        for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
+            locations.remove(left)
+        with phase(f"paint {job.split}", total) as progress:
+            rows = reading.read_split(data, job.split)
+            written = generate.generate(
+                rows,
+                model,
+                out,
+                settings=job.generate,
+                image=job.image,
+                diffusion=job.diffusion,
+                seed=job.seed,
+                progress=progress,
+            )
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")
 
 

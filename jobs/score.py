@@ -10,6 +10,8 @@ prints the counts. After an interruption the same command continues: answers are
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -19,6 +21,9 @@ from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations, parquet
+
+if TYPE_CHECKING:
+    from p2i_ray.judge.requests.prompts import Exemplar
 
 
 class ScoreJob(Config):
@@ -33,26 +38,37 @@ class ScoreJob(Config):
 def run(job: ScoreJob) -> None:
     """Score the split and print the counts."""
     from p2i_ray.data import reading
-    from p2i_ray.judge.judge import Judge
     from p2i_ray.judge.requests import exemplars
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     total = reading.count(data, job.split)
     c_r = exemplars.from_settings(job.judge, job.image)
+    job_output.check(out, "score")
     preflight.check_rights(out)
-    job_output.claim(out, "score")
+    with job_output.held(out, "score"):
+        written = score_split(job, data, out, total=total, exemplars=c_r)
+    scores = parquet.read_parquet(out, written.files, ["score"])["score"].to_pylist()
+    print(f"rows      {written.rows}\nset aside {written.set_aside}")
+    for score in range(1, 6):
+        print(f"score {score}   {scores.count(score)}")
+
+
+def score_split(job: ScoreJob, data: str, out: str, *, total: int, exemplars: Sequence[Exemplar]) -> parquet.Written:
+    """Score the split's `total` rows into the folder."""
+    from p2i_ray.data import reading
+    from p2i_ray.judge.judge import Judge
+
     for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted; its answers are in the cache
         locations.remove(left)
     with Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache")) as judge:
         connection.connect(job.ray)
         preflight.check([resources.scoring(job.judge)], writes=[out], reads=[data])
         with phase(f"score {job.split}", total) as progress:
-            rows = reading.read_split(data, job.split)
             written = judge.score(
-                rows,
+                reading.read_split(data, job.split),
                 out,
                 feedback=job.feedback,
-                exemplars=c_r,
+                exemplars=exemplars,
                 gamma=job.idr.gamma,
                 threshold_on=job.idr.threshold_on,
                 progress=progress,
@@ -60,11 +76,7 @@ def run(job: ScoreJob) -> None:
     locations.write_text(
         locations.join(out, "manifest.json"), json.dumps({**written._asdict(), "facts": dict(written.facts)})
     )
-    job_output.finish(out)
-    scores = parquet.read_parquet(out, written.files, ["score"])["score"].to_pylist()
-    print(f"rows      {written.rows}\nset aside {written.set_aside}")
-    for score in range(1, 6):
-        print(f"score {score}   {scores.count(score)}")
+    return written
 
 
 if __name__ == "__main__":

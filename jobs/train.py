@@ -22,6 +22,7 @@ from p2i_ray.config.loading import effects, flat
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
+from p2i_ray.run import lease
 from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
@@ -67,15 +68,36 @@ def run(job: TrainJob) -> None:
 
     out = locations.absolute(job.out)
     work, steps = f"{out}.work", job.steps or job.idr.steps[0]
-    if locations.exists(out) and not locations.exists(work):
-        raise UserError(f"{out} is there already; give another out, or remove it")
+    lease.check_free(f"{work}.{lease.FILE}")
+    check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
-    keep = locations.absolute(job.keep) if job.keep else None
     validation.check_model(base, job.image.resolution, job.diffusion.widen)
     validation.check_training(base, validation.anywhere(job.diffusion), job.train)
     rows = count(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)
+    with lease.held(f"{work}.{lease.FILE}"):
+        check_new(out, work)  # meanwhile somebody may have finished it
+        facts = train(job, out, work, rows=rows, steps=steps, base=base)
+        locations.remove(work)
+    print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
+    if "images_per_s" in facts:
+        print(
+            f"{facts['images_per_s']:.0f} images/s, {facts['waiting']:.1%} of the time waiting for rows, "
+            f"first step after {facts['start_s']:.0f} s"
+        )
+
+
+def check_new(out: str, work: str) -> None:
+    """Raise UserError if the folder holds a finished model: nothing is overwritten."""
+    if locations.exists(out) and not locations.exists(work):
+        raise UserError(f"{out} is there already; give another out, or remove it")
+
+
+def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: str) -> dict[str, Any]:
+    """Encode the rows and train on their features; returns what launch.train does."""
+    from p2i_ray.diffusion.training import launch as training
+
     stay_with(work, settings_of(job, steps))
     locations.remove(out)  # what an interrupted call had saved of the model
     connection.connect(job.ray)
@@ -84,9 +106,9 @@ def run(job: TrainJob) -> None:
     diffusion = job.diffusion.model_copy(update={"base": base})
     features = encode(job, diffusion, rows, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
-        facts = training.train(
+        return training.train(
             features,
-            keep=keep,
+            keep=locations.absolute(job.keep) if job.keep else None,
             base=base,
             diffusion=diffusion,
             settings=job.train,
@@ -96,13 +118,6 @@ def run(job: TrainJob) -> None:
             work=work,
             tracking=f"{out}.tracking",
             progress=progress,
-        )
-    locations.remove(work)
-    print(f"{out}: {facts['steps']} steps on {facts['rows']} rows, last loss {facts['loss']:.4f}")
-    if "images_per_s" in facts:
-        print(
-            f"{facts['images_per_s']:.0f} images/s, {facts['waiting']:.1%} of the time waiting for rows, "
-            f"first step after {facts['start_s']:.0f} s"
         )
 
 

@@ -1,8 +1,15 @@
-"""The output folder of a job that is no run: new, or left unfinished by the same job, which then goes on with it."""
+"""The output folder of a job that is no run: new, or left unfinished by the same job, which then goes on with it.
+
+At most one process works on it; see lease.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from p2i_ray.errors import UserError
+from p2i_ray.run import lease
 from p2i_ray.storage import locations
 
 MARKER = "unfinished.txt"  # in the folder until the job has written everything
@@ -16,28 +23,36 @@ def check(out: str, job: str) -> None:
         job: name of the job.
 
     Raises:
-        UserError: the folder holds something else.
+        UserError: the folder holds something else, or another process works on it.
     """
+    lease.check_free(locations.join(out, lease.FILE))
+    _check_content(out, job)
+
+
+@contextmanager
+def held(out: str, job: str) -> Iterator[None]:
+    """Make the folder, or take one that the same job left unfinished, and work on it alone; what is there stays.
+
+    When the block ends without an error everything has been written, and the folder is no job's any more.
+
+    Raises:
+        UserError: the folder holds something else, or another process works on it.
+    """
+    _check_content(out, job)
+    with lease.held(locations.join(out, lease.FILE)):
+        _check_content(out, job)  # meanwhile somebody may have finished it
+        marker = locations.join(out, MARKER)
+        locations.write_text(marker, f"{job}\nThe same command finishes this.\n")
+        yield
+        locations.remove(marker)
+
+
+def _check_content(out: str, job: str) -> None:
     marker = locations.join(out, MARKER)
     if locations.exists(marker):
         begun_by = locations.read_bytes(marker).decode("utf-8", "replace").split("\n")[0]
         if begun_by == job:
             return
         raise UserError(f"{out} was left unfinished by another job; give another out, or remove it")
-    if locations.exists(out) and not locations.is_empty(out):
+    if locations.exists(out) and not locations.is_empty(out, lease.FILE):
         raise UserError(f"{out} is there already; give another out, or remove it")
-
-
-def claim(out: str, job: str) -> None:
-    """Make the folder, or take one that the same job left unfinished; what it left there stays.
-
-    Raises:
-        UserError: the folder holds something else.
-    """
-    check(out, job)
-    locations.write_text(locations.join(out, MARKER), f"{job}\nThe same command finishes this.\n")
-
-
-def finish(out: str) -> None:
-    """Say that everything is written."""
-    locations.remove(locations.join(out, MARKER))

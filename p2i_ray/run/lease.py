@@ -250,6 +250,17 @@ def held(location: str, timing: Timing = TIMING) -> Iterator[Lease]:
         lease.release()
 
 
+def check_free(location: str, timing: Timing = TIMING) -> None:
+    """Find out, before anything is done, that nobody holds a lease and works; `held` makes sure of it.
+
+    Raises:
+        UserError: another process has it, and works; the line names it.
+    """
+    found, seen = state(location, timing.dead, timing.poll)
+    if seen is not None and found == "alive":
+        raise UserError(_in_use(location, seen))
+
+
 def _folder(location: str) -> str:
     """What a lease is of: the folder that it lies in, or the one that it lies beside."""
     return location.removesuffix(f"/{FILE}").removesuffix(f".{FILE}")

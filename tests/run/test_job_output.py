@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from p2i_ray.errors import UserError
-from p2i_ray.run import job_output
+from p2i_ray.run import job_output, lease
+from p2i_ray.run.holder import this_process
 
 
 def test_the_same_job_goes_on_with_what_it_left_and_no_other_touches_it(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     job_output.check(out, "evaluate")
     assert not Path(out).exists()
-    job_output.claim(out, "evaluate")
-    Path(out, "part").touch()
-    job_output.claim(out, "evaluate")
-    assert Path(out, "part").exists()
-    with pytest.raises(UserError, match=f"{out} was left unfinished by another job; give another out, or remove it"):
-        job_output.claim(out, "score")
-    job_output.finish(out)
-    with pytest.raises(UserError, match=f"{out} is there already; give another out, or remove it"):
-        job_output.claim(out, "evaluate")
+    with pytest.raises(KeyError), job_output.held(out, "evaluate"):
+        Path(out, "part").touch()
+        raise KeyError
+    assert sorted(path.name for path in Path(out).iterdir()) == ["part", job_output.MARKER]
+    with (
+        pytest.raises(UserError, match=f"{out} was left unfinished by another job; give another out, or remove it"),
+        job_output.held(out, "score"),
+    ):
+        raise AssertionError
+    with job_output.held(out, "evaluate"):
+        assert Path(out, "part").exists()
+    with (
+        pytest.raises(UserError, match=f"{out} is there already; give another out, or remove it"),
+        job_output.held(out, "evaluate"),
+    ):
+        raise AssertionError
     assert sorted(path.name for path in Path(out).iterdir()) == ["part"]
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:
-    job_output.claim(str(tmp_path), "generate")
-    assert [path.name for path in tmp_path.iterdir()] == [job_output.MARKER]
+    with job_output.held(str(tmp_path), "generate"):
+        assert {path.name for path in tmp_path.iterdir()} == {job_output.MARKER, lease.FILE}
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_process_is_refused_before_and_while_it_works(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with job_output.held(out, "score"):
+        with pytest.raises(UserError, match=f"{out} is in use by .*, process {os.getpid()}, since "):
+            job_output.check(out, "score")
+        with pytest.raises(UserError, match="is in use by"), job_output.held(out, "score"):
+            raise AssertionError
+    left = Path(out, lease.FILE)
+    dead = this_process().model_copy(update={"pid": 2**22 - 1, "owner": "another"})
+    left.write_text(dead.model_dump_json(), "utf-8")
+    job_output.check(out, "score")
+    with job_output.held(out, "score"):
+        pass
+    assert not list(Path(out).iterdir())
