@@ -23,6 +23,7 @@ from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import writing
+from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
 from p2i_ray.data.sources import source
@@ -51,6 +52,7 @@ def run(job: IngestJob) -> None:
     writing.check_free(out)
     settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
     loading.check(settings.cutter)
+    settings = settings.model_copy(update={"cleaning": cleaning.check(settings.cleaning)})
     found = source.read(place, names, category=settings.category)
     plan = Plan(found.root, out, settings=settings, image=job.image, seed=job.seed)
     check(found.rows, plan)

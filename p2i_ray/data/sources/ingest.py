@@ -16,6 +16,7 @@ from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import groups, splits, writing
+from p2i_ray.data.cleaning import duplicates
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TASK_GIB = 0.5  # memory of a task besides the largest picture that it may have to decode
+DETECTOR_GIB = 0.75  # memory of a task's detector of text or people; RapidOCR's took 0.5
 MIN_SLICES = 16  # so that a small folder keeps several cores busy too
 
 
@@ -72,7 +74,8 @@ def check(rows: pa.Table, plan: Plan) -> None:
 def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
     """A task's reservation: its memory holds the largest picture that the limits accept, and the cutter's network."""
     network = settings.cutter.memory_gib if settings.cutter.model else 0
-    memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB + network
+    detectors = DETECTOR_GIB * ((settings.cleaning.max_text is not None) + (settings.cleaning.max_people is not None))
+    memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB + network + detectors
     bundle = of(settings.cutter, settings.num_cpus, settings.cutter.num_gpus)
     lower = ["image.max_pixels", "ingest.num_cpus"]
     lower += ["ingest.cutter.memory_gib", "ingest.cutter.num_gpus"] if settings.cutter.model else []
@@ -92,7 +95,9 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
         progress(len(invalid))
     need = resources(plan.settings, plan.image)
     reports = [tasks.report_schema().empty_table()]
-    maker = tasks.SampleMaker if plan.settings.cutter.model else tasks.make_samples
+    cleaning = plan.settings.cleaning
+    has_network = plan.settings.cutter.model or cleaning.max_text is not None or cleaning.max_people is not None
+    maker = tasks.SampleMaker if has_network else tasks.make_samples
     for report in _run(_slices(usable, plan.settings), maker, need, plan=plan, building=building):
         reports.append(report)
         if progress:
@@ -103,6 +108,14 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
     reasons = tasks.reasons(report)
 
     shown = usable.take(made["row"]).append_column("fingerprint", made["fingerprint"])
+    if plan.settings.cleaning.near_duplicates:
+        doubles = duplicates.superfluous(shown["id"].to_pylist(), shown["fingerprint"].to_pylist())
+        for place, first in doubles.items():
+            (row,) = shown.slice(place, 1).to_pylist()
+            aside.append(tasks.set_aside(row, f"near-duplicate: its picture looks like that of {first}"))
+        single = [place for place in range(shown.num_rows) if place not in doubles]
+        shown, made = shown.take(single), made.take(single)
+
     products = groups.find(shown, plan.settings.groups)
     scenes = made["scene"].to_pylist()
     assigned = splits.assign(

@@ -16,6 +16,9 @@ from pydantic import Field
 
 from p2i_ray.config import ImageConfig, Settings
 from p2i_ray.data import writing
+from p2i_ray.data.cleaning import loading as cleaning
+from p2i_ray.data.cleaning.rules import Rules
+from p2i_ray.data.cleaning.settings import CleaningConfig
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.cutouts.settings import CutoutConfig, CutterConfig
 from p2i_ray.data.errors import ImageError
@@ -42,6 +45,7 @@ class IngestConfig(Settings):
     split: SplitConfig = SplitConfig()
     cutout: CutoutConfig = CutoutConfig()
     cutter: CutterConfig = CutterConfig()
+    cleaning: CleaningConfig = CleaningConfig()
     lossless: bool = Field(False, description="store pictures as PNG: about five times the bytes of JPEG quality 95")
     rows_per_file: int = Field(128, ge=1, description="largest shard, rows")
     num_cpus: float = Field(
@@ -85,7 +89,7 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
         else:
             samples[row["row"]] = _sample(row, made, lossless=plan.settings.lossless)
             line["scene"] = made.picture is not None
-            if plan.settings.groups.near_duplicates:
+            if plan.settings.groups.near_duplicates or plan.settings.cleaning.near_duplicates:
                 line["fingerprint"] = fingerprint(made.cutout if made.picture is None else made.picture)
         lines.append(line)
     order = sorted(samples)  # that of the rows, in which categories are mixed
@@ -109,19 +113,40 @@ class SampleMaker:
 
 
 _loaded_cutter = lru_cache(maxsize=1)(loading.load)  # in this process
+_loaded_rules = lru_cache(maxsize=1)(cleaning.load)
 
 
 def _made(rows: list[dict[str, Any]], plan: Plan) -> Iterator[tuple[dict[str, Any], making.Sample | ImageError]]:
     """Each row with its sample, or with why there is none; the cutter gets a batch of photos at once."""
-    settings = plan.settings
+    settings, rules = plan.settings, _loaded_rules(plan.settings.cleaning)
     cutting = _loaded_cutter(settings.cutter, settings.cutout)
     at_once = settings.cutter.batch_size if settings.cutter.model else 1
     waiting = iter(sorted(rows, key=lambda row: position(row["file"] or row["cutout"])))
     with PictureReader(plan.source, plan.image.max_bytes) as reader:
         while some := list(islice(waiting, at_once)):
-            files = [_read_files(row, reader) for row in some]
+            files = [_checked(rules, _read_files(row, reader), plan.image) for row in some]
             made = making.make_samples(files, cutting, settings=settings.cutout, image=plan.image)
-            yield from zip(some, made, strict=True)
+            yield from zip(some, [_cleaned(rules, one) for one in made], strict=True)
+
+
+def _checked(rules: Rules, files: Files | ImageError, image: ImageConfig) -> Files | ImageError:
+    """The files, or why a rule sets them aside."""
+    try:
+        if isinstance(files, Files):
+            rules.check_photo(files.photo, image)
+        return files
+    except ImageError as error:
+        return error
+
+
+def _cleaned(rules: Rules, made: making.Sample | ImageError) -> making.Sample | ImageError:
+    """The sample, or why a rule sets it aside."""
+    try:
+        if isinstance(made, making.Sample) and made.picture is not None:
+            rules.check_scene(made.picture, made.cutout[..., 3])
+        return made
+    except ImageError as error:
+        return error
 
 
 def _sample(row: dict[str, Any], made: making.Sample, *, lossless: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.data.cleaning.settings import CleaningConfig
 from p2i_ray.data.images import encode_png
 from p2i_ray.data.schema import INGESTED
 from p2i_ray.data.sources import source
@@ -123,3 +124,22 @@ def test_samples_are_the_same_to_the_byte_however_rows_are_divided_among_tasks(t
         made = [row for part in (SAMPLES, "rejected") for row in pq.read_table(building / part).to_pylist()]
         found.append(sorted(made, key=lambda row: str(row["id"])))
     assert found[0] == found[1] == found[2]
+
+
+def test_rules_set_rows_aside_before_and_after_they_are_cut(tmp_path: Path) -> None:
+    place = folder(tmp_path / "photos")
+    rows = source.read(str(place), str(place / "names.csv")).rows
+    rows = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    rows = rows.filter(pc.is_in(rows["id"], pa.array(["masked", "alone"])))
+
+    def reasons(**rules: float) -> dict[str, str]:
+        settings = IngestConfig(cleaning=CleaningConfig(**rules))
+        plan = Plan(str(place), str(tmp_path), settings=settings, image=IMAGE, seed=0)
+        report = make_samples(rows, plan, str(tmp_path / "building"))
+        found = pc.filter(report["file"], pc.is_valid(report["reason"])).to_pylist()
+        tables = [pq.read_table(tmp_path / "building" / "rejected" / name) for name in dict.fromkeys(found)]
+        return {row["id"]: row["reason"] for table in tables for row in table.to_pylist()}
+
+    assert reasons() == {} == reasons(min_side=48, min_variation=20)
+    assert reasons(min_side=49).keys() == {"masked", "alone"}
+    assert reasons(min_variation=100).keys() == {"masked"}  # a cutout without a scene has no background

@@ -1,0 +1,32 @@
+"""Which rules clean the data; all are off unless they are asked for."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from p2i_ray.config import Settings
+
+
+class CleaningConfig(Settings):
+    """Rules by which photos are set aside; what came without a scene is judged by its size alone."""
+
+    min_side: int = Field(0, ge=0, description="shortest side of a photo, pixels; smaller ones are set aside")
+    min_variation: float = Field(
+        0,
+        ge=0,
+        lt=128,
+        description="least standard deviation of the background's brightness, levels of 255; 5 sets plain walls aside",
+    )
+    max_text: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="largest part of the background that text covers: 0.01, say (none: not looked for)",
+    )
+    max_people: float | None = Field(
+        None, ge=0, le=1, description="largest part of the background that people cover (none: not looked for)"
+    )
+    people_model: str | None = Field(
+        None, description="transformers folder of an object detector that knows the class person; for max_people"
+    )
+    near_duplicates: bool = Field(False, description="of pictures that look alike keep the first id's alone")
