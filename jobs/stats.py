@@ -2,7 +2,7 @@
 
     python jobs/stats.py --config mini data=data/mini out=data/mini-stats
 
-Writes stats.json and stats.png into `out`.
+Writes stats.json, stats.png and the page stats.html into `out`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import reading, statistics
+from p2i_ray.report import dataset
 from p2i_ray.storage import locations
 
 
@@ -24,7 +25,7 @@ class StatsJob(Config):
     """The settings of the stats job."""
 
     data: str = Field(description="EPBD folder, a path or URI that all nodes reach")
-    out: str = Field(description="folder for stats.json and stats.png, a path or URI that all nodes reach")
+    out: str = Field(description="folder for stats.json, stats.png and stats.html, a path or URI that all nodes reach")
 
 
 def run(job: StatsJob) -> None:
@@ -42,9 +43,10 @@ def run(job: StatsJob) -> None:
     figures = statistics.summarise(measured)
     locations.write_text(locations.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
     locations.write_bytes(locations.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
+    page = dataset.write(data, measured, figures, image=job.image, out=out)
     for key, value in figures.items():
         print(f"{key:<36}{_short(value)}")
-    print(f"{'written':<36}{out}/stats.json, stats.png")
+    print(f"{'written':<36}{out}/stats.json, stats.png\n{'page':<36}{page}")
 
 
 def _short(value: Any) -> str:

@@ -28,6 +28,7 @@ COLUMNS = (
     "width",
     "height",
     "product_share",
+    "doubt",
     "digest",
     "fingerprint",
     "error",
@@ -52,7 +53,7 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
 
     tables = []
     for split in splits_of(data):
-        columns = [column for column in (*SCHEMA.names, "group") if column in footers.columns(data, split)]
+        columns = [column for column in (*SCHEMA.names, "group", "quality") if column in footers.columns(data, split)]
         rows = reading.read_split(data, split, columns=columns)
         folder = locations.join(work, split)
         measured = rows.map_batches(
@@ -152,6 +153,7 @@ def _schema() -> pa.Schema:
 
     kinds = {"scene": pa.bool_(), "fingerprint": pa.binary()}
     kinds |= {"width": pa.int32(), "height": pa.int32(), "product_share": pa.float64()}
+    kinds["doubt"] = pa.float64()
     return pa.schema([(column, kinds.get(column, pa.string())) for column in COLUMNS])
 
 
@@ -164,6 +166,7 @@ def _measure(batch: pa.Table, image: ImageConfig) -> pa.Table:
 def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
     found: dict[str, Any] = {column: row.get(column) for column in ("id", "group", "name", "category")}
     found["scene"] = has_picture(row["image"])
+    found["doubt"] = (row.get("quality") or {}).get("doubt")
     try:
         cutout = None if found["scene"] else decode(encoded(row["cutout"]), image)
         picture = cutout or decode(encoded(row["image"]), image).convert("RGB")

@@ -12,6 +12,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.data.cleaning.settings import CleaningConfig
 from p2i_ray.data.images import ImageError, Pixels, check_size
 
+CLEAR = 8  # alpha below which no product shines through
 Cover = Callable[[Pixels], Pixels]  # picture (H, W, 3) to where something is, (H, W), 255 or 0
 
 
@@ -49,10 +50,10 @@ class Rules:
         Raises:
             ImageError: the background is too plain, or text or people cover too much of it.
         """
-        background = mask < 128
-        if not background.any():
+        background, clear = mask < 128, mask < CLEAR
+        if not clear.any():
             return
-        variation, least = variation_of(picture, background), self.settings.min_variation
+        variation, least = variation_of(picture, clear), self.settings.min_variation
         if variation < least:
             raise ImageError(
                 f"too plain: the background's brightness varies by {variation:.1f} levels; "

@@ -1,4 +1,4 @@
-"""Where text is in a picture: RapidOCR's detector, whose weights come with its wheel."""
+"""Where text is in a picture: RapidOCR, whose weights come with its wheel, finds and reads it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import numpy as np
 
 from p2i_ray.data.images import Pixels
 
+CONFIDENCE = 0.8  # of what is read
+CHARACTERS = 3  # letters and digits of a text
+
 
 class TextCover:
-    """A text detector of this process."""
+    """A reader of text in this process."""
 
     def __init__(self) -> None:
         from rapidocr import RapidOCR
 
         threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
-        self._detector = RapidOCR(
+        self._reader = RapidOCR(
             params={"Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": threads}
         )
 
@@ -25,8 +28,14 @@ class TextCover:
         """Where text is, (H, W), 255 or 0, in a picture (H, W, 3)."""
         import cv2
 
-        found: Any = self._detector(picture[..., ::-1].copy(), use_det=True, use_cls=False, use_rec=False)  # BGR
+        found: Any = self._reader(picture[..., ::-1].copy(), use_cls=False)  # BGR
         cover = np.zeros(picture.shape[:2], np.uint8)
-        if found.boxes is not None:
-            cv2.fillPoly(cover, [np.asarray(box).round().astype(np.int32) for box in found.boxes], (255,))
+        read = zip(found.boxes, found.txts, found.scores, strict=True) if found.boxes is not None else ()
+        boxes = [np.asarray(box).round().astype(np.int32) for box, text, score in read if _is_text(text, score)]
+        cv2.fillPoly(cover, boxes, (255,))
         return cover
+
+
+def _is_text(text: str, score: float) -> bool:
+    """Whether what was read is text: the detector alone takes a saucer for an 8, and a plain picture for a line."""
+    return score >= CONFIDENCE and sum(map(str.isalnum, text)) >= CHARACTERS

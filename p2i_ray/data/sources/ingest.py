@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import groups, splits, writing
+from p2i_ray.data import groups, rejected, splits, writing
 from p2i_ray.data.cleaning import duplicates
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
@@ -200,10 +200,13 @@ def _shards(made: pa.Table, settings: IngestConfig) -> list[pa.Table]:
 
 
 def _write_rejected(rows: Sequence[dict[str, Any]], files: Sequence[str], folder: str) -> list[str]:
-    """Write rows that are set aside, and those of the tasks' files, as one file."""
+    """Write rows that are set aside, and those of the tasks' files, as one file, and as a list for spreadsheets."""
     import pyarrow as pa
 
     tables = [pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)]
     tables += [parquet.read_parquet(folder, list(files))] if files else []
     table = pa.concat_tables(tables)
-    return [writing.write_shard(table, folder, REJECTED_SCHEMA)] if table.num_rows else []
+    if not table.num_rows:
+        return []
+    locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(table))
+    return [writing.write_shard(table, folder, REJECTED_SCHEMA), rejected.NAME]

@@ -24,6 +24,7 @@ from p2i_ray.data.images import ImageError, Pixels, check_size, decode
 CLEAR = 8  # alpha below which a pixel is clear; a picture without such pixels is a photo, whatever its file allows
 Given = TypeVar("Given")
 Done = TypeVar("Done")
+WIPED = 0.9  # part of the clear pixels with one colour; a photo's noise leaves fewer alike
 MAX_ASPECT = 50  # of a picture; a longer strip leaves less of a square than the smallest product
 
 
@@ -202,12 +203,16 @@ def _check_shape(photo: Pixels, width: int, height: int) -> None:
 
 
 def _check_hidden(photo: Pixels) -> None:
-    """Raise an ImageError if one colour fills all clear pixels: what is declared to be the photo was wiped out."""
+    """Raise an ImageError if one colour fills the clear pixels: what is declared to be the photo was wiped out.
+
+    Near the product the colours may be mixed, where the file was scaled afterwards.
+    """
     hidden = photo[photo[..., 3] < CLEAR][:, :3]
-    if (hidden == hidden[0]).all():
-        colour = ", ".join(str(level) for level in hidden[0])
+    filling = np.median(hidden, axis=0).astype(np.uint8)
+    if (hidden == filling).all(axis=1).mean() > WIPED:
+        colour = ", ".join(str(level) for level in filling)
         raise ImageError(
-            f"no scene: all clear pixels have one colour ({colour}), and ingest.cutout.clear_pixels=photo says that "
+            f"no scene: the clear pixels have one colour ({colour}), and ingest.cutout.clear_pixels=photo says that "
             "the photo is there"
         )
 

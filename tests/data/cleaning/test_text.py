@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import skimage.data
 from PIL import Image, ImageDraw, ImageFont
 
 from p2i_ray.data.cleaning.text import TextCover
@@ -18,3 +19,4 @@ def test_text_is_found_where_it_is_and_nowhere_else() -> None:
     assert 50 < rows.min() < rows.max() < 110 and 25 < columns.min() < columns.max() < 300
     assert cover[80, 150] == 255
     assert not find(np.full((64, 96, 3), 120, np.uint8)).any()
+    assert not find(skimage.data.coffee()).any()  # the detector alone takes its saucer for a figure

@@ -76,7 +76,7 @@ def test_without_a_word_they_are_filled_whatever_they_hold() -> None:
 
 
 def test_what_is_declared_and_wiped_out_is_set_aside() -> None:
-    with pytest.raises(ImageError, match=r"no scene: all clear pixels have one colour \(0, 0, 0\)"):
+    with pytest.raises(ImageError, match=r"no scene: the clear pixels have one colour \(0, 0, 0\)"):
         made(encode_png(ball()), PHOTO)
 
 

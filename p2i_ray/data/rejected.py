@@ -1,0 +1,31 @@
+"""Rows that are set aside, as a list that a spreadsheet opens."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAME = "rejected.csv"
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is computed by a spreadsheet
+
+
+def to_csv(rows: pa.Table) -> bytes:
+    """Rows of rejected/ as CSV: UTF-8 with a byte order mark, without which Excel reads another encoding.
+
+    A cell that would be a formula gets an apostrophe in front.
+    """
+    out = io.StringIO()
+    lines = csv.writer(out)
+    lines.writerow(rows.column_names)
+    for row in rows.to_pylist():
+        lines.writerow([_as_text(cell) for cell in row.values()])
+    return out.getvalue().encode("utf-8-sig")
+
+
+def _as_text(cell: str | None) -> str:
+    text = cell or ""
+    return f"'{text}" if text.startswith(FORMULAS) else text

@@ -1,0 +1,155 @@
+"""The page of a data set: rows, categories, sizes, cutouts, what leaks between splits, what was set aside, pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data import footers
+from p2i_ray.data.schema import REJECTED, SPLITS
+from p2i_ray.report import pictures
+from p2i_ray.report.dataset_plots import bars, histogram
+from p2i_ray.report.gallery import Picture, Strip
+from p2i_ray.report.page import render
+from p2i_ray.storage import locations, parquet
+
+CATEGORIES = 30  # the paper's Figure 3
+SAMPLES = 6  # rows shown of each split
+WORST = 12  # cutouts shown that deserve a look
+ROW_GROUPS = 4  # a split's samples come from its first row groups
+LEAKS = {
+    "products_in_several_splits": "products with rows in more than one split",
+    "names_in_several_splits": "names with rows in more than one split",
+    "images_in_several_splits": "pictures that are in more than one split",
+    "near_duplicates_in_several_splits": "pairs of near-duplicates in different splits",
+    "repeated_ids": "ids that occur again",
+    "repeated_images": "pictures that occur again",
+}
+
+
+class Plot(NamedTuple):
+    """A plot and the words above it."""
+
+    title: str
+    note: str
+    svg: Any
+
+
+class Split(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    rows: int
+    scenes: int
+    products: int
+
+
+def write(data: str, measured: pa.Table, figures: dict[str, Any], *, image: ImageConfig, out: str) -> str:
+    """Write <out>/stats.html and return its location.
+
+    Args:
+        data: EPBD folder.
+        measured: its rows, as statistics.measure has them.
+        figures: as statistics.summarise has them.
+        image: limits of pictures.
+        out: a folder.
+    """
+    rejected = _rejected(data)
+    page = render(
+        "dataset.html",
+        data=data,
+        figures=figures,
+        splits=list(_splits(measured)),
+        leaks=[(words, figures[key]) for key, words in LEAKS.items()],
+        elsewhere=figures["unseen_categories_elsewhere"],
+        rejected=rejected,
+        rejected_rows=sum(rejected.values()),
+        unusable=figures["unusable"],
+        plots=list(_plots(measured, figures)),
+        worst=list(_worst(data, measured, image)),
+        samples=[(split, list(_samples(data, split, image))) for split in SPLITS if split in figures["splits"]],
+    )
+    location = locations.join(out, "stats.html")
+    locations.write_text(location, page)
+    return location
+
+
+def _splits(measured: pa.Table) -> Iterator[Split]:
+    for split in SPLITS:
+        rows = measured.filter(pc.equal(measured["split"], split))
+        if rows.num_rows:
+            products = pc.count_distinct(pc.coalesce(rows["group"], rows["name"])).as_py()
+            yield Split(split, rows.num_rows, pc.sum(rows["scene"]).as_py(), products)
+
+
+def _rejected(data: str) -> dict[str, int]:
+    """Rows that ingest set aside, by the kind of reason."""
+    folder = locations.join(data, REJECTED)
+    files = [file.rpartition("/")[2] for file in locations.files(folder, ".parquet")]
+    if not files:
+        return {}
+    reasons = parquet.read_parquet(folder, files, ["reason"])["reason"].to_pylist()
+    return dict(Counter(reason.partition(": ")[0] for reason in reasons).most_common())
+
+
+def _plots(measured: pa.Table, figures: dict[str, Any]) -> Iterator[Plot]:
+    categories = Counter(measured["category"].to_pylist()).most_common(CATEGORIES)
+    yield Plot("Categories", f"the {len(categories)} largest of {figures['categories']}", bars("rows", categories))
+    yield Plot("Picture sizes", "pixels, the ten most frequent", bars("rows", list(figures["image_sizes"].items())))
+    lengths = [len(name) for name in measured["name"].to_pylist()]
+    yield Plot("Names", "characters", histogram("characters", lengths))
+    shares = [share for share in measured["product_share"].to_pylist() if share is not None]
+    if shares:
+        yield Plot("Products", "share of the picture that is the product's", histogram("share", shares))
+    doubts = [doubt for doubt in measured["doubt"].to_pylist() if doubt is not None]
+    if doubts:
+        yield Plot(
+            "Cutouts", "doubt: 0 none, above 1 set aside unless the limits were raised", histogram("doubt", doubts)
+        )
+
+
+def _worst(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[Strip]:
+    """The cutouts that deserve a look: of most doubt; without figures, those that are the least part of a picture."""
+    shown = measured.filter(pc.is_valid(measured["product_share"]))
+    by_doubt = shown.filter(pc.is_valid(shown["doubt"]))
+    key, rows = ("doubt", by_doubt) if by_doubt.num_rows else ("product_share", shown)
+    order = "descending" if key == "doubt" else "ascending"
+    first = rows.sort_by([(key, order), ("id", "ascending")]).slice(0, WORST)
+    for line in first.select(["id", "split", key]).to_pylist():
+        note = f"{'doubt' if key == 'doubt' else 'share of the picture'} {line[key]:.2f} · {line['split']}"
+        found = pictures.rows_by_id(footers.split_files(data, line["split"]), [line["id"]], ["name", "image", "cutout"])
+        for row in found.values():
+            yield _strip(row, note, image)
+
+
+def _samples(data: str, split: str, image: ImageConfig) -> Iterator[Strip]:
+    files = footers.split_files(data, split)
+    ids = pictures.first_ids(files, ROW_GROUPS)
+    rows = pictures.rows_by_id(
+        files, pictures.spread(_categories(files, ids), SAMPLES), ["name", "category", "image", "cutout"]
+    )
+    for row in rows.values():
+        yield _strip(row, row["category"], image)
+
+
+def _categories(files: list[str], ids: list[str]) -> pa.Table:
+    rows = pictures.rows_by_id(files, ids, ["category"])
+    return pa.table({"id": list(rows), "category": [row["category"] for row in rows.values()]})
+
+
+def _strip(row: dict[str, Any], note: str, image: ImageConfig) -> Strip:
+    name = row["name"]
+    cutout = Picture(
+        pictures.data_uri((row["cutout"] or {}).get("bytes"), image), f"the cutout of {name}", "cutout", note
+    )
+    photo = Picture(
+        pictures.data_uri((row["image"] or {}).get("bytes"), image) if row["image"] else None,
+        f"the photo of {name}",
+        "photo" if row["image"] else "no scene",
+    )
+    return Strip(name, [cutout, photo])

@@ -1,0 +1,27 @@
+"""The list of rejected rows, as a spreadsheet would read it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pyarrow as pa
+
+from p2i_ray.data.rejected import to_csv
+from p2i_ray.data.schema import REJECTED_SCHEMA
+
+
+def test_it_opens_in_a_spreadsheet_and_computes_nothing() -> None:
+    rows = [
+        {"id": "Tasse \u00fc", "source": 'a,"b".png', "reason": "file missing: a.png"},
+        {"id": "=HYPERLINK(1)", "source": None, "reason": "-2 pixels\nand more"},
+        {"id": "@x", "source": "\tx", "reason": "+1"},
+    ]
+    content = to_csv(pa.Table.from_pylist(rows, schema=REJECTED_SCHEMA))
+    assert content.startswith(b"\xef\xbb\xbf")
+    assert list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))) == [
+        ["id", "source", "reason"],
+        ["Tasse \u00fc", 'a,"b".png', "file missing: a.png"],
+        ["'=HYPERLINK(1)", "", "'-2 pixels\nand more"],
+        ["'@x", "'\tx", "'+1"],
+    ]
