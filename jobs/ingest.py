@@ -3,23 +3,27 @@
     python jobs/ingest.py --config a100x4 source=photos names=photos/names.csv out=data/products
     python jobs/ingest.py --config mini source=photos names=names.csv out=data/products ingest.split.validation=20
     python jobs/ingest.py --config mini source=BG60k out=data/bg60k
+    python jobs/ingest.py --config mini source=photos out=data/products preset=my.yaml
 
 The CSV has a header: file,name,category, and perhaps id, group, mask and cutout, or the names that shop systems give
 them; any usual separator and encoding is read. JSON lines, Parquet, Hugging Face data sets, imagefolder, webdataset,
 zips, BG60k, BG1K and BG-Pair need no names (see docs/data.md). A mask or cutout file gives the product, else the
 photo's transparency, else it is searched for. A cutout without a scene is painted and tested, never trained on. Photos
 of one product are in one split. Every row ends in a split, or in rejected/ with a reason. Look at preview.png before
-you train.
+you train: jobs/idr.py --config my.yaml, if preset= had the settings for that written.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
+import shlex
 
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight
-from p2i_ray.config import Config
+from p2i_ray.config import Config, new_preset
+from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import writing
@@ -42,6 +46,10 @@ class IngestJob(Config):
         "", description="list with file (below source), name, category; perhaps id, group, mask, cutout (files, too)"
     )
     out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
+    preset: str = Field(
+        "",
+        description="YAML file to write for --config of other jobs: it extends this job's preset, and names the data",
+    )
     ingest: IngestConfig = IngestConfig()
 
 
@@ -50,13 +58,17 @@ def run(job: IngestJob) -> None:
     place, out = locations.absolute(job.source), locations.absolute(job.out)
     names = locations.absolute(job.names) if job.names else ""
     writing.check_free(out)
+    preset = ""
+    if job.preset:
+        new_preset.check_free(job.preset)
+        preset = new_preset.text(job, job.preset, out, given_settings(job))
     settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
     loading.check(settings.cutter)
     settings = settings.model_copy(update={"cleaning": cleaning.check(settings.cleaning)})
     found = source.read(place, names, category=settings.category)
     plan = Plan(found.root, out, settings=settings, image=job.image, seed=job.seed)
     check(found.rows, plan)
-    preflight.check_rights(out)
+    preflight.check_rights(out, *([posixpath.dirname(locations.absolute(job.preset))] if preset else []))
     connection.connect(job.ray)
     with phase("ingest", found.rows.num_rows, "photos") as progress:
         done = ingest(found.rows, plan, progress)
@@ -69,6 +81,9 @@ def run(job: IngestJob) -> None:
     locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **used}, indent=2))
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    if preset and made:
+        locations.write_text(locations.absolute(job.preset), preset)
+        print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
     for note in [*found.notes, *_notes(done)]:
         print(f"note      {note}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
@@ -119,3 +119,14 @@ class Config(Settings):
     generate: GenerateConfig = GenerateConfig()
     evaluate: EvaluateConfig
     idr: LoopConfig = LoopConfig()
+
+    _source: str = PrivateAttr("")
+
+    @property
+    def source_of_settings(self) -> str:
+        """The preset, or file, that the settings were loaded from; empty: none."""
+        return self._source
+
+    def remember_source(self, source: str) -> None:
+        """Set `source_of_settings`."""
+        self._source = source

@@ -1,13 +1,9 @@
-"""Load settings from a preset and a command line; a mistake gets an error of one line.
-
-A preset is a YAML file with the settings' keys.
-"""
+"""Load settings from a preset (see presets.py) and a command line; a mistake gets an error of one line."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -15,12 +11,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from p2i_ray.config import renamed, value_text
+from p2i_ray.config import presets, renamed, value_text
 from p2i_ray.config.base import Effect
 from p2i_ray.config.job import Config
+from p2i_ray.config.presets import PRESETS as PRESETS
 from p2i_ray.errors import HURT, UserError, one_line
 
-PRESETS = Path(__file__).parents[1] / "presets"
 # A preset may contain these even if a job has no such key; the command line may not.
 JOB_KEYS = ("run_dir", "data", "serve", "plan")
 
@@ -36,17 +32,21 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
         overrides: `key=value` or `group.key=value`; values are YAML, those of text settings the text as it stands.
 
     Raises:
-        UserError: the preset, the file or a key isn't there, or a value doesn't fit; the line names the nearest key.
+        UserError: the preset, the file or a key isn't there, presets extend each other in a circle, or a value doesn't
+            fit; the line names the nearest key.
     """
-    values = _read(source)
+    read = presets.read(source)
+    values = presets.merged(read)
     values = {k: v for k, v in values.items() if k in config_class.model_fields or k not in JOB_KEYS}
     for setting in overrides:
         _override(values, setting, config_class)
     values = _without_file_scheme(values)
     try:
-        return config_class.model_validate(values)
+        config = config_class.model_validate(values)
     except ValidationError as error:
-        raise UserError(_one_line(error, config_class, source)) from None
+        raise UserError(_one_line(error, config_class, read)) from None
+    config.remember_source(source)
+    return config
 
 
 def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -72,6 +72,17 @@ class ChangedSetting(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.old!r} -> {self.new!r}"
+
+
+def given_settings(config: Config) -> dict[str, Any]:
+    """The settings, nested, in which a loaded configuration differs from its preset: those of the command line.
+
+    Those that only a job has are left out. Values are JSON's.
+    """
+    below = _without_file_scheme(presets.merged(presets.read(config.source_of_settings)))
+    base = {**dict(defaults(Config)), **dict(flat(below))}
+    own = dict(flat(config.model_dump(mode="json")))
+    return _nested({key: own[key] for key, _ in defaults(Config) if own[key] != base.get(key)})
 
 
 def changed_settings(old: Mapping[str, Any], new: BaseModel) -> list[ChangedSetting]:
@@ -158,25 +169,6 @@ def effects(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[s
             yield f"{prefix}{key}", next((mark for mark in info.metadata if isinstance(mark, Effect)), None)
 
 
-def _read(source: str) -> dict[str, Any]:
-    path = Path(source)
-    preset = PRESETS / f"{source}.yaml"
-    if preset.is_file():
-        path = preset
-    elif not path.is_file():
-        names = sorted(p.stem for p in PRESETS.glob("*.yaml"))
-        raise UserError(
-            f"config {source!r} is neither a preset ({', '.join(names)}) nor a file{_nearest(source, names)}"
-        )
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"config {source!r} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"config {source!r} must hold settings (key: value), not {type(values).__name__}")
-    return values
-
-
 def _override(values: dict[str, Any], setting: str, config_class: type[BaseModel]) -> None:
     key, equals, text = setting.partition("=")
     known = [k for k, _, _ in describe(config_class)]
@@ -205,10 +197,11 @@ def _without_file_scheme(value: Any) -> Any:
     return value
 
 
-def _one_line(error: ValidationError, config_class: type[BaseModel], source: str) -> str:
+def _one_line(error: ValidationError, config_class: type[BaseModel], read: list[presets.Preset]) -> str:
     # A key that isn't known comes first: it may be the missing one under a wrong name.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
+    source = presets.home(read, key)
     if first["type"] == "extra_forbidden" and (new := renamed.name(key)):
         return f"setting {key!r} in {source!r} is now called {new!r}"
     if first["type"] == "extra_forbidden":
