@@ -1,0 +1,1 @@
+"""EPBD in the forms of other programs: webdataset tars, and Hugging Face's `imagefolder`."""
