@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import posixpath
 import shlex
+from typing import Any
 
 from pydantic import Field
 
@@ -26,7 +27,7 @@ from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import writing
+from p2i_ray.data import card, checksums, writing
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
@@ -77,15 +78,33 @@ def run(job: IngestJob) -> None:
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
-    used = {"ingest": settings.model_dump(), "image": job.image.model_dump(), "seed": job.seed}
+    used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
     locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **used}, indent=2))
+    described = card.write(out, _facts(done, place, names, out, settings=used)) if made else ""
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    if described:
+        print(f"card      {described}")
     if preset and made:
         locations.write_text(locations.absolute(job.preset), preset)
         print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
     for note in [*found.notes, *_notes(done)]:
         print(f"note      {note}")
+
+
+def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[str, Any]) -> card.Facts:
+    """What the card says of the data."""
+    return card.Facts(
+        source=place,
+        names=names,
+        rows=done.rows,
+        splits=done.splits,
+        without_scene=done.without_scene,
+        products=done.products,
+        rejected=done.rejected,
+        settings=settings,
+        checksums=checksums.of_files(out, checksums.names(done.files)),
+    )
 
 
 def _notes(done: Ingested) -> list[str]:

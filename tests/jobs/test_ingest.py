@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from jobs import ingest, stats
-from p2i_ray.config import ImageConfig
+from p2i_ray.config import Config, ImageConfig, load
 from p2i_ray.console.cli import main
 from p2i_ray.data.images import decode, product_mask
 from p2i_ray.data.sources.ingest import Ingested
@@ -73,7 +74,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
         "ingest.rows_per_file=3",
         "ingest.cutout.max_disagreement=1",  # GrabCut's doubts would set some of these photos aside
     )
-    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *splits))
+    preset = tmp_path / "mine.yaml"
+    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *splits, f"preset={preset}"))
     shown = capsys.readouterr().out
     found = {part: rows_of(out, part) for part in ("train", "validation", "test", "test_unseen", "rejected")}
     assert len(found["rejected"]) == len(BAD_ROWS) and len(found["test_unseen"]) == 1
@@ -110,8 +112,20 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     assert json.loads((out / "ingest.json").read_text())["rejected"]["outside the folder"] == 3
     assert "rejected: file missing" in shown and "no product found" in shown
     assert not list(out.glob(".building*"))
+    used = load(stats.StatsJob, str(preset), ["out=/nowhere"])
+    assert (used.data, used.image.resolution, used.judge.model) == (str(out), 128, load(Config, "mini").judge.model)
+    _described(out, len(samples))
     _never_overwritten(shop, out, capsys)
     _measured(out, tmp_path, len(samples))
+
+
+def _described(out: Path, rows: int) -> None:
+    """The card, and the checksums of every file of rows."""
+    assert f"{rows} rows of " in (out / "README.md").read_text("utf-8")
+    sums = dict(reversed(line.split("  ")) for line in (out / "SHA256SUMS").read_text().splitlines())
+    files = {file for part in out.iterdir() if part.is_dir() for file in part.iterdir()}
+    assert sums == {str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert "rejected/rejected.csv" in sums
 
 
 def _never_overwritten(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +140,7 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
     assert figures["rows"] == rows and figures["image_sizes"] == {"128x128": rows} and figures["repeated_images"] == 0
     leaks = [key for key in figures if key.endswith("_in_several_splits")]
     assert len(leaks) == 4 and not any(figures[key] for key in leaks)
-    assert sorted(p.name for p in (tmp_path / "stats").iterdir()) == ["stats.json", "stats.png"]
+    assert sorted(p.name for p in (tmp_path / "stats").iterdir()) == ["stats.html", "stats.json", "stats.png"]
 
 
 @pytest.mark.parametrize(

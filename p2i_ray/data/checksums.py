@@ -1,0 +1,67 @@
+"""The checksums of a data set's files, as `sha256sum --check` reads them."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from p2i_ray.cluster.resources import READ
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE = "SHA256SUMS"
+
+
+class Checksum(NamedTuple):
+    """A file and its content's checksum."""
+
+    name: str  # below the data folder
+    digest: str  # SHA-256, hexadecimal
+    size: int  # bytes
+
+
+def of_files(data: str, names: Sequence[str]) -> list[Checksum]:
+    """Read files below a data folder on the workers; sorted by name. Ray must be connected."""
+    import ray.data
+
+    if not names:
+        return []
+    items = [{"location": locations.join(data, name), "name": name} for name in names]
+    done = ray.data.from_items(items).map_batches(
+        _of_batch,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+        batch_format="pyarrow",
+        batch_size=1,
+        num_cpus=READ.cpus,
+    )
+    return sorted(Checksum(row["name"], row["digest"], row["size"]) for row in done.iter_rows())
+
+
+def of_file(location: str, name: str) -> Checksum:
+    """Read one file, a piece at a time."""
+    found, size = hashlib.sha256(), 0
+    filesystem, path = locations.open_location(location)
+    with filesystem.open(path, "rb") as opened:
+        while chunk := opened.read(locations.CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+    return Checksum(name, found.hexdigest(), size)
+
+
+def text(checksums: Sequence[Checksum]) -> str:
+    """The content of SHA256SUMS."""
+    return "".join(f"{one.digest}  {one.name}\n" for one in checksums)
+
+
+def names(files: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names below a data folder of the files of its parts (split or rejected -> file names)."""
+    return sorted(posixpath.join(part, file) for part, some in files.items() for file in some)
+
+
+def _of_batch(batch: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([of_file(row["location"], row["name"])._asdict() for row in batch.to_pylist()])
