@@ -32,7 +32,7 @@ def of_files(data: str, names: Sequence[str]) -> list[Checksum]:
         return []
     items = [{"location": locations.join(data, name), "name": name} for name in names]
     done = ray.data.from_items(items).map_batches(
-        _of_batch,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+        _of_batch,
         batch_format="pyarrow",
         batch_size=1,
         num_cpus=READ.cpus,
