@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 NAME = "rejected.csv"
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is computed by a spreadsheet
+# A cell that begins so is computed by some spreadsheet: also in full width, and behind spaces of any kind.
+FORMULA = re.compile(r"[\s\ufeff\x00-\x1f]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 def to_csv(rows: pa.Table) -> bytes:
@@ -28,4 +30,4 @@ def to_csv(rows: pa.Table) -> bytes:
 
 def _as_text(cell: str | None) -> str:
     text = cell or ""
-    return f"'{text}" if text.startswith(FORMULAS) else text
+    return f"'{text}" if FORMULA.match(text) else text

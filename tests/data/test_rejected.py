@@ -6,6 +6,7 @@ import csv
 import io
 
 import pyarrow as pa
+import pytest
 
 from p2i_ray.data.rejected import to_csv
 from p2i_ray.data.schema import REJECTED_SCHEMA
@@ -25,3 +26,10 @@ def test_it_opens_in_a_spreadsheet_and_computes_nothing() -> None:
         ["'=HYPERLINK(1)", "", "'-2 pixels\nand more"],
         ["'@x", "'\tx", "'+1"],
     ]
+
+
+@pytest.mark.parametrize("cell", ["=1", "+49 1", " =1", "\n-1", "\uff1d1", "\ufeff=1", "\xa0=1", "\tx", "\x00=1"])
+def test_no_cell_is_a_formula(cell: str) -> None:
+    content = to_csv(pa.table({"id": [cell, "a=b", "10-5"]})).decode("utf-8-sig")
+    rows = list(csv.reader(io.StringIO(content, newline="")))
+    assert rows[1:] == [[f"'{cell}"], ["a=b"], ["10-5"]]

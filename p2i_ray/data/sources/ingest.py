@@ -21,6 +21,7 @@ from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
 from p2i_ray.data.sources import pictures, tasks
+from p2i_ray.data.sources.advice import advice
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.storage import locations, parquet
 from p2i_ray.storage.parquet import Progress
@@ -208,5 +209,6 @@ def _write_rejected(rows: Sequence[dict[str, Any]], files: Sequence[str], folder
     table = pa.concat_tables(tables)
     if not table.num_rows:
         return []
-    locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(table))
+    listed = table.append_column("what to do", pa.array(map(advice, table["reason"].to_pylist()), pa.string()))
+    locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(listed))
     return [writing.write_shard(table, folder, REJECTED_SCHEMA), rejected.NAME]
