@@ -108,7 +108,7 @@ def test_a_sample_shows_what_the_feedback_did(finished_run: Run) -> None:
     assert facts[0]["feedback"] is None and facts[0]["rows"] == facts[1]["rows"] == 24
     assert sum(facts[1]["feedback"].values()) == 24
     listed = ids(finished_run.path(2, "inspection", "rows.parquet"))
-    assert ids(finished_run.path(2, "inspection", "without-feedback")) == listed
+    assert sorted(ids(finished_run.path(2, "inspection", "without-feedback"))) == sorted(listed)  # in parts, unordered
     assert finished_run.done(1, CALIBRATE).facts["sample"] == 8
 
 
