@@ -27,10 +27,11 @@ from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import card, checksums, writing
+from p2i_ray.data import card, checksums, rejected, writing
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
+from p2i_ray.data.schema import REJECTED
 from p2i_ray.data.sources import source
 from p2i_ray.data.sources.ingest import Ingested, check, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
@@ -83,6 +84,8 @@ def run(job: IngestJob) -> None:
     described = card.write(out, _facts(done, place, names, out, settings=used)) if made else ""
     print(table(done))
     print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    if done.rejected:
+        print(f"rejected  {locations.join(out, REJECTED, rejected.NAME)}")
     if described:
         print(f"card      {described}")
     if preset and made:

@@ -51,7 +51,8 @@ def run(job: StatsJob) -> None:
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {figure}" for key, figure in list(value.items())[:5]) or "none"
+        rows = {key: figure["rows"] if isinstance(figure, dict) else figure for key, figure in value.items()}
+        return ", ".join(f"{key} {figure}" for key, figure in list(rows.items())[:5]) or "none"
     if isinstance(value, list):
         return ", ".join(value[:5]) or "none"
     return str(value)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import footers, groups, near_duplicates, reading
+from p2i_ray.data import footers, groups, leaks, near_duplicates, reading
 from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
-from p2i_ray.data.schema import SCHEMA, SPLITS
+from p2i_ray.data.schema import QUALITY, SCHEMA, SPLITS
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
@@ -28,13 +27,12 @@ COLUMNS = (
     "width",
     "height",
     "product_share",
+    "cut_by",
     "doubt",
     "digest",
     "fingerprint",
     "error",
 )
-# Stored pictures differ by their compression from those that were grouped, so a leak is what is clearly the same.
-NEAR = 0.8
 
 
 def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress | None = None) -> pa.Table:
@@ -53,7 +51,7 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
 
     tables = []
     for split in splits_of(data):
-        columns = [column for column in (*SCHEMA.names, "group", "quality") if column in footers.columns(data, split)]
+        columns = [column for column in (*SCHEMA.names, "group", "quality") if column in _known(data, split)]
         rows = reading.read_split(data, split, columns=columns)
         folder = locations.join(work, split)
         measured = rows.map_batches(
@@ -67,6 +65,16 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
         table = parquet.read_parquet(folder, written.files)
         tables.append(table.append_column("split", pa.array([split] * table.num_rows, pa.string())))
     return pa.concat_tables(tables)
+
+
+def _known(data: str, split: str) -> list[str]:
+    """The columns that all files of a split have; another writer's `quality` may be anything, and is none of ours."""
+    found = footers.columns(data, split)
+    if "quality" in found:
+        schemas = [footer.schema.to_arrow_schema() for footer in footers.read_all(footers.split_files(data, split))]
+        if any(schema.field("quality").type != QUALITY for schema in schemas):
+            found.remove("quality")
+    return found
 
 
 def splits_of(data: str) -> list[str]:
@@ -101,29 +109,21 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         ),
         "repeated_ids": len(ids) - len(set(ids)),
         "repeated_images": len(digests) - len(set(digests)),
-        **leaks(table),
+        **leaks.count(table),
+        "cutouts": _cutouts(table),
         "unusable": dict(Counter(reason.partition(": ")[0] for reason in table["error"].to_pylist() if reason)),
     }
 
 
-def leaks(table: pa.Table) -> dict[str, int]:
-    """What stands in more than one split; all zero in data that `ingest` made.
-
-    Products are told apart by the column `group`, where it is not empty; else by their names.
-    """
-    split, name, category = (table[column].to_pylist() for column in ("split", "name", "category"))
-    named = [groups.named(text) for text in name]
-    own = [text if text != groups.named(kind) else None for text, kind in zip(named, category, strict=True)]
-    products = [group or text for group, text in zip(table["group"].to_pylist(), own, strict=True)]
-    prints = table["fingerprint"].to_pylist()
-    shown = [place for place, fingerprint in enumerate(prints) if fingerprint]
-    near = near_duplicates.pairs([prints[place] for place in shown], factor=NEAR)
+def _cutouts(table: pa.Table) -> dict[str, dict[str, Any]]:
+    """By where the masks are from: rows, their doubt, and how many are beyond a limit of the cutter's."""
+    found: dict[str, list[float | None]] = {}
+    for source, doubt in zip(table["cut_by"].to_pylist(), table["doubt"].to_pylist(), strict=True):
+        if source:
+            found.setdefault(source, []).append(doubt)
     return {
-        "products": len(set(products) - {None}) + products.count(None),
-        "products_in_several_splits": _spanning(products, split),
-        "names_in_several_splits": _spanning(own, split),
-        "images_in_several_splits": _spanning(table["digest"].to_pylist(), split),
-        "near_duplicates_in_several_splits": sum(split[shown[a]] != split[shown[b]] for a, b in near.tolist()),
+        source: {"rows": len(doubts), "doubt": _spread(doubts), "beyond": sum((doubt or 0) > 1 for doubt in doubts)}
+        for source, doubts in sorted(found.items(), key=lambda one: -len(one[1]))
     }
 
 
@@ -166,7 +166,8 @@ def _measure(batch: pa.Table, image: ImageConfig) -> pa.Table:
 def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
     found: dict[str, Any] = {column: row.get(column) for column in ("id", "group", "name", "category")}
     found["scene"] = has_picture(row["image"])
-    found["doubt"] = (row.get("quality") or {}).get("doubt")
+    quality = row.get("quality") or {}
+    found |= {"cut_by": quality.get("source"), "doubt": quality.get("doubt")}
     try:
         cutout = None if found["scene"] else decode(encoded(row["cutout"]), image)
         picture = cutout or decode(encoded(row["image"]), image).convert("RGB")
@@ -178,12 +179,6 @@ def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
     except ImageError as error:
         found["error"] = str(error)
     return found
-
-
-def _spanning(keys: Sequence[str | None], splits: Sequence[str]) -> int:
-    """The number of keys that have rows in more than one split; null is no key."""
-    homes = {(key, split) for key, split in zip(keys, splits, strict=True) if key}
-    return sum(number > 1 for number in Counter(key for key, _ in homes).values())
 
 
 def _spread(values: list[float | None]) -> dict[str, float] | None:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import footers
+from p2i_ray.data import footers, leaks
 from p2i_ray.data.schema import REJECTED, SPLITS
 from p2i_ray.report import pictures
-from p2i_ray.report.dataset_plots import bars, histogram
+from p2i_ray.report.dataset_plots import histogram
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import render
 from p2i_ray.storage import locations, parquet
@@ -21,6 +21,7 @@ from p2i_ray.storage import locations, parquet
 CATEGORIES = 30  # the paper's Figure 3
 SAMPLES = 6  # rows shown of each split
 WORST = 12  # cutouts shown that deserve a look
+LEAKING = 6  # examples of what is in several splits
 ROW_GROUPS = 4  # a split's samples come from its first row groups
 LEAKS = {
     "products_in_several_splits": "products with rows in more than one split",
@@ -38,6 +39,14 @@ class Plot(NamedTuple):
     title: str
     note: str
     svg: Any
+
+
+class Bars(NamedTuple):
+    """Numbers of rows by something that is a text, the largest first."""
+
+    title: str
+    note: str
+    counts: list[tuple[str, int]]
 
 
 class Split(NamedTuple):
@@ -65,12 +74,14 @@ def write(data: str, measured: pa.Table, figures: dict[str, Any], *, image: Imag
         data=data,
         figures=figures,
         splits=list(_splits(measured)),
-        leaks=[(words, figures[key]) for key, words in LEAKS.items()],
+        leak_counts=[(words, figures[key]) for key, words in LEAKS.items()],
         elsewhere=figures["unseen_categories_elsewhere"],
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
         unusable=figures["unusable"],
-        plots=list(_plots(measured, figures)),
+        plots=list(_plots(measured)),
+        bars=list(_bars(measured, figures)),
+        leaks=list(_leaks(data, measured, image)),
         worst=list(_worst(data, measured, image)),
         samples=[(split, list(_samples(data, split, image))) for split in SPLITS if split in figures["splits"]],
     )
@@ -97,10 +108,14 @@ def _rejected(data: str) -> dict[str, int]:
     return dict(Counter(reason.partition(": ")[0] for reason in reasons).most_common())
 
 
-def _plots(measured: pa.Table, figures: dict[str, Any]) -> Iterator[Plot]:
+def _bars(measured: pa.Table, figures: dict[str, Any]) -> Iterator[Bars]:
     categories = Counter(measured["category"].to_pylist()).most_common(CATEGORIES)
-    yield Plot("Categories", f"the {len(categories)} largest of {figures['categories']}", bars("rows", categories))
-    yield Plot("Picture sizes", "pixels, the ten most frequent", bars("rows", list(figures["image_sizes"].items())))
+    note = f"the {len(categories)} largest of {figures['categories']:,}"
+    yield Bars("Categories", note if figures["categories"] > len(categories) else "", categories)
+    yield Bars("Picture sizes", "pixels, the most frequent", list(figures["image_sizes"].items()))
+
+
+def _plots(measured: pa.Table) -> Iterator[Plot]:
     lengths = [len(name) for name in measured["name"].to_pylist()]
     yield Plot("Names", "characters", histogram("characters", lengths))
     shares = [share for share in measured["product_share"].to_pylist() if share is not None]
@@ -119,12 +134,31 @@ def _worst(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[Strip]
     by_doubt = shown.filter(pc.is_valid(shown["doubt"]))
     key, rows = ("doubt", by_doubt) if by_doubt.num_rows else ("product_share", shown)
     order = "descending" if key == "doubt" else "ascending"
-    first = rows.sort_by([(key, order), ("id", "ascending")]).slice(0, WORST)
-    for line in first.select(["id", "split", key]).to_pylist():
+    lines = rows.sort_by([(key, order), ("id", "ascending")]).slice(0, WORST).select(["id", "split", key]).to_pylist()
+    found = _fetch(data, lines)
+    for line in lines:
         note = f"{'doubt' if key == 'doubt' else 'share of the picture'} {line[key]:.2f} · {line['split']}"
-        found = pictures.rows_by_id(footers.split_files(data, line["split"]), [line["id"]], ["name", "image", "cutout"])
-        for row in found.values():
+        if row := found.get((line["split"], line["id"])):
             yield _strip(row, note, image)
+
+
+def _leaks(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[tuple[str, list[Strip]]]:
+    """What the rows have in common, and the rows of several splits."""
+    for leak in leaks.examples(measured, LEAKING):
+        lines = measured.select(["id", "split"]).take(leak.rows).to_pylist()
+        found = _fetch(data, lines)
+        rows = [(line["split"], found.get((line["split"], line["id"]))) for line in lines]
+        yield leak.what, [_strip(row, split, image) for split, row in rows if row]
+
+
+def _fetch(data: str, lines: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Rows with their pictures by (split, id)."""
+    found = {}
+    for split in {line["split"] for line in lines}:
+        ids = [line["id"] for line in lines if line["split"] == split]
+        rows = pictures.rows_by_id(footers.split_files(data, split), ids, ["name", "image", "cutout"])
+        found |= {(split, id): row for id, row in rows.items()}
+    return found
 
 
 def _samples(data: str, split: str, image: ImageConfig) -> Iterator[Strip]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import statistics, writing
+from p2i_ray.data.schema import INGESTED, SCHEMA
 
 
 def sample(id: str, name: str, category: str, *, grey: int, product_rows: int) -> dict[str, Any]:
@@ -58,16 +59,21 @@ def test_a_cutout_without_a_scene_is_measured_by_itself() -> None:
     assert with_scene["scene"] and with_scene["digest"] != found["digest"]
 
 
-def test_a_product_in_two_splits_is_a_leak(tmp_path: Path) -> None:
-    rows = [
-        statistics._measure_row(sample(str(i), "Mug", "Cup", grey=40 * i, product_rows=2), ImageConfig())
-        for i in range(4)
-    ]
-    rows = [row | {"split": part} for row, part in zip(rows, ("train", "train", "test", "validation"), strict=True)]
+def test_cutouts_are_counted_by_where_their_masks_are_from(tmp_path: Path) -> None:
+    rows = [sample(str(i), "Mug", "Cup", grey=i, product_rows=2) for i in range(4)]
+    for row, doubt in zip(rows, (0.25, 1.5, None), strict=False):
+        row["quality"] = {"source": "grabcut", "doubt": doubt} if doubt else {"source": "alpha", "doubt": 0.0}
+    measured = [statistics._measure_row(row, ImageConfig()) | {"split": "train"} for row in rows]
     kinds = statistics._schema().append(pa.field("split", pa.string()))
-    found = statistics.leaks(pa.Table.from_pylist(rows, schema=kinds))
-    assert (found["products"], found["products_in_several_splits"], found["names_in_several_splits"]) == (1, 1, 1)
-    for row, group in zip(rows, "aabc", strict=True):
-        row["group"] = group
-    found = statistics.leaks(pa.Table.from_pylist(rows, schema=kinds))
-    assert (found["products"], found["products_in_several_splits"], found["names_in_several_splits"]) == (3, 0, 1)
+    found = statistics.summarise(pa.Table.from_pylist(measured, schema=kinds))["cutouts"]
+    assert list(found) == ["grabcut", "alpha"] and found["grabcut"]["rows"] == 2
+    assert (found["grabcut"]["beyond"], found["grabcut"]["doubt"]["max"], found["alpha"]["beyond"]) == (1, 1.5, 0)
+
+
+def test_a_column_quality_of_another_writer_is_not_ours(tmp_path: Path) -> None:
+    rows = [sample(str(i), "Mug", "Cup", grey=i, product_rows=2) for i in range(2)]
+    schema = SCHEMA.append(pa.field("quality", pa.string()))
+    writing.write_shard([row | {"quality": "good"} for row in rows], str(tmp_path / "train"), schema)
+    assert "quality" not in statistics._known(str(tmp_path), "train")
+    writing.write_shard([{**row, "group": "g"} for row in rows], str(tmp_path / "test"), INGESTED)
+    assert {"quality", "group"} <= {*statistics._known(str(tmp_path), "test")}

@@ -67,6 +67,10 @@ def test_figures_leaks_and_the_worst_cutouts(tmp_path: Path, splits: dict[str, l
     worst = text[text.index("Cutouts to look at first") : text.index("Samples of <code>train")]
     assert worst.index("doubt 0.75 · train") < worst.index("doubt 0.25 · train") and "Mug 4" not in worst
     assert text.count("no scene") == 1
+    assert "The same product in 2 splits" in text and text.index("Examples") < text.index("What is in it")
+    assert '<td><i style="width:100.0%"></i><span>5</span></td>' in text  # one category, one size
+    cutouts = text[text.index("Where the cutouts are from") : text.index("Set aside</h2>")]
+    assert "grabcut</th><td>2</td><td>0.50</td><td>0.75</td><td>0</td>" in cutouts
 
 
 def test_what_people_wrote_stays_text_and_nothing_is_fetched(
