@@ -153,7 +153,7 @@ def _leaks(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[tuple[
 
 def _fetch(data: str, lines: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
     """Rows with their pictures by (split, id)."""
-    found = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for split in {line["split"] for line in lines}:
         ids = [line["id"] for line in lines if line["split"] == split]
         rows = pictures.rows_by_id(footers.split_files(data, split), ids, ["name", "image", "cutout"])
