@@ -35,17 +35,12 @@ def find(rows: pa.Table, settings: GroupConfig) -> list[str]:
         rows: id, group (or null), name, category and fingerprint.
         settings: what makes a group.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     keys = list(_keys(rows, settings))
     nodes = {key: place for place, key in enumerate(dict.fromkeys(key for own in keys for key in own), start=len(keys))}
     edges = np.array([(row, nodes[key]) for row, own in enumerate(keys) for key in own], np.intp).reshape(-1, 2)
     if settings.near_duplicates:
         edges = np.concatenate([edges, near_duplicates.pairs(rows["fingerprint"].to_pylist())])
-    size = len(keys) + len(nodes)
-    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(size, size))
-    component = connected_components(graph, directed=False)[1].tolist()
+    component = near_duplicates.connected(edges, len(keys) + len(nodes))
     smallest: dict[int, str] = {}
     for row, own in enumerate(keys):
         for key in own:

@@ -57,6 +57,16 @@ def pairs(fingerprints: Sequence[bytes], factor: float = 1) -> NDArray[np.intp]:
     return np.stack(np.divmod(np.unique(left * size + right), size), axis=1)
 
 
+def connected(edges: NDArray[np.intp], size: int) -> list[int]:
+    """The number of the component that each of `size` nodes is in, by undirected edges (N, 2) between their places."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(size, size))
+    components: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return components
+
+
 def _in_band(
     table: NDArray[np.uint8], order: NDArray[np.intp], values: NDArray[np.uint16], factor: float
 ) -> Iterator[NDArray[np.intp]]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from p2i_ray.data import near_duplicates
 
 
@@ -16,13 +14,7 @@ def superfluous(ids: Sequence[str], fingerprints: Sequence[bytes]) -> dict[int, 
         ids: of the rows.
         fingerprints: of their pictures, see near_duplicates.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = near_duplicates.pairs(fingerprints)
-    size = len(ids)
-    graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
-    alike = connected_components(graph, directed=False)[1].tolist()
+    alike = near_duplicates.connected(near_duplicates.pairs(fingerprints), len(ids))
     kept: dict[int, str] = {}
     for place, component in enumerate(alike):
         kept[component] = min(kept.get(component, ids[place]), ids[place])

@@ -30,3 +30,8 @@ class CleaningConfig(Settings):
         None, description="transformers folder of an object detector that knows the class person; for max_people"
     )
     near_duplicates: bool = Field(False, description="of pictures that look alike keep the first id's alone")
+
+    @property
+    def detectors(self) -> int:
+        """The number of networks that look at each scene."""
+        return (self.max_text is not None) + (self.max_people is not None)

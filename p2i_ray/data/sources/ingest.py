@@ -75,7 +75,7 @@ def check(rows: pa.Table, plan: Plan) -> None:
 def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
     """A task's reservation: its memory holds the largest picture that the limits accept, and the cutter's network."""
     network = settings.cutter.memory_gib if settings.cutter.model else 0
-    detectors = DETECTOR_GIB * ((settings.cleaning.max_text is not None) + (settings.cleaning.max_people is not None))
+    detectors = DETECTOR_GIB * settings.cleaning.detectors
     memory = TASK_GIB + image.max_pixels * BYTES_PER_PIXEL / GIB + network + detectors
     bundle = of(settings.cutter, settings.num_cpus, settings.cutter.num_gpus)
     lower = ["image.max_pixels", "ingest.num_cpus"]
@@ -96,8 +96,7 @@ def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None
         progress(len(invalid))
     need = resources(plan.settings, plan.image)
     reports = [tasks.report_schema().empty_table()]
-    cleaning = plan.settings.cleaning
-    has_network = plan.settings.cutter.model or cleaning.max_text is not None or cleaning.max_people is not None
+    has_network = plan.settings.cutter.model or plan.settings.cleaning.detectors
     maker = tasks.SampleMaker if has_network else tasks.make_samples
     for report in _run(_slices(usable, plan.settings), maker, need, plan=plan, building=building):
         reports.append(report)
