@@ -111,9 +111,11 @@ class RunInputs:
                 locations.write_text(self._memory, json.dumps(self._remembered, indent=1))
 
     def _differs(self, name: str, now: list[FileState]) -> bool:
-        """Whether content is another one, where times or places are."""
-        before = self._fingerprint(name)
+        """Whether content is another one, where times or places are; it counts as another where it wasn't read yet."""
         with self._lock:
+            before = self._found.get(name)
+            if before is None:
+                return True
             if fingerprints.same(before, fingerprints.fingerprint(now, self._memory_of_content()), now, {}):
                 self._states[name] = now
                 return False
@@ -126,9 +128,10 @@ class RunInputs:
         with self._lock:
             if name not in self._found:
                 found = self._states[name]
-                self._found[name] = fingerprints.fingerprint(found, self._memory_of_content())
+                content = fingerprints.fingerprint(found, self._memory_of_content())
                 if fingerprints.signature(fingerprints.states(one.location)) != fingerprints.signature(found):
                     raise UserError(f"{self.shown(name)} changes while it is read; give the command again afterwards")
+                self._found[name] = content
             return self._found[name]
 
     def _read_all(self) -> None:

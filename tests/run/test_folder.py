@@ -16,7 +16,7 @@ from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.inputs import RunInput
-from p2i_ray.run.step_table import FEEDBACK, MEASURE, SCORE, SELECT, TRAIN
+from p2i_ray.run.step_table import FEEDBACK, GENERATE, MEASURE, SCORE, SELECT, TRAIN
 from p2i_ray.storage import locations
 
 
@@ -160,6 +160,7 @@ def test_a_manifest_says_what_its_step_was_done_with(tmp_path: Path, config: Con
 def test_an_input_that_changes_while_it_is_used_ends_the_step(tmp_path: Path, config: Config) -> None:
     (tmp_path / "model").write_text("weights")
     run = Run.open(str(tmp_path / "run"), config, inputs=[RunInput("diffusion.base", str(tmp_path / "model"))])
+    run.once(0, GENERATE, lambda _: Counts())  # whose manifest waits until the content was read
 
     def work(_: str) -> Counts:
         (tmp_path / "model").write_text("others!")

@@ -52,6 +52,17 @@ def test_touching_a_file_changes_nothing(file: Path) -> None:
         used.check_unchanged(["gold"])
 
 
+def test_a_file_that_changes_before_it_was_read_is_told(file: Path) -> None:
+    used = inputs(file)
+    used.look(["gold"])
+    file.write_text("id,rank_, and more")
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"gold \({file}\) changes while it is read"):
+            used.of(["gold"])
+        with pytest.raises(UserError, match=rf"gold \({file}\) was changed while the run used it"):
+            used.check_unchanged(["gold"])
+
+
 def test_what_was_read_is_remembered_and_a_hurt_memory_is_read_anew(file: Path) -> None:
     used = inputs(file)
     recorded = used.of(["gold"])
