@@ -12,6 +12,7 @@ from bench import gpu
 from p2i_ray.planning import full_size
 
 
+@pytest.mark.slow
 def test_tiny_run_measures_training_and_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bench-gpu.json"
     what = ["--batch", "2", "--paint-batch", "1", "--modes", "deterministic", "channels_last"]

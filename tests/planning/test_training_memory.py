@@ -113,9 +113,9 @@ def test_states_of_the_papers_setting_in_bytes(counted: plan.Sizes) -> None:
 )
 def test_activations_are_what_torch_allocates(tiny_painter: DiffusionConfig, changes: dict[str, object]) -> None:
     settings = TrainConfig(**{"batch_size": 8, "num_workers": 1, "mixed_precision": "no", "num_gpus": 0, **changes})
-    resolution = 64
-    model, batch = real_step(tiny_painter, settings, resolution)
     micros = settings.gradient_accumulation_steps
+    resolution = 32 if micros == 1 else 64  # small sums of a micro-batch count among few bytes
+    model, batch = real_step(tiny_painter, settings, resolution)
     measured, kept = allocated(model, batch, micros), saved(model, batch, micros)
     estimate = plan.activations(full_size.read(tiny_painter.base), settings, resolution)
     assert estimate == pytest.approx(measured, rel=0.1)
