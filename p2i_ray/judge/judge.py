@@ -201,7 +201,8 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            self.stop()  # else it ends with the driver: to wait for engines that start now would take minutes
 
     def _ask(
         self, rows: ray.data.Dataset, task: JudgeTask, out: str, progress: parquet.Progress | None

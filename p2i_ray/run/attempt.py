@@ -194,4 +194,5 @@ def _job() -> str | None:
 
 def _where_and_what(error: BaseException) -> str:
     """An exception as one line, after the step that run/folder.py noted on it."""
-    return ": ".join([*getattr(error, "__notes__", []), one_line(error)])
+    what = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
+    return ": ".join([*getattr(error, "__notes__", []), what])

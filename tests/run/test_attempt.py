@@ -58,7 +58,7 @@ def test_it_says_why_it_stopped(tmp_path: Path) -> None:
     crash.add_note("round 1/3 · train")
     assert fail(crash, f"{tmp_path}/a") == "stopped: round 1/3 · train: ZeroDivisionError: division by zero"
     assert fail(UserError("round 1/3 · train: no rows"), f"{tmp_path}/b") == "stopped: round 1/3 · train: no rows"
-    assert fail(KeyboardInterrupt(), f"{tmp_path}/c") == "stopped: KeyboardInterrupt"
+    assert fail(KeyboardInterrupt(), f"{tmp_path}/c") == "stopped: interrupted"
 
 
 def test_starts_and_work_ahead_of_time_are_recorded_from_any_thread(tmp_path: Path) -> None:
