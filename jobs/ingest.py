@@ -9,8 +9,9 @@ The CSV has a header: file,name,category, and perhaps id, group, mask and cutout
 them; any usual separator and encoding is read. JSON lines, Parquet, Hugging Face data sets, imagefolder, webdataset,
 zips, BG60k, BG1K and BG-Pair need no names (see docs/data.md). A mask or cutout file gives the product, else the
 photo's transparency, else it is searched for. A cutout without a scene is painted and tested, never trained on. Photos
-of one product are in one split. Every row ends in a split, or in rejected/ with a reason. Look at preview.png before
-you train: jobs/idr.py --config my.yaml, if preset= had the settings for that written.
+of one product are in one split. Every row ends in a split, or in rejected/ with a reason. The same command adds the
+rows that are new later. Look at preview.png before you train: jobs/idr.py --config my.yaml, if preset= had the
+settings for that written.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import card, checksums, rejected, writing
+from p2i_ray.data import card, checksums, publishing, rejected
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
-from p2i_ray.data.schema import REJECTED
-from p2i_ray.data.sources import source
+from p2i_ray.data.schema import REJECTED, SPLITS
+from p2i_ray.data.sources import ledger, source
 from p2i_ray.data.sources.ingest import Ingested, check, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
+from p2i_ray.run import lease
 from p2i_ray.storage import locations
 
 
@@ -47,7 +49,9 @@ class IngestJob(Config):
     names: str = Field(
         "", description="list with file (below source), name, category; perhaps id, group, mask, cutout (files, too)"
     )
-    out: str = Field(description="EPBD folder to make, a path or URI that all nodes reach; never overwritten")
+    out: str = Field(
+        description="EPBD folder to make, a path or URI that all nodes reach; what is new is added to this source's"
+    )
     preset: str = Field(
         "",
         description="YAML file to write for --config of other jobs: it extends this job's preset, and names the data",
@@ -59,11 +63,12 @@ def run(job: IngestJob) -> None:
     """Run the job."""
     place, out = locations.absolute(job.source), locations.absolute(job.out)
     names = locations.absolute(job.names) if job.names else ""
-    writing.check_free(out)
+    if not ledger.is_there(out) and not locations.exists(locations.join(out, publishing.JOURNAL)):
+        publishing.check_free(out)
     preset = ""
     if job.preset:
-        new_preset.check_free(job.preset)
         preset = new_preset.text(job, job.preset, out, given_settings(job))
+        new_preset.check_free(job.preset, preset)
     settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
     loading.check(settings.cutter)
     settings = settings.model_copy(update={"cleaning": cleaning.check(settings.cleaning)})
@@ -72,7 +77,7 @@ def run(job: IngestJob) -> None:
     check(found.rows, plan)
     preflight.check_rights(out, *([posixpath.dirname(locations.absolute(job.preset))] if preset else []))
     connection.connect(job.ray)
-    with phase("ingest", found.rows.num_rows, "photos") as progress:
+    with lease.held(locations.join(out, lease.FILE)), phase("ingest", found.rows.num_rows, "photos") as progress:
         done = ingest(found.rows, plan, progress)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
@@ -81,14 +86,14 @@ def run(job: IngestJob) -> None:
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
     used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
     locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **used}, indent=2))
-    described = card.write(out, _facts(done, place, names, out, settings=used)) if made else ""
+    described = card.write(out, _facts(done, place, names, out, settings=used)) if sum(done.splits.values()) else ""
     print(table(done))
-    print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
+    print(f"data      {out}\npreview   {preview if made else 'none: no new row became a sample'}")
     if done.rejected:
         print(f"rejected  {locations.join(out, REJECTED, rejected.NAME)}")
     if described:
         print(f"card      {described}")
-    if preset and made:
+    if preset and described:
         locations.write_text(locations.absolute(job.preset), preset)
         print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
     for note in [*found.notes, *_notes(done)]:
@@ -106,8 +111,16 @@ def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[s
         products=done.products,
         rejected=done.rejected,
         settings=settings,
-        checksums=checksums.of_files(out, checksums.names(done.files)),
+        checksums=checksums.updated(out, checksums.names(_parts(out))),
     )
+
+
+def _parts(out: str) -> dict[str, list[str]]:
+    """The files of the data, old and new: part -> names."""
+    folders = {part: locations.join(out, part) for part in (*SPLITS, REJECTED, ledger.FOLDER)}
+    return {
+        part: [locations.relative(file, folder) for file in locations.files(folder)] for part, folder in folders.items()
+    }
 
 
 def _notes(done: Ingested) -> list[str]:
@@ -115,6 +128,11 @@ def _notes(done: Ingested) -> list[str]:
     if not sum(done.splits.values()):
         return []
     notes = []
+    if done.changed:
+        notes.append(
+            f"{done.changed} of the rows that were there have another file, group, name or category in the list now; "
+            "they stay as they were (a new out has them all anew)"
+        )
     if not done.splits["train"]:
         notes.append("no row has a scene, and training needs photos with a background: these can be painted and tested")
     if not done.splits["validation"]:
@@ -127,7 +145,8 @@ def _notes(done: Ingested) -> list[str]:
 
 def table(done: Ingested) -> str:
     """The outcome of the rows, one line for each split and each reason."""
-    lines = {"rows of the source": done.rows, **done.splits, "products": done.products}
+    lines = {"rows of the source": done.rows} | ({"there already": done.there} if done.there else {})
+    lines |= {**done.splits, "products": done.products}
     lines |= {f"rejected: {reason}": rows for reason, rows in done.rejected.items()}
     lines |= {"without a scene": done.without_scene} if done.without_scene else {}
     width = max(24, *map(len, lines))

@@ -22,11 +22,15 @@ _TOY_JUDGE = """\
 """
 
 
-def check_free(location: str) -> None:
+def check_free(location: str, same: str = "") -> None:
     """Check that a preset can be written there and read by --config.
 
+    Args:
+        location: of the new one.
+        same: the text that may be there already.
+
     Raises:
-        UserError: something is there, or it is no local file, or --config would read one of the presets instead.
+        UserError: something else is there, or it is no local file, or --config would read one of the presets instead.
     """
     if "://" in location:
         raise UserError(f"preset {location} must be a local file: --config reads no others")
@@ -37,7 +41,7 @@ def check_free(location: str) -> None:
     path = Path(location).expanduser()
     if path.is_dir():
         raise UserError(f"preset {location} is a folder; name a file in it, such as {path / 'mine.yaml'}")
-    if path.exists():
+    if path.exists() and not (same and path.is_file() and path.read_bytes() == same.encode()):
         raise UserError(f"preset {location} is there already; name another file, or remove it")
 
 

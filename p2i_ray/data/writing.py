@@ -1,13 +1,11 @@
-"""Write EPBD to disk or bucket: shards under unique names, published only when the whole folder is finished."""
+"""Write EPBD to disk or bucket: samples, and shards of them under unique names."""
 
 from __future__ import annotations
 
-import posixpath
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from p2i_ray.data.images import Pixels, encode_jpeg, encode_png
-from p2i_ray.data.schema import REJECTED, SCHEMA, SPLITS
-from p2i_ray.errors import UserError
+from p2i_ray.data.schema import SCHEMA, SPLITS
 from p2i_ray.storage import locations, parquet
 
 ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 pixels
@@ -88,48 +85,6 @@ def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], row
     folder = locations.join(data, split)
     locations.make_folder(folder)
     return [write_shard(chunk, folder) for chunk in _chunks(iter(samples), rows_per_file)]
-
-
-def check_free(out: str) -> None:
-    """Raise a UserError if `out` holds EPBD data, or is a file; nothing is ever overwritten."""
-    if locations.kind(out) == "file":
-        raise UserError(f"out {out} is a file; name a folder")
-    held = [part for part in (*SPLITS, REJECTED) if locations.files(locations.join(out, part), ".parquet")]
-    if held:
-        raise UserError(f"out {out} already holds data ({', '.join(held)}); name another folder, or remove it first")
-
-
-def building_folder(out: str) -> str:
-    """A unique folder within `out` for what isn't finished."""
-    return locations.join(out, f".building-{uuid.uuid4().hex}")
-
-
-def publish(building: str, out: str, files: Mapping[str, list[str]]) -> None:
-    """Move finished parts (folder name -> file names) to their place; files that no part lists are removed.
-
-    On a disk a part appears at once, by one rename. The training split comes last: a folder that has it is complete.
-    """
-    check_free(out)
-    parts = sorted((part for part in files if files[part]), key=lambda part: part == "train")
-    for part in parts:
-        source, target = locations.join(building, part), locations.join(out, part)
-        for stray in locations.files(source):
-            if posixpath.basename(stray) not in files[part]:
-                locations.remove(stray)
-        _move(source, target)
-    locations.remove(building)
-
-
-def _move(source: str, target: str) -> None:
-    filesystem, path = locations.open_location(source)
-    if not locations.is_uri(source):
-        Path(path).rename(target)
-        return
-    for file in locations.files(source):  # object stores have no folders to rename
-        _, from_path = locations.open_location(file)
-        _, to_path = locations.open_location(locations.join(target, posixpath.basename(file)))
-        filesystem.makedirs(posixpath.dirname(to_path), exist_ok=True)
-        filesystem.mv(from_path, to_path)
 
 
 def _chunks(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:

@@ -34,6 +34,9 @@ def test_a_preset_for_a_data_folder_reads_back(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="is there already"):
         new_preset.check_free(str(location))
+    new_preset.check_free(str(location), text)  # written by the same command before
+    with pytest.raises(UserError, match="is there already"):
+        new_preset.check_free(str(location), f"{text}\n")
 
 
 @pytest.mark.parametrize(

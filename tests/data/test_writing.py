@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 from p2i_ray.data import writing
 from p2i_ray.data.schema import SCHEMA
-from p2i_ray.errors import UserError
 
 
 def rows(count: int, lossless: bool = True) -> list[dict[str, Any]]:
@@ -58,33 +56,6 @@ def test_jpeg_is_smaller_and_close(tmp_path: Path) -> None:
     ]
     sizes = [len(row["image"]["bytes"]) for row in rows]
     assert sizes[1] < sizes[0]
-
-
-def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
-    out = str(tmp_path / "data")
-    writing.check_free(out)
-    building = writing.building_folder(out)
-    kept = writing.write_split(building, "train", rows(2)) + writing.write_split(building, "train", rows(1))
-    writing.write_split(building, "train", rows(3))  # of a killed attempt, in no list
-    writing.publish(building, out, {"train": kept, "test": []})
-    assert sorted(p.name for p in (tmp_path / "data" / "train").iterdir()) == sorted(kept)
-    assert [p.name for p in (tmp_path / "data").iterdir()] == ["train"]
-    with pytest.raises(UserError, match=r"already holds data \(train\)"):
-        writing.check_free(out)
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="is a file"):
-        writing.check_free(str(tmp_path / "file"))
-
-
-def test_a_bucket_is_published_file_by_file() -> None:
-    import fsspec
-
-    kept = writing.write_split("memory://bucket/.building-1", "train", rows(2))
-    writing.publish("memory://bucket/.building-1", "memory://bucket/data", {"train": kept})
-    memory = fsspec.filesystem("memory")
-    assert memory.ls("/bucket/data/train", detail=False) == [f"/bucket/data/train/{kept[0]}"]
-    assert not memory.exists("/bucket/.building-1")
-    memory.rm("/bucket", recursive=True)
 
 
 def test_an_id_with_slashes_names_no_folder() -> None:

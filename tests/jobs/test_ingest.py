@@ -35,6 +35,14 @@ BAD_ROWS = (
 # A transparent file, a product that touches the edges of its photo, and one that is too long for a square of it.
 WITHOUT_SCENE = {"Lampe Élan 灯", "Rainbow Disc", "Cast Iron Horse"}
 
+SPLITS = (
+    "ingest.split.validation=1",
+    "ingest.split.test=2",
+    "ingest.split.unseen=[Lamp]",
+    "ingest.rows_per_file=3",
+    "ingest.cutout.max_disagreement=1",  # GrabCut's doubts would set some of these photos aside
+)
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -67,15 +75,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     shop: Path, tmp_path: Path, ray_cluster: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "data"
-    splits = (
-        "ingest.split.validation=1",
-        "ingest.split.test=2",
-        "ingest.split.unseen=[Lamp]",
-        "ingest.rows_per_file=3",
-        "ingest.cutout.max_disagreement=1",  # GrabCut's doubts would set some of these photos aside
-    )
     preset = tmp_path / "mine.yaml"
-    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *splits, f"preset={preset}"))
+    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *SPLITS, f"preset={preset}"))
     shown = capsys.readouterr().out
     found = {part: rows_of(out, part) for part in ("train", "validation", "test", "test_unseen", "rejected")}
     assert len(found["rejected"]) == len(BAD_ROWS) and len(found["test_unseen"]) == 1
@@ -116,7 +117,7 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     assert (used.data, used.image.resolution, used.judge.model) == (str(out), 128, load(Config, "mini").judge.model)
     _described(out, len(samples))
     _never_overwritten(shop, out, capsys)
-    _measured(out, tmp_path, len(samples))
+    _measured(out, tmp_path, _added(shop, out, preset, capsys))
 
 
 def _described(out: Path, rows: int) -> None:
@@ -129,15 +130,45 @@ def _described(out: Path, rows: int) -> None:
 
 
 def _never_overwritten(shop: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(ingest.IngestJob, None, ingest.run, arguments(shop, out))
-    assert stop.value.code == 2 and "already holds data" in capsys.readouterr().err
+    for change, says in (("seed=5", "made with seed=0, and not 5"), (f"source={shop.parent}", "made with source=")):
+        with pytest.raises(SystemExit) as stop:
+            main(ingest.IngestJob, None, ingest.run, [*arguments(shop, out, *SPLITS), change])
+        assert stop.value.code == 2 and f"already holds data, {says}" in capsys.readouterr().err
+
+
+def _added(shop: Path, out: Path, preset: Path, capsys: pytest.CaptureFixture[str]) -> int:
+    """The same command again, when a photo that was missing is there; returns the rows in splits."""
+    before = {file: file.read_bytes() for part in out.iterdir() if part.is_dir() for file in part.glob("*.parquet")}
+    shutil.copy(photo("coffee.png"), shop / "missing.jpg")  # of a cup, by its picture, and of mugs, by its name
+    with (shop / "names.csv").open("a", encoding="utf-8") as names:
+        names.write("late.png,Late Disc,Toy\n")
+    with Image.open(photo("color.png")) as picture:
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(shop / "late.png")
+    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *SPLITS, f"preset={preset}"))
+    shown = capsys.readouterr().out
+    parts = {part: rows_of(out, part) for part in ("train", "validation", "test", "test_unseen", "rejected")}
+    samples = [row for part, rows in parts.items() if part != "rejected" for row in rows]
+    assert f"there already {len(PHOTOS) + 1} train" in " ".join(shown.split())
+    assert sorted(row["id"] for row in samples) == sorted(
+        id_of(file) for file in (*(file for file, *_ in PHOTOS), "lamp.png", "missing.jpg", "late.png")
+    )
+    homes = {row["id"]: part for part, rows in parts.items() if part != "rejected" for row in rows}
+    assert homes[id_of("missing.jpg")] == homes[id_of("coffee.png")]  # the same picture
+    assert sorted(row["source"] for row in parts["rejected"]) == sorted(
+        {file for file, *_ in BAD_ROWS} - {"missing.jpg"}
+    )
+    stay = {file: content for file, content in before.items() if file.parent.name != "rejected"}
+    assert all(file.read_bytes() == content for file, content in stay.items())
+    assert len(list((out / "rejected").iterdir())) == 2 and not [*out.glob(".[bp]*"), *out.glob("lease*")]
+    main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *SPLITS))  # nothing is new
+    assert "preview   none: no new row became a sample" in capsys.readouterr().out
+    return len(samples)
 
 
 def _measured(out: Path, tmp_path: Path, rows: int) -> None:
     main(stats.StatsJob, None, stats.run, ["--config", "mini", f"data={out}", f"out={tmp_path}/stats"])
     figures = json.loads((tmp_path / "stats" / "stats.json").read_text())
-    assert figures["rows"] == rows and figures["image_sizes"] == {"128x128": rows} and figures["repeated_images"] == 0
+    assert figures["rows"] == rows and figures["image_sizes"] == {"128x128": rows} and figures["repeated_images"] == 1
     leaks = [key for key in figures if key.endswith("_in_several_splits")]
     assert len(leaks) == 4 and not any(figures[key] for key in leaks)
     assert sorted(p.name for p in (tmp_path / "stats").iterdir()) == ["stats.html", "stats.json", "stats.png"]

@@ -3,6 +3,9 @@
 The driver holds the rows' text and a fingerprint each. Each task takes a slice of rows, opens their photos one by one
 and writes one shard; when all are made, products get their splits, and tasks copy the samples there. Pictures never
 leave the tasks.
+
+Where the folder holds an earlier ingestion of the source, the rows that are new are added, and shards that are there
+stay as they are. What was set aside is tried again.
 """
 
 from __future__ import annotations
@@ -15,12 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import groups, rejected, splits, writing
-from p2i_ray.data.cleaning import duplicates
+from p2i_ray.data import publishing, rejected, splits, writing
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
-from p2i_ray.data.sources import pictures, tasks
+from p2i_ray.data.sources import additions, homes, ledger, pictures, tasks
 from p2i_ray.data.sources.advice import advice
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.storage import locations, parquet
@@ -35,40 +37,49 @@ MIN_SLICES = 16  # so that a small folder keeps several cores busy too
 
 
 class Ingested(NamedTuple):
-    """The outcome of the source's rows."""
+    """The outcome of the source's rows, with those of earlier ingestions into the folder."""
 
-    rows: int
+    rows: int  # of the source
     splits: dict[str, int]  # split -> rows
     without_scene: int  # of those, cutouts without a scene
     products: int  # groups of rows that show the same
     rejected: dict[str, int]  # reason -> rows
-    files: dict[str, list[str]]  # split or "rejected" -> files
+    files: dict[str, list[str]]  # split, "rejected" or "ingested" -> new files
+    there: int = 0  # rows of the source that were in a split before
+    changed: int = 0  # of those, rows that have another file, group, name or category now
 
 
 def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Ingested:
-    """Turn a source's rows into EPBD. Ray must be connected.
+    """Turn a source's rows into EPBD, or add those that are new. Ray must be connected, and nobody else work in `out`.
 
     Args:
         rows: as `rows.to_table` gives them.
         plan: where from, where to, and how.
-        progress: called with the number of rows of each finished task.
+        progress: called with the number of rows of each finished task, and of those that are there.
 
     Raises:
-        UserError: `out` holds data, or the settings of the splits don't fit the rows.
+        UserError: `out` holds other data, or the settings of the splits don't fit the rows.
     """
+    publishing.finish(plan.out)
     check(rows, plan)
-    building = writing.building_folder(plan.out)
+    publishing.remove_unfinished(plan.out)
+    building = publishing.building_folder(plan.out)
+    earlier = [locations.join(REJECTED, name) for name in additions.rejected_files(plan.out)]
     try:
-        done = _ingest(rows, plan, building, progress)
-        writing.publish(building, plan.out, done.files)
+        done = _ingest(rows, ledger.read(plan.out), plan, building=building, progress=progress)
+        publishing.publish(building, plan.out, done.files, earlier)
     finally:
-        locations.remove(building)
+        if not locations.exists(locations.join(plan.out, publishing.JOURNAL)):  # else the next call goes on
+            locations.remove(building)
     return done
 
 
 def check(rows: pa.Table, plan: Plan) -> None:
-    """Raise a UserError unless `out` is free and the splits' settings fit the rows."""
-    writing.check_free(plan.out)
+    """Raise a UserError unless `out` is free or rows can be added to it, and the splits' settings fit the rows."""
+    if ledger.is_there(plan.out):
+        ledger.check(plan)
+    elif not locations.exists(locations.join(plan.out, publishing.JOURNAL)):
+        publishing.check_free(plan.out)
     splits.check(plan.settings.split, _usable(rows)["category"].to_pylist())
 
 
@@ -83,66 +94,73 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
     return StepResources("ingest", count=1, bundle=replace(bundle, memory_gib=memory), around=(), lower=tuple(lower))
 
 
-def _ingest(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) -> Ingested:
+def _ingest(
+    rows: pa.Table, before: pa.Table, plan: Plan, *, building: str, progress: Progress | None = None
+) -> Ingested:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    usable = _usable(rows)
+    usable, there, again = additions.divide(_usable(rows), before)
     usable = usable.take(_order(usable, plan.seed))
     usable = usable.append_column("row", pa.array(range(usable.num_rows), pa.int64()))
-    invalid = rows.filter(pc.is_valid(rows["reason"])).to_pylist()
-    aside = [tasks.set_aside(row, row["reason"]) for row in invalid]
-    if progress and invalid:
-        progress(len(invalid))
-    need = resources(plan.settings, plan.image)
-    reports = [tasks.report_schema().empty_table()]
-    has_network = plan.settings.cutter.model or plan.settings.cleaning.detectors
-    maker = tasks.SampleMaker if has_network else tasks.make_samples
-    for report in _run(_slices(usable, plan.settings), maker, need, plan=plan, building=building):
-        reports.append(report)
-        if progress:
-            progress(report.num_rows)
-    report = pa.concat_tables(reports).sort_by("row")
+    aside = [tasks.set_aside(row, row["reason"]) for row in rows.filter(pc.is_valid(rows["reason"])).to_pylist()]
+    aside += [tasks.set_aside(row, "duplicate file: an earlier row has it") for row in again.to_pylist()]
+    if progress and (known := there.num_rows + len(aside)):
+        progress(known)
+    report = _make(usable, plan, building, progress)
     made = report.filter(pc.is_null(report["reason"]))
     rejects = set(report.filter(pc.is_valid(report["reason"]))["file"].to_pylist())
     reasons = tasks.reasons(report)
 
-    shown = usable.take(made["row"]).append_column("fingerprint", made["fingerprint"])
-    if plan.settings.cleaning.near_duplicates:
-        doubles = duplicates.superfluous(shown["id"].to_pylist(), shown["fingerprint"].to_pylist())
-        for place, first in doubles.items():
-            (row,) = shown.slice(place, 1).to_pylist()
-            aside.append(tasks.set_aside(row, f"near-duplicate: its picture looks like that of {first}"))
-        single = [place for place in range(shown.num_rows) if place not in doubles]
-        shown, made = shown.take(single), made.take(single)
-
-    products = groups.find(shown, plan.settings.groups)
-    scenes = made["scene"].to_pylist()
-    assigned = splits.assign(
-        products, shown["category"].to_pylist(), scenes, settings=plan.settings.split, seed=plan.seed
-    )
-    kept = [place for place, row in enumerate(assigned) if row.reason is None]
-    for row, (_, reason) in zip(shown.to_pylist(), assigned, strict=True):
-        if reason:
-            aside.append(tasks.set_aside(row, reason))
-    reasons.update(line["reason"].partition(": ")[0] for line in aside)
-    made = made.select(["file", "place"]).append_column("group", pa.array(products, pa.string()))
-    made = made.append_column("split", pa.array([row.split for row in assigned], pa.string())).take(kept)
+    shown = usable.take(made["row"])
+    for column in ("fingerprint", "scene"):
+        shown = shown.append_column(column, made[column])
+    found = homes.find(shown, before, settings=plan.settings, seed=plan.seed)
+    aside += [
+        tasks.set_aside(row, home.reason) for row, home in zip(shown.to_pylist(), found, strict=True) if home.reason
+    ]
+    kept = pa.array([place for place, home in enumerate(found) if home.reason is None], pa.int64())
+    lines = shown.append_column("product", pa.array([home.product for home in found], pa.string()))
+    lines = lines.append_column("split", pa.array([home.split for home in found], pa.string())).take(kept)
+    made = made.select(["file", "place"]).take(kept)
+    made = made.append_column("group", lines["product"]).append_column("split", lines["split"])
     files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED)}
     copying = resources(plan.settings.model_copy(update={"cutter": CutterConfig()}), plan.image)
     for written in _run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
         for line in written.to_pylist():
             files[line["split"]].append(line["file"])
-    files[REJECTED] = _write_rejected(aside, sorted(rejects), locations.join(building, REJECTED))
-    counts = Counter(made["split"].to_pylist())
+    lines = additions.as_lines(lines)
+    files[ledger.FOLDER] = ledger.write(lines, plan, building)
+    old = additions.rejected_elsewhere(rows, plan.out)
+    reasons.update(line["reason"].partition(": ")[0] for line in (*aside, *old))
+    files[REJECTED] = _write_rejected([*old, *aside], sorted(rejects), locations.join(building, REJECTED))
+    everything = pa.concat_tables([before, lines])
+    counts = Counter(everything["split"].to_pylist())
     return Ingested(
         rows=rows.num_rows,
         splits={split: counts[split] for split in SPLITS},
-        without_scene=sum(not scenes[place] for place in kept),
-        products=len({products[place] for place in kept}),
+        without_scene=everything.num_rows - (pc.sum(everything["scene"]).as_py() or 0),
+        products=len(set(everything["product"].to_pylist())),
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
+        there=there.num_rows,
+        changed=additions.changed(there, before),
     )
+
+
+def _make(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) -> pa.Table:
+    """Make samples of rows on the workers; a line for each, in order, see `tasks.report_schema`."""
+    import pyarrow as pa
+
+    need = resources(plan.settings, plan.image)
+    reports = [tasks.report_schema().empty_table()]
+    has_network = plan.settings.cutter.model or plan.settings.cleaning.detectors
+    maker = tasks.SampleMaker if has_network else tasks.make_samples
+    for report in _run(_slices(rows, plan.settings), maker, need, plan=plan, building=building):
+        reports.append(report)
+        if progress:
+            progress(report.num_rows)
+    return pa.concat_tables(reports).sort_by("row")
 
 
 def _order(rows: pa.Table, seed: int) -> list[int]:

@@ -1,0 +1,81 @@
+"""What became of a source's rows: kept beside the data, so that the same command adds the rows that are new.
+
+<out>/ingested/part-*.parquet   a line for each row that is in a split, one file for each ingestion
+<out>/ingested/settings.json    the settings that rows which are added must share
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray.data import writing
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations, parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from p2i_ray.data.sources.tasks import Plan
+
+FOLDER = "ingested"
+SETTINGS = "settings.json"
+FROM_SOURCE = ("id", "file", "group", "name", "category")
+
+
+def schema() -> pa.Schema:
+    """The row as the source has it, its picture's fingerprint, whether it has a scene, its product and its split."""
+    import pyarrow as pa
+
+    found = [("fingerprint", pa.binary()), ("scene", pa.bool_()), ("product", pa.string()), ("split", pa.string())]
+    return pa.schema([*((name, pa.string()) for name in FROM_SOURCE), *found])
+
+
+def is_there(out: str) -> bool:
+    """Whether a folder has a ledger: rows can be added to it."""
+    return locations.exists(locations.join(out, FOLDER, SETTINGS))
+
+
+def read(out: str) -> pa.Table:
+    """The lines of all ingestions into a folder; none if there was none."""
+    import pyarrow as pa
+
+    folder = locations.join(out, FOLDER)
+    names = [locations.relative(file, folder) for file in locations.files(folder, ".parquet")]
+    lines = schema().empty_table()
+    return pa.concat_tables([lines, parquet.read_parquet(folder, names)]) if names else lines
+
+
+def write(lines: pa.Table, plan: Plan, building: str) -> list[str]:
+    """Write an ingestion's lines and settings into the folder of what isn't finished; returns the files' names."""
+    folder = locations.join(building, FOLDER)
+    shard = [writing.write_shard(lines, folder, schema())] if lines.num_rows else []
+    locations.write_text(locations.join(folder, SETTINGS), json.dumps(_settings(plan), indent=1, sort_keys=True))
+    return [*shard, SETTINGS]
+
+
+def check(plan: Plan) -> None:
+    """Check that rows can be added to the data in `plan.out`, which has a ledger.
+
+    Raises:
+        UserError: it was made from another source, or with other settings that all its rows must share.
+    """
+    before = json.loads(locations.read_text(locations.join(plan.out, FOLDER, SETTINGS)))
+    now = _settings(plan)
+    for name in sorted(now.keys() | before.keys()):
+        if before.get(name) != now.get(name):
+            raise UserError(
+                f"out {plan.out} already holds data, made with {name}={before.get(name)}, and not {now.get(name)}: "
+                "rows are added with the same source and settings alone; give those, or name another folder"
+            )
+
+
+def _settings(plan: Plan) -> dict[str, Any]:
+    """What decides about ids, products, splits and sizes, by the settings' names."""
+    settings = plan.settings.model_dump(mode="json")
+    groups, split = (
+        {f"ingest.{part}.{name}": value for name, value in settings[part].items()} for part in ("groups", "split")
+    )
+    duplicates = {"ingest.cleaning.near_duplicates": settings["cleaning"]["near_duplicates"]}
+    others = {"source": plan.source, "seed": plan.seed, "image.resolution": plan.image.resolution}
+    return {**groups, **split, **duplicates, **others}

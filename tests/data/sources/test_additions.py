@@ -1,0 +1,50 @@
+"""What is new in a source, and what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from p2i_ray.data import writing
+from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
+from p2i_ray.data.sources import additions
+from p2i_ray.data.sources.rows import Row, to_table
+
+
+def lines(rows: pa.Table) -> pa.Table:
+    """The ledger's, of rows that are all in train."""
+    count = rows.num_rows
+    for name, values in {"fingerprint": [b""], "scene": [True], "product": ["p"], "split": ["train"]}.items():
+        rows = rows.append_column(name, pa.array(values * count))
+    return additions.as_lines(rows)
+
+
+def test_rows_are_known_by_their_ids_and_pictures() -> None:
+    before = lines(to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("", "Bag", "Bag", id="2", cutout="b.png")]))
+    now = to_table(
+        [
+            Row("a.jpg", "Mug", "Cup", id="1"),
+            Row("c.jpg", "Mug", "Cup", id="3"),
+            Row("", "Bag", "Bag", id="4", cutout="b.png"),
+        ]
+    )
+    found = additions.divide(now, before)
+    assert [part["id"].to_pylist() for part in found] == [["3"], ["1"], ["4"]]
+    assert additions.changed(found[1], before) == 0
+
+
+def test_a_row_that_has_changed_is_counted() -> None:
+    before = lines(to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")]))
+    now = to_table([Row("a.jpg", "Red Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")])
+    assert additions.changed(additions.divide(now, before)[1], before) == 1
+
+
+def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
+    rows = to_table([Row("a.jpg", "Mug", "Cup", id="1")])
+    assert additions.rejected_elsewhere(rows, str(tmp_path)) == []
+    old = [{"id": id, "source": f"{id}.jpg", "reason": "unreadable: x"} for id in ("1", "2")]
+    old[0]["source"] = "a.jpg"
+    shard = writing.write_shard(old, str(tmp_path / REJECTED), REJECTED_SCHEMA)
+    assert additions.rejected_files(str(tmp_path)) == [shard]
+    assert additions.rejected_elsewhere(rows, str(tmp_path)) == old[1:]
