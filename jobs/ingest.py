@@ -81,6 +81,8 @@ def run(job: IngestJob) -> None:
         done = ingest(found.rows, plan, progress)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
+    if not made and not locations.exists(preview):  # an earlier call was killed after its samples were there
+        made = [file for split in SPLITS for file in locations.files(locations.join(out, split), ".parquet")]
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}

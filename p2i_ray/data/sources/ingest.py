@@ -101,7 +101,7 @@ def _ingest(
     import pyarrow.compute as pc
 
     usable, there, again = additions.divide(_usable(rows), before)
-    usable = usable.take(_order(usable, plan.seed))
+    usable = usable.take(pa.array(_order(usable, plan.seed), pa.int64()))
     usable = usable.append_column("row", pa.array(range(usable.num_rows), pa.int64()))
     aside = [tasks.set_aside(row, row["reason"]) for row in rows.filter(pc.is_valid(rows["reason"])).to_pylist()]
     aside += [tasks.set_aside(row, "duplicate file: an earlier row has it") for row in again.to_pylist()]
