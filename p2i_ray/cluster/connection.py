@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.cluster import ray_internals
 from p2i_ray.config import RayConfig
 from p2i_ray.config.environment import ENVIRONMENT
-from p2i_ray.console import interrupts
+from p2i_ray.console import interrupts, native_lines
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+LEVEL_NOTE = b"Set ray log level from environment variable"  # Ray's C++ core says so before the level holds
 _joined: list[tuple[RayConfig, bool]] = []  # the settings, and whether this process has started the cluster
 
 
@@ -41,10 +42,11 @@ def connect(settings: RayConfig) -> None:
     _joined[:] = [(settings, not address)]
     try:
         if address:
-            ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
+            with native_lines.without(LEVEL_NOTE):
+                ray.init(address=address, runtime_env=runtime, log_to_driver=False, logging_level=logging.WARNING)
             return
         object_store = settings.object_store_mb * 1_000_000 if settings.object_store_mb else None
-        with ray_internals.on_loopback():
+        with ray_internals.on_loopback(), native_lines.without(LEVEL_NOTE):
             ray.init(
                 address="local",
                 num_cpus=settings.local_cpus,
