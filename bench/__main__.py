@@ -13,15 +13,22 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-NAMES = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling")
+DEFAULT = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling", "ingest")
+LONG = ("scale",)  # more than five minutes: run where they are named
+NAMES = (*DEFAULT, *LONG)
 OUT = Path("bench.json")
 
 
 def main() -> None:
     """Run the named benchmarks, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(NAMES)}; none: all")
-    names = parser.parse_args().names or list(NAMES)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one of {', '.join(NAMES)}; none: all but {', '.join(set(NAMES) - set(DEFAULT))}",
+    )
+    names = parser.parse_args().names or list(DEFAULT)
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")

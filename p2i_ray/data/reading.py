@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
     import ray.data
 
 ROWS_READ = 64  # rows with pictures that are in memory at once
@@ -46,11 +48,11 @@ def read_split(
     wanted = list(columns or SCHEMA.names)
     read = wanted if not keep or "id" in wanted else ["id", *wanted]
     own, foreign = [], []
-    for file, footer in zip(files, footers.read_all(files), strict=True):
-        if conform.is_own(footers.check(file, footer, read), read):
+    for file, (is_own, groups) in zip(files, footers.each(files, lambda *one: _checked(*one, read)), strict=True):
+        if is_own:
             own.append(file)
         else:
-            foreign += [{"file": file, "group": group} for group in range(footer.num_row_groups)]
+            foreign += [{"file": file, "group": group} for group in range(groups)]
     parts = ([_read_own(own, read)] if own else []) + ([_read_foreign(foreign, read)] if foreign else [])
     rows = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
     if not keep:
@@ -64,6 +66,11 @@ def read_split(
         zero_copy_batch=True,
         num_cpus=READ.cpus,
     )
+
+
+def _checked(file: str, footer: pq.FileMetaData, columns: list[str]) -> tuple[bool, int]:
+    """Whether a file has EPBD's own types, and how many row groups."""
+    return conform.is_own(footers.check(file, footer, columns), columns), footer.num_row_groups
 
 
 def _read_own(files: list[str], columns: list[str]) -> ray.data.Dataset:
@@ -137,18 +144,29 @@ def _for_arrow(files: list[str]) -> tuple[Any, list[str]]:
 
 
 def _keep_listed(batch: pa.Table, keep: str, version: str, columns: list[str]) -> pa.Table:
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
-    return batch.filter(pc.is_in(batch["id"], value_set=_listed(keep, version))).select(columns)
+    # Not `is_in`, which would make a hash table of all listed ids for every batch.
+    listed = _listed(keep, version)
+    chosen = [_is_listed(id_, listed) for id_ in batch["id"].to_pylist()]
+    return batch.filter(pa.array(chosen, pa.bool_())).select(columns)
+
+
+def _is_listed(id_: str, listed: pa.Array) -> bool:
+    """Whether an id is among sorted ones; Arrow sorts by UTF-8 bytes, which is Python's order of strings."""
+    place = bisect.bisect_left(listed, id_, key=lambda scalar: scalar.as_py())
+    return place < len(listed) and listed[place].as_py() == id_
 
 
 @functools.lru_cache(maxsize=4)
-def _listed(keep: str, version: str) -> Any:
-    """The ids of a keep file, cached; `version` changes when the file is rewritten."""
+def _listed(keep: str, version: str) -> pa.Array:
+    """The ids of a keep file, sorted, cached; `version` changes when the file is rewritten."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(keep)
-    return conform.as_text(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"]).combine_chunks()
+    ids = conform.as_text(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"])
+    return ids.cast(pa.large_string()).drop_null().combine_chunks().sort()  # large: may be 2 GB
 
 
 def _version(keep: str) -> str:

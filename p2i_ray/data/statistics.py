@@ -71,8 +71,11 @@ def _known(data: str, split: str) -> list[str]:
     """The columns that all files of a split have; another writer's `quality` may be anything, and is none of ours."""
     found = footers.columns(data, split)
     if "quality" in found:
-        schemas = [footer.schema.to_arrow_schema() for footer in footers.read_all(footers.split_files(data, split))]
-        if any(schema.field("quality").type != QUALITY for schema in schemas):
+        own = footers.each(
+            footers.split_files(data, split),
+            lambda _, footer: footer.schema.to_arrow_schema().field("quality").type == QUALITY,
+        )
+        if not all(own):
             found.remove("quality")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from p2i_ray.data import reading, writing
 from p2i_ray.data.schema import IMAGE
@@ -97,6 +100,18 @@ def test_what_is_not_there_is_said_in_one_line(ray_cluster: None, data: Path, tm
         with pytest.raises(UserError, match=says) as error:
             call()
         assert "\n" not in str(error.value)
+
+
+@given(ids=st.lists(st.text(), unique=True), listed=st.lists(st.text()))
+@example(ids=["\uffff", "\U00010000", "z", ""], listed=["\U00010000", "\uffff", "", "\uffff"])
+def test_exactly_the_listed_rows_are_kept(ids: list[str], listed: list[str]) -> None:
+    listed += ids[::2]
+    with tempfile.TemporaryDirectory() as folder:
+        keep = keep_file(Path(folder), listed)
+        batch = pa.table({"name": [f"Mug {n}" for n in range(len(ids))], "id": pa.array(ids, pa.string())})
+        kept = reading._keep_listed(batch, keep, version=folder, columns=["id"])
+    assert kept.column_names == ["id"]
+    assert kept["id"].to_pylist() == [id_ for id_ in ids if id_ in set(listed)]
 
 
 def test_rows_that_a_keep_file_lists_are_counted_before_they_are_read(data: Path, tmp_path: Path) -> None:

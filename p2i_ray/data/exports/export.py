@@ -21,6 +21,7 @@ from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Format = Literal["webdataset", "imagefolder"]
 ROWS_READ = 64  # rows with pictures that are read at once
@@ -57,17 +58,22 @@ def plan(data: str, rows_per_tar: int) -> list[Task]:
     for split in found:
         files = footers.split_files(data, split)
         task, rows, number = Task(split, 0, [], columns), 0, 0
-        for file, footer in zip(files, footers.read_all(files), strict=True):
-            footers.check(file, footer, columns)
-            for group in range(footer.num_row_groups):
+        for file, sizes in zip(files, footers.each(files, lambda *one: _checked(*one, columns)), strict=True):
+            for group, size in enumerate(sizes):
                 task.groups.append((file, group))
-                rows += footer.row_group(group).num_rows
+                rows += size
                 if rows >= rows_per_tar:
                     tasks.append(task)
                     number += -(-rows // rows_per_tar)
                     task, rows = Task(split, number, [], columns), 0
         tasks += [task] if task.groups else []
     return tasks
+
+
+def _checked(file: str, footer: pq.FileMetaData, columns: list[str]) -> list[int]:
+    """The rows of each row group of a file that has the columns."""
+    footers.check(file, footer, columns)
+    return [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
 
 
 def export(

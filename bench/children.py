@@ -1,0 +1,86 @@
+"""Watch the memory of a benchmark's part that runs in a process of its own.
+
+The child prints "ready" when libraries are loaded, waits for a line, does its work, and prints its figures as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psutil
+
+READY = "ready"
+SAMPLE_S = 0.02  # between two looks at a process's memory
+
+
+class Cost(NamedTuple):
+    """What a child's work took."""
+
+    seconds: float
+    peak_mb: float  # its memory at most, beyond what it had when it was ready
+
+
+def measure(module: str, *arguments: object) -> Cost:
+    """Run a module that calls `timed`, and watch it.
+
+    Args:
+        module: its name.
+        arguments: of its command line.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin and child.stdout
+        if f"{READY}\n" not in child.stdout:  # reads on to that line
+            raise RuntimeError(f"{' '.join(command)} failed before it was ready")
+        with memory_growth(child.pid) as grown:
+            child.stdin.write("\n")
+            child.stdin.flush()
+            seconds = [json.loads(line)["seconds"] for line in child.stdout if line.startswith('{"seconds"')]
+    if child.returncode or not seconds:
+        raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
+    return Cost(seconds[0], max(grown) / 1e6)
+
+
+def timed(work: Callable[[], object]) -> None:
+    """In a child: say that it is ready, wait for the word, work, and print the seconds; what `work` returns counts."""
+    print(READY, flush=True)
+    sys.stdin.readline()
+    start = time.perf_counter()
+    held = work()
+    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    del held  # only now
+
+
+@contextmanager
+def memory_growth(pid: int) -> Iterator[Sequence[float]]:
+    """A list that, afterwards, has by how much a process's own memory grew, bytes, at every look."""
+    process, stop, seen = psutil.Process(pid), threading.Event(), [0.0]
+    base = own_memory(process)
+
+    def watch() -> None:
+        while not stop.wait(SAMPLE_S):
+            seen.append(own_memory(process) - base)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def own_memory(process: psutil.Process) -> float:
+    """Memory of a process that no other maps, bytes; 0 when it has ended."""
+    try:
+        memory = process.memory_info()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0.0
+    return float(memory.rss - memory.shared)

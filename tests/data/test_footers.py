@@ -1,0 +1,40 @@
+"""What is found in the footers of a split's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from p2i_ray.data import footers
+from p2i_ray.errors import UserError
+
+
+def write(file: Path, rows: int) -> str:
+    pq.write_table(pa.table({"id": [f"{file.stem}-{row}" for row in range(rows)]}), file)
+    return str(file)
+
+
+def test_every_footer_is_looked_at_in_the_files_order(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{number:02}.parquet", number) for number in range(40)]
+    found = footers.each(files, lambda file, footer: (file, footer.num_rows))
+    assert found == [(file, number) for number, file in enumerate(files)]
+
+
+def test_what_is_wrong_with_a_footer_is_told(tmp_path: Path) -> None:
+    files = [write(tmp_path / "a.parquet", 1), write(tmp_path / "b.parquet", 2)]
+
+    def look(file: str, _: object) -> None:
+        if file.endswith("b.parquet"):
+            raise UserError(f"{file} is not wanted")
+
+    with pytest.raises(UserError, match=r"b\.parquet is not wanted"):
+        footers.each(files, look)
+
+
+def test_files_without_rows_are_no_split(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{number}.parquet", 0) for number in range(2)]
+    with pytest.raises(UserError, match="has no rows"):
+        footers.each(files, lambda *_: None)
