@@ -81,12 +81,15 @@ def crop_scene(photo: Pixels, mask: Pixels, window: Window, side: int) -> tuple[
     Returns:
         The picture (side, side, 3) and its mask (side, side).
     """
+    interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
+    if _is_inside(window, *mask.shape):
+        rows, columns = slice(window.top, window.top + window.side), slice(window.left, window.left + window.side)
+        return _resize(photo[rows, columns], side, interpolation), _resize(mask[rows, columns], side, interpolation)
     y, y_inside = _indices(mask.shape[0], window.top, window.side)
     x, x_inside = _indices(mask.shape[1], window.left, window.side)
     inside = y_inside[:, None] & x_inside[None, :]
     picture = photo[y][:, x]
     cut = np.where(inside, mask[y][:, x], 0).astype(np.uint8)
-    interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
     return _resize(picture, side, interpolation), _resize(cut, side, interpolation)
 
 
@@ -95,10 +98,18 @@ def crop_cutout(cutout: Pixels, window: Window, side: int) -> Pixels:
     height, width = cutout.shape[:2]
     top, left = max(0, window.top), max(0, window.left)
     part = cutout[top : min(height, window.top + window.side), left : min(width, window.left + window.side)]
-    canvas = np.zeros((window.side, window.side, 4), np.uint8)
-    y, x = top - window.top, left - window.left
-    canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return colours.fill_clear(colours.resize(canvas, side, side))
+    if not _is_inside(window, height, width):
+        canvas = np.zeros((window.side, window.side, 4), np.uint8)
+        y, x = top - window.top, left - window.left
+        canvas[y : y + part.shape[0], x : x + part.shape[1]] = part
+        part = canvas
+    return colours.fill_clear(part) if window.side == side else colours.resize(part, side, side)
+
+
+def _is_inside(window: Window, height: int, width: int) -> bool:
+    """Whether nothing of a window reaches beyond a picture."""
+    top, left, side = window
+    return 0 <= top <= height - side and 0 <= left <= width - side
 
 
 def _with_margin(rows: slice, columns: slice) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from p2i_ray.data.cutouts.framing import crop_cutout, crop_scene, cutout_window, extent_of, scene_window
+from p2i_ray.data.cutouts.framing import Window, crop_cutout, crop_scene, cutout_window, extent_of, scene_window
 from p2i_ray.data.images import Pixels
 
 
@@ -104,3 +104,12 @@ def test_tiny_cutouts_come_out_too(size: tuple[int, int]) -> None:
     cutout = np.full((*size, 4), 255, np.uint8)
     framed = crop_cutout(cutout, cutout_window(cutout[..., 3]), 64)
     assert framed.shape == (64, 64, 4) and framed[..., 3].max() > 200
+
+
+def test_a_window_within_a_picture_holds_its_own_pixels() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    mask = np.random.default_rng(1).integers(0, 256, (40, 60), np.uint8)
+    picture, cut = crop_scene(photo, mask, Window(3, 20, 32), 32)
+    assert np.array_equal(picture, photo[3:35, 20:52]) and np.array_equal(cut, mask[3:35, 20:52])
+    cutout = crop_cutout(np.dstack([photo, np.maximum(mask, 1)]), Window(8, 28, 32), 32)
+    assert np.array_equal(cutout, np.dstack([photo, np.maximum(mask, 1)])[8:40, 28:60])
