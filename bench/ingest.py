@@ -18,9 +18,9 @@ from typing import Any
 from bench import children
 from p2i_ray.config import Config, load
 
-ROWS = {"small": 2000, "large": 250}
+ROWS = {"small": 1000, "large": 100}
 SIDES = {"small": (160, 64), "large": (1000, 512)}  # of a photo and of what becomes of it, pixels
-MEMORY_ROWS = (2000, 10_000)
+MEMORY_ROWS = (1000, 5000)
 REPEATS = 3
 PROCESSES = 2
 WARM_UP = 64  # rows
@@ -42,9 +42,9 @@ def run() -> dict[str, float]:
             own, others = work_ms(folder / kind, rows // 5, SIDES[kind][1])
             found |= {f"ingest_{kind}_ours_work_ms": own, f"ingest_{kind}_map_work_ms": others}
         write_photos(folder / "many", max(MEMORY_ROWS), SIDES["small"][0])
+        lines = (folder / "many" / "names.csv").read_text().splitlines()
         for rows in MEMORY_ROWS:
-            lines = (folder / "many" / "names.csv").read_text().splitlines()[: rows + 1]
-            (folder / "many" / "names.csv").write_text("\n".join(lines) + "\n")
+            (folder / "many" / "names.csv").write_text("\n".join(lines[: rows + 1]) + "\n")
             cost = children.measure("bench.ingest", "ours", folder / "many", SIDES["small"][1])
             found[f"ingest_driver_grows_mb_{rows // 1000}k_rows"] = cost.peak_mb
     return found

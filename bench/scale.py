@@ -17,7 +17,7 @@ from bench.children import Cost, measure
 from bench.scale_steps import FEW, STEPS, write_inputs
 from bench.tables import as_lines
 
-SIZES = (100_000, 1_000_000)
+SIZES = (50_000, 250_000)
 MILLION = 1_000_000
 
 

@@ -47,8 +47,9 @@ def read_split(
     files = split_files(data, split)
     wanted = list(columns or SCHEMA.names)
     read = wanted if not keep or "id" in wanted else ["id", *wanted]
+    checked = footers.each(files, lambda file, footer: _checked(file, footer, read))
     own, foreign = [], []
-    for file, (is_own, groups) in zip(files, footers.each(files, lambda *one: _checked(*one, read)), strict=True):
+    for file, (is_own, groups) in zip(files, checked, strict=True):
         if is_own:
             own.append(file)
         else:

@@ -58,7 +58,7 @@ def key_of(*content: bytes) -> bytes:
 class KeyIndex:
     """The position of keys in a given sequence: 24 bytes per key, and vectorised look-ups."""
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    def __init__(self, keys: Sequence[bytes] | NDArray[np.bytes_]) -> None:
         """Index the keys; of a duplicate the first counts: two jobs may have computed the same at the same time."""
         self._keys, self._positions = np.unique(_sortable(keys), return_index=True)
 
@@ -71,6 +71,14 @@ class KeyIndex:
         return np.where(self._keys[nearest] == wanted, self._positions[nearest], -1)
 
 
-def _sortable(keys: Sequence[bytes]) -> NDArray[np.bytes_]:
+def keys_of(column: pa.ChunkedArray) -> NDArray[np.bytes_]:
+    """A column of keys as numpy has them, without making an object of each."""
+    keys = column.combine_chunks()
+    if not len(keys):
+        return np.empty(0, "S16")
+    return np.frombuffer(keys.buffers()[1], "S16", count=len(keys), offset=16 * keys.offset)
+
+
+def _sortable(keys: Sequence[bytes] | NDArray[np.bytes_]) -> NDArray[np.bytes_]:
     """Keys as a numpy array; all are 16 bytes long, so the trailing zeros that numpy drops make no difference."""
     return np.array(keys, dtype="S16")

@@ -53,3 +53,12 @@ def test_keys_that_end_in_zeros_are_told_apart() -> None:
     zeros, one = bytes(16), b"\1" + bytes(15)
     assert KeyIndex([one, zeros]).find([zeros, one, b"\1\1" + bytes(14)]).tolist() == [1, 0, -1]
     assert np.array_equal(KeyIndex([]).find([zeros]), [-1])
+
+
+def test_keys_of_a_column_are_those_of_a_list() -> None:
+    known = [bytes([number]) * 16 for number in range(7)] + [bytes(16), bytes(15) + b"\1"]
+    column = pa.chunked_array([pa.array(part, content_cache.KEY) for part in (known[:4], known[4:])])
+    for some, listed in ((column, known), (column.slice(2, 4), known[2:6]), (column.slice(5, 2), known[5:7])):
+        found = KeyIndex(content_cache.keys_of(some)).find(known)
+        assert np.array_equal(found, KeyIndex(listed).find(known))
+    assert len(content_cache.keys_of(pa.chunked_array([], content_cache.KEY))) == 0

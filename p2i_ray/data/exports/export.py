@@ -58,7 +58,9 @@ def plan(data: str, rows_per_tar: int) -> list[Task]:
     for split in found:
         files = footers.split_files(data, split)
         task, rows, number = Task(split, 0, [], columns), 0, 0
-        for file, sizes in zip(files, footers.each(files, lambda *one: _checked(*one, columns)), strict=True):
+        for file, sizes in zip(
+            files, footers.each(files, lambda file, footer: _checked(file, footer, columns)), strict=True
+        ):
             for group, size in enumerate(sizes):
                 task.groups.append((file, group))
                 rows += size

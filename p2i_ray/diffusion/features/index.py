@@ -52,9 +52,9 @@ def count(features: FeatureIndex, keep: str | None) -> int:
     return int(_usable(features, keep, []).num_rows)
 
 
-def ids(features: FeatureIndex, keep: str | None) -> list[str]:
-    """The ids of the rows to train on, sorted; see `count`."""
-    return sorted(_usable(features, keep, [])["id"].to_pylist())
+def ids(features: FeatureIndex, keep: str | None) -> pa.LargeStringArray:
+    """The ids of the rows to train on, sorted; see `count`. As Arrow has them, since there may be very many."""
+    return _usable(features, keep, [])["id"].cast(pa.large_string()).combine_chunks().sort()  # large: may be 2 GB
 
 
 def row_bytes(features: FeatureIndex) -> int:

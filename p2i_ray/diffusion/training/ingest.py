@@ -63,7 +63,7 @@ class SampleSchedule:
     def ids(self, numbers: torch.Tensor) -> list[str]:
         """The ids of rows by number, in that order; reads the index, so for what is seldom said."""
         known = index.ids(self.features, self.keep)
-        return [known[number] for number in numbers.flatten().tolist()]
+        return [known[number].as_py() for number in numbers.flatten().tolist()]
 
     def start_from(self, step: int) -> None:
         """Set the first step, 0 or a checkpoint's; the first worker does it before any takes rows."""

@@ -94,7 +94,7 @@ def train(
         tracking=tracking,
         called=called,
     )
-    parquet.write_table(pa.table({"id": ids[: settings.tracking.samples]}), job.samples)
+    parquet.write_table(pa.table({"id": ids[: settings.tracking.samples].cast(pa.string())}), job.samples)
     with _progress_of(job.progress_note, progress):
         outcome = _fit(job)
     if "error" in outcome:

@@ -74,7 +74,7 @@ class AnswerIndex:
 
     def __init__(self, folder: str, names: list[str]) -> None:
         table = parquet.read_parquet(folder, names)
-        self._positions = content_cache.KeyIndex(table["key"].to_pylist())
+        self._positions = content_cache.KeyIndex(content_cache.keys_of(table["key"]))
         self._answers = table.drop_columns(["key"]).combine_chunks()
 
     def find(self, keys: list[bytes]) -> list[dict[str, Any] | None]:
