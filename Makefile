@@ -37,8 +37,8 @@ serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's c
 test: $(READY)  ## the tests, those that start clusters, engines, a browser or jobs first (WORKERS=2)
 	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-test-quick: $(READY)  ## the tests that start no other process, on two cores (WORKERS=2)
-	$(PY) -m pytest -m "not heavy and not slow" -n $(WORKERS) --dist loadfile
+test-quick: $(READY)  ## the tests that start no other process and don't train, on two cores (WORKERS=2)
+	$(PY) -m pytest -m "not heavy and not long and not slow" -n $(WORKERS) --dist loadfile
 
 test-random: $(READY)  ## the property tests with new examples (make test has the same ones every time)
 	$(PY) -m pytest -m "hypothesis and not heavy" --hypothesis-profile random

@@ -16,6 +16,8 @@ from tests.support import reference
 from tests.support.make_batch import make_batch, make_model
 from tests.support.two_workers import Result, step, work
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "settings",

@@ -14,6 +14,8 @@ from p2i_ray.mini.judge_model import TOKENS, load_judge, patches, tower_features
 from p2i_ray.mini.judge_questions import critique_question, score, score_question, summary_question
 from p2i_ray.mini.world import BALANCED, FLAWS, Sample
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights" / "judge"
 
 

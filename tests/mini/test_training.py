@@ -13,6 +13,8 @@ from torch import nn
 from p2i_ray.mini.training import ANY_SCENE, Trainer, rate_at, save_folder, save_half, to_tensor, to_uint8
 from p2i_ray.mini.world import PLAIN, SCENES, render
 
+pytestmark = pytest.mark.long
+
 
 def test_rate_warms_up_and_ends_at_nothing():
     assert rate_at(0, 100, warm_up=10) == pytest.approx(0.1)

@@ -16,6 +16,8 @@ from p2i_ray.mini.unet_training import encode, generate
 from p2i_ray.mini.vae_training import psnr
 from p2i_ray.mini.world import CLEAN, CLEAN_UNSEEN, RIGHT_SCENE, SCENES, Sample, render
 
+pytestmark = pytest.mark.long
+
 WEIGHTS = Path(__file__).resolve().parents[2] / "p2i_ray" / "mini" / "weights"
 DIFFUSION, DIFFUSION_CLIP, EVALUATOR = WEIGHTS / "diffusion", WEIGHTS / "diffusion_clip", WEIGHTS / "evaluator_clip"
 

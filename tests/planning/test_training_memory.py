@@ -14,6 +14,8 @@ from p2i_ray.planning import training_memory as plan
 from p2i_ray.planning.full_size import PUBLISHED
 from p2i_ray.planning.live_memory import LiveBytes
 
+pytestmark = pytest.mark.long
+
 UNET = (
     859_535_364  # Stable Diffusion 1.5's inpainting UNet: 859,520,964 of the plain one + 5 more channels x 320 x 3 x 3
 )

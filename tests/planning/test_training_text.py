@@ -13,6 +13,8 @@ from p2i_ray.errors import UserError
 from p2i_ray.planning import training_text as plan_text
 from p2i_ray.planning.training_memory import Sizes, TrainingMemory
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 DIFFUSION = DiffusionConfig(base="models/base", clip="models/clip")
 

@@ -26,6 +26,8 @@ from p2i_ray.run.folder import Manifest
 from tests.support.page import Page
 from tests.support.run_folder import FEEDBACK, HARD_ROW, build
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def run(mini_data: str, tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -23,6 +23,8 @@ from p2i_ray.run.folder import Manifest
 from tests.support.page import Page
 from tests.support.run_folder import CACHED, FEEDBACK, build
 
+pytestmark = pytest.mark.long
+
 TITLE = "How the selection changed"
 
 

@@ -19,6 +19,8 @@ from tests.support.page import Page
 from tests.support.run_folder import build
 from tests.support.training_trace import STEPS, sheet
 
+pytestmark = pytest.mark.long
+
 END = "How it was made"
 
 

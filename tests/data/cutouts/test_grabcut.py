@@ -12,6 +12,8 @@ from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels, decode
 from tests.support.photos import photo
 
+pytestmark = pytest.mark.long
+
 SETTINGS = CutoutConfig()
 
 

@@ -16,6 +16,8 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from tests.support.make_batch import make_model
 
+pytestmark = pytest.mark.long
+
 
 def write_one_more(diffusion: DiffusionConfig, out: Path) -> Path:
     """The tiny model, with one added to everything that training changes."""

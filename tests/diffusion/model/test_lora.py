@@ -14,6 +14,8 @@ from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import export, loading, lora
 from tests.support.make_batch import make_batch, make_model
 
+pytestmark = pytest.mark.long
+
 ADAPTER = Path("lora", "pytorch_lora_weights.safetensors")
 FEED_FORWARD = "encoder.layers.0.mlp.fc1.weight"
 

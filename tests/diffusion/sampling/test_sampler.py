@@ -15,6 +15,8 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from tests.support.make_requests import DIFFUSION, brighter, make_request
 
+pytestmark = pytest.mark.long
+
 
 def load(location: str = DIFFUSION.base, **options: Any) -> Sampler:
     """A sampler as the service has it, unless other options are given."""

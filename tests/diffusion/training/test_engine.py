@@ -22,6 +22,8 @@ from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch
 from tests.support.make_features import make_features
 
+pytestmark = pytest.mark.long
+
 BASE = TrainConfig(
     batch_size=4, num_workers=1, num_gpus=0, lr_unet=1e-3, lr_text=2e-3, warmup_ratio=0, mixed_precision="no"
 )

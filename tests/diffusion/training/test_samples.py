@@ -24,6 +24,8 @@ from tests.support.make_batch import make_batch, make_model
 from tests.support.painting_workers import alone, work
 from tests.support.tiny_models import RESOLUTION
 
+pytestmark = pytest.mark.long
+
 NAMES = ["cup", "a blue cup with a long name that does not fit in", "round thing"]
 SETTINGS = TrackingConfig(num_inference_steps=5, guidance_scale=4)
 SEED = 11
