@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # also what a terminal would take for an order
 _TRACE_LINE = re.compile(r'^\s*File ".*", line \d+', re.MULTILINE)  # in the text of an exception of another process
 
 
@@ -14,8 +15,12 @@ HURT = "it was cut short or changed; restore it from a copy, or begin anew in an
 class UserError(ValueError):
     """Bad input: one line that says what is wrong, where, and what to do.
 
-    Jobs print it without a trace and exit with code 2; finished work is never touched.
+    Jobs print it without a trace and exit with code 2; finished work is never touched. What it quotes, as a file's
+    column or name, may have line breaks: they become spaces.
     """
+
+    def __init__(self, line: str) -> None:
+        super().__init__(_BREAKS.sub(" ", line))
 
 
 def user_error_line(error: BaseException) -> str | None:

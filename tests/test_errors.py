@@ -24,6 +24,12 @@ def test_an_exception_is_one_line(error: BaseException, line: str) -> None:
     assert one_line(error) == line
 
 
+def test_what_a_user_error_quotes_breaks_no_line() -> None:
+    assert str(UserError("no column 'a\nb\r\n\x1b[31m\u2028c'; two  spaces — stay")) == (
+        "no column 'a b [31m c'; two  spaces — stay"
+    )
+
+
 def test_the_reason_leaves_out_what_the_sentence_says() -> None:
     assert reason(FileNotFoundError(2, "No such file or directory", "/x")) == "No such file or directory"
     assert reason(OSError("timed out")) == "OSError: timed out"
