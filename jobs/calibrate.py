@@ -20,6 +20,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
@@ -46,7 +47,7 @@ def run(job: CalibrateJob) -> None:
 
     calibration.check(job.calibration)
     job_output.check(locations.absolute(job.out), "calibrate")
-    reading.split_files(locations.absolute(job.data), job.split)
+    reading.split_files(preset_data.ready(job, job.data), job.split)
     if job.calibration.gold:
         gold.read(locations.absolute(job.calibration.gold))  # fail on a mistake in it before the engines start
     c_r = exemplars.from_settings(job.judge, job.image)

@@ -18,6 +18,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import fingerprints, locations
 
@@ -43,6 +44,7 @@ def run(job: EvaluateJob) -> None:
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "evaluate")
+    preset_data.ready(job, data)
     measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
     validation.check_model(model, job.image.resolution, job.diffusion.widen)
     preflight.check_rights(out)

@@ -18,7 +18,7 @@ from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import footers
+from p2i_ray.data import footers, preset_data
 from p2i_ray.data.exports import export
 from p2i_ray.data.exports.image_folder import Metadata
 from p2i_ray.run import job_output, lease
@@ -37,7 +37,7 @@ class ExportJob(Config):
 
 def run(job: ExportJob) -> None:
     """Run the job."""
-    data, out = locations.absolute(job.data), locations.absolute(job.out)
+    data, out = preset_data.ready(job, job.data), locations.absolute(job.out)
     splits = {task.split for task in export.plan(data, job.rows_per_tar)}
     rows = sum(footers.count(data, split) for split in splits)
     job_output.check(out, "export")

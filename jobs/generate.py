@@ -13,6 +13,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
@@ -35,7 +36,7 @@ def run(job: GenerateJob) -> None:
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
     validation.check_model(model, job.image.resolution, job.diffusion.widen)
-    total = reading.count(data, job.split)
+    total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])

@@ -14,9 +14,6 @@ time the GPUs would work are estimated, without Ray, GPUs, data or weights.
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
-from pathlib import Path
 
 from pydantic import Field
 
@@ -25,8 +22,7 @@ from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config, Content, Runtime
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.console.cli import AlternativeAction, SettingFlag, main
-from p2i_ray.data import reading
-from p2i_ray.errors import UserError
+from p2i_ray.data import preset_data, reading
 from p2i_ray.evaluate import inception
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
@@ -73,9 +69,8 @@ def show_plan(job: PlanJob) -> None:
 def run(job: IdrJob) -> None:
     """Run the loop, or continue it, and write the report."""
     idr.check(job)
-    data = locations.absolute(job.data)
-    preflight.check_readable(data)
-    prepare(job, data)
+    preflight.check_readable(locations.absolute(job.data))
+    data = preset_data.ready(job, job.data)
     checks.check(job, data, begun=status.is_run(job.run_dir))
     preflight.check_rights(*writes(job, job.run_dir))
     run_dir = locations.absolute(job.run_dir)
@@ -129,25 +124,6 @@ def reads(config: Config, data: str) -> list[str]:
     if config.evaluate.fid_features == "inception":
         models.append(str(inception.weights()))
     return [data, *map(locations.absolute, models)]
-
-
-def prepare(job: IdrJob, data: str) -> None:
-    """Make the preset's own data, where they are asked for and not there.
-
-    Raises:
-        UserError: other data are asked for, and not there; or they can't be made.
-    """
-    if locations.exists(data):
-        return
-    if not job.prepare or not job.prepare_data or locations.absolute(job.prepare_data) != data:
-        raise UserError(f"data {data} is not there; check the path, or make it from photos with jobs/ingest.py")
-    print(f"making {data}", flush=True)
-    making = f"{data}.making"  # what an interruption leaves is not taken for the whole
-    locations.remove(making)
-    command = [sys.executable, "-m", job.prepare, "--out", making]
-    if subprocess.run(command, cwd=Path(__file__).parents[1]).returncode:
-        raise UserError(f"`{' '.join(command)}` failed; see above")
-    Path(making).rename(data)
 
 
 PLAN = AlternativeAction("--plan", "print the hours and the price of the run instead of running it", PlanJob, show_plan)

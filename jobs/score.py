@@ -19,6 +19,7 @@ from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations, parquet
 
@@ -40,10 +41,11 @@ def run(job: ScoreJob) -> None:
     from p2i_ray.data import reading
     from p2i_ray.judge.requests import exemplars
 
-    data, out = locations.absolute(job.data), locations.absolute(job.out)
+    out = locations.absolute(job.out)
+    job_output.check(out, "score")
+    data = preset_data.ready(job, job.data)
     total = reading.count(data, job.split)
     c_r = exemplars.from_settings(job.judge, job.image)
-    job_output.check(out, "score")
     preflight.check_rights(out)
     with job_output.held(out, "score"):
         written = score_split(job, data, out, total=total, exemplars=c_r)

@@ -16,7 +16,7 @@ from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import reading, statistics
+from p2i_ray.data import preset_data, reading, statistics
 from p2i_ray.report import dataset
 from p2i_ray.storage import locations
 
@@ -30,8 +30,9 @@ class StatsJob(Config):
 
 def run(job: StatsJob) -> None:
     """Run the job."""
-    data, out = locations.absolute(job.data), locations.absolute(job.out)
+    out = locations.absolute(job.out)
     preflight.check_rights(out)
+    data = preset_data.ready(job, job.data)
     rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
     connection.connect(job.ray)
     work = locations.join(out, ".rows")

@@ -21,6 +21,7 @@ from p2i_ray.config import Config, DiffusionConfig, Effect, PlanConfig
 from p2i_ray.config.loading import effects, flat
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
+from p2i_ray.data import preset_data
 from p2i_ray.errors import UserError
 from p2i_ray.run import lease
 from p2i_ray.storage import fingerprints, locations
@@ -160,10 +161,11 @@ def count(job: TrainJob) -> int:
     """The number of rows to train on."""
     from p2i_ray.data import reading
 
-    data = locations.absolute(job.data)
-    if job.keep:
-        return reading.count_listed(data, job.split, locations.absolute(job.keep))
-    return reading.count(data, job.split)
+    keep = locations.absolute(job.keep) if job.keep else ""
+    if keep and not locations.exists(keep):
+        raise UserError(f"keep {keep} is not there; check the path")
+    data = preset_data.ready(job, job.data)
+    return reading.count_listed(data, job.split, keep) if keep else reading.count(data, job.split)
 
 
 def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> FeatureIndex:

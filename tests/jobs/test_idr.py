@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from chaos.bucket import Bucket
 from p2i_ray.config import load
 from p2i_ray.console.cli import main
-from p2i_ray.errors import UserError
 from p2i_ray.run import attempt_record as records
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.step_table import GENERATE, SCORE, SELECT
@@ -127,25 +126,6 @@ def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(tmp_path: Path, m
     assert line.startswith(
         "error: generate needs 99 x (CPU: 0.5) beside judge's 1 x (CPU: 0.5), and the cluster has no"
     )
-
-
-@pytest.mark.heavy
-def test_the_presets_own_data_are_made_whole_or_not_at_all(tmp_path: Path) -> None:
-    job = load_job("idr")
-    data, module = tmp_path / "mine", tmp_path / "maker.py"
-    given = load(job.IdrJob, "mini", [f"data={data}", "run_dir=x", "prepare=p2i_ray.nothing", f"prepare_data={data}/"])
-    with pytest.raises(UserError, match=rf"p2i_ray.nothing --out {data}.making` failed; see above"):
-        job.prepare(given, str(data))
-    assert not data.exists()
-    Path(f"{data}.making", "train").mkdir(parents=True)  # an interrupted attempt's
-    module.write_text("import sys, pathlib\npathlib.Path(sys.argv[2]).mkdir()\n")
-    made = given.model_copy(update={"prepare": "maker"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(tmp_path))
-        job.prepare(made, str(data))
-    assert list(data.iterdir()) == [] and not Path(f"{data}.making").exists()
-    module.write_text("raise SystemExit(1)")
-    job.prepare(made, str(data))  # they are there
 
 
 def replace_pictures(data: Path) -> None:
