@@ -35,7 +35,7 @@ serve-lmm: $(READY)  ## the LMM alone at http://127.0.0.1:8001/v1, as OpenAI's c
 	$(PY) jobs/serve_lmm.py --config mini
 
 test: $(READY)  ## the tests, those that start clusters, engines, a browser or jobs first (WORKERS=2)
-	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: $(READY)  ## the tests that start no other process and don't train, on two cores (WORKERS=2)
 	$(PY) -m pytest -m "not heavy and not long and not slow" -n $(WORKERS) --dist loadfile

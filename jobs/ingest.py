@@ -36,8 +36,11 @@ from p2i_ray.data.schema import REJECTED, SPLITS
 from p2i_ray.data.sources import ledger, source
 from p2i_ray.data.sources.ingest import Ingested, check, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
+from p2i_ray.errors import UserError
 from p2i_ray.run import lease
 from p2i_ray.storage import locations
+
+RECORD = "ingest.json"  # the outcome, and the settings that were used
 
 
 class IngestJob(Config):
@@ -63,6 +66,7 @@ def run(job: IngestJob) -> None:
     """Run the job."""
     place, out = locations.absolute(job.source), locations.absolute(job.out)
     names = locations.absolute(job.names) if job.names else ""
+    check_apart(place, out)
     if not ledger.is_there(out) and not locations.exists(locations.join(out, publishing.JOURNAL)):
         publishing.check_free(out)
     preset = ""
@@ -81,16 +85,19 @@ def run(job: IngestJob) -> None:
         done = ingest(found.rows, plan, progress)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
-    if not made and not locations.exists(preview):  # an earlier call was killed after its samples were there
+    if not made:  # maybe because an earlier call was killed after its samples were there: show them all
         made = [file for split in SPLITS for file in locations.files(locations.join(out, split), ".parquet")]
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
     used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
-    locations.write_text(locations.join(out, "ingest.json"), json.dumps({**summary, **used}, indent=2))
-    described = card.write(out, _facts(done, place, names, out, settings=used)) if sum(done.splits.values()) else ""
+    described, ours = "", _card_of_before(out)
+    if sum(done.splits.values()):
+        described, ours = card.write(out, _facts(done, place, names, out, settings=used), ours)
+    record = {**summary, **used, "card": ours}
+    locations.write_text(locations.join(out, RECORD), json.dumps(record, indent=2))
     print(table(done))
-    print(f"data      {out}\npreview   {preview if made else 'none: no new row became a sample'}")
+    print(f"data      {out}\npreview   {preview if made else 'none: no row became a sample'}")
     if done.rejected:
         print(f"rejected  {locations.join(out, REJECTED, rejected.NAME)}")
     if described:
@@ -100,6 +107,18 @@ def run(job: IngestJob) -> None:
         print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
     for note in [*found.notes, *_notes(done)]:
         print(f"note      {note}")
+
+
+def _card_of_before(out: str) -> str:
+    """The digest of the card that an earlier call wrote; empty if there is none."""
+    record = locations.join(out, RECORD)
+    return str(json.loads(locations.read_text(record)).get("card", "")) if locations.exists(record) else ""
+
+
+def check_apart(source: str, out: str) -> None:
+    """Raise a UserError if `out` is the source or in it: its pictures would be photos of the source later."""
+    if f"{out.rstrip('/')}/".startswith(f"{source.rstrip('/')}/"):
+        raise UserError(f"out {out} is in source {source}, and would be taken for photos later; name a folder outside")
 
 
 def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[str, Any]) -> card.Facts:
@@ -135,6 +154,10 @@ def _notes(done: Ingested) -> list[str]:
             f"{done.changed} of the rows that were there have another file, group, name or category in the list now; "
             "they stay as they were (a new out has them all anew)"
         )
+    if done.gone:
+        notes.append(
+            f"{done.gone} rows of earlier calls are not in the source now; they stay where they are, and count"
+        )
     if not done.splits["train"]:
         notes.append("no row has a scene, and training needs photos with a background: these can be painted and tested")
     if not done.splits["validation"]:
@@ -147,7 +170,9 @@ def _notes(done: Ingested) -> list[str]:
 
 def table(done: Ingested) -> str:
     """The outcome of the rows, one line for each split and each reason."""
-    lines = {"rows of the source": done.rows} | ({"there already": done.there} if done.there else {})
+    lines = {"rows of the source": done.rows}
+    lines |= {"in a split already": done.there} if done.there else {}
+    lines |= {"earlier rows not in it": done.gone} if done.gone else {}
     lines |= {**done.splits, "products": done.products}
     lines |= {f"rejected: {reason}": rows for reason, rows in done.rejected.items()}
     lines |= {"without a scene": done.without_scene} if done.without_scene else {}

@@ -41,16 +41,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with heavy or long tests first: those at the end are short and keep all processes busy.
-
-    Of several processes (`--dist loadgroup`) one takes a whole file, and all files that share the judge's engine.
-    """
-    heavy_files = {item.path for item in items if item.get_closest_marker("heavy")}
-    long_files = {item.path for item in items if item.get_closest_marker("long")}
-    judged_files = {item.path for item in items if {"judge", "ray_cluster"} <= set(getattr(item, "fixturenames", ()))}
-    items.sort(key=lambda item: [item.path not in files for files in (judged_files, heavy_files, long_files)])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("judge" if item.path in judged_files else str(item.path)))
+    """Put files with heavy or long tests first: those at the end are short and keep all processes busy."""
+    heavy_files, long_files = (
+        {item.path for item in items if item.get_closest_marker(name)} for name in ("heavy", "long")
+    )
+    items.sort(key=lambda item: (item.path not in heavy_files, item.path not in long_files))
 
 
 @pytest.fixture(autouse=True)

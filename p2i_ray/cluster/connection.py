@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 LEVEL_NOTE = b"Set ray log level from environment variable"  # Ray's C++ core says so before the level holds
+STARTS_TOO_SLOWLY = "node timed out during startup"
 _joined: list[tuple[RayConfig, bool]] = []  # the settings, and whether this process has started the cluster
 
 
@@ -56,7 +57,14 @@ def connect(settings: RayConfig) -> None:
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
-    except RuntimeError as error:
+    except Exception as error:
+        if STARTS_TOO_SLOWLY in str(error):  # Ray raises no class of its own
+            raise UserError(
+                "Ray did not start on this machine in time, as when other programs keep it busy; give the same command "
+                "again"
+            ) from None
+        if not isinstance(error, RuntimeError):
+            raise
         if "Version mismatch" not in str(error):
             raise
         raise UserError(f"the cluster at {address} is of another version: {' '.join(str(error).split())}") from None

@@ -36,17 +36,26 @@ class Facts(NamedTuple):
     checksums: Sequence[Checksum]
 
 
-def write(data: str, facts: Facts) -> str:
-    """Write the card and the list of checksums into a data folder; returns the card's location.
+def write(data: str, facts: Facts, ours: str = "") -> tuple[str, str]:
+    """Write the card and the list of checksums into a data folder.
 
-    A card that is there stays: its owner may have filled it in.
+    A card that is there stays, unless it is as it was written: its owner may have filled it in.
+
+    Args:
+        data: the folder.
+        facts: what the card says.
+        ours: the digest of the card that was written before.
+
+    Returns:
+        The card's location, and the digest of the card that isn't filled in: the new one's, or `ours`.
     """
-    card = locations.join(data, FILE)
-    if locations.exists(card):
-        card = locations.join(data, BESIDE)
+    written, card = text(posixpath.basename(data), facts), locations.join(data, FILE)
+    digest = hashlib.sha256(written.encode()).hexdigest()
+    if locations.exists(card) and hashlib.sha256(locations.read_bytes(card)).hexdigest() != ours:
+        card, digest = locations.join(data, BESIDE), ours
     locations.write_text(locations.join(data, checksums.FILE), checksums.text(facts.checksums))
-    locations.write_text(card, text(posixpath.basename(data), facts))
-    return card
+    locations.write_text(card, written)
+    return card, digest
 
 
 def text(title: str, facts: Facts) -> str:

@@ -21,6 +21,13 @@ MOST_FILES = 1000  # that are searched for the worst, spread over all
 FIGURES = ("border", "holes", "thin", "disagreement")  # of a cutout, which make its doubt
 
 
+def _font() -> str:
+    """Matplotlib's own font, which has the letters of European languages; Pillow's has English ones alone."""
+    import matplotlib
+
+    return f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf"
+
+
 def write_preview(files: list[str], location: str, image: ImageConfig, samples: int = 24) -> None:
     """Write a PNG with up to `samples` rows of EPBD files, those with the most doubtful cutouts first.
 
@@ -108,7 +115,7 @@ def _checkerboard() -> Image.Image:
 
 def _write(sheet: Image.Image, place: tuple[int, int], text: str, width: int = 2 * TILE) -> None:
     """Write one line, cut to `width` pixels, by default a sample's."""
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(_font(), 13)
     short = text
     while short and draw.textlength(short if short == text else f"{short}…", font) > width:
         short = short[:-1]

@@ -80,7 +80,7 @@ def test_datasets_reads_the_splits_from_it(tmp_path: Path) -> None:
     writing.write_shard([row("a", "Mug"), row("b", "Cup")], str(data / "train"), INGESTED)
     writing.write_shard([row("c", "Lamp", scene=False)], str(data / "test"), INGESTED)
     (data / "ingest.json").write_text("{}")
-    location = card.write(str(data), facts(splits={"train": 2, "test": 1}))
+    location, _ = card.write(str(data), facts(splits={"train": 2, "test": 1}))
     assert location == str(data / "README.md")
     loaded = datasets.load_dataset(str(data), cache_dir=str(tmp_path / "cache"))
     assert {split: part["id"] for split, part in loaded.items()} == {"train": ["a", "b"], "test": ["c"]}
@@ -89,5 +89,12 @@ def test_datasets_reads_the_splits_from_it(tmp_path: Path) -> None:
 
 def test_a_card_that_is_there_stays(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("license: mine")
-    assert card.write(str(tmp_path), facts()) == str(tmp_path / "README.new.md")
+    assert card.write(str(tmp_path), facts(), ours="abc") == (str(tmp_path / "README.new.md"), "abc")
     assert (tmp_path / "README.md").read_text() == "license: mine"
+
+
+def test_a_card_that_nobody_filled_in_is_written_anew(tmp_path: Path) -> None:
+    location, ours = card.write(str(tmp_path), facts())
+    again = facts(splits={"train": 777})
+    assert card.write(str(tmp_path), again, ours)[0] == location
+    assert "777" in Path(location).read_text("utf-8")

@@ -29,10 +29,21 @@ def divide(rows: pa.Table, before: pa.Table) -> tuple[pa.Table, pa.Table, pa.Tab
     return first, second, third
 
 
-def changed(there: pa.Table, before: pa.Table) -> int:
-    """How many rows are there with another picture, group, name or category than the source has now."""
-    was = {line["id"]: line for line in before.select(list(ledger.FROM_SOURCE)).to_pylist()}
-    return sum(line != was[line["id"]] for line in _from_source(there).to_pylist())
+def changed(there: pa.Table, before: pa.Table) -> pa.Table:
+    """Lines of rows that are there, with the picture, group, name or category that the source has now: another one.
+
+    A new row may show their product by what they are called now, as well as by what they were called.
+    """
+    import pyarrow as pa
+
+    was = {line["id"]: line for line in before.to_pylist()}
+    now = [{**was[line["id"]], **line} for line in _from_source(there).to_pylist()]
+    return pa.Table.from_pylist([line for line in now if line != was[line["id"]]], schema=ledger.schema())
+
+
+def gone(rows: pa.Table, before: pa.Table) -> int:
+    """How many rows are there that the source no longer has."""
+    return len(set(before["id"].to_pylist()) - set(rows["id"].to_pylist()))
 
 
 def as_lines(rows: pa.Table) -> pa.Table:
@@ -50,11 +61,12 @@ def rejected_files(out: str) -> list[str]:
 
 
 def rejected_elsewhere(rows: pa.Table, out: str) -> list[dict[str, Any]]:
-    """Rows that earlier ingestions set aside and that the source's list no longer has; they stay in rejected/."""
-    now = {(line["id"], line["source"]) for line in (tasks.set_aside(row, "") for row in rows.to_pylist())}
+    """Rows that earlier ingestions set aside and that the source no longer has, by id and by file; they stay there."""
+    lines = [tasks.set_aside(row, "") for row in rows.to_pylist()]
+    ids, sources = {line["id"] for line in lines}, {line["source"] for line in lines}
     names = rejected_files(out)
     old = parquet.read_parquet(locations.join(out, REJECTED), names).to_pylist() if names else []
-    return [line for line in old if (line["id"], line["source"]) not in now]
+    return [line for line in old if line["id"] not in ids and line["source"] not in sources]
 
 
 def _from_source(rows: pa.Table) -> pa.Table:

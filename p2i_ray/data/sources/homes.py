@@ -25,34 +25,38 @@ class Home(NamedTuple):
     reason: str | None = None
 
 
-def find(rows: pa.Table, before: pa.Table, *, settings: IngestConfig, seed: int) -> list[Home]:
+def find(
+    rows: pa.Table, before: pa.Table, renamed: pa.Table | None = None, *, settings: IngestConfig, seed: int
+) -> list[Home]:
     """The home of each new row.
 
     Args:
         rows: id, group, name, category, fingerprint and scene of those that are new.
         before: the ledger's lines.
+        renamed: some of those as the source has them now, see additions.changed.
         settings: what makes a product, what is superfluous, and the splits.
         seed: of the splits.
     """
     import pyarrow as pa
 
     columns = ["id", "group", "name", "category", "fingerprint", "scene"]
-    shown = pa.concat_tables([before.select(columns), rows.select(columns)])
+    known = before if renamed is None else pa.concat_tables([before, renamed])
+    shown = pa.concat_tables([known.select(columns), rows.select(columns)])
     homes: list[Home | None] = [None] * rows.num_rows
     if settings.cleaning.near_duplicates:
         ids, fingerprints = shown["id"].to_pylist(), shown["fingerprint"].to_pylist()
-        doubles = duplicates.superfluous(ids, fingerprints, settled=before.num_rows)
+        doubles = duplicates.superfluous(ids, fingerprints, settled=known.num_rows)
         for place, first in doubles.items():
             reason = f"near-duplicate: its picture looks like that of {first}"
-            homes[place - before.num_rows] = Home("", "", reason)
+            homes[place - known.num_rows] = Home("", "", reason)
         shown = shown.filter(pa.array([place not in doubles for place in range(shown.num_rows)], pa.bool_()))
     open_places = [place for place, home in enumerate(homes) if home is None]
 
     keys = groups.find(shown, settings.groups)
-    taken = [(home["product"], home["split"]) for home in before.select(["product", "split"]).to_pylist()]
+    taken = list(zip(known["product"].to_pylist(), known["split"].to_pylist(), strict=True))
     products, settled = _settled(keys, taken)
     apart = {key for key, found in settled.items() if len(found) > 1}
-    new = shown.slice(before.num_rows)
+    new = shown.slice(known.num_rows)
     free = [place for place, product in enumerate(products) if product not in apart]
     assigned = iter(
         splits.assign(
@@ -61,7 +65,7 @@ def find(rows: pa.Table, before: pa.Table, *, settings: IngestConfig, seed: int)
             [new["scene"][place].as_py() for place in free],
             settings=settings.split,
             seed=seed,
-            before=taken,
+            before=taken[: before.num_rows],
         )
     )
     for place, product in zip(open_places, products, strict=True):

@@ -47,6 +47,7 @@ class Ingested(NamedTuple):
     files: dict[str, list[str]]  # split, "rejected" or "ingested" -> new files
     there: int = 0  # rows of the source that were in a split before
     changed: int = 0  # of those, rows that have another file, group, name or category now
+    gone: int = 0  # rows of earlier ingestions that the source no longer has, in splits and in rejected/
 
 
 def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Ingested:
@@ -115,7 +116,8 @@ def _ingest(
     shown = usable.take(made["row"])
     for column in ("fingerprint", "scene"):
         shown = shown.append_column(column, made[column])
-    found = homes.find(shown, before, settings=plan.settings, seed=plan.seed)
+    changed = additions.changed(there, before)
+    found = homes.find(shown, before, changed, settings=plan.settings, seed=plan.seed)
     aside += [
         tasks.set_aside(row, home.reason) for row, home in zip(shown.to_pylist(), found, strict=True) if home.reason
     ]
@@ -144,7 +146,8 @@ def _ingest(
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
         there=there.num_rows,
-        changed=additions.changed(there, before),
+        changed=changed.num_rows,
+        gone=additions.gone(rows, before) + len(old),
     )
 
 

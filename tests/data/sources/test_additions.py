@@ -31,20 +31,24 @@ def test_rows_are_known_by_their_ids_and_pictures() -> None:
     )
     found = additions.divide(now, before)
     assert [part["id"].to_pylist() for part in found] == [["3"], ["1"], ["4"]]
-    assert additions.changed(found[1], before) == 0
+    assert additions.changed(found[1], before).num_rows == 0 and additions.gone(now, before) == 1
 
 
 def test_a_row_that_has_changed_is_counted() -> None:
     before = lines(to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")]))
     now = to_table([Row("a.jpg", "Red Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")])
-    assert additions.changed(additions.divide(now, before)[1], before) == 1
+    (line,) = additions.changed(additions.divide(now, before)[1], before).to_pylist()
+    assert (line["id"], line["name"], line["product"], line["split"]) == ("1", "Red Mug", "p", "train")
 
 
 def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
-    rows = to_table([Row("a.jpg", "Mug", "Cup", id="1")])
+    rows = to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Bag", "Bag")])
     assert additions.rejected_elsewhere(rows, str(tmp_path)) == []
-    old = [{"id": id, "source": f"{id}.jpg", "reason": "unreadable: x"} for id in ("1", "2")]
-    old[0]["source"] = "a.jpg"
+    # The first has another file in the list now, the second has got an id there.
+    old = [
+        {"id": id, "source": source, "reason": "unreadable: x"}
+        for id, source in (("1", "names.csv line 9"), ("x", "b.jpg"), ("2", "2.jpg"))
+    ]
     shard = writing.write_shard(old, str(tmp_path / REJECTED), REJECTED_SCHEMA)
     assert additions.rejected_files(str(tmp_path)) == [shard]
-    assert additions.rejected_elsewhere(rows, str(tmp_path)) == old[1:]
+    assert additions.rejected_elsewhere(rows, str(tmp_path)) == old[2:]

@@ -48,6 +48,14 @@ def test_a_new_photo_of_a_product_goes_where_the_product_is() -> None:
     ]
 
 
+def test_a_new_photo_follows_a_product_by_its_new_name() -> None:
+    before = rows(*(dict(line) for line in BEFORE))
+    renamed = rows(row("a", "Crimson Mug", 0, product="name:red mug", split="validation"))
+    new = rows(row("c", "crimson mug", 2), row("d", "Red Mug", 3))
+    found = find(new, before, renamed, settings=IngestConfig(), seed=0)
+    assert found == [Home("name:red mug", "validation")] * 2
+
+
 def test_a_row_that_joins_products_of_two_splits_is_set_aside() -> None:
     (home,) = homes(row("c", "Red Mug", 1))
     assert home.reason == (
