@@ -26,7 +26,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"one of {', '.join(NAMES)}; none: all but {', '.join(set(NAMES) - set(DEFAULT))}",
+        help=f"one of {', '.join(NAMES)}; none: all but {', '.join(LONG)}",
     )
     names = parser.parse_args().names or list(DEFAULT)
     unknown = sorted(set(names) - set(NAMES))

@@ -81,6 +81,6 @@ def own_memory(process: psutil.Process) -> float:
     """Memory of a process that no other maps, bytes; 0 when it has ended."""
     try:
         memory = process.memory_info()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.NoSuchProcess:  # also a zombie
         return 0.0
     return float(memory.rss - memory.shared)

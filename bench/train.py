@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from bench import rivals
+from bench.children import own_memory
 from p2i_ray.cluster import connection
 from p2i_ray.config import Config, load
 from p2i_ray.diffusion.features.index import FeatureIndex
@@ -116,7 +117,7 @@ class _Memory:
     """Within: notes what the training workers take, every half second."""
 
     def __init__(self) -> None:
-        self._notes: list[int] = []
+        self._notes: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -137,7 +138,7 @@ class _Memory:
         while not self._stop.wait(0.5):
             workers = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in _title(p)]
             if len(workers) > 1:
-                self._notes.append(sum(_bytes(worker) for worker in workers))
+                self._notes.append(sum(own_memory(worker) for worker in workers))
 
 
 def _title(process: psutil.Process) -> str:
@@ -145,10 +146,3 @@ def _title(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
-
-
-def _bytes(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss - process.memory_info().shared)
-    except psutil.NoSuchProcess:
-        return 0

@@ -28,13 +28,13 @@ from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import card, checksums, publishing, rejected
+from p2i_ray.data import card, checksums, rejected
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
 from p2i_ray.data.schema import REJECTED, SPLITS
 from p2i_ray.data.sources import ledger, source
-from p2i_ray.data.sources.ingest import Ingested, check, ingest
+from p2i_ray.data.sources.ingest import Ingested, check, check_out, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.errors import UserError
 from p2i_ray.run import lease
@@ -67,8 +67,7 @@ def run(job: IngestJob) -> None:
     place, out = locations.absolute(job.source), locations.absolute(job.out)
     names = locations.absolute(job.names) if job.names else ""
     check_apart(place, out)
-    if not ledger.is_there(out) and not locations.exists(locations.join(out, publishing.JOURNAL)):
-        publishing.check_free(out)
+    check_out(out)
     preset = ""
     if job.preset:
         preset = new_preset.text(job, job.preset, out, given_settings(job))
@@ -138,10 +137,7 @@ def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[s
 
 def _parts(out: str) -> dict[str, list[str]]:
     """The files of the data, old and new: part -> names."""
-    folders = {part: locations.join(out, part) for part in (*SPLITS, REJECTED, ledger.FOLDER)}
-    return {
-        part: [locations.relative(file, folder) for file in locations.files(folder)] for part, folder in folders.items()
-    }
+    return {part: locations.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, ledger.FOLDER)}
 
 
 def _notes(done: Ingested) -> list[str]:

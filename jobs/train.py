@@ -162,8 +162,8 @@ def count(job: TrainJob) -> int:
     from p2i_ray.data import reading
 
     keep = locations.absolute(job.keep) if job.keep else ""
-    if keep and not locations.exists(keep):
-        raise UserError(f"keep {keep} is not there; check the path")
+    if keep:
+        reading.check_keep(keep)  # before data are made
     data = preset_data.ready(job, job.data)
     return reading.count_listed(data, job.split, keep) if keep else reading.count(data, job.split)
 

@@ -63,9 +63,7 @@ def connect(settings: RayConfig) -> None:
                 "Ray did not start on this machine in time, as when other programs keep it busy; give the same command "
                 "again"
             ) from None
-        if not isinstance(error, RuntimeError):
-            raise
-        if "Version mismatch" not in str(error):
+        if not isinstance(error, RuntimeError) or "Version mismatch" not in str(error):
             raise
         raise UserError(f"the cluster at {address} is of another version: {' '.join(str(error).split())}") from None
     except ConnectionError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,13 +58,7 @@ def updated(data: str, names: Sequence[str]) -> list[Checksum]:
 
 def of_file(location: str, name: str) -> Checksum:
     """Read one file, a piece at a time."""
-    found, size = hashlib.sha256(), 0
-    filesystem, path = locations.open_location(location)
-    with filesystem.open(path, "rb") as opened:
-        while chunk := opened.read(locations.CHUNK_BYTES):
-            found.update(chunk)
-            size += len(chunk)
-    return Checksum(name, found.hexdigest(), size)
+    return Checksum(name, *locations.sha256(location))
 
 
 def text(checksums: Sequence[Checksum]) -> str:

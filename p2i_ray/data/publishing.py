@@ -82,7 +82,7 @@ def remove_unfinished(out: str) -> None:
 
 def _move(source: str, target: str, names: Sequence[str]) -> None:
     """Move files of one folder into another; those that were moved before are left."""
-    there = {posixpath.basename(file) for file in locations.files(source)} if locations.exists(source) else set()
+    there = set(locations.names(source))
     for stray in there - set(names):
         locations.remove(locations.join(source, stray))
     if not locations.is_uri(source) and there >= set(names) and not locations.exists(target):

@@ -170,6 +170,11 @@ def _listed(keep: str, version: str) -> pa.Array:
     return ids.cast(pa.large_string()).drop_null().combine_chunks().sort()  # large: may be 2 GB
 
 
+def check_keep(keep: str) -> None:
+    """Raise a UserError unless a keep list is there, and has ids."""
+    _version(keep)
+
+
 def _version(keep: str) -> str:
     found = locations.kind(keep)
     if found is None:

@@ -101,7 +101,7 @@ def _splits(measured: pa.Table) -> Iterator[Split]:
 def _rejected(data: str) -> dict[str, int]:
     """Rows that ingest set aside, by the kind of reason."""
     folder = locations.join(data, REJECTED)
-    files = [file.rpartition("/")[2] for file in locations.files(folder, ".parquet")]
+    files = locations.names(folder, ".parquet")
     if not files:
         return {}
     reasons = parquet.read_parquet(folder, files, ["reason"])["reason"].to_pylist()

@@ -36,7 +36,7 @@ def open_folder(cache: str, about: dict[str, Any]) -> str:
 
 def parts(folder: str) -> list[str]:
     """The names of the files that the folder holds now."""
-    return [file.rsplit("/", 1)[-1] for file in locations.files(folder, ".parquet")]
+    return locations.names(folder, ".parquet")
 
 
 def add(folder: str, rows: pa.Table) -> str:

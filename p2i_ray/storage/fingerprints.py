@@ -125,13 +125,9 @@ def _sha256(file: FileState, remembered: Remembered) -> str:
     known = remembered.get(file.location)
     if known and known[0] == marks:
         return known[1]
-    filesystem, path = locations.open_location(file.location)
-    with filesystem.open(path, "rb") as opened:
-        total = hashlib.sha256()
-        while chunk := opened.read(locations.CHUNK_BYTES):
-            total.update(chunk)
-    remembered[file.location] = (marks, total.hexdigest())
-    return total.hexdigest()
+    total, _ = locations.sha256(file.location)
+    remembered[file.location] = (marks, total)
+    return total
 
 
 def _counts(name: str) -> bool:

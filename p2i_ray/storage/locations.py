@@ -112,7 +112,12 @@ def is_empty(location: str, *besides: str) -> bool:
 
 
 def files(location: str, suffix: str = "") -> list[str]:
-    """The files directly in a folder whose names end in `suffix`, sorted; none if the folder doesn't exist.
+    """The locations of what `names` lists."""
+    return [join(location, name) for name in names(location, suffix)]
+
+
+def names(location: str, suffix: str = "") -> list[str]:
+    """The names of files directly in a folder that end in `suffix`, sorted; none if the folder doesn't exist.
 
     Hidden files are left out: macOS puts a ._NAME beside each file that it copies.
     """
@@ -122,8 +127,8 @@ def files(location: str, suffix: str = "") -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     inside = [entry["name"] for entry in entries if entry["type"] == "file" and entry["name"] != path]  # not itself
-    names = sorted(map(posixpath.basename, inside))
-    return [join(location, name) for name in names if name.endswith(suffix) and not name.startswith(".")]
+    found = sorted(map(posixpath.basename, inside))
+    return [name for name in found if name.endswith(suffix) and not name.startswith(".")]
 
 
 def files_below(location: str) -> Iterator[str]:
@@ -247,6 +252,17 @@ def local_folder(location: str) -> Iterator[str]:
             folder.mkdir(parents=True, exist_ok=True)
         filesystem.get(found, list(map(str, targets)))  # lists, as in put_folder
         yield copy
+
+
+def sha256(location: str) -> tuple[str, int]:
+    """The SHA-256 of a file, hexadecimal, and its size in bytes; a piece at a time is in memory."""
+    found, size = hashlib.sha256(), 0
+    filesystem, path = open_location(location)
+    with filesystem.open(path, "rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            found.update(chunk)
+            size += len(chunk)
+    return found.hexdigest(), size
 
 
 def digest(files: Sequence[str], ends: int | None = None) -> str:

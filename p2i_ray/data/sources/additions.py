@@ -54,28 +54,23 @@ def as_lines(rows: pa.Table) -> pa.Table:
     return found.cast(ledger.schema())
 
 
-def rejected_files(out: str) -> list[str]:
-    """The names of the files in which earlier ingestions set rows aside."""
-    folder = locations.join(out, REJECTED)
-    return [locations.relative(file, folder) for file in locations.files(folder, ".parquet")]
-
-
 def rejected_elsewhere(rows: pa.Table, out: str) -> list[dict[str, Any]]:
     """Rows that earlier ingestions set aside and that the source no longer has, by id and by file; they stay there."""
+    folder = locations.join(out, REJECTED)
+    names = locations.names(folder, ".parquet")
+    if not names:
+        return []
     lines = [tasks.set_aside(row, "") for row in rows.to_pylist()]
     ids, sources = {line["id"] for line in lines}, {line["source"] for line in lines}
-    names = rejected_files(out)
-    old = parquet.read_parquet(locations.join(out, REJECTED), names).to_pylist() if names else []
+    old = parquet.read_parquet(folder, names).to_pylist()
     return [line for line in old if line["id"] not in ids and line["source"] not in sources]
 
 
 def _from_source(rows: pa.Table) -> pa.Table:
     import pyarrow as pa
 
-    columns = {name: rows[name] for name in ledger.FROM_SOURCE} | {
-        "file": pa.chunked_array([_pictures(rows)], pa.string())
-    }
-    return pa.table({name: columns[name] for name in ledger.FROM_SOURCE})
+    pictures = pa.array(_pictures(rows), pa.string())
+    return pa.table({name: pictures if name == "file" else rows[name] for name in ledger.FROM_SOURCE})
 
 
 def _pictures(rows: pa.Table) -> list[str]:

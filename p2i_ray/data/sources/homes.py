@@ -57,12 +57,13 @@ def find(
     products, settled = _settled(keys, taken)
     apart = {key for key, found in settled.items() if len(found) > 1}
     new = shown.slice(known.num_rows)
+    categories, scenes = new["category"].to_pylist(), new["scene"].to_pylist()
     free = [place for place, product in enumerate(products) if product not in apart]
     assigned = iter(
         splits.assign(
             [products[place] for place in free],
-            [new["category"][place].as_py() for place in free],
-            [new["scene"][place].as_py() for place in free],
+            [categories[place] for place in free],
+            [scenes[place] for place in free],
             settings=settings.split,
             seed=seed,
             before=taken[: before.num_rows],

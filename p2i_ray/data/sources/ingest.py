@@ -65,7 +65,7 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
     check(rows, plan)
     publishing.remove_unfinished(plan.out)
     building = publishing.building_folder(plan.out)
-    earlier = [locations.join(REJECTED, name) for name in additions.rejected_files(plan.out)]
+    earlier = [f"{REJECTED}/{name}" for name in locations.names(locations.join(plan.out, REJECTED), ".parquet")]
     try:
         done = _ingest(rows, ledger.read(plan.out), plan, building=building, progress=progress)
         publishing.publish(building, plan.out, done.files, earlier)
@@ -77,11 +77,16 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
 
 def check(rows: pa.Table, plan: Plan) -> None:
     """Raise a UserError unless `out` is free or rows can be added to it, and the splits' settings fit the rows."""
+    check_out(plan.out)
     if ledger.is_there(plan.out):
         ledger.check(plan)
-    elif not locations.exists(locations.join(plan.out, publishing.JOURNAL)):
-        publishing.check_free(plan.out)
     splits.check(plan.settings.split, _usable(rows)["category"].to_pylist())
+
+
+def check_out(out: str) -> None:
+    """Raise a UserError unless a folder is free, or holds an earlier ingestion, finished or nearly."""
+    if not ledger.is_there(out) and not locations.exists(locations.join(out, publishing.JOURNAL)):
+        publishing.check_free(out)
 
 
 def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:

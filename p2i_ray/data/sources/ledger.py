@@ -41,7 +41,7 @@ def read(out: str) -> pa.Table:
     import pyarrow as pa
 
     folder = locations.join(out, FOLDER)
-    names = [locations.relative(file, folder) for file in locations.files(folder, ".parquet")]
+    names = locations.names(folder, ".parquet")
     lines = schema().empty_table()
     return pa.concat_tables([lines, parquet.read_parquet(folder, names)]) if names else lines
 

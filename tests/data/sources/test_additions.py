@@ -10,6 +10,7 @@ from p2i_ray.data import writing
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import additions
 from p2i_ray.data.sources.rows import Row, to_table
+from p2i_ray.storage import locations
 
 
 def lines(rows: pa.Table) -> pa.Table:
@@ -50,5 +51,5 @@ def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
         for id, source in (("1", "names.csv line 9"), ("x", "b.jpg"), ("2", "2.jpg"))
     ]
     shard = writing.write_shard(old, str(tmp_path / REJECTED), REJECTED_SCHEMA)
-    assert additions.rejected_files(str(tmp_path)) == [shard]
+    assert locations.names(str(tmp_path / REJECTED), ".parquet") == [shard]
     assert additions.rejected_elsewhere(rows, str(tmp_path)) == old[2:]
