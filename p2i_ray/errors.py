@@ -23,6 +23,13 @@ class UserError(ValueError):
         super().__init__(_BREAKS.sub(" ", line))
 
 
+class WorkerDiedError(RuntimeError):
+    """A worker's process was ended from outside, or ended itself, as often as it may be replaced: one line.
+
+    Jobs print it without a trace and exit with code 1: the same command may do better on another node.
+    """
+
+
 def user_error_line(error: BaseException) -> str | None:
     """The message of the UserError behind an exception; none if there is no UserError.
 

@@ -19,7 +19,7 @@ from p2i_ray.config import (
 )
 from p2i_ray.config.base import Reserving
 from p2i_ray.config.serve import ScaleConfig, ServeJobConfig
-from p2i_ray.storage.parquet import WRITE_CPUS
+from p2i_ray.storage.parquet import RETRIES, WRITE_CPUS
 
 GIB = 1 << 30
 ACCELERATOR = "accelerator_type:"  # prefix of the resource that Ray gives to a node with such accelerators
@@ -42,13 +42,21 @@ class ResourceSpec:
     accelerator_type: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """Keyword arguments for ray.remote, Ray Data's map_batches and Serve's ray_actor_options."""
+        """Keyword arguments for ray.remote and Serve's ray_actor_options."""
         found: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus}
         if self.memory_gib:
             found["memory"] = int(self.memory_gib * GIB)
         if self.accelerator_type:
             found["accelerator_type"] = self.accelerator_type
         return found
+
+    def task_options(self) -> dict[str, Any]:
+        """Keyword arguments for Ray Data's map_batches with a function."""
+        return {**self.options(), "max_retries": RETRIES}
+
+    def actor_options(self) -> dict[str, Any]:
+        """Keyword arguments for Ray Data's map_batches with a class; an actor may be restarted for ever."""
+        return {**self.options(), "max_task_retries": RETRIES}
 
     def resources(self) -> dict[str, float]:
         """Resources as nodes, placement groups and the autoscaler count them; without those that aren't reserved."""

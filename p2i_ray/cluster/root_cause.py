@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from p2i_ray.errors import UserError, causes, one_line
+from p2i_ray.errors import UserError, WorkerDiedError, causes, one_line
 
 TAIL_BYTES = 256_000  # of a log that are looked at
 LONGEST = 400  # characters of a cause
+RAY_LOGS = "/tmp/ray/session_latest/logs"  # of a node; Ray's default
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # (EngineCore pid=12) ERROR 11-28 08:38:40 [core.py:946] …
@@ -38,25 +39,27 @@ _OUT_OF_MEMORY = re.compile(
 
 
 @contextmanager
-def memory_explained(who: str, remedy: str) -> Iterator[None]:
-    """Turn an exception that memory ran out, of this process or of a worker, into a UserError.
+def failures_explained(who: str, remedy: str) -> Iterator[None]:
+    """Turn the exceptions that memory ran out, of this process or of a worker, and that workers died into one line.
 
     Args:
-        who: what ran out of memory.
-        remedy: the settings that lower what it needs.
+        who: the step that ran out of memory, or whose worker died.
+        remedy: the settings that lower the memory which it needs.
 
     Raises:
-        UserError: one line with the cause and the remedy.
+        UserError: memory ran out.
+        WorkerDiedError: a worker's process ended without an exception, as often as it may be replaced.
     """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        line = memory_line(error)
-        if line is None:
-            raise
-        raise UserError(f"{who} ran out of memory ({line}); {remedy}") from error
+        if (line := memory_line(error)) is not None:
+            raise UserError(f"{who} ran out of memory ({line}); {remedy}") from error
+        if (line := death_line(error)) is not None:
+            raise WorkerDiedError(f"{who}: {line} {remedy}") from error
+        raise
 
 
 def memory_line(error: BaseException) -> str | None:
@@ -66,6 +69,28 @@ def memory_line(error: BaseException) -> str | None:
         if is_out_of_memory(text):
             return last_error(str(one)) or _short(one_line(one))
     return None
+
+
+def death_line(error: BaseException) -> str | None:
+    """What is known of a worker whose process ended without an exception; none if an exception is the cause.
+
+    The line ends with the words after which the settings follow that lower the memory.
+    """
+    from ray.exceptions import RayActorError, WorkerCrashedError
+
+    for one in causes(error):
+        if isinstance(one, RayActorError | WorkerCrashedError) and "creation task" not in str(one):
+            return (
+                f"a worker's process ended without an exception, again each time it was tried ({_short(_said(one))}); "
+                f"its last words are in worker-*.err of {RAY_LOGS} on its node. The kernel ends processes when memory "
+                "runs out (dmesg tells): then"
+            )
+    return None
+
+
+def _said(error: BaseException) -> str:
+    """Ray's account of a worker's end, without its guesses."""
+    return " ".join(str(error).split("Some common causes include")[0].split()).rstrip(". ")
 
 
 class OwnLog:

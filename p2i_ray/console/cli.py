@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.console import interrupts, logs
-from p2i_ray.errors import user_error_line
+from p2i_ray.errors import WorkerDiedError, user_error_line
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 
 
@@ -78,6 +78,8 @@ def main(
             else:
                 other = instead[arguments.instead]
                 other.run(load(other.config_class, arguments.config, arguments.settings))
+        except WorkerDiedError as error:
+            _stop(str(error), code=1)
         except Exception as error:
             line = user_error_line(error)
             if line is None and (why := unanswered(error)) is not None:
@@ -93,10 +95,10 @@ def _leave_ray() -> None:
         ray.shutdown()
 
 
-def _stop(line: str) -> NoReturn:
+def _stop(line: str, code: int = 2) -> NoReturn:
     sys.stdout.flush()
     print(f"error: {line}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)
 
 
 def _settings_help(config_class: type[AnyConfig], instead: Sequence[AlternativeAction]) -> str:

@@ -34,7 +34,7 @@ def of_files(data: str, names: Sequence[str]) -> list[Checksum]:
         _of_batch,
         batch_format="pyarrow",
         batch_size=1,
-        num_cpus=READ.cpus,
+        **READ.task_options(),
     )
     return sorted(Checksum(row["name"], row["digest"], row["size"]) for row in done.iter_rows())
 

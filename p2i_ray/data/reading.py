@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROWS_READ = 64  # rows with pictures that are in memory at once
 # Ray would read columns from folders named key=value, and leave out files whose path has a ? as not ending in .parquet.
-_AS_LISTED: dict[str, Any] = {"num_cpus": READ.cpus, "partitioning": None, "file_extensions": None}
+_AS_LISTED: dict[str, Any] = {"ray_remote_args": READ.task_options(), "partitioning": None, "file_extensions": None}
 
 
 def read_split(
@@ -65,7 +65,7 @@ def read_split(
         batch_format="pyarrow",
         batch_size=None,
         zero_copy_batch=True,
-        num_cpus=READ.cpus,
+        **READ.task_options(),
     )
 
 
@@ -90,7 +90,7 @@ def _read_foreign(groups: list[dict[str, Any]], columns: list[str]) -> ray.data.
         fn_kwargs={"columns": columns},
         batch_format="pyarrow",
         batch_size=1,
-        num_cpus=READ.cpus,
+        **READ.task_options(),
     )
 
 

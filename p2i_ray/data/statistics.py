@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import footers, groups, leaks, near_duplicates, reading
 from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
@@ -59,7 +60,7 @@ def measure(data: str, work: str, image: ImageConfig, progress: parquet.Progress
             fn_kwargs={"image": image},
             batch_format="pyarrow",
             batch_size=64,
-            num_cpus=0.5,
+            **ResourceSpec(cpus=0.5).task_options(),
         )
         written = parquet.write_parquet(measured, folder, _schema(), progress)
         table = parquet.read_parquet(folder, written.files)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from p2i_ray.cluster import placement, resources
+from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
@@ -70,7 +70,8 @@ def measure(
     sides = {"generated": rows, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
-        figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
+        with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
+            figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from None

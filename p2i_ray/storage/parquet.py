@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 WRITE_CPUS = 0.1  # of a writing task: it mostly waits for disks, and must find room beside all other tasks
+# Of a task whose process died. Ray Data's default is for ever, and a row that ends its process would loop.
+RETRIES = 4
 
 
 class Written(NamedTuple):
@@ -61,6 +63,7 @@ def write_parquet(
         batch_format="pyarrow",
         batch_size=rows_per_file,
         num_cpus=num_cpus,
+        max_retries=RETRIES,
     )
     files, rows, set_aside = [], 0, 0
     facts = dict.fromkeys(tally, 0)

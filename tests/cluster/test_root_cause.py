@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import ray.exceptions
 
 from p2i_ray.cluster import root_cause
-from p2i_ray.errors import UserError
+from p2i_ray.cluster.resources import READ
+from p2i_ray.errors import UserError, WorkerDiedError
 
 ENGINE = """\
 (EngineCore pid=6268) WARNING 11-28 08:27:06 [vllm.py:1371] Enforce eager set, disabling torch.compile
@@ -107,7 +112,7 @@ def test_what_a_process_that_it_started_wrote(tmp_path: Path) -> None:
 
 def test_a_worker_s_exception_that_memory_ran_out_is_one_line_with_a_remedy() -> None:
     trace = '\x1b[36mray::_Paint()\x1b[39m (pid=7)\n  File "a.py", line 3, in paint\n    x = f()\n'
-    with pytest.raises(UserError) as raised, root_cause.memory_explained("generation", "lower generate.batch_size=8"):
+    with pytest.raises(UserError) as raised, root_cause.failures_explained("generation", "lower generate.batch_size=8"):
         raise RuntimeError(f"{trace}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert str(raised.value) == (
         "generation ran out of memory (torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.); "
@@ -115,9 +120,36 @@ def test_a_worker_s_exception_that_memory_ran_out_is_one_line_with_a_remedy() ->
     )
 
 
-def test_a_worker_that_died_is_not_taken_for_it() -> None:
+def test_a_guess_of_ray_s_that_memory_may_have_run_out_is_not_taken_for_it() -> None:
     died = "Some common causes include: (1) the process was killed by the OOM killer due to high memory usage"
-    with pytest.raises(RuntimeError, match="common causes"), root_cause.memory_explained("generation", "lower it"):
+    with pytest.raises(RuntimeError, match="common causes"), root_cause.failures_explained("generation", "lower it"):
         raise RuntimeError(died)
-    with pytest.raises(UserError, match=r"^too large$"), root_cause.memory_explained("generation", "lower it"):
+    with pytest.raises(UserError, match=r"^too large$"), root_cause.failures_explained("generation", "lower it"):
         raise UserError("too large")
+
+
+def test_a_row_that_ends_its_process_each_time_ends_the_step_in_one_line(ray_cluster: None) -> None:
+    import ray.data
+
+    rows = ray.data.range(4, override_num_blocks=4).map_batches(_end_at_2, **READ.task_options())
+    with pytest.raises(WorkerDiedError) as raised, root_cause.failures_explained("encoding", "lower its batch."):
+        rows.materialize()
+    line = str(raised.value)
+    assert line.startswith("encoding: a worker's process ended without an exception, again each time")
+    assert line.endswith("then lower its batch.") and "The worker died unexpectedly" in line and "\n" not in line
+
+
+def test_an_actor_whose_constructor_fails_has_not_died() -> None:
+    failed = ray.exceptions.RayActorError(
+        "7", "The actor died because of an error raised in its creation task, ray::A()"
+    )
+    died = ray.exceptions.RayActorError("7", "The actor died unexpectedly before finishing this task.\n\tpid: 9")
+    assert root_cause.death_line(failed) is None
+    assert "before finishing this task. pid: 9)" in (root_cause.death_line(died) or "")
+    assert root_cause.death_line(ValueError("no")) is None
+
+
+def _end_at_2(batch: dict[str, Any]) -> dict[str, Any]:
+    if 2 in batch["id"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return batch

@@ -109,7 +109,7 @@ def export(
         fn_kwargs={"out": out, "kind": kind, "rows_per_tar": rows_per_tar},
         batch_format="pyarrow",
         batch_size=1,
-        num_cpus=READ.cpus,
+        **READ.task_options(),
     )
     found: list[dict[str, Any]] = []
     for line in lines.iter_rows():

@@ -204,7 +204,7 @@ def _run(
         compute=pool,
         batch_format="pyarrow",
         batch_size=None,
-        **need.bundle.options(),
+        **(need.bundle.actor_options() if pool else need.bundle.task_options()),
     )
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
         yield cast("pa.Table", batch)

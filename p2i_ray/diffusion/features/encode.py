@@ -75,7 +75,7 @@ def encode(
             fn_kwargs={"known": ray.put(shards.KnownShards(folder)), "image": image},
             batch_size=ROWS_LOOKED_UP,
             batch_format="pyarrow",
-            num_cpus=LOOK_UP.cpus,
+            **LOOK_UP.task_options(),
         )
         .map_batches(
             Encode,
@@ -83,17 +83,17 @@ def encode(
             compute=ray.data.ActorPoolStrategy(size=need.count),
             batch_size=settings.batch_size * BATCHES_AT_ONCE,
             batch_format="pyarrow",
-            **need.bundle.options(),
+            **need.bundle.actor_options(),
         )
         .map_batches(
             add_shard,  # type: ignore[arg-type]  # pyarrow has no types
             fn_kwargs={"folder": folder},
             batch_size=ROWS_PER_SHARD,
             batch_format="pyarrow",
-            num_cpus=WRITE.cpus,
+            **WRITE.task_options(),
         )
     )
-    with root_cause.memory_explained("encoding", f"lower features.batch_size={settings.batch_size}"):
+    with root_cause.failures_explained("encoding", f"lower features.batch_size={settings.batch_size}"):
         written = write_parquet(
             index, out, schema.INDEX, progress, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
         )

@@ -64,12 +64,12 @@ def generate(
         compute=ray.data.ActorPoolStrategy(size=need.count),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
-        **need.bundle.options(),
+        **need.bundle.actor_options(),
     )
     remedy = f"lower generate.batch_size={settings.batch_size}"
     if settings.dtype == "fp32":
         remedy += ", or set generate.dtype=bf16"
-    with root_cause.memory_explained("generation", remedy):
+    with root_cause.failures_explained("generation", remedy):
         return write_parquet(painted, out, progress=progress, rows_per_file=max(64, settings.batch_size))
 
 

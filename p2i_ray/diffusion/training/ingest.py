@@ -20,6 +20,7 @@ import ray.train
 from ray.data.collate_fn import ArrowBatchCollateFn
 from ray.train import DataConfig
 
+from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.training import rows
 from p2i_ray.storage import locations
@@ -153,7 +154,7 @@ def blocks(schedule: SampleSchedule, workers: int, first: int) -> Dataset:
         compute=ray.data.ActorPoolStrategy(size=1),
         batch_size=None,
         batch_format="pyarrow",
-        num_cpus=0,
+        **ResourceSpec().actor_options(),
     )
     return found
 

@@ -17,7 +17,7 @@ from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.training.job import TrainingJob
 from p2i_ray.diffusion.training.trackers import check_tool
-from p2i_ray.errors import UserError
+from p2i_ray.errors import UserError, WorkerDiedError
 from p2i_ray.storage import locations, parquet
 from p2i_ray.storage.disk_full import REMEDY, disk_full_cause, full_path
 from p2i_ray.storage.parquet import Progress
@@ -163,9 +163,11 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         return outcome
     except TrainingFailedError as error:
         line = _disk_full_line(error) or memory_line(error, settings)
-        if line is None:
-            raise
-        return {"error": line}
+        if line is not None:
+            return {"error": line}
+        if (line := root_cause.death_line(error)) is not None:
+            raise WorkerDiedError(f"training: {line} {memory_remedy(settings)}; the same command goes on") from error
+        raise
 
 
 def memory_line(error: BaseException, settings: TrainConfig) -> str | None:
@@ -173,13 +175,18 @@ def memory_line(error: BaseException, settings: TrainConfig) -> str | None:
     cause = root_cause.memory_line(error)
     if cause is None:
         return None
+    return f"a training worker ran out of memory ({cause}); {memory_remedy(settings)}"
+
+
+def memory_remedy(settings: TrainConfig) -> str:
+    """The settings that lower a training worker's memory."""
     remedies = [f"raise train.gradient_accumulation_steps={settings.gradient_accumulation_steps}"]
     if not settings.gradient_checkpointing:
         remedies.append("set train.gradient_checkpointing=true")
     if settings.mixed_precision == "no" and settings.num_gpus:
         remedies.append("set train.mixed_precision=bf16")
     remedies.append(f"raise train.num_workers={settings.num_workers}")
-    return f"a training worker ran out of memory ({cause}); {', '.join(remedies[:-1])} or {remedies[-1]}"
+    return f"{', '.join(remedies[:-1])} or {remedies[-1]}"
 
 
 def _disk_full_line(error: BaseException) -> str | None:

@@ -76,7 +76,7 @@ def ask(rows: ray.data.Dataset, context: AskContext, in_flight: int) -> ray.data
         fn_args=(context,),
         batch_format="pyarrow",
         batch_size=BLOCK,
-        num_cpus=ASK.cpus,
+        **ASK.task_options(),
         compute=TaskPoolStrategy(size=tasks),
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.config import ImageConfig
 from p2i_ray.judge.calibration import sanity
 from p2i_ray.storage import locations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
 
-LIGHT: dict[str, Any] = {"num_cpus": 0.1}  # reserved for tasks beside running engines
+LIGHT: dict[str, Any] = ResourceSpec(cpus=0.1).task_options()  # of tasks beside running engines
 IDS_PER_BATCH = 4096  # rows without pictures
 
 

@@ -37,7 +37,7 @@ Ask = Callable[["ray.data.Dataset", str, parquet.Progress | None], parquet.Writt
 MIN_SAMPLES = 2  # a dataset with fewer rows than this many samples gets no head
 REASON = "decided by the cascade's head"
 ROWS_PER_FILE = 100  # of files with pictures or features
-LIGHT: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, "num_cpus": READ.cpus}
+LIGHT: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None, **READ.task_options()}
 IDS_PER_FILE = 100_000
 ID = pa.schema([SCORES.field("id")])
 DECISIONS = SCORES.append(pa.field("certain", pa.bool_()))
@@ -154,7 +154,7 @@ def _decide(features: ray.data.Dataset, work: str, learned: Learned, gamma: floa
         fn_kwargs={"head_file": _head_file(work), "digest": learned.digest, "rule": (learned.thresholds, gamma)},
         batch_format="pyarrow",
         batch_size=ROWS_PER_FILE,
-        num_cpus=LIGHT["num_cpus"],
+        **READ.task_options(),
     )
 
 

@@ -80,7 +80,7 @@ def encode(
         compute=ray.data.ActorPoolStrategy(size=settings.num_workers),
         batch_size=settings.batch_size,
         batch_format="pyarrow",
-        **resources.cascade(settings).bundle.options(),
+        **resources.cascade(settings).bundle.actor_options(),
     )
 
 

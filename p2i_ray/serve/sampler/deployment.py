@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources, serving
+from p2i_ray.cluster.root_cause import memory_line
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.config.serve import ScaleConfig, ServeConfig
 from p2i_ray.data.images import Pixels
@@ -77,6 +78,7 @@ class SamplerReplica:
 
         options = _sampler_options(settings, generate)
         self._fill_to = options.fill_to or 0
+        self._max_batch_size = settings.max_batch_size
 
         def load(location: str) -> Sampler:
             sampler = Sampler(location, diffusion, options)
@@ -154,7 +156,8 @@ class SamplerReplica:
         except Exception as error:
             if _device_lost(error):
                 self._broken = error
-            LOGGER.warning("a batch of %d failed: %s", len(requests), type(error).__name__)
+            remedy = f"; lower serve.max_batch_size={self._max_batch_size}" if memory_line(error) else ""
+            LOGGER.warning("a batch of %d failed: %s%s", len(requests), type(error).__name__, remedy)
             raise
         self._metrics.batch(len(requests), len(self._batches), seconds)
         slots = max(len(requests), self._fill_to)
