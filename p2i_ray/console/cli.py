@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
 from p2i_ray.config import PRESETS, AnyConfig, Config, describe, load
 from p2i_ray.config.environment import ENVIRONMENT
+from p2i_ray.config.loading import AnySettings, load_alone
 from p2i_ray.console import interrupts, logs
 from p2i_ray.errors import WorkerDiedError, user_error_line
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
@@ -66,18 +68,49 @@ def main(
         parser.add_argument(other.flag, dest="instead", action="store_const", const=number, help=other.description)
     for one in flags:
         parser.add_argument(one.flag, dest=one.setting, metavar="STEP", help=one.description)
-    with interrupts.handled(_leave_ray, embedded=argv is not None):
+    with _one_line_errors(embedded=argv is not None):
         arguments = parser.parse_args(argv)
         given = [f"{one.setting}={value}" for one in flags if (value := getattr(arguments, one.setting)) is not None]
+        if arguments.instead is None:
+            run(load(config_class, arguments.config, [*arguments.settings, *given]))
+        else:
+            other = instead[arguments.instead]
+            other.run(load(other.config_class, arguments.config, arguments.settings))
+
+
+def main_without_preset(
+    settings_class: type[AnySettings],
+    doc: str | None,
+    run: Callable[[AnySettings], None],
+    argv: Sequence[str] | None = None,
+) -> None:
+    """The same for a job that needs no preset: `python jobs/NAME.py key=value …`.
+
+    Args:
+        settings_class: the job's settings.
+        doc: the job's module docstring, shown by `--help`.
+        run: the job.
+        argv: the arguments (none: the process's).
+    """
+    parser = argparse.ArgumentParser(
+        description=doc,
+        epilog="\n".join(["settings:", *map(_row, describe(settings_class))]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="the settings; see below")
+    with _one_line_errors(embedded=argv is not None):
+        run(load_alone(settings_class, parser.parse_args(argv).settings))
+
+
+@contextmanager
+def _one_line_errors(*, embedded: bool) -> Iterator[None]:
+    """Set up the process for a job; signals and what users can mend end it in one line and an exit code."""
+    with interrupts.handled(_leave_ray, embedded=embedded):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         logs.set_up()
         try:
-            if arguments.instead is None:
-                run(load(config_class, arguments.config, [*arguments.settings, *given]))
-            else:
-                other = instead[arguments.instead]
-                other.run(load(other.config_class, arguments.config, arguments.settings))
+            yield
         except WorkerDiedError as error:
             _stop(str(error), code=1)
         except Exception as error:

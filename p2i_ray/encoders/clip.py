@@ -13,6 +13,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -39,8 +40,13 @@ class ClipFolder:
         Raises:
             UserError: it can't be loaded.
         """
-        model = self._load(CLIPModel.from_pretrained, use_safetensors=True, dtype=torch.float32)
-        return cast(CLIPModel, model.eval().requires_grad_(False))  # type: ignore[no-untyped-call]
+        variant = weight_files.find(self.local, weight_files.TRANSFORMERS, setting=self.setting).variant
+        options = {"use_safetensors": True, "variant": variant, "dtype": torch.float32, "output_loading_info": True}
+        load: Callable[..., Any] = CLIPModel.from_pretrained  # whose types leave out what it tells of the loading
+        model, told = self._load(load, **options)
+        if absent := sorted(told["missing_keys"]):
+            raise UserError(f"{self.setting}={self.location}: the weights have no {absent[0]}; fetch the model again")
+        return cast(CLIPModel, model.eval().requires_grad_(False))
 
     def image_processor(self) -> CLIPImageProcessorPil:
         """Its preprocessing of images, by Pillow.

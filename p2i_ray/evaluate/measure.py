@@ -14,6 +14,7 @@ from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import inception
 from p2i_ray.evaluate.preprocess import generated_images, real_picture
@@ -110,8 +111,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
     clip = locations.absolute(settings.clip)
     if not locations.exists(locations.join(clip, "config.json")):
         raise UserError(f"evaluate.clip={clip} is no transformers CLIP folder (no config.json); check the path")
-    if not locations.files(clip, ".safetensors"):
-        raise UserError(f"evaluate.clip={clip} has no *.safetensors weights; check that the folder is complete")
+    weight_files.find(clip, weight_files.TRANSFORMERS, setting="evaluate.clip").tensors()
     if "fid" not in metrics:
         return
     inception.check(settings)

@@ -59,7 +59,7 @@ def test_mistakes_are_one_line_that_names_the_setting(tmp_path: Path) -> None:
             weights.write_bytes(content)
         with (
             clip_folder(str(folder), setting="evaluate.clip") as opened,
-            pytest.raises(UserError, match=rf"^evaluate\.clip={folder}: [^\n]+$"),
+            pytest.raises(UserError, match=rf"^evaluate\.clip={folder}:? [^\n]+$"),
         ):
             opened.model()
         if content is None:
@@ -77,5 +77,5 @@ def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
     [weights] = folder.glob("*.safetensors")
     weights.unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    with clip_folder(str(folder), setting="evaluate.clip") as opened, pytest.raises(UserError, match="safetensors"):
+    with clip_folder(str(folder), setting="evaluate.clip") as opened, pytest.raises(UserError, match="pickled weights"):
         opened.model()

@@ -29,7 +29,7 @@ def check(model: str) -> None:
     if not (folder / "config.json").is_file():
         raise UserError(f"{name} has no config.json; give a transformers folder")
     if not any(folder.glob("*.safetensors")):
-        raise UserError(f"{name} has no *.safetensors weights; save the model with safetensors")
+        raise UserError(f"{name} has no *.safetensors weights; convert them: python jobs/convert.py in=… out=…")
     try:
         config = AutoConfig.from_pretrained(model, local_files_only=True)
     except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.model.prompt import add_token
+from p2i_ray.encoders import weight_files
 from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -74,11 +75,9 @@ def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.f
     validation.check_model(location, widen=diffusion.widen)
     with locations.local_folder(location) as folder:
         tokenizer = load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer")
-        text_encoder = load_part(
-            CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype, use_safetensors=True
-        )
-        unet = load_part(UNet2DConditionModel.from_pretrained, folder, "unet", torch_dtype=dtype, use_safetensors=True)
-        vae = load_part(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype, use_safetensors=True)
+        text_encoder = load_model(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype)
+        unet = load_model(UNet2DConditionModel.from_pretrained, folder, "unet", torch_dtype=dtype)
+        vae = load_model(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype)
         scheduler = load_part(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
     tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
     token_id = add_token(tokenizer, text_encoder, diffusion.token, diffusion.token_from)
@@ -121,6 +120,22 @@ def load_projection(diffusion: DiffusionConfig) -> torch.Tensor:
     validation.check_clip(diffusion.clip, diffusion.base)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
         return opened.model().text_projection.weight.detach()
+
+
+def load_model(loader: Callable[..., Any], folder: str, part: str, **options: Any) -> Any:
+    """A part with weights, in the variant that the folder has.
+
+    Raises:
+        UserError: it can't be loaded, or the weights lack what the part needs: it would be left at random.
+    """
+    variant = weight_files.find(str(Path(folder, part)), validation.WITH_WEIGHTS[part]).variant
+    loaded, told = load_part(
+        loader, folder, part, variant=variant, use_safetensors=True, output_loading_info=True, **options
+    )
+    if absent := sorted(told["missing_keys"]):
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise UserError(f"{Path(folder, part)}: the weights have no {absent[0]}{more}; fetch the model again")
+    return loaded
 
 
 def load_part(loader: Callable[..., Loaded], folder: str, part: str, **options: Any) -> Loaded:

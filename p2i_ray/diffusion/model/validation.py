@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import Any
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.model import shapes
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
 PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-WITH_WEIGHTS = ("unet", "vae", "text_encoder")
+WITH_WEIGHTS = {
+    "unet": weight_files.DIFFUSERS,
+    "vae": weight_files.DIFFUSERS,
+    "text_encoder": weight_files.TRANSFORMERS,
+}
+# As model_index.json names them; a folder without that file is looked at part by part.
+PIPELINES = ("StableDiffusionInpaintPipeline", "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd")  # in the names of models that were distilled
 UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
 
@@ -26,17 +36,14 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
     Raises:
         UserError: it isn't; the line says why.
     """
-    if not locations.exists(location):
-        raise UserError(f"model folder {location} is not there; check the path")
+    check_kind(location)
     for part in PARTS:
         if not locations.exists(locations.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
-    for part in WITH_WEIGHTS:
-        _check_weights(locations.join(location, part))
-    unet, vae, text, scheduler = (
-        read_config(locations.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
-        for part in ("unet", "vae", "text_encoder", "scheduler")
-    )
+    configs = {part: read_config(locations.join(location, part, "config.json")) for part in WITH_WEIGHTS}
+    unet, vae, text = configs.values()
+    scheduler = read_config(locations.join(location, "scheduler", "scheduler_config.json"))
+    check_steps(location, unet)
     check_channels(location, unet, widen)
     if unet.get("cross_attention_dim") != text.get("hidden_size"):
         raise UserError(
@@ -52,6 +59,52 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
         raise UserError(
             f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
         )
+    for part, config in configs.items():
+        folder = locations.join(location, part)
+        shapes.check(folder, part, config, weight_files.find(folder, WITH_WEIGHTS[part]).tensors())
+
+
+def check_kind(location: str) -> None:
+    """Check that a location is the folder of a Stable Diffusion pipeline, as far as its small files tell.
+
+    Raises:
+        UserError: it isn't there, is a single file, a LoRA, another pipeline or a model of few steps.
+    """
+    kind = locations.kind(location)
+    if kind is None:
+        raise UserError(f"model folder {location} is not there; check the path")
+    if kind == "file":
+        if posixpath.basename(location) == weight_files.LORA:
+            raise UserError(f"{location} is a LoRA, no model; give the folder of the model that it was trained on")
+        raise UserError(
+            f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
+            "config=FOLDER_OF_THAT_KIND out=…"
+        )
+    index = locations.join(location, "model_index.json")
+    if not locations.exists(index):
+        if weight_files.LORA in locations.names(location):
+            raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
+        return
+    name = read_config(index).get("_class_name")
+    if name not in PIPELINES:
+        raise UserError(f"{location} is a {name}; give the folder of a Stable Diffusion 1.x or 2.x inpainting model")
+
+
+def check_steps(location: str, unet: dict[str, Any]) -> None:
+    """Check that a model wasn't distilled for few steps without guidance: it would paint noise in thirty.
+
+    Raises:
+        UserError: it was.
+    """
+    named = f"{posixpath.basename(location.rstrip('/'))} {unet.get('_name_or_path', '')}".lower()
+    few = next((word for word in FEW_STEPS if word in named), None)
+    if unet.get("time_cond_proj_dim") is None and few is None:
+        return
+    why = f"is called {few}" if few else "has time_cond_proj_dim, as consistency models have"
+    raise UserError(
+        f"{location} {why}: a model for a few steps without guidance can't be trained or sampled as the paper does; "
+        f"give the model that it was distilled from{', or rename the folder if it is none' if few else ''}"
+    )
 
 
 def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
@@ -109,7 +162,11 @@ def check_clip(location: str, model: str) -> None:
         UserError: it isn't.
     """
     config = read_config(locations.join(location, "config.json"))
-    _check_weights(location)
+    if "text_config" not in config or "vision_config" not in config:
+        raise UserError(
+            f"diffusion.clip={location} is a {config.get('model_type', 'model')}, no CLIP; give a CLIP folder"
+        )
+    found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
     width = config.get("text_config", {}).get("hidden_size", 512)
     expected = read_config(locations.join(model, "text_encoder", "config.json")).get("hidden_size")
     if width != expected:
@@ -117,6 +174,7 @@ def check_clip(location: str, model: str) -> None:
             f"diffusion.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
             "give the CLIP that the text encoder was taken from"
         )
+    shapes.check(location, "clip", config, found.tensors())
 
 
 def anywhere(diffusion: DiffusionConfig) -> DiffusionConfig:
@@ -124,15 +182,6 @@ def anywhere(diffusion: DiffusionConfig) -> DiffusionConfig:
     return diffusion.model_copy(
         update={"base": locations.absolute(diffusion.base), "clip": locations.absolute(diffusion.clip)}
     )
-
-
-def _check_weights(location: str) -> None:
-    if locations.files(location, ".safetensors"):
-        return
-    pickled = locations.files(location, ".bin")
-    if pickled:
-        raise UserError(f"{location} has pickled weights only; convert them to safetensors")
-    raise UserError(f"{location} has no *.safetensors weights; check that the folder is complete")
 
 
 def read_config(location: str) -> dict[str, Any]:

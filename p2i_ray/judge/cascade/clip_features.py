@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from p2i_ray.cluster import resources
 from p2i_ray.config import CascadeConfig, ImageConfig
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -50,8 +51,7 @@ def check(clip: str) -> str:
     if model_type != "clip":
         raise UserError(f"judge.cascade.clip={clip} holds a model of type {model_type!r}; give a CLIP")
     names = {found.rpartition("/")[2] for found in locations.files(location)}
-    if not any(name.endswith(".safetensors") for name in names):
-        raise UserError(f"judge.cascade.clip={clip} has no *.safetensors weights; convert the model to safetensors")
+    weight_files.find(location, weight_files.TRANSFORMERS, setting="judge.cascade.clip").tensors()
     if not names & {"processor_config.json", "preprocessor_config.json"}:
         raise UserError(f"judge.cascade.clip={clip} has no preprocessor_config.json; is the folder complete?")
     if not names & {"tokenizer.json", "vocab.json"}:

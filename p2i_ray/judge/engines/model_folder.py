@@ -7,8 +7,9 @@ import os
 import re
 from pathlib import Path
 
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import locations, safetensors_header
 
 MEGABYTE = 1 << 20
 SMALL = {".json", ".txt", ".jinja", ".model"}
@@ -43,8 +44,18 @@ def check(model: str) -> str:
     if not any(folder.glob("*.safetensors")):
         pickles = any(any(folder.glob(pattern)) for pattern in PICKLES)
         found = "only pickle weights, which can run code when they are loaded" if pickles else "no weights"
-        raise UserError(f"judge.model={model}: the folder has {found}; save the model with safetensors")
+        raise UserError(f"judge.model={model}: the folder has {found}; convert it: python jobs/convert.py in=… out=…")
+    _check_complete(folder)
     return str(folder.resolve())
+
+
+def _check_complete(folder: Path) -> None:
+    """Raise if weights are cut short, or an index lists files that aren't there, as after half a download."""
+    if (folder / f"{weight_files.TRANSFORMERS}.safetensors.index.json").exists():
+        weight_files.find(str(folder), weight_files.TRANSFORMERS).tensors()
+        return
+    for file in folder.glob("*.safetensors"):
+        safetensors_header.read(str(file))
 
 
 def _check_config(folder: Path) -> None:

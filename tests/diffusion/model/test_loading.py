@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.features.encoders import load_encoders
 from p2i_ray.diffusion.model import loading
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch, make_model
+from tests.support.shard import shard
+
+WEIGHTS_NAME = "diffusion_pytorch_model"
 
 
 def test_the_token_is_taught_unless_there_is_none(tiny_painter: DiffusionConfig) -> None:
@@ -51,3 +59,50 @@ def test_a_plain_model_is_not_widened_unasked(plain_painter: DiffusionConfig) ->
         with pytest.raises(UserError, match=r"or set diffusion.widen=true to add them"):
             load()
     load_encoders(plain_painter, "cpu")
+
+
+def weights_of(part: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in part.state_dict().items()}
+
+
+@pytest.mark.parametrize("layout", ["fp16", "sharded", "sharded fp16", "PNDM"])
+def test_layouts_in_which_models_are_published(tiny_painter: DiffusionConfig, tmp_path: Path, layout: str) -> None:
+    base = Path(shutil.copytree(tiny_painter.base, tmp_path / "base"))
+    plain = loading.load(tiny_painter.base, tiny_painter)
+    for part, name in (("unet", WEIGHTS_NAME), ("vae", WEIGHTS_NAME), ("text_encoder", "model")):
+        file = base / part / f"{name}.safetensors"
+        state, variant = load_file(file), "fp16" if "fp16" in layout else None
+        if variant:
+            file.unlink()
+            file = file.with_name(f"{name}.fp16.safetensors")
+            save_file({key: value.half() for key, value in state.items()}, file, metadata={"format": "pt"})
+        if "sharded" in layout:
+            shard(file, name, variant)
+    if layout == "PNDM":
+        values = {
+            "_class_name": "PNDMScheduler",
+            "skip_prk_steps": True,
+            "set_alpha_to_one": False,
+            "clip_sample": False,
+        }
+        path = base / "scheduler" / "scheduler_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    found = loading.load(str(base), tiny_painter)
+    for part in ("unet", "vae", "text_encoder"):
+        want, got = weights_of(getattr(plain, part)), weights_of(getattr(found, part))
+        assert want.keys() == got.keys()
+        for name, value in want.items():
+            expected = value.half().float() if "fp16" in layout and "token_embedding" not in name else value
+            torch.testing.assert_close(got[name], expected, rtol=0, atol=1e-3 if "token_embedding" in name else 0)
+    assert torch.equal(plain.scheduler.sigmas, found.scheduler.sigmas)
+
+
+def test_weights_that_lack_a_tensor_are_refused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_painter.base, tmp_path / "base"))
+    for part, name, lost in (("unet", WEIGHTS_NAME, "mid_block"), ("text_encoder", "model", "final_layer_norm")):
+        file = base / part / f"{name}.safetensors"
+        whole = load_file(file)
+        save_file({key: value for key, value in whole.items() if lost not in key}, file, metadata={"format": "pt"})
+        with pytest.raises(UserError, match=rf"{part}: the weights have no \S*{lost}.*more; fetch the model again"):
+            loading.load(str(base), tiny_painter)
+        save_file(whole, file, metadata={"format": "pt"})

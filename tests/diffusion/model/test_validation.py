@@ -51,12 +51,12 @@ def test_missing_weights(broken: Path) -> None:
         validation.check_model(str(broken))
 
 
-def test_plain_model_is_offered_to_be_widened(tiny_painter: DiffusionConfig, broken: Path) -> None:
-    change(broken / "unet" / "config.json", in_channels=4)
+def test_plain_model_is_offered_to_be_widened(tiny_painter: DiffusionConfig, plain_painter: DiffusionConfig) -> None:
+    plain = plain_painter.base
     with pytest.raises(UserError, match=r"4 input channels, not 9; give .*, or set diffusion.widen=true to add them"):
-        validation.check_model(str(broken))
-    assert validation.is_plain(str(broken)) and not validation.is_plain(tiny_painter.base)
-    for location in (str(broken), tiny_painter.base):
+        validation.check_model(plain)
+    assert validation.is_plain(plain) and not validation.is_plain(tiny_painter.base)
+    for location in (plain, tiny_painter.base):
         validation.check_model(location, resolution=16, widen=True)
 
 
@@ -67,13 +67,13 @@ def test_unet_of_another_kind(broken: Path, widen: bool) -> None:
         validation.check_model(str(broken), widen=widen)
 
 
-def test_lora_does_not_train_what_is_added(tiny_painter: DiffusionConfig, broken: Path) -> None:
+def test_lora_does_not_train_what_is_added(tiny_painter: DiffusionConfig, plain_painter: DiffusionConfig) -> None:
     diffusion, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
     validation.check_training(tiny_painter.base, diffusion, lora)
-    change(broken / "unet" / "config.json", in_channels=4)
-    validation.check_training(str(broken), diffusion, TrainConfig())
+    plain, diffusion = plain_painter.base, plain_painter
+    validation.check_training(plain, diffusion, TrainConfig())
     with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what diffusion.widen=true adds"):
-        validation.check_training(str(broken), diffusion, lora)
+        validation.check_training(plain, diffusion, lora)
 
 
 def test_text_encoder_of_another_width(broken: Path) -> None:
@@ -100,3 +100,40 @@ def test_clip_of_another_width(tiny_painter: DiffusionConfig, tmp_path: Path) ->
     (clip / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="text tower 24 wide"):
         validation.check_clip(str(clip), tiny_painter.base)
+
+
+def test_other_kinds_of_model(broken: Path, tmp_path: Path) -> None:
+    change(broken / "model_index.json", _class_name="StableDiffusionXLInpaintPipeline")
+    with pytest.raises(UserError, match="is a StableDiffusionXLInpaintPipeline; give the folder of a Stable Diffusion"):
+        validation.check_model(str(broken))
+    lora = tmp_path / "lora"
+    lora.mkdir()
+    (lora / "pytorch_lora_weights.safetensors").touch()
+    for location in (lora, lora / "pytorch_lora_weights.safetensors"):
+        with pytest.raises(UserError, match="a LoRA, no model; give the folder of the model that it was trained on"):
+            validation.check_model(str(location))
+    (tmp_path / "dreamshop.safetensors").touch()
+    with pytest.raises(UserError, match=r"is a single file; make a folder of it: python jobs/convert.py in="):
+        validation.check_model(str(tmp_path / "dreamshop.safetensors"))
+
+
+def test_models_for_few_steps(broken: Path) -> None:
+    turbo = broken.rename(broken.with_name("SD-Turbo"))
+    with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
+        validation.check_model(str(turbo))
+    plain = turbo.rename(turbo.with_name("shop"))
+    change(plain / "unet" / "config.json", time_cond_proj_dim=256)
+    with pytest.raises(UserError, match="has time_cond_proj_dim, as consistency models have"):
+        validation.check_model(str(plain))
+
+
+def test_what_is_no_clip(tiny_painter: DiffusionConfig) -> None:
+    with pytest.raises(UserError, match=r"text_encoder is a clip_text_model, no CLIP"):
+        validation.check_clip(f"{tiny_painter.base}/text_encoder", tiny_painter.base)
+
+
+def test_half_a_download(broken: Path) -> None:
+    file = broken / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"diffusion_pytorch_model.safetensors is cut short: \d+ of \d+ bytes"):
+        validation.check_model(str(broken))

@@ -55,7 +55,7 @@ def test_mistakes_are_one_line(clip_folder: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not there"):
         ClipEncoder(str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"evaluate\.clip=.*empty: "):
+    with pytest.raises(UserError, match=r"evaluate\.clip=.*empty has no "):
         ClipEncoder(str(tmp_path / "empty"))
     folder = shutil.copytree(clip_folder, tmp_path / "odd")
     recipe = json.loads((folder / "preprocessor_config.json").read_text())

@@ -89,7 +89,7 @@ def test_every_row_comes_out_with_features_or_a_reason(ray_cluster: None, clip: 
         (lambda folder: shutil.rmtree(folder), "no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "no JSON"),
         (lambda folder: (folder / "config.json").write_text(json.dumps({"model_type": "vit"})), "type 'vit'"),
-        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "safetensors"),
+        (lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"), "pickled weights only"),
         (lambda folder: (folder / "processor_config.json").unlink(), "preprocessor_config.json"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
     ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.model_folder import check
@@ -18,7 +20,10 @@ def folder(root: Path, config: dict | str | None, *files: str) -> str:
     if config is not None:
         (root / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
     for name in files:
-        (root / name).touch()
+        if name.endswith(".safetensors"):
+            save_file({"a": np.zeros(3, np.float32)}, root / name)
+        else:
+            (root / name).touch()
     return str(root)
 
 
@@ -55,3 +60,16 @@ def test_a_judge_is_taken_by_its_absolute_path(tmp_path: Path, monkeypatch: pyte
 
 def test_remote_code_by_habit_only_is_no_obstacle(tmp_path: Path) -> None:
     check(folder(tmp_path / "judge", {**VISION, "auto_map": {"AutoConfig": "x.Y"}}, "model.safetensors"))
+
+
+def test_half_a_download(tmp_path: Path) -> None:
+    judge = Path(folder(tmp_path / "judge", VISION, "model-00001-of-00002.safetensors"))
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (judge / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=r"has 1 of 2 files .* fetch model-00002-of-00002.safetensors"):
+        check(str(judge))
+    (judge / "model.safetensors.index.json").unlink()
+    weights = judge / "model-00001-of-00002.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match="is cut short"):
+        check(str(judge))

@@ -1,0 +1,163 @@
+"""Make a model folder with safetensors of what people have: pickled weights, or a pipeline in a single file."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from p2i_ray.diffusion.model import validation
+from p2i_ray.encoders import weight_files
+from p2i_ray.errors import UserError, one_line
+from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage.safetensors_header import Tensor
+
+Tell = Callable[[str], None]  # called with a line for people
+SINGLE = (".safetensors", ".ckpt")
+# The weights' names as transformers and diffusers give them, whole, in a variant or in parts; and the list of parts.
+_BIN = re.compile(r"(pytorch_model|diffusion_pytorch_model)((?:[.-][\w-]+)*)\.bin")
+_INDEX = re.compile(r"(pytorch_model|diffusion_pytorch_model)\.bin\.index((?:\.\w+)?)\.json")
+LEFT_OUT = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5", ".onnx", ".onnx_data", ".xml", ".ot", ".py")
+SAFETY = ("safety_checker", "feature_extractor")  # parts of a pipeline that this package has no use for
+
+
+def convert(source: str, out: str, *, config: str | None, tell: Tell) -> None:
+    """Write a model folder with safetensors weights alone.
+
+    Args:
+        source: location of a folder whose weights are pickled, or of a pipeline in a single file on this machine.
+        out: location of the new folder.
+        config: location of a folder of the same architecture, whose configuration a single file needs.
+        tell: called with a line for each file that is converted or left out.
+
+    Raises:
+        UserError: the source isn't there, can't be read or holds more than tensors, or out is there already.
+    """
+    kind = locations.kind(source)
+    if kind is None:
+        raise UserError(f"in={source} is not there; check the path")
+    if locations.exists(out) and not locations.is_empty(out):
+        raise UserError(f"out={out} is there already; give a new folder")
+    with tempfile.TemporaryDirectory(prefix="p2i_convert_") as local:
+        if kind == "directory":
+            with locations.local_folder(source) as folder:
+                _convert_folder(Path(folder), Path(local), tell)
+        else:
+            _take_apart(source, Path(local), config, tell)
+        if not any(Path(local).rglob("*.safetensors")):
+            raise UserError(f"in={source} has no weights that this job knows: *.bin, *.ckpt or *.safetensors")
+        locations.put_folder(local, out)
+
+
+def unpickle(source: Path, target: Path) -> None:
+    """Turn a file of pickled weights into safetensors, in a process of its own.
+
+    Raises:
+        UserError: it can't be read, or holds more than tensors.
+    """
+    command = [sys.executable, "-m", "p2i_ray.diffusion.model.unpickle", str(source), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"its reader ended with exit code {done.returncode}"])[-1]
+        raise UserError(f"{source} can't be converted: {said}; fetch it again, or get safetensors from its publisher")
+
+
+def _convert_folder(source: Path, out: Path, tell: Tell) -> None:
+    is_pipeline = (source / "model_index.json").exists()
+    for name in sorted(locations.files_below(str(source))):
+        if not (is_pipeline and name.split("/")[0] in SAFETY):
+            Path(out, name).parent.mkdir(parents=True, exist_ok=True)
+            _convert_file(source / name, Path(out, name).parent, name, tell)
+    if is_pipeline:
+        _drop_safety(out / "model_index.json")
+
+
+def _convert_file(path: Path, folder: Path, name: str, tell: Tell) -> None:
+    if found := _BIN.fullmatch(path.name):
+        safe = _safe(found[1], found[2])
+        if path.with_name(safe).exists():
+            tell(f"{name}: left out, {safe} is there")
+            return
+        unpickle(path, folder / safe)
+        tell(f"{name} -> {safe}")
+    elif found := _INDEX.fullmatch(path.name):
+        index = f"{_safe(found[1])}.index{found[2]}.json"
+        if not path.with_name(index).exists():
+            Path(folder, index).write_text(_converted_index(path), "utf-8")
+    elif path.suffix in LEFT_OUT:
+        tell(f"{name}: left out, no job reads it")
+    else:
+        if path.suffix == ".safetensors":
+            safetensors_header.read(str(path))
+        shutil.copyfile(path, folder / path.name)
+
+
+def _safe(name: str, rest: str = "") -> str:
+    """The name in safetensors of a file of pickled weights; transformers' have another one."""
+    return f"{weight_files.TRANSFORMERS if name == 'pytorch_model' else name}{rest}.safetensors"
+
+
+def _converted_index(path: Path) -> str:
+    """The index of sharded weights, with the names of the converted files."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        named = {
+            key: _BIN.sub(lambda found: _safe(found[1], found[2]), file) for key, file in values["weight_map"].items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is no index of weights; fetch it again") from None
+    return json.dumps({**values, "weight_map": named}, indent=2) + "\n"
+
+
+def _drop_safety(index: Path) -> None:
+    parts = json.loads(index.read_text("utf-8"))
+    kept = {name: [None, None] if name in SAFETY else part for name, part in parts.items()}
+    index.write_text(json.dumps({**kept, "requires_safety_checker": False}, indent=2) + "\n", "utf-8")
+
+
+def _take_apart(source: str, out: Path, config: str | None, tell: Tell) -> None:
+    """Write the parts of a pipeline that is one file."""
+    if locations.is_uri(source):
+        raise UserError(f"in={source} is a single file in a bucket; copy it to this machine first")
+    if not source.endswith(SINGLE):
+        raise UserError(f"in={source} is none of {', '.join(SINGLE)}")
+    if config is None:
+        raise UserError(
+            f"in={source} is a single file, which says nothing of its architecture; add config=FOLDER, a model folder "
+            "of the same kind: its configuration, tokenizer and scheduler are taken, and none of its weights"
+        )
+    validation.check_kind(config)
+    with tempfile.TemporaryDirectory(prefix="p2i_single_") as scratch, locations.local_folder(config) as folder:
+        file = Path(source)
+        if file.suffix != ".safetensors":
+            file = Path(scratch, "weights.safetensors")
+            unpickle(Path(source), file)
+        _write_parts(file, Path(folder), out, half=_is_half(safetensors_header.read(str(file))))
+    tell(f"{posixpath.basename(source)} -> {', '.join(sorted(path.name for path in out.iterdir() if path.is_dir()))}")
+
+
+def _is_half(tensors: dict[str, Tensor]) -> bool:
+    return all(tensor.dtype == "F16" for tensor in tensors.values() if tensor.dtype.startswith("F"))
+
+
+def _write_parts(file: Path, config: Path, out: Path, *, half: bool) -> None:
+    """Write what diffusers makes of a pipeline's single file."""
+    import torch
+    from diffusers import StableDiffusionInpaintPipeline
+
+    load: Any = StableDiffusionInpaintPipeline.from_single_file
+    dtype = torch.float16 if half else torch.float32
+    without: dict[str, Any] = {"safety_checker": None, "feature_extractor": None}
+    try:
+        pipeline = load(str(file), config=str(config), local_files_only=True, torch_dtype=dtype, **without)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise UserError(f"{file} can't be taken apart with the configuration of {config}: {one_line(error)}") from error
+    pipeline.register_to_config(requires_safety_checker=False)
+    pipeline.save_pretrained(out, safe_serialization=True)

@@ -1,0 +1,55 @@
+"""Turn one file of pickled weights into safetensors: `python -m p2i_ray.diffusion.model.unpickle FROM TO`.
+
+A process of its own, so that whatever a damaged or malicious file does to the reader ends with it. torch reads tensors
+alone (weights_only); a file that holds anything else is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
+FAILED = 3  # exit code; a line on standard error says why
+
+
+def convert(source: str, target: str) -> int:
+    """Write the tensors of a pickled file as safetensors; returns an exit code."""
+    import torch
+    from safetensors.torch import save_file
+
+    try:
+        loaded = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+        print(_reason(error), file=sys.stderr)
+        return FAILED
+    tensors = {name: value for name, value in _weights(loaded).items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        print("it holds no tensors", file=sys.stderr)
+        return FAILED
+    # Tensors that share memory are written once each: safetensors knows no sharing.
+    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, target, metadata={"format": "pt"})
+    return 0
+
+
+def _reason(error: Exception) -> str:
+    if "weights only" in str(error).lower().replace("_", " "):
+        return "it holds more than tensors, which could run code when it is opened"
+    if isinstance(error, OSError):
+        return f"it can't be read: {error.strerror or error}"
+    return "it is no file that torch wrote, or is cut short"
+
+
+def _weights(loaded: Any) -> Mapping[str, Any]:
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in NESTED if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            return loaded
+        loaded = inner
+    return {}
+
+
+if __name__ == "__main__":
+    sys.exit(convert(*sys.argv[1:3]))

@@ -1,0 +1,95 @@
+"""The files that hold a part's weights: one or several, in full precision or as a variant (fp16), safetensors only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage.safetensors_header import Tensor
+
+DIFFUSERS = "diffusion_pytorch_model"  # the name of weights as diffusers saves them
+TRANSFORMERS = "model"  # and transformers
+VARIANTS = (None, "fp16", "bf16")  # in the order of preference; none: the files without a variant's name
+PICKLED = (".bin", ".ckpt", ".pt", ".pth")
+LORA = "pytorch_lora_weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Which files of a folder are a part's weights.
+
+    Attributes:
+        variant: as from_pretrained takes it; none: the files without a variant's name.
+        files: their locations, sorted; several if the weights are sharded.
+        listed: of sharded weights the tensors' names by the location of their file.
+    """
+
+    variant: str | None
+    files: tuple[str, ...]
+    listed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors, from the files' headers.
+
+        Raises:
+            UserError: a file is no safetensors file, is cut short, or lacks what the index lists.
+        """
+        found: dict[str, Tensor] = {}
+        for file in self.files:
+            own = safetensors_header.read(file)
+            if absent := [name for name in self.listed.get(file, ()) if name not in own]:
+                raise UserError(f"{file} has no {absent[0]}, which the index lists; fetch the file again")
+            found |= own
+        return found
+
+
+def find(location: str, name: str, *, setting: str | None = None) -> Weights:
+    """Find the weights of a part.
+
+    Args:
+        location: of the part's folder.
+        name: the files' name before variant, number and ending: `DIFFUSERS` or `TRANSFORMERS`.
+        setting: name of the setting that has the folder, for messages.
+
+    Raises:
+        UserError: there are none, pickled ones only, or not all that an index lists.
+    """
+    names = locations.names(location)
+    for variant in VARIANTS:
+        dotted = f".{variant}" if variant else ""
+        if (single := f"{name}{dotted}.safetensors") in names:
+            return Weights(variant, (locations.join(location, single),))
+        if (index := f"{name}.safetensors.index{dotted}.json") in names:
+            return _sharded(location, index, names, variant)
+    raise UserError(_complaint(f"{setting}={location}" if setting else location, names, f"{name}.safetensors"))
+
+
+def _sharded(location: str, index: str, names: list[str], variant: str | None) -> Weights:
+    try:
+        files: dict[str, str] = json.loads(locations.read_text(locations.join(location, index)))["weight_map"]
+        wanted = sorted(set(files.values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{locations.join(location, index)} is no index of weights; fetch it again") from None
+    if absent := [name for name in wanted if name not in names]:
+        raise UserError(
+            f"{location} has {len(wanted) - len(absent)} of {len(wanted)} files that {index} lists; "
+            f"fetch {absent[0]} {'and the others' if len(absent) > 1 else ''}".rstrip()
+        )
+    listed = {
+        locations.join(location, name): tuple(key for key, file in files.items() if file == name) for name in wanted
+    }
+    return Weights(variant, tuple(listed), listed)
+
+
+def _complaint(folder: str, names: list[str], wanted: str) -> str:
+    others = [name for name in names if name.endswith(".safetensors")]
+    if LORA in others:
+        return f"{folder} holds a LoRA ({LORA}), no model; give the model that it was trained on"
+    if pickled := [name for name in names if name.endswith(PICKLED)]:
+        return f"{folder} has pickled weights only ({pickled[0]}); convert them: python jobs/convert.py in=… out=…"
+    if others:
+        return f"{folder} has {others[0]}, but no {wanted}; rename it if it is these weights"
+    return f"{folder} has no *.safetensors weights ({wanted}); check that the folder is complete"
