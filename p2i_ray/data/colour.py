@@ -37,7 +37,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if image.mode == "LAB":
         return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _srgb(), outputMode="RGB") or image
     if image.has_transparency_data:
-        clear = image.convert("RGBA")
+        clear = image if image.mode == "RGBA" else image.convert("RGBA")
+        if not profile:
+            return clear
         seen = _seen(image.convert("L") if image.mode == "LA" else clear.convert("RGB"), profile)
         seen.putalpha(clear.getchannel("A"))
         return seen
@@ -48,7 +50,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 def _seen(image: Image.Image, profile: bytes | None) -> Image.Image:
     """An image of mode L, RGB or CMYK as RGB."""
     if not profile:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     if image.mode == "L" and _space(profile) == "RGB ":
         image = image.convert("RGB")
     transform = _transform(profile, image.mode)

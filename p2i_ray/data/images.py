@@ -6,6 +6,7 @@ All arrays are uint8, height x width (x channels), values 0 to 255; masks are 25
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,17 @@ def encode_png(pixels: Pixels) -> bytes:
     """PNG bytes of (H, W, 3), (H, W, 4) or (H, W) pixels; the same pixels give the same bytes."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def encode_cutout(pixels: Pixels) -> bytes:
+    """PNG bytes of a cutout (H, W, 4) whose clear pixels are filled; the same pixels give the same bytes.
+
+    Runs of equal bytes are all that is looked for. What lies around the product consists of them, so that the file is
+    smaller and sooner written than `encode_png`'s; where the product fills the picture, it is a little larger.
+    """
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG", compress_level=3, compress_type=zlib.Z_RLE)
     return out.getvalue()
 
 

@@ -33,7 +33,8 @@ def fingerprint(pixels: Pixels) -> bytes:
         picture = Image.alpha_composite(grey, picture).convert("RGB")
     small = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
     frequencies = _COSINES @ np.asarray(small.convert("L"), np.float64) @ _COSINES.T  # (8, 8)
-    signs = frequencies.ravel() > np.median(frequencies.ravel()[1:])  # the first is the mean brightness
+    levels = frequencies.ravel()
+    signs = levels > np.sort(levels[1:])[len(levels) // 2 - 1]  # the median; the first is the mean brightness
     return np.packbits(signs).tobytes() + np.asarray(small.resize((COLOURS, COLOURS), Image.Resampling.BOX)).tobytes()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from p2i_ray.data.images import Pixels, encode_jpeg, encode_png
+from p2i_ray.data.images import Pixels, encode_cutout, encode_jpeg, encode_png
 from p2i_ray.data.schema import SCHEMA, SPLITS
 from p2i_ray.storage import locations, parquet
 
@@ -50,7 +50,7 @@ def sample(
         "name": name,
         "category": category,
         "image": image,
-        "cutout": {"bytes": encode_png(cutout), "path": f"{file}-cutout.png"},
+        "cutout": {"bytes": encode_cutout(cutout), "path": f"{file}-cutout.png"},
         "quality": quality,
     }
 

@@ -18,6 +18,7 @@ from p2i_ray.data.images import (
     ImageError,
     background_of,
     decode,
+    encode_cutout,
     encode_jpeg,
     encode_png,
     paste_product,
@@ -185,6 +186,8 @@ def test_a_cutout_has_a_product_and_a_background() -> None:
 
 def test_encoding_keeps_pixels() -> None:
     assert np.array_equal(np.asarray(decode(encode_png(COLOURS), LIMITS)), COLOURS)
+    noise = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    assert np.array_equal(np.asarray(decode(encode_cutout(noise), LIMITS)), noise)
     smooth = np.full((32, 32, 3), (120, 90, 60), np.uint8)
     assert np.abs(np.asarray(decode(encode_jpeg(smooth), LIMITS)).astype(int) - smooth).max() <= 2
 

@@ -53,8 +53,8 @@ class Rules:
         background, clear = mask < 128, mask < CLEAR
         if not clear.any():
             return
-        variation, least = variation_of(picture, clear), self.settings.min_variation
-        if variation < least:
+        least = self.settings.min_variation
+        if least and (variation := variation_of(picture, clear)) < least:
             raise ImageError(
                 f"too plain: the background's brightness varies by {variation:.1f} levels; "
                 f"ingest.cleaning.min_variation={least:g}"

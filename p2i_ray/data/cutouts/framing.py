@@ -29,13 +29,14 @@ class Window(NamedTuple):
 
 def extent_of(mask: Pixels) -> tuple[slice, slice]:
     """Rows and columns of the product in a mask (H, W) that is not empty; stray pixels don't count."""
-    visible = (mask >= min(VISIBLE, int(mask.max()))).astype(np.uint8)
-    _, _, parts, _ = cv2.connectedComponentsWithStats(visible, connectivity=8)
+    visible = (mask >= min(VISIBLE, int(mask.max()))).view(np.uint8)
+    x, y, width, height = cv2.boundingRect(visible)
+    _, _, parts, _ = cv2.connectedComponentsWithStats(visible[y : y + height, x : x + width], connectivity=8)
     parts = parts[1:]  # the first is what is not visible
     parts = parts[parts[:, cv2.CC_STAT_AREA] >= STRAY * parts[:, cv2.CC_STAT_AREA].max()]
-    top, left = int(parts[:, cv2.CC_STAT_TOP].min()), int(parts[:, cv2.CC_STAT_LEFT].min())
-    bottom = int((parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]).max())
-    right = int((parts[:, cv2.CC_STAT_LEFT] + parts[:, cv2.CC_STAT_WIDTH]).max())
+    top, left = y + int(parts[:, cv2.CC_STAT_TOP].min()), x + int(parts[:, cv2.CC_STAT_LEFT].min())
+    bottom = y + int((parts[:, cv2.CC_STAT_TOP] + parts[:, cv2.CC_STAT_HEIGHT]).max())
+    right = x + int((parts[:, cv2.CC_STAT_LEFT] + parts[:, cv2.CC_STAT_WIDTH]).max())
     return slice(top, bottom), slice(left, right)
 
 
@@ -73,24 +74,23 @@ def cutout_window(mask: Pixels) -> Window:
     return Window(top, left, side)
 
 
-def crop_scene(photo: Pixels, mask: Pixels, window: Window, side: int) -> tuple[Pixels, Pixels]:
-    """Crop a photo (H, W, 3) and its mask (H, W) to a window, mirrored beyond the photo, and resize them.
+def crop_scene(photo: Pixels, window: Window, side: int) -> Pixels:
+    """Crop a photo (H, W, 3) to a window, mirrored beyond the photo, and resize it to (side, side, 3)."""
+    if _is_inside(window, *photo.shape[:2]):
+        return _resize(photo[_inside(window)], window, side)
+    y, _ = _indices(photo.shape[0], window.top, window.side)
+    x, _ = _indices(photo.shape[1], window.left, window.side)
+    return _resize(photo[y][:, x], window, side)
 
-    The product itself is never mirrored.
 
-    Returns:
-        The picture (side, side, 3) and its mask (side, side).
-    """
-    interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
+def crop_mask(mask: Pixels, window: Window, side: int) -> Pixels:
+    """Crop a photo's mask (H, W) as `crop_scene` its photo; the product itself is never mirrored."""
     if _is_inside(window, *mask.shape):
-        rows, columns = slice(window.top, window.top + window.side), slice(window.left, window.left + window.side)
-        return _resize(photo[rows, columns], side, interpolation), _resize(mask[rows, columns], side, interpolation)
+        return _resize(mask[_inside(window)], window, side)
     y, y_inside = _indices(mask.shape[0], window.top, window.side)
     x, x_inside = _indices(mask.shape[1], window.left, window.side)
     inside = y_inside[:, None] & x_inside[None, :]
-    picture = photo[y][:, x]
-    cut = np.where(inside, mask[y][:, x], 0).astype(np.uint8)
-    return _resize(picture, side, interpolation), _resize(cut, side, interpolation)
+    return _resize(np.where(inside, mask[y][:, x], 0).astype(np.uint8), window, side)
 
 
 def crop_cutout(cutout: Pixels, window: Window, side: int) -> Pixels:
@@ -135,7 +135,14 @@ def _free_start(length: int, part: slice, side: int, free: int) -> int:
     return max(min(_start(length, part, side), start - free), stop + free - side)
 
 
-def _resize(pixels: Pixels, side: int, interpolation: int) -> Pixels:
+def _inside(window: Window) -> tuple[slice, slice]:
+    """The rows and columns of a window that reaches beyond nothing."""
+    return slice(window.top, window.top + window.side), slice(window.left, window.left + window.side)
+
+
+def _resize(pixels: Pixels, window: Window, side: int) -> Pixels:
+    """What is seen in a window at its final size."""
+    interpolation = cv2.INTER_AREA if side <= window.side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (side, side), interpolation=interpolation), np.uint8)
 
 

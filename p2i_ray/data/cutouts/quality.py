@@ -44,8 +44,8 @@ def measure(mask: Pixels, source: str, settings: CutoutConfig, cut: Cut | None =
     border = np.concatenate([product[0], product[-1], product[1:-1, 0], product[1:-1, -1]])
     figures = Quality(
         source=source,
-        coverage=float(product.mean()),
-        border=float(border.mean()),
+        coverage=cv2.countNonZero(product) / product.size,
+        border=cv2.countNonZero(border) / border.size,
         holes=_holes(product),
         thin=_thin(product),
         disagreement=cut.disagreement if cut else None,
@@ -78,14 +78,15 @@ def _shares_of_limits(quality: Quality, settings: CutoutConfig) -> dict[str, flo
 
 def _holes(product: Pixels) -> float:
     """The share of the product's area, with what it encloses, that is holes."""
-    _, labels = cv2.connectedComponents(np.pad(1 - product, 1, constant_values=1), connectivity=4)
-    holes = int(((labels > 0) & (labels != labels[0, 0])).sum())  # 0 is the product
-    return holes / max(holes + int(product.sum()), 1)
+    around = cv2.copyMakeBorder(1 - product, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, labels = cv2.connectedComponents(around, connectivity=4)
+    holes = int(np.count_nonzero(labels) - np.count_nonzero(labels == labels[0, 0]))  # 0 is the product
+    return holes / max(holes + cv2.countNonZero(product), 1)
 
 
 def _thin(product: Pixels) -> float:
     """The share of the product that a disc does not fit into."""
-    area = int(product.sum())
+    area = cv2.countNonZero(product)
     if not area:
         return 0.0
     _, _, width, height = cv2.boundingRect(product)
@@ -93,4 +94,4 @@ def _thin(product: Pixels) -> float:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
     padded = cv2.copyMakeBorder(product, *(diameter,) * 4, cv2.BORDER_REPLICATE)  # at the border nothing is thin
     opened = np.asarray(cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc), np.uint8)
-    return 1 - float((opened[diameter:-diameter, diameter:-diameter] & product).sum()) / area
+    return 1 - cv2.countNonZero(opened[diameter:-diameter, diameter:-diameter] & product) / area

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from p2i_ray.data.sources import archives, tables
-from p2i_ray.data.sources.photos import open_file, read_photo
+from p2i_ray.data.sources.photos import SourceFolder
 from p2i_ray.data.sources.rows import INSIDE
 
 AT_ONCE = 8  # containers that are held open
@@ -25,7 +25,7 @@ class PictureReader:
     """
 
     def __init__(self, source: str, max_bytes: int) -> None:
-        self._source = source
+        self._folder = SourceFolder(source)
         self._max_bytes = max_bytes
         self._open: dict[str, tuple[Any, ExitStack]] = {}
 
@@ -44,7 +44,7 @@ class PictureReader:
         """
         container, inside, where = place.partition(INSIDE)
         if not inside:
-            return read_photo(self._source, place, self._max_bytes)
+            return self._folder.read(place, self._max_bytes)
         opened = self._container(container)
         if container.lower().endswith(archives.ZIP):
             return archives.read_zip(opened, where, self._max_bytes)
@@ -52,7 +52,7 @@ class PictureReader:
             return archives.read_tar(opened, where, self._max_bytes)
         cell = opened.cell(where)
         if isinstance(cell, str):  # the table names a file
-            return read_photo(self._source, cell, self._max_bytes)
+            return self._folder.read(cell, self._max_bytes)
         return bytes(cell[: self._max_bytes + 1]) if cell else b""
 
     def _container(self, container: str) -> Any:
@@ -60,7 +60,7 @@ class PictureReader:
             while len(self._open) >= AT_ONCE:
                 self._open.pop(next(iter(self._open)))[1].close()
             stack = ExitStack()
-            opened: Any = stack.enter_context(open_file(self._source, container))
+            opened: Any = stack.enter_context(self._folder.open(container))
             if container.lower().endswith(archives.ZIP):
                 opened = stack.enter_context(archives.open_zip(opened))
             elif not container.lower().endswith(archives.TAR):

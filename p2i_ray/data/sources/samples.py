@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 class _Opened(NamedTuple):
     """A product's pictures, decoded."""
 
-    photo: Pixels  # (H, W, 4)
+    photo: Pixels  # (H, W, 3), or (H, W, 4) where its file has transparency
     cut_out: bool  # some of it is clear
     scene: bool  # it shows more than the product
     source: str | None  # where its mask is from; None: it has none, and a cutter is needed
@@ -106,9 +106,11 @@ def _attempt(given: Given | ImageError, do: Callable[[Given], Done]) -> Done | I
 
 
 def _open_all(files: Files, *, settings: CutoutConfig, image: ImageConfig) -> _Opened:
-    photo = _rgba(decode(files.photo, image, at_least=_least(image)))
-    _check_shape(photo, *check_size(files.photo, image))
-    cut_out = bool((photo[..., 3] < CLEAR).any())
+    photo = np.asarray(decode(files.photo, image, at_least=_least(image)))
+    if max(photo.shape[:2]) > MAX_ASPECT * min(photo.shape[:2]):
+        width, height = check_size(files.photo, image)  # it may have been decoded smaller
+        raise ImageError(f"no product found: {width}x{height} pixels are a strip")
+    cut_out = photo.shape[2] == 4 and bool((photo[..., 3] < CLEAR).any())
     scene = not cut_out or settings.clear_pixels == "photo"
     if scene and cut_out:
         _check_hidden(photo)
@@ -144,9 +146,10 @@ def _with_scene(photo: Pixels, mask: Pixels, own: Pixels | None, side: int) -> t
     window = framing.scene_window(mask)
     if window is None:
         return None
-    picture, framed = framing.crop_scene(photo, mask, window, side)
-    cutout = colours.decontaminate(picture, framed) if own is None else framing.crop_cutout(own, window, side)
-    return cutout, picture
+    picture = framing.crop_scene(photo, window, side)
+    if own is None:
+        return colours.decontaminate(picture, framing.crop_mask(mask, window, side)), picture
+    return framing.crop_cutout(own, window, side), picture
 
 
 def _product(
@@ -155,9 +158,10 @@ def _product(
     """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file."""
     if files.cutout is not None:
         own = _fit(_open(files.cutout, "cutout", image), photo, "cutout")
-        if own[..., 3].min() >= CLEAR:
+        alpha = np.ascontiguousarray(own[..., 3])
+        if alpha.min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
-        return "cutout", own[..., 3], colours.unmatte(own)
+        return "cutout", alpha, colours.unmatte(own)
     if files.mask is not None:
         mask = _open(files.mask, "mask", image)
         if mask[..., 3].min() == 255:  # no transparency: white is the product
@@ -165,9 +169,9 @@ def _product(
             mask = np.dstack([mask[..., :3], grey])
             if (grey[[0, 0, -1, -1], [0, -1, 0, -1]] >= 128).all():
                 raise ImageError("bad mask: its corners are white, and white is the product; invert it")
-        return "mask", _fit(mask, photo, "mask")[..., 3], None
+        return "mask", np.ascontiguousarray(_fit(mask, photo, "mask")[..., 3]), None
     if cut_out:
-        return "alpha", photo[..., 3], None
+        return "alpha", np.ascontiguousarray(photo[..., 3]), None
     return None, None, None
 
 
@@ -188,18 +192,12 @@ def _fit(pixels: Pixels, photo: Pixels, kind: str) -> Pixels:
 
 
 def _rgba(picture: Image.Image) -> Pixels:
-    return np.asarray(picture.convert("RGBA"))
+    return np.asarray(picture if picture.mode == "RGBA" else picture.convert("RGBA"))
 
 
 def _least(image: ImageConfig) -> int:
     """A large picture is decoded smaller, to no fewer pixels a side: a square is still to be cropped from it."""
     return 2 * image.resolution
-
-
-def _check_shape(photo: Pixels, width: int, height: int) -> None:
-    """Raise an ImageError if a photo, as its header states it, is too long; it was decoded smaller."""
-    if max(photo.shape[:2]) > MAX_ASPECT * min(photo.shape[:2]):
-        raise ImageError(f"no product found: {width}x{height} pixels are a strip")
 
 
 def _check_hidden(photo: Pixels) -> None:

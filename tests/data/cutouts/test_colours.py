@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, resize, unmatte
@@ -93,3 +96,68 @@ def test_shadows_and_glows_stay(level: int) -> None:
 
 def test_an_edge_blended_with_another_colour_stays() -> None:
     assert np.array_equal(unmatte(disc((200, 60, 40), (0, 200, 0))), disc((200, 60, 40), (0, 200, 0)))
+
+
+def on_canvas(seed: int, height: int, width: int) -> Pixels:
+    """Noisy shapes with soft edges, blended with white, black or nothing, anywhere on a clear canvas of any colours."""
+    random = np.random.default_rng(seed)
+    cutout = random.integers(0, 256, (height, width, 4), np.uint8)
+    cutout[..., 3] = 0
+    for _ in range(random.integers(1, 4)):
+        rows, columns = (slice(*sorted(random.integers(0, length, 2))) for length in (height, width))
+        cutout[rows, columns, 3] = 255
+    cutout[..., 3] = cv2.blur(cutout[..., 3], (5, 5))
+    share = cutout[..., 3:] / 255
+    matte = random.choice([0.0, 255.0, np.nan])
+    colours = random.integers(0, 256, 3) + random.normal(0, random.choice([0, 4]), (height, width, 3))
+    blended = colours if np.isnan(matte) else share * colours + (1 - share) * matte
+    cutout[..., :3] = np.where(share > 0, blended.round().clip(0, 255), cutout[..., :3])
+    return cutout
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(8, 90), width=st.integers(8, 90))
+def test_clear_canvas_around_a_cutout_changes_nothing(seed: int, height: int, width: int) -> None:
+    """Only the product's own rows and columns are looked at; others would find nothing else."""
+    cutout = on_canvas(seed, height, width)
+    cutout[[0, -1]] = cutout[:, [0, -1]] = 0
+    opaque = cutout.copy()
+    opaque[[0, 0, -1, -1], [0, -1, 0, -1], 3] = 1  # faint corners: now all of the frame is the product's
+    framed, whole = unmatte(cutout), unmatte(opaque)
+    inside = cutout[..., 3] > 0
+    assert np.array_equal(framed[inside], whole[inside])
+    assert np.array_equal(framed[~inside], cutout[~inside])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height=st.sampled_from([24, 32, 40, 50, 60, 64, 75, 96, 125]),
+    width=st.sampled_from([24, 32, 49, 50, 61, 64, 75, 100, 125]),
+    side=st.sampled_from([8, 16, 20, 24]),
+)
+def test_resizing_the_products_part_alone_gives_the_same_bits(seed: int, height: int, width: int, side: int) -> None:
+    cutout = on_canvas(seed, height, width)
+    colours, alpha = cutout[..., :3].astype(np.float32), cutout[..., 3:].astype(np.float32)
+    weighted = np.dstack([colours * (alpha / 255), alpha])
+    small = cv2.resize(weighted, (side, side), interpolation=cv2.INTER_AREA)
+    clear = small[..., 3:] == 0
+    small[..., :3] = np.where(clear, 0, small[..., :3] * 255 / np.where(clear, 1, small[..., 3:]))
+    expected = fill_clear(small.round().clip(0, 255).astype(np.uint8))
+    assert np.array_equal(resize(cutout, side, side), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_the_filling_is_the_nearest_products(seed: int, height: int, width: int) -> None:
+    """Nearest within a twentieth, as distances of 5 x 5 neighbourhoods are."""
+    cutout = on_canvas(seed, height, width)
+    filled, alpha = fill_clear(cutout), cutout[..., 3]
+    known = np.argwhere(alpha >= 128)
+    if not len(known):
+        known = np.argwhere(alpha > 0)
+    assert np.array_equal(filled[alpha > 0], cutout[alpha > 0])
+    for y, x in np.argwhere(alpha == 0) if len(known) else ():
+        away = np.hypot(*(known - (y, x)).T)
+        near = known[away <= 1.05 * away.min()]
+        assert (cutout[near[:, 0], near[:, 1], :3] == filled[y, x, :3]).all(axis=1).any() and filled[y, x, 3] == 0

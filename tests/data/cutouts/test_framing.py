@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from p2i_ray.data.cutouts.framing import Window, crop_cutout, crop_scene, cutout_window, extent_of, scene_window
+from p2i_ray.data.cutouts.framing import (
+    Window,
+    crop_cutout,
+    crop_mask,
+    crop_scene,
+    cutout_window,
+    extent_of,
+    scene_window,
+)
 from p2i_ray.data.images import Pixels
 
 
@@ -22,7 +30,7 @@ def scene(height: int, width: int, rows: slice, columns: slice) -> tuple[Pixels,
 def to_square(photo: Pixels, mask: Pixels, side: int) -> tuple[Pixels, Pixels]:
     window = scene_window(mask)
     assert window is not None
-    return crop_scene(photo, mask, window, side)
+    return crop_scene(photo, window, side), crop_mask(mask, window, side)
 
 
 @pytest.mark.parametrize("left", [0, 30, 150, 180])
@@ -109,7 +117,8 @@ def test_tiny_cutouts_come_out_too(size: tuple[int, int]) -> None:
 def test_a_window_within_a_picture_holds_its_own_pixels() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     mask = np.random.default_rng(1).integers(0, 256, (40, 60), np.uint8)
-    picture, cut = crop_scene(photo, mask, Window(3, 20, 32), 32)
+    window = Window(3, 20, 32)
+    picture, cut = crop_scene(photo, window, 32), crop_mask(mask, window, 32)
     assert np.array_equal(picture, photo[3:35, 20:52]) and np.array_equal(cut, mask[3:35, 20:52])
     cutout = crop_cutout(np.dstack([photo, np.maximum(mask, 1)]), Window(8, 28, 32), 32)
     assert np.array_equal(cutout, np.dstack([photo, np.maximum(mask, 1)])[8:40, 28:60])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2i_ray.data.images import ImageError
-from p2i_ray.data.sources.photos import read_photo
+from p2i_ray.data.sources.photos import SourceFolder, read_photo
 
 
 def test_only_ordinary_files_within_the_folder_are_read(tmp_path: Path) -> None:
@@ -28,6 +28,10 @@ def test_only_ordinary_files_within_the_folder_are_read(tmp_path: Path) -> None:
         "out.jpg": "outside the folder",
         "up/secret.jpg": "outside the folder",
         "sub/../../secret.jpg": "outside",
+        str(elsewhere): "outside the folder",
+        "/sub": "outside the folder",
+        "/": "outside the folder",
+        "sub/..": "Is a directory",
         "none.jpg": "file missing",
         "sub": "unreadable",
         "pipe.jpg": "not an ordinary file",
@@ -38,6 +42,16 @@ def test_only_ordinary_files_within_the_folder_are_read(tmp_path: Path) -> None:
     for file, reason in refused.items():
         with pytest.raises(ImageError, match=reason):
             read_photo(str(root), file, 100)
+
+
+def test_folders_that_are_links_are_followed_within_the_source(tmp_path: Path) -> None:
+    root = tmp_path / "photos"
+    (root / "sub").mkdir(parents=True)
+    (root / "sub" / "a.jpg").write_bytes(b"a")
+    (root / "also").symlink_to("sub")
+    (tmp_path / "link").symlink_to(root)
+    folder = SourceFolder(str(tmp_path / "link"))
+    assert [folder.read(file, 9) for file in ("also/a.jpg", "sub/../also//a.jpg", "./sub/a.jpg")] == [b"a"] * 3
 
 
 def test_photos_come_from_buckets_too() -> None:
