@@ -100,7 +100,7 @@ def fill_clear(cutout: Pixels) -> Pixels:
     colours = np.zeros((len(places) + 1, 4), np.uint8)
     colours[labels.ravel()[places], :3] = cutout.reshape(-1, 4)[places, :3]
     words = np.ascontiguousarray(cutout).view(np.uint32)[..., 0]  # a pixel in one piece is moved faster than four
-    filled = np.where(clear, colours.view(np.uint32).ravel()[labels], words)
+    filled = np.where(clear, colours.view(np.uint32).ravel().take(labels), words)
     return filled.view(np.uint8).reshape(cutout.shape)
 
 
@@ -121,19 +121,18 @@ def resize(cutout: Pixels, width: int, height: int) -> Pixels:
 
 
 def _resized(cutout: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
-    """A cutout (H, W, 4) at another (width, height), black where it is clear."""
-    small: NDArray[np.float32] = np.asarray(cv2.resize(_weighted(cutout), size, interpolation=interpolation))
-    small[..., :3] *= 255
-    small[..., :3] /= np.maximum(small[..., 3:], 1e-6)
-    return np.rint(small, out=small).clip(0, 255, out=small).astype(np.uint8)
-
-
-def _weighted(cutout: Pixels) -> NDArray[np.float32]:
-    """A cutout's colours by their share of 255, and its alpha, (H, W, 4); a plane at a time, which is faster."""
-    *planes, alpha = cv2.split(cutout)
-    alpha = alpha.astype(np.float32)
+    """A cutout (H, W, 4) at another (width, height), black where it is clear; a plane at a time, which is faster."""
+    *planes, opacity = cv2.split(cutout)
+    alpha = opacity.astype(np.float32)
     share = alpha / 255
-    return np.asarray(cv2.merge([*(plane * share for plane in planes), alpha]))
+    small_alpha = cv2.resize(alpha, size, interpolation=interpolation)
+    divisor = np.maximum(small_alpha, 1e-6)
+    colours = [cv2.resize(plane * share, size, interpolation=interpolation) * 255 / divisor for plane in planes]
+    return np.asarray(cv2.merge([_rounded(plane) for plane in (*colours, small_alpha)]))
+
+
+def _rounded(levels: NDArray[np.float32]) -> Pixels:
+    return np.asarray(np.rint(levels).clip(0, 255).astype(np.uint8))
 
 
 def _visible(cutout: Pixels) -> tuple[slice, slice]:
