@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import psutil
@@ -25,6 +25,7 @@ class Cost(NamedTuple):
 
     seconds: float
     peak_mb: float  # its memory at most, beyond what it had when it was ready
+    processor_s: float  # of it and of all processes that it started
 
 
 def measure(module: str, *arguments: object) -> Cost:
@@ -42,20 +43,31 @@ def measure(module: str, *arguments: object) -> Cost:
         with memory_growth(child.pid) as grown:
             child.stdin.write("\n")
             child.stdin.flush()
-            seconds = [json.loads(line)["seconds"] for line in child.stdout if line.startswith('{"seconds"')]
-    if child.returncode or not seconds:
+            figures = [json.loads(line) for line in child.stdout if line.startswith('{"seconds"')]
+    if child.returncode or not figures:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
-    return Cost(seconds[0], max(grown) / 1e6)
+    return Cost(peak_mb=max(grown) / 1e6, **figures[0])
 
 
 def timed(work: Callable[[], object]) -> None:
     """In a child: say that it is ready, wait for the word, work, and print the seconds; what `work` returns counts."""
     print(READY, flush=True)
     sys.stdin.readline()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), processor_s()
     held = work()
-    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "processor_s": processor_s() - before}), flush=True)
     del held  # only now
+
+
+def processor_s() -> float:
+    """Processor time of this process and of all that it started, also of those that have ended, seconds."""
+    used = 0.0
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            used += sum(process.cpu_times()[:4])  # user, system, and those of its children that have ended
+    return used
 
 
 @contextmanager
