@@ -43,8 +43,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         seen = _seen(image.convert("L") if image.mode == "LA" else clear.convert("RGB"), profile)
         seen.putalpha(clear.getchannel("A"))
         return seen
-    plain = {"1": "L", "P": "RGB"}.get(image.mode, image.mode)
-    return _seen(image.convert(plain if plain in ("L", "CMYK") else "RGB"), profile)
+    plain = {"1": "L"}.get(image.mode, image.mode)
+    plain = plain if plain in ("L", "CMYK") else "RGB"
+    return _seen(image if image.mode == plain else image.convert(plain), profile)
 
 
 def _seen(image: Image.Image, profile: bytes | None) -> Image.Image:
