@@ -28,7 +28,7 @@ from p2i_ray.judge.engines.openai.client import OpenAIEngine
 from p2i_ray.judge.engines.vllm.replica import VLLMEngine
 from p2i_ray.judge.requests import flaws, summary
 from p2i_ray.judge.requests.answers import RequestRefused
-from p2i_ray.judge.requests.prompts import Exemplar, load_prompts, summary_messages
+from p2i_ray.judge.requests.prompts import Exemplar, Prompt, load_prompts, summary_messages
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, Reply, ScoreTask
 from p2i_ray.storage import parquet
 
@@ -86,6 +86,7 @@ class Judge:
         exemplars: Sequence[Exemplar] = (),
         gamma: float = 4,
         threshold_on: Literal["score", "expected_score"] = "score",
+        prompt: Prompt | None = None,
         progress: parquet.Progress | None = None,
     ) -> parquet.Written:
         """R(x, p_R, c_R, f) for every row: Parquet files with the columns of tasks.SCORES.
@@ -98,11 +99,12 @@ class Judge:
             gamma: lowest score that will be kept. What the feedback names gets a score below it, and a cascade's head
                 must agree with the LMM on it.
             threshold_on: the score that gamma is compared with; only a cascade uses it.
+            prompt: asked in place of p_R: another question whose answer is a score.
             progress: called with the number of rows just written.
         """
         settings = self.settings
         task = ScoreTask(
-            self.prompts.score,
+            prompt or self.prompts.score,
             feedback,
             tuple(exemplars),
             max_reason_tokens=settings.max_reason_tokens if settings.reasoned else None,

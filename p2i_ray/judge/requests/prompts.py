@@ -37,7 +37,14 @@ OPTIONAL_PLACEHOLDERS = {
     ("summary", "user"): {"critiques"},
     ("score", "feedback"): {"cap"},
     ("critique", "system"): {"flaws"},
+    ("attractiveness", "system"): {"feedback"},
+    ("attractiveness", "user"): {"name"},
+    ("attractiveness", "feedback"): {"text", "cap"},
+    ("attractiveness", "reasoned"): {"name"},
 }
+# A file by itself, in no folder of prompts: whether a photo is attractive. Any score.yaml can stand in for it.
+ATTRACTIVENESS = "attractiveness"
+ALONE: dict[str, dict[str, set[str]]] = {ATTRACTIVENESS: {key: set() for key in PLACEHOLDERS["score"]}}
 TEXTS = ("system", "user", "feedback", "reasoned", "cutout")
 
 
@@ -89,11 +96,30 @@ def load_prompts(folder: str | Path | None = None, reasoned: bool = False, cutou
     """
     root = Path(folder) if folder else BUILT_IN
     needed = {"reasoned": reasoned, "cutout": cutouts}
-    return Prompts(**{name: _read(root / f"{name}.yaml", name, needed) for name in PLACEHOLDERS})
+    files = f"a prompt folder holds {', '.join(f'{name}.yaml' for name in PLACEHOLDERS)}"
+    return Prompts(**{name: _read(root / f"{name}.yaml", name, needed, files) for name in PLACEHOLDERS})
 
 
-def _read(path: Path, name: str, needed: Mapping[str, bool]) -> Prompt:
-    values = _values(path)
+def load_attractiveness(file: str | Path | None = None, reasoned: bool = False, cutouts: bool = False) -> Prompt:
+    """Read the prompt that asks how attractive a photo is, for a score from 1 to 5.
+
+    Args:
+        file: its location; none: the built-in one. It has the keys of score.yaml, and needs no `$placeholder`.
+        reasoned: as in `load_prompts`.
+        cutouts: as there.
+
+    Raises:
+        UserError: as there.
+    """
+    path = Path(file) if file else BUILT_IN / f"{ATTRACTIVENESS}.yaml"
+    needed = {"reasoned": reasoned, "cutout": cutouts, "feedback": False}
+    return _read(path, ATTRACTIVENESS, needed, "name a YAML file with version, system and user")
+
+
+def _read(path: Path, name: str, needed: Mapping[str, bool], advice: str) -> Prompt:
+    """One file, checked; `advice` is for a file that isn't there."""
+    values = _values(path, advice)
+    known = (PLACEHOLDERS | ALONE)[name]
     if "version" not in values:
         raise UserError(f'prompt file {path} has no version; add version: "1", and another one with every change')
     try:
@@ -108,24 +134,23 @@ def _read(path: Path, name: str, needed: Mapping[str, bool]) -> Prompt:
         raise UserError(f'prompt file {path}: version is empty; write version: "1"')
     for key in TEXTS:
         text, where = getattr(prompt, key), f"prompt file {path}: {key}"
-        if key in PLACEHOLDERS[name]:
+        if key in known:
             optional = OPTIONAL_PLACEHOLDERS.get((name, key), set())
             may_be_empty = not needed.get(key, True)
-            _check_text(text, where, PLACEHOLDERS[name][key], optional, may_be_empty=may_be_empty)
+            _check_text(text, where, known[key], optional, may_be_empty=may_be_empty)
         elif text.strip():
             raise UserError(f"{where} is not used in {name}.yaml; leave it out")
     return prompt
 
 
-def _values(path: Path) -> dict[str, Any]:
-    """The file's keys and values, unchecked."""
+def _values(path: Path, advice: str) -> dict[str, Any]:
+    """The file's keys and values, unchecked; `advice` is for a file that isn't there."""
     try:
         if path.stat().st_size > 4 * MAX_CHARS:  # a character has 4 bytes at most, so it needn't be read
             raise UserError(f"prompt file {path} is too long: more than {MAX_CHARS} characters; shorten it")
         text = path.read_text("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
-        files = ", ".join(f"{name}.yaml" for name in PLACEHOLDERS)
-        raise UserError(f"prompt file {path} is not there; a prompt folder holds {files}") from None
+        raise UserError(f"prompt file {path} is not there; {advice}") from None
     except OSError as error:
         raise UserError(f"prompt file {path} can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -141,7 +166,7 @@ def _values(path: Path) -> dict[str, Any]:
             f"prompt file {path} is not YAML{f', line {mark.line + 1}' if mark else ''}: {reason}"
         ) from None
     if values is None:
-        raise UserError(f"prompt file {path} is empty; write version, system and user, or leave out judge.prompts")
+        raise UserError(f"prompt file {path} is empty; write version, system and user, or leave its setting out")
     if not isinstance(values, dict):
         raise UserError(f"prompt file {path} holds no keys; write version: …, system: … and user: …")
     return values

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from p2i_ray.errors import UserError
-from p2i_ray.judge.requests.prompts import BUILT_IN, load_prompts, score_messages, summary_messages
+from p2i_ray.judge.requests.prompts import (
+    BUILT_IN,
+    load_attractiveness,
+    load_prompts,
+    score_messages,
+    summary_messages,
+)
 
 MINI = Path(__file__).parents[3] / "p2i_ray" / "mini" / "prompts"
 SCORE = 'version: "1"\nsystem: Rate. $feedback\nfeedback: "Mind $text"\nuser: "Product $name"\nreasoned: "Why $name"\n'
@@ -120,3 +126,31 @@ def test_a_prompt_of_cutouts_is_needed_only_where_they_are_shown(tmp_path: Path)
     with pytest.raises(UserError, match=r"score.yaml: cutout is empty or missing; write it"):
         load_prompts(folder, cutouts=True)
     assert "first picture" in load_prompts(cutouts=True).critique.cutout
+
+
+def test_the_prompt_of_attractiveness_is_a_file_by_itself(tmp_path: Path) -> None:
+    built_in = load_attractiveness(reasoned=True, cutouts=True)
+    system, asked = score_messages(built_in, "a mug", {"type": "image"}, reasoned=True)
+    assert "1 to 5" in asked["content"][1]["text"] and "Product name: a mug" in asked["content"][1]["text"]
+    assert "$" not in system["content"][0]["text"]
+    assert load_attractiveness(MINI / "score.yaml") == load_prompts(MINI).score  # any score.yaml will do
+    own = tmp_path / "own.yaml"
+    own.write_text('version: "1"\nsystem: Rate.\nuser: How pretty, 1 to 5?\n')
+    (_, question) = score_messages(load_attractiveness(own), "a mug", {"type": "image"})
+    assert question["content"][1]["text"] == "How pretty, 1 to 5?"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, "own.yaml is not there; name a YAML file with version, system and user"),
+        ('version: "1"\nsystem: Rate.\nuser: Rate $nmae\n', r"own.yaml: user has \$nmae, which has no value"),
+        ('version: "1"\nsystem: Rate.\nuser: ""\n', "own.yaml: user is empty or missing; write it$"),
+        ('version: "1"\nsystem: Rate.\nuser: Rate\n', "own.yaml: reasoned is empty or missing; write it$"),
+    ],
+)
+def test_a_mistake_in_it_is_named(tmp_path: Path, text: str | None, line: str) -> None:
+    if text is not None:
+        (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(UserError, match=line):
+        load_attractiveness(tmp_path / "own.yaml", reasoned=True)
