@@ -16,31 +16,34 @@ settings for that written.
 
 from __future__ import annotations
 
+import functools
 import json
 import posixpath
 import shlex
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from p2i_ray.cluster import connection, preflight
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
-from p2i_ray.console.progress import phase
+from p2i_ray.console.progress import phase, say
 from p2i_ray.data import card, checksums, rejected
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
-from p2i_ray.data.schema import REJECTED, SPLITS
+from p2i_ray.data.schema import EXAMPLES, RECORD, REJECTED, SPLITS
 from p2i_ray.data.sources import ledger, source
-from p2i_ray.data.sources.ingest import Ingested, check, check_out, ingest
+from p2i_ray.data.sources.ingest import Ingested, check, check_out, count_new, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.errors import UserError
 from p2i_ray.run import lease
 from p2i_ray.storage import locations
 
-RECORD = "ingest.json"  # the outcome, and the settings that were used
+if TYPE_CHECKING:
+    from p2i_ray.judge.attractiveness import Attractiveness
 
 
 class IngestJob(Config):
@@ -75,13 +78,17 @@ def run(job: IngestJob) -> None:
     settings = job.ingest.model_copy(update={"cutter": loading.anywhere(job.ingest.cutter)})
     loading.check(settings.cutter)
     settings = settings.model_copy(update={"cleaning": cleaning.check(settings.cleaning)})
+    judging = _judging(job, out) if settings.cleaning.min_attractiveness else None
     found = source.read(place, names, category=settings.category)
     plan = Plan(found.root, out, settings=settings, image=job.image, seed=job.seed)
     check(found.rows, plan)
     preflight.check_rights(out, *([posixpath.dirname(locations.absolute(job.preset))] if preset else []))
-    connection.connect(job.ray)
-    with lease.held(locations.join(out, lease.FILE)), phase("ingest", found.rows.num_rows, "photos") as progress:
-        done = ingest(found.rows, plan, progress)
+    with judging.judge if judging else nullcontext():
+        connection.connect(job.ray)
+        if judging:
+            _prepare(judging, job, count_new(found.rows, out), out)
+        with lease.held(locations.join(out, lease.FILE)), phase("ingest", found.rows.num_rows, "photos") as progress:
+            done = ingest(found.rows, plan, progress, judging)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
     if not made:  # maybe because an earlier call was killed after its samples were there: show them all
@@ -90,6 +97,8 @@ def run(job: IngestJob) -> None:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
     used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
+    if judging:
+        used["judge"] = {"model": job.judge.model, "prompt_version": judging.prompt.version}
     described, ours = "", _card_of_before(out)
     if sum(done.splits.values()):
         described, ours = card.write(out, _facts(done, place, names, out, settings=used), ours)
@@ -106,6 +115,32 @@ def run(job: IngestJob) -> None:
         print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
     for note in [*found.notes, *_notes(done)]:
         print(f"note      {note}")
+
+
+def _judging(job: IngestJob, out: str) -> Attractiveness:
+    """The rule that the judge decides; no engine is started yet."""
+    from p2i_ray.judge import attractiveness
+    from p2i_ray.judge.judge import Judge
+
+    rule = job.ingest.cleaning
+    assert rule.min_attractiveness
+    judge = Judge(job.judge, job.image, job.seed, cache=attractiveness.cache(out))
+    progress = functools.partial(phase, "judge", unit="photos")
+    return attractiveness.Attractiveness(judge, rule.min_attractiveness, rule.attractiveness_prompt, progress)
+
+
+def _prepare(judging: Attractiveness, job: IngestJob, photos: int, out: str) -> None:
+    """Say what the judge will cost, and find what would end it after all photos are cut."""
+    from p2i_ray.judge.attractiveness import forecast
+
+    if not photos:
+        return
+    say(f"judge     {forecast(judging.judge.settings, judging.prompt, photos, job.image.resolution)}")
+    if new_preset.has_toy_judge(job):
+        say("judge     the mini preset's knows its toy world alone: of real photos its scores mean nothing")
+    preflight.check([resources.scoring(job.judge)], writes=[out])
+    if job.judge.hosted.url:  # it holds no GPU while photos are cut
+        judging.judge.start()
 
 
 def _card_of_before(out: str) -> str:
@@ -137,7 +172,7 @@ def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[s
 
 def _parts(out: str) -> dict[str, list[str]]:
     """The files of the data, old and new: part -> names."""
-    return {part: locations.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, ledger.FOLDER)}
+    return {part: locations.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, EXAMPLES, ledger.FOLDER)}
 
 
 def _notes(done: Ingested) -> list[str]:

@@ -56,8 +56,12 @@ def text(config: Config, location: str, data: str, given: Mapping[str, Any]) -> 
     """
     source = config.source_of_settings
     base = source if (PRESETS / f"{source}.yaml").is_file() else str(Path(source).expanduser().resolve())
-    own = Path(config.judge.model).resolve().is_relative_to((PRESETS.parent / "mini").resolve())
-    toy = own and not config.judge.hosted.url
     values = {EXTENDS: base, "data": data, "run_dir": f"runs/{Path(location).stem}", **given}
     settings = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=False)
-    return f"{_HEAD}{_TOY_JUDGE if toy else ''}{settings}"
+    return f"{_HEAD}{_TOY_JUDGE if has_toy_judge(config) else ''}{settings}"
+
+
+def has_toy_judge(config: Config) -> bool:
+    """Whether the judge is that of the mini preset, which was trained on its toy world alone."""
+    own = Path(config.judge.model).resolve().is_relative_to((PRESETS.parent / "mini").resolve())
+    return own and not config.judge.hosted.url

@@ -28,6 +28,7 @@ def phase(title: str, total: int | None, unit: str = "rows") -> Iterator[Progres
         file=sys.stderr,
         ascii=not terminal,
         ncols=None if terminal else 100,
+        position=None if terminal else 0,  # a log has no lines above to go back to
         mininterval=0.2 if terminal else 10,  # seconds; a log gets a line now and then
         maxinterval=10,
         bar_format="{desc} {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}]" if total else None,

@@ -19,7 +19,7 @@ FILE = "README.md"
 BESIDE = "README.new.md"  # where there is a README.md already, which people may have filled in
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _LARGEST = "1M<n<10M"
-_PATHS = ("model", "people_model")  # settings that name something on this machine
+_PATHS = ("model", "people_model", "attractiveness_prompt")  # settings that name something on this machine
 
 
 class Facts(NamedTuple):

@@ -1,4 +1,4 @@
-"""Rows that are set aside, as a list that a spreadsheet opens."""
+"""Rows that are set aside: the kinds of their reasons, and a list that a spreadsheet opens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 NAME = "rejected.csv"
 # A cell that begins so is computed by some spreadsheet: also in full width, and behind spaces of any kind.
 FORMULA = re.compile(r"[\s\ufeff\x00-\x1f]*[=+\-@＝＋－＠]|[\t\r\n]")
+
+
+def kind(reason: str) -> str:
+    """The kind of a reason: what is in front of its first colon."""
+    return reason.partition(": ")[0]
 
 
 def to_csv(rows: pa.Table) -> bytes:

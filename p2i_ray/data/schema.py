@@ -15,6 +15,8 @@ import pyarrow as pa
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test", "test_unseen")
 REJECTED = "rejected"
+EXAMPLES = "rejected_examples"  # small pictures of some of those rows
+RECORD = "ingest.json"  # the outcome of the last ingestion, and the settings that it used
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -64,3 +66,8 @@ INGESTED = MADE.append(pa.field("group", pa.string())).with_metadata(
 )
 
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("reason", pa.string())])
+
+EXAMPLES_SCHEMA = pa.schema(
+    [("id", pa.string()), ("name", pa.string()), ("reason", pa.string()), ("image", IMAGE)],
+    metadata=_metadata({**dict.fromkeys(("id", "name", "reason"), _FEATURES["name"]), "image": _FEATURES["image"]}),
+)

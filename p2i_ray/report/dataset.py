@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import footers, leaks
-from p2i_ray.data.schema import REJECTED, SPLITS
-from p2i_ray.report import pictures
+from p2i_ray.data.schema import SPLITS
+from p2i_ray.report import dataset_rejected, pictures
 from p2i_ray.report.dataset_plots import histogram
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import render
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import locations
 
 CATEGORIES = 30  # the paper's Figure 3
 SAMPLES = 6  # rows shown of each split
@@ -68,7 +68,7 @@ def write(data: str, measured: pa.Table, figures: dict[str, Any], *, image: Imag
         image: limits of pictures.
         out: a folder.
     """
-    rejected = _rejected(data)
+    rejected = list(dataset_rejected.removed(data, measured.num_rows))
     page = render(
         "dataset.html",
         data=data,
@@ -77,7 +77,7 @@ def write(data: str, measured: pa.Table, figures: dict[str, Any], *, image: Imag
         leak_counts=[(words, figures[key]) for key, words in LEAKS.items()],
         elsewhere=figures["unseen_categories_elsewhere"],
         rejected=rejected,
-        rejected_rows=sum(rejected.values()),
+        rejected_rows=sum(kind.rows for kind in rejected),
         unusable=figures["unusable"],
         plots=list(_plots(measured)),
         bars=list(_bars(measured, figures)),
@@ -96,16 +96,6 @@ def _splits(measured: pa.Table) -> Iterator[Split]:
         if rows.num_rows:
             products = pc.count_distinct(pc.coalesce(rows["group"], rows["name"])).as_py()
             yield Split(split, rows.num_rows, pc.sum(rows["scene"]).as_py(), products)
-
-
-def _rejected(data: str) -> dict[str, int]:
-    """Rows that ingest set aside, by the kind of reason."""
-    folder = locations.join(data, REJECTED)
-    files = locations.names(folder, ".parquet")
-    if not files:
-        return {}
-    reasons = parquet.read_parquet(folder, files, ["reason"])["reason"].to_pylist()
-    return dict(Counter(reason.partition(": ")[0] for reason in reasons).most_common())
 
 
 def _bars(measured: pa.Table, figures: dict[str, Any]) -> Iterator[Bars]:

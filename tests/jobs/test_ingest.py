@@ -16,6 +16,7 @@ from jobs import ingest, stats
 from p2i_ray.config import Config, ImageConfig, load
 from p2i_ray.console.cli import main
 from p2i_ray.data.images import decode, product_mask
+from p2i_ray.data.schema import EXAMPLES
 from p2i_ray.data.sources.ingest import Ingested
 from p2i_ray.data.sources.rows import id_of
 from tests.support.photos import PHOTOS, make_folder, photo
@@ -42,6 +43,9 @@ SPLITS = (
     "ingest.rows_per_file=3",
     "ingest.cutout.max_disagreement=1",  # GrabCut's doubts would set some of these photos aside
 )
+
+RULE = "ingest.cleaning.min_attractiveness=3"
+NO_JUDGE = f"{RULE} judge.model=/nowhere"
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,8 @@ def test_every_row_ends_once_in_a_split_or_in_rejected(
     assert abs((lamp >= 128).mean() - 80 * 40 / 100**2) < 0.01  # the largest square has 100 pixels a side
     with Image.open(out / "preview.png") as preview:
         assert preview.width > 500
+    shown_ids = [row["id"] for row in rows_of(out, EXAMPLES)]  # those whose pictures can be decoded
+    assert shown_ids == [row["id"] for row in found["rejected"] if row["source"] == "moon.png"]
     assert json.loads((out / "ingest.json").read_text())["rejected"]["outside the folder"] == 3
     assert "rejected: file missing" in shown and "no product found" in shown
     assert not list(out.glob(".building*"))
@@ -157,9 +163,10 @@ def _added(shop: Path, out: Path, preset: Path, capsys: pytest.CaptureFixture[st
     assert sorted(row["source"] for row in parts["rejected"]) == sorted(
         {file for file, *_ in BAD_ROWS} - {"missing.jpg"}
     )
-    stay = {file: content for file, content in before.items() if file.parent.name != "rejected"}
+    stay = {file: content for file, content in before.items() if "rejected" not in file.parent.name}
     assert all(file.read_bytes() == content for file, content in stay.items())
     assert len(list((out / "rejected").iterdir())) == 2 and not [*out.glob(".[bp]*"), *out.glob("lease*")]
+    assert len(list((out / EXAMPLES).iterdir())) == 1
     main(ingest.IngestJob, ingest.__doc__, ingest.run, arguments(shop, out, *SPLITS))  # nothing is new
     assert "preview   /" in capsys.readouterr().out
     return len(samples)
@@ -182,6 +189,8 @@ def _measured(out: Path, tmp_path: Path, rows: int) -> None:
         ("ingest.split.validatoin=3", "did you mean 'ingest.split.validation'"),
         ("ingest.rows_per_file=0", "greater than or equal to 1"),
         ("ingest.cutter.kind=onnx", "model names the network of kind=onnx"),
+        (NO_JUDGE, "judge.model=/nowhere: there is no such folder"),
+        (f"{RULE} ingest.cleaning.attractiveness_prompt=/nowhere.yaml", "prompt file /nowhere.yaml is not there"),
         ("source=/", "is in source /, and would be taken for photos later; name a folder outside"),
         ("out=/dev/null/x", "can't write, read and delete files in /dev/null/x"),
     ],
@@ -190,7 +199,7 @@ def test_a_mistake_is_one_line_before_ray_starts(
     shop: Path, tmp_path: Path, change: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(ingest.IngestJob, None, ingest.run, arguments(shop, tmp_path / "x", change))
+        main(ingest.IngestJob, None, ingest.run, arguments(shop, tmp_path / "x", *change.split()))
     shown = capsys.readouterr().err
     assert stop.value.code == 2 and says in shown and shown.count("\n") == 1
     assert not (tmp_path / "x").exists()

@@ -63,7 +63,7 @@ def test_figures_leaks_and_the_worst_cutouts(tmp_path: Path, splits: dict[str, l
     assert '<tr><th scope="row">train</th><td>3</td><td>3</td><td>3</td></tr>' in text
     assert '<tr><th scope="row">test</th><td>2</td><td>1</td><td>2</td></tr>' in text
     assert '<span class="chip stopped">1</span><span>products with rows in more than one split</span>' in text
-    assert '<tr><th scope="row">file missing</th><td>3</td></tr>' in text
+    assert '<tr><th scope="row">file missing</th><td>3</td><td>37.5 %</td><td></td></tr>' in text
     worst = text[text.index("Cutouts to look at first") : text.index("Samples of <code>train")]
     assert worst.index("doubt 0.75 · train") < worst.index("doubt 0.25 · train") and "Mug 4" not in worst
     assert text.count("no scene") == 1

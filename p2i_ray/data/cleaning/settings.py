@@ -6,6 +6,16 @@ from pydantic import Field
 
 from p2i_ray.config import Settings
 
+# The kind of reason of each rule, and the setting that switches it on.
+RULES = {
+    "too small": "min_side",
+    "too plain": "min_variation",
+    "text in the background": "max_text",
+    "people in the background": "max_people",
+    "unattractive": "min_attractiveness",
+    "near-duplicate": "near_duplicates",
+}
+
 
 class CleaningConfig(Settings):
     """Rules by which photos are set aside; what came without a scene is judged by its size alone."""
@@ -28,6 +38,16 @@ class CleaningConfig(Settings):
     )
     people_model: str | None = Field(
         None, description="transformers folder of an object detector that knows the class person; for max_people"
+    )
+    min_attractiveness: int | None = Field(
+        None,
+        ge=2,
+        le=5,
+        description="lowest score of a scene that is kept, when the judge says how attractive it is, 1 to 5: 3, say "
+        "(none: it is not asked)",
+    )
+    attractiveness_prompt: str | None = Field(
+        None, description="YAML file with the judge's prompt for min_attractiveness (none: built in)"
     )
     near_duplicates: bool = Field(False, description="of pictures that look alike keep the first id's alone")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from p2i_ray.data.rejected import kind
+
 CUTOUT = "add the product's cutout (a PNG with a transparent background)"
 
 # By the kind of a reason: what is in front of its first colon.
@@ -20,6 +22,7 @@ ADVICE: dict[str, str] = {
     "held out": "Nothing: photos of this product are kept for the test. Or give all of its photos one category.",
     "name too long": "Put the product's name here, and not its description; check the quotes in the list.",
     "near-duplicate": "Nothing: another photo that looks like this one was kept.",
+    "not judged": "Nothing: the same command asks about it again. The reason says why the judge gave no answer.",
     "no product found": f"Use a photo that shows one product, whole and not too small; or {CUTOUT}.",
     "no scene": "Add a photo of the product in front of a background; a cutout alone can't be trained on.",
     "outside the folder": "Save the photo in the folder itself; web addresses, links and other places are not read.",
@@ -29,10 +32,11 @@ ADVICE: dict[str, str] = {
     "too large": "Save the photo smaller, or raise the limit that the reason names.",
     "too plain": "Use a photo of the product in a scene, not in front of a plain wall.",
     "too small": "Use the photo in its full size.",
+    "unattractive": "Use a better photo, or lower ingest.cleaning.min_attractiveness if you like this one.",
     "unreadable": "Open the photo in a picture program and save it again as JPEG or PNG, with sRGB colours.",
 }
 
 
 def advice(reason: str) -> str:
     """What to do about a row that was set aside for a reason; empty where nothing is known."""
-    return ADVICE.get(reason.partition(": ")[0], "")
+    return ADVICE.get(kind(reason), "")

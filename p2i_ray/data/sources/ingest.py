@@ -11,21 +11,21 @@ stay as they are. What was set aside is tried again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import publishing, rejected, splits, writing
+from p2i_ray.data import publishing, rejected, splits
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
-from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA, SPLITS
-from p2i_ray.data.sources import additions, homes, ledger, pictures, tasks
-from p2i_ray.data.sources.advice import advice
+from p2i_ray.data.schema import EXAMPLES, REJECTED, REJECTED_SCHEMA, SPLITS
+from p2i_ray.data.sources import additions, examples, homes, ledger, pictures, rejections, tasks
+from p2i_ray.data.sources.rejections import JudgeSamples
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import Progress
 
 if TYPE_CHECKING:
@@ -44,19 +44,22 @@ class Ingested(NamedTuple):
     without_scene: int  # of those, cutouts without a scene
     products: int  # groups of rows that show the same
     rejected: dict[str, int]  # reason -> rows
-    files: dict[str, list[str]]  # split, "rejected" or "ingested" -> new files
+    files: dict[str, list[str]]  # part of the folder -> new files
     there: int = 0  # rows of the source that were in a split before
     changed: int = 0  # of those, rows that have another file, group, name or category now
     gone: int = 0  # rows of earlier ingestions that the source no longer has, in splits and in rejected/
 
 
-def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Ingested:
+def ingest(
+    rows: pa.Table, plan: Plan, progress: Progress | None = None, judging: JudgeSamples | None = None
+) -> Ingested:
     """Turn a source's rows into EPBD, or add those that are new. Ray must be connected, and nobody else work in `out`.
 
     Args:
         rows: as `rows.to_table` gives them.
         plan: where from, where to, and how.
         progress: called with the number of rows of each finished task, and of those that are there.
+        judging: sets samples aside before products get their splits (none: all are kept).
 
     Raises:
         UserError: `out` holds other data, or the settings of the splits don't fit the rows.
@@ -65,9 +68,13 @@ def ingest(rows: pa.Table, plan: Plan, progress: Progress | None = None) -> Inge
     check(rows, plan)
     publishing.remove_unfinished(plan.out)
     building = publishing.building_folder(plan.out)
-    earlier = [f"{REJECTED}/{name}" for name in locations.names(locations.join(plan.out, REJECTED), ".parquet")]
+    earlier = [
+        f"{part}/{name}"
+        for part in (REJECTED, EXAMPLES)
+        for name in locations.names(locations.join(plan.out, part), ".parquet")
+    ]
     try:
-        done = _ingest(rows, ledger.read(plan.out), plan, building=building, progress=progress)
+        done = _ingest(rows, ledger.read(plan.out), plan, building=building, progress=progress, judging=judging)
         publishing.publish(building, plan.out, done.files, earlier)
     finally:
         if not locations.exists(locations.join(plan.out, publishing.JOURNAL)):  # else the next call goes on
@@ -100,8 +107,19 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
     return StepResources("ingest", count=1, bundle=replace(bundle, memory_gib=memory), around=(), lower=tuple(lower))
 
 
+def count_new(rows: pa.Table, out: str) -> int:
+    """How many of a source's rows can be used and are not in the folder yet."""
+    return additions.divide(_usable(rows), ledger.read(out))[0].num_rows
+
+
 def _ingest(
-    rows: pa.Table, before: pa.Table, plan: Plan, *, building: str, progress: Progress | None = None
+    rows: pa.Table,
+    before: pa.Table,
+    plan: Plan,
+    *,
+    building: str,
+    progress: Progress | None = None,
+    judging: JudgeSamples | None = None,
 ) -> Ingested:
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -115,15 +133,19 @@ def _ingest(
         progress(known)
     report = _make(usable, plan, building, progress)
     made = report.filter(pc.is_null(report["reason"]))
-    rejects = set(report.filter(pc.is_valid(report["reason"]))["file"].to_pylist())
-    reasons = tasks.reasons(report)
+    rejects = rejections.of_tasks(report, building)
 
     shown = usable.take(made["row"])
     for column in ("fingerprint", "scene"):
         shown = shown.append_column(column, made[column])
+    later: list[dict[str, Any]] = []
+    if disliked := rejections.judged(made, building, judging):
+        aside_now = pa.array([id in disliked for id in shown["id"].to_pylist()], pa.bool_())
+        later += [tasks.set_aside(row, disliked[row["id"]]) for row in shown.filter(aside_now).to_pylist()]
+        shown, made = (table.filter(pc.invert(aside_now)) for table in (shown, made))
     changed = additions.changed(there, before)
     found = homes.find(shown, before, changed, settings=plan.settings, seed=plan.seed)
-    aside += [
+    later += [
         tasks.set_aside(row, home.reason) for row, home in zip(shown.to_pylist(), found, strict=True) if home.reason
     ]
     kept = pa.array([place for place, home in enumerate(found) if home.reason is None], pa.int64())
@@ -131,7 +153,7 @@ def _ingest(
     lines = lines.append_column("split", pa.array([home.split for home in found], pa.string())).take(kept)
     made = made.select(["file", "place"]).take(kept)
     made = made.append_column("group", lines["product"]).append_column("split", lines["split"])
-    files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED)}
+    files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED, EXAMPLES)}
     copying = resources(plan.settings.model_copy(update={"cutter": CutterConfig()}), plan.image)
     for written in _run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
         for line in written.to_pylist():
@@ -139,8 +161,13 @@ def _ingest(
     lines = additions.as_lines(lines)
     files[ledger.FOLDER] = ledger.write(lines, plan, building)
     old = additions.rejected_elsewhere(rows, plan.out)
-    reasons.update(line["reason"].partition(": ")[0] for line in (*aside, *old))
-    files[REJECTED] = _write_rejected([*old, *aside], sorted(rejects), locations.join(building, REJECTED))
+    rejects = pa.concat_tables([rejects, pa.Table.from_pylist(later, schema=REJECTED_SCHEMA)])
+    chosen = examples.choose(usable, rejects.to_pylist())
+    pictured = _run(examples.slices(chosen), examples.make, copying, plan=plan)
+    files[EXAMPLES] = examples.write([*pictured, examples.kept(plan.out, old)], building)
+    rejects = pa.concat_tables([pa.Table.from_pylist([*old, *aside], schema=REJECTED_SCHEMA), rejects])
+    reasons = Counter(map(rejected.kind, rejects["reason"].to_pylist()))
+    files[REJECTED] = rejections.write(rejects, locations.join(building, REJECTED))
     everything = pa.concat_tables([before, lines])
     counts = Counter(everything["split"].to_pylist())
     return Ingested(
@@ -223,17 +250,3 @@ def _shards(made: pa.Table, settings: IngestConfig) -> list[pa.Table]:
     parts = [made.filter(pc.equal(made["split"], split)) for split in SPLITS]
     size = settings.rows_per_file
     return [part.slice(start, size).combine_chunks() for part in parts for start in range(0, part.num_rows, size)]
-
-
-def _write_rejected(rows: Sequence[dict[str, Any]], files: Sequence[str], folder: str) -> list[str]:
-    """Write rows that are set aside, and those of the tasks' files, as one file, and as a list for spreadsheets."""
-    import pyarrow as pa
-
-    tables = [pa.Table.from_pylist(list(rows), schema=REJECTED_SCHEMA)]
-    tables += [parquet.read_parquet(folder, list(files))] if files else []
-    table = pa.concat_tables(tables)
-    if not table.num_rows:
-        return []
-    listed = table.append_column("what to do", pa.array(map(advice, table["reason"].to_pylist()), pa.string()))
-    locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(listed))
-    return [writing.write_shard(table, folder, REJECTED_SCHEMA), rejected.NAME]

@@ -5,7 +5,6 @@ Without Ray: both take and give Arrow tables.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +23,7 @@ from p2i_ray.data.cutouts.settings import CutoutConfig, CutterConfig
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.groups import GroupConfig
 from p2i_ray.data.near_duplicates import fingerprint
+from p2i_ray.data.rejected import kind
 from p2i_ray.data.schema import INGESTED, MADE, REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import samples as making
 from p2i_ray.data.sources.pictures import PictureReader, position
@@ -85,7 +85,7 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
         line: dict[str, Any] = {"row": row["row"]}
         if isinstance(made, ImageError):
             rejected.append(set_aside(row, str(made)))
-            line["reason"] = str(made).partition(": ")[0]
+            line["reason"] = kind(str(made))
         else:
             samples[row["row"]] = _sample(row, made, lossless=plan.settings.lossless)
             line["scene"] = made.picture is not None
@@ -194,11 +194,6 @@ def copy_samples(batch: pa.Table, building: str) -> pa.Table:
 def set_aside(row: dict[str, Any], reason: str) -> dict[str, Any]:
     """A row of rejected/."""
     return {"id": row["id"], "source": row["file"] or row["cutout"] or row["origin"] or "", "reason": reason}
-
-
-def reasons(lines: pa.Table) -> Counter[str]:
-    """The kinds of reasons of a report's rows, counted."""
-    return Counter(reason for reason in lines["reason"].to_pylist() if reason)
 
 
 def report_schema() -> pa.Schema:

@@ -13,6 +13,7 @@ DATA = Path(sources.__file__).parents[1]
 # images.py and exports/ speak of EPBD's own rows; the rest is what ingest runs.
 FILES = [path for path in DATA.rglob("*.py") if path.name != "images.py" and path.parent.name != "exports"]
 COMPOSED = {"text in the background", "people in the background"}  # by the rules for text and people
+JUDGED = {"unattractive", "not judged"}  # by the rule that the judge decides
 EMPTY = {f"empty {column}" for column in ("name", "category")}  # rows.py puts the column in
 
 
@@ -38,12 +39,14 @@ def test_every_kind_of_reason_has_advice() -> None:
     found = {text for path in FILES for text in reasons(path)} | {splits.HELD_OUT, splits.ALONE}
     kinds = {text.partition(": ")[0] for text in found}
     assert kinds >= {"unreadable", "poor cutout", "bad row", "duplicate id", "too plain", "near-duplicate"}
-    assert kinds | COMPOSED | EMPTY == ADVICE.keys()
+    assert kinds | COMPOSED | JUDGED | EMPTY == ADVICE.keys()
 
 
 def test_composed_reasons_are_those_of_the_rules() -> None:
     text = Path(cleaning.__file__).with_name("rules.py").read_text("utf-8")
     assert all(f'"{kind}"' in text for kind in COMPOSED)
+    text = (DATA.parent / "judge" / "attractiveness.py").read_text("utf-8")
+    assert all(f'f"{kind}: ' in text for kind in JUDGED)
 
 
 def test_the_kind_decides() -> None:

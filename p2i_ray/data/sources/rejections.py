@@ -1,0 +1,66 @@
+"""Rows that an ingestion sets aside: by its tasks, by a rule that looks at finished samples, and in what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from p2i_ray.data import rejected, writing
+from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
+from p2i_ray.data.sources import tasks
+from p2i_ray.data.sources.advice import advice
+from p2i_ray.storage import locations, parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class JudgeSamples(Protocol):
+    """A rule that looks at finished samples, all in one pass."""
+
+    def __call__(self, samples: str, files: Sequence[str], *, work: str, photos: int) -> Mapping[str, str]:
+        """Why rows are to be set aside, by their ids.
+
+        Args:
+            samples: folder of the samples' files, as schema.MADE; rows without a scene among them don't count.
+            files: their names.
+            work: folder for what the rule needs; it is removed later.
+            photos: the number of rows with a scene.
+        """
+        ...
+
+
+def of_tasks(report: pa.Table, building: str) -> pa.Table:
+    """The rows that tasks have set aside, by their report."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    files = sorted(set(report.filter(pc.is_valid(report["reason"]))["file"].to_pylist()))
+    none = REJECTED_SCHEMA.empty_table()
+    return pa.concat_tables([none, parquet.read_parquet(locations.join(building, REJECTED), files)]) if files else none
+
+
+def judged(made: pa.Table, building: str, judging: JudgeSamples | None) -> Mapping[str, str]:
+    """Why the rule sets samples aside, by their ids; nothing is asked where there is no rule, or no scene.
+
+    Args:
+        made: lines of the tasks' report, of rows that became samples.
+        building: folder of what isn't finished.
+        judging: the rule.
+    """
+    scenes = made.filter(made["scene"])
+    if judging is None or not scenes.num_rows:
+        return {}
+    files, work = sorted(set(scenes["file"].to_pylist())), locations.join(building, "judged")
+    return judging(locations.join(building, tasks.SAMPLES), files, work=work, photos=scenes.num_rows)
+
+
+def write(table: pa.Table, folder: str) -> list[str]:
+    """Write all rows that are set aside as one file, and as a list for spreadsheets; returns the files' names."""
+    import pyarrow as pa
+
+    if not table.num_rows:
+        return []
+    listed = table.append_column("what to do", pa.array(map(advice, table["reason"].to_pylist()), pa.string()))
+    locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(listed))
+    return [writing.write_shard(table, folder, REJECTED_SCHEMA), rejected.NAME]
