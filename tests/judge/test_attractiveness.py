@@ -21,10 +21,11 @@ from p2i_ray.judge.attractiveness import Attractiveness, cache, forecast
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests.prompts import Prompt, load_attractiveness
 from p2i_ray.mini.world import BALANCED, render
+from p2i_ray.storage import locations
 
 MINI = str(Path(__file__).parents[2] / "p2i_ray" / "mini" / "prompts" / "score.yaml")
-PHOTOS, LEAST = 24, 4
-LONG = "very long " * 90  # more tokens than the engine takes: a row that it refuses
+PHOTOS, LEAST = 12, 4
+LONG = "灯" * 300  # more tokens than the engine takes: a row that it refuses
 
 
 class Remembering(Attractiveness):
@@ -88,14 +89,13 @@ def test_what_the_judge_finds_unattractive_is_set_aside_before_the_splits(judge:
     assert str(aside["r5"]["reason"]).startswith("not judged: the model can't be asked")
     shown = rows_of(out, EXAMPLES)
     assert len(shown) == min(8, len(low)) + 1 and shown.keys() <= aside.keys()
-    # More photos later: what is new is asked about, and what was set aside; of that, the answers are in the cache.
-    shop(folder, PHOTOS + 4)
+    # Asked again about those that are kept: the answers are there.
     answers = set(Path(cache(str(out))).rglob("*.parquet"))
-    more = ingested(folder, out, rule)
-    assert rule.scores.keys() == aside.keys() | {f"r{n}" for n in range(PHOTOS, PHOTOS + 4)}
-    assert more.there == len(kept) and sum(more.splits.values()) + sum(more.rejected.values()) == PHOTOS + 5
-    new = set(Path(cache(str(out))).rglob("*.parquet")) - answers
-    assert sum(pq.read_metadata(file).num_rows for file in new) == 4
+    assert sum(pq.read_metadata(file).num_rows for file in answers) == PHOTOS - 1
+    names = locations.names(str(out / "train"), ".parquet")
+    scenes = sum(row["image"] is not None for row in rows_of(out, "train").values())
+    assert rule(str(out / "train"), names, work=str(tmp_path / "again"), photos=scenes) == {}
+    assert set(Path(cache(str(out))).rglob("*.parquet")) == answers
 
 
 PROMPT = Prompt(version="1", system="s" * 700, user="u" * 100)
