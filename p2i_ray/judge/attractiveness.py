@@ -73,7 +73,7 @@ class Attractiveness:
             return {}
         rows = reading.read_files(samples, files).select_columns(self.judge.columns)
         rows = rows.map_batches(
-            _with_scene,  # type: ignore[arg-type]  # Ray types a batch as any of its formats
+            _with_scene,
             batch_format="pyarrow",
             batch_size=None,
             zero_copy_batch=True,

@@ -109,7 +109,8 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
 
 def count_new(rows: pa.Table, out: str) -> int:
     """How many of a source's rows can be used and are not in the folder yet."""
-    return additions.divide(_usable(rows), ledger.read(out))[0].num_rows
+    new, *_ = additions.divide(_usable(rows), ledger.read(out))
+    return len(new)
 
 
 def _ingest(
