@@ -7,7 +7,7 @@ from bench.scale import per_million, size
 
 
 def test_figures_are_those_of_a_million_rows() -> None:
-    assert per_million("select", 250_000, Cost(2.0, 50.0)) == {
+    assert per_million("select", 250_000, Cost(2.0, 50.0, 1.0)) == {
         "scale_select_s_per_m_250k": 8.0,
         "scale_select_mb_per_m_250k": 200.0,
     }
