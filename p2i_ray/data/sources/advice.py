@@ -18,6 +18,7 @@ ADVICE: dict[str, str] = {
     "empty category": "Fill in the category, or give all rows without one the same: ingest.category=NAME.",
     "empty file": "Fill in the name of the photo's file.",
     "empty name": "Fill in the product's name, as customers read it.",
+    "ends its reader": "Open the photo in a picture program and save it again, smaller; such a file may be damaged.",
     "file missing": "Put the photo into the folder, or write the name that it has there into the list.",
     "held out": "Nothing: photos of this product are kept for the test. Or give all of its photos one category.",
     "name too long": "Put the product's name here, and not its description; check the quotes in the list.",

@@ -11,11 +11,10 @@ stay as they are. What was set aside is tried again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import publishing, rejected, splits
@@ -24,6 +23,7 @@ from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import EXAMPLES, REJECTED, REJECTED_SCHEMA, SPLITS
 from p2i_ray.data.sources import additions, examples, homes, ledger, pictures, rejections, tasks
 from p2i_ray.data.sources.rejections import JudgeSamples
+from p2i_ray.data.sources.slices import run, run_all
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import Progress
@@ -156,7 +156,7 @@ def _ingest(
     made = made.append_column("group", lines["product"]).append_column("split", lines["split"])
     files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED, EXAMPLES)}
     copying = resources(plan.settings.model_copy(update={"cutter": CutterConfig()}), plan.image)
-    for written in _run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
+    for written in run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
         for line in written.to_pylist():
             files[line["split"]].append(line["file"])
     lines = additions.as_lines(lines)
@@ -164,7 +164,7 @@ def _ingest(
     old = additions.rejected_elsewhere(rows, plan.out)
     rejects = pa.concat_tables([rejects, pa.Table.from_pylist(later, schema=REJECTED_SCHEMA)])
     chosen = examples.choose(usable, rejects.to_pylist())
-    pictured = _run(examples.slices(chosen), examples.make, copying, plan=plan)
+    pictured = run(examples.slices(chosen), examples.make, copying, plan=plan)
     files[EXAMPLES] = examples.write([*pictured, examples.kept(plan.out, old)], building)
     rejects = pa.concat_tables([pa.Table.from_pylist([*old, *aside], schema=REJECTED_SCHEMA), rejects])
     reasons = Counter(map(rejected.kind, rejects["reason"].to_pylist()))
@@ -192,7 +192,11 @@ def _make(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) 
     reports = [tasks.report_schema().empty_table()]
     has_network = plan.settings.cutter.model or plan.settings.cleaning.detectors
     maker = tasks.SampleMaker if has_network else tasks.make_samples
-    for report in _run(_slices(rows, plan.settings), maker, need, plan=plan, building=building):
+
+    def make(slices: Sequence[pa.Table], *, alone: bool) -> Iterator[pa.Table]:
+        return run(slices, maker, need, alone=alone, plan=plan, building=building)
+
+    for report in run_all(_slices(rows, plan.settings), make, lambda row: tasks.killer(row.to_pylist()[0], building)):
         reports.append(report)
         if progress:
             progress(report.num_rows)
@@ -210,32 +214,6 @@ def _usable(rows: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     return rows.filter(pc.is_null(rows["reason"]))
-
-
-def _run(
-    slices: list[pa.Table],
-    function: Callable[..., pa.Table] | type[tasks.SampleMaker],
-    need: StepResources,
-    **arguments: Any,
-) -> Iterator[pa.Table]:
-    """Call a function, or actors, on the workers, once for each slice; yields what is returned as it is done."""
-    import ray.data
-
-    if not slices:
-        return
-    # Each actor loads the network once; there are as many as the cluster has room for, but no more than slices.
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=len(slices)) if isinstance(function, type) else None
-    placement.wait_for(need)
-    results = ray.data.from_arrow(slices).map_batches(
-        function,
-        fn_kwargs=arguments,
-        compute=pool,
-        batch_format="pyarrow",
-        batch_size=None,
-        **(need.bundle.actor_options() if pool else need.bundle.task_options()),
-    )
-    for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield cast("pa.Table", batch)
 
 
 def _slices(rows: pa.Table, settings: IngestConfig) -> list[pa.Table]:

@@ -34,6 +34,7 @@ from p2i_ray.storage import locations
 if TYPE_CHECKING:
     import pyarrow as pa
 
+KILLER = "ends its reader"  # kind of reason
 SAMPLES = "samples"  # folder of what is made and in no split yet
 
 
@@ -102,6 +103,16 @@ def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
     for line in lines:
         line |= {"file": aside if "reason" in line else shard, "place": places.get(line["row"])}
     return pa.Table.from_pylist(lines, schema=report_schema())
+
+
+def killer(row: dict[str, Any], building: str) -> pa.Table:
+    """Set a row aside that ended the process which made its sample; returns its line, as `make_samples` does."""
+    import pyarrow as pa
+
+    reason = f"{KILLER}: its files ended the process that read them; a decoder's fault, or too little memory"
+    aside = writing.write_shard([set_aside(row, reason)], locations.join(building, REJECTED), REJECTED_SCHEMA)
+    line = {"row": row["row"], "reason": kind(reason), "file": aside}
+    return pa.Table.from_pylist([line], schema=report_schema())
 
 
 class SampleMaker:

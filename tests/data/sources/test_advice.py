@@ -8,6 +8,7 @@ from pathlib import Path
 
 from p2i_ray.data import cleaning, sources, splits
 from p2i_ray.data.sources.advice import ADVICE, advice
+from p2i_ray.data.sources.tasks import KILLER
 
 DATA = Path(sources.__file__).parents[1]
 # images.py and exports/ speak of EPBD's own rows; the rest is what ingest runs.
@@ -39,7 +40,7 @@ def test_every_kind_of_reason_has_advice() -> None:
     found = {text for path in FILES for text in reasons(path)} | {splits.HELD_OUT, splits.ALONE}
     kinds = {text.partition(": ")[0] for text in found}
     assert kinds >= {"unreadable", "poor cutout", "bad row", "duplicate id", "too plain", "near-duplicate"}
-    assert kinds | COMPOSED | JUDGED | EMPTY == ADVICE.keys()
+    assert kinds | COMPOSED | JUDGED | EMPTY | {KILLER} == ADVICE.keys()
 
 
 def test_composed_reasons_are_those_of_the_rules() -> None:

@@ -16,7 +16,7 @@ from p2i_ray.data.cleaning.settings import CleaningConfig
 from p2i_ray.data.images import encode_png
 from p2i_ray.data.schema import INGESTED
 from p2i_ray.data.sources import source
-from p2i_ray.data.sources.tasks import SAMPLES, IngestConfig, Plan, copy_samples, make_samples
+from p2i_ray.data.sources.tasks import KILLER, SAMPLES, IngestConfig, Plan, copy_samples, killer, make_samples
 
 IMAGE = ImageConfig(resolution=32)
 
@@ -143,3 +143,11 @@ def test_rules_set_rows_aside_before_and_after_they_are_cut(tmp_path: Path) -> N
     assert reasons() == {} == reasons(min_side=48, min_variation=20)
     assert reasons(min_side=49).keys() == {"masked", "alone"}
     assert reasons(min_variation=100).keys() == {"masked"}  # a cutout without a scene has no background
+
+
+def test_a_row_that_ends_its_process_is_set_aside_like_the_others(tmp_path: Path) -> None:
+    row = {"row": 7, "id": "a", "file": "a.jpg", "cutout": None, "origin": "list.csv:3"}
+    [line] = killer(row, str(tmp_path)).to_pylist()
+    assert (line["row"], line["reason"], line["place"]) == (7, KILLER, None)
+    [found] = pq.read_table(tmp_path / "rejected" / line["file"]).to_pylist()
+    assert (found["id"], found["source"]) == ("a", "a.jpg") and found["reason"].startswith(f"{KILLER}: ")
