@@ -21,6 +21,7 @@ from p2i_ray.data.images import ImageError, decode
 from p2i_ray.data.rejected import kind
 from p2i_ray.data.schema import EXAMPLES, EXAMPLES_SCHEMA
 from p2i_ray.data.sources.pictures import PictureReader, position
+from p2i_ray.data.sources.tasks import KILLER
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def choose(rows: pa.Table, aside: Iterable[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    reasons = {line["id"]: line["reason"] for line in _first(aside)}
+    # What ended its reader would end this one, too.
+    reasons = {line["id"]: line["reason"] for line in _first(aside) if kind(line["reason"]) != KILLER}
     chosen = rows.filter(pc.is_in(rows["id"], value_set=pa.array(reasons, pa.string())))
     if "reason" in chosen.column_names:
         chosen = chosen.drop_columns(["reason"])
@@ -51,19 +53,22 @@ def choose(rows: pa.Table, aside: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def make(batch: pa.Table, plan: Plan) -> pa.Table:
-    """Make the small pictures of rows, as EXAMPLES_SCHEMA; rows whose picture can't be decoded are left out."""
-    import pyarrow as pa
-
+    """Make the small pictures of rows; a line for each, with its number, whose picture is null if it has none."""
     found = []
     with PictureReader(plan.source, plan.image.max_bytes) as reader:
         for row in sorted(batch.to_pylist(), key=lambda row: position(row["file"] or row["cutout"])):
             try:
                 picture = decode(reader.read(row["file"] or row["cutout"]), plan.image, at_least=SIDE)
             except ImageError:
-                continue
-            image = {"bytes": _small(picture), "path": None}
-            found.append({"id": row["id"], "name": row["name"], "reason": row["reason"], "image": image})
-    return pa.Table.from_pylist(found, schema=EXAMPLES_SCHEMA)
+                found.append({**row, "image": None})
+            else:
+                found.append({**row, "image": {"bytes": _small(picture), "path": None}})
+    return _lines(found)
+
+
+def without_picture(row: pa.Table) -> pa.Table:
+    """The line of a row, as `make` has it, whose picture ended the process that read it."""
+    return _lines([{**line, "image": None} for line in row.to_pylist()])
 
 
 def slices(chosen: pa.Table) -> list[pa.Table]:
@@ -84,7 +89,7 @@ def write(tables: list[pa.Table], building: str) -> list[str]:
     """Write examples as one file, `MOST` of each kind of reason; an id counts where it comes first.
 
     Args:
-        tables: as EXAMPLES_SCHEMA.
+        tables: with the columns of EXAMPLES_SCHEMA; lines without a picture don't count.
         building: folder of what isn't finished.
 
     Returns:
@@ -93,8 +98,10 @@ def write(tables: list[pa.Table], building: str) -> list[str]:
     import pyarrow as pa
 
     lines: dict[str, dict[str, Any]] = {}
-    for line in pa.concat_tables([EXAMPLES_SCHEMA.empty_table(), *tables]).to_pylist():
-        lines.setdefault(line["id"], line)
+    shown = [table.select(EXAMPLES_SCHEMA.names).cast(EXAMPLES_SCHEMA) for table in tables]
+    for line in pa.concat_tables([EXAMPLES_SCHEMA.empty_table(), *shown]).to_pylist():
+        if line["image"] is not None:
+            lines.setdefault(line["id"], line)
     rows = sorted(_first(lines.values()), key=lambda line: (kind(line["reason"]), line["id"]))
     return [writing.write_shard(rows, locations.join(building, EXAMPLES), EXAMPLES_SCHEMA)] if rows else []
 
@@ -117,6 +124,12 @@ def _first(lines: Iterable[Mapping[str, Any]]) -> list[Any]:
         else:
             heapq.heappushpop(heap, entry)
     return [line for heap in heaps.values() for *_, line in heap]
+
+
+def _lines(found: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.Table.from_pylist(found, schema=EXAMPLES_SCHEMA.append(pa.field("row", pa.int64())))
 
 
 def _hash(id: str) -> int:

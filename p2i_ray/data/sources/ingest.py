@@ -163,9 +163,8 @@ def _ingest(
     files[ledger.FOLDER] = ledger.write(lines, plan, building)
     old = additions.rejected_elsewhere(rows, plan.out)
     rejects = pa.concat_tables([rejects, pa.Table.from_pylist(later, schema=REJECTED_SCHEMA)])
-    chosen = examples.choose(usable, rejects.to_pylist())
-    pictured = run(examples.slices(chosen), examples.make, copying, plan=plan)
-    files[EXAMPLES] = examples.write([*pictured, examples.kept(plan.out, old)], building)
+    shown_rows = _show(examples.choose(usable, rejects.to_pylist()), plan, copying)
+    files[EXAMPLES] = examples.write([*shown_rows, examples.kept(plan.out, old)], building)
     rejects = pa.concat_tables([pa.Table.from_pylist([*old, *aside], schema=REJECTED_SCHEMA), rejects])
     reasons = Counter(map(rejected.kind, rejects["reason"].to_pylist()))
     files[REJECTED] = rejections.write(rejects, locations.join(building, REJECTED))
@@ -201,6 +200,15 @@ def _make(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) 
         if progress:
             progress(report.num_rows)
     return pa.concat_tables(reports).sort_by("row")
+
+
+def _show(rows: pa.Table, plan: Plan, need: StepResources) -> Iterator[pa.Table]:
+    """Make small pictures of rows that were set aside, see examples.make; one that ends its process has none."""
+
+    def make(slices: Sequence[pa.Table], *, alone: bool) -> Iterator[pa.Table]:
+        return run(slices, examples.make, need, alone=alone, plan=plan)
+
+    return run_all(examples.slices(rows), make, examples.without_picture)
 
 
 def _order(rows: pa.Table, seed: int) -> list[int]:

@@ -15,7 +15,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import encode_png
 from p2i_ray.data.sources import examples
 from p2i_ray.data.sources.rows import Row, to_table
-from p2i_ray.data.sources.tasks import IngestConfig, Plan
+from p2i_ray.data.sources.tasks import KILLER, IngestConfig, Plan
 from p2i_ray.storage import locations
 
 KINDS = ("too plain", "file missing")
@@ -23,6 +23,7 @@ KINDS = ("too plain", "file missing")
 
 def source(count: int) -> tuple[pa.Table, list[dict[str, str]]]:
     rows = to_table([Row(f"{n}.png", f"Mug {n}", "Cup", id=f"{n}") for n in range(count)])
+    rows = rows.append_column("row", pa.array(range(count), pa.int64()))
     return rows, [{"id": f"{n}", "reason": f"{KINDS[n % 2]}: {n} levels"} for n in range(count)]
 
 
@@ -45,7 +46,10 @@ def test_pictures_are_small_and_those_that_are_none_are_left_out(tmp_path: Path)
         (tmp_path / name).write_bytes(content)
     rows, aside = source(4)  # the last file is missing
     plan = Plan(str(tmp_path), str(tmp_path / "out"), settings=IngestConfig(), image=ImageConfig(), seed=0)
-    made = {row["id"]: row for row in examples.make(examples.choose(rows, aside), plan).to_pylist()}
+    lines = examples.make(examples.choose(rows, aside), plan)
+    assert sorted(lines["row"].to_pylist()) == [0, 1, 2, 3]  # those without a picture, too
+    examples.write([lines], str(tmp_path / "out"))
+    made = {row["id"]: row for row in examples.read(str(tmp_path / "out")).to_pylist()}
     assert {id: (row["name"], row["reason"]) for id, row in made.items()} == {
         "0": ("Mug 0", "too plain: 0 levels"),
         "2": ("Mug 2", "too plain: 2 levels"),
@@ -81,3 +85,11 @@ def test_examples_of_rows_that_stay_set_aside_are_kept(tmp_path: Path) -> None:
     one, two = (examples.read(str(tmp_path / name)) for name in ("one", "two"))
     assert one.num_rows == examples.MOST and one.equals(two)
     assert examples.write([examples.read(str(tmp_path / "none"))], str(tmp_path / "empty")) == []
+
+
+def test_what_ends_its_reader_is_not_read_again() -> None:
+    rows, aside = source(3)
+    aside[1]["reason"] = f"{KILLER}: its files ended the process that read them"
+    assert examples.choose(rows, aside)["id"].to_pylist() == ["0", "2"]
+    lines = examples.without_picture(examples.choose(rows, aside).slice(1))
+    assert lines["row"].to_pylist() == [2] and lines["image"].to_pylist() == [None]
