@@ -11,9 +11,13 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray.serve.schema import ApplicationStatusOverview
 
 DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
 FRONTS = ("Front", "LMMFront")  # deployments of this project's services
@@ -36,14 +40,20 @@ def drain() -> list[str]:
 
     if not ray.is_initialized():  # interrupted before it began; asking Serve would start a cluster
         return []
-    names = [
-        name
-        for name, application in serve.status().applications.items()
-        if application.status == "RUNNING" and any(front in application.deployments for front in FRONTS)
-    ]
+    names = answering(serve.status().applications)
     for name in names:
         stop(name)
     return names
+
+
+def answering(applications: Mapping[str, ApplicationStatusOverview]) -> list[str]:
+    """The names of this project's applications whose front answers, also while another part still starts or is lost."""
+    return [
+        name
+        for name, application in applications.items()
+        for front, deployment in application.deployments.items()
+        if front in FRONTS and deployment.replica_states.get("RUNNING", 0) and application.status != "DELETING"
+    ]
 
 
 def before_interrupt(work: Callable[[], object] = drain) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 from p2i_ray.serve import drain
 
@@ -50,3 +51,25 @@ def test_an_interrupt_before_ray_runs_starts_no_cluster() -> None:
 def test_only_serves_own_command_is_changed(monkeypatch: pytest.MonkeyPatch, program: str, expected: bool) -> None:
     monkeypatch.setattr(sys, "argv", [program, "run"])
     assert drain.in_serves_command() is expected
+
+
+def test_what_answers_is_drained_also_while_another_part_starts() -> None:
+    def application(status: str, **running: int) -> ApplicationStatusOverview:
+        deployments = {
+            name: DeploymentStatusOverview(
+                status="HEALTHY", status_trigger="UNSPECIFIED", replica_states={"RUNNING": count}, message=""
+            )
+            for name, count in running.items()
+        }
+        return ApplicationStatusOverview(status=status, message="", last_deployed_time_s=0.0, deployments=deployments)
+
+    found = {
+        "running": application("RUNNING", Front=1, Sampler=1, Judge=1),
+        "judge starts": application("DEPLOYING", Front=1, Sampler=1, Judge=0),
+        "sampler lost": application("UNHEALTHY", Front=2, Sampler=0),
+        "lmm": application("RUNNING", LMMFront=1, Engine=1),
+        "front starts": application("DEPLOYING", Front=0, Sampler=1),
+        "goes": application("DELETING", Front=1, Sampler=1),
+        "another's": application("RUNNING", Ingress=1),
+    }
+    assert drain.answering(found) == ["running", "judge starts", "sampler lost", "lmm"]
