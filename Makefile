@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 DEVICE ?= cpu
 PORT ?= 8000
 RUNS ?= 20
+PRESET ?= gpu24gb
 SEED ?= 0
 # processes of the tests, each with a Ray cluster of its own
 WORKERS ?= 2
@@ -14,7 +15,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr serve serve-lmm test test-quick test-random test-slow check format bench chaos zoo clean
+.PHONY: help setup idr models serve serve-lmm test test-quick test-random test-slow check format bench chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -27,6 +28,9 @@ $(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
 
 idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
 	$(PY) jobs/idr.py --config mini
+
+models: $(READY)  ## fetch the models that a preset names from the hub (PRESET=gpu24gb)
+	HF_HUB_OFFLINE=0 $(PY) jobs/models.py --config $(PRESET)
 
 serve: $(READY)  ## the generator service at http://127.0.0.1:8000 (PORT=…): the model of runs/mini, or the base model
 	$(PY) jobs/serve.py --config mini serve.port=$(PORT) $(if $(wildcard runs/mini/model),serve.model=runs/mini/model)

@@ -97,6 +97,15 @@ class LoopConfig(Settings):
     baseline: Adjustable[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
 
 
+class HubConfig(Settings):
+    """Where `make models` fetches the folders that other settings name from: OWNER/NAME or OWNER/NAME@COMMIT."""
+
+    judge_model: Runtime[str | None] = Field(None, description="repository of judge.model on the Hugging Face hub")
+    diffusion_base: Runtime[str | None] = Field(None, description="repository of diffusion.base")
+    diffusion_clip: Runtime[str | None] = Field(None, description="repository of diffusion.clip")
+    evaluate_clip: Runtime[str | None] = Field(None, description="repository of evaluate.clip")
+
+
 class Config(Settings):
     """The settings that every job shares."""
 
@@ -119,6 +128,7 @@ class Config(Settings):
     generate: GenerateConfig = GenerateConfig()
     evaluate: EvaluateConfig
     idr: LoopConfig = LoopConfig()
+    hub: HubConfig = HubConfig()
 
     _source: str = PrivateAttr("")
 

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from ray.serve.schema import ApplicationStatusOverview
+    from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
 DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
 FRONTS = ("Front", "LMMFront")  # deployments of this project's services
@@ -52,8 +52,12 @@ def answering(applications: Mapping[str, ApplicationStatusOverview]) -> list[str
         name
         for name, application in applications.items()
         for front, deployment in application.deployments.items()
-        if front in FRONTS and deployment.replica_states.get("RUNNING", 0) and application.status != "DELETING"
+        if front in FRONTS and _running(deployment) and application.status != "DELETING"
     ]
+
+
+def _running(deployment: DeploymentStatusOverview) -> int:
+    return cast("Mapping[str, int]", deployment.replica_states).get("RUNNING", 0)  # the states are strings
 
 
 def before_interrupt(work: Callable[[], object] = drain) -> None:

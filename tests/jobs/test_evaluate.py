@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from p2i_ray.console.cli import main
 from tests.support.load_job import load_job
@@ -57,7 +58,9 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
         main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given, "generate.num_workers=1", *settings])
 
     broken = shutil.copytree(CLIP, tmp_path / "clip")
-    (broken / "model.safetensors").write_bytes(b"half")
+    weights = load_file(broken / "model.safetensors")
+    del weights["visual_projection.weight"]  # which is found when the model is loaded
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(SystemExit) as stopped:
         run(f"evaluate.clip={broken}")
     assert stopped.value.code == 2

@@ -70,6 +70,7 @@ def test_an_engine_that_crashes_at_every_row_ends_the_job(stub: Callable[..., Ju
         score(stub(CrashingEngine), rows(["mug"] * 20), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_killed_replica_costs_no_row(stub: Callable[..., Judge], tmp_path: Path) -> None:
     import ray
 

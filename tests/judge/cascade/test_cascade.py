@@ -157,6 +157,7 @@ def test_only_the_head_and_its_facts_are_kept(outcome: tuple[Outcome, Path]) -> 
     assert Head.from_bytes((out / "cascade" / "head.safetensors").read_bytes()).points.shape[1] == 3 * 64 + 16 * 128
 
 
+@pytest.mark.slow
 def test_the_same_seed_decides_the_same_in_any_order(outcome: tuple[Outcome, Path], tmp_path: Path) -> None:
     (first, table, _, _), _ = outcome
     again = run(rows_with_broken()[::-1], tmp_path / "scores", blocks=4)
