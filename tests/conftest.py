@@ -124,6 +124,18 @@ def tiny_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
 
 
 @pytest.fixture(scope="session")
+def second_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
+    """The same as Stable Diffusion 2 has it."""
+    from tests.support.tiny_models import build_painter
+
+    folder = tmp_path_factory.mktemp("second_painter")
+    build_painter(folder / "base", folder / "clip", second=True)
+    from p2i_ray.config import DiffusionConfig
+
+    return DiffusionConfig(base=str(folder / "base"), clip=str(folder / "clip"))
+
+
+@pytest.fixture(scope="session")
 def plain_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
     """The same with a 4-channel model, which is to be widened."""
     from tests.support.tiny_models import build_painter

@@ -25,8 +25,16 @@ pytestmark = pytest.mark.long
     ids=["lambda of the paper", "a large lambda", "min-SNR", "no token", "no token, min-SNR"],
 )
 def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: DiffusionConfig, settings: dict[str, Any]) -> None:
+    check_eq_5(tiny_painter, settings)
+
+
+def test_also_on_what_stable_diffusion_2_has_otherwise(second_painter: DiffusionConfig) -> None:
+    check_eq_5(second_painter, {"contrastive_weight": 0.01})
+
+
+def check_eq_5(painter: DiffusionConfig, settings: dict[str, Any]) -> None:
     changes = dict(settings)
-    diffusion = tiny_painter.model_copy(update={"token": changes.pop("token", tiny_painter.token)})
+    diffusion = painter.model_copy(update={"token": changes.pop("token", painter.token)})
     parts, model = make_model(diffusion, **changes)
     batch = make_batch(parts, range(4))
     assert batch.dropped.any() and not batch.dropped.all()

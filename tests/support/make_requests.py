@@ -16,8 +16,8 @@ DIFFUSION = DiffusionConfig(base=str(WEIGHTS / "diffusion"), clip=str(WEIGHTS / 
 def make_request(number: int, **changes: Any) -> PaintRequest:
     """The request for one product: by default three steps with guidance."""
     sample = render(77, number, CLEAN)
-    how = {"seed": number, "steps": 3, "guidance": 3.0, **changes}
-    return PaintRequest(sample.name, sample.image, sample.mask, **how)
+    how = {"name": sample.name, "seed": number, "steps": 3, "guidance": 3.0, **changes}
+    return PaintRequest(product=sample.image, mask=sample.mask, **how)
 
 
 def brighter(folder: Path) -> None:

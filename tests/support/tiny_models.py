@@ -14,8 +14,12 @@ LENGTH = 16  # tokens a prompt
 RESOLUTION = 16  # pixels; latents are 8x8
 
 
-def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
-    """Write both folders; a model with 4 channels instead of 9 doesn't inpaint."""
+def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: bool = False) -> None:
+    """Write both folders; a model with 4 channels instead of 9 doesn't inpaint.
+
+    `second` has what Stable Diffusion 2 has otherwise: its text encoder is the CLIP's without the last layer, prompts
+    are padded with "!", and the UNet's attention has linear projections and heads of one width.
+    """
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -23,21 +27,23 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
         StableDiffusionInpaintPipeline,
         UNet2DConditionModel,
     )
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextModel
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(pad="!" if second else None)
     tower = {"hidden_size": WIDTH, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tower |= {"hidden_act": "gelu" if second else "quick_gelu"}
+    text_config = {
+        **tower,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     clip = CLIPModel(
         CLIPConfig(
-            text_config={
-                **tower,
-                "vocab_size": len(tokenizer),
-                "max_position_embeddings": LENGTH,
-                "bos_token_id": tokenizer.bos_token_id,
-                "eos_token_id": tokenizer.eos_token_id,
-                "pad_token_id": tokenizer.pad_token_id,
-            },
+            text_config=text_config,
             vision_config={**tower, "image_size": RESOLUTION, "patch_size": 8},
             projection_dim=CLIP_WIDTH,
         )
@@ -45,8 +51,9 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
     size = {"height": RESOLUTION, "width": RESOLUTION}
     clip.save_pretrained(clip_folder)
     CLIPImageProcessorPil(size={"shortest_edge": RESOLUTION}, crop_size=size).save_pretrained(clip_folder)
-    text_encoder = CLIPTextModel(clip.config.text_config)
-    text_encoder.load_state_dict(clip.text_model.state_dict())
+    text_encoder = CLIPTextModel(CLIPTextConfig(**{**text_config, "num_hidden_layers": 1 if second else 2}))
+    lost = text_encoder.load_state_dict(clip.text_model.state_dict(), strict=False).missing_keys
+    assert not lost
     norm = {"norm_num_groups": 4, "layers_per_block": 1}
     vae = AutoencoderKL(
         block_out_channels=(8, 8),
@@ -64,7 +71,8 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
         cross_attention_dim=WIDTH,
-        attention_head_dim=4,
+        attention_head_dim=(2, 4) if second else 4,
+        use_linear_projection=second,
         **norm,
     )
     scheduler = EulerAncestralDiscreteScheduler(
@@ -75,8 +83,11 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9) -> None:
     ).save_pretrained(base)
 
 
-def build_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer with bytes and a few merges; the two special tokens come last, as in CLIP's own."""
+def build_tokenizer(pad: str | None = None) -> CLIPTokenizer:
+    """CLIP's tokenizer with bytes and a few merges; the two special tokens come last, as in CLIP's own.
+
+    It pads with the last one, or with a token that is a letter, too.
+    """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
@@ -87,4 +98,5 @@ def build_tokenizer() -> CLIPTokenizer:
     entries += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {entry: number for number, entry in enumerate(entries)}
     assert len(vocabulary) == len(entries)
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+    padding = {"pad_token": pad} if pad else {}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH, **padding)

@@ -114,6 +114,8 @@ def _ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of plain texts, without bos and eos, and without any special token that a text spells out."""
     longest = tokenizer.model_max_length * NAME_CHARS_A_TOKEN
     special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    if tokenizer.pad_token_id != tokenizer.eos_token_id:  # Stable Diffusion 2 pads with "!", which names have, too
+        special.discard(tokenizer.pad_token_id)
     rows = [tokenizer(text[:longest], add_special_tokens=False, verbose=False).input_ids for text in texts]
     return [[i for i in row if i not in special] for row in rows]
 

@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import StableDiffusionInpaintPipeline
+from PIL import Image
 
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.data.images import paste_product
+from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.sampling.denoise import AbandonedError
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
@@ -159,3 +164,32 @@ def test_brighter_is_brighter(tmp_path: Path, sampler: Sampler) -> None:
     brighter(folder)
     [new], [old] = load(str(folder)).paint([make_request(0)]), sampler.paint([make_request(0)])
     assert new.mean() > old.mean() + 10
+
+
+@pytest.mark.parametrize("painter", ["tiny_painter", "second_painter"])
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_pictures_are_those_of_diffusers_own_pipeline(
+    request: pytest.FixtureRequest, tmp_path: Path, painter: str, guidance: float
+) -> None:
+    diffusion: DiffusionConfig = request.getfixturevalue(painter)
+    parts = loading.load(diffusion.base, diffusion)
+    parts.pipeline().save_pretrained(tmp_path / "model")
+    own = Sampler(str(tmp_path / "model"), diffusion, SamplerOptions())
+    theirs = StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "model", local_files_only=True)
+    theirs.set_progress_bar_config(disable=True)
+    for name in ("a cup", "mug!!"):
+        one = make_request(1, guidance=guidance, name=name)
+        height, width = one.mask.shape
+        painted = theirs(
+            prompt=f"{name} <background>",
+            image=Image.fromarray(one.product),
+            mask_image=Image.fromarray(255 - one.mask),
+            height=height,
+            width=width,
+            num_inference_steps=one.steps,
+            guidance_scale=guidance,
+            generator=torch.Generator().manual_seed(one.seed),
+            output_type="np",
+        ).images[0]
+        expected = paste_product((painted * 255).round().astype(np.uint8), one.product, one.mask)
+        np.testing.assert_array_equal(own.paint([one])[0], expected)
