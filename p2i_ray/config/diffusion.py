@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
+
+NAME = "{name}"  # in a prompt: the product's name
 
 
 class DiffusionConfig(Settings):
@@ -19,10 +21,20 @@ class DiffusionConfig(Settings):
     token: Result[str | None] = Field(
         "<background>", description="learned token appended to the product's name; null: none (an ablation)"
     )
+    prompt: Result[str] = Field(
+        NAME, description="the prompt, before the token; {name} is the product's name, which is cut where it is long"
+    )
     token_from: Result[str] = Field("background", description="word whose embedding the token starts from")
     widen: Result[bool] = Field(
         False, description="give a base model with 4 input channels five more that start at zero (mask, product latent)"
     )
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_one_name(cls, prompt: str) -> str:
+        if prompt.count(NAME) != 1:
+            raise ValueError("it must have {name}, once")
+        return prompt
 
 
 class FeatureConfig(Reserving):

@@ -6,6 +6,7 @@ import json
 from typing import Any, NamedTuple
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config.diffusion import NAME
 from p2i_ray.storage import locations
 
 RECORD = "training.json"
@@ -124,16 +125,19 @@ mask, and its safety checker is off: look at what it paints before you publish i
 
 
 def _prompt(diffusion: DiffusionConfig) -> str:
-    name = "Steel thermos bottle 500 ml"
+    name = diffusion.prompt.replace(NAME, "Steel thermos bottle 500 ml")
     return f"{name} {diffusion.token}" if diffusion.token else name
 
 
 def _prompt_rule(diffusion: DiffusionConfig) -> str:
+    words = (
+        "the product's\nname" if diffusion.prompt == NAME else f"`{diffusion.prompt}`,\nwith the product's name in it,"
+    )
     if not diffusion.token:
-        return "The prompt is the\nproduct's name."
+        return f"The prompt is {words.rstrip(',')}."
     return (
-        "The prompt is the product's\n"
-        f"name and then the learned token `{diffusion.token}`; cut long names, so that the token is not cut off."
+        f"The prompt is {words} and then the learned token `{diffusion.token}`; cut long names, so that the token is\n"
+        "not cut off."
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from p2i_ray.config.diffusion import NAME
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,19 +33,29 @@ class Prompts(NamedTuple):
     eos_at: torch.Tensor  # (B,) int64, right after it, or after the name
 
 
-def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str]) -> Prompts:
+def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str], *, template: str = NAME) -> Prompts:
     """Names as [bos, name cut to fit, <background>, eos, pad …]; without a token, [bos, name, eos, pad …].
+
+    A template may have words before and after the name; these are never cut.
 
     What looks like a special token inside a name ("<background>", "<|endoftext|>") is left out: only the prompt's own
     count.
+
+    Raises:
+        UserError: the template leaves no room for a name.
     """
     length = tokenizer.model_max_length
     after = [tokenizer.eos_token_id]
     if token is not None:
         after = [tokenizer.convert_tokens_to_ids(token), *after]
+    before, words_after = _ids_of(tokenizer, template.split(NAME))
+    after = [*words_after, *after]
+    room = length - 1 - len(before) - len(after)
+    if room < 1:
+        raise UserError(f"diffusion.prompt={template!r} leaves no room for a name among {length} tokens; shorten it")
     rows, ends = [], []
     for name in _ids_of(tokenizer, names):
-        row = [tokenizer.bos_token_id, *name[: length - 1 - len(after)], *after]
+        row = [tokenizer.bos_token_id, *before, *name[:room], *after]
         rows.append(_padded(tokenizer, row))
         ends.append(len(row) - 1)
     eos_at = torch.tensor(ends, dtype=torch.int64)

@@ -21,6 +21,7 @@ WITH_WEIGHTS = {
 # As model_index.json names them; a folder without that file is looked at part by part.
 PIPELINES = ("StableDiffusionInpaintPipeline", "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd")  # in the names of models that were distilled
+RECORD = "training.json"  # of a model that was trained here: its settings and losses
 UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
 
@@ -105,6 +106,22 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
         f"{location} {why}: a model for a few steps without guidance can't be trained or sampled as the paper does; "
         f"give the model that it was distilled from{', or rename the folder if it is none' if few else ''}"
     )
+
+
+def check_prompt(location: str, diffusion: DiffusionConfig) -> None:
+    """Check that a model that was trained here is given prompts such as it was trained on.
+
+    Raises:
+        UserError: its training had another token or template.
+    """
+    path = locations.join(location, RECORD)
+    if not locations.exists(path):
+        return
+    trained = {"prompt": DiffusionConfig.model_fields["prompt"].default, **read_config(path).get("diffusion", {})}
+    for name in ("token", "prompt"):
+        if name in trained and trained[name] != (given := getattr(diffusion, name)):
+            was, now = (value or "null" for value in (trained[name], given))
+            raise UserError(f"{location} was trained with diffusion.{name}={was}, not {now}; set it so")
 
 
 def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:

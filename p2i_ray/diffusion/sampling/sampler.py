@@ -22,7 +22,7 @@ from PIL import Image, ImageFilter
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, paste_product
-from p2i_ray.diffusion.model import loading
+from p2i_ray.diffusion.model import loading, validation
 from p2i_ray.diffusion.model.preprocess import paint_mask, to_tensor
 from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, GuidanceScale, build_pipeline, denoise, seeded
 from p2i_ray.diffusion.sampling.determinism import any_batch_alike, same_for_any_batch
@@ -73,12 +73,14 @@ class Sampler:
             UserError: the folder can't be used.
         """
         self._options = options
+        validation.check_prompt(location, diffusion)
         parts = loading.load(location, diffusion, DTYPES[options.dtype])
         self._pipeline = build_pipeline(parts.vae, parts.unet, parts.scheduler).to(options.device)
         self._text = TextStates(
             parts.tokenizer,
             parts.text_encoder.to(torch.device(options.device)),  # type: ignore[arg-type]  # transformers wraps it
             token=diffusion.token,
+            template=diffusion.prompt,
             cached_texts=options.cached_texts,
         )
         if options.copy_weights:

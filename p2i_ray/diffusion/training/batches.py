@@ -15,6 +15,7 @@ from p2i_ray.diffusion.training import rows
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from p2i_ray.config import DiffusionConfig
     from p2i_ray.diffusion.model.loading import Parts
     from p2i_ray.diffusion.training.ingest import WorkerStream
 
@@ -23,20 +24,22 @@ class Batches:
     """One worker's part of every step's global batch, in order."""
 
     def __init__(
-        self, stream: WorkerStream, parts: Parts, *, token: str | None, seed: int, prompt_dropout: float
+        self, stream: WorkerStream, parts: Parts, *, diffusion: DiffusionConfig, seed: int, prompt_dropout: float
     ) -> None:
         """Start the stream.
 
         Args:
             stream: this worker's rows.
             parts: their tokenizer makes the prompts, their scheduler has the noise levels.
-            token: appended to names; none: nothing is.
+            diffusion: what prompts are made of, besides names.
             seed: of the noise.
             prompt_dropout: fraction of rows whose prompt is dropped.
         """
         timesteps = int(parts.scheduler.config["num_train_timesteps"])
         self._batches = stream.batches(
-            _Collate(parts.tokenizer, token=token, seed=seed, timesteps=timesteps, prompt_dropout=prompt_dropout)
+            _Collate(
+                parts.tokenizer, diffusion=diffusion, seed=seed, timesteps=timesteps, prompt_dropout=prompt_dropout
+            )
         )
         self.waited_s = 0.0  # for the newest batch
 
@@ -53,14 +56,16 @@ class Batches:
 class _Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
-    def __init__(self, tokenizer: Any, *, token: str | None, seed: int, timesteps: int, prompt_dropout: float) -> None:
-        self._tokenizer, self._token = tokenizer, token
+    def __init__(
+        self, tokenizer: Any, *, diffusion: DiffusionConfig, seed: int, timesteps: int, prompt_dropout: float
+    ) -> None:
+        self._tokenizer, self._token, self._template = tokenizer, diffusion.token, diffusion.prompt
         self._seed, self._timesteps, self._prompt_dropout = seed, timesteps, prompt_dropout
         self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
 
     def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
         with self._one_at_a_time:
-            prompts = tokenise(self._tokenizer, self._token, batch["name"].to_pylist())
+            prompts = tokenise(self._tokenizer, self._token, batch["name"].to_pylist(), template=self._template)
         step, *_ = batch["step"].to_pylist()
         first, *_ = batch["position"].to_pylist()
         positions = range(first, first + batch.num_rows)

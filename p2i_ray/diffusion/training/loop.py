@@ -49,7 +49,7 @@ def _train(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStream) -> 
         trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
         average = ShardedEMA(trainee, settings.ema_decay)
         curve = found.load(trainee, average) if found else []
-    batches = Batches(stream, parts, token=job.diffusion.token, seed=job.seed, prompt_dropout=settings.prompt_dropout)
+    batches = Batches(stream, parts, diffusion=job.diffusion, seed=job.seed, prompt_dropout=settings.prompt_dropout)
     with Reporter(job, len(curve), is_first=first) as reporter:
         started = time.time() - job.called
         while len(curve) < job.steps:

@@ -87,7 +87,13 @@ class Reporter:
         features = rows.unpack(self._samples)
         some = samples.SampleRows(self._samples["name"].to_pylist(), features)
         painted = samples.paint(
-            model, parts, some, token=job.diffusion.token, settings=job.settings.tracking, seed=job.seed
+            model,
+            parts,
+            some,
+            token=job.diffusion.token,
+            template=job.diffusion.prompt,
+            settings=job.settings.tracking,
+            seed=job.seed,
         )
         if self._tracker:
             self._tracker.log_image(step, samples.sheet(parts, features, painted))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from p2i_ray.config.diffusion import TrackingConfig
+from p2i_ray.config.diffusion import NAME, TrackingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.model.prompt import tokenise
@@ -57,7 +57,14 @@ class SampleRows:
 
 @torch.no_grad()  # inference mode would mark tensors that training goes on with, such as ZeRO's gathered weights
 def paint(
-    model: Product2Img, parts: Parts, rows: SampleRows, *, token: str | None, settings: TrackingConfig, seed: int
+    model: Product2Img,
+    parts: Parts,
+    rows: SampleRows,
+    *,
+    token: str | None,
+    template: str = NAME,
+    settings: TrackingConfig,
+    seed: int,
 ) -> Pixels:
     """Paint a background around each product.
 
@@ -68,6 +75,7 @@ def paint(
         parts: its folder, for tokenizer, VAE and noise levels.
         rows: n of them.
         token: appended to the names; none: nothing is.
+        template: of the prompts that names make.
         settings: denoising steps and guidance.
         seed: of the noise. A row's noise depends on the seed and the row's place alone: it is the same every time.
 
@@ -80,7 +88,7 @@ def paint(
         pipeline = build_pipeline(parts.vae, model.unet, scheduler)
         painted = []
         for place, some in rows.parts(BATCH_SIZE):
-            ids = tokenise(parts.tokenizer, token, some.names).ids.to(device)
+            ids = tokenise(parts.tokenizer, token, some.names, template=template).ids.to(device)
             generators = seeded(seed_for(seed, "sample", row) for row in place)
             inputs = _inputs(model, some.features, ids, settings=settings, generators=generators)
             painted.append(_decode(parts.vae, denoise(pipeline, inputs, output="latent")))

@@ -125,3 +125,19 @@ def test_only_the_tokens_row_can_learn() -> None:
     module(ids).sum().backward()
     assert [name for name, _ in module.named_parameters()] == ["row"]
     assert module.row.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+TEMPLATE = "a round {name}, back"
+
+
+def test_a_template_s_words_stand_around_the_name(tokenizer: CLIPTokenizer) -> None:
+    expected = tokenizer(f"a round cup, back {TOKEN}", padding="max_length", max_length=LENGTH).input_ids
+    prompts = tokenise(tokenizer, TOKEN, ["cup", "cup " * 40], template=TEMPLATE)
+    assert prompts.ids[0].tolist() == expected
+    cup = tokenizer("cup", add_special_tokens=False).input_ids
+    before, after = (tokenizer(words, add_special_tokens=False).input_ids for words in ("a round", ", back"))
+    names = cup * (LENGTH - 3 - len(before) - len(after))
+    assert prompts.ids[1].tolist() == [tokenizer.bos_token_id, *before, *names, *after, *prompts.ids[1, -2:].tolist()]
+    assert prompts.background_at.tolist()[1] == LENGTH - 2
+    with pytest.raises(UserError, match=r"diffusion.prompt=.* leaves no room for a name among 16 tokens"):
+        tokenise(tokenizer, TOKEN, ["cup"], template="cup " * 14 + "{name}")

@@ -137,3 +137,14 @@ def test_half_a_download(broken: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"diffusion_pytorch_model.safetensors is cut short: \d+ of \d+ bytes"):
         validation.check_model(str(broken))
+
+
+def test_prompts_other_than_those_of_the_training(broken: Path, tiny_painter: DiffusionConfig) -> None:
+    validation.check_prompt(str(broken), tiny_painter)
+    record = broken / "training.json"
+    record.write_text(json.dumps({"diffusion": {"token": "<background>"}}))  # as versions before the template wrote it
+    validation.check_prompt(str(broken), tiny_painter)
+    with pytest.raises(UserError, match=r"was trained with diffusion.token=<background>, not null; set it so"):
+        validation.check_prompt(str(broken), tiny_painter.model_copy(update={"token": None}))
+    with pytest.raises(UserError, match=r"was trained with diffusion.prompt=\{name\}, not \{name\}, sharp"):
+        validation.check_prompt(str(broken), tiny_painter.model_copy(update={"prompt": "{name}, sharp"}))
