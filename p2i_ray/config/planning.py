@@ -14,6 +14,9 @@ class RunPlanConfig(RateConfig):
     dev_rows: int = Field(200, ge=1, description="rows of idr.dev_split, where data isn't given (paper's EPBD)")
     kept_fraction: float = Field(1, gt=0, le=1, description="fraction of rows that a selection keeps (1: costs most)")
     scored_per_s: float = Field(15, gt=0, description="rows scored per second and engine: 7B model, one token each")
+    reasoned_per_s: float = Field(
+        5, gt=0, description="the same with judge.reasoned: a reason of one sentence before the score"
+    )
     criticised_per_s: float = Field(5, gt=0, description="rows criticised per second and engine: one sentence each")
     encoded_per_s: float = Field(50, gt=0, description="rows encoded per second and GPU: three images each")
     painted_per_s: float = Field(2.5, gt=0, description="images sampled per second and GPU, 30 steps with guidance")

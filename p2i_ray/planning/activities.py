@@ -104,16 +104,21 @@ class RunPlan:
         """Whether rows are encoded while others are scored; see steps/overlap."""
         return self.overlaps and self.config.idr.keep_fraction is None and not self.config.judge.cascade.clip
 
+    @property
+    def scored_per_s(self) -> float:
+        """Rows that an engine scores a second. Exemplars cost little: each prompt begins with them, and it keeps that."""
+        return self.assumed.reasoned_per_s if self.config.judge.reasoned else self.assumed.scored_per_s
+
     def estimate(self, number: int, step: Step, candidates: int) -> Estimate:
         """What a step takes, in a round whose candidates, or kept rows once they are selected, are so many."""
         config, assumed = self.config, self.assumed
         match step.name:
             case step_table.CALIBRATE.name:
-                return self._judged(config.calibration.rows * PASSES / assumed.scored_per_s)
+                return self._judged(config.calibration.rows * PASSES / self.scored_per_s)
             case step_table.SCORE.name:
-                return self._judged(candidates / assumed.scored_per_s)
+                return self._judged(candidates / self.scored_per_s)
             case step_table.INSPECT.name:  # criticised, and scored without the feedback in rounds that have one
-                each_s = 1 / assumed.criticised_per_s + (number > 1) / assumed.scored_per_s
+                each_s = 1 / assumed.criticised_per_s + (number > 1) / self.scored_per_s
                 return self._judged(config.idr.inspect * each_s)
             case step_table.CRITIQUE.name:
                 return self._judged(self.dev_rows / assumed.criticised_per_s)

@@ -26,8 +26,10 @@ def parts(*settings: str, rows: int = 6000, dev_rows: int = 200, **assumed: floa
 
 def test_what_each_part_takes_is_counted() -> None:
     """Four engines of 15 rows a second; 36 images a second and GPU; twelve checkpoints in 3,000 steps."""
-    found = parts(kept_fraction=0.5)
+    found = parts("judge.reasoned=false", kept_fraction=0.5)
     assert [found[number, "score"].work_s for number in (1, 2, 3)] == [100, 50, 25]
+    reasoned = parts("judge.reasoned=true", kept_fraction=0.5)  # five rows a second
+    assert [reasoned[number, "score"].work_s for number in (1, 2, 3)] == [300, 150, 75]
     assert found[1, "encode"].work_s == pytest.approx(3000 / 200)
     assert (found[1, "train"].idle_s, found[1, "train"].work_s) == (60 + 12 * 8, pytest.approx(3000 * 64 / 144))
     assert found[0, "generate"].work_s == 20 and found[3, "generate"].work_s == 20
