@@ -106,7 +106,7 @@ class RunPlan:
 
     @property
     def scored_per_s(self) -> float:
-        """Rows that an engine scores a second. Exemplars cost little: each prompt begins with them, and it keeps that."""
+        """Rows that an engine scores a second. Exemplars cost little: prompts begin with them alike."""
         return self.assumed.reasoned_per_s if self.config.judge.reasoned else self.assumed.scored_per_s
 
     def estimate(self, number: int, step: Step, candidates: int) -> Estimate:
