@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from p2i_ray.errors import UserError, one_line
+from p2i_ray.storage import locations
 
-RECORD = ".fetched.json"  # in the folder: repository, commit and files
+RECORD = ".fetched.json"  # in the folder: repository, commit, files, and whether all of them are there
 SMALL = (".json", ".txt", ".model", ".jinja", ".md")  # of configurations, tokenizers, licences
 UNUSED = ("safety_checker", "feature_extractor", "onnx", "openvino", "flax")  # parts that no job reads
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
@@ -122,9 +123,11 @@ def listing(source: Source, folder: Path) -> Listing:
     """Ask the hub for the files that a folder needs.
 
     Raises:
-        UserError: the hub or the repository can't be reached, or has no such revision or no safetensors weights.
+        UserError: the folder holds something else, the hub or the repository can't be reached, or has no such revision
+            or no safetensors weights.
     """
     hub = _library()
+    _check_own(source.repository, folder)
     revision = source.revision or recorded(folder, source.repository) or "main"
     try:
         found = hub.HfApi().model_info(source.repository, revision=revision, files_metadata=True)
@@ -141,15 +144,22 @@ def listing(source: Source, folder: Path) -> Listing:
 def fetch(found: Listing, folder: Path) -> None:
     """Fetch what a folder lacks, check all of it, and record the commit. An interrupted call goes on where it was.
 
+    What an earlier commit had and this one hasn't is removed: of two layouts of weights the old one might be loaded.
+
     Raises:
-        UserError: the hub fails, the disk has no room, or a file isn't what the hub says.
+        UserError: the folder can't be made, the hub fails, the disk has no room, or a file isn't what the hub says.
     """
     hub = _library()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made: {error.strerror}; give another folder") from error
     free = shutil.disk_usage(folder).free
     if (wanted := found.missing_bytes(folder)) > free:
         raise UserError(f"{folder} has {free / 1e9:.1f} GB free, and {wanted / 1e9:.1f} GB are to come; free some")
     source = found.source
+    before = _record(folder).get("files", [])
+    _write_record(folder, found, before, complete=False)
     try:
         hub.snapshot_download(
             source.repository,
@@ -160,21 +170,58 @@ def fetch(found: Listing, folder: Path) -> None:
         checked = hub.HfApi().verify_repo_checksums(source.repository, revision=source.revision, local_dir=folder)
     except Exception as error:
         raise UserError(_complaint(f"{source.repository}@{source.revision}", error)) from error
-    if wrong := sorted(one["path"] for one in checked.mismatches):
+    # The hub's other files are not looked at: one of that name is the user's own.
+    if wrong := sorted(one["path"] for one in checked.mismatches if one["path"] in found.sizes):
         for name in wrong:
             Path(folder, name).unlink()
         raise UserError(f"{folder}/{wrong[0]} isn't what the hub says, and is removed; run the same command again")
-    record = {"repository": source.repository, "revision": source.revision, "files": sorted(found.sizes)}
+    if absent := sorted(name for name, size in found.sizes.items() if not _has(folder / name, size)):
+        raise UserError(f"{folder}/{absent[0]} did not come; run the same command again")
+    for name in {*before} - {*found.sizes}:
+        Path(folder, name).unlink(missing_ok=True)
+    _write_record(folder, found, (), complete=True)
+
+
+def _write_record(folder: Path, found: Listing, before: Iterable[str], *, complete: bool) -> None:
+    record = {
+        "repository": found.source.repository,
+        "revision": found.source.revision,
+        "files": sorted({*found.sizes, *before}),
+        "complete": complete,
+    }
     Path(folder, RECORD).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+
+
+def _check_own(repository: str, folder: Path) -> None:
+    """Check that nothing is overwritten but what was fetched from the same repository.
+
+    Raises:
+        UserError: the folder is a file, or holds something else.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UserError("it is a file; give a folder")
+    if recorded(folder, repository) is None and (other := next(locations.files_below(str(folder)), None)):
+        raise UserError(
+            f"it holds {other}, which was not fetched from {repository}, and would be overwritten; give a new folder, "
+            "or take the repository's name out (hub.…=null) to use the folder as it is"
+        )
 
 
 def recorded(folder: Path, repository: str) -> str | None:
     """The commit that a folder was fetched at; none if it wasn't, or from another repository."""
+    record = _record(folder)
+    return str(record["revision"]) if record.get("repository") == repository and "revision" in record else None
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """What is recorded in a folder; empty if there is no record that can be read."""
     try:
-        record: dict[str, Any] = json.loads(Path(folder, RECORD).read_text("utf-8"))
-        return str(record["revision"]) if record["repository"] == repository else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+        record = json.loads(Path(folder, RECORD).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _has(path: Path, size: int) -> bool:

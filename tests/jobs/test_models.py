@@ -63,7 +63,7 @@ def test_what_a_preset_names_is_fetched_checked_and_recorded(hub: Hub, tmp_path:
     assert found == {"config.json", "model.safetensors", ".fetched.json"}
     assert not list((tmp_path / "base").rglob("*.bin")) and not (tmp_path / "base" / "v1.ckpt").exists()
     record = json.loads((tmp_path / "judge" / ".fetched.json").read_text())
-    assert (record["repository"], record["revision"]) == ("shop/judge", COMMIT)
+    assert (record["repository"], record["revision"], record["complete"]) == ("shop/judge", COMMIT, True)
     hub.asked.clear()
     again = run(hub, tmp_path, **names)
     assert again.returncode == 0 and "0.00 GB to fetch" in again.stdout
@@ -88,7 +88,7 @@ def test_a_file_that_isn_t_what_the_hub_says_is_removed(hub: Hub, tmp_path: Path
     ran = run(hub, tmp_path, judge_model="shop/judge")
     assert ran.returncode == 2 and ran.stderr.splitlines()[-1].startswith("error: ")
     assert not (tmp_path / "judge" / "model.safetensors").exists()
-    assert not (tmp_path / "judge" / ".fetched.json").exists()
+    assert not json.loads((tmp_path / "judge" / ".fetched.json").read_text())["complete"]
     hub.lie = set()
     assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
 
@@ -110,3 +110,33 @@ def test_what_can_t_be_had_is_a_line_and_keeps_nothing_back(hub: Hub, tmp_path: 
         ran = run(hub, tmp_path / "none", judge_model=repository)
         assert ran.returncode == 2 and line in ran.stderr.splitlines()[-1]
     assert "names no repositories" in run(hub, tmp_path).stderr
+
+
+def test_what_is_the_users_own_is_neither_overwritten_nor_removed(hub: Hub, tmp_path: Path) -> None:
+    own = tmp_path / "judge" / "model.safetensors"
+    own.parent.mkdir()
+    own.write_bytes(b"mine")
+    ran = run(hub, tmp_path, judge_model="shop/judge")
+    assert ran.returncode == 2 and "holds model.safetensors, which was not fetched from shop/judge" in ran.stderr
+    assert own.read_bytes() == b"mine"
+    own.unlink()
+    assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
+    (tmp_path / "judge" / "pytorch_model.bin").write_bytes(b"mine")  # not the hub's, and not asked for
+    assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
+    assert (tmp_path / "judge" / "pytorch_model.bin").read_bytes() == b"mine"
+    hub.files["shop/other"] = hub.files["shop/judge"]
+    ran = run(hub, tmp_path, judge_model="shop/other")
+    assert ran.returncode == 2 and "was not fetched from shop/other" in ran.stderr
+    (tmp_path / "base").write_bytes(b"")
+    assert "it is a file; give a folder" in run(hub, tmp_path, diffusion_base="shop/base").stderr
+
+
+def test_weights_of_an_earlier_commit_are_removed(hub: Hub, tmp_path: Path) -> None:
+    assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
+    record = tmp_path / "judge" / ".fetched.json"
+    (tmp_path / "judge" / "model-00001-of-00001.safetensors").write_bytes(b"as the earlier commit had it")
+    earlier = {**json.loads(record.read_text()), "files": ["config.json", "model-00001-of-00001.safetensors"]}
+    record.write_text(json.dumps(earlier))
+    assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
+    assert not (tmp_path / "judge" / "model-00001-of-00001.safetensors").exists()
+    assert json.loads(record.read_text())["files"] == ["config.json", "model.safetensors"]
