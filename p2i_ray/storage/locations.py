@@ -126,9 +126,14 @@ def names(location: str, suffix: str = "") -> list[str]:
         entries = filesystem.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    inside = [entry["name"] for entry in entries if entry["type"] == "file" and entry["name"] != path]  # not itself
+    inside = [entry["name"] for entry in entries if _is_file(entry) and entry["name"] != path]  # not itself
     found = sorted(map(posixpath.basename, inside))
     return [name for name in found if name.endswith(suffix) and not name.startswith(".")]
+
+
+def _is_file(entry: dict[str, Any]) -> bool:
+    """Whether an entry of a listing is a file; fsspec has a link, as in the cache of a model hub, for "other"."""
+    return entry["type"] == "file" or (bool(entry.get("islink")) and Path(entry["name"]).is_file())
 
 
 def files_below(location: str) -> Iterator[str]:

@@ -193,3 +193,14 @@ def test_macos_companions_are_no_files(root: str) -> None:
     for name in ("part.parquet", "._part.parquet", ".DS_Store"):
         locations.write_text(locations.join(root, name), "")
     assert locations.files(root) == [locations.join(root, "part.parquet")]
+
+
+def test_links_to_files_are_files(tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0a1b").write_text("weights")
+    snapshot = tmp_path / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").symlink_to("../../blobs/0a1b")
+    (snapshot / "folder.safetensors").symlink_to("../../blobs")
+    (snapshot / "gone.safetensors").symlink_to("../../blobs/none")
+    assert locations.names(str(snapshot)) == ["model.safetensors"]
