@@ -13,7 +13,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from p2i_ray.encoders import weight_files
+from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -66,17 +66,18 @@ class ClipFolder:
         return dict(settings)
 
     def tokenizer(self) -> CLIPTokenizer:
-        """Its tokenizer. Without its files transformers makes an empty one: check that they are there.
+        """Its tokenizer.
 
         Raises:
-            UserError: it can't be loaded.
+            UserError: it isn't there, or can't be loaded.
         """
+        tokenizer_files.check(self.local)
         return cast(CLIPTokenizer, self._load(CLIPTokenizer.from_pretrained))
 
     def _load(self, loader: Callable[..., Loaded], **options: Any) -> Loaded:
         try:
             return loader(self.local, local_files_only=True, **options)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
             first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise UserError(f"{self.setting}={self.location}: {first_line}") from error
 

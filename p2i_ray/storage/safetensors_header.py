@@ -51,7 +51,7 @@ def _parse(location: str, text: bytes) -> tuple[dict[str, Tensor], int]:
         entries.pop("__metadata__", None)
         tensors = {name: Tensor(entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
         end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise UserError(f"{location} is no safetensors file: its header can't be read; {AGAIN}") from None
     return tensors, end
 

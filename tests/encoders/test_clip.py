@@ -79,3 +79,10 @@ def test_pickled_weights_are_not_loaded(tmp_path: Path) -> None:
     torch.save({}, folder / "pytorch_model.bin")
     with clip_folder(str(folder), setting="evaluate.clip") as opened, pytest.raises(UserError, match="pickled weights"):
         opened.model()
+
+
+def test_a_tokenizer_that_is_not_there_is_not_an_empty_one(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(CLIP, tmp_path / "clip"))
+    (folder / "tokenizer.json").unlink()
+    with clip_folder(str(folder), setting="diffusion.clip") as opened, pytest.raises(UserError, match="has neither"):
+        opened.tokenizer()

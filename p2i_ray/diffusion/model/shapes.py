@@ -35,6 +35,8 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
     Raises:
         UserError: they are of another model, or quantised.
     """
+    if config.get("quantization_config"):
+        raise UserError(f"{location}/config.json has quantization_config; give weights as F32, F16 or BF16")
     for name, tensor in tensors.items():
         if name.endswith(".weight") and tensor.dtype not in TYPES:
             raise UserError(f"{location}: {name} is stored as {tensor.dtype}; give weights as F32, F16 or BF16")

@@ -8,7 +8,7 @@ from typing import Any
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import shapes
-from p2i_ray.encoders import weight_files
+from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -20,6 +20,7 @@ WITH_WEIGHTS = {
 }
 # As model_index.json names them; a folder without that file is looked at part by part.
 PIPELINES = ("StableDiffusionInpaintPipeline", "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}  # as the parts' settings name them
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd")  # in the names of models that were distilled
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
 UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
@@ -43,6 +44,10 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
     configs = {part: read_config(locations.join(location, part, "config.json")) for part in WITH_WEIGHTS}
     unet, vae, text = configs.values()
+    for part, wanted in CLASSES.items():
+        if (named := configs[part].get("_class_name", wanted)) != wanted:
+            raise UserError(f"{location}/{part} is a {named}, not a {wanted}; give a Stable Diffusion 1.x or 2.x model")
+    tokenizer_files.check(locations.join(location, "tokenizer"))
     scheduler = read_config(locations.join(location, "scheduler", "scheduler_config.json"))
     check_steps(location, unet)
     check_channels(location, unet, widen)
@@ -55,7 +60,7 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
         raise UserError(
             f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"
         )
-    factor = 2 ** (len(vae.get("block_out_channels", [0])) - 1)
+    factor = 2 ** (len(vae.get("block_out_channels") or [0]) - 1)
     if resolution is not None and resolution % factor:
         raise UserError(
             f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
@@ -97,14 +102,18 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
     Raises:
         UserError: it was.
     """
-    named = f"{posixpath.basename(location.rstrip('/'))} {unet.get('_name_or_path', '')}".lower()
-    few = next((word for word in FEW_STEPS if word in named), None)
+    folder, origin = posixpath.basename(location.rstrip("/")), str(unet.get("_name_or_path", ""))
+    few = next((word for word in FEW_STEPS if word in f"{folder} {origin}".lower()), None)
     if unet.get("time_cond_proj_dim") is None and few is None:
         return
-    why = f"is called {few}" if few else "has time_cond_proj_dim, as consistency models have"
+    why, remedy = "has time_cond_proj_dim, as consistency models have", ""
+    if few and few in folder.lower():
+        why, remedy = f"is called {few}", ", or rename the folder if it is none"
+    elif few:
+        why, remedy = f"was made of {origin}", ", or take _name_or_path out of unet/config.json if that is none"
     raise UserError(
         f"{location} {why}: a model for a few steps without guidance can't be trained or sampled as the paper does; "
-        f"give the model that it was distilled from{', or rename the folder if it is none' if few else ''}"
+        f"give the model that it was distilled from{remedy}"
     )
 
 

@@ -106,3 +106,31 @@ def test_weights_that_lack_a_tensor_are_refused(tiny_painter: DiffusionConfig, t
         with pytest.raises(UserError, match=rf"{part}: the weights have no \S*{lost}.*more; fetch the model again"):
             loading.load(str(base), tiny_painter)
         save_file(whole, file, metadata={"format": "pt"})
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_painter.base, tmp_path / "base"))
+    (base / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match=r"tokenizer has neither tokenizer.json nor vocab.json with merges.txt"):
+        loading.load(str(base), tiny_painter)
+
+
+def test_weights_that_no_library_takes_are_one_line(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    base = Path(shutil.copytree(tiny_painter.base, tmp_path / "base"))
+    file = base / "text_encoder" / "model.safetensors"
+    whole = load_file(file)
+    name = next(name for name in whole if name.endswith("layers.0.mlp.fc1.weight"))
+    save_file({**whole, name: torch.zeros(3, 3)}, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match="text_encoder can't be loaded: "):
+        loading.load(str(base), tiny_painter)
+
+
+def test_the_links_of_a_hub_s_cache(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshots" / "0a1b"
+    for number, file in enumerate(path for path in Path(tiny_painter.base).rglob("*") if path.is_file()):
+        blob = tmp_path / str(number)
+        shutil.copyfile(file, blob)
+        link = snapshot / file.relative_to(tiny_painter.base)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(blob)
+    loading.load(str(snapshot), tiny_painter)

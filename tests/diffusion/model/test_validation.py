@@ -125,6 +125,19 @@ def test_models_for_few_steps(broken: Path) -> None:
     change(plain / "unet" / "config.json", time_cond_proj_dim=256)
     with pytest.raises(UserError, match="has time_cond_proj_dim, as consistency models have"):
         validation.check_model(str(plain))
+    change(plain / "unet" / "config.json", time_cond_proj_dim=None, _name_or_path="lightning_logs/version_3")
+    line = r"was made of lightning_logs/version_3: .* or take _name_or_path out of unet/config.json"
+    with pytest.raises(UserError, match=line):
+        validation.check_model(str(plain))
+
+
+def test_parts_of_another_kind(broken: Path) -> None:
+    change(broken / "unet" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
+    with pytest.raises(UserError, match="has quantization_config; give weights as F32, F16 or BF16"):
+        validation.check_model(str(broken))
+    change(broken / "vae" / "config.json", _class_name="AsymmetricAutoencoderKL")
+    with pytest.raises(UserError, match="vae is a AsymmetricAutoencoderKL, not a AutoencoderKL"):
+        validation.check_model(str(broken))
 
 
 def test_what_is_no_clip(tiny_painter: DiffusionConfig) -> None:
