@@ -12,6 +12,7 @@ that holds anything else is refused. Pickled weights whose safetensors are there
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, create_model
@@ -35,8 +36,15 @@ def run(job: Settings) -> None:
     given = job.model_dump()
     out = locations.absolute(given["out"])
     config = locations.absolute(given["config"]) if given["config"] else None
-    conversion.convert(locations.absolute(given["in"]), out, config=config, tell=print)
+    conversion.convert(named(given["in"]), out, config=config, tell=print)
     print(f"{out}: {judgement(out)}")
+
+
+def named(location: str) -> str:
+    """A location made absolute, links as they are: in a hub's cache only a link has the file's name."""
+    if locations.is_uri(location):
+        return locations.absolute(location)
+    return str(Path(locations.local_path(location)).expanduser().absolute())
 
 
 def judgement(out: str) -> str:

@@ -9,13 +9,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import shapes, validation
+from p2i_ray.diffusion.model.unpickle import NOT_WRITTEN
 from p2i_ray.encoders import weight_files
-from p2i_ray.errors import UserError, one_line
+from p2i_ray.errors import UserError, one_line, reason
 from p2i_ray.storage import locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
 
@@ -25,6 +27,15 @@ SINGLE = (".safetensors", ".ckpt")
 _BIN = re.compile(r"(pytorch_model|diffusion_pytorch_model)((?:[.-][\w-]+)*)\.bin")
 _INDEX = re.compile(r"(pytorch_model|diffusion_pytorch_model)\.bin\.index((?:\.\w+)?)\.json")
 LEFT_OUT = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5", ".onnx", ".onnx_data", ".xml", ".ot", ".py")
+# What becomes the parts' tensors, one by one. OpenCLIP's text tower, cond_stage_model.model, is split by diffusers.
+_ORIGINAL = {
+    "unet": re.compile(r"model\.diffusion_model\.(time_embed|input_blocks|middle_block|output_blocks|out)\."),
+    "vae": re.compile(r"first_stage_model\.(encoder|decoder|quant_conv|post_quant_conv)\."),
+    "text_encoder": re.compile(
+        r"cond_stage_model\.transformer\.(text_model\.)?(embeddings|encoder|final_layer_norm)\.(?!position_ids$)"
+    ),
+}
+_OTHER_CONFIG = "give config= a folder of the same architecture, or fetch the file again"
 SAFETY = ("safety_checker", "feature_extractor")  # parts of a pipeline that this package has no use for
 
 
@@ -45,15 +56,42 @@ def convert(source: str, out: str, *, config: str | None, tell: Tell) -> None:
         raise UserError(f"in={source} is not there; check the path")
     if locations.exists(out) and not locations.is_empty(out):
         raise UserError(f"out={out} is there already; give a new folder")
-    with tempfile.TemporaryDirectory(prefix="p2i_convert_") as local:
+    with _published(out) as local:
         if kind == "directory":
             with locations.local_folder(source) as folder:
-                _convert_folder(Path(folder), Path(local), tell)
+                _convert_folder(Path(folder), local, tell)
         else:
-            _take_apart(source, Path(local), config, tell)
-        if not any(Path(local).rglob("*.safetensors")):
+            _take_apart(source, local, config, tell)
+        if not any(local.rglob("*.safetensors")):
             raise UserError(f"in={source} has no weights that this job knows: *.bin, *.ckpt or *.safetensors")
-        locations.put_folder(local, out)
+
+
+@contextmanager
+def _published(out: str) -> Iterator[Path]:
+    """Provide an empty local folder whose content is at `out` when the block has ended well.
+
+    On this machine it is written beside `out` and renamed: an interrupted conversion leaves no folder that looks whole.
+    In an empty folder that is there, which may be a volume of its own, the parts are renamed.
+    """
+    there = not locations.is_uri(out) and Path(out).is_dir()
+    beside = None if locations.is_uri(out) else Path(out) if there else Path(out).parent
+    try:
+        if beside:
+            beside.mkdir(parents=True, exist_ok=True)
+        staging = tempfile.TemporaryDirectory(prefix=".p2i_convert_", dir=beside)
+    except OSError as error:
+        raise UserError(f"out={out} can't be written: {reason(error)}; give another folder") from error
+    with staging as scratch:
+        local = Path(scratch, "model")
+        local.mkdir()
+        yield local
+        if there:
+            for part in sorted(local.iterdir()):
+                part.rename(Path(out, part.name))
+        elif beside:
+            local.rename(out)
+        else:
+            locations.put_folder(str(local), out)
 
 
 def unpickle(source: Path, target: Path) -> None:
@@ -66,6 +104,8 @@ def unpickle(source: Path, target: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or [f"its reader ended with exit code {done.returncode}"])[-1]
+        if done.returncode == NOT_WRITTEN:
+            raise UserError(f"{source} can't be converted: the result can't be written ({said}); free some room")
         raise UserError(f"{source} can't be converted: {said}; fetch it again, or get safetensors from its publisher")
 
 
@@ -80,6 +120,8 @@ def _convert_folder(source: Path, out: Path, tell: Tell) -> None:
 
 
 def _convert_file(path: Path, folder: Path, name: str, tell: Tell) -> None:
+    if not path.exists():
+        raise UserError(f"{path} is a link to {path.readlink()}, which is not there; fetch the model again")
     if found := _BIN.fullmatch(path.name):
         safe = _safe(found[1], found[2])
         if path.with_name(safe).exists():
@@ -117,7 +159,7 @@ def _converted_index(path: Path) -> str:
 
 
 def _drop_safety(index: Path) -> None:
-    parts = json.loads(index.read_text("utf-8"))
+    parts = validation.read_config(str(index))
     kept = {name: [None, None] if name in SAFETY else part for name, part in parts.items()}
     index.write_text(json.dumps({**kept, "requires_safety_checker": False}, indent=2) + "\n", "utf-8")
 
@@ -139,25 +181,59 @@ def _take_apart(source: str, out: Path, config: str | None, tell: Tell) -> None:
         if file.suffix != ".safetensors":
             file = Path(scratch, "weights.safetensors")
             unpickle(Path(source), file)
-        _write_parts(file, Path(folder), out, half=_is_half(safetensors_header.read(str(file))))
+        tensors = safetensors_header.read(str(file))
+        pipeline = _pipeline(source, file, Path(folder), _dtype(source, tensors))
+        _check_whole(source, tensors, pipeline)
+        pipeline.save_pretrained(out, safe_serialization=True)
     tell(f"{posixpath.basename(source)} -> {', '.join(sorted(path.name for path in out.iterdir() if path.is_dir()))}")
 
 
-def _is_half(tensors: dict[str, Tensor]) -> bool:
-    return all(tensor.dtype == "F16" for tensor in tensors.values() if tensor.dtype.startswith("F"))
+def _dtype(source: str, tensors: Mapping[str, Tensor]) -> str:
+    """The type to keep a file's weights in, as torch names it: its own if it has one, else float32."""
+    for name, tensor in tensors.items():
+        if name.endswith(".weight") and tensor.dtype not in shapes.TYPES:
+            raise UserError(f"in={source}: {name} is stored as {tensor.dtype}; get weights as F32, F16 or BF16")
+    found = {tensor.dtype for tensor in tensors.values() if tensor.dtype in shapes.TYPES}
+    return {"F16": "float16", "BF16": "bfloat16"}.get(found.pop(), "float32") if len(found) == 1 else "float32"
 
 
-def _write_parts(file: Path, config: Path, out: Path, *, half: bool) -> None:
-    """Write what diffusers makes of a pipeline's single file."""
+def _pipeline(source: str, file: Path, config: Path, dtype: str) -> Any:
+    """What diffusers makes of a pipeline's single file."""
     import torch
     from diffusers import StableDiffusionInpaintPipeline
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     load: Any = StableDiffusionInpaintPipeline.from_single_file
-    dtype = torch.float16 if half else torch.float32
     without: dict[str, Any] = {"safety_checker": None, "feature_extractor": None}
+    failures = (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, SingleFileComponentError)
     try:
-        pipeline = load(str(file), config=str(config), local_files_only=True, torch_dtype=dtype, **without)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
-        raise UserError(f"{file} can't be taken apart with the configuration of {config}: {one_line(error)}") from error
+        pipeline = load(
+            str(file), config=str(config), local_files_only=True, torch_dtype=getattr(torch, dtype), **without
+        )
+    except failures as error:
+        raise UserError(
+            f"{source} can't be taken apart with the configuration of {config}: {one_line(error)}"
+        ) from error
     pipeline.register_to_config(requires_safety_checker=False)
-    pipeline.save_pretrained(out, safe_serialization=True)
+    return pipeline
+
+
+def _check_whole(source: str, tensors: Mapping[str, Tensor], pipeline: Any) -> None:
+    """Check that each tensor of a single file has gone into a part, and each part is filled.
+
+    diffusers drops what the configuration has no place for, and leaves without content what the file lacks.
+
+    Raises:
+        UserError: the configuration is of another architecture.
+    """
+    for part, pattern in _ORIGINAL.items():
+        state = getattr(pipeline, part).state_dict()
+        empty = next((name for name, value in state.items() if value.is_meta), None)
+        given = sum(1 for name in tensors if pattern.match(name))
+        if empty is not None:
+            raise UserError(f"in={source} has nothing for {part}'s {empty}; {_OTHER_CONFIG}")
+        if given and given != len(state):
+            raise UserError(
+                f"in={source} has {given} tensors for the {part}, and by its configuration it has {len(state)}; "
+                f"{_OTHER_CONFIG}"
+            )

@@ -13,11 +13,13 @@ from typing import Any
 
 NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
 FAILED = 3  # exit code; a line on standard error says why
+NOT_WRITTEN = 4  # the same, of the file to write
 
 
 def convert(source: str, target: str) -> int:
     """Write the tensors of a pickled file as safetensors; returns an exit code."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
@@ -30,7 +32,12 @@ def convert(source: str, target: str) -> int:
         print("it holds no tensors", file=sys.stderr)
         return FAILED
     # Tensors that share memory are written once each: safetensors knows no sharing.
-    save_file({name: value.contiguous().clone() for name, value in tensors.items()}, target, metadata={"format": "pt"})
+    copies = {name: value.contiguous().clone() for name, value in tensors.items()}
+    try:
+        save_file(copies, target, metadata={"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        print(error, file=sys.stderr)
+        return NOT_WRITTEN
     return 0
 
 

@@ -139,3 +139,87 @@ def test_what_is_not_there_or_there_already(tiny_painter: DiffusionConfig, tmp_p
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has no weights that this job knows"):
         convert(tmp_path / "empty", tmp_path / "out")
+
+
+@pytest.mark.parametrize(("dtype", "kept"), [("float16", "float16"), ("bfloat16", "bfloat16"), ("float32", "float32")])
+def test_a_single_file_keeps_its_type(tiny_painter: DiffusionConfig, tmp_path: Path, dtype: str, kept: str) -> None:
+    base = Path(tiny_painter.base)
+    # 70000 is beyond float16.
+    values = {name: torch.full_like(value, 1.0 if dtype == "float16" else 70000.0) for name, value in single(base)}
+    save_file({name: value.to(getattr(torch, dtype)) for name, value in values.items()}, tmp_path / "x.safetensors")
+    convert(tmp_path / "x.safetensors", tmp_path / "out", base)
+    for part in WEIGHTS:
+        got = state(tmp_path / "out", part).values()
+        assert all(value.dtype == getattr(torch, kept) and bool(value.isfinite().all()) for value in got)
+
+
+def single(base: Path) -> list[tuple[str, torch.Tensor]]:
+    return list(single_file(base).items())
+
+
+@pytest.mark.parametrize(
+    ("left", "line"),
+    [
+        (lambda name: not name.startswith("first_stage_model"), "Failed to load AutoencoderKL"),
+        (
+            lambda name: "layers.1.mlp.fc1.weight" not in name,
+            r"has nothing for text_encoder's \S*layers.1.mlp.fc1.weight",
+        ),
+    ],
+)
+def test_a_single_file_that_lacks_something(
+    tiny_painter: DiffusionConfig, tmp_path: Path, left: Any, line: str
+) -> None:
+    base = Path(tiny_painter.base)
+    save_file({name: value for name, value in single(base) if left(name)}, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match=line):
+        convert(tmp_path / "x.safetensors", tmp_path / "out", base)
+    assert list(tmp_path.iterdir()) == [tmp_path / "x.safetensors"]
+
+
+def test_the_configuration_of_a_smaller_model_drops_nothing(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    base = Path(tiny_painter.base)
+    config = Path(shutil.copytree(base, tmp_path / "config"))
+    path = config / "text_encoder" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 1}))
+    save_file(dict(single(base)), tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match=r"has \d+ tensors for the text_encoder, and by its configuration it has \d+"):
+        convert(tmp_path / "x.safetensors", tmp_path / "out", config)
+
+
+def test_a_quantised_single_file_is_refused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    base = Path(tiny_painter.base)
+    save_file({name: value.to(torch.float8_e4m3fn) for name, value in single(base)}, tmp_path / "x.safetensors")
+    with pytest.raises(UserError, match="is stored as F8_E4M3; get weights as F32, F16 or BF16"):
+        convert(tmp_path / "x.safetensors", tmp_path / "out", base)
+
+
+def test_what_can_t_be_read_or_written_is_a_line(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_painter.base, tmp_path / "model"))
+    with pytest.raises(UserError, match=r"out=/proc/x/out can't be written: "):
+        convert(source, Path("/proc/x/out"))
+    (source / "model_index.json").write_text("{")
+    with pytest.raises(UserError, match=r"model_index.json is not JSON"):
+        convert(source, tmp_path / "out")
+    (source / "unet" / "lost.safetensors").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"lost.safetensors is a link to nowhere, which is not there"):
+        convert(source, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_result_that_can_t_be_written_is_no_fault_of_the_source(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(3)}, tmp_path / "x.bin")
+    with pytest.raises(
+        UserError, match=r"x.bin can't be converted: the result can't be written \(.*\); free some room"
+    ):
+        conversion.unpickle(tmp_path / "x.bin", tmp_path / "nowhere" / "x.safetensors")
+
+
+def test_a_conversion_that_ends_early_leaves_nothing(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt(line)
+
+    source = pickled(Path(tiny_painter.base), tmp_path / "old", "vae")
+    with pytest.raises(KeyboardInterrupt):
+        conversion.convert(str(source), str(tmp_path / "new"), config=None, tell=interrupt)
+    assert list(tmp_path.iterdir()) == [source]
