@@ -111,12 +111,20 @@ def unpickle(source: Path, target: Path) -> None:
 
 def _convert_folder(source: Path, out: Path, tell: Tell) -> None:
     is_pipeline = (source / "model_index.json").exists()
-    for name in sorted(locations.files_below(str(source))):
+    for name in sorted(_files(source)):
         if not (is_pipeline and name.split("/")[0] in SAFETY):
             Path(out, name).parent.mkdir(parents=True, exist_ok=True)
             _convert_file(source / name, Path(out, name).parent, name, tell)
     if is_pipeline:
         _drop_safety(out / "model_index.json")
+
+
+def _files(source: Path) -> Iterator[str]:
+    """The files below a model folder; a part may be a link to another model's."""
+    yield from locations.files_below(str(source))
+    for part in source.iterdir():
+        if part.is_symlink() and part.is_dir():
+            yield from (f"{part.name}/{name}" for name in locations.files_below(str(part)))
 
 
 def _convert_file(path: Path, folder: Path, name: str, tell: Tell) -> None:

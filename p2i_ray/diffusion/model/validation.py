@@ -188,9 +188,10 @@ def check_clip(location: str, model: str) -> None:
         UserError: it isn't.
     """
     config = read_config(locations.join(location, "config.json"))
-    if "text_config" not in config or "vision_config" not in config:
+    if not (isinstance(config.get("text_config"), dict) and isinstance(config.get("vision_config"), dict)):
         raise UserError(
-            f"diffusion.clip={location} is a {config.get('model_type', 'model')}, no CLIP; give a CLIP folder"
+            f"diffusion.clip={location}/config.json, of a {config.get('model_type', 'model')}, lacks text_config or "
+            "vision_config; give a CLIP folder"
         )
     found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
     width = config.get("text_config", {}).get("hidden_size", 512)

@@ -207,6 +207,14 @@ def test_what_can_t_be_read_or_written_is_a_line(tiny_painter: DiffusionConfig, 
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_a_part_that_is_a_link_is_converted(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    source = pickled(Path(tiny_painter.base), tmp_path / "old", "vae")
+    (source / "vae").rename(tmp_path / "better_vae")
+    (source / "vae").symlink_to("../better_vae")
+    assert "vae/diffusion_pytorch_model.bin -> diffusion_pytorch_model.safetensors" in convert(source, tmp_path / "new")
+    loading.load(str(tmp_path / "new"), tiny_painter)
+
+
 def test_a_result_that_can_t_be_written_is_no_fault_of_the_source(tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(3)}, tmp_path / "x.bin")
     with pytest.raises(

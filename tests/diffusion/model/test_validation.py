@@ -141,8 +141,17 @@ def test_parts_of_another_kind(broken: Path) -> None:
 
 
 def test_what_is_no_clip(tiny_painter: DiffusionConfig) -> None:
-    with pytest.raises(UserError, match=r"text_encoder is a clip_text_model, no CLIP"):
+    with pytest.raises(
+        UserError, match=r"text_encoder/config.json, of a clip_text_model, lacks text_config or vision_config"
+    ):
         validation.check_clip(f"{tiny_painter.base}/text_encoder", tiny_painter.base)
+
+
+def test_a_clip_without_a_text_tower_s_settings(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    clip = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip"))
+    change(clip / "config.json", text_config=None)
+    with pytest.raises(UserError, match=r"config.json, of a clip, lacks text_config or vision_config"):
+        validation.check_clip(str(clip), tiny_painter.base)
 
 
 def test_half_a_download(broken: Path) -> None:
