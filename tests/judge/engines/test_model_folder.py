@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from p2i_ray.errors import UserError
-from p2i_ray.judge.engines.model_folder import check
+from p2i_ray.judge.engines.model_folder import check, fingerprint
 
 VISION = {"model_type": "qwen2_5_vl", "vision_config": {}}
 
@@ -73,3 +73,14 @@ def test_half_a_download(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(UserError, match="is cut short"):
         check(str(judge))
+
+
+def test_judges_whose_files_are_links_are_told_apart(tmp_path: Path) -> None:
+    found = []
+    for name in ("first", "second"):
+        (tmp_path / f"{name}-blob").write_text(name)
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "model.safetensors").symlink_to(f"../{name}-blob")
+        found.append(fingerprint(str(folder)))
+    assert found[0] != found[1]
