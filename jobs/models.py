@@ -99,6 +99,9 @@ def check(one: Wanted) -> None:
     elif one.setting == "diffusion.base":
         validation.check_model(one.folder, widen=True)
     else:
+        kind = validation.read_config(locations.join(one.folder, "config.json")).get("model_type")
+        if kind != "clip":
+            raise UserError(f"{one.setting}={one.folder} holds a {kind}, no CLIP; name a CLIP's repository")
         weight_files.find(one.folder, weight_files.TRANSFORMERS, setting=one.setting).tensors()
 
 

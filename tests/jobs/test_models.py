@@ -140,3 +140,8 @@ def test_weights_of_an_earlier_commit_are_removed(hub: Hub, tmp_path: Path) -> N
     assert run(hub, tmp_path, judge_model="shop/judge").returncode == 0
     assert not (tmp_path / "judge" / "model-00001-of-00001.safetensors").exists()
     assert json.loads(record.read_text())["files"] == ["config.json", "model.safetensors"]
+
+
+def test_a_repository_of_another_kind_is_a_line(hub: Hub, tmp_path: Path) -> None:
+    ran = run(hub, tmp_path, diffusion_clip="shop/judge")
+    assert ran.returncode == 2 and "holds a qwen2_5_vl, no CLIP" in ran.stderr.splitlines()[-1]
