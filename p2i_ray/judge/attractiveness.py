@@ -77,7 +77,7 @@ class Attractiveness:
             batch_format="pyarrow",
             batch_size=None,
             zero_copy_batch=True,
-            num_cpus=READ.cpus,
+            **READ.task_options(),
         )
         with self._phase(photos) as progress:
             written = self.judge.score(rows, work, gamma=self._least, prompt=self.prompt, progress=progress)
@@ -109,7 +109,7 @@ def forecast(settings: JudgeConfig, prompt: Prompt, photos: int, side: int) -> s
     """
     if settings.hosted.url:
         return f"up to {photos:,} requests to {settings.hosted.url}{_price(settings, prompt, photos, side)}"
-    rate = _default("criticised_per_s" if settings.reasoned else "scored_per_s")
+    rate = _default("reasoned_per_s" if settings.reasoned else "scored_per_s")
     engines = settings.max_replicas or settings.replicas
     model = settings.model.rstrip("/").rpartition("/")[2]
     return (
