@@ -6,6 +6,7 @@ alone (weights_only); a file that holds anything else is refused.
 
 from __future__ import annotations
 
+import pathlib
 import pickle
 import sys
 from collections.abc import Mapping
@@ -22,6 +23,9 @@ def convert(source: str, target: str) -> int:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
+    if _is_safetensors(source):
+        print("it is a safetensors file under another name: give it that ending", file=sys.stderr)
+        return FAILED
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
@@ -39,6 +43,11 @@ def convert(source: str, target: str) -> int:
         print(error, file=sys.stderr)
         return NOT_WRITTEN
     return 0
+
+
+def _is_safetensors(source: str) -> bool:
+    with pathlib.Path(source).open("rb") as file:
+        return file.read(9)[8:] == b"{"  # after the header's length: no pickle and no zip archive begins so
 
 
 def _reason(error: Exception) -> str:

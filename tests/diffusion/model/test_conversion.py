@@ -97,6 +97,7 @@ class _Orders:
             lambda path: path.write_bytes(b"<html>404</html>"),
             "it is no file that torch wrote, or is cut short|more than",
         ),
+        (lambda path: save_file({"a": torch.zeros(1)}, path), "it is a safetensors file under another name"),
         (lambda path: path.write_bytes(b""), "it is no file that torch wrote, or is cut short"),
     ],
 )
