@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+from p2i_ray.storage.safetensors_header import LFS
+
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # brands of a HEIF file
-LFS = b"version https://git-lfs.github.com/spec/"
 HEAD = 1024  # bytes that are looked at
 
 
