@@ -40,7 +40,7 @@ from p2i_ray.config import TrainConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
-from p2i_ray.planning import full_size
+from p2i_ray.planning import architectures, full_size
 from p2i_ray.planning import training_memory as plan
 
 TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "diffusion"
@@ -76,7 +76,7 @@ def train(location: str, *, rows: int, resolution: int, mode: str, times: Times,
 def planned_gib(location: str, rows: int, resolution: int) -> float:
     """What the plan says this step needs, GiB."""
     alone = TrainConfig(batch_size=rows, num_workers=1)
-    planned = plan.need(full_size.read(location), alone, resolution)
+    planned = plan.need(architectures.read(location), alone, resolution)
     return planned._replace(bucket=0).peak / 2**30  # this step reduces nothing
 
 
@@ -98,9 +98,9 @@ def paint(location: str, *, rows: int, resolution: int, mode: str, times: Times,
     def work() -> None:
         painted.append(sampler.paint(requests))
 
-    unet = sampler.unet  # changed in place: the product itself paints eagerly, in NCHW
+    unet = sampler.denoiser  # changed in place: the product itself paints eagerly, in NCHW
     if mode == "channels_last":
-        unet.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # diffusers wraps the method
+        unet.to(memory_format=torch.channels_last)
     with FlopCounterMode(display=False) as flops:
         work()
     if mode == "compiled":
@@ -140,9 +140,9 @@ def peak_of(card: str) -> float | None:
 @contextmanager
 def full_size_folder(device: torch.device) -> Iterator[str]:
     """A model folder of the published size with random weights, as long as the block runs."""
-    scheduler = full_size.build_scheduler(full_size.PUBLISHED)
+    scheduler = full_size.build_scheduler(architectures.PUBLISHED)
     with device:
-        parts = full_size.build(full_size.PUBLISHED, TOKEN, scheduler)
+        parts = full_size.build(architectures.PUBLISHED, TOKEN, scheduler)
     with tempfile.TemporaryDirectory(prefix="p2i_bench_") as location:
         parts.pipeline().save_pretrained(location, safe_serialization=True)
         del parts

@@ -11,7 +11,7 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import determinism
-from p2i_ray.planning import full_size
+from p2i_ray.planning import architectures, full_size
 
 TOKEN = "<background>"
 COMPARED_STEPS = 3
@@ -24,13 +24,12 @@ class Trainer:
         settings = TrainConfig(channels_last=mode == "channels_last")
         torch.manual_seed(0)
         parts = loading.load(location, config_of(location))
-        text = parts.text_encoder.config
-        projection = torch.randn(int(text.projection_dim or 0), text.hidden_size) / text.hidden_size**0.5
+        projection = full_size.build_projection(architectures.read(location))
         self.model = Product2Img(parts, projection, settings)
         full_size.cast_parameters(self.model, torch.bfloat16)
         self.model.to(device)
         self.batch = full_size.random_batch(
-            parts, TOKEN, rows=rows, resolution=resolution, clip_width=len(projection)
+            parts, TOKEN, rows=rows, resolution=resolution, clip_width=len(projection.weight)
         ).to(device)
         self._parameters: list[torch.Tensor] = [p for p in self.model.parameters() if p.requires_grad]
         self.masters = [p.detach().float() for p in self._parameters]
@@ -39,7 +38,7 @@ class Trainer:
         )
         self._norm = settings.max_grad_norm
         if mode == "compiled":
-            self.model.unet.compile()
+            self.model.denoiser.compile()
 
     def forward_backward(self) -> None:
         """The part whose FLOPs count."""

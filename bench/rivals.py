@@ -54,7 +54,7 @@ def _online_worker(given: dict[str, Any]) -> float:
 
     from p2i_ray.diffusion.model import loading
     from p2i_ray.diffusion.model.preprocess import open_pair
-    from p2i_ray.diffusion.model.prompt import tokenise
+    from p2i_ray.diffusion.model.prompt import tokenise_each
     from p2i_ray.diffusion.step import Batch, Product2Img, draw
     from p2i_ray.diffusion.training import engine
 
@@ -71,7 +71,7 @@ def _online_worker(given: dict[str, Any]) -> float:
         mine = [rows[(step * settings.batch_size + position) % len(rows)] for position in positions]
         pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], config.image) for row in mine]
         encoded = encoders.encode(np.stack([i for i, _ in pairs]), np.stack([m for _, m in pairs]))
-        prompts = tokenise(parts.tokenizer, diffusion.token, [row["name"] for row in mine])
+        prompts = tokenise_each(parts.tokenizers, diffusion.token, [row["name"] for row in mine])
         _, channels, *size = encoded.image_moments.shape
         draws = draw(
             0, step, positions, latent=(channels // 2, *size), timesteps=1000, prompt_dropout=settings.prompt_dropout

@@ -64,7 +64,7 @@ def show_plan(job: PlanJob) -> None:
 
 def run(job: TrainJob) -> None:
     """Encode, train, write the model folder."""
-    from p2i_ray.diffusion.model import validation
+    from p2i_ray.diffusion.model import training_checks, validation
     from p2i_ray.diffusion.training import launch as training
 
     out = locations.absolute(job.out)
@@ -73,7 +73,7 @@ def run(job: TrainJob) -> None:
     check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
     validation.check_model(base, job.image.resolution, job.diffusion.widen)
-    validation.check_training(base, validation.anywhere(job.diffusion), job.train)
+    training_checks.check_training(base, validation.anywhere(job.diffusion), job.train)
     rows = count(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)

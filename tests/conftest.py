@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chaos.bucket import Bucket
     from p2i_ray.config import DiffusionConfig
     from p2i_ray.judge.judge import Judge
+    from tests.support.tiny_xl import XlModels
 
 # Read by libraries at import, here and in every worker.
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
@@ -133,6 +134,17 @@ def second_painter(tmp_path_factory: pytest.TempPathFactory) -> DiffusionConfig:
     from p2i_ray.config import DiffusionConfig
 
     return DiffusionConfig(base=str(folder / "base"), clip=str(folder / "clip"))
+
+
+@pytest.fixture(scope="session")
+def xl_models(tmp_path_factory: pytest.TempPathFactory) -> XlModels:
+    """A tiny random Stable Diffusion XL and the CLIPs of both text encoders."""
+    from tests.support.tiny_xl import XlModels, build_xl
+
+    folder = tmp_path_factory.mktemp("xl_models")
+    found = XlModels(folder / "base", (folder / "first", folder / "second"))
+    build_xl(found.base, found.clips)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -6,21 +6,20 @@ Pure torch: randomness, batch and gradient do not depend on how many processes s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 from torch.nn import functional
-from transformers import CLIPTextModel
 
 from p2i_ray.config import TrainConfig
+from p2i_ray.diffusion.backbones.backbone import PromptStates
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 from p2i_ray.diffusion.model import lora
-from p2i_ray.diffusion.model.loading import Parts
-from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompt, text_states
+from p2i_ray.diffusion.model.loading import Parts, TextProjection
+from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompts
 from p2i_ray.storage.locations import seed_for
 
 
@@ -32,8 +31,8 @@ class Batch(NamedTuple):
     mask: torch.Tensor  # (B, 1, h, w), 1 where the background is to be painted
     background_clip: torch.Tensor  # (B, d), r_B
     image_clip: torch.Tensor  # (B, d), r_I
-    input_ids: torch.Tensor  # (B, L), P <background>
-    background_at: torch.Tensor  # (B,), ignored where the model has no token
+    input_ids: torch.Tensor  # (B, E, L), P <background> for each text encoder
+    background_at: torch.Tensor  # (B,), for the encoder that CLIP is compared with; ignored without a token
     eos_at: torch.Tensor  # (B,)
     timesteps: torch.Tensor  # (B,) int64
     noise: torch.Tensor  # (B, 4, h, w), epsilon of Eq. 1
@@ -96,44 +95,59 @@ def draw(
 
 
 class Product2Img(nn.Module):
-    """The trained modules: UNet, <background> row, rest of the text encoder; other token embeddings are frozen.
+    """The trained modules: UNet, <background> rows, rest of the text encoders; other token embeddings are frozen.
 
-    Without a token there is no row. With LoRA, adapters learn in place of the weights that they are added to.
+    Without a token there are no rows. With LoRA, adapters learn in place of the weights that they are added to. The
+    modules are named as the model's folders: unet, text_encoder, and text_encoder_2 where there are two.
     """
 
     projection: torch.Tensor
     empty_ids: torch.Tensor
 
-    def __init__(self, parts: Parts, projection: torch.Tensor, settings: TrainConfig) -> None:
-        """Take the UNet and text encoder of a loaded folder (they are changed).
+    def __init__(self, parts: Parts, projection: TextProjection, settings: TrainConfig) -> None:
+        """Take the UNet and text encoders of a loaded folder (they are changed).
 
         Args:
             parts: the model folder; with LoRA, its adapters have been added (`lora.add`).
-            projection: CLIP's frozen text projection, (d_clip, d_text).
+            projection: CLIP's frozen text projection, and whose states it takes.
             settings: lambda and tau of Eq. 4 and 5, what learns, how Eq. 3 is weighted, the layout in memory.
         """
         super().__init__()
-        self.unet: UNet2DConditionModel = parts.unet.train()
-        self.text_encoder: CLIPTextModel = parts.text_encoder.train()
-        lora.choose_trained(self.unet, settings, trained=True)
-        lora.choose_trained(self.text_encoder, settings, trained=settings.lr_text > 0)
-        embedding = self.text_encoder.get_input_embeddings().requires_grad_(False)
-        if parts.token_id is not None:
-            self.text_encoder.set_input_embeddings(TokenEmbedding(embedding, parts.token_id))
+        self.backbone, self.aligned = parts.backbone, projection.encoder  # the place of CLIP's text encoder
+        for name, network in parts.networks.items():
+            self.add_module(name, network.train())
+        lora.choose_trained(self.denoiser, settings, trained=True)
+        for place, encoder in enumerate(self.text_encoders):
+            lora.choose_trained(encoder, settings, trained=settings.lr_text > 0)
+            embedding = encoder.get_input_embeddings().requires_grad_(False)
+            if parts.token_ids:
+                encoder.set_input_embeddings(TokenEmbedding(embedding, parts.token_ids[place]))
+        for parameter in self.backbone.unused(self.text_encoders, self.aligned):
+            parameter.requires_grad_(False)
         if settings.channels_last:
-            convolve_channels_last(self.unet)
-        self.register_buffer("projection", projection.clone(), persistent=False)
-        self.register_buffer("empty_ids", empty_prompt(parts.tokenizer), persistent=False)
+            convolve_channels_last(self.denoiser)
+        self.register_buffer("projection", projection.weight.clone(), persistent=False)  # (d_clip, d_text)
+        self.register_buffer("empty_ids", empty_prompts(parts.tokenizers), persistent=False)  # (1, E, L)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
         self.latent_scale = float(parts.vae.config["scaling_factor"])
         self.pixels_per_latent = parts.pixels_per_latent  # along one side
         self.settings = settings
 
     @property
-    def background_row(self) -> nn.Parameter | None:
-        """The embedding of <background>, (d,); none without a token."""
-        embedding = self.text_encoder.get_input_embeddings()
-        return embedding.row if isinstance(embedding, TokenEmbedding) else None
+    def denoiser(self) -> Any:
+        """The UNet."""
+        return self.get_submodule(self.backbone.family.denoiser)
+
+    @property
+    def text_encoders(self) -> list[Any]:
+        """The text encoders, in the backbone's order."""
+        return [self.get_submodule(name) for name in self.backbone.family.encoders]
+
+    @property
+    def background_rows(self) -> list[nn.Parameter]:
+        """The embedding of <background> in each text encoder, (d_e,); none without a token."""
+        embeddings = [encoder.get_input_embeddings() for encoder in self.text_encoders]
+        return [embedding.row for embedding in embeddings if isinstance(embedding, TokenEmbedding)]
 
     @property
     def device(self) -> torch.device:
@@ -146,26 +160,29 @@ class Product2Img(nn.Module):
 
 
 def trained_groups(model: Product2Img) -> dict[str, list[nn.Parameter]]:
-    """The trained parameters by learning rate: "unet", "token" (the <background> row), "text".
+    """The trained parameters by learning rate: "unet", "token" (the <background> rows), "text".
 
     A group without parameters is left out. With LoRA, "unet" and "text" are adapters.
     """
-    row = model.background_row
+    rows = model.background_rows
+    known = {id(row) for row in rows}
     groups = {
-        "unet": [p for p in model.unet.parameters() if p.requires_grad],
-        "token": [row] if row is not None else [],
-        "text": [p for p in model.text_encoder.parameters() if p.requires_grad and p is not row],
+        "unet": [p for p in model.denoiser.parameters() if p.requires_grad],
+        "token": rows,
+        "text": [
+            p for encoder in model.text_encoders for p in encoder.parameters() if p.requires_grad and id(p) not in known
+        ],
     }
     return {name: parameters for name, parameters in groups.items() if parameters}
 
 
-def convolve_channels_last(unet: nn.Module) -> None:
+def convolve_channels_last(network: nn.Module) -> None:
     """Let all convolutions work in NHWC layout, which tensor cores want; weights stay as they are.
 
     ZeRO lays weights out flat, and DeepSpeed can't broadcast NHWC weights in bf16. So it is each convolution's input
     that says how to convolve; attention blocks hand theirs on in NCHW.
     """
-    for module in unet.modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d):
             module.register_forward_pre_hook(_input_channels_last)
 
@@ -176,8 +193,9 @@ def _input_channels_last(module: nn.Module, inputs: tuple[torch.Tensor, ...]) ->
 
 def recompute_activations(parts: Parts) -> None:
     """Keep fewer activations for the backward pass: less memory, slower."""
-    parts.unet.enable_gradient_checkpointing()
-    parts.text_encoder.gradient_checkpointing_enable()
+    parts.denoiser.enable_gradient_checkpointing()
+    for encoder in parts.text_encoders:
+        encoder.gradient_checkpointing_enable()
 
 
 def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, share: int = 1) -> Losses:
@@ -194,30 +212,30 @@ def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, s
         share: micro-batches a step. The engine divides each micro-batch's loss by it, so Eq. 4 is multiplied by it.
     """
     settings = model.settings
-    hidden = encode_text(model, batch.input_ids)  # (B, L, d)
-    nothing = encode_text(model, model.empty_ids)  # (1, L, d)
-    seen = torch.where(batch.dropped[:, None, None], nothing, hidden)
-    inpaint = inpainting_loss(predict_noise(model, batch, seen), batch.noise)  # (B,)
+    prompts = encode_text(model, batch.input_ids)
+    nothing = model.backbone.nothing(model.text_encoders, model.empty_ids)
+    inpaint = inpainting_loss(*predict(model, batch, nothing.where(batch.dropped, prompts)))  # (B,)
     if settings.min_snr_gamma is not None:
         inpaint = inpaint * min_snr_weights(model.schedule, batch.timesteps, settings.min_snr_gamma)
     zero = inpaint.new_zeros(())
     if contrast is None:
         return Losses(inpaint.mean(), inpaint, zero, zero)
     if contrast is not batch:
-        hidden = encode_text(model, contrast.input_ids)
+        prompts = encode_text(model, contrast.input_ids)
+    hidden = prompts.last[model.aligned]  # (B, L, d)
     name = text_feature(model, hidden, contrast.eos_at)  # (B, d_clip), r_P
     cl_name = contrastive_loss(name, contrast.image_clip, settings.temperature)
     cl_background = zero
-    if model.background_row is not None:
+    if model.background_rows:
         background = text_feature(model, hidden, contrast.background_at)  # (B, d_clip), r_b
         cl_background = contrastive_loss(background, contrast.background_clip, settings.temperature)
     total = total_loss(inpaint.mean(), cl_background, cl_name, settings.contrastive_weight * share)
     return Losses(total, inpaint, cl_background, cl_name)
 
 
-def encode_text(model: Product2Img, ids: torch.Tensor) -> torch.Tensor:
-    """The text encoder's last hidden state, after its final layer norm: (B, L) ids to (B, L, d)."""
-    return text_states(model.text_encoder, ids)
+def encode_text(model: Product2Img, ids: torch.Tensor) -> PromptStates:
+    """The prompts whose tokens are ids (B, E, L)."""
+    return model.backbone.encode(model.text_encoders, ids)
 
 
 def text_feature(model: Product2Img, hidden: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
@@ -226,14 +244,17 @@ def text_feature(model: Product2Img, hidden: torch.Tensor, at: torch.Tensor) -> 
     return functional.linear(hidden[rows, at].float(), model.projection.float())
 
 
-def predict_noise(model: Product2Img, batch: Batch, text: torch.Tensor) -> torch.Tensor:
-    """epsilon_theta(x'_t, text, t) of Eq. 3, (B, 4, h, w); x'_t is [noisy latent, mask, product latent]."""
+def predict(model: Product2Img, batch: Batch, text: PromptStates) -> tuple[torch.Tensor, torch.Tensor]:
+    """epsilon_theta(x'_t, text, t) of Eq. 3 and the noise that it should be, both (B, 4, h, w).
+
+    x'_t is [noisy latent, mask, product latent].
+    """
     latents = _sample(batch.image_moments, batch.image_noise) * model.latent_scale  # (B, 4, h, w)
     product = _sample(batch.product_moments, batch.product_noise) * model.latent_scale  # (B, 4, h, w)
-    noisy = model.schedule.add_noise(latents, batch.noise, batch.timesteps)  # Eq. 1
-    inputs = torch.cat([noisy, batch.mask, product], dim=1).to(text.dtype)  # (B, 9, h, w), diffusers' order
-    predicted: torch.Tensor = model.unet(inputs, batch.timesteps, encoder_hidden_states=text).sample
-    return predicted
+    noisy, target = model.backbone.noise(model.schedule, latents, batch.noise, batch.timesteps)  # Eq. 1
+    inputs = torch.cat([noisy, batch.mask, product], dim=1).to(text.states.dtype)  # (B, 9, h, w), diffusers' order
+    pixels = latents.shape[2] * model.pixels_per_latent, latents.shape[3] * model.pixels_per_latent
+    return model.backbone.predict(model.denoiser, inputs, batch.timesteps, text=text, pixels=pixels), target
 
 
 def _sample(moments: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

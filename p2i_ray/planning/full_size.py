@@ -1,11 +1,8 @@
-"""Stable Diffusion 1.5's inpainting model as it was published, written down: nothing to download, no trained weights.
-
-For what depends on a model's size and not on what it learned: planning a run, timing a card.
-"""
+"""Build models of full size with random weights, and batches for them: to plan a run, to time a card."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -13,83 +10,21 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from p2i_ray.diffusion.model.loading import Parts
-from p2i_ray.diffusion.model.prompt import add_token, tokenise
-from p2i_ray.diffusion.model.validation import UNET_CHANNELS, check_channels, read_config
+from p2i_ray.diffusion.backbones import registry
+from p2i_ray.diffusion.backbones.families import TextPart
+from p2i_ray.diffusion.model.loading import Parts, TextEncoder, TextProjection
+from p2i_ray.diffusion.model.prompt import add_token, tokenise_each
 from p2i_ray.diffusion.step import Batch, draw
-from p2i_ray.storage import locations
-
-
-class Architecture(NamedTuple):
-    """The settings of a model folder's parts, as in their config.json."""
-
-    unet: dict[str, Any]
-    text_encoder: dict[str, Any]
-    vae: dict[str, Any]
-    scheduler: dict[str, Any]
-
-
-PUBLISHED = Architecture(
-    unet={
-        "sample_size": 64,
-        "in_channels": UNET_CHANNELS,
-        "out_channels": 4,
-        "down_block_types": ["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
-        "up_block_types": ["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
-        "block_out_channels": [320, 640, 1280, 1280],
-        "layers_per_block": 2,
-        "attention_head_dim": 8,  # heads, in fact: diffusers keeps the old name
-        "cross_attention_dim": 768,
-    },
-    text_encoder={  # CLIP ViT-L/14's text tower
-        "vocab_size": 49408,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "projection_dim": 768,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "max_position_embeddings": 77,
-        "hidden_act": "quick_gelu",
-        "bos_token_id": 49406,
-        "eos_token_id": 49407,
-        "pad_token_id": 49407,
-    },
-    vae={
-        "sample_size": 512,
-        "block_out_channels": [128, 256, 512, 512],
-        "down_block_types": ["DownEncoderBlock2D"] * 4,
-        "up_block_types": ["UpDecoderBlock2D"] * 4,
-        "layers_per_block": 2,
-        "latent_channels": 4,
-        "scaling_factor": 0.18215,
-    },
-    scheduler={"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1},
-)
-
-
-def read(location: str, widen: bool = False) -> Architecture:
-    """The architecture of a model folder, from its config files; weights aren't looked at.
-
-    Args:
-        location: of the folder.
-        widen: give a UNet with 4 input channels those of an inpainting model, as training does.
-
-    Raises:
-        UserError: a config file is not there or can't be read, or the UNet has other input channels.
-    """
-    unet, *others = (
-        read_config(locations.join(location, part, f"{'scheduler_' if part == 'scheduler' else ''}config.json"))
-        for part in Architecture._fields
-    )
-    check_channels(location, unet, widen)
-    return Architecture(unet | {"in_channels": UNET_CHANNELS}, *others)
+from p2i_ray.planning.architectures import Architecture
 
 
 def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
     """The scheduler alone; it computes while it is made."""
-    scheduler: EulerAncestralDiscreteScheduler = EulerAncestralDiscreteScheduler.from_config(architecture.scheduler)
+    scheduler: EulerAncestralDiscreteScheduler = EulerAncestralDiscreteScheduler.from_config(
+        architecture.parts["scheduler"]
+    )
     return scheduler
 
 
@@ -99,15 +34,31 @@ def build(architecture: Architecture, token: str | None, scheduler: EulerAncestr
     Tensors are made wherever torch makes them now: `with torch.device("meta")` they take no memory. The scheduler
     has to be made before that.
     """
-    text = CLIPTextConfig(**architecture.text_encoder)
-    text_encoder = CLIPTextModel(text)
-    tokenizer = stand_in_tokenizer(text.vocab_size, text.max_position_embeddings)
-    token_id = add_token(tokenizer, text_encoder, token, "background")
-    unet = UNet2DConditionModel.from_config(architecture.unet)
-    vae = AutoencoderKL.from_config(architecture.vae)
+    family = architecture.family
+    texts = [_build_text(text, architecture.parts[text.encoder]) for text in family.texts]
+    token_ids = [add_token(tokenizer, encoder, token, "background") for tokenizer, encoder in texts]
     return Parts(
-        tokenizer=tokenizer, text_encoder=text_encoder, unet=unet, vae=vae, scheduler=scheduler, token_id=token_id
+        backbone=registry.of(family, {}),
+        tokenizers=tuple(tokenizer for tokenizer, _ in texts),
+        text_encoders=tuple(encoder for _, encoder in texts),
+        denoiser=UNet2DConditionModel.from_config(architecture.denoiser),
+        vae=AutoencoderKL.from_config(architecture.parts["vae"]),
+        scheduler=scheduler,
+        token_ids=tuple(number for number in token_ids if number is not None),
     )
+
+
+def _build_text(part: TextPart, settings: dict[str, Any]) -> tuple[CLIPTokenizer, TextEncoder]:
+    config = CLIPTextConfig(**settings)
+    encoder: TextEncoder = CLIPTextModelWithProjection(config) if part.pooled else CLIPTextModel(config)
+    return stand_in_tokenizer(int(config.vocab_size), int(config.max_position_embeddings)), encoder
+
+
+def build_projection(architecture: Architecture) -> TextProjection:
+    """CLIP's text projection with random weights."""
+    text = architecture.texts[architecture.aligned]
+    width = int(text["hidden_size"])
+    return TextProjection(torch.randn(int(text.get("projection_dim") or 0), width) / width**0.5, architecture.aligned)
 
 
 def stand_in_tokenizer(entries: int, length: int) -> CLIPTokenizer:
@@ -136,7 +87,7 @@ def random_batch(parts: Parts, token: str | None, *, rows: int, resolution: int,
         clip_width: of r_B and r_I.
     """
     side = resolution // parts.pixels_per_latent
-    prompts = tokenise(parts.tokenizer, token, [f"product {number}" for number in range(rows)])
+    prompts = tokenise_each(parts.tokenizers, token, [f"product {number}" for number in range(rows)])
     draws = draw(
         0,
         0,

@@ -17,7 +17,15 @@ from p2i_ray.config import PlanConfig, TrainConfig
 from p2i_ray.diffusion.model import lora
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
-from p2i_ray.planning.full_size import Architecture, allocate, build, build_scheduler, cast_parameters, random_batch
+from p2i_ray.planning.architectures import Architecture
+from p2i_ray.planning.full_size import (
+    allocate,
+    build,
+    build_projection,
+    build_scheduler,
+    cast_parameters,
+    random_batch,
+)
 from p2i_ray.planning.live_memory import LiveBytes
 
 # mosaicml/diffusion's README: 290 images/s on eight A100 at 512 pixels, Stable Diffusion 2's UNet on cached latents.
@@ -35,7 +43,7 @@ class Sizes(NamedTuple):
     """Numbers of values."""
 
     unet: int  # trained; adapters alone with LoRA
-    text: int  # trained: all of the text encoder but its token embeddings, of which one row is trained
+    text: int  # trained: all of the text encoders but their token embeddings, of which one row is trained
     frozen: int  # parameters that don't learn, in the step's precision
     buffers: int  # token embeddings and CLIP's projection, float32 always
 
@@ -194,10 +202,8 @@ def _model(
     architecture: Architecture, settings: TrainConfig, scheduler: EulerAncestralDiscreteScheduler, token: str | None
 ) -> tuple[Product2Img, Parts]:
     parts = build(architecture, token, scheduler)
-    text = parts.text_encoder.config
-    projection = torch.empty(int(text.projection_dim or 0), text.hidden_size)
     lora.add(parts, settings, seed=0)
-    return Product2Img(parts, projection, settings), parts
+    return Product2Img(parts, build_projection(architecture), settings), parts
 
 
 def _drop(parameter: torch.Tensor) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
 from p2i_ray.planning import training_memory as plan
-from p2i_ray.planning.full_size import PUBLISHED, read
+from p2i_ray.planning.architectures import PUBLISHED, read
 from p2i_ray.storage import locations
 
-NAME = "Stable Diffusion 1.5's inpainting model"
 GIB = 2**30
 RESERVE = 0.1  # fraction of the GPU's memory for what isn't counted
 
@@ -39,12 +38,16 @@ def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, r
         UserError: the model doesn't take pictures of this size, or can't be trained so.
     """
     there = locations.exists(location)
-    architecture = read(location, diffusion.widen) if there else PUBLISHED
+    known = there and locations.exists(diffusion.clip)
+    aligned = training_checks.aligned_encoder(diffusion.clip, location) if known else 0
+    architecture = read(location, diffusion.widen, aligned) if there else PUBLISHED
     widened = there and validation.is_plain(location)
-    validation.check_lora(settings, widened)
-    factor = 2 ** (len(architecture.vae["block_out_channels"]) - 1)
-    if resolution % factor:
-        raise UserError(f"image.resolution={resolution} must be a multiple of {factor}, which a latent covers")
+    training_checks.check_lora(settings, widened)
+    if resolution % architecture.pixels_per_latent:
+        raise UserError(
+            f"image.resolution={resolution} must be a multiple of {architecture.pixels_per_latent}, which a latent "
+            "covers"
+        )
     counted = plan.sizes(architecture, settings, diffusion.token)
     needed = plan.need(architecture, settings, resolution, diffusion.token)
     return TrainingPlan(location, there, widened, counted=counted, needed=needed)
@@ -68,7 +71,7 @@ def as_lines(
     return [
         f"model        {location}{', widened to 9 input channels' if widened else ''}"
         if there
-        else f"model        {location} is not there; counted as {NAME}",
+        else f"model        {location} is not there; counted as {PUBLISHED.name}",
         f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
         + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
         f"batch        {settings.batch_size} = {settings.num_workers} (workers) x "

@@ -7,7 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from p2i_ray.config import Config
 from p2i_ray.data import reading
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.diffusion.training import launch
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError
@@ -36,7 +36,7 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     for number, left in enumerate([rows] if begun else _most_rows(config, rows), 1):
         _check_batch(config, number, left)
     validation.check_model(base, config.image.resolution, config.diffusion.widen)
-    validation.check_training(base, validation.anywhere(config.diffusion), config.train)
+    training_checks.check_training(base, validation.anywhere(config.diffusion), config.train)
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
     if idr.select:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import gpu
-from p2i_ray.planning import full_size
+from p2i_ray.planning import architectures, full_size
 
 
 @pytest.mark.slow
@@ -56,9 +56,9 @@ def test_peaks_by_card() -> None:
 def test_a_stand_in_folder_loads_like_any_other(tmp_path: Path) -> None:
     from p2i_ray.diffusion.model import loading
 
-    architecture = full_size.read(str(gpu.TINY))
+    architecture = architectures.read(str(gpu.TINY))
     parts = full_size.build(architecture, gpu.TOKEN, full_size.build_scheduler(architecture))
     parts.pipeline().save_pretrained(tmp_path, safe_serialization=True)
     loaded = loading.load(str(tmp_path), gpu.config_of(str(tmp_path)))
-    assert loaded.token_id == parts.token_id
-    assert loaded.tokenizer.model_max_length == parts.text_encoder.config.max_position_embeddings
+    assert loaded.token_ids[0] == parts.token_ids[0]
+    assert loaded.tokenizers[0].model_max_length == parts.text_encoders[0].config.max_position_embeddings

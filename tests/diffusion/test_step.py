@@ -14,6 +14,7 @@ from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.step import draw, product2img_loss, recompute_activations, trained_groups
 from tests.support import reference
 from tests.support.make_batch import make_batch, make_model
+from tests.support.tiny_xl import XlModels, build_xl
 from tests.support.two_workers import Result, step, work
 
 pytestmark = pytest.mark.long
@@ -30,6 +31,21 @@ def test_loss_and_gradients_are_eq_5_written_out(tiny_painter: DiffusionConfig, 
 
 def test_also_on_what_stable_diffusion_2_has_otherwise(second_painter: DiffusionConfig) -> None:
     check_eq_5(second_painter, {"contrastive_weight": 0.01})
+
+
+@pytest.mark.parametrize(
+    ("aligned", "settings"),
+    [(0, {"contrastive_weight": 0.01}), (1, {}), (1, {"token": None, "min_snr_gamma": 5.0})],
+    ids=["CLIP of the first encoder", "of the second", "no token"],
+)
+def test_on_stable_diffusion_xl(xl_models: XlModels, aligned: int, settings: dict[str, Any]) -> None:
+    check_eq_5(xl_models.painter(aligned), settings)
+
+
+def test_xl_whose_empty_prompt_is_encoded(tmp_path: Path) -> None:
+    clips = tmp_path / "first", tmp_path / "second"
+    build_xl(tmp_path / "base", clips, zeros_for_empty=False)
+    check_eq_5(DiffusionConfig(base=str(tmp_path / "base"), clip=str(clips[0])), {})
 
 
 def check_eq_5(painter: DiffusionConfig, settings: dict[str, Any]) -> None:
@@ -55,17 +71,21 @@ def check_eq_5(painter: DiffusionConfig, settings: dict[str, Any]) -> None:
     expected.backward()
     got = torch.stack([losses.total, losses.inpaint.mean(), losses.cl_background, losses.cl_name])
     torch.testing.assert_close(got, torch.stack([expected, inpaint, background, name]), rtol=1e-4, atol=1e-4)
-    for ours, theirs, part in ((model.unet, plain.unet, "unet"), (model.text_encoder, plain.text_encoder, "text")):
+    for part, theirs in plain.networks.items():
+        ours = model.get_submodule(part)
         wanted = {n: p.grad for n, p in theirs.named_parameters() if "token_embedding" not in n}
-        assert all(grad is not None for grad in wanted.values())
         for parameter_name, parameter in ours.named_parameters():
             if "token_embedding" not in parameter_name:
-                same_gradient(parameter.grad, wanted.pop(parameter_name), f"{part} {parameter_name}")
+                expected_grad = wanted.pop(parameter_name)
+                assert parameter.requires_grad == (expected_grad is not None), f"{part} {parameter_name}"
+                if expected_grad is not None:
+                    same_gradient(parameter.grad, expected_grad, f"{part} {parameter_name}")
         assert not wanted
-    if model.background_row is not None:
-        rows = plain.text_encoder.get_input_embeddings().weight.grad
-        same_gradient(model.background_row.grad, rows[parts.token_id], "<background>")
-        assert rows[: parts.token_id].abs().sum() > 0  # which the model leaves out
+    assert len(model.background_rows) == len(parts.token_ids) == len(plain.token_ids)
+    for row, encoder, token_id in zip(model.background_rows, plain.text_encoders, parts.token_ids, strict=False):
+        rows = encoder.get_input_embeddings().weight.grad
+        same_gradient(row.grad, rows[token_id], "<background>")
+        assert rows[:token_id].abs().sum() > 0  # which the model leaves out
 
 
 def same_gradient(got: torch.Tensor, expected: torch.Tensor, name: str) -> None:
@@ -113,9 +133,9 @@ def test_groups_are_all_that_learns(
     frozen = "text_encoder.embeddings.token_embedding.weight"
     assert (frozen in dict(model.named_parameters())) == (token is None) and frozen not in reached
     if "lora_rank" not in settings:
-        assert len(groups["unet"]) == len(list(parts.unet.parameters()))
+        assert len(groups["unet"]) == len(list(parts.denoiser.parameters()))
     if token:
-        assert groups["token"] == [model.background_row]
+        assert groups["token"] == [model.background_rows[0]]
 
 
 def test_without_a_token_the_background_has_no_part(tiny_painter: DiffusionConfig) -> None:
@@ -135,10 +155,10 @@ def test_channels_last_changes_the_layout_alone(tiny_painter: DiffusionConfig) -
     def look(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         layouts.append([tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (inputs[0], output)])
 
-    convolutions = [module for module in model.unet.modules() if isinstance(module, torch.nn.Conv2d)]
+    convolutions = [module for module in model.denoiser.modules() if isinstance(module, torch.nn.Conv2d)]
     for module in convolutions:
         module.register_forward_hook(look)
-    assert model.unet.conv_in.weight.is_contiguous()  # as ZeRO leaves it, too
+    assert model.denoiser.conv_in.weight.is_contiguous()  # as ZeRO leaves it, too
     batch = make_batch(parts, range(4))
     losses = model(batch, batch)
     losses.total.backward()

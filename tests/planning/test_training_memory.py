@@ -9,9 +9,9 @@ from torch.profiler import ProfilerActivity, profile
 from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
 from p2i_ray.diffusion.model import loading, lora
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
-from p2i_ray.planning import full_size
+from p2i_ray.planning import architectures, full_size
 from p2i_ray.planning import training_memory as plan
-from p2i_ray.planning.full_size import PUBLISHED
+from p2i_ray.planning.architectures import PUBLISHED, PUBLISHED_XL
 from p2i_ray.planning.live_memory import LiveBytes
 
 pytestmark = pytest.mark.long
@@ -38,6 +38,17 @@ def test_the_published_model_has_its_published_size() -> None:
     assert frozen == (UNET, 768, TEXT - 768, sizes.buffers)
     no_token = plan.sizes(PUBLISHED, TrainConfig(), token=None)  # then the embeddings are parameters that don't learn
     assert no_token == (UNET, TEXT - 768, 49_408 * 768, 768 * 768)
+
+
+def test_the_published_xl_has_its_published_size() -> None:
+    sizes = plan.sizes(PUBLISHED_XL, TrainConfig())
+    unet, first, second = 2_567_463_684, 123_060_480, 694_659_840  # as published, the UNet with 4 input channels
+    tokens = 49_408 * (768 + 1280)
+    assert sizes.unet == unet + 5 * 320 * 9
+    assert (sizes.text, sizes.frozen) == (first + second - tokens + 768 + 1280, 0)
+    assert sizes.buffers == 49_409 * (768 + 1280) + 768 * 768
+    other = plan.sizes(PUBLISHED_XL._replace(aligned=1), TrainConfig())  # the first one's last layer learns nothing
+    assert other.text + other.frozen == sizes.text and other.frozen == LAYER + 2 * 768
 
 
 def test_lora_learns_adapters_and_the_row() -> None:
@@ -119,7 +130,7 @@ def test_activations_are_what_torch_allocates(tiny_painter: DiffusionConfig, cha
     resolution = 32 if micros == 1 else 64  # small sums of a micro-batch count among few bytes
     model, batch = real_step(tiny_painter, settings, resolution)
     measured, kept = allocated(model, batch, micros), saved(model, batch, micros)
-    estimate = plan.activations(full_size.read(tiny_painter.base), settings, resolution)
+    estimate = plan.activations(architectures.read(tiny_painter.base), settings, resolution)
     assert estimate == pytest.approx(measured, rel=0.1)
     assert estimate >= kept
     if not settings.gradient_checkpointing:

@@ -9,7 +9,7 @@ import torch
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading, lora
-from p2i_ray.diffusion.model.prompt import tokenise
+from p2i_ray.diffusion.model.prompt import tokenise_each
 from p2i_ray.diffusion.step import Batch, Product2Img, draw
 
 NAMES = ("cup", "a blue cup with a long name that does not fit in", "round thing", "x")
@@ -25,8 +25,8 @@ def make_model(diffusion: DiffusionConfig, **settings: Any) -> tuple[loading.Par
 
 def make_batch(parts: loading.Parts, positions: range, names: Sequence[str] = NAMES, dropout: float = 0.4) -> Batch:
     """Rows `positions` of a global batch whose features are random but depend on the position only."""
-    token = None if parts.token_id is None else "<background>"
-    prompts = tokenise(parts.tokenizer, token, [names[p] for p in positions])
+    token = "<background>" if parts.token_ids else None
+    prompts = tokenise_each(parts.tokenizers, token, [names[p] for p in positions])
     rows = []
     for position in positions:
         generator = torch.Generator().manual_seed(position)

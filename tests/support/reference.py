@@ -19,12 +19,33 @@ def alphas(scheduler: Any) -> torch.Tensor:
     return torch.tensor(products)
 
 
+def text_of(parts: Any, ids: torch.Tensor, eos: int) -> tuple[torch.Tensor, torch.Tensor | None, list[torch.Tensor]]:
+    """One prompt (E, L): what the UNet reads (L, d), what it adds to the time (p,), and the encoders' last states."""
+    if len(ids) == 1:
+        [last] = parts.text_encoders[0](ids).last_hidden_state
+        return last, None, [last]
+    first, second = parts.text_encoders
+    one = first(ids[:1], output_hidden_states=True)
+    two = second.text_model(ids[1:], output_hidden_states=True)
+    states = torch.cat([one.hidden_states[1][0], two.hidden_states[1][0]], dim=1)  # after the first of two layers
+    pooled = second.text_projection.weight @ two.last_hidden_state[0, eos]
+    return states, pooled, [one.last_hidden_state[0], two.last_hidden_state[0]]
+
+
+def nothing_of(parts: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """No prompt, as the UNet reads it; with XL's published settings all of it is zero."""
+    states, pooled, _ = text_of(parts, ids, eos=1)
+    if pooled is not None and parts.backbone.zeros_for_empty:
+        return torch.zeros_like(states), torch.zeros_like(pooled)
+    return states, pooled
+
+
 def loss(
     parts: Any,
     batch: Any,
     *,
     empty: torch.Tensor,
-    projection: torch.Tensor,
+    projection: Any,
     weight: float,
     tau: float,
     gamma: float | None,
@@ -34,8 +55,8 @@ def loss(
     Args:
         parts: UNet, text encoder, noise schedule and VAE, as loaded.
         batch: rows.
-        empty: ids of the empty prompt, (1, L).
-        projection: CLIP's text projection, (d_clip, d_text).
+        empty: ids of the empty prompt, (1, E, L).
+        projection: CLIP's text projection, (d_clip, d_text), and the number of the encoder that it belongs to.
         weight: lambda.
         tau: temperature.
         gamma: min-SNR's; none: unweighted.
@@ -50,18 +71,23 @@ def loss(
         product = scale * (mean + torch.exp(log_variance / 2) * batch.product_noise[i])
         alpha = noise_levels[batch.timesteps[i]]
         x_t = torch.sqrt(alpha) * x_0 + torch.sqrt(1 - alpha) * batch.noise[i]
-        text = parts.text_encoder(batch.input_ids[i : i + 1]).last_hidden_state[0]  # (L, d)
-        seen = parts.text_encoder(empty).last_hidden_state[0] if batch.dropped[i] else text
+        text, pooled, last = text_of(parts, batch.input_ids[i], int(batch.eos_at[i]))
+        if batch.dropped[i]:
+            text, pooled = nothing_of(parts, empty[0])
         inputs = torch.cat([x_t, batch.mask[i], product])  # (9, h, w)
-        predicted = parts.unet(inputs[None], batch.timesteps[i], seen[None]).sample[0]
+        side = [2 * size for size in x_t.shape[1:]]  # pixels: a latent of the tiny models covers two along a side
+        added = None
+        if pooled is not None:
+            added = {"text_embeds": pooled[None], "time_ids": torch.tensor([[*side, 0.0, 0.0, *side]])}
+        predicted = parts.denoiser(inputs[None], batch.timesteps[i], text[None], added_cond_kwargs=added).sample[0]
         error = ((batch.noise[i] - predicted) ** 2).mean()  # Eq. 3
         ratio = alpha / (1 - alpha)
         inpaint.append(error if gamma is None else error * min(ratio, torch.tensor(gamma)) / ratio)
-        r_b.append(projection @ text[batch.background_at[i]])
-        r_p.append(projection @ text[batch.eos_at[i]])
+        r_b.append(projection.weight @ last[projection.encoder][batch.background_at[i]])
+        r_p.append(projection.weight @ last[projection.encoder][batch.eos_at[i]])
     l_inpaint = sum(inpaint) / len(inpaint)
     # Without a token there is no r_b, and so no term of it.
-    l_background = symmetric(r_b, list(batch.background_clip), tau) if parts.token_id is not None else torch.tensor(0.0)
+    l_background = symmetric(r_b, list(batch.background_clip), tau) if parts.token_ids else torch.tensor(0.0)
     l_name = symmetric(r_p, list(batch.image_clip), tau)
     return l_inpaint + weight * (l_background + l_name), l_inpaint, l_background, l_name  # Eq. 5
 

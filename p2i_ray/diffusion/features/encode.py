@@ -14,7 +14,7 @@ import numpy as np
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.cluster.resources import LOOK_UP, WRITE
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.storage import content_cache, locations
 from p2i_ray.storage.parquet import Progress, Written, write_parquet
 
@@ -64,7 +64,7 @@ def encode(
 
     diffusion, out = validation.anywhere(diffusion), locations.absolute(out)
     validation.check_model(diffusion.base, image.resolution, diffusion.widen)
-    validation.check_clip(diffusion.clip, diffusion.base)
+    training_checks.check_clip(diffusion.clip, diffusion.base)
     cache = locations.absolute(settings.cache) if settings.cache else locations.join(out, "shards")
     folder = shards.open_shards(cache, diffusion, image.resolution)
     need = resources.features(settings)

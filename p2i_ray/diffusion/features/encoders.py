@@ -18,7 +18,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, background_of
-from p2i_ray.diffusion.model import preprocess, validation
+from p2i_ray.diffusion.model import preprocess, training_checks, validation
 from p2i_ray.diffusion.model.loading import load_model
 from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.storage import locations
@@ -81,7 +81,7 @@ def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Enc
         UserError: a folder is not there or has no safetensors weights.
     """
     validation.check_model(diffusion.base, widen=diffusion.widen)
-    validation.check_clip(diffusion.clip, diffusion.base)
+    training_checks.check_clip(diffusion.clip, diffusion.base)
     with locations.local_folder(diffusion.base) as folder:
         vae = load_model(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.config.diffusion import NAME
+from p2i_ray.diffusion.backbones.families import Family
 from p2i_ray.storage import locations
 
 RECORD = "training.json"
@@ -65,7 +66,7 @@ def dump(training: dict[str, Any]) -> str:
     return f'{rest[:-2]},\n "steps": [\n{steps}\n]\n}}\n'
 
 
-def write_card(diffusion: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
+def write_card(family: Family, diffusion: DiffusionConfig, settings: TrainConfig, training: dict[str, Any]) -> str:
     """README.md, as the Hugging Face hub shows it: models by their names, no path of this machine."""
     rounds = "\n".join(
         f"| {number} | {r['steps']} | {r['rows']} | "
@@ -76,23 +77,23 @@ def write_card(diffusion: DiffusionConfig, settings: TrainConfig, training: dict
     return f"""---
 library_name: diffusers
 pipeline_tag: image-to-image
-tags: [stable-diffusion, inpainting, product-photography]
+tags: [{"stable-diffusion-xl" if family.sized else "stable-diffusion"}, inpainting, product-photography]
 ---
 
 # Product2Img inpainting model
 
-Paints a fitting background around a product: a cutout and the product's name go in, a photo comes out. Stable
-Diffusion inpainting, fine-tuned with Contrastive Background Alignment (Product2Img, Eq. 3 to 5).
+Paints a fitting background around a product: a cutout and the product's name go in, a photo comes out.
+{family.name} inpainting, fine-tuned with Contrastive Background Alignment (Product2Img, Eq. 3 to 5).
 
 ```python
-from diffusers import StableDiffusionInpaintPipeline
-pipe = StableDiffusionInpaintPipeline.from_pretrained("this/folder", use_safetensors=True)
-pipe(prompt="{_prompt(diffusion)}", image=image, mask_image=mask).images[0]
+from diffusers import {family.pipeline}
+pipe = {family.pipeline}.from_pretrained("this/folder", use_safetensors=True)
+pipe(prompt="{_prompt(diffusion)}", image=image, mask_image=mask{", " if family.call else ""}{family.call}).images[0]
 ```
 
 It opens with diffusers 0.35 and newer, and with transformers 4 and 5. `image` holds the product's pixels,
 `mask` is white where the background is to be painted. {_prompt_rule(diffusion)}
-{_adapter_use(diffusion, training)}
+{_adapter_use(family, diffusion, training)}
 ## Training
 
 Base model `{base}`{", widened to 9 input channels where it had 4" if diffusion.widen else ""}; frozen CLIP
@@ -148,21 +149,33 @@ def _public_name(location: str) -> str:
     return cached[-1].removeprefix(HUB_CACHE).replace("--", "/", 1) if cached else parts[-1]
 
 
-def _adapter_use(diffusion: DiffusionConfig, training: dict[str, Any]) -> str:
+def _adapter_use(family: Family, diffusion: DiffusionConfig, training: dict[str, Any]) -> str:
     """How to use lora/ instead of the whole folder, where there is one."""
     if not training["lora_base"]:
         return ""
     name = _public_name(training["lora_base"])
     base = name if "/" in name else f"path/to/{name}"
-    token = '\npipe.load_textual_inversion("this/folder/lora")' if diffusion.token else ""
+    token = _load_token(family, diffusion.token) if diffusion.token else ""
     return f"""
 The same as an adapter on the model it was trained from:
 
 ```python
-pipe = StableDiffusionInpaintPipeline.from_pretrained("{base}", use_safetensors=True)
+pipe = {family.pipeline}.from_pretrained("{base}", use_safetensors=True)
 pipe.load_lora_weights("this/folder/lora"){token}
 ```
 """
+
+
+def _load_token(family: Family, token: str) -> str:
+    """The lines that teach the base the token."""
+    if not any(text.key for text in family.texts):
+        return '\npipe.load_textual_inversion("this/folder/lora")'
+    each = "".join(
+        f'\npipe.load_textual_inversion(rows["{text.key}"], token="{token}", text_encoder=pipe.{text.encoder}, '
+        f"tokenizer=pipe.{text.tokenizer})"
+        for text in family.texts
+    )
+    return f'\nrows = safetensors.torch.load_file("this/folder/lora/learned_embeds.safetensors"){each}'
 
 
 def _trained(diffusion: DiffusionConfig, settings: TrainConfig) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.model import shapes, validation
 from p2i_ray.diffusion.model.unpickle import NOT_WRITTEN
 from p2i_ray.encoders import weight_files
@@ -27,12 +28,14 @@ SINGLE = (".safetensors", ".ckpt")
 _BIN = re.compile(r"(pytorch_model|diffusion_pytorch_model)((?:[.-][\w-]+)*)\.bin")
 _INDEX = re.compile(r"(pytorch_model|diffusion_pytorch_model)\.bin\.index((?:\.\w+)?)\.json")
 LEFT_OUT = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".msgpack", ".h5", ".onnx", ".onnx_data", ".xml", ".ot", ".py")
-# What becomes the parts' tensors, one by one. OpenCLIP's text tower, cond_stage_model.model, is split by diffusers.
+# What becomes the parts' tensors, one by one. OpenCLIP's text towers (cond_stage_model.model, and the second of
+# conditioner.embedders) are split by diffusers.
 _ORIGINAL = {
-    "unet": re.compile(r"model\.diffusion_model\.(time_embed|input_blocks|middle_block|output_blocks|out)\."),
+    "unet": re.compile(r"model\.diffusion_model\.(time_embed|label_emb|input_blocks|middle_block|output_blocks|out)\."),
     "vae": re.compile(r"first_stage_model\.(encoder|decoder|quant_conv|post_quant_conv)\."),
     "text_encoder": re.compile(
-        r"cond_stage_model\.transformer\.(text_model\.)?(embeddings|encoder|final_layer_norm)\.(?!position_ids$)"
+        r"(cond_stage_model|conditioner\.embedders\.0)\.transformer\."
+        r"(text_model\.)?(embeddings|encoder|final_layer_norm)\.(?!position_ids$)"
     ),
 }
 _OTHER_CONFIG = "give config= a folder of the same architecture, or fetch the file again"
@@ -207,12 +210,13 @@ def _dtype(source: str, tensors: Mapping[str, Tensor]) -> str:
 
 def _pipeline(source: str, file: Path, config: Path, dtype: str) -> Any:
     """What diffusers makes of a pipeline's single file."""
+    import diffusers
     import torch
-    from diffusers import StableDiffusionInpaintPipeline
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
-    load: Any = StableDiffusionInpaintPipeline.from_single_file
-    without: dict[str, Any] = {"safety_checker": None, "feature_extractor": None}
+    family = validation.family_of(str(config))
+    load: Any = getattr(diffusers, family.pipeline).from_single_file
+    without: dict[str, Any] = dict.fromkeys(SAFETY) if family is families.STABLE_DIFFUSION else {}
     failures = (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, SingleFileComponentError)
     try:
         pipeline = load(
@@ -222,7 +226,8 @@ def _pipeline(source: str, file: Path, config: Path, dtype: str) -> Any:
         raise UserError(
             f"{source} can't be taken apart with the configuration of {config}: {one_line(error)}"
         ) from error
-    pipeline.register_to_config(requires_safety_checker=False)
+    if without:
+        pipeline.register_to_config(requires_safety_checker=False)
     return pipeline
 
 
@@ -234,10 +239,12 @@ def _check_whole(source: str, tensors: Mapping[str, Tensor], pipeline: Any) -> N
     Raises:
         UserError: the configuration is of another architecture.
     """
-    for part, pattern in _ORIGINAL.items():
-        state = getattr(pipeline, part).state_dict()
+    for part, network in pipeline.components.items():
+        if not hasattr(network, "state_dict"):
+            continue
+        state, pattern = network.state_dict(), _ORIGINAL.get(part)
         empty = next((name for name, value in state.items() if value.is_meta), None)
-        given = sum(1 for name in tensors if pattern.match(name))
+        given = sum(1 for name in tensors if pattern and pattern.match(name))
         if empty is not None:
             raise UserError(f"in={source} has nothing for {part}'s {empty}; {_OTHER_CONFIG}")
         if given and given != len(state):

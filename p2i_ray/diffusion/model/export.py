@@ -15,7 +15,7 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading, lora, transformers4
 from p2i_ray.storage import locations
 
-ROW = "text_encoder.embeddings.token_embedding.row"  # see prompt.TokenEmbedding
+ROW = ".token_embedding.row"  # ends the name of the token's embedding in a text encoder; see prompt.TokenEmbedding
 EMBEDDING = "learned_embeds.safetensors"  # where diffusers' load_textual_inversion looks
 
 
@@ -54,37 +54,51 @@ def write(trained: Trained, files: Mapping[str, str], out: str) -> None:
     with tempfile.TemporaryDirectory(prefix="p2i_model_") as local:
         parts.pipeline().save_pretrained(local, safe_serialization=True)
         _drop_origins(Path(local))
-        transformers4.complete(parts.tokenizer, Path(local))
+        transformers4.complete(parts, Path(local))
         folders = [Path(local)]
         if adapters:
             folders.append(Path(local, lora.FOLDER))
-            lora.write(lora.join(lora.read(trained.base), adapters), folders[-1])
+            lora.write(lora.join(lora.read(trained.base), adapters), parts.backbone, folders[-1])
         if trained.diffusion.token is not None:
             for folder in folders:
-                save_file({trained.diffusion.token: trained.weights[ROW].contiguous()}, folder / EMBEDDING)
+                save_file(embeddings(parts, trained.diffusion.token, trained.weights), folder / EMBEDDING)
         for name, content in files.items():
             Path(local, name).write_text(content, "utf-8")
         locations.put_folder(local, out)
 
 
+def embeddings(parts: loading.Parts, token: str, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The token's embeddings, (d,) in each text encoder, under the names that people look for them by."""
+    rows = rows_of(parts, weights)
+    return {text.key or token: rows[text.encoder].contiguous() for text in parts.backbone.family.texts}
+
+
+def rows_of(parts: loading.Parts, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The token's embeddings among trained weights, by text encoder."""
+    found = {name.partition(".")[0]: value for name, value in weights.items() if name.endswith(ROW)}
+    return {encoder: found[encoder] for encoder in parts.backbone.family.encoders}
+
+
 def lay_over(parts: loading.Parts, settings: TrainConfig, weights: Mapping[str, torch.Tensor]) -> lora.Adapters:
     """Put trained weights, named as in step.Product2Img, in a loaded folder; returns the adapters among them.
 
-    Adapters are merged, `ROW` is the token's embedding, all other weights replace the folder's own.
+    Adapters are merged, those that end with `ROW` are the token's embeddings, all others replace the folder's own.
     """
     adapters = lora.collect(weights, settings) if settings.lora_rank else {}
     lora.merge(parts, adapters)
-    for part in ("unet", "text_encoder"):
+    for part, network in parts.networks.items():
         state = {
             name.removeprefix(f"{part}."): value
             for name, value in weights.items()
-            if name.startswith(f"{part}.") and name != ROW and lora.MARK not in name
+            if name.startswith(f"{part}.") and not name.endswith(ROW) and lora.MARK not in name
         }
-        unexpected = getattr(parts, part).load_state_dict(state, strict=False).unexpected_keys
+        unexpected = network.load_state_dict(state, strict=False).unexpected_keys
         assert not unexpected, f"trained weights that the folder doesn't have: {unexpected}"
-    if parts.token_id is not None:
+    if parts.token_ids:
+        rows = rows_of(parts, weights).values()
         with torch.no_grad():
-            parts.text_encoder.get_input_embeddings().weight[parts.token_id] = weights[ROW]  # type: ignore[operator]
+            for encoder, number, row in zip(parts.text_encoders, parts.token_ids, rows, strict=True):
+                encoder.get_input_embeddings().weight[number] = row  # type: ignore[operator]
     return adapters
 
 

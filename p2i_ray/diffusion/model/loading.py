@@ -1,7 +1,7 @@
-"""The model folder: a diffusers Stable Diffusion inpainting pipeline whose tokenizer knows <background>.
+"""The model folder: a diffusers inpainting pipeline whose tokenizers know <background>.
 
-Weights are safetensors only. A trained folder (export.py) needs nothing of this package:
-`diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder)` loads it.
+Weights are safetensors only. A trained folder (export.py) needs nothing of this package: diffusers' own pipeline,
+e.g. `StableDiffusionInpaintPipeline.from_pretrained(folder)`, loads it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from safetensors import SafetensorError
 from torch import nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.backbones import registry
+from p2i_ray.diffusion.backbones.backbone import Backbone
+from p2i_ray.diffusion.backbones.families import TextPart
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.diffusion.model.prompt import add_token
 from p2i_ray.encoders import weight_files
 from p2i_ray.encoders.clip import clip_folder
@@ -31,19 +33,27 @@ if TYPE_CHECKING:
     from p2i_ray.config import DiffusionConfig
 
 Loaded = TypeVar("Loaded")
+TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
 
 
 @dataclass
 class Parts:
-    """A model folder's parts, on the CPU; the tokenizer and text encoder know the token."""
+    """A model folder's parts, on the CPU; the tokenizers and text encoders know the token."""
 
-    tokenizer: CLIPTokenizer
-    text_encoder: CLIPTextModel
-    unet: UNet2DConditionModel
+    backbone: Backbone
+    tokenizers: tuple[CLIPTokenizer, ...]  # one for each text encoder
+    text_encoders: tuple[TextEncoder, ...]  # as backbone.family.texts has them
+    denoiser: UNet2DConditionModel
     vae: AutoencoderKL
     scheduler: EulerAncestralDiscreteScheduler
-    token_id: int | None  # none: the model is to have no token
-    widened: bool = False  # whether the UNet's input has been widened just now, and so hasn't learned
+    token_ids: tuple[int, ...]  # of the token in each tokenizer; none: the model is to have no token
+    widened: bool = False  # whether the denoiser's input has been widened just now, and so hasn't learned
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """What can be trained, by the names of its folders: the denoiser, then the text encoders."""
+        family = self.backbone.family
+        return {family.denoiser: self.denoiser, **dict(zip(family.encoders, self.text_encoders, strict=True))}
 
     @property
     def pixels_per_latent(self) -> int:
@@ -51,20 +61,12 @@ class Parts:
         factor: int = 2 ** (len(cast(Any, self.vae.config).block_out_channels) - 1)
         return factor
 
-    def pipeline(self) -> StableDiffusionInpaintPipeline:
+    def pipeline(self) -> Any:
         """A pipeline of these parts, diffusers' own."""
-        make: Any = StableDiffusionInpaintPipeline  # diffusers' types leave out that parts may be missing
-        pipeline: StableDiffusionInpaintPipeline = make(
-            vae=self.vae,
-            text_encoder=self.text_encoder,
-            tokenizer=self.tokenizer,
-            unet=self.unet,
-            scheduler=self.scheduler,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-        return pipeline
+        tokenizers = {
+            text.tokenizer: own for text, own in zip(self.backbone.family.texts, self.tokenizers, strict=True)
+        }
+        return self.backbone.whole({**self.networks, **tokenizers, "vae": self.vae, "scheduler": self.scheduler})
 
 
 def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.float32) -> Parts:
@@ -74,53 +76,84 @@ def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.f
         UserError: it is not there, not complete, not in safetensors, or not an inpainting model.
     """
     validation.check_model(location, widen=diffusion.widen)
+    family, index = validation.family_of(location), validation.read_index(location)
     with locations.local_folder(location) as folder:
-        tokenizer = load_part(CLIPTokenizer.from_pretrained, folder, "tokenizer")
-        text_encoder = load_model(CLIPTextModel.from_pretrained, folder, "text_encoder", dtype=dtype)
-        unet = load_model(UNet2DConditionModel.from_pretrained, folder, "unet", torch_dtype=dtype)
+        texts = [load_text(folder, text, diffusion, dtype) for text in family.texts]
+        denoiser = load_model(UNet2DConditionModel.from_pretrained, folder, family.denoiser, torch_dtype=dtype)
         vae = load_model(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype)
         scheduler = load_part(EulerAncestralDiscreteScheduler.from_pretrained, folder, "scheduler")
-    tokenizer.model_max_length = min(tokenizer.model_max_length, text_encoder.config.max_position_embeddings)
-    token_id = add_token(tokenizer, text_encoder, diffusion.token, diffusion.token_from)
-    widened = unet.config.in_channels != validation.UNET_CHANNELS
+    widened = denoiser.config.in_channels != validation.INPUT_CHANNELS
     if widened:
-        widen(unet)
+        widen(denoiser)
+    tokenizers, text_encoders, token_ids = zip(*texts, strict=True)
     return Parts(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        unet=unet,
+        backbone=registry.of(family, index),
+        tokenizers=tokenizers,
+        text_encoders=text_encoders,
+        denoiser=denoiser,
         vae=vae,
         scheduler=scheduler,
-        token_id=token_id,
+        token_ids=tuple(number for number in token_ids if number is not None),
         widened=widened,
     )
 
 
-def widen(unet: UNet2DConditionModel) -> None:
+def load_text(
+    folder: str, text: TextPart, diffusion: DiffusionConfig, dtype: torch.dtype
+) -> tuple[CLIPTokenizer, TextEncoder, int | None]:
+    """A tokenizer and text encoder that know the token, and its id; as `load`."""
+    kind = CLIPTextModelWithProjection if text.pooled else CLIPTextModel
+    tokenizer = load_part(CLIPTokenizer.from_pretrained, folder, text.tokenizer)
+    encoder: TextEncoder = load_model(kind.from_pretrained, folder, text.encoder, dtype=dtype)
+    tokenizer.model_max_length = min(tokenizer.model_max_length, int(encoder.config.max_position_embeddings))
+    if isinstance(encoder, CLIPTextModelWithProjection):
+        pool_at_eos(encoder, tokenizer)
+    return tokenizer, encoder, add_token(tokenizer, encoder, diffusion.token, diffusion.token_from)
+
+
+def pool_at_eos(encoder: CLIPTextModelWithProjection, tokenizer: CLIPTokenizer) -> None:
+    """Have a text encoder's pooled state be the one at eos.
+
+    Published ones say eos_token_id=2, and are then pooled where a row's highest id is. That is eos until a token with
+    a higher id is added.
+    """
+    encoder.config.eos_token_id = encoder.text_model.config.eos_token_id = tokenizer.eos_token_id
+    encoder.text_model.eos_token_id = tokenizer.eos_token_id
+
+
+def widen(denoiser: UNet2DConditionModel) -> None:
     """Give a UNet inputs for mask and product latent, with weights that are zero: it predicts what it did before."""
-    old: Any = unet.conv_in
+    old: Any = denoiser.conv_in
     new = nn.Conv2d(
-        validation.UNET_CHANNELS, old.out_channels, old.kernel_size, padding=old.padding, dtype=old.weight.dtype
+        validation.INPUT_CHANNELS, old.out_channels, old.kernel_size, padding=old.padding, dtype=old.weight.dtype
     )
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, : old.in_channels] = old.weight  # the noisy latent comes first
         cast(nn.Parameter, new.bias).copy_(old.bias)
-    unet.conv_in = new
-    unet.register_to_config(  # type: ignore[no-untyped-call]
-        in_channels=validation.UNET_CHANNELS
+    denoiser.conv_in = new
+    denoiser.register_to_config(  # type: ignore[no-untyped-call]
+        in_channels=validation.INPUT_CHANNELS
     )
 
 
-def load_projection(diffusion: DiffusionConfig) -> torch.Tensor:
-    """CLIP's text projection, (d_clip, d_text), float32: it takes the text encoder's states to where r_B and r_I are.
+class TextProjection(NamedTuple):
+    """What takes a text encoder's states to where r_B and r_I are."""
+
+    weight: torch.Tensor  # CLIP's text projection, (d_clip, d_text), float32
+    encoder: int = 0  # the place of the text encoder that was taken from this CLIP, among the model's
+
+
+def load_projection(diffusion: DiffusionConfig) -> TextProjection:
+    """CLIP's text projection.
 
     Raises:
         UserError: the CLIP's text tower has another width than the model's.
     """
-    validation.check_clip(diffusion.clip, diffusion.base)
+    training_checks.check_clip(diffusion.clip, diffusion.base)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
-        return opened.model().text_projection.weight.detach()
+        weight = opened.model().text_projection.weight.detach()
+    return TextProjection(weight, training_checks.aligned_encoder(diffusion.clip, diffusion.base))
 
 
 def load_model(loader: Callable[..., Any], folder: str, part: str, **options: Any) -> Any:
@@ -129,7 +162,7 @@ def load_model(loader: Callable[..., Any], folder: str, part: str, **options: An
     Raises:
         UserError: it can't be loaded, or the weights lack what the part needs: it would be left at random.
     """
-    variant = weight_files.find(str(Path(folder, part)), validation.WITH_WEIGHTS[part]).variant
+    variant = weight_files.find(str(Path(folder, part)), validation.weights_name(part)).variant
     loaded, told = load_part(
         loader, folder, part, variant=variant, use_safetensors=True, output_loading_info=True, **options
     )

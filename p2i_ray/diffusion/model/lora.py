@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from diffusers import StableDiffusionInpaintPipeline
 from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import nn
 
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import training_checks
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     from p2i_ray.config import TrainConfig
+    from p2i_ray.diffusion.backbones.backbone import Backbone
     from p2i_ray.diffusion.model.loading import Parts
 
 UNET_LAYERS = ("to_q", "to_k", "to_v", "to_out.0")  # of the attention; conv_in and the residual blocks stay
@@ -29,7 +29,8 @@ TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 MARK = ".lora_"  # in the name of every parameter of an adapter, and of no other
 FOLDER = "lora"  # within a model folder
 WEIGHTS = "pytorch_lora_weights.safetensors"  # where diffusers' load_lora_weights looks
-OLD_TEXT = "text_encoder.text_model."  # how transformers before version 5 names the text encoder's layers
+TEXT = "text_encoder."
+OLD_TEXT = f"{TEXT}text_model."  # how transformers before version 5 names this text encoder's layers
 
 
 class Adapter(NamedTuple):
@@ -48,12 +49,12 @@ def add(parts: Parts, settings: TrainConfig, seed: int) -> None:
     Raises:
         UserError: the model's input layer has just been widened and has to learn.
     """
-    validation.check_lora(settings, parts.widened)
+    training_checks.check_lora(settings, parts.widened)
     if not settings.lora_rank:
         return
     generator = torch.Generator().manual_seed(seed)
-    layers = [(parts.unet, UNET_LAYERS)] + ([(parts.text_encoder, TEXT_LAYERS)] if settings.lr_text > 0 else [])
-    for model, targets in layers:
+    texts = parts.text_encoders if settings.lr_text > 0 else ()
+    for model, targets in [(parts.denoiser, UNET_LAYERS), *((encoder, TEXT_LAYERS) for encoder in texts)]:
         model.add_adapter(
             LoraConfig(
                 r=settings.lora_rank,
@@ -85,7 +86,8 @@ def merge(parts: Parts, adapters: Adapters) -> None:
     with torch.no_grad():
         for layer, adapter in adapters.items():
             part, _, name = layer.partition(".")
-            getattr(parts, part).get_submodule(name).weight += adapter.up @ adapter.down
+            weight: Any = parts.networks[part].get_submodule(name).weight
+            weight += adapter.up @ adapter.down
 
 
 def join(first: Adapters, second: Adapters) -> Adapters:
@@ -105,32 +107,29 @@ def read(model: str) -> Adapters:
     if not locations.exists(locations.join(location, WEIGHTS)):
         return {}
     with locations.local_folder(location) as folder:
-        state = {
-            name.replace(OLD_TEXT, "text_encoder."): value for name, value in load_file(Path(folder, WEIGHTS)).items()
-        }
+        state = {name.replace(OLD_TEXT, TEXT): value for name, value in load_file(Path(folder, WEIGHTS)).items()}
     layers = sorted({name.partition(MARK)[0] for name in state})
     return {layer: Adapter(state[f"{layer}{MARK}A.weight"], state[f"{layer}{MARK}B.weight"]) for layer in layers}
 
 
-def write(adapters: Adapters, folder: Path) -> None:
+def write(adapters: Adapters, backbone: Backbone, folder: Path) -> None:
     """Write adapters into a local folder, as diffusers' `load_lora_weights` reads them.
 
     Args:
         adapters: all that lie between the first base and the model.
+        backbone: of the model.
         folder: lora/ of the model's folder.
     """
-    StableDiffusionInpaintPipeline.save_lora_weights(
-        folder,
-        unet_lora_layers=dict(_state(adapters, "unet.", "")),
-        text_encoder_lora_layers=dict(_state(adapters, "text_encoder.", "text_model.")),
-        weight_name=WEIGHTS,
-    )
+    parts = (backbone.family.denoiser, *backbone.family.encoders)
+    backbone.write_adapters(folder, {part: dict(_state(adapters, part)) for part in parts}, WEIGHTS)
 
 
-def _state(adapters: Adapters, part: str, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+def _state(adapters: Adapters, part: str) -> Iterator[tuple[str, torch.Tensor]]:
     """A part's adapters as peft names them, which diffusers reads as it reads its own older names."""
     for layer, adapter in adapters.items():
-        if layer.startswith(part):
-            name = prefix + layer.removeprefix(part)
+        if layer.startswith(f"{part}."):
+            name = layer.removeprefix(f"{part}.")
+            if f"{part}." == TEXT:
+                name = f"text_model.{name}"
             yield f"{name}{MARK}A.weight", adapter.down.contiguous()
             yield f"{name}{MARK}B.weight", adapter.up.contiguous()

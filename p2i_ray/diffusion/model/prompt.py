@@ -20,7 +20,9 @@ from p2i_ray.config.diffusion import NAME
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    TextEncoder = CLIPTextModel | CLIPTextModelWithProjection
 
 NAME_CHARS_A_TOKEN = 64  # a name is cut to this many characters for each token that fits, before it is tokenised
 
@@ -28,7 +30,7 @@ NAME_CHARS_A_TOKEN = 64  # a name is cut to this many characters for each token 
 class Prompts(NamedTuple):
     """Tokenised prompts of B products; L is the text encoder's length."""
 
-    ids: torch.Tensor  # (B, L) int64
+    ids: torch.Tensor  # (B, L) int64; of E tokenizers (B, E, L)
     background_at: torch.Tensor  # (B,) int64, where <background> stands in each row; -1 without a token
     eos_at: torch.Tensor  # (B,) int64, right after it, or after the name
 
@@ -63,17 +65,30 @@ def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str], 
     return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), background_at, eos_at)
 
 
+def tokenise_each(
+    tokenizers: Sequence[CLIPTokenizer],
+    token: str | None,
+    names: Sequence[str],
+    *,
+    template: str = NAME,
+    aligned: int = 0,
+) -> Prompts:
+    """As `tokenise`, with each of E tokenizers: ids (B, E, L); the places are those of tokenizer `aligned`."""
+    rows = [tokenise(tokenizer, token, names, template=template) for tokenizer in tokenizers]
+    return rows[aligned]._replace(ids=torch.stack([row.ids for row in rows], dim=1))
+
+
+def empty_prompts(tokenizers: Sequence[CLIPTokenizer]) -> torch.Tensor:
+    """The empty prompt of each of E tokenizers, (1, E, L)."""
+    return torch.stack([empty_prompt(tokenizer) for tokenizer in tokenizers], dim=1)
+
+
 def empty_prompt(tokenizer: CLIPTokenizer) -> torch.Tensor:
     """[bos, eos, pad …], (1, L): what classifier-free guidance steers away from, in training and in painting."""
     return torch.tensor([_padded(tokenizer, [tokenizer.bos_token_id, tokenizer.eos_token_id])], dtype=torch.int64)
 
 
-def text_states(text_encoder: CLIPTextModel, ids: torch.Tensor) -> torch.Tensor:
-    """The text encoder's last hidden state, after its final layer norm: (B, L) ids to (B, L, d)."""
-    return cast(torch.Tensor, text_encoder(input_ids=ids).last_hidden_state)
-
-
-def add_token(tokenizer: CLIPTokenizer, text_encoder: CLIPTextModel, token: str | None, token_from: str) -> int | None:
+def add_token(tokenizer: CLIPTokenizer, text_encoder: TextEncoder, token: str | None, token_from: str) -> int | None:
     """Teach tokenizer and text encoder the token, unless they know it or there is none; returns its id.
 
     Its embedding starts as that of the word `token_from`, or as the mean where the word has several tokens.

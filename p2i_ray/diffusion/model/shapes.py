@@ -28,7 +28,7 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
 
     Args:
         location: of the part's folder, for messages.
-        part: "unet", "vae", "text_encoder" or "clip".
+        part: "unet", "vae", "text_encoder", "text_encoder_2" or "clip".
         config: its config.json.
         tensors: of its weights.
 
@@ -65,8 +65,8 @@ def _sizes(part: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
         return _unet(config, tensors)
     if part == "vae":
         return _vae(config)
-    if part == "text_encoder":
-        return _text(config, TEXT if any(name.startswith(TEXT) for name in tensors) else "")
+    if part.startswith("text_encoder"):
+        return _text_encoder(config, tensors)
     text = config.get("text_config", {})
     projected = Size("text_projection.weight", 0, "projection_dim", config.get("projection_dim"))
     pictured = Size("visual_projection.weight", 0, "projection_dim", config.get("projection_dim"))
@@ -98,8 +98,14 @@ def _text(config: Mapping[str, Any], prefix: str) -> Iterable[Size]:
     yield Size(places, 0, "max_position_embeddings", config.get("max_position_embeddings"))
 
 
+def _text_encoder(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterable[Size]:
+    yield from _text(config, TEXT if any(name.startswith(TEXT) for name in tensors) else "")
+    if "CLIPTextModelWithProjection" in (config.get("architectures") or ()):
+        yield Size("text_projection.weight", 0, "projection_dim", config.get("projection_dim"))
+
+
 def _layers(part: str, config: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
     """The prefix of text layers' names, and how many there are to be."""
-    text = config if part == "text_encoder" else config.get("text_config", {}) if part == "clip" else {}
+    text = config if part.startswith("text_encoder") else config.get("text_config", {}) if part == "clip" else {}
     if layers := text.get("num_hidden_layers"):
         yield TEXT if part == "clip" else "", layers

@@ -11,16 +11,20 @@ from safetensors.torch import load_file, save_file
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
+    from p2i_ray.diffusion.model.loading import Parts
+
 TEXT_LAYERS = "text_model."  # before every name in a text encoder's weights; transformers 5 reads them so as well
 
 
-def complete(tokenizer: CLIPTokenizer, model: Path) -> None:
+def complete(parts: Parts, model: Path) -> None:
     """Make a local model folder one that transformers 4 opens with the same tokens and text states.
 
     Transformers 4 takes weights under unknown names for absent ones, and goes on with random ones.
     """
-    write_vocabulary(tokenizer, model / "tokenizer")
-    name_text_layers(model / "text_encoder" / "model.safetensors")
+    for text, tokenizer in zip(parts.backbone.family.texts, parts.tokenizers, strict=True):
+        write_vocabulary(tokenizer, model / text.tokenizer)
+        if not text.pooled:
+            name_text_layers(model / text.encoder / "model.safetensors")
 
 
 def write_vocabulary(tokenizer: CLIPTokenizer, folder: Path) -> None:

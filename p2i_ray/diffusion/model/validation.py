@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import posixpath
+from collections.abc import Mapping
 from typing import Any
 
-from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.diffusion.backbones import families
+from p2i_ray.diffusion.backbones.families import Family
 from p2i_ray.diffusion.model import shapes
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
-PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-WITH_WEIGHTS = {
-    "unet": weight_files.DIFFUSERS,
-    "vae": weight_files.DIFFUSERS,
-    "text_encoder": weight_files.TRANSFORMERS,
-}
-# As model_index.json names them; a folder without that file is looked at part by part.
-PIPELINES = ("StableDiffusionInpaintPipeline", "StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}  # as the parts' settings name them
+INDEX = "model_index.json"
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd")  # in the names of models that were distilled
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
-UNET_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
+INPUT_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
+SIZES = 6  # numbers that say a picture's size, its cut and the size wanted
 
 
 def check_model(location: str, resolution: int | None = None, widen: bool = False) -> None:
@@ -39,27 +35,22 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
         UserError: it isn't; the line says why.
     """
     check_kind(location)
-    for part in PARTS:
+    family = family_of(location)
+    for part in family.parts:
         if not locations.exists(locations.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
-    configs = {part: read_config(locations.join(location, part, "config.json")) for part in WITH_WEIGHTS}
-    unet, vae, text = configs.values()
-    for part, wanted in CLASSES.items():
+    with_weights = (family.denoiser, "vae", *family.encoders)
+    configs = {part: read_config(locations.join(location, part, "config.json")) for part in with_weights}
+    for part, wanted in family.classes.items():
         if (named := configs[part].get("_class_name", wanted)) != wanted:
-            raise UserError(f"{location}/{part} is a {named}, not a {wanted}; give a Stable Diffusion 1.x or 2.x model")
-    tokenizer_files.check(locations.join(location, "tokenizer"))
-    scheduler = read_config(locations.join(location, "scheduler", "scheduler_config.json"))
-    check_steps(location, unet)
-    check_channels(location, unet, widen)
-    if unet.get("cross_attention_dim") != text.get("hidden_size"):
-        raise UserError(
-            f"{location}: the UNet reads text {unet.get('cross_attention_dim')} wide, the text encoder's is "
-            f"{text.get('hidden_size')} wide; take both from one model"
-        )
-    if scheduler.get("prediction_type", "epsilon") != "epsilon":
-        raise UserError(
-            f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"
-        )
+            raise UserError(f"{location}/{part} is a {named}, not a {wanted}; give a {families.NAMES} model")
+    for text in family.texts:
+        tokenizer_files.check(locations.join(location, text.tokenizer))
+    denoiser, vae = configs[family.denoiser], configs["vae"]
+    check_steps(location, denoiser)
+    check_channels(location, denoiser, widen)
+    check_text(location, family, configs)
+    check_noise(location, vae)
     factor = 2 ** (len(vae.get("block_out_channels") or [0]) - 1)
     if resolution is not None and resolution % factor:
         raise UserError(
@@ -67,7 +58,81 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
         )
     for part, config in configs.items():
         folder = locations.join(location, part)
-        shapes.check(folder, part, config, weight_files.find(folder, WITH_WEIGHTS[part]).tensors())
+        shapes.check(folder, part, config, weight_files.find(folder, weights_name(part)).tensors())
+
+
+def weights_name(part: str) -> str:
+    """The name that the files of a part's weights begin with."""
+    return weight_files.TRANSFORMERS if part.startswith("text_encoder") else weight_files.DIFFUSERS
+
+
+def read_index(location: str) -> dict[str, Any]:
+    """A folder's model_index.json; empty where it has none, and its parts have to tell."""
+    index = locations.join(location, INDEX)
+    return read_config(index) if locations.exists(index) else {}
+
+
+def family_of(location: str) -> Family:
+    """The family of a model folder.
+
+    Raises:
+        UserError: it is a pipeline of another family, or one that only refines what another has painted.
+    """
+    index = read_index(location)
+    if not index:
+        second = families.STABLE_DIFFUSION_XL.texts[1].encoder
+        has_two = locations.exists(locations.join(location, second))
+        return families.STABLE_DIFFUSION_XL if has_two else families.STABLE_DIFFUSION
+    name = str(index.get("_class_name"))
+    family = families.named(name)
+    if family is None:
+        raise UserError(f"{location} is a {name}; give the folder of a {families.NAMES} inpainting model")
+    if index.get("requires_aesthetics_score"):
+        raise UserError(f"{location} is a refiner, which goes over what another model has painted; give that model")
+    return family
+
+
+def check_text(location: str, family: Family, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that a model's denoiser reads what its text encoders give.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    denoiser, width = configs[family.denoiser], family.text_width(configs)
+    if denoiser.get("cross_attention_dim") != width:
+        whose = "the text encoder's is" if len(family.texts) == 1 else "the text encoders' states are together"
+        raise UserError(
+            f"{location}: the UNet reads text {denoiser.get('cross_attention_dim')} wide, {whose} "
+            f"{width} wide; take all parts from one model"
+        )
+    if not family.sized:
+        return
+    numbers = denoiser.get("projection_class_embeddings_input_dim")
+    pooled = next(configs[text.encoder].get("projection_dim") or 0 for text in family.texts if text.pooled)
+    expected = SIZES * (denoiser.get("addition_time_embed_dim") or 0) + pooled
+    if denoiser.get("addition_embed_type") != "text_time" or numbers != expected:
+        raise UserError(
+            f"{location}/unet takes {numbers} numbers beside the timestep, not the {expected} of a pooled text and "
+            f"{SIZES} sizes; give a {family.name} model (a base, no refiner) whose parts are of one model"
+        )
+
+
+def check_noise(location: str, vae: Mapping[str, Any]) -> None:
+    """Check that a model was trained on the noise and the latents that Eq. 1 and 3 are about.
+
+    Raises:
+        UserError: it predicts something else, or its latents are normalised by mean and deviation.
+    """
+    scheduler = read_config(locations.join(location, "scheduler", "scheduler_config.json"))
+    if scheduler.get("prediction_type", "epsilon") != "epsilon":
+        raise UserError(
+            f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"
+        )
+    if vae.get("latents_mean") is not None or vae.get("latents_std") is not None:
+        raise UserError(
+            f"{location}/vae has latents_mean or latents_std: its latents are normalised in a way that training and "
+            "sampling here don't know; give another model"
+        )
 
 
 def check_kind(location: str) -> None:
@@ -86,14 +151,9 @@ def check_kind(location: str) -> None:
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
-    index = locations.join(location, "model_index.json")
-    if not locations.exists(index):
-        if weight_files.LORA in locations.names(location):
-            raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
-        return
-    name = read_config(index).get("_class_name")
-    if name not in PIPELINES:
-        raise UserError(f"{location} is a {name}; give the folder of a Stable Diffusion 1.x or 2.x inpainting model")
+    if not locations.exists(locations.join(location, INDEX)) and weight_files.LORA in locations.names(location):
+        raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
+    family_of(location)
 
 
 def check_steps(location: str, unet: dict[str, Any]) -> None:
@@ -140,12 +200,12 @@ def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
         UserError: they have not.
     """
     channels = unet.get("in_channels")
-    if channels == UNET_CHANNELS or (channels == PLAIN_CHANNELS and widen):
+    if channels == INPUT_CHANNELS or (channels == PLAIN_CHANNELS and widen):
         return
     remedy = "give an inpainting model (noisy latent 4, mask 1, product latent 4)"
     if channels == PLAIN_CHANNELS:
         remedy += ", or set diffusion.widen=true to add them, starting at zero"
-    raise UserError(f"{location}/unet has {channels} input channels, not {UNET_CHANNELS}; {remedy}")
+    raise UserError(f"{location}/unet has {channels} input channels, not {INPUT_CHANNELS}; {remedy}")
 
 
 def is_plain(location: str) -> bool:
@@ -154,54 +214,8 @@ def is_plain(location: str) -> bool:
     Raises:
         UserError: it has no settings.
     """
-    return read_config(locations.join(location, "unet", "config.json")).get("in_channels") == PLAIN_CHANNELS
-
-
-def check_lora(settings: TrainConfig, widened: bool) -> None:
-    """Check that LoRA can train a model.
-
-    Raises:
-        UserError: the model's new input channels are zero, and LoRA would leave them so.
-    """
-    if settings.lora_rank and widened:
-        raise UserError(
-            f"train.lora_rank={settings.lora_rank} can't train what diffusion.widen=true adds: LoRA leaves the UNet's "
-            "input layer as it is; set train.lora_rank=0, or give diffusion.base an inpainting model"
-        )
-
-
-def check_training(location: str, diffusion: DiffusionConfig, settings: TrainConfig) -> None:
-    """Check that training can start from a model folder, with a CLIP and settings that suit it.
-
-    Raises:
-        UserError: it can't.
-    """
-    check_model(location, widen=diffusion.widen)
-    check_clip(diffusion.clip, location)
-    check_lora(settings, is_plain(location))
-
-
-def check_clip(location: str, model: str) -> None:
-    """Check that a folder is a CLIP whose text tower is as wide as a model's text encoder.
-
-    Raises:
-        UserError: it isn't.
-    """
-    config = read_config(locations.join(location, "config.json"))
-    if not (isinstance(config.get("text_config"), dict) and isinstance(config.get("vision_config"), dict)):
-        raise UserError(
-            f"diffusion.clip={location}/config.json, of a {config.get('model_type', 'model')}, lacks text_config or "
-            "vision_config; give a CLIP folder"
-        )
-    found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
-    width = config.get("text_config", {}).get("hidden_size", 512)
-    expected = read_config(locations.join(model, "text_encoder", "config.json")).get("hidden_size")
-    if width != expected:
-        raise UserError(
-            f"diffusion.clip={location} has a text tower {width} wide, the text encoder of {model} is {expected} wide; "
-            "give the CLIP that the text encoder was taken from"
-        )
-    shapes.check(location, "clip", config, found.tensors())
+    part = family_of(location).denoiser
+    return read_config(locations.join(location, part, "config.json")).get("in_channels") == PLAIN_CHANNELS
 
 
 def anywhere(diffusion: DiffusionConfig) -> DiffusionConfig:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_inpaint import StableDiffusionInpaintPipeline
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
+from torch import nn
+
+from p2i_ray.diffusion.backbones.backbone import Backbone, PromptStates
 
 GuidanceScale = float | torch.Tensor | None  # one for all rows, (B, 1, 1, 1), or none: no guidance
 
@@ -19,34 +20,13 @@ class AbandonedError(Exception):
     """A batch was stopped between two denoising steps, because nobody waits for it."""
 
 
-class InpaintingPipeline(StableDiffusionInpaintPipeline):
-    """diffusers' pipeline that also takes a guidance scale for each row, or none at all."""
-
-    @property
-    def do_classifier_free_guidance(self) -> bool:
-        """Whether the UNet also sees the negative prompt."""
-        if self._guidance_scale is None or isinstance(self._guidance_scale, torch.Tensor):
-            return self._guidance_scale is not None
-        return bool(super().do_classifier_free_guidance)
-
-
 def build_pipeline(
-    vae: AutoencoderKL, unet: UNet2DConditionModel, scheduler: EulerAncestralDiscreteScheduler
-) -> InpaintingPipeline:
-    """A pipeline of these parts without tokenizer and text encoder: `denoise` gives it text states."""
-    make: Any = InpaintingPipeline  # diffusers' types leave out that parts may be missing
-    pipeline = make(
-        vae=vae,
-        text_encoder=None,
-        tokenizer=None,
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
+    backbone: Backbone, vae: AutoencoderKL, denoiser: nn.Module, scheduler: EulerAncestralDiscreteScheduler
+) -> Any:
+    """A pipeline of these parts without tokenizers and text encoders: `denoise` gives it text states."""
+    pipeline = backbone.painter(vae, denoiser, scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    return cast(InpaintingPipeline, pipeline)
+    return pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +34,8 @@ class DenoiseInputs:
     """What a batch of B images is denoised from; L tokens of d values, h x w latents.
 
     Attributes:
-        prompts: text states, (B, L, d).
-        negatives: text states of the negative prompts, (B, L, d); none: there is no guidance.
+        prompts: text states of B prompts.
+        negatives: text states of the B negative prompts; none: there is no guidance.
         image: products, (B, 3, H, W), 0 to 1; where `product_latents` is given only their size matters.
         mask: (B, 1, H, W), 1 where the background is to be painted.
         steps: denoising steps.
@@ -65,8 +45,8 @@ class DenoiseInputs:
         product_latents: scaled latents of the products, (B, 4, h, w); none: encoded and drawn by the pipeline.
     """
 
-    prompts: torch.Tensor
-    negatives: torch.Tensor | None
+    prompts: PromptStates
+    negatives: PromptStates | None
     image: torch.Tensor
     mask: torch.Tensor
     steps: int
@@ -77,12 +57,18 @@ class DenoiseInputs:
 
 
 def denoise(
-    pipeline: InpaintingPipeline, inputs: DenoiseInputs, output: str, wanted: Callable[[], bool] | None = None
+    backbone: Backbone,
+    pipeline: Any,
+    inputs: DenoiseInputs,
+    *,
+    output: str,
+    wanted: Callable[[], bool] | None = None,
 ) -> Any:
     """Denoise a batch.
 
     Args:
-        pipeline: VAE, UNet and noise schedule.
+        backbone: of the model.
+        pipeline: VAE, denoiser and noise schedule; see `build_pipeline`.
         inputs: see there.
         output: "np" for images (B, H, W, 3), 0 to 1, in an array; "latent" for scaled latents (B, 4, h, w).
         wanted: asked after each denoising step whether somebody still waits for the batch (none: always).
@@ -97,10 +83,8 @@ def denoise(
         return tensors
 
     height, width = inputs.image.shape[2:]
-    run: Any = pipeline  # diffusers' types leave out that arguments may be missing
-    return run(
-        prompt_embeds=inputs.prompts,
-        negative_prompt_embeds=inputs.negatives,
+    return pipeline(
+        **backbone.conditions(inputs.prompts, inputs.negatives),
         image=inputs.image,
         mask_image=inputs.mask,
         masked_image_latents=inputs.product_latents,

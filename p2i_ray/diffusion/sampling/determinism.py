@@ -1,8 +1,9 @@
 """Make a model's rounding independent of the batch's size, on a CPU.
 
 PyTorch's CPU kernels round by the number of rows in two kinds of layers: a linear layer of few rows, which in the UNet
-is the time embedding alone, and convolutions, which one library or another computes depending on the rows. All else
-works row by row. (On a GPU any kernel may depend on the batch's shape: there, all batches must have one size.)
+is the time embedding alone, and what is added to it; and convolutions, which one library or another computes depending
+on the rows. All else works row by row. (On a GPU any kernel may depend on the batch's shape: there, all batches must
+have one size.)
 """
 
 from __future__ import annotations
@@ -47,13 +48,27 @@ class _SharedLayer(nn.Module):
         return once.expand(len(rows), *once.shape[1:])
 
 
+def _each_row_alone(layer: nn.Module) -> None:
+    """Have a layer compute row by row; it stays the module that it is, which diffusers looks into."""
+    whole = layer.forward
+    layer.forward = lambda rows: torch.cat([whole(row) for row in rows[:, None]])
+
+
 def _share_time_embedding(unet: UNet2DConditionModel) -> None:
-    """All images of a batch are at the same time t: embed it, and project it in each block, once."""
+    """All images of a batch are at the same time t: embed it, and project it in each block, once.
+
+    Where each row adds its own (its pooled text), the sum is projected row by row.
+    """
     unet.time_embedding = _SharedLayer(unet.time_embedding)  # type: ignore[assignment]  # same inputs and outputs
+    added = getattr(unet, "add_embedding", None)
+    if added is not None:
+        _each_row_alone(added)
     for block in list(unet.modules()):
         projection = getattr(block, "time_emb_proj", None)
-        if projection is not None:
+        if projection is not None and added is None:
             block.time_emb_proj = _SharedLayer(projection)
+        elif projection is not None:
+            _each_row_alone(projection)
 
 
 class _OneDNNConv(nn.Module):

@@ -14,14 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from PIL import Image, ImageFilter
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, paste_product
+from p2i_ray.diffusion.backbones.backbone import PromptStates, joined
 from p2i_ray.diffusion.model import loading, validation
 from p2i_ray.diffusion.model.preprocess import paint_mask, to_tensor
 from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, GuidanceScale, build_pipeline, denoise, seeded
@@ -75,28 +76,26 @@ class Sampler:
         self._options = options
         validation.check_prompt(location, diffusion)
         parts = loading.load(location, diffusion, DTYPES[options.dtype])
-        self._pipeline = build_pipeline(parts.vae, parts.unet, parts.scheduler).to(options.device)
+        self._backbone = parts.backbone
+        self._pipeline = build_pipeline(parts.backbone, parts.vae, parts.denoiser, parts.scheduler).to(options.device)
+        for encoder in parts.text_encoders:
+            encoder.to(torch.device(options.device))  # type: ignore[arg-type]  # transformers wraps it
         self._text = TextStates(
-            parts.tokenizer,
-            parts.text_encoder.to(torch.device(options.device)),  # type: ignore[arg-type]  # transformers wraps it
-            token=diffusion.token,
-            template=diffusion.prompt,
-            cached_texts=options.cached_texts,
+            parts, token=diffusion.token, template=diffusion.prompt, cached_texts=options.cached_texts
         )
         if options.copy_weights:
-            for module in (parts.unet, parts.vae, parts.text_encoder):
+            for module in (*parts.networks.values(), parts.vae):
                 for weight in module.parameters():
                     weight.data = weight.data.clone(memory_format=torch.preserve_format)
         if options.mixed:
             parts.vae.enable_slicing()  # type: ignore[no-untyped-call]  # one image at a time
             if any_batch_alike(options.dtype, options.device):
-                same_for_any_batch(parts.unet, parts.vae)
+                same_for_any_batch(parts.denoiser, parts.vae)
 
     @property
-    def unet(self) -> UNet2DConditionModel:
-        """The UNet in use."""
-        unet: UNet2DConditionModel = self._pipeline.unet
-        return unet
+    def denoiser(self) -> Any:
+        """The network in use."""
+        return getattr(self._pipeline, self._backbone.family.denoiser)
 
     @torch.inference_mode()
     def paint(
@@ -132,7 +131,8 @@ class Sampler:
             guidance=self._guidance(filled),
             generators=seeded(request.seed for request in filled),
         )
-        painted = denoise(self._pipeline, inputs, output="np", wanted=wanted)[: len(requests)]  # (B, H, W, 3), 0 to 1
+        painted = denoise(self._backbone, self._pipeline, inputs, output="np", wanted=wanted)
+        painted = painted[: len(requests)]  # (B, H, W, 3), 0 to 1
         tell("denoise", (denoised := time.perf_counter()) - encoded)
         if not np.isfinite(painted).all():
             raise FloatingPointError("the model paints values that are not finite; try generate.dtype=fp32")
@@ -150,26 +150,26 @@ class Sampler:
         product = np.full((*mask.shape, 3), 127, np.uint8)
         self.paint([PaintRequest("product", product, mask, seed=0, steps=2, guidance=2)])
 
-    def _encode(self, requests: Sequence[PaintRequest]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Text states (B, L, d) of the prompts, and of the negative prompts where there is guidance."""
+    def _encode(self, requests: Sequence[PaintRequest]) -> tuple[PromptStates, PromptStates | None]:
+        """Text states of the prompts, and of the negative prompts where there is guidance."""
         guided = requests[0].guidance > 1
         if self._options.mixed:
-            prompts = torch.cat([self._text.of_name(request.name) for request in requests])
+            prompts = joined([self._text.of_name(request.name) for request in requests])
             if not guided:
                 return prompts, None
-            return prompts, torch.cat([self._text.of_negative(request.negative) for request in requests])
+            return prompts, joined([self._text.of_negative(request.negative) for request in requests])
         prompts = self._text.of_names([request.name for request in requests])
         if not guided:
             return prompts, None
-        return prompts, self._text.of_negative(requests[0].negative).expand(len(requests), -1, -1)
+        return prompts, self._text.of_negative(requests[0].negative).expand(len(requests))
 
     def _guidance(self, requests: Sequence[PaintRequest]) -> GuidanceScale:
         if not self._options.mixed:
             return requests[0].guidance
         if requests[0].guidance <= 1:
             return None
-        scales = torch.tensor([request.guidance for request in requests], dtype=self.unet.dtype)
-        return scales.to(self.unet.device)[:, None, None, None]  # (B, 1, 1, 1)
+        scales = torch.tensor([request.guidance for request in requests], dtype=self.denoiser.dtype)
+        return scales.to(self.denoiser.device)[:, None, None, None]  # (B, 1, 1, 1)
 
 
 def softened(mask: Pixels, radius: float) -> Pixels:

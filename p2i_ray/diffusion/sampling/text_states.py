@@ -1,4 +1,4 @@
-"""The text encoder's states of prompts: of a batch at once, or of each text alone, the latest kept."""
+"""The text encoders' states of prompts: of a batch at once, or of each text alone, the latest kept."""
 
 from __future__ import annotations
 
@@ -6,55 +6,49 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-from transformers import CLIPTextModel, CLIPTokenizer
 
 from p2i_ray.config.diffusion import NAME
-from p2i_ray.diffusion.model.prompt import text_states, tokenise
+from p2i_ray.diffusion.backbones.backbone import PromptStates
+from p2i_ray.diffusion.model.loading import Parts
+from p2i_ray.diffusion.model.prompt import empty_prompts, tokenise_each
 
 
 class TextStates:
-    """A text encoder on its device, with a cache of states; L tokens of d values."""
+    """A model's text encoders on their device, with a cache of states."""
 
-    def __init__(
-        self,
-        tokenizer: CLIPTokenizer,
-        text_encoder: CLIPTextModel,
-        *,
-        token: str | None,
-        template: str = NAME,
-        cached_texts: int,
-    ) -> None:
+    def __init__(self, parts: Parts, *, token: str | None, template: str = NAME, cached_texts: int) -> None:
         """Encode the empty prompt.
 
         Args:
-            tokenizer: knows the token.
-            text_encoder: on the device where states are wanted.
+            parts: their tokenizers know the token, their text encoders are on the device where states are wanted.
             token: appended to names; none: nothing is.
             template: of the prompts that names make.
-            cached_texts: texts whose states are kept, 0.2 MB each with Stable Diffusion's text encoder.
+            cached_texts: texts whose states are kept, 0.2 MB each with Stable Diffusion's text encoder, 0.6 with XL's.
         """
-        self._tokenizer, self.text_encoder = tokenizer, text_encoder
+        self._parts, self.encoders = parts, parts.text_encoders
         self._token, self._template, self._cached_texts = token, template, cached_texts
-        self._cache: OrderedDict[tuple[str, bool], torch.Tensor] = OrderedDict()
-        self._empty = self._states([""], is_names=False)  # (1, L, d)
+        self._cache: OrderedDict[tuple[str, bool], PromptStates] = OrderedDict()
+        with torch.inference_mode():
+            empty = empty_prompts(parts.tokenizers).to(self.encoders[0].device)
+            self._empty = parts.backbone.nothing(self.encoders, empty).seen()  # (1, ...)
 
     def __len__(self) -> int:
         """Texts whose states are kept."""
         return len(self._cache)
 
-    def of_names(self, names: Sequence[str]) -> torch.Tensor:
-        """The states (B, L, d) of B names with the token, computed together."""
+    def of_names(self, names: Sequence[str]) -> PromptStates:
+        """The states of B names with the token, computed together."""
         return self._states(names, is_names=True)
 
-    def of_name(self, name: str) -> torch.Tensor:
-        """The states (1, L, d) of a name with the token: computed alone, so they don't depend on other names."""
+    def of_name(self, name: str) -> PromptStates:
+        """The states (1, ...) of a name with the token: computed alone, so they don't depend on other names."""
         return self._cached(name, is_name=True)
 
-    def of_negative(self, text: str) -> torch.Tensor:
-        """The states (1, L, d) of a negative prompt, without the token; of the empty prompt where it is empty."""
+    def of_negative(self, text: str) -> PromptStates:
+        """The states (1, ...) of a negative prompt, without the token; where it is empty, what stands for none."""
         return self._cached(text, is_name=False) if text else self._empty
 
-    def _cached(self, text: str, *, is_name: bool) -> torch.Tensor:
+    def _cached(self, text: str, *, is_name: bool) -> PromptStates:
         key = (text, is_name)
         found = self._cache.get(key)
         if found is None:
@@ -64,8 +58,8 @@ class TextStates:
             self._cache.popitem(last=False)
         return found
 
-    def _states(self, texts: Sequence[str], *, is_names: bool) -> torch.Tensor:
+    def _states(self, texts: Sequence[str], *, is_names: bool) -> PromptStates:
         token, template = (self._token, self._template) if is_names else (None, NAME)
         with torch.inference_mode():
-            ids = tokenise(self._tokenizer, token, texts, template=template).ids.to(self.text_encoder.device)
-            return text_states(self.text_encoder, ids)
+            ids = tokenise_each(self._parts.tokenizers, token, texts, template=template).ids
+            return self._parts.backbone.encode(self.encoders, ids.to(self.encoders[0].device)).seen()

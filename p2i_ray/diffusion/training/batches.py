@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from p2i_ray.diffusion.model.prompt import tokenise
+from p2i_ray.diffusion.model.prompt import tokenise_each
 from p2i_ray.diffusion.step import Batch, draw
 from p2i_ray.diffusion.training import rows
 
@@ -24,13 +25,21 @@ class Batches:
     """One worker's part of every step's global batch, in order."""
 
     def __init__(
-        self, stream: WorkerStream, parts: Parts, *, diffusion: DiffusionConfig, seed: int, prompt_dropout: float
+        self,
+        stream: WorkerStream,
+        parts: Parts,
+        *,
+        aligned: int = 0,
+        diffusion: DiffusionConfig,
+        seed: int,
+        prompt_dropout: float,
     ) -> None:
         """Start the stream.
 
         Args:
             stream: this worker's rows.
-            parts: their tokenizer makes the prompts, their scheduler has the noise levels.
+            parts: their tokenizers make the prompts, their scheduler has the noise levels.
+            aligned: which of the text encoders is the CLIP's.
             diffusion: what prompts are made of, besides names.
             seed: of the noise.
             prompt_dropout: fraction of rows whose prompt is dropped.
@@ -38,7 +47,12 @@ class Batches:
         timesteps = int(parts.scheduler.config["num_train_timesteps"])
         self._batches = stream.batches(
             _Collate(
-                parts.tokenizer, diffusion=diffusion, seed=seed, timesteps=timesteps, prompt_dropout=prompt_dropout
+                parts.tokenizers,
+                aligned=aligned,
+                diffusion=diffusion,
+                seed=seed,
+                timesteps=timesteps,
+                prompt_dropout=prompt_dropout,
             )
         )
         self.waited_s = 0.0  # for the newest batch
@@ -57,15 +71,26 @@ class _Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
     def __init__(
-        self, tokenizer: Any, *, diffusion: DiffusionConfig, seed: int, timesteps: int, prompt_dropout: float
+        self,
+        tokenizers: Sequence[Any],
+        *,
+        aligned: int,
+        diffusion: DiffusionConfig,
+        seed: int,
+        timesteps: int,
+        prompt_dropout: float,
     ) -> None:
-        self._tokenizer, self._token, self._template = tokenizer, diffusion.token, diffusion.prompt
+        self._tokenizers, self._token, self._template = tokenizers, diffusion.token, diffusion.prompt
+        self._aligned = aligned
         self._seed, self._timesteps, self._prompt_dropout = seed, timesteps, prompt_dropout
         self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
 
     def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
         with self._one_at_a_time:
-            prompts = tokenise(self._tokenizer, self._token, batch["name"].to_pylist(), template=self._template)
+            names = batch["name"].to_pylist()
+            prompts = tokenise_each(
+                self._tokenizers, self._token, names, template=self._template, aligned=self._aligned
+            )
         step, *_ = batch["step"].to_pylist()
         first, *_ = batch["position"].to_pylist()
         positions = range(first, first + batch.num_rows)

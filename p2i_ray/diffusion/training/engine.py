@@ -38,7 +38,7 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
         # Otherwise DeepSpeed compiles a shared-memory all-reduce (half a minute, needs a compiler); gloo does it too.
         deepspeed.ops.__compatible_ops__ = {}
     if settings.compile:
-        model.unet.compile()
+        model.denoiser.compile()
     optimizer = torch.optim.AdamW(
         _groups(model, settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
     )

@@ -14,7 +14,7 @@ from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.features.index import FeatureIndex
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.diffusion.training.job import TrainingJob
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError, WorkerDiedError
@@ -74,7 +74,7 @@ def train(
     called = time.time()
     diffusion, keep = validation.anywhere(diffusion), locations.absolute(keep) if keep else None
     base, out, work, tracking = (locations.absolute(location) for location in (base, out, work, tracking))
-    validation.check_training(base, diffusion, settings)
+    training_checks.check_training(base, diffusion, settings)
     ids = index.ids(features, keep)
     check_rows(settings, len(ids))
     index.check(features, keep)

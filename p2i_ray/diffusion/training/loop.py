@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion.model import card, export, loading, lora
+from p2i_ray.diffusion.model import card, export, loading, lora, validation
 from p2i_ray.diffusion.model.card import StepRecord
 from p2i_ray.diffusion.step import Batch, Losses, Product2Img, recompute_activations
 from p2i_ray.diffusion.training import checkpoints, determinism, divergence, engine
@@ -49,7 +49,14 @@ def _train(job: TrainingJob, schedule: SampleSchedule, stream: WorkerStream) -> 
         trainee = engine.start(model, settings, job.steps, universal=bool(found and found.universal))
         average = ShardedEMA(trainee, settings.ema_decay)
         curve = found.load(trainee, average) if found else []
-    batches = Batches(stream, parts, diffusion=job.diffusion, seed=job.seed, prompt_dropout=settings.prompt_dropout)
+    batches = Batches(
+        stream,
+        parts,
+        aligned=model.aligned,
+        diffusion=job.diffusion,
+        seed=job.seed,
+        prompt_dropout=settings.prompt_dropout,
+    )
     with Reporter(job, len(curve), is_first=first) as reporter:
         started = time.time() - job.called
         while len(curve) < job.steps:
@@ -136,6 +143,7 @@ def _gather_rows(values: torch.Tensor) -> torch.Tensor:
 def _save(job: TrainingJob, weights: dict[str, torch.Tensor], curve: list[StepRecord]) -> None:
     """Write the model folder: the base with the trained weights laid over it."""
     training = card.record(job.base, job.diffusion, job.settings, rows=job.rows, seed=job.seed, curve=curve)
-    files = {"README.md": card.write_card(job.diffusion, job.settings, training), card.RECORD: card.dump(training)}
+    readme = card.write_card(validation.family_of(job.base), job.diffusion, job.settings, training)
+    files = {"README.md": readme, card.RECORD: card.dump(training)}
     trained = export.Trained(base=job.base, diffusion=job.diffusion, settings=job.settings, weights=weights)
     export.write(trained, files, job.out)

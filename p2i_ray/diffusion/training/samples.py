@@ -22,7 +22,7 @@ from torch.nn import functional
 from p2i_ray.config.diffusion import NAME, TrackingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model.loading import Parts
-from p2i_ray.diffusion.model.prompt import tokenise
+from p2i_ray.diffusion.model.prompt import tokenise_each
 from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, build_pipeline, denoise, seeded
 from p2i_ray.diffusion.step import Product2Img, encode_text
 from p2i_ray.storage.locations import seed_for
@@ -85,13 +85,13 @@ def paint(
     device = model.device
     with _undisturbed(model), _moved(parts.vae, device):
         scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)
-        pipeline = build_pipeline(parts.vae, model.unet, scheduler)
+        pipeline = build_pipeline(parts.backbone, parts.vae, model.denoiser, scheduler)
         painted = []
         for place, some in rows.parts(BATCH_SIZE):
-            ids = tokenise(parts.tokenizer, token, some.names, template=template).ids.to(device)
+            ids = tokenise_each(parts.tokenizers, token, some.names, template=template).ids.to(device)
             generators = seeded(seed_for(seed, "sample", row) for row in place)
             inputs = _inputs(model, some.features, ids, settings=settings, generators=generators)
-            painted.append(_decode(parts.vae, denoise(pipeline, inputs, output="latent")))
+            painted.append(_decode(parts.vae, denoise(parts.backbone, pipeline, inputs, output="latent")))
     return np.concatenate(painted)
 
 
@@ -102,7 +102,7 @@ def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
     After `COLUMNS` products a new line begins below.
 
     Args:
-        parts: their VAE decodes products and photos, on the device of their UNet.
+        parts: their VAE decodes products and photos, on the device of their denoiser.
         features: of n rows, as for `paint`.
         painted: (n, H, W, 3) uint8.
 
@@ -110,7 +110,7 @@ def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
         (H', W', 3) uint8.
     """
     scale = float(parts.vae.config["scaling_factor"])
-    with _moved(parts.vae, parts.unet.device):
+    with _moved(parts.vae, parts.denoiser.device):
         products, photos = (
             _decode(parts.vae, _distribution(features[name]).mean * scale)
             for name in ("product_moments", "image_moments")
@@ -135,22 +135,22 @@ def _inputs(
     generators: list[torch.Generator],
 ) -> DenoiseInputs:
     """Rows for `denoise`, from latents instead of images; the draws come in the pipeline's own order."""
-    text = encode_text(model, ids)  # (n, L, d)
+    text = encode_text(model, ids).seen()  # of n rows
     mask = torch.from_numpy(features["mask"])  # (n, 1, h, w)
     products = _distribution(features["product_moments"])
     shape = (1, *products.mean.shape[1:])
-    noise = [torch.randn(shape, generator=generator, dtype=text.dtype) for generator in generators]
+    noise = [torch.randn(shape, generator=generator, dtype=text.states.dtype) for generator in generators]
     drawn = [torch.randn(shape, generator=generator) for generator in generators]
     mask = functional.interpolate(mask, scale_factor=model.pixels_per_latent)  # (n, 1, H, W)
     return DenoiseInputs(
         prompts=text,
-        negatives=encode_text(model, model.empty_ids).expand(len(ids), -1, -1),
+        negatives=model.backbone.nothing(model.text_encoders, model.empty_ids).expand(len(ids)),
         image=torch.zeros(len(ids), 3, *mask.shape[2:]),
         mask=mask,
         steps=settings.num_inference_steps,
         guidance=settings.guidance_scale,
         generators=generators,
-        noise=torch.cat(noise).to(text.device),
+        noise=torch.cat(noise).to(text.states.device),
         product_latents=(products.mean + products.std * torch.cat(drawn)) * model.latent_scale,  # (n, 4, h, w)
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.diffusion.backbones.families import STABLE_DIFFUSION
 from p2i_ray.diffusion.model import card
 from p2i_ray.diffusion.model.card import StepRecord
 
@@ -16,7 +17,10 @@ PAINTER = DiffusionConfig(base="models/base", clip="models/clip")
 
 def written(diffusion: DiffusionConfig, settings: TrainConfig) -> str:
     return card.write_card(
-        diffusion, settings, card.record("models/base", diffusion, settings, rows=9, seed=0, curve=CURVE)
+        STABLE_DIFFUSION,
+        diffusion,
+        settings,
+        card.record("models/base", diffusion, settings, rows=9, seed=0, curve=CURVE),
     )
 
 
@@ -26,7 +30,7 @@ def test_the_card_tells_of_every_round(tmp_path: Path) -> None:
     (tmp_path / card.RECORD).write_text(card.dump(first))
     second = card.record(str(tmp_path), PAINTER, settings, rows=60, seed=0, curve=CURVE[:1])
     assert [(r["steps"], r["rows"]) for r in second["rounds"]] == [(2, 100), (1, 60)]
-    text = card.write_card(PAINTER, settings, second)
+    text = card.write_card(STABLE_DIFFUSION, PAINTER, settings, second)
     assert text.startswith("---\nlibrary_name: diffusers")
     assert "| 1 | 2 | 100 | 0.5000 | 3.000 | 2.000 |" in text and "| 2 | 1 | 60 |" in text
 
@@ -82,7 +86,10 @@ def test_the_card_names_models_not_places() -> None:
     diffusion = PAINTER.model_copy(update={"base": "/home/ann/models/sd15-inpainting/", "clip": "s3://our-bucket/clip"})
     settings = TrainConfig(lora_rank=2)
     text = card.write_card(
-        diffusion, settings, card.record(diffusion.base, diffusion, settings, rows=9, seed=0, curve=CURVE)
+        STABLE_DIFFUSION,
+        diffusion,
+        settings,
+        card.record(diffusion.base, diffusion, settings, rows=9, seed=0, curve=CURVE),
     )
     assert "Base model `sd15-inpainting`; frozen CLIP\n`clip`" in text
     assert 'from_pretrained("path/to/sd15-inpainting"' in text
@@ -92,5 +99,7 @@ def test_the_card_names_models_not_places() -> None:
 def test_the_card_names_a_model_of_the_hub_s_cache_as_the_hub_does() -> None:
     base = "/home/ann/.cache/huggingface/hub/models--owner--sd--inpainting/snapshots/8a4f"
     diffusion, settings = PAINTER.model_copy(update={"base": base}), TrainConfig(lora_rank=2)
-    text = card.write_card(diffusion, settings, card.record(base, diffusion, settings, rows=9, seed=0, curve=CURVE))
+    text = card.write_card(
+        STABLE_DIFFUSION, diffusion, settings, card.record(base, diffusion, settings, rows=9, seed=0, curve=CURVE)
+    )
     assert "Base model `owner/sd--inpainting`" in text and 'from_pretrained("owner/sd--inpainting"' in text

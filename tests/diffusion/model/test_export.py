@@ -62,13 +62,13 @@ def test_only_safetensors_are_written(saved: Path) -> None:
 
 def test_it_has_the_trained_weights_and_the_frozen_ones(saved: Path, tiny_painter: DiffusionConfig) -> None:
     before, after = loading.load(tiny_painter.base, tiny_painter), loading.load(str(saved), tiny_painter)
-    assert after.token_id == before.token_id
-    for old, new in ((before.unet, after.unet), (before.text_encoder, after.text_encoder)):
+    assert after.token_ids[0] == before.token_ids[0]
+    for old, new in ((before.denoiser, after.denoiser), (before.text_encoders[0], after.text_encoders[0])):
         state = new.state_dict()
         for name, value in old.state_dict().items():
             if not name.endswith("token_embedding.weight"):
                 torch.testing.assert_close(state[name], value + 1)
-    old_rows, new_rows = (p.text_encoder.get_input_embeddings().weight for p in (before, after))
+    old_rows, new_rows = (p.text_encoders[0].get_input_embeddings().weight for p in (before, after))
     torch.testing.assert_close(new_rows[:-1], old_rows[:-1], rtol=0, atol=0)
     torch.testing.assert_close(new_rows[-1], old_rows[-1] + 1)
     for name, value in before.vae.state_dict().items():
@@ -79,10 +79,10 @@ def test_without_a_token_nothing_is_added(tiny_painter: DiffusionConfig, tmp_pat
     diffusion = tiny_painter.model_copy(update={"token": None})
     out = write_one_more(diffusion, tmp_path / "model")
     before, after = loading.load(diffusion.base, diffusion), loading.load(str(out), diffusion)
-    assert len(after.tokenizer) == len(before.tokenizer) and after.token_id is None
-    old_rows, new_rows = (p.text_encoder.get_input_embeddings().weight for p in (before, after))
+    assert len(after.tokenizers[0]) == len(before.tokenizers[0]) and after.token_ids == ()
+    old_rows, new_rows = (p.text_encoders[0].get_input_embeddings().weight for p in (before, after))
     assert torch.equal(new_rows, old_rows)
-    assert torch.equal(after.unet.conv_in.weight, before.unet.conv_in.weight + 1)
+    assert torch.equal(after.denoiser.conv_in.weight, before.denoiser.conv_in.weight + 1)
     assert paint(out, diffusion).shape == (16, 16, 3)
 
 
@@ -94,4 +94,4 @@ def test_a_widened_model_is_saved_with_its_nine_channels(plain_painter: Diffusio
     for widen in (True, False):  # the next round, and any other use
         parts = loading.load(str(out), plain_painter.model_copy(update={"widen": widen}))
         assert not parts.widened
-        assert (parts.unet.conv_in.weight[:, 4:] == 1).all()
+        assert (parts.denoiser.conv_in.weight[:, 4:] == 1).all()

@@ -23,28 +23,28 @@ WEIGHTS_NAME = "diffusion_pytorch_model"
 
 def test_the_token_is_taught_unless_there_is_none(tiny_painter: DiffusionConfig) -> None:
     parts = loading.load(tiny_painter.base, tiny_painter)
-    assert parts.token_id == len(parts.tokenizer) - 1 and not parts.widened
+    assert parts.token_ids[0] == len(parts.tokenizers[0]) - 1 and not parts.widened
     none = loading.load(tiny_painter.base, tiny_painter.model_copy(update={"token": None}))
-    assert none.token_id is None and len(none.tokenizer) == len(parts.tokenizer) - 1
-    assert len(none.text_encoder.get_input_embeddings().weight) == parts.token_id
+    assert none.token_ids == () and len(none.tokenizers[0]) == len(parts.tokenizers[0]) - 1
+    assert len(none.text_encoders[0].get_input_embeddings().weight) == parts.token_ids[0]
 
 
 def test_a_widened_model_predicts_what_it_did(plain_painter: DiffusionConfig) -> None:
     plain = UNet2DConditionModel.from_pretrained(plain_painter.base, subfolder="unet", local_files_only=True)
     parts = loading.load(plain_painter.base, plain_painter)
-    assert parts.widened and (plain.config.in_channels, parts.unet.config.in_channels) == (4, 9)
+    assert parts.widened and (plain.config.in_channels, parts.denoiser.config.in_channels) == (4, 9)
     noisy, mask, product = torch.randn(2, 4, 8, 8), torch.ones(2, 1, 8, 8), torch.randn(2, 4, 8, 8)
     text, timesteps = torch.randn(2, 16, 16), torch.tensor([3, 900])
     with torch.no_grad():
         before = plain(noisy, timesteps, text).sample
-        after = parts.unet(torch.cat([noisy, mask, product], dim=1), timesteps, text).sample
+        after = parts.denoiser(torch.cat([noisy, mask, product], dim=1), timesteps, text).sample
     torch.testing.assert_close(after, before, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_added_learns(plain_painter: DiffusionConfig) -> None:
     parts, model = make_model(plain_painter)
     model(*[make_batch(parts, range(4))] * 2).total.backward()
-    added = model.unet.conv_in.weight.grad[:, 4:]
+    added = model.denoiser.conv_in.weight.grad[:, 4:]
     assert (added.abs().sum(dim=(0, 2, 3)) > 0).all()
 
 
@@ -89,7 +89,10 @@ def test_layouts_in_which_models_are_published(tiny_painter: DiffusionConfig, tm
         path.write_text(json.dumps(json.loads(path.read_text()) | values))
     found = loading.load(str(base), tiny_painter)
     for part in ("unet", "vae", "text_encoder"):
-        want, got = weights_of(getattr(plain, part)), weights_of(getattr(found, part))
+        want, got = (
+            weights_of({**plain.networks, "vae": plain.vae}[part]),
+            weights_of({**found.networks, "vae": found.vae}[part]),
+        )
         assert want.keys() == got.keys()
         for name, value in want.items():
             expected = value.half().float() if "fp16" in layout and "token_embedding" not in name else value

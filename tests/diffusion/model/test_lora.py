@@ -16,6 +16,7 @@ from tests.support.make_batch import make_batch, make_model
 
 pytestmark = pytest.mark.long
 
+ROW = "text_encoder.embeddings.token_embedding.row"  # of the token
 ADAPTER = Path("lora", "pytorch_lora_weights.safetensors")
 FEED_FORWARD = "encoder.layers.0.mlp.fc1.weight"
 
@@ -61,8 +62,8 @@ def test_only_adapters_and_the_row_learn(tiny_painter: DiffusionConfig) -> None:
     parts, model = make_model(tiny_painter, lora_rank=2)
     learning = {name for name, p in model.named_parameters() if p.requires_grad}
     layers = {name.partition(".lora_")[0] for name in learning if ".lora_" in name}
-    assert learning == {f"{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"} | {export.ROW}
-    attentions = [name for name, _ in parts.unet.named_modules() if name.endswith((".attn1", ".attn2"))]
+    assert learning == {f"{layer}.lora_{side}.default.weight" for layer in layers for side in "AB"} | {ROW}
+    attentions = [name for name, _ in parts.denoiser.named_modules() if name.endswith((".attn1", ".attn2"))]
     unet = {f"unet.{name}.{layer}" for name in attentions for layer in ("to_q", "to_k", "to_v", "to_out.0")}
     text = {f"text_encoder.encoder.layers.{i}.self_attn.{x}_proj" for i in range(2) for x in ("q", "k", "v", "out")}
     assert layers == unet | text and len(unet) == 32
@@ -81,7 +82,7 @@ def test_its_start_depends_on_the_seed_alone(tiny_painter: DiffusionConfig) -> N
     def start(seed: int) -> dict[str, torch.Tensor]:
         parts = loading.load(tiny_painter.base, tiny_painter)
         lora.add(parts, settings, seed)
-        return {name: p for name, p in parts.unet.named_parameters() if ".lora_A" in name}
+        return {name: p for name, p in parts.denoiser.named_parameters() if ".lora_A" in name}
 
     settings = make_model(tiny_painter, lora_rank=2)[1].settings
     first, again, other = start(1), start(1), start(2)
@@ -95,8 +96,8 @@ def test_a_round_is_saved_merged_and_as_an_adapter(tiny_painter: DiffusionConfig
     assert {path.name for path in (out / "lora").iterdir()} == {ADAPTER.name, "learned_embeds.safetensors"}
     assert load_file(out / "lora" / "learned_embeds.safetensors").keys() == {"<background>"}
     base, merged = loading.load(tiny_painter.base, tiny_painter), loading.load(str(out), tiny_painter)
-    assert torch.equal(base.unet.conv_in.weight, merged.unet.conv_in.weight)
-    assert torch.equal(*(p.text_encoder.state_dict()[FEED_FORWARD] for p in (base, merged)))
+    assert torch.equal(base.denoiser.conv_in.weight, merged.denoiser.conv_in.weight)
+    assert torch.equal(*(p.text_encoders[0].state_dict()[FEED_FORWARD] for p in (base, merged)))
 
 
 def test_rounds_add_up_to_one_adapter(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
@@ -130,6 +131,6 @@ def test_full_fine_tuning_ends_the_adapter(tiny_painter: DiffusionConfig, tmp_pa
 def test_weights_of_another_model_are_not_laid_over(tiny_painter: DiffusionConfig, rank: int) -> None:
     _, model = make_model(tiny_painter, lora_rank=rank)
     parts = loading.load(tiny_painter.base, tiny_painter)
-    weights = {"unet.elsewhere.weight": torch.zeros(1), export.ROW: torch.zeros(16)}
+    weights = {"unet.elsewhere.weight": torch.zeros(1), ROW: torch.zeros(16)}
     with pytest.raises(AssertionError, match="elsewhere"):
         export.lay_over(parts, model.settings, weights)

@@ -22,6 +22,7 @@ from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import export, loading, transformers4
 from tests.support.make_batch import make_model
 
+ROW = "text_encoder.embeddings.token_embedding.row"  # of the token
 TOKEN = "<Background>"  # capitals, which CLIP's tokenizer lowers in words
 NAMES = ["cup", f"cup {TOKEN}", f"A Round  cup, café ☕ {TOKEN}", "<background> back-ground 12cm"]
 PROGRAM = """
@@ -74,9 +75,11 @@ def test_the_text_encoder_s_weights_have_names_that_both_know(saved: Path, tiny_
 def test_the_next_round_starts_from_the_same_folder(saved: Path, tiny_painter: DiffusionConfig) -> None:
     diffusion = tiny_painter.model_copy(update={"token": TOKEN})
     parts = loading.load(str(saved), diffusion)
-    assert parts.tokenizer.convert_tokens_to_ids(TOKEN) == parts.token_id == len(parts.tokenizer) - 1
+    assert parts.tokenizers[0].convert_tokens_to_ids(TOKEN) == parts.token_ids[0] == len(parts.tokenizers[0]) - 1
     base = loading.load(tiny_painter.base, diffusion)
-    assert [parts.tokenizer(name).input_ids for name in NAMES] == [base.tokenizer(name).input_ids for name in NAMES]
+    assert [parts.tokenizers[0](name).input_ids for name in NAMES] == [
+        base.tokenizers[0](name).input_ids for name in NAMES
+    ]
 
 
 @pytest.mark.parametrize("rank", [0, 2])
@@ -88,7 +91,7 @@ def test_the_token_s_embedding_is_a_file_of_its_own(tiny_painter: DiffusionConfi
     pipeline = open_folder(tiny_painter.base)
     pipeline.load_textual_inversion(tmp_path / "model")
     row = pipeline.text_encoder.get_input_embeddings().weight[pipeline.tokenizer.convert_tokens_to_ids("<background>")]
-    torch.testing.assert_close(row, weights[export.ROW])
+    torch.testing.assert_close(row, weights[ROW])
 
 
 def test_no_file_names_a_place_of_this_machine(saved: Path, tiny_painter: DiffusionConfig) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
-from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.backbones.families import STABLE_DIFFUSION_XL
+from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
+from tests.support.tiny_xl import XlModels
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def change(path: Path, **values: object) -> None:
 
 def test_good_folders_pass(tiny_painter: DiffusionConfig) -> None:
     validation.check_model(tiny_painter.base, resolution=16)
-    validation.check_clip(tiny_painter.clip, tiny_painter.base)
+    training_checks.check_clip(tiny_painter.clip, tiny_painter.base)
 
 
 def test_missing_folder() -> None:
@@ -69,11 +72,11 @@ def test_unet_of_another_kind(broken: Path, widen: bool) -> None:
 
 def test_lora_does_not_train_what_is_added(tiny_painter: DiffusionConfig, plain_painter: DiffusionConfig) -> None:
     diffusion, lora = tiny_painter.model_copy(update={"widen": True}), TrainConfig(lora_rank=4)
-    validation.check_training(tiny_painter.base, diffusion, lora)
+    training_checks.check_training(tiny_painter.base, diffusion, lora)
     plain, diffusion = plain_painter.base, plain_painter
-    validation.check_training(plain, diffusion, TrainConfig())
+    training_checks.check_training(plain, diffusion, TrainConfig())
     with pytest.raises(UserError, match=r"train.lora_rank=4 can't train what diffusion.widen=true adds"):
-        validation.check_training(plain, diffusion, lora)
+        training_checks.check_training(plain, diffusion, lora)
 
 
 def test_text_encoder_of_another_width(broken: Path) -> None:
@@ -99,12 +102,16 @@ def test_clip_of_another_width(tiny_painter: DiffusionConfig, tmp_path: Path) ->
     config["text_config"]["hidden_size"] = 24
     (clip / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="text tower 24 wide"):
-        validation.check_clip(str(clip), tiny_painter.base)
+        training_checks.check_clip(str(clip), tiny_painter.base)
 
 
 def test_other_kinds_of_model(broken: Path, tmp_path: Path) -> None:
+    change(broken / "model_index.json", _class_name="StableDiffusion3Pipeline")
+    line = "is a StableDiffusion3Pipeline; give the folder of a Stable Diffusion 1.x or 2.x or XL inpainting model"
+    with pytest.raises(UserError, match=line):
+        validation.check_model(str(broken))
     change(broken / "model_index.json", _class_name="StableDiffusionXLInpaintPipeline")
-    with pytest.raises(UserError, match="is a StableDiffusionXLInpaintPipeline; give the folder of a Stable Diffusion"):
+    with pytest.raises(UserError, match="model has no text_encoder_2/; give the diffusers folder"):
         validation.check_model(str(broken))
     lora = tmp_path / "lora"
     lora.mkdir()
@@ -144,14 +151,14 @@ def test_what_is_no_clip(tiny_painter: DiffusionConfig) -> None:
     with pytest.raises(
         UserError, match=r"text_encoder/config.json, of a clip_text_model, lacks text_config or vision_config"
     ):
-        validation.check_clip(f"{tiny_painter.base}/text_encoder", tiny_painter.base)
+        training_checks.check_clip(f"{tiny_painter.base}/text_encoder", tiny_painter.base)
 
 
 def test_a_clip_without_a_text_tower_s_settings(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     clip = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip"))
     change(clip / "config.json", text_config=None)
     with pytest.raises(UserError, match=r"config.json, of a clip, lacks text_config or vision_config"):
-        validation.check_clip(str(clip), tiny_painter.base)
+        training_checks.check_clip(str(clip), tiny_painter.base)
 
 
 def test_half_a_download(broken: Path) -> None:
@@ -170,3 +177,55 @@ def test_prompts_other_than_those_of_the_training(broken: Path, tiny_painter: Di
         validation.check_prompt(str(broken), tiny_painter.model_copy(update={"token": None}))
     with pytest.raises(UserError, match=r"was trained with diffusion.prompt=\{name\}, not \{name\}, sharp"):
         validation.check_prompt(str(broken), tiny_painter.model_copy(update={"prompt": "{name}, sharp"}))
+
+
+@pytest.fixture
+def broken_xl(xl_models: XlModels, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(xl_models.base, tmp_path / "model"))
+
+
+def test_a_good_xl_passes_with_or_without_its_index(broken_xl: Path, xl_models: XlModels) -> None:
+    validation.check_model(str(broken_xl), resolution=16)
+    (broken_xl / "model_index.json").unlink()
+    assert validation.family_of(str(broken_xl)) is STABLE_DIFFUSION_XL
+    validation.check_model(str(broken_xl), resolution=16)
+    for place in (0, 1):
+        training_checks.check_clip(str(xl_models.clips[place]), str(broken_xl))
+        assert training_checks.aligned_encoder(str(xl_models.clips[place]), str(broken_xl)) == place
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "line"),
+    [
+        ("model_index.json", {"requires_aesthetics_score": True}, "is a refiner, which goes over what another model"),
+        (
+            "unet/config.json",
+            {"cross_attention_dim": 24},
+            "reads text 24 wide, the text encoders' .* together 40",
+        ),
+        (
+            "unet/config.json",
+            {"projection_class_embeddings_input_dim": 28},
+            "takes 28 numbers .* not the 32 of a pooled",
+        ),
+        ("unet/config.json", {"addition_embed_type": None}, "not the 32 of a pooled text and 6 sizes; .* no refiner"),
+        ("vae/config.json", {"latents_mean": [0.0] * 4}, "vae has latents_mean or latents_std"),
+        ("text_encoder_2/config.json", {"projection_dim": 9}, "not the 33 of a pooled text"),
+        ("text_encoder_2/config.json", {"num_hidden_layers": 3}, "have 2 text layers, and config.json says"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "v_prediction"}, "predicts v_prediction, not noise"),
+    ],
+)
+def test_an_xl_that_can_t_be_used(broken_xl: Path, file: str, values: dict[str, Any], line: str) -> None:
+    change(broken_xl / file, **values)
+    with pytest.raises(UserError, match=line):
+        validation.check_model(str(broken_xl))
+
+
+def test_parts_of_an_xl_that_are_not_there(broken_xl: Path, tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    clip = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip"))
+    change(clip / "config.json", text_config={"hidden_size": 20})
+    with pytest.raises(UserError, match=r"20 wide, the text encoders of .* are 16 and 24 wide; .* a text encoder was"):
+        training_checks.check_clip(str(clip), str(broken_xl))
+    shutil.rmtree(broken_xl / "tokenizer_2")
+    with pytest.raises(UserError, match="has no tokenizer_2/"):
+        validation.check_model(str(broken_xl))

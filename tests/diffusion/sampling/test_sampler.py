@@ -72,7 +72,7 @@ def test_a_batch_that_nobody_waits_for_stops_after_the_step_and_the_next_one_is_
 
 
 def test_also_before_they_are_rounded_to_levels(sampler: Sampler) -> None:
-    unet = sampler.unet
+    unet = sampler.denoiser
     latents, states = torch.randn(32, 9, 16, 16), torch.randn(32, 32, 128)
     with torch.inference_mode():
         whole = unet(latents, torch.tensor(500.0), encoder_hidden_states=states).sample
@@ -132,7 +132,7 @@ def test_filled_batches_give_the_same_images(sampler: Sampler) -> None:
 def test_texts_are_encoded_once_and_the_latest_are_kept() -> None:
     sampler = load(cached_texts=2)
     encoded: list[int] = []
-    sampler._text.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    sampler._text.encoders[0].register_forward_hook(lambda *_: encoded.append(1))
     for number in (0, 1, 0, 2, 0, 1):  # 1 goes when 2 comes
         sampler.paint([make_request(number, steps=1, guidance=2.0)])
     assert len(encoded) == 4

@@ -135,7 +135,7 @@ def test_the_average_is_an_exponential_one(alone: None, tiny_painter: DiffusionC
     _, model = make_model(tiny_painter, settings)
     trainee = engine.start(model, settings, steps=4)
     average = ShardedEMA(trainee, DECAY)
-    row = model.background_row
+    row = model.background_rows[0]
     assert row is not None
     by_hand = row.detach().clone()
     for decay in (0.0, 2 / 11, 3 / 12, 0.3):
@@ -193,7 +193,7 @@ def test_bf16_starts_from_the_folder_s_own_weights(
     trained = export.Trained(base=tiny_painter.base, diffusion=tiny_painter, settings=settings, weights=weights)
     export.write(trained, {}, str(tmp_path / "model"))
     before, after = (loading.load(folder, tiny_painter) for folder in (tiny_painter.base, str(tmp_path / "model")))
-    for old, new in ((before.unet, after.unet), (before.text_encoder, after.text_encoder)):
+    for old, new in ((before.denoiser, after.denoiser), (before.text_encoders[0], after.text_encoders[0])):
         for name, value in old.state_dict().items():
             torch.testing.assert_close(new.state_dict()[name], value, rtol=1e-6, atol=1e-10)
 

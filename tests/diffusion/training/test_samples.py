@@ -83,8 +83,12 @@ def by_diffusers(
     images, masks = (array[:together] for array in pictures)
     with torch.no_grad():
         painted = pipe(
-            prompt_embeds=parts.text_encoder(tokenise(parts.tokenizer, diffusion.token, NAMES[:together]).ids)[0],
-            negative_prompt_embeds=parts.text_encoder(empty_prompt(parts.tokenizer))[0].expand(together, -1, -1),
+            prompt_embeds=parts.text_encoders[0](tokenise(parts.tokenizers[0], diffusion.token, NAMES[:together]).ids)[
+                0
+            ],
+            negative_prompt_embeds=parts.text_encoders[0](empty_prompt(parts.tokenizers[0]))[0].expand(
+                together, -1, -1
+            ),
             image=preprocess.to_tensor(images),
             mask_image=preprocess.paint_mask(masks),
             height=RESOLUTION,
@@ -123,7 +127,7 @@ def trained_differently(diffusion: DiffusionConfig) -> Product2Img:
 def test_training_is_not_disturbed(tiny_painter: DiffusionConfig, features: samples.Features) -> None:
     made = trained(tiny_painter)
     parts, model = made
-    model.text_encoder.eval()  # a mode of its own
+    model.text_encoders[0].eval()  # a mode of its own
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     gradients = {name: value.grad.clone() for name, value in model.named_parameters() if value.requires_grad}
     modes = [module.training for module in model.modules()]
@@ -159,7 +163,7 @@ def test_bfloat16_and_values_that_are_no_numbers(tiny_painter: DiffusionConfig, 
     rounded = paint(made, features, "<background>", guidance_scale=1)
     assert rounded.shape == exact.shape
     with torch.no_grad():
-        model.unet.conv_out.bias.fill_(float("nan"))
+        model.denoiser.conv_out.bias.fill_(float("nan"))
     assert (paint(made, features, "<background>") == 0).all()
 
 

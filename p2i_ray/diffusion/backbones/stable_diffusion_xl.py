@@ -1,0 +1,119 @@
+"""Stable Diffusion XL: two text encoders, the state of the second at eos, and the pictures' size; noise is predicted.
+
+The UNet reads both encoders' states before their last layer, side by side. The size of a picture, where it was cut
+and the size that is wanted are three pairs of numbers: here a picture is always whole and has the size that is wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_inpaint import (
+    StableDiffusionXLInpaintPipeline,
+)
+from torch import nn
+
+from p2i_ray.diffusion.backbones import families
+from p2i_ray.diffusion.backbones.backbone import GuidanceOfEachRow, PromptStates
+from p2i_ray.diffusion.backbones.stable_diffusion import StableDiffusion
+
+BEFORE_LAST = -2  # of the states of all layers
+NO_EXTRAS: dict[str, Any] = {"image_encoder": None, "feature_extractor": None, "add_watermarker": False}
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Not so: diffusers' warning, at each picture, that no modules of the VAE (an empty list) should stay float32."""
+    return "should be kept in float32: []" not in record.getMessage()
+
+
+logging.getLogger("diffusers.models.modeling_utils").addFilter(_says_something)
+
+
+class _Pipeline(GuidanceOfEachRow, StableDiffusionXLInpaintPipeline):
+    """The pipeline of diffusers, with a guidance for each row."""
+
+
+@dataclass(frozen=True)
+class StableDiffusionXL(StableDiffusion):
+    """See `Backbone`.
+
+    Attributes:
+        zeros_for_empty: whether no prompt is zeros, as the published model's settings say, instead of the states of
+            the empty prompt (force_zeros_for_empty_prompt of model_index.json).
+    """
+
+    zeros_for_empty: bool = True
+
+    family = families.STABLE_DIFFUSION_XL
+
+    def encode(self, encoders: Sequence[nn.Module], ids: torch.Tensor) -> PromptStates:
+        """See `Backbone.encode`."""
+        first, second = (
+            encoder(input_ids=ids[:, place], output_hidden_states=True) for place, encoder in enumerate(encoders)
+        )
+        states = torch.cat([first.hidden_states[BEFORE_LAST], second.hidden_states[BEFORE_LAST]], dim=-1)
+        return PromptStates(states, second.text_embeds, (first.last_hidden_state, second.last_hidden_state))
+
+    def nothing(self, encoders: Sequence[nn.Module], empty_ids: torch.Tensor) -> PromptStates:
+        """See `Backbone.nothing`."""
+        if not self.zeros_for_empty:
+            return self.encode(encoders, empty_ids)
+        with torch.no_grad():
+            return self.encode(encoders, empty_ids).apply(torch.zeros_like)
+
+    def predict(
+        self,
+        denoiser: nn.Module,
+        inputs: torch.Tensor,
+        timesteps: torch.Tensor,
+        *,
+        text: PromptStates,
+        pixels: tuple[int, int],
+    ) -> torch.Tensor:
+        """See `Backbone.predict`."""
+        sizes = torch.tensor([*pixels, 0, 0, *pixels], dtype=text.states.dtype, device=inputs.device)
+        added = {"text_embeds": text.pooled, "time_ids": sizes.expand(len(inputs), -1)}  # (B, p), (B, 6)
+        predicted = denoiser(inputs, timesteps, encoder_hidden_states=text.states, added_cond_kwargs=added)
+        return cast(torch.Tensor, predicted.sample)
+
+    def whole(self, parts: Mapping[str, Any]) -> Any:
+        """See `Backbone.whole`."""
+        make: Any = StableDiffusionXLInpaintPipeline
+        return make(**parts, **NO_EXTRAS, force_zeros_for_empty_prompt=self.zeros_for_empty)
+
+    def painter(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
+        """See `Backbone.painter`."""
+        make: Any = _Pipeline
+        none = {name: None for text in self.family.texts for name in (text.encoder, text.tokenizer)}
+        return make(vae=vae, unet=denoiser, scheduler=scheduler, **none, **NO_EXTRAS)
+
+    def conditions(self, text: PromptStates, negative: PromptStates | None) -> dict[str, Any]:
+        """See `Backbone.conditions`; painting starts from noise alone, not from the product's noised picture."""
+        return {
+            **super().conditions(text, negative),
+            "pooled_prompt_embeds": text.pooled,
+            "negative_pooled_prompt_embeds": None if negative is None else negative.pooled,
+            "strength": 1.0,
+        }
+
+    def unused(self, encoders: Sequence[nn.Module], aligned: int) -> list[nn.Parameter]:
+        """The first encoder's last layer and final layer norm, unless CLIP's features are compared with its state."""
+        if aligned == 0:
+            return []
+        first: Any = encoders[0]
+        return [*first.encoder.layers[-1].parameters(), *first.final_layer_norm.parameters()]
+
+    def write_adapters(self, folder: Path, layers: Mapping[str, dict[str, Any]], weight_name: str) -> None:
+        """See `Backbone.write_adapters`."""
+        StableDiffusionXLInpaintPipeline.save_lora_weights(
+            folder,
+            unet_lora_layers=layers["unet"],
+            text_encoder_lora_layers=layers["text_encoder"],
+            text_encoder_2_lora_layers=layers["text_encoder_2"],
+            weight_name=weight_name,
+        )
