@@ -11,10 +11,12 @@ from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.config import Config, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.errors import UserError
+from p2i_ray.planning import architectures
 from p2i_ray.planning.schedule import Activity
 from p2i_ray.planning.training_memory import default_images_per_s
 from p2i_ray.run import step_table
 from p2i_ray.run.step_table import CRITIQUE, ENCODE, MEASURE, SCORE, SELECT, Key, Kind, Step
+from p2i_ray.storage import locations
 
 PASSES = 4  # of a calibration over its rows: as they are, swapped, blanked, overlaid
 LAST = 0.1  # fraction of the images that are finished too late to be criticised while others are painted
@@ -41,12 +43,13 @@ class RunPlan:
         rows, dev_rows: of the training split and of idr.dev_split.
 
     Raises:
-        UserError: no step has a GPU.
+        UserError: no step has a GPU, or the base model's settings can't be used.
     """
 
     def __init__(self, config: Config, assumed: RunPlanConfig, rows: int, dev_rows: int) -> None:
         self.config, self.assumed = config, assumed
         self.rows, self.dev_rows = rows, dev_rows
+        self._architecture, _ = architectures.of(locations.absolute(config.diffusion.base), config.diffusion)
         judge, hosted = config.judge, bool(config.judge.hosted.url)
         self.stays = judge.keep_warm or hosted  # and leaves room for the others
         self.overlaps = config.idr.overlap and config.idr.select and self.stays
@@ -146,7 +149,7 @@ class RunPlan:
     def _train(self, steps: int) -> Estimate:
         """Eq. 5, with its checkpoints."""
         settings, assumed = self.config.train, self.assumed
-        each = assumed.images_per_s or default_images_per_s(settings, self.config.image.resolution)
+        each = assumed.images_per_s or default_images_per_s(self._architecture, settings, self.config.image.resolution)
         idle_s, work_s, fraction = self._workers(settings, steps * settings.batch_size / each)
         checkpoints = steps // settings.checkpointing_steps
         return Estimate(idle_s + checkpoints * assumed.checkpoint_s, work_s, fraction)

@@ -5,10 +5,13 @@ For what depends on a model's size and not on what it learned: nothing is downlo
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, NamedTuple
 
+from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.backbones.families import Family
+from p2i_ray.diffusion.model import training_checks
 from p2i_ray.diffusion.model.validation import INPUT_CHANNELS, check_channels, family_of, read_config
 from p2i_ray.storage import locations
 
@@ -121,6 +124,26 @@ PUBLISHED_XL = Architecture(
         "scheduler": {**_SCHEDULER, "timestep_spacing": "leading"},
     },
 )
+
+
+def of(location: str, diffusion: DiffusionConfig) -> tuple[Architecture, bool]:
+    """The architecture of a model folder, or the published one that stands in for it; and whether the folder is there.
+
+    A folder that is not there, and has xl in its name, is taken for Stable Diffusion XL.
+
+    Args:
+        location: of the folder.
+        diffusion: whether a plain model is to be widened, and the CLIP.
+
+    Raises:
+        UserError: a config file can't be read, the UNet has other input channels, or the CLIP is of another model.
+    """
+    if not locations.exists(location):
+        is_xl = "xl" in posixpath.basename(location.rstrip("/")).lower()
+        return (PUBLISHED_XL if is_xl else PUBLISHED), False
+    known = locations.exists(diffusion.clip)
+    aligned = training_checks.aligned_encoder(diffusion.clip, location) if known else 0
+    return read(location, diffusion.widen, aligned), True
 
 
 def read(location: str, widen: bool = False, aligned: int = 0) -> Architecture:

@@ -12,12 +12,15 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncestralDiscreteScheduler
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from p2i_ray.config import PlanConfig, TrainConfig
 from p2i_ray.diffusion.model import lora
 from p2i_ray.diffusion.model.loading import Parts
+from p2i_ray.diffusion.model.prompt import empty_prompts
+from p2i_ray.diffusion.model.validation import INPUT_CHANNELS
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
-from p2i_ray.planning.architectures import Architecture
+from p2i_ray.planning.architectures import PUBLISHED, Architecture
 from p2i_ray.planning.full_size import (
     allocate,
     build,
@@ -180,22 +183,43 @@ def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
     return int(live.peak)
 
 
-def cost(settings: TrainConfig, resolution: int, steps: int, assumed: PlanConfig) -> Cost | None:
+def cost(
+    architecture: Architecture, settings: TrainConfig, *, resolution: int, steps: int, assumed: PlanConfig
+) -> Cost | None:
     """Images, hours and price of a training; none on CPUs, unless their images a second are given."""
     gpus = settings.num_workers * settings.num_gpus
     if not gpus and assumed.images_per_s is None:
         return None
-    each = assumed.images_per_s or default_images_per_s(settings, resolution)
+    each = assumed.images_per_s or default_images_per_s(architecture, settings, resolution)
     rate = each * (gpus or settings.num_workers)
     images = steps * settings.batch_size
     hours = images / rate / 3600
     return Cost(images, rate, hours, hours * gpus * assumed.usd_per_gpu_hour)
 
 
-def default_images_per_s(settings: TrainConfig, resolution: int) -> float:
-    """The published rate, by the number of pixels, less what recomputing activations costs."""
+def default_images_per_s(architecture: Architecture, settings: TrainConfig, resolution: int) -> float:
+    """The published rate by the work that a picture is, less what recomputing activations costs.
+
+    For the published model's family that is the number of pixels; for others, operations of the denoiser.
+    """
     rate = A100_IMAGES_PER_S * (A100_RESOLUTION / resolution) ** 2
+    if architecture.family is not PUBLISHED.family:
+        rate = A100_IMAGES_PER_S * operations(PUBLISHED, A100_RESOLUTION) / operations(architecture, resolution)
     return rate * RECOMPUTING if settings.gradient_checkpointing else rate
+
+
+def operations(architecture: Architecture, resolution: int) -> int:
+    """Floating-point operations of the denoiser for one picture, forward: products, convolutions and attention."""
+    side = resolution // architecture.pixels_per_latent
+    scheduler = build_scheduler(architecture)
+    with torch.device("meta"), torch.no_grad():
+        parts = build(architecture, None, scheduler)
+        text = parts.backbone.encode(parts.text_encoders, empty_prompts(parts.tokenizers))
+        inputs, timesteps = torch.zeros(1, INPUT_CHANNELS, side, side), torch.zeros(1, dtype=torch.int64)
+        with FlopCounterMode(display=False) as counted:
+            pixels = resolution, resolution
+            parts.backbone.predict(parts.denoiser, inputs, timesteps, text=text, pixels=pixels)
+    return int(counted.get_total_flops())
 
 
 def _model(

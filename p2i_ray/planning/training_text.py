@@ -8,8 +8,7 @@ from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
 from p2i_ray.planning import training_memory as plan
-from p2i_ray.planning.architectures import PUBLISHED, read
-from p2i_ray.storage import locations
+from p2i_ray.planning.architectures import PUBLISHED, Architecture, of
 
 GIB = 2**30
 RESERVE = 0.1  # fraction of the GPU's memory for what isn't counted
@@ -19,6 +18,7 @@ class TrainingPlan(NamedTuple):
     """What a training starts from and needs, before rates and prices are taken for granted."""
 
     location: str  # of the model folder
+    architecture: Architecture
     there: bool  # if not, the published architecture stands in for it
     widened: bool  # to an inpainting model's input channels
     counted: plan.Sizes
@@ -37,10 +37,7 @@ def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, r
     Raises:
         UserError: the model doesn't take pictures of this size, or can't be trained so.
     """
-    there = locations.exists(location)
-    known = there and locations.exists(diffusion.clip)
-    aligned = training_checks.aligned_encoder(diffusion.clip, location) if known else 0
-    architecture = read(location, diffusion.widen, aligned) if there else PUBLISHED
+    architecture, there = of(location, diffusion)
     widened = there and validation.is_plain(location)
     training_checks.check_lora(settings, widened)
     if resolution % architecture.pixels_per_latent:
@@ -50,7 +47,7 @@ def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, r
         )
     counted = plan.sizes(architecture, settings, diffusion.token)
     needed = plan.need(architecture, settings, resolution, diffusion.token)
-    return TrainingPlan(location, there, widened, counted=counted, needed=needed)
+    return TrainingPlan(location, architecture, there, widened, counted=counted, needed=needed)
 
 
 def as_lines(
@@ -65,13 +62,13 @@ def as_lines(
         steps: optimizer steps.
         assumed: rate, price and memory that are taken for granted.
     """
-    location, there, widened, counted, needed = planned
+    location, architecture, there, widened, counted, needed = planned
     micro = settings.batch_size // (settings.num_workers * settings.gradient_accumulation_steps)
     where = "GPU" if settings.num_gpus else "CPU worker"
     return [
         f"model        {location}{', widened to 9 input channels' if widened else ''}"
         if there
-        else f"model        {location} is not there; counted as {PUBLISHED.name}",
+        else f"model        {location} is not there; counted as {architecture.name}",
         f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
         + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
         f"batch        {settings.batch_size} = {settings.num_workers} (workers) x "
@@ -85,8 +82,10 @@ def as_lines(
         *_verdict(needed, settings, assumed),
         "",
         *_cost_lines(
-            plan.cost(settings, resolution, steps, assumed),
+            plan.cost(architecture, settings, resolution=resolution, steps=steps, assumed=assumed),
             settings,
+            rate=plan.default_images_per_s(architecture, settings, resolution),
+            by_pixels=architecture.family is PUBLISHED.family,
             resolution=resolution,
             steps=steps,
             assumed=assumed,
@@ -131,7 +130,14 @@ def _verdict(needed: plan.TrainingMemory, settings: TrainConfig, assumed: PlanCo
 
 
 def _cost_lines(
-    expected: plan.Cost | None, settings: TrainConfig, *, resolution: int, steps: int, assumed: PlanConfig
+    expected: plan.Cost | None,
+    settings: TrainConfig,
+    *,
+    rate: float,
+    by_pixels: bool,
+    resolution: int,
+    steps: int,
+    assumed: PlanConfig,
 ) -> list[str]:
     images = f"images       {steps * settings.batch_size:,} = {steps:,} steps x {settings.batch_size}"
     if expected is None:
@@ -144,8 +150,9 @@ def _cost_lines(
         lines.append(f"  {assumed.images_per_s:g} images/s each, as given (plan.images_per_s)")
     else:
         scaled = f", scaled to {resolution} by pixels" if resolution != plan.A100_RESOLUTION else ""
+        if not by_pixels:
+            scaled = f" with Stable Diffusion 2, scaled to {resolution} and this model by operations of the denoiser"
         slower = ", x 3/4 for recomputing" if settings.gradient_checkpointing else ""
-        rate = plan.default_images_per_s(settings, resolution)
         lines.append(f"  {rate:.1f} images/s and GPU: MosaicML published 36 on an A100 at 512{scaled}{slower};")
         lines.append("  another card, and training the text encoder, change that: measure, and give plan.images_per_s")
     if settings.num_gpus:

@@ -214,10 +214,27 @@ def test_live_bytes_are_counted_by_hand() -> None:
 
 def test_hours_and_dollars_by_hand() -> None:
     settings = TrainConfig()
-    cost = plan.cost(settings, 512, 3000, PlanConfig(images_per_s=20, usd_per_gpu_hour=3))
+    cost = plan.cost(
+        PUBLISHED, settings, resolution=512, steps=3000, assumed=PlanConfig(images_per_s=20, usd_per_gpu_hour=3)
+    )
     assert cost == (192_000, 80, pytest.approx(2 / 3), pytest.approx(2 / 3 * 4 * 3))
-    assert plan.default_images_per_s(settings, 512) == 36
-    assert plan.default_images_per_s(settings, 256) == pytest.approx(1100 / 8, rel=0.06)  # published as well
-    assert plan.cost(TrainConfig(num_gpus=0), 64, 10, PlanConfig()) is None
-    on_cpus = plan.cost(TrainConfig(num_gpus=0, num_workers=2), 64, 10, PlanConfig(images_per_s=5))
+    assert plan.default_images_per_s(PUBLISHED, settings, 512) == 36
+    assert plan.default_images_per_s(PUBLISHED, settings, 256) == pytest.approx(1100 / 8, rel=0.06)  # published as well
+    assert plan.cost(PUBLISHED, TrainConfig(num_gpus=0), resolution=64, steps=10, assumed=PlanConfig()) is None
+    on_cpus = plan.cost(
+        PUBLISHED,
+        TrainConfig(num_gpus=0, num_workers=2),
+        resolution=64,
+        steps=10,
+        assumed=PlanConfig(images_per_s=5),
+    )
     assert on_cpus is not None and (on_cpus.images_per_s, on_cpus.usd) == (10, 0)
+
+
+def test_a_picture_of_xl_is_more_work() -> None:
+    # Published: 0.34 T multiply-adds, two operations each, of Stable Diffusion 1.5's UNet at 512 pixels and 2.98 T of
+    # XL's at 1024; both leave out the products of attention.
+    for architecture, resolution, published in ((PUBLISHED, 512, 0.34e12), (PUBLISHED_XL, 1024, 2.98e12)):
+        assert 1.1 < plan.operations(architecture, resolution) / (2 * published) < 1.2
+    rate = plan.default_images_per_s(PUBLISHED_XL, TrainConfig(), 1024)
+    assert rate == pytest.approx(36 * 0.80 / 6.76, rel=0.01)

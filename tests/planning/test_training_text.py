@@ -11,6 +11,7 @@ from p2i_ray.config import Config, DiffusionConfig, PlanConfig, TrainConfig, loa
 from p2i_ray.console.cli import main
 from p2i_ray.errors import UserError
 from p2i_ray.planning import training_text as plan_text
+from p2i_ray.planning.architectures import PUBLISHED
 from p2i_ray.planning.training_memory import Sizes, TrainingMemory
 
 pytestmark = pytest.mark.long
@@ -23,6 +24,7 @@ DIFFUSION = DiffusionConfig(base="models/base", clip="models/clip")
     ("preset", "memory", "verdict"),
     [
         ("a100x4", 80, "fits: it needs 20.6 of 80 GiB"),
+        ("a100x4-sdxl", 80, "fits: it needs 21.8 of 80 GiB"),
         ("gpu24gb", 24, "fits: it needs 10.8 of 24 GiB"),
         ("mini", None, ""),
     ],
@@ -33,6 +35,7 @@ def test_every_preset_has_a_plan(preset: str, memory: float | None, verdict: str
     planned = plan_text.work_out(config.diffusion.base, config.diffusion, config.train, resolution)
     text = "\n".join(plan_text.as_lines(planned, config.train, resolution=resolution, steps=30, assumed=assumed))
     assert ("859,535,364" in text) == (preset == "a100x4")
+    assert ("2,567,478,084" in text) == ("counted as Stable Diffusion XL's" in text) == (preset == "a100x4-sdxl")
     assert ("LoRA of rank 64, 944,650,500 stay" in text) == (preset == "gpu24gb")
     assert "need" in text and "images       " in text
     assert verdict in text, text
@@ -69,7 +72,7 @@ def test_the_verdict_is_plain_and_mistakes_are_named() -> None:
         update=gib,
     )
     counted = Sizes(unet=2, text=1, frozen=0, buffers=0)
-    planned = plan_text.TrainingPlan("nowhere", there=False, widened=False, counted=counted, needed=needed)
+    planned = plan_text.TrainingPlan("nowhere", PUBLISHED, there=False, widened=False, counted=counted, needed=needed)
 
     def lines(**values: float) -> str:
         assumed = PlanConfig(**values)

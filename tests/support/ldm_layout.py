@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -16,19 +16,54 @@ ENDS = {
     "time_embedding.linear_2": "time_embed.2",
     "conv_in": "input_blocks.0.0",
 }
+ENDS |= {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
 ENDS |= {"conv_norm_out": "out.0", "conv_out": "out.2"}
+OPEN_CLIP = {
+    "embeddings.token_embedding.weight": "token_embedding.weight",
+    "embeddings.position_embedding.weight": "positional_embedding",
+    "final_layer_norm": "ln_final",
+    "layer_norm": "ln_",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
 MIDDLE = {"resnets.0": "0", "attentions.0": "1", "resnets.1": "2"}
 
 
 def single_file(folder: Path, layers: int = 1) -> dict[str, torch.Tensor]:
     """All weights of a model folder with `layers` layers a block, without attention in its autoencoder."""
-    unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
     text = load_file(folder / "text_encoder" / "model.safetensors")
+    prefix = "cond_stage_model.transformer.text_model."
+    return _networks(folder, layers) | {prefix + name.removeprefix("text_model."): v for name, v in text.items()}
+
+
+def single_file_xl(folder: Path, layers: int = 1) -> dict[str, torch.Tensor]:
+    """The same of Stable Diffusion XL, whose second text encoder has OpenCLIP's names."""
+    first, second = (load_file(folder / f"text_encoder{n}" / "model.safetensors") for n in ("", "_2"))
+    prefix = "conditioner.embedders.0.transformer.text_model."
+    found = _networks(folder, layers) | {prefix + name.removeprefix("text_model."): v for name, v in first.items()}
+    return found | {f"conditioner.embedders.1.model.{name}": value for name, value in _open_clip(second)}
+
+
+def _open_clip(state: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, value in state.items():
+        short = name.removeprefix("text_model.").replace("encoder.layers.", "transformer.resblocks.")
+        for ours, theirs in OPEN_CLIP.items():
+            short = short.replace(ours, theirs)
+        if "self_attn.q_proj" in short:
+            parts = [state[name.replace("q_proj", f"{which}_proj")] for which in "qkv"]
+            yield short.replace("self_attn.q_proj.", "attn.in_proj_"), torch.cat(parts)
+        elif short == "text_projection.weight":
+            yield "text_projection", value.T.contiguous()
+        elif "self_attn." not in short:
+            yield short, value
+
+
+def _networks(folder: Path, layers: int) -> dict[str, torch.Tensor]:
+    unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
     blocks = 1 + max(int(name.split(".")[2]) for name in vae if name.startswith("encoder.down_blocks"))
     found = {f"model.diffusion_model.{_unet(name, unet, layers)}": value for name, value in unet.items()}
-    found |= {f"first_stage_model.{_vae(name, blocks)}": value for name, value in vae.items()}
-    prefix = "cond_stage_model.transformer.text_model."
-    return found | {prefix + name.removeprefix("text_model."): value for name, value in text.items()}
+    return found | {f"first_stage_model.{_vae(name, blocks)}": value for name, value in vae.items()}
 
 
 def _unet(name: str, state: Mapping[str, torch.Tensor], layers: int) -> str:

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import conversion, loading, validation
 from p2i_ray.errors import UserError
-from tests.support.ldm_layout import single_file
+from tests.support.ldm_layout import single_file, single_file_xl
+from tests.support.tiny_xl import XlModels
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 pytestmark = pytest.mark.heavy  # each pickled file is read by a process of its own
@@ -130,6 +131,24 @@ def test_a_single_file_is_taken_apart(tiny_painter: DiffusionConfig, tmp_path: P
         for name, value in want.items():
             torch.testing.assert_close(bare[name.removeprefix("text_model.")], value + 0.125, rtol=0, atol=0)
     loading.load(str(tmp_path / "out"), tiny_painter)
+
+
+def test_a_single_file_of_stable_diffusion_xl(xl_models: XlModels, tmp_path: Path) -> None:
+    changed = {n: v + 0.125 if v.is_floating_point() else v for n, v in single_file_xl(xl_models.base).items()}
+    save_file(changed, tmp_path / "shop.safetensors")
+    parts = "scheduler, text_encoder, text_encoder_2, tokenizer, tokenizer_2, unet, vae"
+    assert convert(tmp_path / "shop.safetensors", tmp_path / "out", xl_models.base) == [f"shop.safetensors -> {parts}"]
+    second = Path("text_encoder_2", "model.safetensors")
+    pairs = [(state(xl_models.base, part), state(tmp_path / "out", part)) for part in WEIGHTS]
+    for want, got in [*pairs, (load_file(xl_models.base / second), load_file(tmp_path / "out" / second))]:
+        bare = {name.removeprefix("text_model."): value for name, value in got.items()}
+        for name, value in want.items():
+            torch.testing.assert_close(bare[name.removeprefix("text_model.")], value + 0.125, rtol=0, atol=0)
+    loading.load(str(tmp_path / "out"), xl_models.painter())
+    del changed["conditioner.embedders.1.model.ln_final.bias"]
+    save_file(changed, tmp_path / "cut.safetensors")
+    with pytest.raises(UserError, match=r"has nothing for text_encoder_2's .*final_layer_norm.bias"):
+        convert(tmp_path / "cut.safetensors", tmp_path / "other", xl_models.base)
 
 
 def test_what_is_not_there_or_there_already(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
