@@ -46,7 +46,7 @@ def run(job: EvaluateJob) -> None:
     job_output.check(out, "evaluate")
     preset_data.ready(job, data)
     measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
-    validation.check_model(model, job.image.resolution, job.diffusion.widen)
+    validation.check_model(model, job.image, job.diffusion.widen)
     validation.check_prompt(model, job.diffusion)
     preflight.check_rights(out)
     connection.connect(job.ray)

@@ -35,7 +35,7 @@ def run(job: GenerateJob) -> None:
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
-    validation.check_model(model, job.image.resolution, job.diffusion.widen)
+    validation.check_model(model, job.image, job.diffusion.widen)
     validation.check_prompt(model, job.diffusion)
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)

@@ -72,7 +72,7 @@ def run(job: TrainJob) -> None:
     lease.check_free(f"{work}.{lease.FILE}")
     check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
-    validation.check_model(base, job.image.resolution, job.diffusion.widen)
+    validation.check_model(base, job.image, job.diffusion.widen)
     training_checks.check_training(base, validation.anywhere(job.diffusion), job.train)
     rows = count(job)
     training.check_rows(job.train, rows)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
+from p2i_ray.config import shapes
 from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
 from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
+from p2i_ray.config.shapes import Size
 
 
 class RayConfig(Settings):
@@ -35,10 +38,50 @@ class ImageConfig(Settings):
     resolution: Result[int] = Field(
         512, ge=32, multiple_of=8, description="side of the square training image, pixels (paper: 512)"
     )
+    aspect_ratios: Result[tuple[str, ...]] = Field(
+        (shapes.SQUARE,),
+        min_length=1,
+        description="shapes of training images, width:height, of about the square's area; the nearest is taken",
+    )
+    size_step: Result[int] = Field(
+        64, ge=8, multiple_of=8, description="sides of images that are not square are multiples of it, pixels"
+    )
     max_bytes: Result[int] = Field(30_000_000, gt=0, description="largest encoded image, bytes")
     max_pixels: Result[int] = Field(
         50_000_000, gt=0, le=178_956_970, description="largest decoded image, pixels; Pillow opens no larger ones"
     )
+
+    @model_validator(mode="after")
+    def _sizes_differ(self) -> ImageConfig:
+        if len(set(self.sizes)) < len(self.aspect_ratios):
+            raise ValueError(
+                f"image.aspect_ratios={','.join(self.aspect_ratios)} are {', '.join(map(str, self.sizes))} at "
+                f"image.resolution={self.resolution} and image.size_step={self.size_step}; leave out what is twice "
+                "there, or lower image.size_step"
+            )
+        return self
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The size of each aspect ratio."""
+        return tuple(shapes.size_for(ratio, self.resolution, self.size_step) for ratio in self.aspect_ratios)
+
+    @property
+    def longest(self) -> int:
+        """The longest side of these sizes, pixels."""
+        return max(max(size) for size in self.sizes)
+
+    def nearest(self, width: int, height: int) -> list[Size]:
+        """The sizes, those first whose shape is nearest to a picture's."""
+        return sorted(self.sizes, key=lambda size: abs(math.log(size.aspect * height / width)))
+
+    def size_of(self, width: int, height: int) -> Size | None:
+        """The size that a picture has the shape of; none: it has none of these shapes."""
+        nearest = self.nearest(width, height)[0]
+        slack = max(shapes.ALIKE, 1 / min(width, height))  # a pixel of rounding
+        square = nearest.width == nearest.height  # which a picture is to the pixel
+        alike = width == height if square else abs(nearest.aspect * height / width - 1) <= slack
+        return nearest if alike else None
 
 
 class EvaluateConfig(Reserving):

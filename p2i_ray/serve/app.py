@@ -55,7 +55,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
 
     # Made absolute without following links: a link that is pointed elsewhere is a new model.
     model = _absolute(config.serve.model or config.diffusion.base)
-    validation.check_model(model, config.image.resolution, config.diffusion.widen)
+    validation.check_model(model, config.image, config.diffusion.widen)
     validation.check_prompt(model, config.diffusion)
     environment = serving.runtime_environment()
     sampler = serving.deployment(deployment.SamplerReplica, deployment.options(config.serve, environment)).bind(

@@ -35,7 +35,7 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     rows, dev_rows = reading.count_scenes(data, "train"), reading.count_scenes(data, idr.dev_split)
     for number, left in enumerate([rows] if begun else _most_rows(config, rows), 1):
         _check_batch(config, number, left)
-    validation.check_model(base, config.image.resolution, config.diffusion.widen)
+    validation.check_model(base, config.image, config.diffusion.widen)
     training_checks.check_training(base, validation.anywhere(config.diffusion), config.train)
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)

@@ -35,6 +35,7 @@ def make_features(out: Path, diffusion: DiffusionConfig, count: int, resolution:
         "name": [f"cup number {number}" for number in range(count)],
         "key": keys,
         "shard": files,
+        "size": [f"{resolution}x{resolution}"] * count,
         "error": [None] * count,
     }
     table = pa.table(index, schema=schema.INDEX)

@@ -9,13 +9,13 @@ import numpy as np
 from p2i_ray.data.images import encode_png
 
 
-def make_row(number: int, resolution: int = 16) -> dict[str, Any]:
-    """A row whose product is a square in the middle."""
+def make_row(number: int, resolution: int = 16, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
+    """A row whose product is in the middle; `size` is another width and height than the square's."""
     rng = np.random.default_rng(number)
-    image = rng.integers(0, 256, (resolution, resolution, 3), np.uint8)
-    alpha = np.zeros((resolution, resolution, 1), np.uint8)
-    edge = resolution // 4
-    alpha[edge:-edge, edge:-edge] = 255
+    width, height = size or (resolution, resolution)
+    image = rng.integers(0, 256, (height, width, 3), np.uint8)
+    alpha = np.zeros((height, width, 1), np.uint8)
+    alpha[height // 4 : -(height // 4), width // 4 : -(width // 4)] = 255
     return {
         "id": f"row-{number:03}",
         "name": f"cup number {number}",

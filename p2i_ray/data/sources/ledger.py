@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray.config.shapes import SQUARE
 from p2i_ray.data import writing
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
@@ -78,4 +79,6 @@ def _settings(plan: Plan) -> dict[str, Any]:
     )
     duplicates = {"ingest.cleaning.near_duplicates": settings["cleaning"]["near_duplicates"]}
     others = {"source": plan.source, "seed": plan.seed, "image.resolution": plan.image.resolution}
+    if plan.image.aspect_ratios != (SQUARE,):
+        others |= {"image.aspect_ratios": list(plan.image.aspect_ratios), "image.size_step": plan.image.size_step}
     return {**groups, **split, **duplicates, **others}

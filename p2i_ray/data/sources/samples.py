@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.config.shapes import Size
 from p2i_ray.data.cutouts import colours, framing
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
@@ -127,7 +128,8 @@ def _finish(opened: _Opened, *, cut: Cut | None, by: str, settings: CutoutConfig
     quality = measure(mask, opened.source or by, settings, cut)
     if cut:
         check_quality(quality, settings)
-    found = _with_scene(photo[..., :3], mask, own, side=image.resolution) if opened.scene else None
+    sizes = image.nearest(photo.shape[1], photo.shape[0])
+    found = _with_scene(photo[..., :3], mask, own, sizes=sizes) if opened.scene else None
     cutout, picture = found or (None, None)
     if cutout is None:
         if own is None:  # the photo's own colours
@@ -136,20 +138,23 @@ def _finish(opened: _Opened, *, cut: Cut | None, by: str, settings: CutoutConfig
                 if opened.cut_out and not opened.scene
                 else colours.decontaminate(photo[..., :3], mask)
             )
-        cutout = framing.crop_cutout(own, framing.cutout_window(mask), image.resolution)
+        cutout = framing.crop_cutout(own, framing.cutout_window(mask, sizes[0].aspect), sizes[0])
     _check_share(cutout[..., 3], settings)
     return Sample(cutout, picture, quality)
 
 
-def _with_scene(photo: Pixels, mask: Pixels, own: Pixels | None, side: int) -> tuple[Pixels, Pixels] | None:
-    """Cutout and picture of a photo (H, W, 3); none where no square of it holds the product."""
-    window = framing.scene_window(mask)
+def _with_scene(
+    photo: Pixels, mask: Pixels, own: Pixels | None, *, sizes: Sequence[Size]
+) -> tuple[Pixels, Pixels] | None:
+    """Cutout and picture of a photo (H, W, 3) in the first size that can hold the product; none where none can."""
+    found = ((size, framing.scene_window(mask, size.aspect)) for size in sizes)
+    size, window = next(((size, window) for size, window in found if window), (sizes[0], None))
     if window is None:
         return None
-    picture = framing.crop_scene(photo, window, side)
+    picture = framing.crop_scene(photo, window, size)
     if own is None:
-        return colours.decontaminate(picture, framing.crop_mask(mask, window, side)), picture
-    return framing.crop_cutout(own, window, side), picture
+        return colours.decontaminate(picture, framing.crop_mask(mask, window, size)), picture
+    return framing.crop_cutout(own, window, size), picture
 
 
 def _product(
@@ -196,8 +201,8 @@ def _rgba(picture: Image.Image) -> Pixels:
 
 
 def _least(image: ImageConfig) -> int:
-    """A large picture is decoded smaller, to no fewer pixels a side: a square is still to be cropped from it."""
-    return 2 * image.resolution
+    """A large picture is decoded smaller, to no fewer pixels a side: its frame is still to be cropped from it."""
+    return 2 * image.longest
 
 
 def _check_hidden(photo: Pixels) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.cluster.resources import LOOK_UP, WRITE
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
+from p2i_ray.config.shapes import SQUARE, Size
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.storage import content_cache, locations
 from p2i_ray.storage.parquet import Progress, Written, write_parquet
@@ -63,7 +64,7 @@ def encode(
     from p2i_ray.diffusion.features import schema, shards
 
     diffusion, out = validation.anywhere(diffusion), locations.absolute(out)
-    validation.check_model(diffusion.base, image.resolution, diffusion.widen)
+    validation.check_model(diffusion.base, image, diffusion.widen)
     training_checks.check_clip(diffusion.clip, diffusion.base)
     cache = locations.absolute(settings.cache) if settings.cache else locations.join(out, "shards")
     folder = shards.open_shards(cache, diffusion, image.resolution)
@@ -79,7 +80,7 @@ def encode(
         )
         .map_batches(
             Encode,
-            fn_constructor_kwargs={"diffusion": diffusion, "settings": settings, "resolution": image.resolution},
+            fn_constructor_kwargs={"diffusion": diffusion, "settings": settings},
             compute=ray.data.ActorPoolStrategy(size=need.count),
             batch_size=settings.batch_size * BATCHES_AT_ONCE,
             batch_format="pyarrow",
@@ -116,7 +117,7 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
 
     rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
     pairs = [(_bytes(row["image"]), _bytes(row["cutout"])) for row in rows]
-    keys = [content_cache.key_of(*pair) for pair in pairs]
+    keys = [key_of(*pair, image) for pair in pairs]
     found: list[dict[str, Any]] = []
     for row, pair, key, shard in zip(rows, pairs, keys, known.find(keys), strict=True):
         result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key}
@@ -128,15 +129,37 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
             encoded(row["image"]), encoded(row["cutout"])  # which may be paths alone
             if shard:
                 for content in pair:  # the limits may be tighter than when it was encoded
-                    check_size(content, image)
-                result["shard"] = shard
+                    width, height = check_size(content, image)
+                result |= {"shard": shard, "size": str(_size(width, height, image))}
             else:
                 pixels, mask = open_pair(*pair, image)
-                result |= {"pixels": pixels.tobytes(), "mask_pixels": mask.tobytes()}
+                size = Size(mask.shape[1], mask.shape[0])
+                result |= {"size": str(size), "pixels": pixels.tobytes(), "mask_pixels": mask.tobytes()}
         except ImageError as error:
             result["error"] = str(error)
         found.append(result)
     return pa.Table.from_pylist(found, schema=schema.LOOKED_UP)
+
+
+def key_of(picture: bytes, cutout: bytes, image: ImageConfig) -> bytes:
+    """The key of a row's features: its two images, and where they are not square the size that they are brought to."""
+    from p2i_ray.data.images import ImageError, check_size
+
+    parts = [picture, cutout]
+    if image.aspect_ratios != (SQUARE,):
+        try:
+            width, height = check_size(picture, image)
+        except ImageError:  # the row is set aside when it is opened
+            return content_cache.key_of(*parts)
+        if width != height:
+            parts.append(str(_size(width, height, image)).encode())
+    return content_cache.key_of(*parts)
+
+
+def _size(width: int, height: int, image: ImageConfig) -> Size | None:
+    """The size of a picture as it is stored, which may be turned."""
+    turned = image.size_of(height, width)
+    return image.size_of(width, height) or (turned and Size(turned.height, turned.width))
 
 
 def _bytes(encoded: dict[str, Any] | None) -> bytes:
@@ -146,10 +169,9 @@ def _bytes(encoded: dict[str, Any] | None) -> bytes:
 class Encode:
     """One actor; it loads the encoders when the first row needs them."""
 
-    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig, resolution: int) -> None:
+    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig) -> None:
         self._diffusion = diffusion
         self._settings = settings
-        self._side = resolution
         self._encoders: Encoders | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -161,14 +183,18 @@ class Encode:
 
         rows = batch.select(schema.INDEX.names).to_pylist()
         new = pc.indices_nonzero(pc.is_valid(batch["pixels"])).to_pylist()
-        for start in range(0, len(new), self._settings.batch_size):
-            numbers = new[start : start + self._settings.batch_size]
-            for number, features in zip(numbers, self._encode(batch.take(numbers)), strict=True):
-                rows[number] |= features or {"error": "the encoders give values that are not finite"}
+        by_size: dict[str, list[int]] = {}
+        for number in new:
+            by_size.setdefault(rows[number]["size"], []).append(number)
+        for size, alike in by_size.items():
+            for start in range(0, len(alike), self._settings.batch_size):
+                numbers = alike[start : start + self._settings.batch_size]
+                for number, features in zip(numbers, self._encode(batch.take(numbers), size), strict=True):
+                    rows[number] |= features or {"error": "the encoders give values that are not finite"}
         return pa.Table.from_pylist(rows, schema=schema.ENCODED)
 
-    def _encode(self, rows: pa.Table) -> list[dict[str, Any] | None]:
-        """Packed features of at most a batch of rows; none where they are not finite."""
+    def _encode(self, rows: pa.Table, size: str) -> list[dict[str, Any] | None]:
+        """Packed features of at most a batch of rows of one size; none where they are not finite."""
         from p2i_ray.diffusion.features import schema
         from p2i_ray.diffusion.features.encoders import load_encoders
 
@@ -180,8 +206,8 @@ class Encode:
             np.stack([np.frombuffer(value.as_buffer(), np.uint8) for value in rows[column]])[filled]
             for column in ("pixels", "mask_pixels")
         )
-        side = self._side
-        encoded = self._encoders.encode(images.reshape(-1, side, side, 3), masks.reshape(-1, side, side))
+        width, height = map(int, size.split("x"))
+        encoded = self._encoders.encode(images.reshape(-1, height, width, 3), masks.reshape(-1, height, width))
         arrays = {name: schema.narrow(values, name) for name, values in encoded._asdict().items()}
         latent = [encoded.image_moments.shape[1] // 2, *encoded.image_moments.shape[2:]]
         packed: list[dict[str, Any] | None] = []

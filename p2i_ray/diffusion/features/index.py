@@ -54,7 +54,32 @@ def count(features: FeatureIndex, keep: str | None) -> int:
 
 def ids(features: FeatureIndex, keep: str | None) -> pa.LargeStringArray:
     """The ids of the rows to train on, sorted; see `count`. As Arrow has them, since there may be very many."""
-    return _usable(features, keep, [])["id"].cast(pa.large_string()).combine_chunks().sort()  # large: may be 2 GB
+    return _sorted(_usable(features, keep, []))
+
+
+def by_size(features: FeatureIndex, keep: str | None) -> dict[str, pa.LargeStringArray]:
+    """The ids of the rows to train on, sorted, by the size of their pictures, as in 512x512; see `count`.
+
+    An index of an earlier version has no sizes: all rows are then under one empty name.
+    """
+    rows = _usable(features, keep, ["size"] if _has_sizes(features) else [])
+    if "size" not in rows.column_names:
+        return {"": _sorted(rows)}
+    found = sorted(rows["size"].unique().to_pylist())
+    return {size: _sorted(rows.filter(pc.equal(rows["size"], size))) for size in found}
+
+
+def _sorted(rows: pa.Table) -> pa.LargeStringArray:
+    return rows["id"].cast(pa.large_string()).combine_chunks().sort()  # large: may be 2 GB
+
+
+def _has_sizes(features: FeatureIndex) -> bool:
+    """Whether the index says how large pictures are; what is wrong with a file is said where its rows are read."""
+    try:
+        with opened(locations.join(features.index, features.files[0]), pa.schema([])) as file:
+            return "size" in file.schema_arrow.names
+    except UnusableError:
+        return False
 
 
 def row_bytes(features: FeatureIndex) -> int:

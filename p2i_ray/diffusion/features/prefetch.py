@@ -66,7 +66,7 @@ class _Encoder:
         from p2i_ray.diffusion.features import shards
 
         self._known, self._image, self._folder = shards.KnownShards(folder), image, folder
-        self._encode = Encode(diffusion, settings, image.resolution)
+        self._encode = Encode(diffusion, settings)
 
     def encode(self, file: str, ids: list[str]) -> int:
         """See `FeaturePrefetcher.encode`."""

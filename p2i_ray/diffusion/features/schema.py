@@ -32,13 +32,14 @@ INDEX = pa.schema(
         ("name", pa.string()),
         KEY,
         ("shard", pa.string()),  # the file that has the row's features
+        ("size", pa.string()),  # of its picture in training, as in 512x512; absent from indexes of earlier versions
         ("error", pa.string()),  # or why the row was set aside
     ]
 )
 FEATURES = pa.schema([("id", pa.string()), ("name", pa.string()), *_CONTENT])  # both joined
 
 # On the way there: rows whose features are not known come with their images, then with their features.
-LOOKED_UP = pa.schema([*INDEX, ("pixels", pa.binary()), ("mask_pixels", pa.binary())])  # (R, R, 3) and (R, R) uint8
+LOOKED_UP = pa.schema([*INDEX, ("pixels", pa.binary()), ("mask_pixels", pa.binary())])  # (H, W, 3) and (H, W) uint8
 ENCODED = pa.schema([*INDEX, *_CONTENT])
 
 

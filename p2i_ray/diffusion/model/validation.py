@@ -7,7 +7,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Any
 
-from p2i_ray.config import DiffusionConfig
+from p2i_ray.config import DiffusionConfig, ImageConfig
+from p2i_ray.config.shapes import SQUARE
 from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.backbones.families import Family
 from p2i_ray.diffusion.model import shapes
@@ -23,12 +24,12 @@ PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
 SIZES = 6  # numbers that say a picture's size, its cut and the size wanted
 
 
-def check_model(location: str, resolution: int | None = None, widen: bool = False) -> None:
+def check_model(location: str, image: ImageConfig | None = None, widen: bool = False) -> None:
     """Check that a folder is a diffusers Stable Diffusion inpainting model that this package can use.
 
     Args:
         location: of the folder.
-        resolution: side of the images to generate, pixels.
+        image: sizes of the images to train on and to generate.
         widen: whether a model with 4 input channels is to be given five more.
 
     Raises:
@@ -51,14 +52,27 @@ def check_model(location: str, resolution: int | None = None, widen: bool = Fals
     check_channels(location, denoiser, widen)
     check_text(location, family, configs)
     check_noise(location, vae)
-    factor = 2 ** (len(vae.get("block_out_channels") or [0]) - 1)
-    if resolution is not None and resolution % factor:
-        raise UserError(
-            f"image.resolution={resolution} must be a multiple of {factor}, which a latent of {location} covers"
-        )
+    if image is not None:
+        check_sizes(image, 2 ** (len(vae.get("block_out_channels") or [0]) - 1), location)
     for part, config in configs.items():
         folder = locations.join(location, part)
         shapes.check(folder, part, config, weight_files.find(folder, weights_name(part)).tensors())
+
+
+def check_sizes(image: ImageConfig, factor: int, location: str) -> None:
+    """Check that pictures can be divided into latents, each of which covers `factor` x `factor` pixels.
+
+    Raises:
+        UserError: they can't.
+    """
+    if image.resolution % factor:
+        raise UserError(
+            f"image.resolution={image.resolution} must be a multiple of {factor}, which a latent of {location} covers"
+        )
+    if image.size_step % factor and image.aspect_ratios != (SQUARE,):
+        raise UserError(
+            f"image.size_step={image.size_step} must be a multiple of {factor}, which a latent of {location} covers"
+        )
 
 
 def weights_name(part: str) -> str:

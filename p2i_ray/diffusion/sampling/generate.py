@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from p2i_ray.storage.parquet import Progress, Written, write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
+
+BATCHES_AT_ONCE = 4  # that an actor takes: where rows have several sizes, most batches are full all the same
 
 
 def generate(
@@ -49,7 +52,7 @@ def generate(
     import ray.data
 
     model, out = locations.absolute(model), locations.absolute(out)
-    validation.check_model(model, image.resolution, diffusion.widen)
+    validation.check_model(model, image, diffusion.widen)
     need = resources.generate(settings)
     placement.wait_for(need)
     painted = rows.map_batches(
@@ -62,7 +65,7 @@ def generate(
             "seed": seed,
         },
         compute=ray.data.ActorPoolStrategy(size=need.count),
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_size * (BATCHES_AT_ONCE if len(image.sizes) > 1 else 1),
         batch_format="pyarrow",
         **need.bundle.actor_options(),
     )
@@ -95,9 +98,9 @@ class _Paint:
 
         rows = batch.select(["id", "name", "category", "cutout"]).to_pylist()
         opened = [self._open(row) for row in rows]
-        good = [i for i, found in enumerate(opened) if isinstance(found, PaintRequest)]
-        painted = self._sampler.paint([opened[i] for i in good]) if good else []
-        images = dict(zip(good, painted, strict=True))
+        images: dict[int, Any] = {}
+        for alike in self._alike(opened):
+            images |= zip(alike, self._sampler.paint([opened[i] for i in alike]), strict=True)
         columns = [
             {
                 **row,
@@ -108,6 +111,16 @@ class _Paint:
         ]
         return pa.Table.from_pylist(columns, schema=schema())
 
+    def _alike(self, opened: list[Any]) -> Iterator[list[int]]:
+        """The places of requests in parts of one size that the sampler takes at once."""
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for place, found in enumerate(opened):
+            if isinstance(found, PaintRequest):
+                by_size.setdefault(found.mask.shape, []).append(place)
+        for places in by_size.values():
+            for start in range(0, len(places), self._settings.batch_size):
+                yield places[start : start + self._settings.batch_size]
+
     def _open(self, row: dict[str, Any]) -> Any:
         """A row's request, or why its cutout can't be used."""
         from p2i_ray.data.images import ImageError, decode, encoded, product_mask
@@ -116,7 +129,7 @@ class _Paint:
         try:
             if not row["name"].strip():
                 raise ImageError("the product has no name")
-            cutout = fit(decode(encoded(row["cutout"]), self._image), self._image.resolution)
+            cutout = fit(decode(encoded(row["cutout"]), self._image), self._image)
             return PaintRequest(
                 name=row["name"],
                 product=np.asarray(cutout.convert("RGB")),

@@ -1,6 +1,6 @@
 """From feature shards to each training process: Ray Data streams every step's rows to the worker that trains them.
 
-The order is that of rows.global_batch: it depends on the seed and the rows' ids alone. One actor has the rows mapped
+The order is that of rows.BatchOrder: it depends on the seed and the rows' ids alone. One actor has the rows mapped
 into memory and cuts the order into blocks, several steps of one worker each; Ray Train's split then hands the blocks
 out in turn. Workers check that what arrives is what they are due.
 """
@@ -164,28 +164,28 @@ class _Reader:
 
     def __init__(self, *, schedule: SampleSchedule, workers: int, steps_per_block: int) -> None:
         self._schedule, self._share, self._steps = schedule, schedule.batch // workers, steps_per_block
-        self._opened: rows.Rows | None = None
+        self._opened: tuple[rows.Rows, rows.BatchOrder] | None = None
 
     def __call__(self, asked: pa.Table) -> Iterator[pa.Table]:
         for first, worker in zip(asked["first"].to_pylist(), asked["worker"].to_pylist(), strict=True):
             for step in range(first, min(first + self._steps, self._schedule.steps)):
                 yield self._of_step(step, worker)
 
-    @property
-    def _rows(self) -> rows.Rows:
+    def _open(self) -> tuple[rows.Rows, rows.BatchOrder]:
         if self._opened is None:  # not when the actor starts: what is wrong with a shard should arrive as such
             path = rows.copy_to_node(self._schedule.features, self._schedule.keep)
-            self._opened = rows.Rows(path)
+            found = rows.Rows(path)
+            self._opened = found, rows.BatchOrder(self._schedule.seed, found.by_size(), self._schedule.batch)
             rows.unlink(path)  # mapped: nothing is left behind, however this process ends
         return self._opened
 
     def _of_step(self, step: int, worker: int) -> pa.Table:
         import pyarrow as pa
 
-        schedule, share = self._schedule, self._share
-        numbers = rows.global_batch(schedule.seed, len(self._rows), step, schedule.batch)
-        mine = numbers[worker * share : (worker + 1) * share]
-        table = self._rows.table(mine)
+        found, order = self._open()
+        share = self._share
+        mine = order.of_step(step)[worker * share : (worker + 1) * share]
+        table = found.table(mine)
         table = table.append_column("step", pa.array(np.full(share, step)))
         return table.append_column("position", pa.array(np.arange(worker * share, (worker + 1) * share)))
 

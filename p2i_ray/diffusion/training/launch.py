@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from p2i_ray.storage.parquet import Progress
 
 RUN_NAME = "train"
 POLL_S = 1.0
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -75,15 +77,16 @@ def train(
     diffusion, keep = validation.anywhere(diffusion), locations.absolute(keep) if keep else None
     base, out, work, tracking = (locations.absolute(location) for location in (base, out, work, tracking))
     training_checks.check_training(base, diffusion, settings)
-    ids = index.ids(features, keep)
-    check_rows(settings, len(ids))
+    by_size = index.by_size(features, keep)
+    used = usable_sizes(settings, {size: len(ids) for size, ids in by_size.items()})
+    ids = by_size[max(used, key=lambda size: used[size])]  # of the pictures that are painted at checkpoints
     index.check(features, keep)
     check_tool(settings.tracking)
     locations.make_folder(work)
     job = TrainingJob(
         features=features,
         keep=keep,
-        rows=len(ids),
+        rows=sum(used.values()),
         base=base,
         diffusion=diffusion,
         settings=settings,
@@ -102,7 +105,32 @@ def train(
     return outcome
 
 
-def check_rows(settings: TrainConfig, count: int) -> None:
+def usable_sizes(settings: TrainConfig, counts: Mapping[str, int]) -> dict[str, int]:
+    """The sizes of pictures that fill a batch, which is of one size; the others are left out with a warning.
+
+    Args:
+        settings: of the training.
+        counts: rows by the size of their pictures.
+
+    Raises:
+        UserError: none has as many rows as a batch; the line has the numbers.
+    """
+    used = {size: count for size, count in counts.items() if count >= settings.batch_size}
+    if not used:
+        check_rows(settings, max(counts.values(), default=0), " of one size" if len(counts) > 1 else "")
+    for size, count in counts.items():
+        if size not in used:
+            log.warning(
+                "training leaves out %d rows of %s: fewer than train.batch_size=%d, and a batch is of one size; "
+                "lower it, or take that shape out of image.aspect_ratios",
+                count,
+                size,
+                settings.batch_size,
+            )
+    return used
+
+
+def check_rows(settings: TrainConfig, count: int, of_what: str = "") -> None:
     """Find out before anything starts whether there are rows for a batch.
 
     Raises:
@@ -110,7 +138,7 @@ def check_rows(settings: TrainConfig, count: int) -> None:
     """
     if count < settings.batch_size:
         raise UserError(
-            f"{count} rows are left to train on, fewer than train.batch_size={settings.batch_size}; "
+            f"{count} rows{of_what} are left to train on, fewer than train.batch_size={settings.batch_size}; "
             "lower train.batch_size or idr.gamma, or bring more data"
         )
 

@@ -52,6 +52,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self._order)
 
+    def by_size(self) -> list[NDArray[np.int64]]:
+        """The numbers of the rows of each size, in the order of the sizes' shapes."""
+        shapes = np.concatenate([_shapes(batch["latent_shape"]) for batch in self._batches])[self._order]
+        _, size_of = np.unique(shapes, axis=0, return_inverse=True)
+        return [np.flatnonzero(size_of == size) for size in range(size_of.max() + 1)]
+
     def ids(self, numbers: Sequence[int]) -> list[str]:
         """The ids of rows by number."""
         return [self._row(number)["id"][0].as_py() for number in numbers]
@@ -66,6 +72,10 @@ class Rows:
         batch = int(np.searchsorted(self._ends, place, side="right"))
         start = int(self._ends[batch]) - self._batches[batch].num_rows
         return self._batches[batch].slice(int(place) - start, 1)
+
+
+def _shapes(column: pa.ListArray) -> NDArray[np.int32]:
+    return np.asarray(column.flatten().to_numpy(), np.int32).reshape(len(column), -1)
 
 
 def unpack(table: pa.Table) -> dict[str, NDArray[np.float32]]:
@@ -87,19 +97,49 @@ def latent_shape(table: pa.Table) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def global_batch(seed: int, rows: int, step: int, size: int) -> list[int]:
-    """The numbers of the rows in the global batch of a step.
+class BatchOrder:
+    """Which rows are in the global batch of each step: an order that depends on the seed and the rows' ids alone.
 
-    The rows come in a new random order each epoch; the batch that an epoch's last rows don't fill goes on with the
-    next epoch's first.
+    Every batch is of rows of one size. The rows of a size come in a new random order each epoch; the batch that an
+    epoch's last rows don't fill goes on with the next epoch's first. Sizes take turns by their numbers of rows. A size
+    with fewer rows than a batch is left out: a row would be its own negative.
     """
-    positions = range(step * size, (step + 1) * size)
-    return [int(_permutation(seed, position // rows, rows)[position % rows]) for position in positions]
+
+    def __init__(self, seed: int, sizes: Sequence[NDArray[np.int64]], batch: int) -> None:
+        """Leave out what is too few.
+
+        Args:
+            seed: of the order.
+            sizes: the numbers of the rows of each size, at least one of them with as many as a batch.
+            batch: rows of a global batch.
+        """
+        self._seed, self._batch = seed, batch
+        self._sizes = [numbers for numbers in sizes if len(numbers) >= batch]
+        self._turns: list[tuple[int, int]] = []  # of each step: the size, and how many batches of it came before
+        self._used = [0] * len(self._sizes)
+
+    def of_step(self, step: int) -> list[int]:
+        """The numbers of the rows in the global batch of a step, in order."""
+        size, before = self._turn(step)
+        numbers, rows = self._sizes[size], len(self._sizes[size])
+        positions = range(before * self._batch, (before + 1) * self._batch)
+        # One size alone has the order that it always had.
+        label = (size,) if len(self._sizes) > 1 else ()
+        return [int(numbers[_permutation(self._seed, p // rows, rows, *label)[p % rows]]) for p in positions]
+
+    def _turn(self, step: int) -> tuple[int, int]:
+        rows = [len(numbers) for numbers in self._sizes]
+        while len(self._turns) <= step:
+            due = [count * (len(self._turns) + 1) / sum(rows) for count in rows]  # batches of each size by now
+            size = max(range(len(rows)), key=lambda number: due[number] - self._used[number])
+            self._turns.append((size, self._used[size]))
+            self._used[size] += 1
+        return self._turns[step]
 
 
-@functools.lru_cache(maxsize=2)
-def _permutation(seed: int, epoch: int, rows: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed_for(seed, "order", epoch)).permutation(rows)
+@functools.lru_cache(maxsize=16)
+def _permutation(seed: int, epoch: int, rows: int, *label: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed_for(seed, "order", epoch, *label)).permutation(rows)
 
 
 def unlink(path: str) -> None:

@@ -26,7 +26,7 @@ class ImageDecoder:
 
     def __init__(self, limits: LimitsConfig, image: ImageConfig, cutter: Cutter | None) -> None:
         self._max_side = limits.max_side
-        self._largest = max(limits.max_size, image.resolution)
+        self._largest = max(limits.max_size, image.longest)
         self._limits = ClientLimits(
             resolution=image.resolution, max_bytes=limits.max_bytes, max_pixels=limits.max_pixels
         )

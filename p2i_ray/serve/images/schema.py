@@ -172,14 +172,14 @@ def _check_offered(request: EditRequest) -> None:
 def _size(size: str, rules: EditRules) -> tuple[int, int]:
     if size == "auto":
         return rules.image.resolution, rules.image.resolution
-    largest = max(rules.limits.max_size, rules.image.resolution)
+    largest = max(rules.limits.max_size, rules.image.longest)
     match = _SIZE.fullmatch(size)
     sides = [int(side) for side in match.groups()] if match else []
     smallest = min(MIN_SIDE, rules.image.resolution)
     if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
         allowed = f"multiples of {STRIDE} from {smallest} to {largest}"
         raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {allowed}", "size")
-    if sides[0] * sides[1] > max(rules.limits.max_area, rules.image.resolution**2):
+    if sides[0] * sides[1] > max(rules.limits.max_area, *(size.width * size.height for size in rules.image.sizes)):
         raise bad_request(f"size {size} has too many pixels; at most {rules.limits.max_area}", "size")
     return sides[0], sides[1]
 

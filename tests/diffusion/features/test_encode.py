@@ -45,7 +45,7 @@ class Here:
     def tasks(self, rows: list[Row], encode: features.Encode | None = None) -> pa.Table:
         """The index of some rows, with its two further columns."""
         looked_up = features.look_up(pa.Table.from_pylist(rows), KnownShards(self.shards), IMAGE)
-        encode = encode or features.Encode(self.diffusion, SETTINGS, IMAGE.resolution)
+        encode = encode or features.Encode(self.diffusion, SETTINGS)
         return features.add_shard(encode(looked_up), self.shards)
 
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
@@ -119,8 +119,38 @@ def test_features_do_not_depend_on_what_else_is_encoded(
     assert after_a_partial_hit == together and new == 4
 
 
+def test_pictures_of_several_shapes_are_encoded_in_their_own_sizes(here: Here, tiny_painter: DiffusionConfig) -> None:
+    image = ImageConfig.model_construct(
+        resolution=16, aspect_ratios=("1:1", "3:4"), size_step=4, max_bytes=10**6, max_pixels=10**6
+    )
+    rows = [make_row(n, size=(12, 20) if n % 2 else None) for n in range(4)]  # 3:4 of 16 is 13.9 x 18.5
+    known = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), image)
+    encoded = features.Encode(tiny_painter, SETTINGS)(known).to_pylist()
+    assert [row["size"] for row in encoded] == ["16x16", "12x20"] * 2
+    assert [row["latent_shape"] for row in encoded] == [[4, 8, 8], [4, 10, 6]] * 2
+    pictures, masks = zip(
+        *[open_pair(row["image"]["bytes"], row["cutout"]["bytes"], image) for row in rows], strict=True
+    )
+    encoders = load_encoders(tiny_painter, "cpu")
+    for n in (1, 3):
+        alone = encoders.encode(np.stack([pictures[n]] * 4), np.stack([masks[n]] * 4))
+        assert encoded[n]["image_moments"] == alone.image_moments[0].astype("<f2").tobytes()
+    squares, _ = here.encode(rows[::2])  # a run without other shapes has the same squares
+    assert squares["row-000"]["image_moments"] == encoded[0]["image_moments"]
+    assert (
+        features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), image)["shard"].is_valid().to_pylist()
+        == [
+            True,
+            False,
+        ]
+        * 2
+    )
+    refused = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), IMAGE)["error"].to_pylist()
+    assert refused[0] is None and "12x20 pixels and is not square" in refused[1]
+
+
 def test_nothing_new_needs_no_model(here: Here) -> None:
-    gone = features.Encode(DiffusionConfig(base="/nowhere", clip="/nowhere"), SETTINGS, IMAGE.resolution)
+    gone = features.Encode(DiffusionConfig(base="/nowhere", clip="/nowhere"), SETTINGS)
     bad = make_rows(good=0)
     rows = [make_row(10), *bad]
     with pytest.raises(UserError, match="/nowhere is not there"):
@@ -149,7 +179,7 @@ def test_one_picture_under_two_ids_at_once(here: Here) -> None:
 def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     """As when a node is lost: both attempts have written a shard, and only one's index counts."""
     looked_up = features.look_up(pa.Table.from_pylist([make_row(n) for n in range(3)]), KnownShards(here.shards), IMAGE)
-    encoded = features.Encode(here.diffusion, SETTINGS, IMAGE.resolution)(looked_up)
+    encoded = features.Encode(here.diffusion, SETTINGS)(looked_up)
     attempts = [features.add_shard(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
     write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
@@ -174,7 +204,7 @@ def test_a_cutout_without_a_scene_is_set_aside(here: Here) -> None:
 
 
 def test_values_that_are_not_finite_set_their_row_aside(here: Here) -> None:
-    encode = features.Encode(here.diffusion, SETTINGS, IMAGE.resolution)
+    encode = features.Encode(here.diffusion, SETTINGS)
     here.tasks([make_row(0)], encode)
     with torch.no_grad():
         encode._encoders.vae.quant_conv.bias.fill_(1e5)  # finite, but not at half precision

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config import DiffusionConfig, ImageConfig, TrainConfig
 from p2i_ray.diffusion.backbones.families import STABLE_DIFFUSION_XL
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
@@ -27,7 +27,7 @@ def change(path: Path, **values: object) -> None:
 
 
 def test_good_folders_pass(tiny_painter: DiffusionConfig) -> None:
-    validation.check_model(tiny_painter.base, resolution=16)
+    validation.check_model(tiny_painter.base, ImageConfig(resolution=32))
     training_checks.check_clip(tiny_painter.clip, tiny_painter.base)
 
 
@@ -60,7 +60,7 @@ def test_plain_model_is_offered_to_be_widened(tiny_painter: DiffusionConfig, pla
         validation.check_model(plain)
     assert validation.is_plain(plain) and not validation.is_plain(tiny_painter.base)
     for location in (plain, tiny_painter.base):
-        validation.check_model(location, resolution=16, widen=True)
+        validation.check_model(location, ImageConfig(resolution=32), widen=True)
 
 
 @pytest.mark.parametrize("widen", [False, True])
@@ -92,8 +92,10 @@ def test_model_that_predicts_velocity(broken: Path) -> None:
 
 
 def test_resolution_that_is_no_multiple(tiny_painter: DiffusionConfig) -> None:
-    with pytest.raises(UserError, match="multiple of 2"):
-        validation.check_model(tiny_painter.base, resolution=17)
+    with pytest.raises(UserError, match=r"image.resolution=40 must be a multiple of 16"):
+        validation.check_sizes(ImageConfig(resolution=40), 16, "models/base")
+    with pytest.raises(UserError, match=r"image.size_step=40 must be a multiple of 16"):
+        validation.check_sizes(ImageConfig(aspect_ratios=("1:1", "4:5"), size_step=40), 16, "models/base")
 
 
 def test_clip_of_another_width(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
@@ -185,10 +187,10 @@ def broken_xl(xl_models: XlModels, tmp_path: Path) -> Path:
 
 
 def test_a_good_xl_passes_with_or_without_its_index(broken_xl: Path, xl_models: XlModels) -> None:
-    validation.check_model(str(broken_xl), resolution=16)
+    validation.check_model(str(broken_xl), ImageConfig(resolution=32))
     (broken_xl / "model_index.json").unlink()
     assert validation.family_of(str(broken_xl)) is STABLE_DIFFUSION_XL
-    validation.check_model(str(broken_xl), resolution=16)
+    validation.check_model(str(broken_xl), ImageConfig(resolution=32))
     for place in (0, 1):
         training_checks.check_clip(str(xl_models.clips[place]), str(broken_xl))
         assert training_checks.aligned_encoder(str(xl_models.clips[place]), str(broken_xl)) == place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -53,11 +54,11 @@ def test_workers_share_each_global_batch(
     schedule = schedule_of(features, tmp_path / "from")
     schedule.start_from(first)
     taken = streamed(schedule, workers)
-    share = BATCH // workers
+    share, order = BATCH // workers, rows.BatchOrder(5, [np.arange(ROWS)], BATCH)
     for worker, batches in enumerate(taken):
         assert len(batches) == STEPS - first
         for step, batch in enumerate(batches, first):
-            expected = rows.global_batch(5, ROWS, step, BATCH)[worker * share : (worker + 1) * share]
+            expected = order.of_step(step)[worker * share : (worker + 1) * share]
             assert batch["number"].to_pylist() == expected
             assert batch["id"].to_pylist() == [f"row-{number:03}" for number in expected]
             assert set(batch["step"].to_pylist()) == {step}

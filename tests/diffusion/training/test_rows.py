@@ -53,9 +53,22 @@ def test_only_kept_rows(features: FeatureIndex, tmp_path: Path) -> None:
 
 
 def test_every_epoch_has_every_row_once_and_batches_go_on_into_the_next() -> None:
-    taken = [number for step in range(5) for number in rows.global_batch(seed=1, rows=10, step=step, size=4)]
+    order = rows.BatchOrder(1, [np.arange(10)], 4)
+    taken = [number for step in range(5) for number in order.of_step(step)]
     assert sorted(taken[:10]) == sorted(taken[10:]) == list(range(10))
     assert taken[:10] != taken[10:]
     assert Counter(taken) == dict.fromkeys(range(10), 2)
-    assert rows.global_batch(1, 10, 2, 4) == taken[8:12]
-    assert rows.global_batch(2, 10, 0, 4) != taken[:4]
+    assert rows.BatchOrder(1, [np.arange(10)], 4).of_step(2) == taken[8:12]
+    assert rows.BatchOrder(2, [np.arange(10)], 4).of_step(0) != taken[:4]
+
+
+def test_every_batch_is_of_one_size_and_sizes_take_turns_by_their_rows() -> None:
+    sizes = [np.array([3, 5, 8, 9, 10, 11]), np.array([0, 1, 2, 4]), np.array([6, 7])]  # the last fills no batch of 3
+    order = rows.BatchOrder(1, sizes, 3)
+    batches = [order.of_step(step) for step in range(20)]
+    used = [Counter(number for batch in batches if set(batch) <= set(size) for number in batch) for size in sizes]
+    assert [sum(counter.values()) for counter in used] == [36, 24, 0]  # 6 to 4
+    assert used[0] == dict.fromkeys(sizes[0].tolist(), 6) and used[1] == dict.fromkeys(sizes[1].tolist(), 6)
+    assert len({tuple(sorted(batch)) for batch in batches}) > 4
+    assert rows.BatchOrder(1, sizes, 3).of_step(13) == batches[13]  # whichever step is asked for first
+    assert rows.BatchOrder(1, sizes[:1], 3).of_step(0) == rows.BatchOrder(1, [sizes[0], sizes[2]], 3).of_step(0)
