@@ -39,18 +39,24 @@ class CalibrateJob(Config):
 
 def run(job: CalibrateJob) -> None:
     """Calibrate the judge on the split."""
-    from p2i_ray.data import reading
+    from p2i_ray.data import longest_names, reading
+    from p2i_ray.judge import length_check
     from p2i_ray.judge.calibration import calibrate as calibration
-    from p2i_ray.judge.calibration import gold
+    from p2i_ray.judge.calibration import gold, sanity
     from p2i_ray.judge.judge import Judge
+    from p2i_ray.judge.request_lengths import Asked
     from p2i_ray.judge.requests import exemplars
 
     calibration.check(job.calibration)
     job_output.check(locations.absolute(job.out), "calibrate")
-    reading.split_files(preset_data.ready(job, job.data), job.split)
+    data = preset_data.ready(job, job.data)
+    reading.split_files(data, job.split)
     if job.calibration.gold:
         gold.read(locations.absolute(job.calibration.gold))  # fail on a mistake in it before the engines start
     c_r = exemplars.from_settings(job.judge, job.image)
+    names = longest_names.read(data, job.split, job.judge.max_name_chars)
+    asked = Asked(sanity.with_instructions(names, job.judge.max_name_chars), exemplars=c_r)
+    length_check.check(job.judge, job.image, asked)
     preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:
         connection.connect(job.ray)

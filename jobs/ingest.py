@@ -131,10 +131,13 @@ def _judging(job: IngestJob, out: str) -> Attractiveness:
 
 def _prepare(judging: Attractiveness, job: IngestJob, photos: int, out: str) -> None:
     """Say what the judge will cost, and find what would end it after all photos are cut."""
+    from p2i_ray.judge import length_check
     from p2i_ray.judge.attractiveness import forecast
+    from p2i_ray.judge.request_lengths import Asked
 
     if not photos:
         return
+    length_check.check(judging.judge.settings, job.image, Asked(prompt=judging.prompt))
     say(f"judge     {forecast(judging.judge.settings, judging.prompt, photos, job.image.resolution)}")
     if new_preset.has_toy_judge(job):
         say("judge     the mini preset's knows its toy world alone: of real photos its scores mean nothing")

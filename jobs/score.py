@@ -2,9 +2,12 @@
 
     python jobs/score.py --config mini data=data/mini split=train out=runs/mini-scores
     python jobs/score.py --config mini data=data/mini out=runs/strict "feedback=wrong scene, clutter"
+    python jobs/score.py --config mini --plan data=data/mini
 
 Writes out/*.parquet (id, score, expected_score, entropy, reason, error), every id once, and out/manifest.json, and
-prints the counts. After an interruption the same command continues: answers are cached in out/judge-cache.
+prints the counts. After an interruption the same command continues: answers are cached in out/judge-cache. With --plan
+nothing is scored: tokens a picture and a request, what fits in judge.max_model_len, hours and price, without Ray and
+GPUs.
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
-from p2i_ray.console.cli import main
+from p2i_ray.config.planning import JudgingPlanConfig
+from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
+    from p2i_ray.judge.request_lengths import Asked
     from p2i_ray.judge.requests.prompts import Exemplar
 
 
@@ -36,9 +41,36 @@ class ScoreJob(Config):
     feedback: str = Field("", description="f, flaws of generated pictures that the judge should look for (none: Eq. 6)")
 
 
+class PlanJob(Config):
+    """What a forecast goes by."""
+
+    data: str | None = None  # where it is there, its rows are counted and its names are looked at
+    split: str = "train"
+    out: str | None = None  # as in the job's own command; it says nothing here
+    feedback: str = ""
+    plan: JudgingPlanConfig = JudgingPlanConfig()
+
+
+def show_plan(job: PlanJob) -> None:
+    """Print what the scoring would take."""
+    from p2i_ray.data import reading
+    from p2i_ray.judge.requests import exemplars
+    from p2i_ray.planning import judge_text
+
+    c_r = exemplars.from_settings(job.judge, job.image)
+    data = locations.absolute(job.data) if job.data else None
+    there = data if data and locations.exists(data) else None
+    rows = reading.count(there, job.split) if there else job.plan.rows
+    asked = _asked(job, there, feedback=job.feedback, exemplars=c_r)
+    print("\n".join(judge_text.as_lines(job, job.plan, asked, rows)))
+    if not there:
+        print(f"data         {job.data or 'none'} is not there: its rows are plan.rows, its names in common words")
+
+
 def run(job: ScoreJob) -> None:
     """Score the split and print the counts."""
     from p2i_ray.data import reading
+    from p2i_ray.judge import length_check
     from p2i_ray.judge.requests import exemplars
 
     out = locations.absolute(job.out)
@@ -46,6 +78,7 @@ def run(job: ScoreJob) -> None:
     data = preset_data.ready(job, job.data)
     total = reading.count(data, job.split)
     c_r = exemplars.from_settings(job.judge, job.image)
+    length_check.check(job.judge, job.image, _asked(job, data, feedback=job.feedback, exemplars=c_r))
     preflight.check_rights(out)
     with job_output.held(out, "score"):
         written = score_split(job, data, out, total=total, exemplars=c_r)
@@ -53,6 +86,15 @@ def run(job: ScoreJob) -> None:
     print(f"rows      {written.rows}\nset aside {written.set_aside}")
     for score in range(1, 6):
         print(f"score {score}   {scores.count(score)}")
+
+
+def _asked(job: ScoreJob | PlanJob, data: str | None, *, feedback: str, exemplars: Sequence[Exemplar]) -> Asked:
+    """What the judge is going to be asked; without data, names are taken to be in common words."""
+    from p2i_ray.data import longest_names
+    from p2i_ray.judge.request_lengths import Asked
+
+    names = longest_names.read(data, job.split, job.judge.max_name_chars) if data else []
+    return Asked(names, exemplars=exemplars, feedback=feedback)
 
 
 def score_split(job: ScoreJob, data: str, out: str, *, total: int, exemplars: Sequence[Exemplar]) -> parquet.Written:
@@ -81,5 +123,7 @@ def score_split(job: ScoreJob, data: str, out: str, *, total: int, exemplars: Se
     return written
 
 
+PLAN = AlternativeAction("--plan", "print tokens, hours and price of the scoring instead of it", PlanJob, show_plan)
+
 if __name__ == "__main__":
-    main(ScoreJob, __doc__, run)
+    main(ScoreJob, __doc__, run, instead=[PLAN])

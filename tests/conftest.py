@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +110,16 @@ def judge(ray_cluster: None) -> Iterator[Judge]:
     places = {"model": str(WEIGHTS / "judge"), "prompts": str(ROOT / "p2i_ray" / "mini" / "prompts")}
     with Judge(JudgeConfig(**{**preset["judge"], **places}), ImageConfig(**preset["image"]), seed=0) as judge:
         yield judge
+
+
+@pytest.fixture(scope="session")
+def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A function from a family's name to the folder of a judge without weights; see tests/support/tiny_judges.py."""
+    import functools
+
+    from tests.support.tiny_judges import build
+
+    return functools.cache(lambda family: build(family, tmp_path_factory.mktemp(family)))
 
 
 @pytest.fixture(scope="session")

@@ -144,16 +144,21 @@ class TrainConfig(Reserving):
         return self
 
 
-class RateConfig(Settings):
-    """Assumed rate and price of a training."""
+class PriceConfig(Settings):
+    """Assumed price of GPUs."""
 
-    images_per_s: float | None = Field(
-        None, gt=0, description="images a second and GPU (none: MosaicML's 36 on an A100 at 512 pixels, scaled)"
-    )
     usd_per_gpu_hour: float = Field(
         5.12,
         ge=0,
         description="price of a GPU hour (Anyscale on Stable Diffusion 2, on demand: 67,405 for 13,165 A100 hours)",
+    )
+
+
+class RateConfig(PriceConfig):
+    """Assumed rate and price of a training."""
+
+    images_per_s: float | None = Field(
+        None, gt=0, description="images a second and GPU (none: MosaicML's 36 on an A100 at 512 pixels, scaled)"
     )
 
 

@@ -158,6 +158,17 @@ class JudgeConfig(Reserving):
     cache: Runtime[str | None] = Field(
         None, description="folder or URI of cached answers, shared by runs (none: next to the output)"
     )
+    min_pixels: Result[int | None] = Field(
+        None,
+        ge=784,
+        description="area to which the judge's processor scales smaller pictures up, pixels: see max_pixels",
+    )
+    max_pixels: Result[int | None] = Field(
+        None,
+        ge=784,
+        description="area to which the judge's processor scales larger pictures down, pixels: fewer tokens a picture "
+        "(none: the model's own); Qwen-VL has such limits, LLaVA has none",
+    )
     dtype: Result[Literal["auto", "float32", "bfloat16", "float16"]] = Field(
         "auto", description="weights and arithmetic"
     )
@@ -207,6 +218,15 @@ class JudgeConfig(Reserving):
         if self.max_replicas is not None and self.max_replicas < self.replicas:
             raise ValueError(
                 f"judge.max_replicas={self.max_replicas} is less than judge.replicas={self.replicas}; raise it"
+            )
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(
+                f"judge.min_pixels={self.min_pixels} is more than judge.max_pixels={self.max_pixels}; lower it"
+            )
+        if self.hosted.url and (self.min_pixels or self.max_pixels):
+            raise ValueError(
+                "judge.min_pixels and judge.max_pixels are of own engines; judge.hosted.url scales pictures by itself: "
+                "leave them out"
             )
         return self
 

@@ -266,6 +266,8 @@ class Judge:
         else:
             fingerprint = model_folder.fingerprint(settings.model)
             model = {"model": fingerprint, "dtype": settings.dtype, "quantization": settings.quantization}
+            limits = {"min_pixels": settings.min_pixels, "max_pixels": settings.max_pixels}
+            model |= {name: value for name, value in limits.items() if value}
         return {  # hashed: with another key or order, existing caches would no longer be found
             **model,
             "messages": [with_picture_hashes(message) for message in request.messages],

@@ -107,16 +107,20 @@ def cut(photo: Pixels) -> Pixels:
 
 
 def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
+    from p2i_ray.judge import length_check
     from p2i_ray.judge.engines import model_folder
     from p2i_ray.judge.engines.openai.client import OpenAIEngine
     from p2i_ray.judge.engines.vllm.replica import VLLMEngine
+    from p2i_ray.judge.request_lengths import Asked
     from p2i_ray.judge.requests import exemplars
     from p2i_ray.judge.requests.prompts import load_prompts
     from p2i_ray.serve import judge_client
 
     judge = _judge_settings(config)
     load_prompts(judge.prompts, reasoned=True)
-    exemplars.from_settings(judge, config.image)
+    asked = Asked(exemplars=exemplars.from_settings(judge, config.image))
+    # A candidate is always scored with a reason, and without the cutout.
+    length_check.check(judge.model_copy(update={"reasoned": True, "show_cutout": False}), config.image, asked)
     if not judge.hosted.url:
         judge = judge.model_copy(update={"model": model_folder.check(judge.model)})
     engine: type = OpenAIEngine if judge.hosted.url else VLLMEngine

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 
 from p2i_ray.config import Config
-from p2i_ray.data import reading
+from p2i_ray.data import longest_names, reading
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.diffusion.training import launch
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import measure
-from p2i_ray.judge.calibration import gold
+from p2i_ray.judge import length_check
+from p2i_ray.judge.calibration import gold, sanity
 from p2i_ray.judge.cascade import clip_features
 from p2i_ray.judge.engines import model_folder
+from p2i_ray.judge.request_lengths import Asked
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.prompts import load_prompts
 from p2i_ray.storage import locations
@@ -40,19 +42,35 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
     if idr.select:
-        _check_judge(config)
+        _check_judge(config, data)
 
 
-def _check_judge(config: Config) -> None:
+def _check_judge(config: Config, data: str) -> None:
     judge = config.judge
     if not judge.hosted.url:
         model_folder.check(judge.model)
     load_prompts(judge.prompts, judge.reasoned)
-    exemplars.from_settings(judge, config.image)
+    length_check.check(judge, config.image, asked(config, data))
     if judge.cascade.clip:
         clip_features.check(judge.cascade.clip)
     if config.calibration.gold:
         gold.read(locations.absolute(config.calibration.gold))
+
+
+def asked(config: Config, data: str) -> Asked:
+    """What the judge of a run is going to be asked, at its longest."""
+    idr, judge = config.idr, config.judge
+    splits = dict.fromkeys(("train", idr.dev_split))
+    names = [name for split in splits for name in longest_names.read(data, split, judge.max_name_chars)]
+    if config.calibration.rows:
+        names = sanity.with_instructions(names, judge.max_name_chars)
+    return Asked(
+        names,
+        exemplars=exemplars.from_settings(judge, config.image),
+        chosen=idr.exemplars if idr.rounds > 1 else 0,
+        later_feedback=idr.feedback and idr.rounds > 1,
+        critiques=True,
+    )
 
 
 def _most_rows(config: Config, rows: int) -> Iterator[int]:

@@ -114,6 +114,11 @@ def inject(name: str | None, instruction: str, max_name_chars: int) -> str:
     return clean_name(name, max(0, max_name_chars - len(instruction))) + instruction
 
 
+def with_instructions(names: Sequence[str], max_name_chars: int) -> list[str]:
+    """Names as they are and with each instruction: all that a calibration may show of them."""
+    return [*names, *(inject(name, phrase, max_name_chars) for name in names for phrase in INJECTIONS)]
+
+
 def blank(encoded: bytes | None, limits: ImageConfig) -> bytes:
     """A uniform grey picture of the size at which the judge would see this one.
 

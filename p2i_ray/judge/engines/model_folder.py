@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
@@ -13,6 +14,7 @@ from p2i_ray.storage import locations, safetensors_header
 
 MEGABYTE = 1 << 20
 SMALL = {".json", ".txt", ".jinja", ".model"}
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Any of these keys in a configuration marks a vision-language model.
 VISION_KEYS = (
@@ -40,7 +42,7 @@ def check(model: str) -> str:
         if _is_hub_id(model):
             return model
         raise UserError(f"judge.model={model}: there is no such folder; check the path")
-    _check_config(folder)
+    check_config(folder)
     if not any(folder.glob("*.safetensors")):
         pickles = any(any(folder.glob(pattern)) for pattern in PICKLES)
         found = "only pickle weights, which can run code when they are loaded" if pickles else "no weights"
@@ -58,7 +60,8 @@ def _check_complete(folder: Path) -> None:
         safetensors_header.read(str(file))
 
 
-def _check_config(folder: Path) -> None:
+def check_config(folder: Path) -> None:
+    """Raise a UserError unless a folder's config.json is a vision-language model's that needs no remote code."""
     path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"judge.model={folder}: the folder has no config.json; give a transformers model folder")
@@ -86,15 +89,31 @@ def _known(model_type: str | None) -> bool:
 
 def _is_hub_id(model: str) -> bool:
     """Whether it can be an id such as Qwen/Qwen2.5-VL-7B-Instruct, and not a mistyped path."""
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", model) or Path(model).parent.is_dir():
+    if not re.fullmatch(HUB_ID, model) or Path(model).parent.is_dir():
         return False
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") or _is_cached(model)
 
 
 def _is_cached(model: str) -> bool:
+    return _cached_config(model) is not None
+
+
+def _cached_config(model: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
+    found = try_to_load_from_cache(model, "config.json")
+    return found if isinstance(found, str) else None
+
+
+def configuration(model: str) -> dict[str, Any]:
+    """The config.json of a folder, or of an id on the hub that is in the cache; empty where there is none."""
+    file: Path | str | None = Path(model) / "config.json"
+    if not Path(model).is_dir():
+        file = _cached_config(model) if re.fullmatch(HUB_ID, model) else None
+    if file is None or not Path(file).is_file():
+        return {}
+    found: dict[str, Any] = json.loads(Path(file).read_text("utf-8"))
+    return found
 
 
 def fingerprint(model: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import images
-from p2i_ray.judge.engines.vllm.chat_template import NO_THINKING
+from p2i_ray.judge.engines.vllm.processor import NO_THINKING
 from p2i_ray.judge.requests.answers import RequestRefused
 from p2i_ray.judge.requests.prompts import Message
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 from p2i_ray.cluster.resources import GIB
 from p2i_ray.config import JudgeConfig
+from p2i_ray.judge.engines import model_folder
+from p2i_ray.judge.engines.vllm.pictures import size_limits
 from p2i_ray.judge.requests.exemplars import MAX_EXEMPLARS
 
 CPU_KV_CACHE_GB = 1
-PATCHES = 32  # pixels along a side of the largest patch, merged
+TEXT_CLASSES = {"qwen3_vl_text": "Qwen3ForCausalLM", "qwen3_vl_moe_text": "Qwen3MoeForCausalLM"}
 PICTURE_CACHE_GB = 0.25  # of preprocessed pictures: holds the exemplars of a step, which come with every sample
 
 
@@ -41,7 +41,8 @@ def engine_arguments(settings: JudgeConfig, seed: int, side: int | None = None) 
         if 0 < settings.num_gpus < 1 and settings.kv_cache_gb
         else None,
         "limit_mm_per_prompt": {"image": 1 + MAX_EXEMPLARS + settings.show_cutout, "video": 0},
-        "mm_processor_kwargs": picture_size(settings.model, side) if side else None,
+        "mm_processor_kwargs": size_limits(settings, side),
+        "hf_overrides": text_overrides(settings.model) or {},
         "mm_processor_cache_gb": PICTURE_CACHE_GB if settings.enable_prefix_caching else 0,
         "logprobs_mode": "processed_logprobs",  # after the constraint: the digits alone sum to one
         "structured_outputs_config": {"backend": "xgrammar"},
@@ -50,31 +51,16 @@ def engine_arguments(settings: JudgeConfig, seed: int, side: int | None = None) 
     }
 
 
-def picture_size(model: str, side: int) -> dict[str, Any] | None:
-    """The processor's limits of a picture's area, pixels, for pictures with so long a side; none: its own suit.
+def text_overrides(model: str) -> dict[str, Any] | None:
+    """What vLLM needs to know of a model's language part beyond its configuration; none: nothing.
 
-    Qwen-VL's processors take up to 16 million pixels, and an engine reserves memory and tokens for the largest picture
-    that its processor takes. Ours are smaller, and are seen as they would be without the limit.
+    vLLM 0.29 looks for the part's class in `architectures` of text_config, and transformers has no language model of
+    Qwen3-VL's kind to take instead; published folders name a class for the whole model alone.
     """
-    config = _image_processor(Path(model))
-    declared = config.get("size") or {}
-    smallest = config.get("min_pixels") or declared.get("shortest_edge")
-    largest = config.get("max_pixels") or declared.get("longest_edge")
-    if not str(config.get("image_processor_type")).startswith("Qwen2VLImageProcessor") or not (smallest and largest):
+    text = model_folder.configuration(model).get("text_config")
+    if not isinstance(text, dict) or text.get("architectures") or text.get("model_type") not in TEXT_CLASSES:
         return None
-    # Sides are rounded to whole patches; a small picture is enlarged, a narrow one to at most four times the smallest.
-    needed = max((side + PATCHES) ** 2, 4 * smallest)
-    return {"size": {"shortest_edge": smallest, "longest_edge": needed}} if needed < largest else None
-
-
-def _image_processor(folder: Path) -> dict[str, Any]:
-    """The settings of a model's image processor; empty where there are none, as for an id on the hub."""
-    for name, key in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
-        if (folder / name).is_file():
-            found = json.loads((folder / name).read_text("utf-8"))
-            if isinstance(config := found.get(key) if key else found, dict):
-                return config
-    return {}
+    return {"text_config": {"architectures": [TEXT_CLASSES[text["model_type"]]]}}
 
 
 def engine_environment(settings: JudgeConfig) -> dict[str, str]:
