@@ -102,7 +102,7 @@ def _time(judge: JudgeConfig, assumed: JudgingPlanConfig, rows: int) -> Iterator
         f"{PICTURE_TOKENS} tokens a picture), {plural}"
     )
     if not gpus:
-        yield f"hours        {seconds / 3600:.2f} if CPUs were as fast, which they are not: give plan.{name} as measured"
+        yield f"hours        {seconds / 3600:.2f} at that rate, which CPUs don't reach: give plan.{name} as measured"
         yield "US dollars   not known: the engines have no GPU (judge.num_gpus=0)"
         return
     hours = (seconds + assumed.node_start_s) / 3600
