@@ -6,6 +6,7 @@ They are a Ray Serve application without an HTTP port; Ray Data tasks send them 
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -33,9 +34,10 @@ from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, R
 from p2i_ray.storage import parquet
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import ray.data
 
-
+log = logging.getLogger(__name__)
 # How vLLM says that a prompt has too many tokens.
 TOO_LONG = re.compile(r"context length|max_model_len|maximum (model )?length|too long|longer than|input tokens", re.I)
 
@@ -148,17 +150,13 @@ class Judge:
     def summarise(self, folder: str, files: Sequence[str]) -> str:
         """SUM(…, p_S): one feedback text from the critiques of a round.
 
+        Where judge.summary_examples comments are too long for the model, it is shown fewer, and a warning says so.
+
         Raises:
             UserError: no picture could be criticised, or the engine refuses the summary prompt.
         """
         critiques = parquet.read_parquet(folder, list(files))
-        known = flaws.names(self.settings.flaws)
-        examples = summary.examples(critiques, known, self.settings.summary_examples)
-        messages = summary_messages(self.prompts.summary, summary.tally(critiques, known), examples)
-        try:
-            text = self._reply(ChatRequest(messages, self.settings.max_summary_tokens)).text.strip()
-        except RequestRefused as error:
-            raise UserError(f"the critiques can't be summed up: {error}; lower judge.summary_examples") from None
+        text = self._summary(critiques, self.settings.summary_examples)
         if not text:
             raise UserError("the judge's summary of the critiques is empty; look at the prompts in judge.prompts")
         return text
@@ -214,6 +212,24 @@ class Judge:
         answered = ask(rows, self._context(task), rows_in_flight(self.settings))
         written = parquet.write_parquet(answered, out, task.schema, progress, rows_per_file=None, tally=(CACHED,))
         return written._replace(facts={**written.facts, **self.start().new_usage()})
+
+    def _summary(self, critiques: pa.Table, number: int) -> str:
+        """The reply to the summary prompt with so many comments, or with half as many where that is too long."""
+        known = flaws.names(self.settings.flaws)
+        examples = summary.examples(critiques, known, number)
+        messages = summary_messages(self.prompts.summary, summary.tally(critiques, known), examples)
+        try:
+            return self._reply(ChatRequest(messages, self.settings.max_summary_tokens)).text.strip()
+        except RequestRefused as error:
+            if not number or not TOO_LONG.search(str(error)):
+                raise UserError(f"the critiques can't be summed up: {error}; {self._advice(str(error))}") from None
+            log.warning(
+                "the summary of the critiques shows %d of %d comments: more don't fit judge.max_model_len=%d",
+                number // 2,
+                number,
+                self.settings.max_model_len,
+            )
+            return self._summary(critiques, number // 2)
 
     def _critique_task(self) -> CritiqueTask:
         return CritiqueTask(self.prompts.critique, self.settings.max_reason_tokens, self.settings.flaws)

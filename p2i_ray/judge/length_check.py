@@ -42,7 +42,7 @@ def check(settings: JudgeConfig, image: ImageConfig, asked: Asked) -> None:
         if found := complaint(settings, image, asked, processor):
             raise UserError(found)
     except processing.CountError as error:
-        logging.getLogger(__name__).info("whether requests fit judge.max_model_len is not known: %s", error)
+        logging.getLogger(__name__).warning("whether requests fit judge.max_model_len is not known: %s", error)
 
 
 def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor: Any) -> str | None:

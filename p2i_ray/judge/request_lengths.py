@@ -20,8 +20,8 @@ from p2i_ray.judge.requests import flaws
 from p2i_ray.judge.requests.prompts import Exemplar, Message, Prompt, load_prompts, rest_messages, summary_messages
 from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name, image_part
 
-# Width by height of pictures with so long a side: processors that cut pictures into tiles make the most of one of them.
-SHAPES = ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1))
+# Width by height of pictures with so long a side: tiles, and small ones that are enlarged, cost by their shape.
+SHAPES = ((1, 1), (1, 2), (2, 1), (1, 3), (3, 1), (1, 6), (6, 1), (1, 16), (16, 1))
 COMMON_NAME = "soft grey cotton blanket with white stripes "  # repeated, where no data say how long names are
 SPACED = 1  # a token that SentencePiece's models may write before the digit
 CHOSEN = "idr.exemplars"
@@ -84,7 +84,7 @@ class Measure:
 
     Attributes:
         square_tokens: of a square picture of image.resolution.
-        most_tokens: of the picture of that size, of any shape, that has the most.
+        most_tokens: of the picture with so long a side that has the most, by its shape.
 
     Args:
         settings: the judge's; the model is a folder.

@@ -174,6 +174,23 @@ def test_critiques_are_summed_up_in_words(judge: Judge, tmp_path: Path) -> None:
     assert judge.summarise(str(tmp_path), written.files) == feedback
 
 
+def test_a_summary_shows_as_many_comments_as_fit(
+    judge: Judge, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wordy = [
+        {"id": str(n), "flaws": ["blur"], "comment": f"{n} " + "a dark room " * 20, "error": None} for n in range(9)
+    ]
+    parquet.write_table(pa.Table.from_pylist(wordy, CRITIQUES), str(tmp_path / "wordy.parquet"))
+    assert judge.summarise(str(tmp_path), ["wordy.parquet"])
+    said = [record.getMessage() for record in caplog.records if "summary of the critiques" in record.getMessage()]
+    assert said and said[0].startswith("the summary of the critiques shows 12 of 24 comments: more don't fit")
+    short = pa.Table.from_pylist([{**row, "comment": "dark"} for row in wordy], CRITIQUES)
+    parquet.write_table(short, str(tmp_path / "short.parquet"))
+    caplog.clear()
+    assert judge.summarise(str(tmp_path), ["short.parquet"])
+    assert not [record for record in caplog.records if "summary of the critiques" in record.getMessage()]
+
+
 def test_too_small_a_cluster_is_an_error_before_the_start(judge: Judge) -> None:
     needy = Judge(judge.settings.model_copy(update={"num_gpus": 1, "replicas": 2}), judge._image)
     with pytest.raises(UserError, match=r"judge needs .*GPU"):

@@ -28,7 +28,7 @@ def plan(capsys: pytest.CaptureFixture[str], preset: str, *settings: str) -> dic
 def test_the_mini_preset_has_a_plan(mini_data: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = plan(capsys, "mini", f"data={mini_data}")
     assert found["picture"].startswith("16 tokens at 64 x 64 pixels")
-    assert re.search(r"score \(R\): \d+ tokens: 23 for 1 picture", found["request"])
+    assert re.search(r"score \(R\): \d+ tokens: 24 for 1 picture", found["request"])
     assert "summary (SUM): " in found["request"] and "critique (F): " in found["request"]
     assert found["rows"] == "120"
     assert found["US dollars"] == "not known: the engines have no GPU (judge.num_gpus=0)"

@@ -113,7 +113,7 @@ def load(model: str) -> Any:
         CountError: transformers has no processor for such a model.
     """
     from transformers import AutoProcessor
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # type: ignore[attr-defined]  # not in __all__
 
     try:
         return AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]

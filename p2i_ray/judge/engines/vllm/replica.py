@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 LOGPROBS = 10  # alternatives per token: more than the five digits, since some tokenizers have several tokens for one
 METASPACE = "▁"  # the space as a token of SentencePiece
+# vLLM's renderer keeps pictures that it has sent and leaves them out later; where a request was refused after that, or
+# the engine's own cache lost one, the reply is empty and ends for this reason.
+FAILED = "error"
+TRIES = 4
 NO_PROBABILITY = -1e9  # log-probability up to which vLLM has masked a token
 
 
@@ -102,17 +106,29 @@ class VLLMEngine:
 
     async def _replies(self, requests: list[ChatRequest]) -> list[Awaitable[Reply]]:
         """Render all chats before the engine gets the first: one that gets them singly computes them singly."""
-        chats = [request.messages for request in requests]
-        loop = asyncio.get_running_loop()
-        prompts = await loop.run_in_executor(self._render_pool, self._renderer.render_all, chats)
+        prompts = await self._render(requests)
         return [self._reply(prompt, request) for prompt, request in zip(prompts, requests, strict=True)]
 
+    async def _render(self, requests: list[ChatRequest]) -> list[Any]:
+        chats = [request.messages for request in requests]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._render_pool, self._renderer.render_all, chats)
+
     async def _reply(self, prompt: Any, request: ChatRequest) -> Reply:
+        for _ in range(TRIES):
+            if isinstance(prompt, RequestRefused):
+                raise prompt
+            completion = await self._generate(prompt, request)
+            if completion.finish_reason != FAILED:
+                return Reply(completion.text, completion.finish_reason == "length", _digit_step(completion))
+            # The renderer left out a picture that the engine doesn't have; now it knows, and sends it.
+            prompt = (await self._render([request]))[0]
+        raise RequestRefused(f"the engine failed {TRIES} times at the row")
+
+    async def _generate(self, prompt: Any, request: ChatRequest) -> CompletionOutput:
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        if isinstance(prompt, RequestRefused):
-            raise prompt
         completion = None
         try:
             async for output in self._engine.generate(
@@ -126,7 +142,7 @@ class VLLMEngine:
             cause = error.__cause__ if isinstance(error, EngineGenerateError) and error.__cause__ else error
             raise RequestRefused(f"the engine refused the row: {' '.join(str(cause).split())[:300]}") from error
         assert completion is not None
-        return Reply(completion.text, completion.finish_reason == "length", _digit_step(completion))
+        return completion
 
 
 def sampling(request: ChatRequest, is_spaced: bool = False) -> SamplingParams:

@@ -1,40 +1,42 @@
-"""Another family of judges: the same requests through vLLM's renderer of LLaVA."""
+"""Every family's judge in a real engine: it answers, it sees the pictures, and its prompts are as long as counted."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from p2i_ray.data.images import encode_png
-from p2i_ray.judge.judge import Judge
-from p2i_ray.mini.world import BALANCED, render
-from p2i_ray.storage import parquet
-from tests.support.tiny_llava import build
+from p2i_ray.config import JudgeConfig
+from p2i_ray.judge.engines.vllm.processor import ChatCounter
+from tests.support import ask_engine
+from tests.support.tiny_judges import FAMILIES, build
+
+LIMITED = {"min_pixels": 28 * 28, "max_pixels": 200 * 200}
 
 
 @pytest.mark.slow
-def test_a_llava_is_a_judge_too(judge: Judge, tmp_path: Path) -> None:
-    import ray
-
-    model = build(tmp_path / "llava", judge.settings.model)
-    settings = judge.settings.model_copy(update={"model": model, "max_model_len": 512})
-    samples = [render(75, index, BALANCED) for index in range(12)]
-    pictures = [encode_png(sample.image) for sample in samples]
-    rows = [
-        {"id": sample.id, "name": sample.name, "image": {"bytes": picture, "path": ""}}
-        for sample, picture in zip(samples, pictures, strict=True)
-    ]
-    swapped = [{**row, "image": other["image"]} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
-    with Judge(settings, judge._image) as llava:
-        found = [
-            parquet.read_parquet(
-                str(tmp_path / name), llava.score(ray.data.from_items(asked), str(tmp_path / name)).files
-            )
-            for name, asked in (("own", rows), ("swapped", swapped))
-        ]
-    assert [table["error"].null_count for table in found] == [12, 12]
-    assert set(found[0]["score"].to_pylist()) <= {1, 2, 3, 4, 5}
-    moved = np.abs(np.subtract(*(np.array(table["expected_score"]) for table in found)))
-    assert (moved > 1e-4).mean() > 0.9  # it sees the picture
+@pytest.mark.parametrize(
+    ("family", "limits"), [*((family, {}) for family in FAMILIES), ("qwen2_5_vl", LIMITED), ("qwen3_vl", LIMITED)]
+)
+def test_a_family_s_judge_answers_in_as_many_tokens_as_counted(
+    tmp_path: Path, family: str, limits: dict[str, int]
+) -> None:
+    wanted: dict[str, Any] = {"model": build(family, tmp_path, weights=True), "max_model_len": 16384, **limits}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.ask_engine", json.dumps(wanted)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    settings = JudgeConfig(**wanted)
+    counter = ChatCounter(settings, ask_engine.SIDE)
+    for name, (task, samples) in ask_engine.tasks(settings).items():
+        assert found[name]["tokens"] == [counter.count(task.request(*sample).messages) for sample in samples]
+        assert [answer["error"] for answer in found[name]["answers"]] == [None] * len(samples)
+    scores = [answer["expected_score"] for answer in found["score"]["answers"]]
+    assert np.ptp(scores) > 1e-4  # it sees the picture
+    assert set(found["critique"]["answers"][0]["flaws"]) <= {flaw.partition(" - ")[0] for flaw in settings.flaws}
