@@ -13,6 +13,7 @@ from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.engines.vllm import chat_template
 from p2i_ray.judge.engines.vllm import processor as processing
 from p2i_ray.judge.engines.vllm.pictures import declared
+from p2i_ray.judge.engines.vllm.token_bounds import TokenBounds
 from p2i_ray.judge.request_lengths import CHOSEN, GIVEN, Asked, Length, Measure
 
 FRACTIONS = (0.75, 0.5, 0.35, 0.25, 0.15, 0.1)  # of the pictures' area now, tried as judge.max_pixels
@@ -36,6 +37,8 @@ def check(settings: JudgeConfig, image: ImageConfig, asked: Asked) -> None:
     if settings.hosted.url or not Path(settings.model).expanduser().is_dir():
         return
     settings = settings.model_copy(update={"model": model_folder.check(settings.model)})
+    if _surely_fit(settings, image, asked):
+        return
     try:
         processor = processing.load(settings.model)
         chat_template.check(settings.model, processor)
@@ -43,6 +46,15 @@ def check(settings: JudgeConfig, image: ImageConfig, asked: Asked) -> None:
             raise UserError(found)
     except processing.CountError as error:
         logging.getLogger(__name__).warning("whether requests fit judge.max_model_len is not known: %s", error)
+
+
+def _surely_fit(settings: JudgeConfig, image: ImageConfig, asked: Asked) -> bool:
+    """Whether bounds tell already that all requests fit; then nothing that is slow to import is needed."""
+    try:
+        bounds = Measure(settings, image, TokenBounds(settings, image.resolution)).lengths(asked)
+    except processing.CountError:
+        return False
+    return all(length.tokens <= settings.max_model_len for length in bounds)
 
 
 def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor: Any) -> str | None:
@@ -57,7 +69,9 @@ def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor
     Raises:
         CountError: transformers can't count tokens for this model.
     """
-    longest = max(Measure(settings, image, processor).lengths(asked), key=lambda length: length.tokens)
+    counter = processing.ChatCounter(settings, image.resolution, processor)
+    counter = processing.ChatCounter(settings, image.resolution, processor)
+    longest = max(Measure(settings, image, counter).lengths(asked), key=lambda length: length.tokens)
     if longest.tokens <= settings.max_model_len:
         return None
     helpful = ", or ".join(remedies(settings, image, asked, needed=longest.tokens, processor=processor))
@@ -92,7 +106,8 @@ def remedies(settings: JudgeConfig, image: ImageConfig, asked: Asked, *, needed:
 
     def fits(changed: Asked = asked, **changes: object) -> bool:
         other = settings.model_copy(update=changes)
-        return all(length.tokens <= other.max_model_len for length in Measure(other, image, processor).lengths(changed))
+        counter = processing.ChatCounter(other, image.resolution, processor)
+        return all(length.tokens <= other.max_model_len for length in Measure(other, image, counter).lengths(changed))
 
     text = model_folder.configuration(settings.model).get("text_config") or {}
     positions = text.get("max_position_embeddings")

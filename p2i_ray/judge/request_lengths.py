@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.data import images
-from p2i_ray.judge.engines.vllm.processor import ChatCounter
 from p2i_ray.judge.requests import flaws
 from p2i_ray.judge.requests.prompts import Exemplar, Message, Prompt, load_prompts, rest_messages, summary_messages
 from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name, image_part
@@ -79,8 +78,24 @@ class Length(NamedTuple):
         return self.picture_tokens + self.name_tokens + self.text_tokens + self.reply_tokens
 
 
+class Counter(Protocol):
+    """Tokens, or at least so many."""
+
+    def count(self, messages: Sequence[Message]) -> int:
+        """Of a chat up to where its reply begins."""
+        ...
+
+    def count_picture(self, encoded: bytes) -> int:
+        """Of a picture alone."""
+        ...
+
+    def count_text(self, text: str) -> int:
+        """Of a text alone."""
+        ...
+
+
 class Measure:
-    """Measures requests with a model's processor.
+    """Measures requests.
 
     Attributes:
         square_tokens: of a square picture of image.resolution.
@@ -89,16 +104,14 @@ class Measure:
     Args:
         settings: the judge's; the model is a folder.
         image: size of pictures.
-        processor: the model's (none: it is loaded).
+        counter: counts as that model does.
 
     Raises:
-        UserError: the processor is broken, or can't follow judge.min_pixels or judge.max_pixels.
-        CountError: transformers can't count tokens for this model.
+        CountError: the counter can't take a picture.
     """
 
-    def __init__(self, settings: JudgeConfig, image: ImageConfig, processor: Any = None) -> None:
-        self.settings = settings
-        self._counter = ChatCounter(settings, image.resolution, processor)
+    def __init__(self, settings: JudgeConfig, image: ImageConfig, counter: Counter) -> None:
+        self.settings, self._counter = settings, counter
         self._prompts = load_prompts(settings.prompts, settings.reasoned, settings.show_cutout)
         pictures = [_grey(shape, image.resolution) for shape in SHAPES]
         self._picture = max(pictures, key=self._counter.count_picture)

@@ -58,7 +58,8 @@ def _tokens(judge: JudgeConfig, image: ImageConfig, asked: Asked) -> Iterator[st
     try:
         processor = processing.load(judge.model)
         chat_template.check(judge.model, processor)
-        yield from _counted(Measure(judge, image, processor), judge, image, asked)
+        counter = processing.ChatCounter(judge, image.resolution, processor)
+        yield from _counted(Measure(judge, image, counter), judge, image, asked)
         if complaint := length_check.complaint(judge, image, asked, processor):
             yield f"too long     {complaint}"
     except processing.CountError as error:

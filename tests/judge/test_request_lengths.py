@@ -29,7 +29,12 @@ def counter(model: str) -> ChatCounter:
 
 
 def measured(model: str, asked: Asked, **changes: Any) -> list[Length]:
-    return Measure(settings(model, **changes), ImageConfig()).lengths(asked)
+    return measure(model, **changes).lengths(asked)
+
+
+def measure(model: str, **changes: Any) -> Measure:
+    own = settings(model, **changes)
+    return Measure(own, ImageConfig(), ChatCounter(own, 512))
 
 
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "llava_next"])
@@ -77,13 +82,13 @@ def test_a_round_s_own_exemplars_and_feedback_are_allowed_for(tiny_judge: Callab
 
 
 def test_without_data_names_are_as_long_as_they_may_be(tiny_judge: Callable[[str], str]) -> None:
-    measure = Measure(settings(tiny_judge("llava"), max_name_chars=120), ImageConfig())
-    (stand_in,) = measure.longest_names([])
+    short = measure(tiny_judge("llava"), max_name_chars=120)
+    (stand_in,) = short.longest_names([])
     assert 110 < len(stand_in) <= 120
-    assert measure.longest_names(["b", "", " \n", "a b c d e f", "b"]) == ["a b c d e f", "b"]
+    assert short.longest_names(["b", "", " \n", "a b c d e f", "b"]) == ["a b c d e f", "b"]
 
 
 def test_each_comment_of_a_summary_costs_what_it_may_be_long(tiny_judge: Callable[[str], str]) -> None:
-    measure = Measure(settings(tiny_judge("llava")), ImageConfig())
-    more = measure.summary(10).tokens - measure.summary(0).tokens
+    own = measure(tiny_judge("llava"))
+    more = own.summary(10).tokens - own.summary(0).tokens
     assert 10 * 128 < more < 10 * 128 + 10 * 4

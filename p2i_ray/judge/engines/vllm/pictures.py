@@ -71,6 +71,13 @@ def declared(model: str) -> Limits | None:
     return Limits(smallest, largest)
 
 
+def patch_side(model: str) -> int | None:
+    """Pixels along a side of a token's part of a picture, where a folder says so."""
+    config = _image_processor(Path(model))
+    patch, merged = config.get("patch_size"), config.get("merge_size")
+    return patch * merged if isinstance(patch, int) and isinstance(merged, int) else None
+
+
 def _given(settings: JudgeConfig) -> dict[str, Any] | None:
     """The limits in the settings, for a model whose own are not known."""
     given = {name: value for name in ("min_pixels", "max_pixels") if (value := getattr(settings, name))}
