@@ -16,6 +16,7 @@ import numpy as np
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.data import images
 from p2i_ray.judge.requests import flaws
+from p2i_ray.judge.requests.exemplars import MAX_EXEMPLARS
 from p2i_ray.judge.requests.prompts import Exemplar, Message, Prompt, load_prompts, rest_messages, summary_messages
 from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name, image_part
 
@@ -119,8 +120,9 @@ class Measure:
 
     def lengths(self, asked: Asked) -> list[Length]:
         """The longest request of each kind that is going to be asked."""
-        names = self.longest_names(asked.names)
-        return [*self._scores(asked, names), *(self._critiques(names) if asked.critiques else ())]
+        names = self.longest_names(asked.names)[: 1 + MAX_EXEMPLARS]
+        asked = asked._replace(names=names)
+        return [*self._scores(asked), *(self._critiques(names) if asked.critiques else ())]
 
     def score(self, asked: Asked, shown: Sequence[Exemplar], setting: str = "") -> Length:
         """The longest request for a score after these exemplars."""
@@ -169,13 +171,13 @@ class Measure:
             (COMMON_NAME * (most // len(COMMON_NAME) + 1))[:most].rstrip()
         ]
 
-    def _scores(self, asked: Asked, names: Sequence[str]) -> Iterator[Length]:
+    def _scores(self, asked: Asked) -> Iterator[Length]:
         # Rounds that choose exemplars for the next show the given ones in the first alone, which has no feedback.
         yield self.score(
             asked._replace(later_feedback=asked.later_feedback and not asked.chosen), asked.exemplars, GIVEN
         )
         if asked.chosen:
-            yield self.score(asked, self.stand_ins(asked.chosen, names), CHOSEN)
+            yield self.score(asked, self.stand_ins(asked.chosen, asked.names), CHOSEN)
 
     def _critiques(self, names: Sequence[str]) -> Iterator[Length]:
         settings = self.settings
