@@ -54,9 +54,10 @@ def run(job: CalibrateJob) -> None:
     if job.calibration.gold:
         gold.read(locations.absolute(job.calibration.gold))  # fail on a mistake in it before the engines start
     c_r = exemplars.from_settings(job.judge, job.image)
-    names = longest_names.read(data, job.split, job.judge.max_name_chars)
-    asked = Asked(sanity.with_instructions(names, job.judge.max_name_chars), exemplars=c_r)
-    length_check.check(job.judge, job.image, asked)
+    if not job.judge.hosted.url:
+        names = longest_names.read(data, job.split, job.judge.max_name_chars)
+        asked = Asked(sanity.with_instructions(names, job.judge.max_name_chars), exemplars=c_r)
+        length_check.check(job.judge, job.image, asked)
     preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:
         connection.connect(job.ray)

@@ -93,7 +93,9 @@ def _asked(job: ScoreJob | PlanJob, data: str | None, *, feedback: str, exemplar
     from p2i_ray.data import longest_names
     from p2i_ray.judge.request_lengths import Asked
 
-    names = longest_names.read(data, job.split, job.judge.max_name_chars) if data else []
+    names: list[str] = []
+    if data and not job.judge.hosted.url:  # an endpoint counts by itself
+        names = longest_names.read(data, job.split, job.judge.max_name_chars)
     return Asked(names, exemplars=exemplars, feedback=feedback)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
 from p2i_ray.config import Config
@@ -18,7 +18,7 @@ from p2i_ray.judge.cascade import clip_features
 from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.request_lengths import Asked
 from p2i_ray.judge.requests import exemplars
-from p2i_ray.judge.requests.prompts import load_prompts
+from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.storage import locations
 
 
@@ -47,17 +47,18 @@ def check(config: Config, data: str, begun: bool = False) -> None:
 
 def _check_judge(config: Config, data: str) -> None:
     judge = config.judge
+    load_prompts(judge.prompts, judge.reasoned, judge.show_cutout)
+    c_r = exemplars.from_settings(judge, config.image)
     if not judge.hosted.url:
         model_folder.check(judge.model)
-    load_prompts(judge.prompts, judge.reasoned)
-    length_check.check(judge, config.image, asked(config, data))
+        length_check.check(judge, config.image, asked(config, data, c_r))
     if judge.cascade.clip:
         clip_features.check(judge.cascade.clip)
     if config.calibration.gold:
         gold.read(locations.absolute(config.calibration.gold))
 
 
-def asked(config: Config, data: str) -> Asked:
+def asked(config: Config, data: str, c_r: Sequence[Exemplar] = ()) -> Asked:
     """What the judge of a run is going to be asked, at its longest."""
     idr, judge = config.idr, config.judge
     splits = dict.fromkeys(("train", idr.dev_split))
@@ -66,7 +67,7 @@ def asked(config: Config, data: str) -> Asked:
         names = sanity.with_instructions(names, judge.max_name_chars)
     return Asked(
         names,
-        exemplars=exemplars.from_settings(judge, config.image),
+        exemplars=c_r,
         chosen=idr.exemplars if idr.rounds > 1 else 0,
         later_feedback=idr.feedback and idr.rounds > 1,
         critiques=True,
