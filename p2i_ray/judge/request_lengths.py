@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from string import Template
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -148,7 +149,9 @@ class Measure:
         ]
 
     def summary(self, comments: int) -> Length:
-        """SUM's request with so many comments, each as long as it may be."""
+        """SUM's request with so many comments, each as long as it may be; not every prompt shows comments."""
+        if "critiques" not in Template(self._prompts.summary.user).get_identifiers():
+            comments = 0
         known = flaws.names(self.settings.flaws)
         tally = "\n".join(f"{flaw}: 100 %" for flaw in known)
         lines = "\n".join("- " for _ in range(comments))

@@ -75,10 +75,11 @@ def _counted(measure: Measure, judge: JudgeConfig, image: ImageConfig, asked: As
     for length in (score, *(one for one in others if one.pictures)):
         yield f"             {length_check.described(length, label=True)}"
     bare, full = measure.summary(0).tokens, measure.summary(judge.summary_examples).tokens
-    yield (
-        f"             summary (SUM): {bare:,} tokens, and up to {full:,} with {judge.summary_examples} comments of "
-        f"judge.max_reason_tokens={judge.max_reason_tokens} (judge.summary_examples)"
+    more = (
+        f", and up to {full:,} with {judge.summary_examples} comments (judge.summary_examples) of "
+        f"judge.max_reason_tokens={judge.max_reason_tokens}; where they don't fit, fewer are shown"
     )
+    yield f"             summary (SUM): {bare:,} tokens{more * (full > bare)}"
     shown = [measure.score(asked, measure.stand_ins(number, asked.names)) for number in range(MAX_EXEMPLARS + 1)]
     yield f"exemplars    {_exemplars(shown, judge.max_model_len)}"
 

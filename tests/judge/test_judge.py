@@ -14,7 +14,7 @@ import pytest
 from p2i_ray.data.images import encode_png
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
-from p2i_ray.judge.requests.prompts import Exemplar, score_messages
+from p2i_ray.judge.requests.prompts import Exemplar, Prompt, score_messages
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES, image_part
 from p2i_ray.mini.world import BALANCED, FLAWS, FlawMix, Sample, render
 from p2i_ray.storage import parquet
@@ -178,17 +178,24 @@ def test_a_summary_shows_as_many_comments_as_fit(
     judge: Judge, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     wordy = [
-        {"id": str(n), "flaws": ["blur"], "comment": f"{n} " + "a dark room " * 20, "error": None} for n in range(9)
+        {"id": str(n), "flaws": ["blur"], "comment": f"{n} " + "a dark room " * 20, "error": None} for n in range(24)
     ]
     parquet.write_table(pa.Table.from_pylist(wordy, CRITIQUES), str(tmp_path / "wordy.parquet"))
-    assert judge.summarise(str(tmp_path), ["wordy.parquet"])
-    said = [record.getMessage() for record in caplog.records if "summary of the critiques" in record.getMessage()]
-    assert said and said[0].startswith("the summary of the critiques shows 12 of 24 comments: more don't fit")
+    quoting = with_settings(judge)
+    prompt = Prompt(version="1", system="Sum up.", user="$tally\n$critiques")
+    quoting.prompts = judge.prompts.model_copy(update={"summary": prompt})
+
+    def said(file: str) -> list[str]:
+        caplog.clear()
+        assert quoting.summarise(str(tmp_path), [file])
+        return [found for record in caplog.records if "of the critiques" in (found := record.getMessage())]
+
+    assert said("wordy.parquet")[0] == (
+        "the summary of the critiques shows 12 of 24 comments: more don't fit judge.max_model_len=512"
+    )
     short = pa.Table.from_pylist([{**row, "comment": "dark"} for row in wordy], CRITIQUES)
     parquet.write_table(short, str(tmp_path / "short.parquet"))
-    caplog.clear()
-    assert judge.summarise(str(tmp_path), ["short.parquet"])
-    assert not [record for record in caplog.records if "summary of the critiques" in record.getMessage()]
+    assert not said("short.parquet")
 
 
 def test_too_small_a_cluster_is_an_error_before_the_start(judge: Judge) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from p2i_ray.config import ImageConfig, JudgeConfig
+from p2i_ray.config import Config, ImageConfig, JudgeConfig, load
 from p2i_ray.data.images import encode_png
 from p2i_ray.judge.engines.vllm.processor import ChatCounter
 from p2i_ray.judge.request_lengths import Asked, Length, Measure
@@ -92,3 +92,9 @@ def test_each_comment_of_a_summary_costs_what_it_may_be_long(tiny_judge: Callabl
     own = measure(tiny_judge("llava"))
     more = own.summary(10).tokens - own.summary(0).tokens
     assert 10 * 128 < more < 10 * 128 + 10 * 4
+
+
+def test_a_summary_s_prompt_that_shows_no_comments_has_none() -> None:
+    mini = load(Config, "mini").judge
+    own = Measure(mini, ImageConfig(resolution=64), ChatCounter(mini, 64))
+    assert own.summary(10) == own.summary(0)
