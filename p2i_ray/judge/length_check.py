@@ -70,7 +70,6 @@ def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor
         CountError: transformers can't count tokens for this model.
     """
     counter = processing.ChatCounter(settings, image.resolution, processor)
-    counter = processing.ChatCounter(settings, image.resolution, processor)
     longest = max(Measure(settings, image, counter).lengths(asked), key=lambda length: length.tokens)
     if longest.tokens <= settings.max_model_len:
         return None
@@ -109,11 +108,13 @@ def remedies(settings: JudgeConfig, image: ImageConfig, asked: Asked, *, needed:
         counter = processing.ChatCounter(other, image.resolution, processor)
         return all(length.tokens <= other.max_model_len for length in Measure(other, image, counter).lengths(changed))
 
-    text = model_folder.configuration(settings.model).get("text_config") or {}
-    positions = text.get("max_position_embeddings")
+    whole = model_folder.configuration(settings.model)
+    positions = {**whole, **(whole.get("text_config") or {})}.get(
+        "max_position_embeddings"
+    )  # of older Qwens: the whole's
     if not positions or needed <= positions:
         yield f"raise judge.max_model_len={needed}"
-    elif asked.exemplars or asked.chosen:
+    elif settings.max_model_len < positions:
         yield from _fewer_exemplars(asked, lambda fewer: fits(fewer, max_model_len=positions), positions)
     yield from _fewer_exemplars(asked, fits)
     if settings.show_cutout and fits(show_cutout=False):

@@ -93,7 +93,8 @@ def test_where_nothing_helps_another_model_does(tiny_judge: Callable[[str], str]
         (folder / file.name).symlink_to(file)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").unlink()
-    config["text_config"]["max_position_embeddings"] = 2048
+    del config["text_config"]["max_position_embeddings"]
+    config["max_position_embeddings"] = 2048  # where older Qwens have it
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     line = refused(JudgeConfig(model=str(folder), max_model_len=2048), Asked(["mug"]))
     assert line.endswith("; take a model with a longer context")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,30 @@ def test_limits_of_pixels_change_the_tokens(
     tiny_judge: Callable[[str], str], family: str, limits: dict[str, int], tokens: int
 ) -> None:
     assert ChatCounter(JudgeConfig(model=tiny_judge(family), **limits), 512).count_picture(picture(512, 512)) == tokens
+
+
+def test_the_files_that_qwen2_5_vl_was_published_in_are_read(tiny_judge: Callable[[str], str], tmp_path: Path) -> None:
+    own = Path(tiny_judge("qwen2_5_vl"))
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).symlink_to(own / name)
+    template = (own / "chat_template.jinja").read_text("utf-8")
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}), "utf-8")
+    pictures = {
+        "min_pixels": 3136,
+        "max_pixels": 12845056,
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(pictures), "utf-8")
+    for limits, tokens in (({}, 324), ({"max_pixels": 64 * 28 * 28}, 64)):
+        counter = ChatCounter(JudgeConfig(model=str(tmp_path), **limits), 512)
+        assert counter.count_picture(picture(512, 512)) == tokens
+        assert counter.prompt(chat(picture(512, 512))) == CHATS["qwen"]
 
 
 def test_a_template_of_plain_text_gets_the_pictures_marks(tiny_judge: Callable[[str], str], tmp_path: Path) -> None:
