@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,8 +17,6 @@ def set_up() -> None:
     handler.setFormatter(logging.Formatter(FORMAT, "%H:%M:%S"))
     handler.addFilter(_with_step)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    # Ray Data's named parameters can't bound retries, so what it calls deprecated is used; a job's user can't help it.
-    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
 
 
 @contextmanager

@@ -128,23 +128,15 @@ def test_pictures_of_several_shapes_are_encoded_in_their_own_sizes(here: Here, t
     encoded = features.Encode(tiny_painter, SETTINGS)(known).to_pylist()
     assert [row["size"] for row in encoded] == ["16x16", "12x20"] * 2
     assert [row["latent_shape"] for row in encoded] == [[4, 8, 8], [4, 10, 6]] * 2
-    pictures, masks = zip(
-        *[open_pair(row["image"]["bytes"], row["cutout"]["bytes"], image) for row in rows], strict=True
-    )
+    pairs = [open_pair(row["image"]["bytes"], row["cutout"]["bytes"], image) for row in rows]
     encoders = load_encoders(tiny_painter, "cpu")
     for n in (1, 3):
-        alone = encoders.encode(np.stack([pictures[n]] * 4), np.stack([masks[n]] * 4))
+        alone = encoders.encode(*(np.stack([array] * 4) for array in pairs[n]))
         assert encoded[n]["image_moments"] == alone.image_moments[0].astype("<f2").tobytes()
     squares, _ = here.encode(rows[::2])  # a run without other shapes has the same squares
     assert squares["row-000"]["image_moments"] == encoded[0]["image_moments"]
-    assert (
-        features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), image)["shard"].is_valid().to_pylist()
-        == [
-            True,
-            False,
-        ]
-        * 2
-    )
+    again = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), image)
+    assert again["shard"].is_valid().to_pylist() == [True, False] * 2
     refused = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), IMAGE)["error"].to_pylist()
     assert refused[0] is None and "12x20 pixels and is not square" in refused[1]
 
