@@ -77,7 +77,8 @@ def planned_gib(location: str, rows: int, resolution: int) -> float:
     """What the plan says this step needs, GiB."""
     alone = TrainConfig(batch_size=rows, num_workers=1)
     planned = plan.need(architectures.read(location), alone, resolution)
-    return planned._replace(bucket=0).peak / 2**30  # this step reduces nothing
+    # This step reduces nothing, and its gradients are bf16 until the optimizer takes them.
+    return planned._replace(bucket=0, gradients=planned.gradients // 2).peak / 2**30
 
 
 def paint(location: str, *, rows: int, resolution: int, mode: str, times: Times, device: torch.device) -> Figures:

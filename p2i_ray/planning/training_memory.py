@@ -20,6 +20,7 @@ from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.model.prompt import empty_prompts
 from p2i_ray.diffusion.model.validation import INPUT_CHANNELS
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
+from p2i_ray.diffusion.training.engine import REDUCE_BUCKET
 from p2i_ray.planning.architectures import PUBLISHED, Architecture
 from p2i_ray.planning.full_size import (
     allocate,
@@ -36,7 +37,6 @@ from p2i_ray.planning.live_memory import LiveBytes
 A100_IMAGES_PER_S = 36.0
 A100_RESOLUTION = 512
 RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead of 3
-REDUCE_BUCKET = 500_000_000  # elements; DeepSpeed's default zero_optimization.reduce_bucket_size
 LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 TOKEN = "<background>"
@@ -63,10 +63,10 @@ class TrainingMemory(NamedTuple):
     gathered: int  # ZeRO-3: whole weights, while layers use them
     optimizer: int  # float32 master weights, where the step's are not these, and AdamW's two moments
     average: int  # EMA, float32
-    gradients: int
-    bucket: int  # in which ZeRO gathers gradients before it reduces them
+    gradients: int  # float32, also in bf16: the sum over micro-batches
+    bucket: int  # in which ZeRO gathers gradients before it reduces them, and the copies that it reduces
     activations: int  # the most at once between forward and backward pass, temporaries included
-    update: int  # at the optimizer's step: gradients in float32, and AdamW's temporary; ZeRO-3's buffers stay
+    update: int  # at the optimizer's step: gradients, AdamW's temporary, and the buffers that stay
 
     @property
     def step(self) -> int:
@@ -75,7 +75,7 @@ class TrainingMemory(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """The most at once; when the optimizer steps, activations are gone and gradients converted."""
+        """The most at once; when the optimizer steps, activations are gone."""
         return self.weights + self.optimizer + self.average + max(self.step, self.update)
 
 
@@ -129,10 +129,10 @@ def states(counted: Sizes, settings: TrainConfig) -> TrainingMemory:
     own = trained if stage == 0 else -(-trained // settings.num_workers)  # whose states this worker has
     master = 0 if stage == 0 and settings.mixed_precision == "no" else 4
     held = own if stage >= 2 else trained  # whose gradients
-    bucket = REDUCE_BUCKET if settings.num_gpus else min(REDUCE_BUCKET, trained)  # what a CPU doesn't touch it has
-    if stage == 2 and settings.gradient_accumulation_steps > 1:
-        held *= 2  # the sum over earlier micro-batches, and the newest one's
-    gradients, bucket = each * held, each * bucket * (stage > 0)
+    if stage == 2 and each == 4 and settings.gradient_accumulation_steps > 1:
+        held *= 2  # the sum over earlier micro-batches, and the newest one's; in bf16 the latter is the bucket
+    gradients, bucket = 4 * held, _bucket(settings, trained)
+    whole_sum = stage == 3 or (stage == 1 and each == 2)  # stays when the optimizer steps
     shared = settings.num_workers if stage == 3 else 1
     return TrainingMemory(
         weights=each * -(-whole // shared) + 4 * counted.buffers,
@@ -142,8 +142,23 @@ def states(counted: Sizes, settings: TrainConfig) -> TrainingMemory:
         gradients=gradients,
         bucket=bucket,
         activations=0,
-        update=(4 + 4) * own + (gradients + bucket if stage == 3 else 0),
+        update=(4 if stage == 1 and each == 2 else 4 + 4) * own + (gradients + bucket if whole_sum else 0),
     )
+
+
+def _bucket(settings: TrainConfig, trained: int) -> int:
+    """Bytes in which gradients are gathered and reduced: the bucket, its flat copy, and a bf16 one's in float32."""
+    each = DTYPES[settings.mixed_precision].itemsize
+    filled = min(REDUCE_BUCKET, trained)
+    allocated = REDUCE_BUCKET if settings.num_gpus else filled  # what a CPU doesn't touch it has
+    match settings.zero_stage:
+        case 1 if each == 4:
+            return 4 * allocated  # reduced when activations are gone
+        case 2:
+            return each * (allocated + filled) + (4 * filled if each == 2 else 0)
+        case 3:
+            return 4 * (allocated + filled)
+    return 0  # without a bucket: ZeRO-0, and DeepSpeed's optimizer for stage 1 in bf16
 
 
 def activations(architecture: Architecture, settings: TrainConfig, resolution: int, token: str | None = TOKEN) -> int:

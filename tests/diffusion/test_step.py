@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import loading
@@ -15,7 +14,7 @@ from p2i_ray.diffusion.step import draw, product2img_loss, recompute_activations
 from tests.support import reference
 from tests.support.make_batch import make_batch, make_model
 from tests.support.tiny_xl import XlModels, build_xl
-from tests.support.two_workers import Result, step, work
+from tests.support.two_workers import assert_same, step
 
 pytestmark = pytest.mark.long
 
@@ -218,18 +217,5 @@ def test_a_row_draws_the_same_wherever_it_is_trained() -> None:
     assert len(set(whole.timesteps.tolist())) > 4
 
 
-def test_two_workers_have_the_loss_and_gradients_of_one(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
-    out = tmp_path / "results.pt"
-    mp.spawn(work, args=(2, tiny_painter, out), nprocs=2)
-    for shared in torch.load(out):
-        assert_same(shared, step(tiny_painter))
-
-
 def test_micro_batches_have_the_gradients_of_the_whole(tiny_painter: DiffusionConfig) -> None:
     assert_same(step(tiny_painter, micro_batches=2), step(tiny_painter))
-
-
-def assert_same(got: Result, expected: Result) -> None:
-    assert got.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(got[name], value, rtol=1e-4, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")

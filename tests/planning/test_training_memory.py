@@ -63,7 +63,7 @@ def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
     learns = 8 * (LORA_UNET + LORA_TEXT) + 768
     need = plan.states(plan.sizes(PUBLISHED, settings), settings)
     assert need.weights == 2 * (UNET + TEXT - 768 + learns) + 4 * (49_409 * 768 + 768 * 768)
-    assert (need.optimizer, need.gradients, need.update) == (12 * learns, 2 * learns, 8 * learns)
+    assert (need.optimizer, need.gradients, need.update) == (12 * learns, 4 * learns, 8 * learns)
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +74,12 @@ def counted() -> plan.Sizes:
 @pytest.mark.parametrize(
     ("stage", "mixed_precision", "ema_decay", "weights", "states", "gradients"),
     [
-        # the paper's four workers; bf16: 2 bytes a weight and a gradient, 4 + 4 + 4 of master weight and Adam
-        (1, "bf16", 0.999, 2, 12 / 4, 2),
-        (2, "bf16", None, 2, 12 / 4, 2 / 4),
+        # the paper's four workers; bf16: 2 bytes a weight, 4 a sum of gradients, 4 + 4 + 4 of master weight and Adam
+        (1, "bf16", 0.999, 2, 12 / 4, 4),
+        (2, "bf16", None, 2, 12 / 4, 4 / 4),
         (0, "no", 0.999, 4, 8, 4),  # the weights are their own masters
         (2, "no", None, 4, 12 / 4, 4 / 4),
-        (3, "bf16", None, 2 / 4, 12 / 4, 2 / 4),
+        (3, "bf16", None, 2 / 4, 12 / 4, 4 / 4),
         (3, "no", None, 4 / 4, 12 / 4, 4 / 4),
     ],
 )
@@ -100,7 +100,12 @@ def test_bytes_of_each_stage(
     assert need.optimizer == states * trained
     assert need.gradients == gradients * trained
     each = 2 if mixed_precision == "bf16" else 4
-    assert need.bucket == (500_000_000 * each if stage else 0)
+    # a bucket, and while it is reduced its flat copy and, of bf16 in ZeRO-2, a float32 one; ZeRO-3's is float32
+    copies = {(1, 4): 4, (2, 2): 2 + 2 + 4, (2, 4): 4 + 4, (3, 2): 4 + 4, (3, 4): 4 + 4}
+    assert need.bucket == 50_000_000 * copies.get((stage, each), 0)
+    kept = {(1, 2): 4 * trained, (3, 2): trained + need.bucket, (3, 4): trained + need.bucket}  # at the update too
+    adam = trained / 4 * (4 if (stage, each) == (1, 2) else 4 + 4) if stage else 8 * trained
+    assert need.update == adam + kept.get((stage, each), 0)
     assert need.gathered == (each * trained if stage == 3 else 0)  # fewer than the 1,000,000,000 that may be at once
     assert need.average == (4 * trained / (4 if stage else 1) if ema_decay else 0)
     assert need.peak == need.weights + need.optimizer + need.average + max(need.step, need.update)
@@ -109,7 +114,7 @@ def test_bytes_of_each_stage(
 def test_states_of_the_papers_setting_in_bytes(counted: plan.Sizes) -> None:
     need = plan.states(counted, TrainConfig())
     assert need.optimizer == 2_833_953_804  # 944,651,268 x 12 / 4
-    assert need.gradients == 472_325_634
+    assert need.gradients == 944_651_268  # x 4 / 4
 
 
 @pytest.mark.parametrize(

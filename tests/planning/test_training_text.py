@@ -23,9 +23,9 @@ DIFFUSION = DiffusionConfig(base="models/base", clip="models/clip")
 @pytest.mark.parametrize(
     ("preset", "memory", "verdict"),
     [
-        ("a100x4", 80, "fits: it needs 20.6 of 80 GiB"),
+        ("a100x4", 80, "fits: it needs 20.4 of 80 GiB"),
         ("a100x4-sdxl", 80, "fits: it needs 21.8 of 80 GiB"),
-        ("gpu24gb", 24, "fits: it needs 10.8 of 24 GiB"),
+        ("gpu24gb", 24, "fits: it needs 10.1 of 24 GiB"),
         ("mini", None, ""),
     ],
 )

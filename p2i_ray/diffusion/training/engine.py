@@ -17,6 +17,9 @@ from p2i_ray.diffusion.step import Product2Img, trained_groups
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
 
+# Elements, more than any weight of Stable Diffusion has. DeepSpeed's default is ten times that, and it copies them.
+REDUCE_BUCKET = 50_000_000
+
 
 def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool = False) -> DeepSpeedEngine:
     """The model under DeepSpeed with AdamW, warm-up and cosine decay.
@@ -53,9 +56,12 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
             "train_micro_batch_size_per_gpu": settings.batch_size // (dist.get_world_size() * accumulation(settings)),
             "gradient_accumulation_steps": accumulation(settings),
             "gradient_clipping": settings.max_grad_norm,
-            "zero_optimization": {"stage": settings.zero_stage},
+            "zero_optimization": {"stage": settings.zero_stage, "reduce_bucket_size": REDUCE_BUCKET},
             "zero_allow_untested_optimizer": True,
-            "bf16": {"enabled": settings.mixed_precision == "bf16"},
+            "bf16": {"enabled": settings.mixed_precision == "bf16", "immediate_grad_update": True},
+            # Sums over micro-batches and over workers are float32: in bf16 they lose what is below 1/256 of them.
+            "data_types": {"grad_accum_dtype": "fp32"},
+            "communication_data_type": "fp32",
             "checkpoint": {"load_universal": universal},
             "steps_per_print": steps + 1,
         },
@@ -112,7 +118,8 @@ def masters(engine: DeepSpeedEngine) -> list[torch.Tensor]:
     if stage == 3:
         return list(optimizer.fp32_partitioned_groups_flat)
     if stage:
-        return list(optimizer.single_partition_of_fp32_groups)
+        bf16 = hasattr(optimizer, "fp32_groups_flat_partition")  # the optimizer of stage 1 in bf16
+        return list(optimizer.fp32_groups_flat_partition if bf16 else optimizer.single_partition_of_fp32_groups)
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 

@@ -1,4 +1,4 @@
-"""One training process by itself: every ZeRO stage and precision takes the same steps, and averages the same."""
+"""Every ZeRO stage and precision takes the same steps, and averages the same; two processes have what one has."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import torch.distributed as dist
+import torch.multiprocessing as mp
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features.index import FeatureIndex
@@ -21,6 +22,7 @@ from p2i_ray.diffusion.training.ingest import SampleSchedule
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch
 from tests.support.make_features import make_features
+from tests.support.two_workers import assert_same, step, work
 
 pytestmark = pytest.mark.long
 
@@ -196,6 +198,32 @@ def test_bf16_starts_from_the_folder_s_own_weights(
     for old, new in ((before.denoiser, after.denoiser), (before.text_encoders[0], after.text_encoders[0])):
         for name, value in old.state_dict().items():
             torch.testing.assert_close(new.state_dict()[name], value, rtol=1e-6, atol=1e-10)
+
+
+@pytest.fixture(scope="module")
+def of_two(tiny_painter: DiffusionConfig, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What two processes that shared the work have saved."""
+    out = tmp_path_factory.mktemp("two") / "results.pt"
+    mp.spawn(work, args=(2, tiny_painter, out), nprocs=2)
+    return torch.load(out)
+
+
+def test_two_workers_have_the_loss_and_gradients_of_one(of_two: Any, tiny_painter: DiffusionConfig) -> None:
+    steps, _ = of_two
+    for shared in steps:
+        assert_same(shared, step(tiny_painter))
+
+
+def test_bf16_gradients_are_summed_in_float32(of_two: Any) -> None:
+    """Over micro-batches and over workers, whatever ZeRO shards; a sum in bf16 has lost a part that shows."""
+    _, sums = of_two
+    assert [stage for stage, *_ in sums] == [1, 2, 3]
+    for stage, found, exact, rounded in sums:
+        assert found.keys() == exact.keys() and found
+        for name, value in exact.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-9, msg=lambda m, s=stage: f"ZeRO-{s} {m}")
+        lost = [(rounded[name].float() - value).norm() / value.norm() for name, value in exact.items()]
+        assert torch.stack(lost).mean() > 1e-3
 
 
 def test_a_step_far_above_the_others_stops_the_training(
