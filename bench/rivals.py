@@ -1,6 +1,6 @@
-"""Baselines of the training benchmark: the same step that encodes images as it goes, and a plain diffusers loop.
+"""Baselines of the training benchmark: the same step that encodes images as it goes, and two loops in one process.
 
-Both have their images in memory already, as PNG, and read no disk.
+All have their images, as PNG, or their features in memory already, and read no disk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from p2i_ray.config import Config
 from p2i_ray.diffusion.features.encoders import load_encoders
+from p2i_ray.diffusion.features.index import FeatureIndex
 
 Rows = list[dict[str, Any]]  # id, name, image, cutout
 
@@ -88,6 +89,60 @@ def _online_worker(given: dict[str, Any]) -> float:
         trainee.step()
         seconds.append(time.perf_counter() - start)
     return float(settings.batch_size / statistics.median(seconds[1:]))
+
+
+def bare_loop(config: Config, features: FeatureIndex, steps: int, threads: int) -> float:
+    """Images a second of one process that takes the product's own step on the same features, in plain torch.
+
+    Every step's batch is ready before the first: there is neither Ray nor DeepSpeed, nor a read of a row.
+    """
+    import torch
+
+    from p2i_ray.diffusion.model import loading
+    from p2i_ray.diffusion.step import Batch, Product2Img
+    from p2i_ray.diffusion.training import rows
+    from p2i_ray.diffusion.training.batches import Collate
+
+    torch.set_num_threads(threads)
+    settings, diffusion = config.train, config.diffusion
+    parts = loading.load(diffusion.base, diffusion)
+    model = Product2Img(parts, loading.load_projection(diffusion), settings)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=settings.lr_unet, weight_decay=settings.weight_decay)
+    collate = Collate(
+        parts.tokenizers,
+        aligned=0,
+        diffusion=diffusion,
+        seed=0,
+        timesteps=int(parts.scheduler.config["num_train_timesteps"]),
+        prompt_dropout=settings.prompt_dropout,
+    )
+    path = rows.copy_to_node(features, None)
+    stored = rows.Rows(path)
+    rows.unlink(path)
+    batches = [_batch_of(stored, step, settings.batch_size, collate) for step in range(steps)]
+    seconds = []
+    for values in batches:
+        start = time.perf_counter()
+        batch = Batch(**values)
+        torch.autograd.backward(model(batch, batch).total)
+        torch.nn.utils.clip_grad_norm_(learning, settings.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.perf_counter() - start)
+    return float(settings.batch_size / statistics.median(seconds[1:]))
+
+
+def _batch_of(stored: Any, step: int, size: int, collate: Any) -> dict[str, Any]:
+    import pyarrow as pa
+
+    from p2i_ray.diffusion.training import rows
+
+    table = stored.table(rows.global_batch(0, len(stored), step, size))
+    for name, values in (("step", [step] * size), ("position", range(size))):
+        table = table.append_column(name, pa.array(values, pa.int64()))
+    values = collate(table)
+    return {name: value for name, value in values.items() if name not in {"step", "number"}}
 
 
 def plain_loop(config: Config, rows: Sequence[dict[str, Any]], steps: int, threads: int) -> float:

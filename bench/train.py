@@ -1,7 +1,8 @@
 """How fast is training on cached features, what does Ray Train cost, and does memory stay flat?
 
-Three sides in one run, each with the mini preset's model, batch and two threads: two workers on cached features, the
-same two workers encoding as they go, and one process with a plain diffusers loop.
+Four sides in one run, each with the mini preset's model, batch and two threads: two workers on cached features, the
+same two workers encoding as they go, one process with the same step on the same features in plain torch, and one with a
+plain diffusers loop.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def run() -> dict[str, float]:
     )
     with tempfile.TemporaryDirectory() as folder:
         features, encoded_per_s = _encode(config, data, folder)
+        before = _bare(config, features, STEPS // 2)
         cached = _train(config, features, folder, name="short", steps=STEPS)
+        bare = statistics.mean((before, _bare(config, features, STEPS // 2)))  # the machine changes meanwhile
         online = rivals.encode_online(config, rows, STEPS // 2)
         plain = _plain(config, STEPS // 2)
         small = config.train.model_copy(update={"batch_size": LONG_BATCH})
@@ -57,8 +60,10 @@ def run() -> dict[str, float]:
     return {
         "train_images_per_s": cached["images_per_s"],
         "train_online_images_per_s": online,
+        "train_bare_loop_images_per_s": bare,
         "train_plain_diffusers_images_per_s": plain,
         "train_cached_vs_online": cached["images_per_s"] / online,
+        "train_vs_bare_loop": cached["images_per_s"] / bare,
         "train_cached_vs_plain_diffusers": cached["images_per_s"] / plain,
         "train_waiting_share": cached["waiting"],
         "train_ray_start_s": cached["launched_s"],
@@ -100,13 +105,22 @@ def _train(config: Config, features: FeatureIndex, folder: str, *, name: str, st
     return found
 
 
-def _plain(config: Config, steps: int) -> float:
-    """In a process of its own: the number of OpenMP threads is read at the start."""
+def _bare(config: Config, features: FeatureIndex, steps: int) -> float:
     threads = config.train.num_workers
+    return _alone(f"rivals.bare_loop(load(Config, 'mini'), {features!r}, {steps}, {threads})", threads)
+
+
+def _plain(config: Config, steps: int) -> float:
+    threads = config.train.num_workers
+    rows = f"rivals.rows_of(Path('data/mini'), {ROWS})"
+    return _alone(f"rivals.plain_loop(load(Config, 'mini'), {rows}, {steps}, {threads})", threads)
+
+
+def _alone(call: str, threads: int) -> float:
+    """A call's number, in a process of its own: how many threads OpenMP has is read at the start."""
     code = (
         "from pathlib import Path; from bench import rivals; from p2i_ray.config import Config, load; "
-        f"rows = rivals.rows_of(Path('data/mini'), {ROWS}); "
-        f"print(rivals.plain_loop(load(Config, 'mini'), rows, {steps}, {threads}))"
+        f"from p2i_ray.diffusion.features.index import FeatureIndex; print({call})"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)

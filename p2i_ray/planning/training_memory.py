@@ -153,7 +153,7 @@ def _bucket(settings: TrainConfig, trained: int) -> int:
     allocated = REDUCE_BUCKET if settings.num_gpus else filled  # what a CPU doesn't touch it has
     match settings.zero_stage:
         case 1 if each == 4:
-            return 4 * allocated  # reduced when activations are gone
+            return 4 * filled  # the flat copy alone
         case 2:
             return each * (allocated + filled) + (4 * filled if each == 2 else 0)
         case 3:

@@ -100,7 +100,8 @@ def test_bytes_of_each_stage(
     assert need.optimizer == states * trained
     assert need.gradients == gradients * trained
     each = 2 if mixed_precision == "bf16" else 4
-    # a bucket, and while it is reduced its flat copy and, of bf16 in ZeRO-2, a float32 one; ZeRO-3's is float32
+    # a bucket, and while it is reduced its flat copy and, of bf16 in ZeRO-2, a float32 one; ZeRO-3's is float32;
+    # ZeRO-1 has the copy alone, in bf16 none
     copies = {(1, 4): 4, (2, 2): 2 + 2 + 4, (2, 4): 4 + 4, (3, 2): 4 + 4, (3, 4): 4 + 4}
     assert need.bucket == 50_000_000 * copies.get((stage, each), 0)
     kept = {(1, 2): 4 * trained, (3, 2): trained + need.bucket, (3, 4): trained + need.bucket}  # at the update too

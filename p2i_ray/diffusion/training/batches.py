@@ -46,7 +46,7 @@ class Batches:
         """
         timesteps = int(parts.scheduler.config["num_train_timesteps"])
         self._batches = stream.batches(
-            _Collate(
+            Collate(
                 parts.tokenizers,
                 aligned=aligned,
                 diffusion=diffusion,
@@ -67,7 +67,7 @@ class Batches:
         return Batch(**values), numbers
 
 
-class _Collate:
+class Collate:
     """Rows of one step as tensors; called in the threads that read ahead."""
 
     def __init__(
@@ -86,6 +86,7 @@ class _Collate:
         self._one_at_a_time = threading.Lock()  # tokenizers change their state when called
 
     def __call__(self, batch: pa.Table) -> dict[str, torch.Tensor]:
+        """The fields of step.Batch, and `step` and `number` of each row."""
         with self._one_at_a_time:
             names = batch["name"].to_pylist()
             prompts = tokenise_each(

@@ -56,7 +56,12 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
             "train_micro_batch_size_per_gpu": settings.batch_size // (dist.get_world_size() * accumulation(settings)),
             "gradient_accumulation_steps": accumulation(settings),
             "gradient_clipping": settings.max_grad_norm,
-            "zero_optimization": {"stage": settings.zero_stage, "reduce_bucket_size": REDUCE_BUCKET},
+            "zero_optimization": {
+                "stage": settings.zero_stage,
+                "reduce_bucket_size": REDUCE_BUCKET,
+                # Stage 1 reduces when all gradients are there: to gather them as they come would only copy them.
+                "contiguous_gradients": settings.zero_stage != 1,
+            },
             "zero_allow_untested_optimizer": True,
             "bf16": {"enabled": settings.mixed_precision == "bf16", "immediate_grad_update": True},
             # Sums over micro-batches and over workers are float32: in bf16 they lose what is below 1/256 of them.
