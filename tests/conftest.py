@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from p2i_ray.config.environment import ENVIRONMENT
 from tests.support import heavy
+from tests.support.judge_together import JudgeTogether, takes_the_judge
 from tests.support.variables import variables
 
 if TYPE_CHECKING:
@@ -46,7 +48,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     heavy_files, long_files = (
         {item.path for item in items if item.get_closest_marker(name)} for name in ("heavy", "long")
     )
-    items.sort(key=lambda item: (item.path not in heavy_files, item.path not in long_files))
+    judged = {item.path for item in items if "judge" in getattr(item, "fixturenames", ())}
+    assert all(map(takes_the_judge, judged)), "a file whose tests take the judge otherwise than as `judge: Judge`"
+    items.sort(key=lambda item: (item.path not in judged, item.path not in heavy_files, item.path not in long_files))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> JudgeTogether | None:
+    """`--dist loadfile`, with one engine of the judge for all processes."""
+    return JudgeTogether(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over the libraries: it would look at their objects again all the time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # some libraries complain of what is left at the end
 
 
 @pytest.fixture(autouse=True)

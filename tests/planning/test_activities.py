@@ -11,10 +11,12 @@ import pytest
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
 from p2i_ray.config import Config, load
 from p2i_ray.config.planning import RunPlanConfig
+from p2i_ray.console.cli import main
 from p2i_ray.errors import UserError
 from p2i_ray.planning.activities import RunPlan
 from p2i_ray.planning.run_text import as_lines, plan
 from p2i_ray.planning.schedule import Activity, Key, length
+from tests.support.load_job import load_job
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,8 +109,11 @@ def test_the_job_plans_without_data_ray_or_weights() -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("rows         60,000 to judge, 200 to paint after every round\n")
-    wrong = subprocess.run([*command, "idr.rounds=9"], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (wrong.returncode, wrong.stderr.strip().splitlines()[-1][:40]) == (
-        2,
-        "error: idr.steps has 3 numbers for idr.r",
-    )
+
+
+def test_a_wrong_setting_is_one_line_before_anything_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    job, arguments = load_job("idr"), ["--config", "a100x4", "--plan", "plan.rows=60000", "idr.rounds=9"]
+    with pytest.raises(SystemExit) as stopped:
+        main(job.IdrJob, job.__doc__, job.run, arguments, instead=[job.PLAN], flags=[job.REDO])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1][:40] == "error: idr.steps has 3 numbers for idr.r"
