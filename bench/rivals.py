@@ -138,7 +138,7 @@ def _batch_of(stored: Any, step: int, size: int, collate: Any) -> dict[str, Any]
 
     from p2i_ray.diffusion.training import rows
 
-    table = stored.table(rows.global_batch(0, len(stored), step, size))
+    table = stored.table(rows.BatchOrder(0, stored.by_size(), size).of_step(step))
     for name, values in (("step", [step] * size), ("position", range(size))):
         table = table.append_column(name, pa.array(values, pa.int64()))
     values = collate(table)

@@ -104,12 +104,10 @@ def _set_up_data() -> None:
     whole CPU, for which a two-CPU machine has no room beside a warm judge and the samplers: the step would wait for
     ever.
     """
-    # Ray Data's named parameters can't bound retries, so what it calls deprecated is used; a job's user can't help it.
-    warnings.filterwarnings(
-        "ignore", message="`ray_remote_args` is deprecated"
-    )  # after Ray's import, which adds its own
     from ray.data import DataContext
 
+    # Ray Data's named parameters can't bound retries, so what it calls deprecated is used; a job's user can't help it.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.use_datasource_v2 = False

@@ -64,7 +64,7 @@ def test_it_says_what_is_too_long(tiny_judge: Callable[[str], str], capsys: pyte
 
 def test_a_hosted_judge_has_a_price(capsys: pytest.CaptureFixture[str]) -> None:
     hosted = ["judge.hosted.url=https://api.example/v1", "judge.hosted.usd_per_million_input=1"]
-    found = plan(capsys, "mini", *hosted, "plan.rows=1000")
+    found = plan(capsys, "mini", *hosted, "data=/nowhere", "plan.rows=1000")
     assert "up to 1,000 requests to https://api.example/v1: about " in found["judge"]
     assert found["rows"] == "1,000, 500 a minute at most (judge.hosted.requests_per_minute)"
 
