@@ -15,7 +15,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr models serve serve-lmm test test-quick test-random test-slow check format bench chaos zoo clean
+.PHONY: help setup idr models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -61,6 +61,9 @@ format: $(READY)  ## fix what ruff can fix
 
 bench: $(READY)  ## the figures of docs/results.md, into bench.json (ONLY=name for one)
 	$(PY) -m bench $(ONLY)
+
+full-size: $(READY)  ## the whole way on models of full size with random weights (half an hour, 14 GB)
+	$(PY) -m bench full_size
 
 chaos: $(READY)  ## short runs with seeded faults, compared with an undisturbed one (RUNS=20 SEED=0), into runs/chaos
 	$(PY) -m chaos --runs $(RUNS) --seed $(SEED)

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import psutil
 
 READY = "ready"
+WATCH_S = 0.5  # between two looks at a process and all that it started
 SAMPLE_S = 0.02  # between two looks at a process's memory
 
 
@@ -96,3 +98,31 @@ def own_memory(process: psutil.Process) -> float:
     except psutil.NoSuchProcess:  # also a zombie
         return 0.0
     return float(memory.rss - memory.shared)
+
+
+@dataclass
+class Memory:
+    """The most memory that processes had, bytes."""
+
+    together: float = 0.0
+    largest: float = 0.0  # of one process
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[Memory]:
+    """What a process and all that it starts had at most while the block ran."""
+    root, stop, seen = psutil.Process(pid), threading.Event(), Memory()
+
+    def watch() -> None:
+        while not stop.wait(WATCH_S):
+            with suppress(psutil.NoSuchProcess):
+                own = [own_memory(process) for process in (root, *root.children(recursive=True))]
+                seen.together, seen.largest = max(seen.together, sum(own)), max(seen.largest, *own)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()

@@ -49,7 +49,7 @@ def write_inputs(folder: Path, rows: int) -> dict[str, int]:
     for start, ids in _chunks(rows, INDEX_ROWS):
         keys = [content_cache.key_of(id_.encode()) for id_ in ids]
         shard = [f"part-{start:010}.parquet"] * len(ids)
-        entries = [ids, ["mug"] * len(ids), keys, shard, [None] * len(ids)]
+        entries = [ids, ["mug"] * len(ids), keys, shard, ["512x512"] * len(ids), [None] * len(ids)]
         table = pa.table([pa.array(c, f.type) for c, f in zip(entries, INDEX, strict=True)], schema=INDEX)
         pq.write_table(table, home / "index" / f"part-{start:010}.parquet")
     for start, ids in _chunks(rows, BLOCK):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import decode, encoded, has_picture
@@ -41,17 +41,24 @@ def write_preview(files: list[str], location: str, image: ImageConfig, samples: 
     for place, row in enumerate(rows):
         x, y = 12 + place % COLUMNS * (2 * TILE + 12), 12 + place // COLUMNS * (TILE + CAPTION)
         if has_picture(row["image"]):
-            sheet.paste(decode(encoded(row["image"]), image).convert("RGB").resize((TILE, TILE)), (x, y))
+            picture, place_in = _tile(decode(encoded(row["image"]), image).convert("RGB"))
+            sheet.paste(picture, (x + place_in[0], y + place_in[1]))
         else:
             _write(sheet, (x + 12, y + TILE // 2), "no scene", TILE)
-        cutout = decode(encoded(row["cutout"]), image).resize((TILE, TILE))
+        cutout, place_in = _tile(decode(encoded(row["cutout"]), image))
         sheet.paste(_checkerboard(), (x + TILE, y))
-        sheet.paste(cutout, (x + TILE, y), cutout)
+        sheet.paste(cutout, (x + TILE + place_in[0], y + place_in[1]), cutout)
         _write(sheet, (x, y + TILE + 4), f"{row['name']}  ·  {row['category']}")
         _write(sheet, (x, y + TILE + 22), caption(row.get("quality")))
     out = io.BytesIO()
     sheet.save(out, "PNG")
     locations.write_bytes(location, out.getvalue())
+
+
+def _tile(picture: Image.Image) -> tuple[Image.Image, tuple[int, int]]:
+    """A picture that fits a tile in its own shape, and where it lies in it."""
+    small = ImageOps.contain(picture, (TILE, TILE))
+    return small, ((TILE - small.width) // 2, (TILE - small.height) // 2)
 
 
 def caption(quality: dict[str, Any] | None) -> str:

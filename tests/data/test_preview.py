@@ -57,3 +57,14 @@ def test_the_caption_says_where_a_doubt_is_from() -> None:
     assert caption(None) == ""
     quality = {**FIGURES, "holes": 0.123, "disagreement": None, "confidence": 1.2, "doubt": 0.41}
     assert caption(quality) == "onnx: doubt 0.41  holes 0.12"
+
+
+def test_pictures_keep_their_shape(tmp_path: Path) -> None:
+    cutout = np.full((16, 32, 4), 90, np.uint8)
+    cutout[..., 3] = 255
+    quality = {**FIGURES, "disagreement": 0.0, "confidence": None, "doubt": 0.0}
+    wide = writing.sample("a", "Name", "Kind", cutout=cutout, picture=cutout[..., :3], lossless=True, quality=quality)
+    file = writing.write_shard([wide], str(tmp_path), INGESTED)
+    write_preview([str(tmp_path / file)], str(tmp_path / "sheet.png"), ImageConfig())
+    column = np.asarray(Image.open(tmp_path / "sheet.png"))[12 : 12 + TILE, 12 + TILE // 2, 0]
+    assert (column == 90).sum() == TILE // 2 and column[0] == column[-1] == 255
