@@ -3,10 +3,11 @@
     python -m bench.gpu
 
 Needs torch, diffusers, transformers, peft, open_clip; no Ray, no DeepSpeed, no downloads: weights are random, features
-are noise. The architecture is Stable Diffusion 1.5's inpainting model as published. Not part of `python -m bench`.
+are noise. The architectures are the inpainting models of Stable Diffusion 1.5, at 512 pixels, and XL, at 1024, as
+published (--models sd15 sdxl); XL's figures begin with sdxl_. Not part of `python -m bench`.
 
     train    step.py's step and AdamW in bf16 with float32 master weights, as DeepSpeed does it on one GPU without ZeRO
-    paint    the sampler: 30 steps of Euler Ancestral at 512 x 512 with guidance, VAE included
+    paint    the sampler: 30 steps of Euler Ancestral with guidance, VAE included
 
 Each is timed eager, eager with the UNet's convolutions in NHWC (train.channels_last), and with torch.compile; training
 also with deterministic algorithms (train.deterministic). `repeats` is 1 where two trainings of three steps from one
@@ -42,6 +43,7 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from p2i_ray.planning import architectures, full_size
 from p2i_ray.planning import training_memory as plan
+from p2i_ray.planning.architectures import PUBLISHED, PUBLISHED_XL, Architecture
 
 TINY = Path(__file__).parents[1] / "p2i_ray" / "mini" / "weights" / "diffusion"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12}  # dense bf16 FLOP/s of the SXM cards, by name
@@ -49,6 +51,23 @@ MODES = ("eager", "deterministic", "channels_last", "compiled")
 WARM_UP = 2
 STEPS, GUIDANCE = 30, 7.5  # as GenerateConfig has them
 Figures = dict[str, float]
+
+
+class Series(NamedTuple):
+    """What is measured of a model: its pictures' side, pixels, batches to train with and to paint, and modes."""
+
+    architecture: Architecture
+    resolution: int
+    prefix: str
+    train: tuple[int, ...]
+    paint: tuple[int, ...]
+    modes: tuple[str, ...]
+
+
+SERIES = {
+    "sd15": Series(PUBLISHED, 512, "", train=(1, 4, 8, 16, 32), paint=(1, 4, 16), modes=MODES),
+    "sdxl": Series(PUBLISHED_XL, 1024, "sdxl_", train=(1, 4), paint=(1, 4), modes=("eager", "compiled")),
+}
 
 
 class Times(NamedTuple):
@@ -139,24 +158,26 @@ def peak_of(card: str) -> float | None:
 
 
 @contextmanager
-def full_size_folder(device: torch.device) -> Iterator[str]:
-    """A model folder of the published size with random weights, as long as the block runs."""
-    scheduler = full_size.build_scheduler(architectures.PUBLISHED)
+def full_size_folder(architecture: Architecture, device: torch.device) -> Iterator[str]:
+    """A model folder of an architecture with random weights, as long as the block runs."""
+    scheduler = full_size.build_scheduler(architecture)
     with device:
-        parts = full_size.build(architectures.PUBLISHED, TOKEN, scheduler)
+        parts = full_size.build(architecture, TOKEN, scheduler)
     with tempfile.TemporaryDirectory(prefix="p2i_bench_") as location:
         parts.pipeline().save_pretrained(location, safe_serialization=True)
         del parts
         yield location
 
 
-def measure(location: str, resolution: int, options: argparse.Namespace, device: torch.device) -> None:
-    """All figures, written as they come; a batch that doesn't fit ends its series."""
-    found: Figures = {}
+def measure(
+    location: str, resolution: int, series: Series, options: argparse.Namespace, *, device: torch.device, found: Figures
+) -> None:
+    """All figures of a model, added to those found, written as they come; a batch that doesn't fit ends its series."""
     card = torch.cuda.get_device_name() if device.type == "cuda" else "CPU, toy model"
     times = Times(warm_up=options.warm_up, repeats=options.repeats)
-    for name, bench, sizes in (("train", train, options.batch), ("paint", paint, options.paint_batch)):
-        for mode in options.modes:
+    batches = (("train", train, options.batch or series.train), ("paint", paint, options.paint_batch or series.paint))
+    for name, bench, sizes in batches:
+        for mode in options.modes or series.modes:
             if (name, mode) == ("paint", "deterministic"):
                 continue  # a matter of the backward pass
             for rows in sizes:
@@ -169,7 +190,7 @@ def measure(location: str, resolution: int, options: argparse.Namespace, device:
                     torch.compiler.reset()
                     if device.type == "cuda":
                         torch.cuda.empty_cache()
-                some = {f"{name}_b{rows}_{mode}_{key}": value for key, value in some.items()}
+                some = {f"{series.prefix}{name}_b{rows}_{mode}_{key}": value for key, value in some.items()}
                 print(as_lines(some), flush=True)
                 found |= some
                 written = {"device": card, "torch": torch.__version__, "figures": found}
@@ -181,9 +202,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, write; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="the toy world's model, at 64 x 64, on the CPU")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="batches to train with")
-    parser.add_argument("--paint-batch", type=int, nargs="+", default=[1, 4, 16], help="batches to paint")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    parser.add_argument("--models", nargs="+", choices=list(SERIES), default=list(SERIES))
+    parser.add_argument("--batch", type=int, nargs="+", help="batches to train with (none: each model's own)")
+    parser.add_argument("--paint-batch", type=int, nargs="+", help="batches to paint (none: each model's own)")
+    parser.add_argument("--modes", nargs="+", choices=MODES, help="(none: each model's own)")
     parser.add_argument("--warm-up", type=int, default=WARM_UP, help="times that each is run before")
     parser.add_argument("--repeats", type=int, default=10, help="times that each is run for its time")
     parser.add_argument("--out", type=Path, default=Path("bench-gpu.json"))
@@ -192,11 +214,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("error: torch sees no CUDA device; --tiny runs the same code on a CPU", file=sys.stderr)
         return 2
     if options.tiny:
-        measure(str(TINY), 64, options, torch.device("cpu"))
+        measure(str(TINY), 64, SERIES["sd15"], options, device=torch.device("cpu"), found={})
         return 0
-    device = torch.device("cuda")
-    with full_size_folder(device) as location:
-        measure(location, 512, options, device)
+    device, found = torch.device("cuda"), Figures()
+    for name in options.models:
+        series = SERIES[name]
+        with full_size_folder(series.architecture, device) as location:
+            measure(location, series.resolution, series, options, device=device, found=found)
     return 0
 
 

@@ -10,6 +10,7 @@ import torch
 
 from bench import gpu
 from p2i_ray.planning import architectures, full_size
+from tests.support.tiny_xl import XlModels
 
 
 @pytest.mark.slow
@@ -62,3 +63,11 @@ def test_a_stand_in_folder_loads_like_any_other(tmp_path: Path) -> None:
     loaded = loading.load(str(tmp_path), gpu.config_of(str(tmp_path)))
     assert loaded.token_ids[0] == parts.token_ids[0]
     assert loaded.tokenizers[0].model_max_length == parts.text_encoders[0].config.max_position_embeddings
+
+
+def test_the_same_of_stable_diffusion_xl(xl_models: XlModels) -> None:
+    once = {"rows": 2, "resolution": 16, "mode": "eager", "times": gpu.Times(0, 2), "device": torch.device("cpu")}
+    for bench in (gpu.train, gpu.paint):
+        figures = bench(str(xl_models.base), **once)
+        assert figures["tflops"] > 0 and figures["repeats"] == 1
+    assert gpu.SERIES["sdxl"].resolution == 1024
