@@ -1,8 +1,9 @@
-"""The models and photos of the full-size walk."""
+"""The models and photos of the full-size walk: `python -m bench.full_size_models NAME BASE CLIP` writes a model."""
 
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,7 @@ def write_photos(folder: Path) -> None:
             photo.resize(size).save(folder / f"{number}.png")
             cutout.resize(size).save(folder / f"{number}-cutout.png")
             table.writerow([f"{number}.png", sample.name, sample.category, f"{number}-cutout.png"])
+
+
+if __name__ == "__main__":
+    build(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
