@@ -63,7 +63,9 @@ def test_image_bucket_and_kind_of_gpu_are_written_once() -> None:
         assert sum(said in text for text in everything()) == 1, said
 
 
-@pytest.mark.parametrize("folder", ["base", "job", "weekly", "service", "service-incremental", "weights"])
+@pytest.mark.parametrize(
+    "folder", ["base", "job", "weekly", "service", "service-incremental", "weights", "weights-hub"]
+)
 def test_deleting_a_folder_leaves_what_others_need(folder: str) -> None:
     """`kubectl delete -k` deletes all that a folder has: none but setup has the namespace, accounts and rules."""
     shared = {"Namespace", "ServiceAccount", "NetworkPolicy", "Secret", "PersistentVolumeClaim", "ConfigMap"}
@@ -84,6 +86,7 @@ def test_deleting_a_folder_leaves_what_others_need(folder: str) -> None:
         ("service", ["RayService"]),
         ("service-incremental", ["RayService"]),
         ("weights", ["Job"]),
+        ("weights-hub", ["Job"]),
     ],
 )
 def test_what_is_applied_is_whole_and_no_more_than_it_says(folder: str, kinds: list[str]) -> None:
@@ -251,6 +254,23 @@ def test_copying_weights_is_not_tried_again_after_a_users_mistake() -> None:
         "action": "FailJob",
         "onExitCodes": {"containerName": container["name"], "operator": "In", "values": [2]},
     }
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
+def test_weights_from_the_hub_are_fetched_by_the_job_that_people_run() -> None:
+    from p2i_ray.config import Config
+
+    folder = KUBERAY / "weights-hub"
+    out = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
+    (job,) = yaml.safe_load_all(out)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    python, script, option, preset = container["args"]
+    assert (python, option) == ("python", "--config") and (ROOT / script).exists()
+    assert job["metadata"]["name"] == "weights-hub" and "podFailurePolicy" not in job["spec"]
+    assert {"name": "HF_HUB_OFFLINE", "value": "0"} in container["env"]
+    (mount,) = container["volumeMounts"]
+    for model in (load(Config, preset).judge.model, load(Config, preset).diffusion.base):
+        assert f"/opt/p2i_ray/{model}".startswith(f"{mount['mountPath']}/")
 
 
 def test_the_services_application_is_there_and_takes_its_settings() -> None:
