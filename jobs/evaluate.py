@@ -10,17 +10,21 @@ pictures that are generated are measured, also with other metrics or other setti
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
 from p2i_ray.storage import fingerprints, locations
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.baselines.methods import Painting
 
 
 class EvaluateJob(Config):
@@ -30,7 +34,9 @@ class EvaluateJob(Config):
     split: str = Field(
         "test", description="pictures are generated for its products; FID compares with its own pictures"
     )
-    model: str = Field(description="model folder, a path or URI")
+    model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
+    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
+    baseline: BaselineConfig = BaselineConfig()
     methods: str = Field("fid,clip_c_i,clip_c_b", description="metrics, with commas between")
     out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
 
@@ -38,7 +44,6 @@ class EvaluateJob(Config):
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
-    from p2i_ray.diffusion.model import validation
     from p2i_ray.evaluate import measure
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
@@ -46,8 +51,7 @@ def run(job: EvaluateJob) -> None:
     job_output.check(out, "evaluate")
     preset_data.ready(job, data)
     measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
-    validation.check_model(model, job.image, job.diffusion.widen)
-    validation.check_prompt(model, job.diffusion)
+    painting_of(job).check(model, job.image)
     preflight.check_rights(out)
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
@@ -80,7 +84,7 @@ def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, l
             folder,
             settings=job.generate,
             image=job.image,
-            diffusion=job.diffusion,
+            painting=painting_of(job),
             seed=job.seed,
             progress=progress,
         )
@@ -88,12 +92,22 @@ def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, l
     return folder, written.files
 
 
+def painting_of(job: EvaluateJob) -> Painting:
+    """How the pictures are painted."""
+    from p2i_ray.diffusion.baselines.methods import Painting
+
+    return Painting(job.diffusion, job.method, job.baseline)
+
+
 def asked_of(job: EvaluateJob, data: str, model: str) -> dict[str, Any]:
     """What the generated pictures depend on."""
     split = locations.join(data, job.split)
     inputs = {name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", model))}
     settings = {name: getattr(job, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
-    return {**settings, "seed": job.seed, "split": split, "model": model, "signatures": inputs}
+    asked = {**settings, "seed": job.seed, "split": split, "model": model, "signatures": inputs}
+    if job.method != "product2img":
+        asked |= {"method": job.method, "baseline": job.baseline.model_dump(mode="json")}
+    return asked
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Paint a background for every product of a split.
 
     python jobs/generate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
+    python jobs/generate.py --config mini data=data/mini model=MODEL method=sd_inpainting out=runs/baseline
 
 Writes out/*.parquet (id, name, category, image, cutout, error); `datasets.load_dataset("parquet", …)` opens them.
 """
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
+from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
@@ -23,20 +25,22 @@ class GenerateJob(Config):
 
     data: str = Field(description="EPBD folder, a path or URI")
     split: str = Field("test", description="split whose products are painted")
-    model: str = Field(description="model folder, a path or URI")
+    model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
+    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
+    baseline: BaselineConfig = BaselineConfig()
     out: str = Field(description="folder to write, a path or URI that all nodes reach; must be new")
 
 
 def run(job: GenerateJob) -> None:
     """Paint the split."""
     from p2i_ray.data import reading
-    from p2i_ray.diffusion.model import validation
+    from p2i_ray.diffusion.baselines.methods import Painting
     from p2i_ray.diffusion.sampling import generate
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
-    validation.check_model(model, job.image, job.diffusion.widen)
-    validation.check_prompt(model, job.diffusion)
+    painting = Painting(job.diffusion, job.method, job.baseline)
+    painting.check(model, job.image)
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
@@ -52,7 +56,7 @@ def run(job: GenerateJob) -> None:
                 out,
                 settings=job.generate,
                 image=job.image,
-                diffusion=job.diffusion,
+                painting=painting,
                 seed=job.seed,
                 progress=progress,
             )

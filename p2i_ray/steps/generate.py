@@ -10,6 +10,7 @@ from p2i_ray.steps.round import Output, Round, counts
 
 def generate(this: Round, model: str) -> Output:
     """Paint every product of D_dev with a model folder."""
+    from p2i_ray.diffusion.baselines.methods import Painting
     from p2i_ray.diffusion.sampling import generate as sampling
 
     config, split = this.run.config, this.run.config.idr.dev_split
@@ -23,7 +24,7 @@ def generate(this: Round, model: str) -> Output:
                 model,
                 settings=config.generate,
                 image=config.image,
-                diffusion=config.diffusion,
+                painting=Painting(config.diffusion),
                 seed=config.seed,
                 out=out,
                 progress=progress,

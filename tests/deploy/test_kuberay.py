@@ -258,8 +258,6 @@ def test_copying_weights_is_not_tried_again_after_a_users_mistake() -> None:
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl")
 def test_weights_from_the_hub_are_fetched_by_the_job_that_people_run() -> None:
-    from p2i_ray.config import Config
-
     folder = KUBERAY / "weights-hub"
     out = subprocess.run(["kubectl", "kustomize", folder], check=True, capture_output=True, text=True).stdout
     (job,) = yaml.safe_load_all(out)

@@ -156,13 +156,13 @@ def load_projection(diffusion: DiffusionConfig) -> TextProjection:
     return TextProjection(weight, training_checks.aligned_encoder(diffusion.clip, diffusion.base))
 
 
-def load_model(loader: Callable[..., Any], folder: str, part: str, **options: Any) -> Any:
-    """A part with weights, in the variant that the folder has.
+def load_model(loader: Callable[..., Any], folder: str, part: str, *, name: str | None = None, **options: Any) -> Any:
+    """A part with weights, in the variant that the folder has; `name` is what its files are called, if not as usual.
 
     Raises:
         UserError: it can't be loaded, or the weights lack what the part needs: it would be left at random.
     """
-    variant = weight_files.find(str(Path(folder, part)), validation.weights_name(part)).variant
+    variant = weight_files.find(str(Path(folder, part)), name or validation.weights_name(part)).variant
     loaded, told = load_part(
         loader, folder, part, variant=variant, use_safetensors=True, output_loading_info=True, **options
     )

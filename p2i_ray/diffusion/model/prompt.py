@@ -46,10 +46,16 @@ def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str], 
     Raises:
         UserError: the template leaves no room for a name.
     """
+    found = tokenise_words(tokenizer, [] if token is None else [token], names, template=template)
+    return found._replace(background_at=torch.full_like(found.eos_at, -1)) if token is None else found
+
+
+def tokenise_words(
+    tokenizer: CLIPTokenizer, words: Sequence[str], names: Sequence[str], *, template: str = NAME
+) -> Prompts:
+    """As `tokenise`, with several learned words in the token's place, all of which the tokenizer knows."""
     length = tokenizer.model_max_length
-    after = [tokenizer.eos_token_id]
-    if token is not None:
-        after = [tokenizer.convert_tokens_to_ids(token), *after]
+    after = [*(cast(int, tokenizer.convert_tokens_to_ids(word)) for word in words), tokenizer.eos_token_id]
     before, words_after = _ids_of(tokenizer, template.split(NAME))
     after = [*words_after, *after]
     room = length - 1 - len(before) - len(after)
@@ -61,8 +67,7 @@ def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str], 
         rows.append(_padded(tokenizer, row))
         ends.append(len(row) - 1)
     eos_at = torch.tensor(ends, dtype=torch.int64)
-    background_at = eos_at - 1 if token is not None else torch.full_like(eos_at, -1)
-    return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), background_at, eos_at)
+    return Prompts(torch.tensor(rows, dtype=torch.int64).reshape(-1, length), eos_at - 1, eos_at)
 
 
 def tokenise_each(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -43,6 +43,7 @@ class DenoiseInputs:
         generators: one for each row; see `seeded`.
         noise: the latents to start from, (B, 4, h, w); none: drawn by the pipeline.
         product_latents: scaled latents of the products, (B, 4, h, w); none: encoded and drawn by the pipeline.
+        more: further arguments of the pipeline's call.
     """
 
     prompts: PromptStates
@@ -54,6 +55,7 @@ class DenoiseInputs:
     generators: list[torch.Generator]
     noise: torch.Tensor | None = None
     product_latents: torch.Tensor | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def denoise(
@@ -87,7 +89,7 @@ def denoise(
         **backbone.conditions(inputs.prompts, inputs.negatives),
         image=inputs.image,
         mask_image=inputs.mask,
-        masked_image_latents=inputs.product_latents,
+        **({} if inputs.product_latents is None else {"masked_image_latents": inputs.product_latents}),
         latents=inputs.noise,
         height=height,
         width=width,
@@ -96,6 +98,7 @@ def denoise(
         generator=inputs.generators,
         output_type=output,
         callback_on_step_end=None if wanted is None else after_step,
+        **inputs.more,
     ).images
 
 

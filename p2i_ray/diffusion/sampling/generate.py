@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from p2i_ray.cluster import placement, resources, root_cause
-from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
-from p2i_ray.diffusion.model import validation
+from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import Progress, Written, write_parquet
@@ -28,7 +28,7 @@ def generate(
     *,
     settings: GenerateConfig,
     image: ImageConfig,
-    diffusion: DiffusionConfig,
+    painting: PaintingMethod,
     seed: int,
     progress: Progress | None = None,
 ) -> Written:
@@ -38,11 +38,11 @@ def generate(
 
     Args:
         rows: to paint; a row whose cutout can't be used is set aside with its reason in `error`.
-        model: model folder.
+        model: model folder; of a baseline what it paints with.
         out: location of the folder to write.
         settings: of the sampler.
         image: resolution and limits.
-        diffusion: the token, and whether a plain model is to be widened.
+        painting: the method, the token, and whether a plain model is to be widened.
         seed: with a row's id, it gives the row's noise.
         progress: called with the number of rows just done.
 
@@ -52,7 +52,7 @@ def generate(
     import ray.data
 
     model, out = locations.absolute(model), locations.absolute(out)
-    validation.check_model(model, image, diffusion.widen)
+    painting.check(model, image)
     need = resources.generate(settings)
     placement.wait_for(need)
     painted = rows.map_batches(
@@ -61,7 +61,7 @@ def generate(
             "model": model,
             "settings": settings,
             "image": image,
-            "diffusion": diffusion,
+            "painting": painting,
             "seed": seed,
         },
         compute=ray.data.ActorPoolStrategy(size=need.count),
@@ -80,13 +80,13 @@ class _Paint:
     """One actor: loads the model once."""
 
     def __init__(
-        self, *, model: str, settings: GenerateConfig, image: ImageConfig, diffusion: DiffusionConfig, seed: int
+        self, *, model: str, settings: GenerateConfig, image: ImageConfig, painting: PaintingMethod, seed: int
     ) -> None:
-        from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
+        from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
         device = "cuda" if settings.num_gpus else "cpu"
         options = SamplerOptions(dtype=settings.dtype, device=device, fill_to=settings.batch_size)
-        self._sampler = Sampler(model, diffusion, options)
+        self._painter = painting.load(model, options)
         self._settings = settings
         self._image = image
         self._seed = seed
@@ -100,7 +100,7 @@ class _Paint:
         opened = [self._open(row) for row in rows]
         images: dict[int, Any] = {}
         for alike in self._alike(opened):
-            images |= zip(alike, self._sampler.paint([opened[i] for i in alike]), strict=True)
+            images |= zip(alike, self._painter.paint([opened[i] for i in alike]), strict=True)
         columns = [
             {
                 **row,

@@ -73,16 +73,14 @@ class Sampler:
         Raises:
             UserError: the folder can't be used.
         """
-        self._options = options
+        self._options, self._diffusion = options, diffusion
         validation.check_prompt(location, diffusion)
         parts = loading.load(location, diffusion, DTYPES[options.dtype])
         self._backbone = parts.backbone
-        self._pipeline = build_pipeline(parts.backbone, parts.vae, parts.denoiser, parts.scheduler).to(options.device)
+        self._pipeline = self._build(parts).to(options.device)
         for encoder in parts.text_encoders:
             encoder.to(torch.device(options.device))  # type: ignore[arg-type]  # transformers wraps it
-        self._text = TextStates(
-            parts, token=diffusion.token, template=diffusion.prompt, cached_texts=options.cached_texts
-        )
+        self._text = self._texts(parts)
         if options.copy_weights:
             for module in (*parts.networks.values(), parts.vae):
                 for weight in module.parameters():
@@ -91,6 +89,19 @@ class Sampler:
             parts.vae.enable_slicing()  # type: ignore[no-untyped-call]  # one image at a time
             if any_batch_alike(options.dtype, options.device):
                 same_for_any_batch(parts.denoiser, parts.vae)
+
+    def _build(self, parts: loading.Parts) -> Any:
+        """The pipeline; baselines have others."""
+        return build_pipeline(parts.backbone, parts.vae, parts.denoiser, parts.scheduler)
+
+    def _texts(self, parts: loading.Parts) -> TextStates:
+        """What encodes prompts."""
+        token, template = self._diffusion.token, self._diffusion.prompt
+        return TextStates(parts, token=token, template=template, cached_texts=self._options.cached_texts)
+
+    def _more(self, requests: Sequence[PaintRequest]) -> dict[str, Any]:
+        """Further arguments of the pipeline's call; baselines have some."""
+        return {}
 
     @property
     def denoiser(self) -> Any:
@@ -130,6 +141,7 @@ class Sampler:
             steps=filled[0].steps,
             guidance=self._guidance(filled),
             generators=seeded(request.seed for request in filled),
+            more=self._more(filled),
         )
         painted = denoise(self._backbone, self._pipeline, inputs, output="np", wanted=wanted)
         painted = painted[: len(requests)]  # (B, H, W, 3), 0 to 1

@@ -59,7 +59,11 @@ class TextStates:
         return found
 
     def _states(self, texts: Sequence[str], *, is_names: bool) -> PromptStates:
-        token, template = (self._token, self._template) if is_names else (None, NAME)
         with torch.inference_mode():
-            ids = tokenise_each(self._parts.tokenizers, token, texts, template=template).ids
+            ids = self._ids(texts, is_names=is_names)
             return self._parts.backbone.encode(self.encoders, ids.to(self.encoders[0].device)).seen()
+
+    def _ids(self, texts: Sequence[str], *, is_names: bool) -> torch.Tensor:
+        """Tokens (B, E, L)."""
+        token, template = (self._token, self._template) if is_names else (None, NAME)
+        return tokenise_each(self._parts.tokenizers, token, texts, template=template).ids

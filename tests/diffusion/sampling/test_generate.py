@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
+from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling import generate
 from p2i_ray.errors import UserError
 from p2i_ray.storage.parquet import read_parquet
@@ -36,7 +37,7 @@ def test_a_split_is_painted(ray_cluster: None, tiny_painter: DiffusionConfig, tm
         str(tmp_path),
         settings=SETTINGS,
         image=IMAGE,
-        diffusion=tiny_painter,
+        painting=Painting(tiny_painter),
         seed=0,
         progress=seen.append,
     )
@@ -55,7 +56,7 @@ def test_a_picture_does_not_depend_on_its_neighbours_but_on_the_seed(tiny_painte
 
     def paint(seed: int, *numbers: int) -> list[np.ndarray]:
         actor = generate._Paint(
-            model=tiny_painter.base, settings=SETTINGS, image=IMAGE, diffusion=tiny_painter, seed=seed
+            model=tiny_painter.base, settings=SETTINGS, image=IMAGE, painting=Painting(tiny_painter), seed=seed
         )
         table = actor(pa.Table.from_pylist([given[n] for n in numbers]))
         return [pixels(row["image"]["bytes"]) for row in table.to_pylist()]
@@ -72,7 +73,9 @@ def test_soft_edge_blends_only_near_the_edge(tiny_painter: DiffusionConfig) -> N
 
     def paint(soft_edge: float) -> np.ndarray:
         settings = SETTINGS.model_copy(update={"soft_edge": soft_edge})
-        actor = generate._Paint(model=tiny_painter.base, settings=settings, image=image, diffusion=tiny_painter, seed=0)
+        actor = generate._Paint(
+            model=tiny_painter.base, settings=settings, image=image, painting=Painting(tiny_painter), seed=0
+        )
         return pixels(actor(pa.Table.from_pylist([row])).to_pylist()[0]["image"]["bytes"])
 
     hard, soft = paint(0), paint(1)
@@ -90,6 +93,6 @@ def test_resolution_must_suit_the_model(tiny_painter: DiffusionConfig, tmp_path:
             str(tmp_path),
             settings=SETTINGS,
             image=image,
-            diffusion=tiny_painter,
+            painting=Painting(tiny_painter),
             seed=0,
         )

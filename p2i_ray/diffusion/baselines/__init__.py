@@ -1,0 +1,1 @@
+"""The paper's baselines: methods that paint the same products, behind the interface of the sampler."""

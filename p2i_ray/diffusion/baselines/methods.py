@@ -1,0 +1,88 @@
+"""A method that paints, by name: checked before anything starts, and loaded on a worker.
+
+product2img     a model of this project, with <background>; EPBD-FT is one that was trained without it
+sd_inpainting   Stable Diffusion inpainting as published
+controlnet      the same with a ControlNet that sees the product's canny edges
+ip_adapter      the same with an IP-Adapter that sees the product
+powerpaint      PowerPaint v1: Stable Diffusion inpainting with learned words for the task
+lama            LaMa, which fills in without a text
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from p2i_ray.config import DiffusionConfig, ImageConfig
+from p2i_ray.config.baseline import BaselineConfig, Method
+from p2i_ray.diffusion.baselines import extras
+from p2i_ray.diffusion.model import validation
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.sampling.painter import Painter
+    from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+
+
+@dataclass(frozen=True)
+class Painting:
+    """Which method paints, and with what: a sampling.painter.PaintingMethod.
+
+    Attributes:
+        diffusion: token, prompt and whether a plain model is to be widened; of product2img alone.
+        method: its name.
+        settings: of the baselines.
+    """
+
+    diffusion: DiffusionConfig
+    method: Method = "product2img"
+    settings: BaselineConfig = field(default_factory=BaselineConfig)
+
+    @property
+    def own(self) -> DiffusionConfig:
+        """The settings that the method's model is loaded with: a baseline has no token, and a prompt of its own."""
+        if self.method == "product2img":
+            return self.diffusion
+        return self.diffusion.model_copy(update={"token": None, "prompt": self.settings.prompt, "widen": False})
+
+    def check(self, model: str, image: ImageConfig) -> None:
+        """See PaintingMethod; the model is a folder, of LaMa an ONNX file."""
+        if self.method == "lama":
+            extras.check_lama(model)
+            return
+        validation.check_model(model, image, self.own.widen)
+        validation.check_prompt(model, self.own)
+        if self.method == "controlnet":
+            extras.check_controlnet(self.settings, model)
+        elif self.method == "ip_adapter":
+            extras.check_ip_adapter(self.settings, model)
+        elif self.method == "powerpaint":
+            extras.check_powerpaint(model)
+
+    def load(self, model: str, options: SamplerOptions) -> Painter:
+        """See PaintingMethod."""
+        if self.method == "lama":
+            from p2i_ray.diffusion.baselines.lama import Lama
+
+            return Lama(model, options)
+        return self._sampler()(model, self.own, options)
+
+    def _sampler(self) -> Callable[[str, DiffusionConfig, SamplerOptions], Painter]:
+        import functools
+
+        from p2i_ray.diffusion.sampling.sampler import Sampler
+
+        match self.method:
+            case "controlnet":
+                from p2i_ray.diffusion.baselines.controlnet import ControlNetSampler
+
+                return functools.partial(ControlNetSampler, settings=self.settings)
+            case "ip_adapter":
+                from p2i_ray.diffusion.baselines.ip_adapter import IpAdapterSampler
+
+                return functools.partial(IpAdapterSampler, settings=self.settings)
+            case "powerpaint":
+                from p2i_ray.diffusion.baselines.powerpaint import PowerPaintSampler
+
+                return PowerPaintSampler
+        return Sampler

@@ -1,0 +1,49 @@
+"""What paints: the sampler, or another method behind the same interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from p2i_ray.config import ImageConfig
+from p2i_ray.data.images import Pixels
+from p2i_ray.diffusion.sampling.request import PaintRequest
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+
+
+class Painter(Protocol):
+    """A method that is loaded."""
+
+    def paint(self, requests: Sequence[PaintRequest]) -> list[Pixels]:
+        """Paint a background around each product, whose own pixels are put back; see Sampler.paint."""
+        ...
+
+
+class PaintingMethod(Protocol):
+    """A method and what it needs, as it is handed to workers."""
+
+    def check(self, model: str, image: ImageConfig) -> None:
+        """Check all that can be checked without loading weights.
+
+        Args:
+            model: location of what it paints with.
+            image: sizes of the pictures to paint.
+
+        Raises:
+            UserError: something is not there, or doesn't fit.
+        """
+        ...
+
+    def load(self, model: str, options: SamplerOptions) -> Painter:
+        """Load the method on this machine.
+
+        Args:
+            model: as for `check`.
+            options: of the computation.
+
+        Raises:
+            UserError: it can't be loaded.
+        """
+        ...
