@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from p2i_ray.encoders import tokenizer_files, weight_files
-from p2i_ray.errors import UserError
+from p2i_ray.errors import UserError, one_line
 from p2i_ray.storage import locations
 
 Loaded = TypeVar("Loaded")
@@ -47,6 +47,21 @@ class ClipFolder:
         if absent := sorted(told["missing_keys"]):
             raise UserError(f"{self.setting}={self.location}: the weights have no {absent[0]}; fetch the model again")
         return cast(CLIPModel, model.eval().requires_grad_(False))
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """One of the model's tensors, float32, without loading the others.
+
+        Raises:
+            UserError: it isn't there, or can't be read.
+        """
+        for file in weight_files.find(self.local, weight_files.TRANSFORMERS, setting=self.setting).files:
+            try:
+                with safe_open(file, "pt") as opened:
+                    if name in opened.keys():  # noqa: SIM118  # it is no mapping
+                        return cast(torch.Tensor, opened.get_tensor(name).float())
+            except (OSError, SafetensorError) as error:
+                raise UserError(f"{self.setting}={self.location}: {one_line(error)}") from error
+        raise UserError(f"{self.setting}={self.location}: the weights have no {name}; fetch the model again")
 
     def image_processor(self) -> CLIPImageProcessorPil:
         """Its preprocessing of images, by Pillow.

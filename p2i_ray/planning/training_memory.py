@@ -40,6 +40,7 @@ RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead
 LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 TOKEN = "<background>"
+PROCESS = 700_000_000  # bytes that a worker has before it loads a model: torch, diffusers, DeepSpeed, Ray
 
 
 class Sizes(NamedTuple):
@@ -49,6 +50,7 @@ class Sizes(NamedTuple):
     text: int  # trained: all of the text encoders but their token embeddings, of which one row is trained
     frozen: int  # parameters that don't learn, in the step's precision
     buffers: int  # token embeddings and CLIP's projection, float32 always
+    whole: int = 0  # parameters of all of the model folder, VAE included, without what are buffers
 
     @property
     def trained(self) -> int:
@@ -67,6 +69,8 @@ class TrainingMemory(NamedTuple):
     bucket: int  # in which ZeRO gathers gradients before it reduces them, and the copies that it reduces
     activations: int  # the most at once between forward and backward pass, temporaries included
     update: int  # at the optimizer's step: gradients, AdamW's temporary, and the buffers that stay
+    saving: int = 0  # on a CPU: at the end, the model folder in float32 beside the step's weights
+    process: int = 0  # on a CPU: Python and its libraries
 
     @property
     def step(self) -> int:
@@ -75,8 +79,9 @@ class TrainingMemory(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """The most at once; when the optimizer steps, activations are gone."""
-        return self.weights + self.optimizer + self.average + max(self.step, self.update)
+        """The most at once; when the optimizer steps, activations are gone, and gradients when the model is saved."""
+        stays = self.process + self.weights + self.optimizer + self.average
+        return stays + max(self.step, self.update, self.saving)
 
 
 class Cost(NamedTuple):
@@ -92,13 +97,14 @@ def sizes(architecture: Architecture, settings: TrainConfig, token: str | None =
     """The parameters of a model, as training has it."""
     scheduler = build_scheduler(architecture)
     with torch.device("meta"):
-        model, _ = _model(architecture, settings, scheduler, token)
+        model, parts = _model(architecture, settings, scheduler, token)
     learning = {name: sum(p.numel() for p in group) for name, group in trained_groups(model).items()}
     return Sizes(
         unet=learning["unet"],
         text=learning.get("text", 0) + learning.get("token", 0),
         frozen=sum(p.numel() for p in model.parameters() if not p.requires_grad),
         buffers=sum(b.numel() for b in model.buffers() if b.is_floating_point()),
+        whole=sum(p.numel() for part in (*parts.networks.values(), parts.vae) for p in part.parameters()),
     )
 
 
@@ -142,6 +148,8 @@ def states(counted: Sizes, settings: TrainConfig) -> TrainingMemory:
         gradients=gradients,
         bucket=bucket,
         activations=0,
+        saving=0 if settings.num_gpus else 4 * (counted.whole + counted.buffers),
+        process=0 if settings.num_gpus else PROCESS,
         update=(4 if stage == 1 and each == 2 else 4 + 4) * own + (gradients + bucket if whole_sum else 0),
     )
 

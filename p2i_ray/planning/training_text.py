@@ -105,8 +105,15 @@ def _memory_lines(needed: plan.TrainingMemory, settings: TrainConfig) -> list[st
         ("ZeRO's bucket", needed.bucket, "in which gradients are reduced, with its copies"),
         ("activations", needed.activations, "at their highest, temporaries included"),
         ("update", needed.update, "at the optimizer's step, when activations are gone"),
-        ("need", needed.peak, "weights + optimizer + EMA + the larger of (the rest, update)"),
     ]
+    if needed.process:
+        rows += [
+            ("saving", needed.saving, "at the end: the whole model folder in float32"),
+            ("process", needed.process, "Python and its libraries"),
+            ("need", needed.peak, "process + weights + optimizer + EMA + the largest of (the rest, update, saving)"),
+        ]
+    else:
+        rows += [("need", needed.peak, "weights + optimizer + EMA + the larger of (the rest, update)")]
     return [f"  {name:<14}{number / GIB:9.3f}  {note}".rstrip() for name, number, note in rows]
 
 

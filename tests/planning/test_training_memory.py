@@ -32,12 +32,14 @@ LORA_TEXT = 12 * 4 * (768 + 768)
 
 def test_the_published_model_has_its_published_size() -> None:
     sizes = plan.sizes(PUBLISHED, TrainConfig())
-    assert sizes == (UNET, TEXT, 0, 49_409 * 768 + 768 * 768)
+    assert sizes[:4] == (UNET, TEXT, 0, 49_409 * 768 + 768 * 768)
+    vae = 83_653_863  # as published
+    assert sizes.whole == UNET + TEXT + vae
     assert UNET == 859_520_964 + 5 * 320 * 9 and TEXT == 85_115_904
     frozen = plan.sizes(PUBLISHED, TrainConfig(lr_text=0))
-    assert frozen == (UNET, 768, TEXT - 768, sizes.buffers)
+    assert frozen[:4] == (UNET, 768, TEXT - 768, sizes.buffers)
     no_token = plan.sizes(PUBLISHED, TrainConfig(), token=None)  # then the embeddings are parameters that don't learn
-    assert no_token == (UNET, TEXT - 768, 49_408 * 768, 768 * 768)
+    assert no_token[:4] == (UNET, TEXT - 768, 49_408 * 768, 768 * 768)
 
 
 def test_the_published_xl_has_its_published_size() -> None:
@@ -53,7 +55,7 @@ def test_the_published_xl_has_its_published_size() -> None:
 
 def test_lora_learns_adapters_and_the_row() -> None:
     sizes = plan.sizes(PUBLISHED, TrainConfig(lora_rank=8))
-    assert sizes == (8 * LORA_UNET, 8 * LORA_TEXT + 768, UNET + TEXT - 768, 49_409 * 768 + 768 * 768)
+    assert sizes[:4] == (8 * LORA_UNET, 8 * LORA_TEXT + 768, UNET + TEXT - 768, 49_409 * 768 + 768 * 768)
     assert (LORA_UNET, LORA_TEXT) == (199_296, 73_728)
     assert plan.sizes(PUBLISHED, TrainConfig(lora_rank=8, lr_text=0))[:2] == (8 * LORA_UNET, 768)
 
@@ -64,6 +66,15 @@ def test_lora_needs_optimizer_and_gradients_for_what_learns_alone() -> None:
     need = plan.states(plan.sizes(PUBLISHED, settings), settings)
     assert need.weights == 2 * (UNET + TEXT - 768 + learns) + 4 * (49_409 * 768 + 768 * 768)
     assert (need.optimizer, need.gradients, need.update) == (12 * learns, 4 * learns, 8 * learns)
+
+
+def test_a_cpu_worker_also_has_its_libraries_and_saves_a_whole_model() -> None:
+    settings = TrainConfig(lora_rank=8, num_workers=1, batch_size=1, num_gpus=0)
+    counted = plan.sizes(PUBLISHED, settings)
+    need = plan.states(counted, settings)
+    assert need.saving == 4 * (counted.whole + counted.buffers) > need.step
+    assert need.peak == need.process + need.weights + need.optimizer + need.saving
+    assert plan.states(counted, settings.model_copy(update={"num_gpus": 1})).saving == 0
 
 
 @pytest.fixture(scope="module")

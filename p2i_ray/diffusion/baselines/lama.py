@@ -1,7 +1,7 @@
 """LaMa (Suvorov et al., 2022): fills a masked picture in from what is around, here the product, without a text.
 
-An ONNX file with two inputs, a picture (N, 3, h, w) from 0 to 1 and a mask (N, 1, h, w) that is 1 where it fills in,
-and one output (N, 3, h, w), from 0 to 1 or to 255. The published one takes 512 x 512 alone: others are resized and back.
+An ONNX file that takes a picture (N, 3, h, w) from 0 to 1 and a mask (N, 1, h, w), 1 where it fills in, and answers a
+picture (N, 3, h, w), from 0 to 1 or to 255. The published one takes 512 x 512 alone: others are resized, and back.
 """
 
 from __future__ import annotations

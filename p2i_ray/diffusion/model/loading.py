@@ -152,7 +152,7 @@ def load_projection(diffusion: DiffusionConfig) -> TextProjection:
     """
     training_checks.check_clip(diffusion.clip, diffusion.base)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
-        weight = opened.model().text_projection.weight.detach()
+        weight = opened.tensor("text_projection.weight")
     return TextProjection(weight, training_checks.aligned_encoder(diffusion.clip, diffusion.base))
 
 
