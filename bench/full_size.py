@@ -43,7 +43,7 @@ train:
   mixed_precision: bf16
   zero_stage: 2
   tracking: {{samples: 1, num_inference_steps: 2}}
-generate: {{batch_size: 1, num_workers: 1, num_inference_steps: 2, dtype: bf16}}
+generate: {{batch_size: 1, num_workers: 1, num_inference_steps: 2, dtype: fp32}}
 serve: {{max_batch_size: 1}}
 ray: {{local_cpus: 2, object_store_mb: 300}}
 """
@@ -74,9 +74,9 @@ def _walk(name: str, folder: Path) -> Iterator[dict[str, float]]:
     yield _job("score", preset, data=data, out=folder / "scores")
     figures = _job("train", preset, data=data, out=model, steps=2)
     yield figures | {"train_planned_gb": _planned_gb(preset)}
-    yield _job("generate", preset, data=data, split="train", model=model, out=folder / "painted")
+    yield _job("generate", preset, data=data, split="validation", model=model, out=folder / "painted")
     methods = "clip_c_i,clip_c_b"
-    yield _job("evaluate", preset, data=data, split="train", model=model, methods=methods, out=folder / "measured")
+    yield _job("evaluate", preset, data=data, split="validation", model=model, methods=methods, out=folder / "measured")
     yield _serve(preset, model, photos / "0-cutout.png")
 
 
