@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from p2i_ray.config import yaml_values
 from p2i_ray.errors import UserError
 
 PRESETS = Path(__file__).parents[1] / "presets"
@@ -96,7 +97,7 @@ def _path(source: str, folder: Path, named_by: str) -> Path:
 
 def _values(path: Path, source: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml_values.load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"config {source!r} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 SQUARE = "1:1"
 WIDEST = 4  # of an aspect ratio
+ROUNDED = 0.15  # largest difference, as a fraction, that rounding to steps may make to an aspect ratio
 ALIKE = 0.01  # two sizes whose aspect ratios differ by this fraction, which is rounding, have one shape
 _RATIO = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 
@@ -35,7 +36,7 @@ def size_for(ratio: str, resolution: int, step: int) -> Size:
         step: sides that are not the square's are multiples of it, pixels.
 
     Raises:
-        ValueError: it is no ratio, or too wide or too tall a one.
+        ValueError: it is no ratio, too wide or too tall a one, or the step is too large for it.
     """
     found = _RATIO.fullmatch(ratio)
     if not found:
@@ -46,7 +47,13 @@ def size_for(ratio: str, resolution: int, step: int) -> Size:
     if not 1 / WIDEST <= width / height <= WIDEST:
         raise ValueError(f"aspect ratio {ratio} is beyond {WIDEST}:1 and 1:{WIDEST}")
     root = (width / height) ** 0.5
-    return Size(_rounded(resolution * root, step), _rounded(resolution / root, step))
+    size = Size(_rounded(resolution * root, step), _rounded(resolution / root, step))
+    if abs(size.aspect * height / width - 1) > ROUNDED or size.width == size.height:
+        raise ValueError(
+            f"aspect ratio {ratio} would be {size} at image.resolution={resolution} and image.size_step={step}; lower "
+            "image.size_step"
+        )
+    return size
 
 
 def _rounded(length: float, step: int) -> int:

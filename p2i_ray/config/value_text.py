@@ -9,6 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 
+from p2i_ray.config import yaml_values
+
 
 def parse(text: str, kind: Any) -> Any:
     """The value that a text on the command line has for a setting of this type: YAML, or the text where text is due.
@@ -22,7 +24,7 @@ def parse(text: str, kind: Any) -> Any:
         if not (len(text) > 1 and text[0] == text[-1] and text[0] in "'\""):  # quotes are YAML's
             return text
     try:
-        return yaml.safe_load(text)
+        return yaml_values.load(text)
     except yaml.YAMLError:
         return text
 
