@@ -39,6 +39,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+SIDEWAYS = tuple(UPRIGHT[tag] for tag in (5, 6, 7, 8))  # width and height change places
+
 
 def decode(
     encoded: bytes | None, limits: ImageConfig, at_least: int | None = None, *, levels: bool = False
@@ -79,6 +81,18 @@ def check_size(encoded: bytes | None, limits: ImageConfig, formats: tuple[str, .
     """
     with _opened(encoded, limits, formats) as image:
         return image.size
+
+
+def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
+    """The width and height that `decode` gives an image; a PNG is read to its end for them.
+
+    Raises:
+        ImageError: as `check_size`.
+    """
+    with _opened(encoded, limits) as image:
+        width, height = image.size
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        return (height, width) if turn in SIDEWAYS else (width, height)
 
 
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from PIL import Image
 
 from p2i_ray.data.decoding import check_size as check_size
 from p2i_ray.data.decoding import decode as decode
+from p2i_ray.data.decoding import upright_size as upright_size
 from p2i_ray.data.errors import ImageError as ImageError
 
 GREY = 127  # the middle of the range, 0 to the VAE; fills the part of a picture that was removed
@@ -98,6 +99,39 @@ def product_of(image: Pixels, mask: Pixels) -> Pixels:
 def paste_product(generated: Pixels, image: Pixels, mask: Pixels) -> Pixels:
     """The generated picture with the product's own pixels put back, (H, W, 3)."""
     return _over(image, generated, mask)
+
+
+class Square(NamedTuple):
+    """A square part of a picture, pixels."""
+
+    left: int
+    top: int
+    side: int
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, as Pillow has them."""
+        return self.left, self.top, self.left + self.side, self.top + self.side
+
+
+def product_square(mask: Pixels) -> Square:
+    """The largest square within a picture that shows its product, of a mask (H, W): as near the middle as it can be.
+
+    A product longer than this square is in its middle, and cut on both sides.
+    """
+    side = min(mask.shape)
+    top, left = (_start(np.flatnonzero((mask >= 128).any(axis=1 - axis)), mask.shape[axis], side) for axis in (0, 1))
+    return Square(left, top, side)
+
+
+def _start(product: NDArray[np.int64], length: int, side: int) -> int:
+    """Where `side` of `length` pixels begin, for a product at these places."""
+    middle = (length - side) // 2
+    if not product.size:
+        return middle
+    first, behind = int(product[0]), int(product[-1]) + 1
+    wanted = min(max(middle, behind - side), first) if behind - first <= side else (first + behind - side) // 2
+    return min(max(wanted, 0), length - side)
 
 
 def _over(front: Pixels, back: Pixels, mask: Pixels) -> Pixels:

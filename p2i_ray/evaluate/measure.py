@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import EvaluateConfig, ImageConfig
+from p2i_ray.config.shapes import SQUARE
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
 from p2i_ray.encoders import weight_files
@@ -44,7 +45,7 @@ def measure(
     Args:
         generated: folder of Parquet files with id, image, cutout and error, as diffusion.sampling.generate writes them.
         files: the names of those that a manifest lists.
-        reference: rows with a column `image`: the real pictures that FID compares with.
+        reference: rows (image, cutout): the real pictures that FID compares with, and where their products are.
         settings: of the evaluation.
         image: limits of decoding, and the resolution to which all pictures are resized.
         metrics: a selection of `METRICS`.
@@ -68,7 +69,8 @@ def measure(
     placement.wait_for(need)
     settings = settings.model_copy(update={"clip": locations.absolute(settings.clip)})
     rows = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
-    sides = {"generated": rows, **({"real": reference.select_columns(["image"])} if "fid" in metrics else {})}
+    columns = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
+    sides = {"generated": rows, **({"real": reference.select_columns(columns)} if "fid" in metrics else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
@@ -158,7 +160,7 @@ class MetricSet:
             self.fid = fid.to(device)
 
     def add_real(self, batch: pa.Table) -> None:
-        """Add real rows, with a column `image`."""
+        """Add real rows, with a column `image`, and `cutout` where pictures have several shapes."""
         read = [real_picture(row, self.image) for row in batch.to_pylist()]
         pictures = [picture for picture in read if picture is not None]
         self.real_images += len(pictures)

@@ -8,7 +8,16 @@ import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import ImageError, Pixels, background_of, decode, encoded, product_mask, product_of
+from p2i_ray.data.images import (
+    ImageError,
+    Pixels,
+    background_of,
+    decode,
+    encoded,
+    product_mask,
+    product_of,
+    product_square,
+)
 
 
 class MeasuredImages(NamedTuple):
@@ -22,7 +31,10 @@ class MeasuredImages(NamedTuple):
 def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
     """The picture of a real row, (side, side, 3); None if it can't be read."""
     try:
-        return _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution))
+        picture = decode(encoded(row["image"]), limits)
+        if picture.width == picture.height or "cutout" not in row:
+            return _rgb(_fit(picture, limits.resolution, _box_of(picture)))
+        return _rgb(_fit(picture, limits.resolution, _box_of(decode(encoded(row["cutout"]), limits))))
     except ImageError:
         return None
 
@@ -32,21 +44,39 @@ def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
     if row["error"] is not None:
         return None
     try:
-        picture = _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution))
-        cutout = _fit(decode(encoded(row["cutout"]), limits), limits.resolution)
+        cutout = decode(encoded(row["cutout"]), limits)
+        box = _box_of(cutout)
+        picture = _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution, box))
+        cutout = _fit(cutout, limits.resolution, box)
         mask = product_mask(cutout)  # (side, side)
     except ImageError:
         return None
     return MeasuredImages(picture, product_of(_rgb(cutout), mask), background_of(picture, mask))
 
 
-def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """Crop the largest central square and resize it; real and generated pictures alike, so that FID compares like."""
-    if picture.size == (side, side):
+Box = tuple[float, float, float, float]  # left, top, right and bottom, as fractions of width and height
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+def _box_of(cutout: Image.Image) -> Box:
+    """The square of a picture that is measured, by its cutout: the largest, of real and generated ones alike.
+
+    It is in the middle, or moved to where it shows the product.
+    """
+    if cutout.width == cutout.height:
+        return WHOLE
+    mask = product_mask(cutout) if cutout.mode == "RGBA" else np.zeros((cutout.height, cutout.width), np.uint8)
+    left, top, right, bottom = product_square(mask).box
+    return left / cutout.width, top / cutout.height, right / cutout.width, bottom / cutout.height
+
+
+def _fit(picture: Image.Image, side: int, box: Box = WHOLE) -> Image.Image:
+    """A part of a picture at the size that is measured."""
+    if picture.size == (side, side) and box == WHOLE:
         return picture
-    square = min(picture.size)
-    left, top = (picture.width - square) // 2, (picture.height - square) // 2
-    return picture.resize((side, side), Image.Resampling.LANCZOS, box=(left, top, left + square, top + square))
+    left, top, right, bottom = box
+    part = (left * picture.width, top * picture.height, right * picture.width, bottom * picture.height)
+    return picture.resize((side, side), Image.Resampling.LANCZOS, box=part)
 
 
 def _rgb(picture: Image.Image) -> Pixels:

@@ -113,7 +113,7 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
 
     from p2i_ray.data.images import ImageError, check_size, encoded, has_picture
     from p2i_ray.diffusion.features import schema
-    from p2i_ray.diffusion.model.preprocess import open_pair
+    from p2i_ray.diffusion.model.preprocess import open_pair, size_of
 
     rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
     pairs = [(_bytes(row["image"]), _bytes(row["cutout"])) for row in rows]
@@ -129,8 +129,8 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
             encoded(row["image"]), encoded(row["cutout"])  # which may be paths alone
             if shard:
                 for content in pair:  # the limits may be tighter than when it was encoded
-                    width, height = check_size(content, image)
-                result |= {"shard": shard, "size": str(_size(width, height, image))}
+                    check_size(content, image)
+                result |= {"shard": shard, "size": str(size_of(*_upright(pair[0], image), image))}
             else:
                 pixels, mask = open_pair(*pair, image)
                 size = Size(mask.shape[1], mask.shape[0])
@@ -143,23 +143,26 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
 
 def key_of(picture: bytes, cutout: bytes, image: ImageConfig) -> bytes:
     """The key of a row's features: its two images, and where they are not square the size that they are brought to."""
-    from p2i_ray.data.images import ImageError, check_size
+    from p2i_ray.data.images import ImageError
 
     parts = [picture, cutout]
     if image.aspect_ratios != (SQUARE,):
         try:
-            width, height = check_size(picture, image)
+            width, height = _upright(picture, image)
         except ImageError:  # the row is set aside when it is opened
             return content_cache.key_of(*parts)
         if width != height:
-            parts.append(str(_size(width, height, image)).encode())
+            parts.append(f"{image.size_of(width, height)}, CLIP at the product".encode())
     return content_cache.key_of(*parts)
 
 
-def _size(width: int, height: int, image: ImageConfig) -> Size | None:
-    """The size of a picture as it is stored, which may be turned."""
-    turned = image.size_of(height, width)
-    return image.size_of(width, height) or (turned and Size(turned.height, turned.width))
+def _upright(picture: bytes, image: ImageConfig) -> tuple[int, int]:
+    """Width and height of a picture, which may be stored turned, by its header where that is enough."""
+    from p2i_ray.data.images import check_size, upright_size
+
+    width, height = check_size(picture, image)
+    turned = width != height and image.size_of(height, width)
+    return upright_size(picture, image) if turned else (width, height)
 
 
 def _bytes(encoded: dict[str, Any] | None) -> bytes:

@@ -17,7 +17,7 @@ from transformers import CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from p2i_ray.config import DiffusionConfig
-from p2i_ray.data.images import Pixels, background_of
+from p2i_ray.data.images import Pixels, background_of, product_square
 from p2i_ray.diffusion.model import preprocess, training_checks, validation
 from p2i_ray.diffusion.model.loading import load_model
 from p2i_ray.encoders.clip import clip_folder
@@ -31,7 +31,7 @@ class Encoded(NamedTuple):
     product_moments: NDArray[np.float32]  # (B, 8, h, w), the same of the product on grey
     mask: NDArray[np.uint8]  # (B, 1, h, w), 1 where the background is to be painted
     background_clip: NDArray[np.float32]  # (B, d), r_B: CLIP's feature of the image without the product
-    image_clip: NDArray[np.float32]  # (B, d), r_I: of the whole image
+    image_clip: NDArray[np.float32]  # (B, d), r_I: of the image; CLIP sees the square of it that shows the product
 
 
 class Encoders:
@@ -60,8 +60,8 @@ class Encoders:
             image_moments=self._moments(whole),
             product_moments=self._moments(whole * (1 - paint)),  # 0, grey, where there is no product
             mask=preprocess.at_latent_size(paint, self.factor).numpy().astype(np.uint8),
-            background_clip=self._clip_features([Image.fromarray(b) for b in backgrounds]),
-            image_clip=self._clip_features([Image.fromarray(i) for i in images]),
+            background_clip=self._clip_features(_squares(backgrounds, products)),
+            image_clip=self._clip_features(_squares(images, products)),
         )
 
     def _moments(self, images: torch.Tensor) -> NDArray[np.float32]:
@@ -72,6 +72,16 @@ class Encoders:
         inputs = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
         pooled = self.clip.vision_model(pixel_values=inputs.to(self.device)).pooler_output
         return cast(NDArray[np.float32], self.clip.visual_projection(pooled).cpu().numpy())
+
+
+def _squares(images: Sequence[Pixels] | Pixels, products: Pixels) -> list[Image.Image]:
+    """The square of each image that CLIP sees; its own processor would keep the middle, wherever the product is."""
+    return [
+        Image.fromarray(image).crop(product_square(mask).box)
+        if mask.shape[0] != mask.shape[1]
+        else Image.fromarray(image)
+        for image, mask in zip(images, products, strict=True)
+    ]
 
 
 def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Encoders:

@@ -47,7 +47,7 @@ def size_of(width: int, height: int, limits: ImageConfig) -> Size:
         return size
     if limits.aspect_ratios == (SQUARE,):
         raise ImageError(f"the picture has {width}x{height} pixels and is not square; jobs/ingest.py makes it so")
-    shapes = ", ".join(limits.aspect_ratios)
+    shapes = ", ".join(f"{ratio} ({size})" for ratio, size in zip(limits.aspect_ratios, limits.sizes, strict=True))
     raise ImageError(
         f"the picture has {width}x{height} pixels, the shape of none of image.aspect_ratios={shapes}; jobs/ingest.py "
         "makes it so"

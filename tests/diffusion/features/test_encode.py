@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 
 from p2i_ray.config import DiffusionConfig, FeatureConfig, ImageConfig
 from p2i_ray.data.images import ImageError
@@ -25,6 +27,13 @@ from tests.support.make_rows import make_row, make_rows
 Row = dict[str, Any]
 IMAGE = ImageConfig.model_construct(resolution=16, max_bytes=10**6, max_pixels=10**6)
 SETTINGS = FeatureConfig(batch_size=4, num_gpus=0, num_cpus=0.5)
+
+
+def shaped(*ratios: str) -> ImageConfig:
+    """At the tiny models' side: 5:8 of 16 is 12.6 x 20.2, so 12 x 20."""
+    return ImageConfig.model_construct(
+        resolution=16, aspect_ratios=ratios, size_step=4, max_bytes=10**6, max_pixels=10**6
+    )
 
 
 def named(rows: list[Row]) -> dict[str, Row]:
@@ -120,10 +129,8 @@ def test_features_do_not_depend_on_what_else_is_encoded(
 
 
 def test_pictures_of_several_shapes_are_encoded_in_their_own_sizes(here: Here, tiny_painter: DiffusionConfig) -> None:
-    image = ImageConfig.model_construct(
-        resolution=16, aspect_ratios=("1:1", "3:4"), size_step=4, max_bytes=10**6, max_pixels=10**6
-    )
-    rows = [make_row(n, size=(12, 20) if n % 2 else None) for n in range(4)]  # 3:4 of 16 is 13.9 x 18.5
+    image = shaped("1:1", "5:8")
+    rows = [make_row(n, size=(12, 20) if n % 2 else None) for n in range(4)]
     known = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), image)
     encoded = features.Encode(tiny_painter, SETTINGS)(known).to_pylist()
     assert [row["size"] for row in encoded] == ["16x16", "12x20"] * 2
@@ -139,6 +146,42 @@ def test_pictures_of_several_shapes_are_encoded_in_their_own_sizes(here: Here, t
     assert again["shard"].is_valid().to_pylist() == [True, False] * 2
     refused = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), IMAGE)["error"].to_pylist()
     assert refused[0] is None and "12x20 pixels and is not square" in refused[1]
+
+
+def test_clip_sees_the_product_wherever_it_is(tiny_painter: DiffusionConfig) -> None:
+    encoders = load_encoders(tiny_painter, "cpu")
+    wide, masks = np.random.default_rng(0).integers(0, 256, (2, 16, 32, 3), np.uint8), np.zeros((2, 16, 32), np.uint8)
+    masks[0, 4:12, 1:9] = masks[1, 4:12, 12:20] = 255
+    found = encoders.encode(wide, masks)
+    assert found.image_moments.shape == (2, 8, 8, 16)
+    parts = np.stack([wide[0, :, 1:17], wide[1, :, 8:24]]), np.stack([masks[0, :, 1:17], masks[1, :, 8:24]])
+    squares = encoders.encode(*parts)
+    np.testing.assert_array_equal(found.image_clip, squares.image_clip)
+    np.testing.assert_array_equal(found.background_clip, squares.background_clip)
+
+
+def test_known_features_of_a_shape_that_is_not_wanted_are_not_trained_on(here: Here) -> None:
+    rows = [make_row(0), make_row(1, size=(12, 20))]
+    known = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), shaped("1:1", "5:8"))
+    features.add_shard(features.Encode(here.diffusion, SETTINGS)(known), here.shards)
+    tall = features.look_up(pa.Table.from_pylist(rows), KnownShards(here.shards), shaped("5:8"))
+    assert tall["size"].to_pylist() == [None, "12x20"] and tall["shard"].is_valid().to_pylist() == [False, True]
+    assert tall["error"].to_pylist()[0].startswith("the picture has 16x16 pixels, the shape of none of")
+    assert "image.aspect_ratios=5:8 (12x20)" in tall["error"].to_pylist()[0]
+
+
+def test_a_picture_that_is_stored_turned_has_its_upright_size_each_time(here: Here) -> None:
+    image, row = shaped("1:1", "5:8", "8:5"), make_row(0, size=(12, 20))
+    turned, out = Image.open(io.BytesIO(row["image"]["bytes"])).transpose(Image.Transpose.ROTATE_90), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 270 degrees
+    turned.save(out, "PNG", exif=exif)
+    row["image"]["bytes"] = out.getvalue()
+    first = features.look_up(pa.Table.from_pylist([row]), KnownShards(here.shards), image)
+    encoded = features.add_shard(features.Encode(here.diffusion, SETTINGS)(first), here.shards)
+    again = features.look_up(pa.Table.from_pylist([row]), KnownShards(here.shards), image)
+    assert again["shard"].to_pylist() == encoded["shard"].to_pylist() != [None]
+    assert first["size"].to_pylist() == again["size"].to_pylist() == ["12x20"]
 
 
 def test_nothing_new_needs_no_model(here: Here) -> None:
