@@ -11,6 +11,7 @@ from p2i_ray.storage.safetensors_header import Tensor
 
 TYPES = ("F64", "F32", "F16", "BF16")  # of weights that can be trained or painted with
 TEXT = "text_model."  # before the names of a text tower; transformers 5 leaves it out of a text encoder's
+PROJECTION = "text_projection.weight"
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 
@@ -68,7 +69,7 @@ def _sizes(part: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     if part.startswith("text_encoder"):
         return _text_encoder(config, tensors)
     text = config.get("text_config", {})
-    projected = Size("text_projection.weight", 0, "projection_dim", config.get("projection_dim"))
+    projected = Size(PROJECTION, 0, "projection_dim", config.get("projection_dim"))
     pictured = Size("visual_projection.weight", 0, "projection_dim", config.get("projection_dim"))
     return (*_text(text, TEXT), projected, pictured)
 
@@ -101,7 +102,7 @@ def _text(config: Mapping[str, Any], prefix: str) -> Iterable[Size]:
 def _text_encoder(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterable[Size]:
     yield from _text(config, TEXT if any(name.startswith(TEXT) for name in tensors) else "")
     if "CLIPTextModelWithProjection" in (config.get("architectures") or ()):
-        yield Size("text_projection.weight", 0, "projection_dim", config.get("projection_dim"))
+        yield Size(PROJECTION, 0, "projection_dim", config.get("projection_dim"))
 
 
 def _layers(part: str, config: Mapping[str, Any]) -> Iterable[tuple[str, int]]:

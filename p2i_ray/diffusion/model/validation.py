@@ -17,7 +17,9 @@ from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
 INDEX = "model_index.json"
-FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd")  # in the names of models that were distilled
+FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd", "dmd2")  # in the names of models that were distilled
+FEW_STEPS_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
+OTHER_NOISE = ("FlowMatch", "EDM")  # begin the schedulers of models that were trained on other noise than Eq. 1's
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
 INPUT_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
@@ -54,9 +56,16 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
     check_noise(location, vae)
     if image is not None:
         check_sizes(image, 2 ** (len(vae.get("block_out_channels") or [0]) - 1), location)
+    pooled = [text.encoder for text in family.texts if text.pooled]
     for part, config in configs.items():
         folder = locations.join(location, part)
-        shapes.check(folder, part, config, weight_files.find(folder, weights_name(part)).tensors())
+        tensors = weight_files.find(folder, weights_name(part)).tensors()
+        shapes.check(folder, part, config, tensors)
+        if part in pooled and shapes.PROJECTION not in tensors:
+            raise UserError(
+                f"{folder}: the weights have no {shapes.PROJECTION}, through which {family.name} reads a prompt's last "
+                "state; give its own text encoder, a CLIPTextModelWithProjection"
+            )
 
 
 def check_sizes(image: ImageConfig, factor: int, location: str) -> None:
@@ -93,11 +102,11 @@ def family_of(location: str) -> Family:
         UserError: it is a pipeline of another family, or one that only refines what another has painted.
     """
     index = read_index(location)
-    if not index:
+    if not index.get("_class_name"):
         second = families.STABLE_DIFFUSION_XL.texts[1].encoder
         has_two = locations.exists(locations.join(location, second))
         return families.STABLE_DIFFUSION_XL if has_two else families.STABLE_DIFFUSION
-    name = str(index.get("_class_name"))
+    name = str(index["_class_name"])
     family = families.named(name)
     if family is None:
         raise UserError(f"{location} is a {name}; give the folder of a {families.NAMES} inpainting model")
@@ -124,7 +133,12 @@ def check_text(location: str, family: Family, configs: Mapping[str, Mapping[str,
     numbers = denoiser.get("projection_class_embeddings_input_dim")
     pooled = next(configs[text.encoder].get("projection_dim") or 0 for text in family.texts if text.pooled)
     expected = SIZES * (denoiser.get("addition_time_embed_dim") or 0) + pooled
-    if denoiser.get("addition_embed_type") != "text_time" or numbers != expected:
+    if (kind := denoiser.get("addition_embed_type")) != "text_time":
+        raise UserError(
+            f"{location}/unet has addition_embed_type={kind}, not text_time; give a {family.name} model (a base, no "
+            "refiner) whose parts are of one model"
+        )
+    if numbers != expected:
         raise UserError(
             f"{location}/unet takes {numbers} numbers beside the timestep, not the {expected} of a pooled text and "
             f"{SIZES} sizes; give a {family.name} model (a base, no refiner) whose parts are of one model"
@@ -138,6 +152,17 @@ def check_noise(location: str, vae: Mapping[str, Any]) -> None:
         UserError: it predicts something else, or its latents are normalised by mean and deviation.
     """
     scheduler = read_config(locations.join(location, "scheduler", "scheduler_config.json"))
+    name = str(scheduler.get("_class_name", ""))
+    if name.startswith(OTHER_NOISE):
+        raise UserError(
+            f"{location}/scheduler is a {name}: the model was trained on other noise than Eq. 1 and 3 are about; give "
+            "another model"
+        )
+    if name in FEW_STEPS_SCHEDULERS:
+        raise UserError(
+            f"{location}/scheduler is {name}, as models for a few steps have; give the model that it was distilled "
+            "from, or, if it is none, take the scheduler/ of its base model"
+        )
     if scheduler.get("prediction_type", "epsilon") != "epsilon":
         raise UserError(
             f"{location}/scheduler predicts {scheduler['prediction_type']}, not noise (epsilon); Eq. 3 needs that"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import DiffusionConfig, ImageConfig, TrainConfig
 from p2i_ray.diffusion.backbones.families import STABLE_DIFFUSION_XL
@@ -210,17 +211,41 @@ def test_a_good_xl_passes_with_or_without_its_index(broken_xl: Path, xl_models: 
             {"projection_class_embeddings_input_dim": 28},
             "takes 28 numbers .* not the 32 of a pooled",
         ),
-        ("unet/config.json", {"addition_embed_type": None}, "not the 32 of a pooled text and 6 sizes; .* no refiner"),
+        ("unet/config.json", {"addition_embed_type": None}, "addition_embed_type=None, not text_time; .* no refiner"),
         ("vae/config.json", {"latents_mean": [0.0] * 4}, "vae has latents_mean or latents_std"),
         ("text_encoder_2/config.json", {"projection_dim": 9}, "not the 33 of a pooled text"),
         ("text_encoder_2/config.json", {"num_hidden_layers": 3}, "have 2 text layers, and config.json says"),
         ("scheduler/scheduler_config.json", {"prediction_type": "v_prediction"}, "predicts v_prediction, not noise"),
+        (
+            "scheduler/scheduler_config.json",
+            {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+            "is a FlowMatchEulerDiscreteScheduler: the model was trained on other noise",
+        ),
+        ("scheduler/scheduler_config.json", {"_class_name": "EDMEulerScheduler"}, "trained on other noise than Eq. 1"),
+        ("scheduler/scheduler_config.json", {"_class_name": "LCMScheduler"}, "scheduler is LCMScheduler, as models for a few"),
     ],
 )
 def test_an_xl_that_can_t_be_used(broken_xl: Path, file: str, values: dict[str, Any], line: str) -> None:
     change(broken_xl / file, **values)
     with pytest.raises(UserError, match=line):
         validation.check_model(str(broken_xl))
+
+
+def test_a_second_text_encoder_without_its_projection(broken_xl: Path) -> None:
+    """As of a CLIPTextModel, whose width fits."""
+    weights = broken_xl / "text_encoder_2" / "model.safetensors"
+    tensors = load_file(weights)
+    del tensors["text_projection.weight"]
+    save_file(tensors, weights)
+    change(broken_xl / "text_encoder_2" / "config.json", architectures=["CLIPTextModel"])
+    with pytest.raises(UserError, match=r"no text_projection.weight, .* Stable Diffusion XL .* CLIPTextModelWithProj"):
+        validation.check_model(str(broken_xl))
+
+
+def test_an_index_that_names_no_pipeline_leaves_it_to_the_parts(broken_xl: Path) -> None:
+    change(broken_xl / "model_index.json", _class_name=None)
+    validation.check_model(str(broken_xl))
+    assert validation.family_of(str(broken_xl)) is STABLE_DIFFUSION_XL
 
 
 def test_parts_of_an_xl_that_are_not_there(broken_xl: Path, tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
