@@ -93,6 +93,7 @@ pipe(prompt="{_prompt(diffusion)}", image=image, mask_image=mask{", " if family.
 
 It opens with diffusers 0.35 and newer, and with transformers 4 and 5. `image` holds the product's pixels,
 `mask` is white where the background is to be painted. {_prompt_rule(diffusion)}
+Diffusers makes a square of both unless `height` and `width` are given, multiples of 8.
 {_adapter_use(family, diffusion, training)}
 ## Training
 
@@ -175,7 +176,14 @@ def _load_token(family: Family, token: str) -> str:
         f"tokenizer=pipe.{text.tokenizer})"
         for text in family.texts
     )
-    return f'\nrows = safetensors.torch.load_file("this/folder/lora/learned_embeds.safetensors"){each}'
+    # A published encoder says eos_token_id=2, and is then pooled where the highest id is: at the token.
+    pooled = "".join(
+        f"\npipe.{text.encoder}.text_model.eos_token_id = pipe.{text.tokenizer}.eos_token_id"
+        for text in family.texts
+        if text.pooled
+    )
+    rows = 'rows = load_file("this/folder/lora/learned_embeds.safetensors")'
+    return f"\nfrom safetensors.torch import load_file\n{rows}{each}{pooled}"
 
 
 def _trained(diffusion: DiffusionConfig, settings: TrainConfig) -> str:

@@ -222,7 +222,7 @@ def test_a_good_xl_passes_with_or_without_its_index(broken_xl: Path, xl_models: 
             "is a FlowMatchEulerDiscreteScheduler: the model was trained on other noise",
         ),
         ("scheduler/scheduler_config.json", {"_class_name": "EDMEulerScheduler"}, "trained on other noise than Eq. 1"),
-        ("scheduler/scheduler_config.json", {"_class_name": "LCMScheduler"}, "scheduler is LCMScheduler, as models for a few"),
+        ("scheduler/scheduler_config.json", {"_class_name": "LCMScheduler"}, "is LCMScheduler, as models for a few"),
     ],
 )
 def test_an_xl_that_can_t_be_used(broken_xl: Path, file: str, values: dict[str, Any], line: str) -> None:
