@@ -219,7 +219,10 @@ def product2img_loss(model: Product2Img, batch: Batch, contrast: Batch | None, s
         inpaint = inpaint * min_snr_weights(model.schedule, batch.timesteps, settings.min_snr_gamma)
     zero = inpaint.new_zeros(())
     if contrast is None:
-        return Losses(inpaint.mean(), inpaint, zero, zero)
+        # So that every weight has a gradient in every micro-batch, also those behind the state that the denoiser reads:
+        # where the first has none, ZeRO-3 adds a later one's to what is left of the step before.
+        untouched = 0 * prompts.last[model.aligned].sum()
+        return Losses(inpaint.mean() + untouched, inpaint, zero, zero)
     if contrast is not batch:
         prompts = encode_text(model, contrast.input_ids)
     hidden = prompts.last[model.aligned]  # (B, L, d)

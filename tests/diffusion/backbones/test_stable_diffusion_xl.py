@@ -146,6 +146,20 @@ def test_gradients_reach_what_is_trained_and_nothing_else(xl_models: XlModels) -
         assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.parametrize("aligned", [0, 1])
+@pytest.mark.parametrize("settings", [{}, {"lora_rank": 2}])
+def test_every_weight_has_a_gradient_in_every_micro_batch(
+    xl_models: XlModels, aligned: int, settings: dict[str, Any]
+) -> None:
+    """ZeRO-3 would add one that comes later in a step to that of the step before."""
+    parts, model = make_model(xl_models.painter(aligned), **settings)
+    batch = make_batch(parts, range(4))
+    losses = model(batch, None, 2)
+    losses.total.backward()
+    assert torch.equal(losses.total.detach(), losses.inpaint.mean())
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
 def test_rounds_of_lora_are_one_adapter_of_the_first_base(painter: DiffusionConfig, tmp_path: Path) -> None:
     """As the model card opens both: its very code."""
     one = write_round(painter, painter.base, tmp_path / "one", 1, lora_rank=3)
