@@ -14,7 +14,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads 4:5 as 245, YAML 1.2 as a text."""
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        tag = super().resolve(kind, value, implicit)
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         return _TEXT if tag in _NUMBERS and ":" in value else tag
 
 
