@@ -55,7 +55,7 @@ def run(job: EvaluateJob) -> None:
     preflight.check_rights(out)
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
-    preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip])
+    preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip, *painting_of(job).parts])
     with job_output.held(out, "evaluate"):
         folder, files = generated(job, data, model, out)
         real = reading.read_split(data, job.split)

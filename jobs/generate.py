@@ -44,7 +44,7 @@ def run(job: GenerateJob) -> None:
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
-    preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model])
+    preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model, *painting.parts])
     with job_output.held(out, "generate"):
         for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
             locations.remove(left)

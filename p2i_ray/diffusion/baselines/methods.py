@@ -11,13 +11,14 @@ lama            LaMa, which fills in without a text
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.diffusion.baselines import extras
 from p2i_ray.diffusion.model import validation
+from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.painter import Painter
@@ -44,6 +45,18 @@ class Painting:
         if self.method == "product2img":
             return self.diffusion
         return self.diffusion.model_copy(update={"token": None, "prompt": self.settings.prompt, "widen": False})
+
+    @property
+    def parts(self) -> list[str]:
+        """Locations of what the method needs beside the model, which all nodes must reach."""
+        names = {"controlnet": ["controlnet"], "ip_adapter": ["ip_adapter", "ip_adapter_encoder"]}
+        return [part for name in names.get(self.method, []) if (part := getattr(self.anywhere().settings, name))]
+
+    def anywhere(self) -> Painting:
+        """See PaintingMethod."""
+        given = {name: getattr(self.settings, name) for name in ("controlnet", "ip_adapter", "ip_adapter_encoder")}
+        absolute = {name: locations.absolute(part) for name, part in given.items() if part}
+        return replace(self, settings=self.settings.model_copy(update=absolute))
 
     def check(self, model: str, image: ImageConfig) -> None:
         """See PaintingMethod; the model is a folder, of LaMa an ONNX file."""

@@ -52,6 +52,7 @@ def generate(
     import ray.data
 
     model, out = locations.absolute(model), locations.absolute(out)
+    painting = painting.anywhere()
     painting.check(model, image)
     need = resources.generate(settings)
     placement.wait_for(need)

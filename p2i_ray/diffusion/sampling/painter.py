@@ -24,6 +24,10 @@ class Painter(Protocol):
 class PaintingMethod(Protocol):
     """A method and what it needs, as it is handed to workers."""
 
+    def anywhere(self) -> PaintingMethod:
+        """The same with absolute places: workers have other working directories."""
+        ...
+
     def check(self, model: str, image: ImageConfig) -> None:
         """Check all that can be checked without loading weights.
 

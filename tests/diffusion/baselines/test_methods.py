@@ -147,6 +147,13 @@ def test_lama_fills_in_where_the_mask_says(
     assert (own[far & ~inside] == 255 - 127).mean() > (0.99 if side == "side" else 0.8)  # grey, turned negative
 
 
+def test_workers_get_absolute_places(tiny_painter: DiffusionConfig) -> None:
+    method = painting(tiny_painter, "ip_adapter", ip_adapter="a.safetensors", controlnet="c")
+    here = method.anywhere().settings
+    assert (here.ip_adapter, here.controlnet) == (str(Path("a.safetensors").absolute()), str(Path("c").absolute()))
+    assert method.parts == [here.ip_adapter] and here.ip_adapter_encoder is None
+
+
 def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     def check(method: Any, line: str, model: Path | str = tiny_painter.base, **settings: Any) -> None:
         with pytest.raises(UserError, match=line):
