@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
-from p2i_ray.config import Config, DiffusionConfig, Effect, PlanConfig
-from p2i_ray.config.loading import effects, flat
+from p2i_ray.config import Config, DiffusionConfig, Effect, ImageConfig, PlanConfig
+from p2i_ray.config.loading import defaults, effects, flat
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
@@ -153,7 +153,7 @@ def asked_of(job: TrainJob, diffusion: DiffusionConfig, keep: str | None) -> dic
     used = {"data": locations.join(data, job.split), "keep": keep, "base": diffusion.base, "clip": diffusion.clip}
     states = {name: fingerprints.states(locations.absolute(place)) for name, place in used.items() if place}
     signatures = {name: fingerprints.signature(found) for name, found in states.items()}
-    settings = {"image": job.image.model_dump(), "diffusion": diffusion.model_dump()}
+    settings = {name: group.model_dump(mode="json") for name, group in (("image", job.image), ("diffusion", diffusion))}
     return {"data": data, "split": job.split, "keep": keep, **settings, "signatures": signatures}
 
 
@@ -178,11 +178,14 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> Fe
     done, data, asked = f"{out}.json", locations.absolute(job.data), asked_of(job, diffusion, keep)
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
-        others = [key for key, value in asked.items() if found["asked"].get(key) != value]
+        before = found["asked"]
+        for group, settings in (("image", ImageConfig), ("diffusion", DiffusionConfig)):
+            before[group] = {**dict(defaults(settings)), **before.get(group, {})}  # an earlier version had fewer
+        others = [key for key, value in asked.items() if before.get(key) != value]
         if others:
             raise UserError(
-                f"{out} was made from something else ({', '.join(others)}): data, keep file or models were changed or "
-                f"replaced meanwhile; put them back, or remove {out.rpartition('/')[0]} to begin anew"
+                f"{out} was made from something else ({', '.join(others)}): data, keep file, models or their settings "
+                f"were changed or replaced meanwhile; put them back, or remove {out.rpartition('/')[0]} to begin anew"
             )
         return FeatureIndex(out, found["files"], found["shards"])
     locations.remove(out)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from p2i_ray.config import load
+from p2i_ray.config import ImageConfig, load
 from p2i_ray.errors import UserError
 from tests.support.kill_when import kill_when
 from tests.support.load_job import load_job
@@ -75,6 +75,12 @@ def test_features_of_replaced_data_are_not_taken(tmp_path: Path) -> None:
     asked = job.asked_of(given, diffusion, None)
     Path(f"{out}.json").write_text(json.dumps({"asked": asked, "files": ["a"], "shards": "s"}))
     assert job.encode(given, diffusion, None, str(out)).files == ["a"]
+    older = {**asked, "image": {name: asked["image"][name] for name in ("resolution", "max_bytes", "max_pixels")}}
+    Path(f"{out}.json").write_text(json.dumps({"asked": older, "files": ["a"], "shards": "s"}))
+    assert job.encode(given, diffusion, None, str(out)).files == ["a"]
+    wide = given.model_copy(update={"image": ImageConfig(resolution=64, aspect_ratios=("1:1", "16:9"), size_step=8)})
+    with pytest.raises(UserError, match=r"features was made from something else \(image\)"):
+        job.encode(wide, diffusion, None, str(out))
     (data / "train" / "part.parquet").write_text("after!")
     with pytest.raises(
         UserError, match=r"features was made from something else \(signatures\): .*remove .*model.work to"

@@ -65,8 +65,9 @@ def check(plan: Plan) -> None:
     now = _settings(plan)
     for name in sorted(now.keys() | before.keys()):
         if before.get(name) != now.get(name):
+            was, given = (values.get(name, "its default") for values in (before, now))
             raise UserError(
-                f"out {plan.out} already holds data, made with {name}={before.get(name)}, and not {now.get(name)}: "
+                f"out {plan.out} already holds data, made with {name}={was}, and not {given}: "
                 "rows are added with the same source and settings alone; give those, or name another folder"
             )
 
