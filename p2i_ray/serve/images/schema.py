@@ -179,8 +179,9 @@ def _size(size: str, rules: EditRules) -> tuple[int, int]:
     if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
         allowed = f"multiples of {STRIDE} from {smallest} to {largest}"
         raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {allowed}", "size")
-    if sides[0] * sides[1] > max(rules.limits.max_area, *(size.width * size.height for size in rules.image.sizes)):
-        raise bad_request(f"size {size} has too many pixels; at most {rules.limits.max_area}", "size")
+    most = max(rules.limits.max_area, *(size.width * size.height for size in rules.image.sizes))
+    if sides[0] * sides[1] > most:
+        raise bad_request(f"size {size} has too many pixels; at most {most}", "size")
     return sides[0], sides[1]
 
 
