@@ -179,8 +179,8 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> Fe
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
         before = found["asked"]
-        for group, settings in (("image", ImageConfig), ("diffusion", DiffusionConfig)):
-            before[group] = {**dict(defaults(settings)), **before.get(group, {})}  # an earlier version had fewer
+        for group, kind in (("image", ImageConfig), ("diffusion", DiffusionConfig)):
+            before[group] = {**dict(defaults(kind)), **before.get(group, {})}  # an earlier version had fewer
         others = [key for key, value in asked.items() if before.get(key) != value]
         if others:
             raise UserError(
