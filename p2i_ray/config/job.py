@@ -91,6 +91,12 @@ class EvaluateConfig(Reserving):
     fid_features: Result[Literal["clip", "inception"]] = Field(
         "inception", description="features of the Frechet distance"
     )
+    cutter: Runtime[str | None] = Field(
+        None, description="product_expansion: ONNX file of the cutter that looks for the product (none: GrabCut)"
+    )
+    cutter_family: Runtime[Literal["isnet", "u2net", "birefnet", "rmbg-1.4", "rmbg-2.0"]] = Field(
+        "isnet", description="product_expansion: what the cutter's input and output are"
+    )
     batch_size: Adjustable[int] = Field(32, ge=1, description="images measured per batch")
     num_gpus: Adjustable[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from p2i_ray.config import EvaluateConfig
@@ -13,6 +14,8 @@ INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 )
 
+BY_FEATURES = {"fid", "kid"}
+
 
 def weights() -> Path:
     """Where torch-fidelity's conversion of the weights must lie: in the folder of torch.hub.get_dir()."""
@@ -20,13 +23,17 @@ def weights() -> Path:
     return Path(cache, "hub", "checkpoints", INCEPTION.rsplit("/", 1)[-1]).expanduser()
 
 
-def check(settings: EvaluateConfig) -> None:
-    """Check that what evaluate.fid_features asks for is installed.
+def check(settings: EvaluateConfig, metrics: Collection[str] = ("fid",)) -> None:
+    """Check that what metrics need of Inception is installed.
+
+    Args:
+        settings: of the evaluation.
+        metrics: names; those of `BY_FEATURES` take Inception's features where evaluate.fid_features says so.
 
     Raises:
         UserError: torch-fidelity or the weights aren't there; the message says where to get them.
     """
-    if settings.fid_features != "inception":
+    if settings.fid_features != "inception" or not BY_FEATURES & set(metrics):
         return
     if importlib.util.find_spec("torch_fidelity") is None:
         raise UserError(

@@ -1,7 +1,8 @@
-"""Measure FID, CLIP-c-I and CLIP-c-B of a folder of generated pictures, in one pass over each side.
+"""Measure a folder of generated pictures by the metrics of the catalogue, in one pass over each side.
 
-One Ray task, with the resources of the settings, reads both sides batch by batch and keeps running sums only; the
-driver sees a few numbers. Rows with an error, and pictures that can't be read, are left out and counted.
+One Ray task, with the resources of the settings, reads both sides batch by batch and keeps running sums, or of some
+metrics the pictures' features; the driver sees a few numbers. Rows with an error, and pictures that can't be read, are
+left out and counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate import inception
+from p2i_ray.evaluate import catalogue, inception
+from p2i_ray.evaluate.catalogue import known as known
+from p2i_ray.evaluate.metrics.batch import Batch
 from p2i_ray.evaluate.preprocess import generated_images, real_picture
 from p2i_ray.storage import locations
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     import ray.data
 
 FEWEST = 2  # pictures a side from which FID is defined
-METRICS: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")
+METRICS = catalogue.LOOP
 
 log = logging.getLogger(__name__)
 
@@ -45,15 +48,18 @@ def measure(
     Args:
         generated: folder of Parquet files with id, image, cutout and error, as diffusion.sampling.generate writes them.
         files: the names of those that a manifest lists.
-        reference: rows (image, cutout): the real pictures that FID compares with, and where their products are.
+        reference: rows (image, cutout): the real pictures that FID and others compare with, and where their products
+            are.
         settings: of the evaluation.
         image: limits of decoding, and the resolution to which all pictures are resized.
-        metrics: a selection of `METRICS`.
+        metrics: names from `catalogue.NEEDS`.
 
     Returns:
-        The metrics, and: `images` measured, `left_out` (generated rows with an error); with FID also `fid_images`, the
-        number of pictures on its smaller side, and `fid_features`: with no more pictures than features the distance is
-        biased upwards.
+        The metrics, those besides `METRICS` with their intervals, and: `images` measured, `left_out` (generated rows
+        with an error); with FID also `fid_images`, the number of pictures on its smaller side, and `fid_features`:
+        with no more pictures than features the distance is biased upwards. Where other metrics compare with real
+        pictures, `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
+        image.resolution, `resized`.
 
     Raises:
         UserError: an unknown metric, a model that isn't there, no pictures, or a cluster too small.
@@ -61,16 +67,17 @@ def measure(
     import ray
 
     metrics = known(metrics)
-    if "fid" in metrics:
-        inception.check(settings)
+    inception.check(settings, metrics)
     if not files:
         raise UserError(f"{generated} has no generated pictures to measure")
     need = resources.evaluate(settings)
     placement.wait_for(need)
-    settings = settings.model_copy(update={"clip": locations.absolute(settings.clip)})
-    rows = reading.read_files(generated, files).select_columns(["image", "cutout", "error"])
-    columns = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
-    sides = {"generated": rows, **({"real": reference.select_columns(columns)} if "fid" in metrics else {})}
+    settings = catalogue.anywhere(settings)
+    columns = ["image", "cutout", "error", *(["name"] if any(catalogue.NEEDS[one].name for one in metrics) else [])]
+    rows = reading.read_files(generated, files).select_columns(columns)
+    compared = any(catalogue.NEEDS[one].real for one in metrics)
+    real = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
+    sides = {"generated": rows, **({"real": reference.select_columns(real)} if compared else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
@@ -85,19 +92,6 @@ def measure(
     return figures
 
 
-def known(metrics: Sequence[str]) -> tuple[str, ...]:
-    """Return the metrics if all of them exist.
-
-    Raises:
-        UserError: there is none, or one that is not in `METRICS`.
-    """
-    unknown = [name for name in metrics if name not in METRICS]
-    if unknown or not metrics:
-        wrong = f"unknown metric {unknown[0]!r}" if unknown else "no metric is asked for"
-        raise UserError(f"{wrong}; there are {', '.join(METRICS)}")
-    return tuple(metrics)
-
-
 def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures: int) -> None:
     """Find out before anything is generated whether it can be measured.
 
@@ -108,17 +102,13 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         pictures: its rows with a scene.
 
     Raises:
-        UserError: CLIP's or Inception's files are not there, or FID has too few pictures.
+        UserError: the files of a model are not there, or there are too few pictures for a metric.
     """
     clip = locations.absolute(settings.clip)
     if not locations.exists(locations.join(clip, "config.json")):
         raise UserError(f"evaluate.clip={clip} is no transformers CLIP folder (no config.json); check the path")
     weight_files.find(clip, weight_files.TRANSFORMERS, setting="evaluate.clip").tensors()
-    if "fid" not in metrics:
-        return
-    inception.check(settings)
-    if pictures < FEWEST:
-        raise UserError(f"FID needs {FEWEST} pictures a side, and {split} has {pictures} scenes; give a larger split")
+    catalogue.check(settings, metrics, split, pictures)
 
 
 def _measure_sides(
@@ -150,7 +140,9 @@ class MetricSet:
         from p2i_ray.evaluate.metrics.fid import clip_fid, inception_fid
 
         self.image = image
-        self.images = self.real_images = self.left_out = 0
+        self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
+        self.others = {name: catalogue.make(name, settings, device) for name in metrics if name not in METRICS}
+        self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)
         self.fid = None
@@ -164,15 +156,23 @@ class MetricSet:
         read = [real_picture(row, self.image) for row in batch.to_pylist()]
         pictures = [picture for picture in read if picture is not None]
         self.real_images += len(pictures)
+        self.real_left_out += len(read) - len(pictures)
         self._update_fid(pictures, real=True)
+        shared = Batch(pictures, self.encoder.embed)
+        for one in self.reals if pictures else ():
+            one.add_real(shared)
 
     def add_generated(self, batch: pa.Table) -> None:
-        """Add generated rows, with the columns `image`, `cutout` and `error`."""
+        """Add generated rows, with the columns `image`, `cutout` and `error`, and `name` where a metric needs it."""
         read = [generated_images(row, self.image) for row in batch.to_pylist()]
         rows = [row for row in read if row is not None]
         self.images += len(rows)
         self.left_out += len(read) - len(rows)
+        self.resized += sum(row.resized for row in rows)
         self._update_fid([row.picture for row in rows], real=False)
+        shared = Batch([row.picture for row in rows], self.encoder.embed, rows)
+        for one in self.others.values() if rows else ():
+            one.add_generated(shared)
         if self.scores and rows:
             product = self.encoder.embed([row.product for row in rows])  # (B, D)
             if "clip_c_i" in self.scores:
@@ -193,7 +193,12 @@ class MetricSet:
             found |= {"fid": float(self.fid.compute()), "fid_images": count}
             found["fid_features"] = self.fid.real_features_sum.numel()
         found |= {name: float(score.compute()) for name, score in self.scores.items()}
-        return found | {"images": self.images, "left_out": self.left_out}
+        for one in self.others.values():
+            found |= one.figures()
+        found |= {"images": self.images, "left_out": self.left_out}
+        if self.reals:
+            found |= {"real_images": self.real_images, "real_left_out": self.real_left_out}
+        return found | ({"resized": self.resized} if self.resized else {})
 
     def _update_fid(self, pictures: list[Pixels], real: bool) -> None:
         if self.fid is not None and pictures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,14 +18,7 @@ from p2i_ray.data.images import (
     product_of,
     product_square,
 )
-
-
-class MeasuredImages(NamedTuple):
-    """The pictures of one generated row, each (side, side, 3), uint8."""
-
-    picture: Pixels  # I
-    product: Pixels  # c, on grey
-    background: Pixels  # B, grey where the product was
+from p2i_ray.evaluate.metrics.batch import MeasuredImages
 
 
 def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
@@ -46,12 +39,21 @@ def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
     try:
         cutout = decode(encoded(row["cutout"]), limits)
         box = _box_of(cutout)
-        picture = _rgb(_fit(decode(encoded(row["image"]), limits), limits.resolution, box))
+        opened = decode(encoded(row["image"]), limits)
+        picture = _rgb(_fit(opened, limits.resolution, box))
         cutout = _fit(cutout, limits.resolution, box)
         mask = product_mask(cutout)  # (side, side)
     except ImageError:
         return None
-    return MeasuredImages(picture, product_of(_rgb(cutout), mask), background_of(picture, mask))
+    return MeasuredImages(
+        picture=picture,
+        product=product_of(_rgb(cutout), mask),
+        background=background_of(picture, mask),
+        cutout=_rgb(cutout),
+        mask=mask,
+        name=row.get("name") or "",
+        resized=opened.size != (limits.resolution, limits.resolution),
+    )
 
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom, as fractions of width and height

@@ -76,6 +76,44 @@ def test_nothing_to_measure(settings: EvaluateConfig, image: ImageConfig) -> Non
         figures(settings, image, [generated(3)], [real(1)])
 
 
+def test_further_metrics_beside_those_of_a_run(settings: EvaluateConfig, image: ImageConfig) -> None:
+    """In any order of batches; broken real pictures are counted; the product of these rows is noise that differs."""
+    names = ("clip_c_i", "kid", "cmmd", "diversity", "product_unchanged", "product_colour", "seam_contrast")
+    broken = pa.Table.from_pylist([{"id": "x", "image": {"bytes": b"none", "path": None}}], real(1).schema)
+    found = []
+    for rows, reals in (
+        ([generated(14, failed=2)], [real(13), broken]),
+        ([generated(14, failed=2).slice(5), generated(14).slice(0, 5)], [broken, real(13).slice(4), real(4)]),
+    ):
+        running = MetricSet(settings, image, names)
+        for batch in reals:
+            running.add_real(batch)
+        for batch in rows:
+            running.add_generated(batch)
+        found.append(running.figures())
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-6)
+    assert (found[0]["real_images"], found[0]["real_left_out"], found[0]["left_out"]) == (13, 1, 2)
+    assert found[0]["kid"] < 0 and found[0]["cmmd"] < 1  # the same pictures but for one
+    inside = mask() > 0
+    apart = [np.abs(picture(i)[inside].astype(int) - picture(1000 + i)[inside]) for i in range(12)]
+    assert found[0]["product_unchanged"] == pytest.approx(np.mean([(one <= 2).all(-1).mean() for one in apart]))
+    assert {f"{name}{end}" for name in names[1:] for end in ("", "_low", "_high")} <= set(found[0])
+    alone = MetricSet(settings, image, ("clip_c_i",))
+    alone.add_generated(generated(14, failed=2))
+    assert alone.figures()["clip_c_i"] == found[0]["clip_c_i"]
+
+
+def test_too_few_pictures_and_other_sizes(settings: EvaluateConfig, image: ImageConfig) -> None:
+    running = MetricSet(settings, image, ("kid",))
+    running.add_real(real(12))
+    running.add_generated(generated(9))
+    with pytest.raises(UserError, match="kid needs 10 pictures a side; there are 9 generated and 12 real"):
+        running.figures()
+    larger = MetricSet(settings, ImageConfig(resolution=64), ("product_colour",))
+    larger.add_generated(generated(3))
+    assert larger.figures()["resized"] == 3
+
+
 def test_on_ray_as_without(ray_cluster: None, tmp_path: Path, settings: EvaluateConfig, image: ImageConfig) -> None:
     import ray
 

@@ -1,0 +1,63 @@
+"""Pictures on their way to the metrics, with the features that several metrics share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2i_ray.data.images import Pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Features = NDArray[np.float64]  # (B, D)
+Embed = Callable[[Sequence[Pixels]], "Tensor"]
+
+
+class MeasuredImages(NamedTuple):
+    """One generated row; pictures are (side, side, 3), uint8."""
+
+    picture: Pixels  # I
+    product: Pixels  # c, on grey
+    background: Pixels  # B, grey where the product was
+    cutout: Pixels  # the product's colours, without its alpha
+    mask: Pixels  # m: its alpha, (side, side), 0 to 255
+    name: str = ""  # of the product
+    resized: bool = False  # the picture had another size
+
+
+class Batch:
+    """Pictures of one side.
+
+    Args:
+        pictures: (H, W, 3), uint8.
+        embed: CLIP's image encoder.
+        rows: the generated rows whose pictures they are; of real pictures none.
+    """
+
+    def __init__(self, pictures: Sequence[Pixels], embed: Embed, rows: Sequence[MeasuredImages] = ()) -> None:
+        self.pictures, self.rows, self._embed = pictures, rows, embed
+
+    @cached_property
+    def clip(self) -> Features:
+        """CLIP's features of the pictures, projected, not normalised."""
+        return as_features(self._embed(self.pictures))
+
+    @cached_property
+    def background_clip(self) -> Features:
+        """The same of the rows' backgrounds."""
+        return as_features(self._embed([row.background for row in self.rows]))
+
+
+def as_features(features: Tensor) -> Features:
+    """A model's answer (B, D) in the precision in which distances are computed."""
+    return np.asarray(features.double().cpu().numpy())
+
+
+def normalised(features: Features) -> Features:
+    """Features of length 1."""
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
