@@ -91,6 +91,9 @@ class EvaluateConfig(Reserving):
     fid_features: Result[Literal["clip", "inception"]] = Field(
         "inception", description="features of the Frechet distance"
     )
+    dinov2: Runtime[str | None] = Field(
+        None, description="fd_dinov2: transformers folder of a DINOv2, such as facebook/dinov2-large"
+    )
     cutter: Runtime[str | None] = Field(
         None, description="product_expansion: ONNX file of the cutter that looks for the product (none: GrabCut)"
     )

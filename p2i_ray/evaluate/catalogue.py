@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.config import EvaluateConfig
@@ -11,11 +12,13 @@ from p2i_ray.evaluate import inception
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
+    from p2i_ray.data.cutouts.cutter import Cutter
     from p2i_ray.data.cutouts.settings import CutterConfig
-    from p2i_ray.evaluate.metrics.metric import Metric
+    from p2i_ray.evaluate.metrics.batch import Embed
+    from p2i_ray.evaluate.metrics.metric import Compare, Metric
 
 LOOP: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")  # what a run measures after each round
-PATHS = ("clip", "cutter")  # settings
+PATHS = ("clip", "cutter", "dinov2")  # settings
 
 
 class Need(NamedTuple):
@@ -24,6 +27,7 @@ class Need(NamedTuple):
     fewest: int  # pictures, on each side that it looks at
     real: bool = False  # it compares with the split's own pictures
     name: bool = False  # it looks at products' names
+    setting: str | None = None  # of evaluate, which names its model
 
 
 NEEDS: dict[str, Need] = {
@@ -32,6 +36,8 @@ NEEDS: dict[str, Need] = {
     "clip_c_b": Need(1),
     "kid": Need(10, real=True),
     "cmmd": Need(10, real=True),
+    "fid_clean": Need(2, real=True),
+    "fd_dinov2": Need(2, real=True, setting="dinov2"),
     "diversity": Need(10),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
@@ -66,6 +72,14 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         UserError: a file isn't there, or there are too few pictures.
     """
     inception.check(settings, metrics)
+    for name in metrics:
+        setting = NEEDS[name].setting
+        if setting and getattr(settings, setting) is None:
+            raise UserError(f"{name} needs a model: set evaluate.{setting}, or leave {name} out of methods")
+    if "fd_dinov2" in metrics:
+        from p2i_ray.evaluate.metrics import dinov2
+
+        dinov2.check(locations.absolute(str(settings.dinov2)))
     if "product_expansion" in metrics:
         from p2i_ray.data.cutouts import loading
 
@@ -85,30 +99,66 @@ def anywhere(settings: EvaluateConfig) -> EvaluateConfig:
     return settings.model_copy(update={name: locations.absolute(value) for name, value in given.items()})
 
 
-def make(name: str, settings: EvaluateConfig, device: str) -> Metric:
+class Models:
+    """The models of metrics, each loaded when the first metric asks for it.
+
+    Args:
+        settings: of the evaluation; paths are absolute.
+        device: where they compute.
+    """
+
+    def __init__(self, settings: EvaluateConfig, device: str) -> None:
+        self.settings, self._device = settings, device
+
+    @cached_property
+    def inception(self) -> Embed:
+        """Inception's pooled features, of pictures resized by clean-fid's convention."""
+        from p2i_ray.evaluate.metrics.inception_network import CleanInception
+
+        return CleanInception(inception.weights()).to(self._device)
+
+    @cached_property
+    def dinov2(self) -> Embed:
+        """DINOv2's class token."""
+        from p2i_ray.evaluate.metrics.dinov2 import Dinov2Encoder
+
+        return Dinov2Encoder(str(self.settings.dinov2)).to(self._device)
+
+    @cached_property
+    def cutter(self) -> Cutter:
+        """What finds the product in a generated picture."""
+        from p2i_ray.data.cutouts import loading
+        from p2i_ray.data.cutouts.settings import CutoutConfig
+
+        return loading.load(cutter(self.settings), CutoutConfig())
+
+
+def make(name: str, models: Models) -> Metric:
     """Make a metric that is not one of `LOOP`.
 
     Args:
         name: from `NEEDS`.
-        settings: of the evaluation; paths are absolute.
-        device: of its models.
+        models: shared by all metrics.
     """
-    from p2i_ray.data.cutouts import loading
-    from p2i_ray.data.cutouts.settings import CutoutConfig
-    from p2i_ray.evaluate.metrics import cmmd, kid, product_expansion, product_truth
+    from p2i_ray.evaluate.metrics import cmmd, frechet, kid, product_expansion, product_truth
     from p2i_ray.evaluate.metrics.diversity import Diversity
     from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides, each_row
 
-    fewest = NEEDS[name].fewest
+    def two_sides(compare: Compare, embed: Embed | None = None) -> Metric:
+        """In an encoder's features; none: CLIP's."""
+        by = (lambda batch: batch.clip) if embed is None else (lambda batch: batch.features_by(embed))
+        return TwoSides(name, NEEDS[name].fewest, features=by, compare=compare)
+
+    by_inception = models.settings.fid_features == "inception"
     makers: dict[str, Callable[[], Metric]] = {
-        "kid": lambda: TwoSides(name, fewest, features=lambda batch: batch.clip, compare=kid.kid),
-        "cmmd": lambda: TwoSides(name, fewest, features=lambda batch: batch.clip, compare=cmmd.cmmd),
+        "kid": lambda: two_sides(kid.kid, models.inception if by_inception else None),
+        "cmmd": lambda: two_sides(cmmd.cmmd),
+        "fid_clean": lambda: two_sides(frechet.named(name), models.inception),
+        "fd_dinov2": lambda: two_sides(frechet.named(name), models.dinov2),
         "diversity": Diversity,
         "product_unchanged": lambda: PictureMean(name, each_row(product_truth.unchanged)),
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
-        "product_expansion": lambda: PictureMean(
-            name, product_expansion.by(loading.load(cutter(settings), CutoutConfig()))
-        ),
+        "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),
         "seam_contrast": lambda: PictureMean(name, each_row(product_truth.seam)),
     }
     return makers[name]()

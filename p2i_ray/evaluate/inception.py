@@ -14,8 +14,6 @@ INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 )
 
-BY_FEATURES = {"fid", "kid"}
-
 
 def weights() -> Path:
     """Where torch-fidelity's conversion of the weights must lie: in the folder of torch.hub.get_dir()."""
@@ -28,20 +26,20 @@ def check(settings: EvaluateConfig, metrics: Collection[str] = ("fid",)) -> None
 
     Args:
         settings: of the evaluation.
-        metrics: names; those of `BY_FEATURES` take Inception's features where evaluate.fid_features says so.
+        metrics: names; fid and kid take Inception's features where evaluate.fid_features says so, fid_clean always.
 
     Raises:
         UserError: torch-fidelity or the weights aren't there; the message says where to get them.
     """
-    if settings.fid_features != "inception" or not BY_FEATURES & set(metrics):
+    chosen = settings.fid_features == "inception" and {"fid", "kid"} & set(metrics)
+    if not chosen and "fid_clean" not in metrics:
         return
+    asks, instead = (
+        ("evaluate.fid_features=inception", "or set evaluate.fid_features=clip")
+        if chosen
+        else ("fid_clean", "or leave it out of methods")
+    )
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError(
-            "evaluate.fid_features=inception needs torch-fidelity: pip install torch-fidelity, or set "
-            "evaluate.fid_features=clip"
-        )
+        raise UserError(f"{asks} needs torch-fidelity: pip install torch-fidelity, {instead}")
     if not weights().is_file():
-        raise UserError(
-            f"evaluate.fid_features=inception needs {weights()}; put {INCEPTION} there, or set "
-            "evaluate.fid_features=clip"
-        )
+        raise UserError(f"{asks} needs {weights()}; put {INCEPTION} there, {instead}")

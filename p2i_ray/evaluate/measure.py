@@ -86,9 +86,10 @@ def measure(
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from None
         raise
-    pictures, features = figures.get("fid_images", 1), figures.get("fid_features", 0)
-    if pictures <= features:
-        log.warning("FID of %d pictures with %d features is biased upwards", pictures, features)
+    for name, called in (("fid", "FID"), ("fid_clean", "fid_clean"), ("fd_dinov2", "fd_dinov2")):
+        pictures = figures.get("fid_images", min(figures["images"], figures.get("real_images", 0)))
+        if pictures <= (features := figures.get(f"{name}_features", -1)):
+            log.warning("%s of %d pictures with %d features is biased upwards", called, pictures, features)
     return figures
 
 
@@ -141,7 +142,8 @@ class MetricSet:
 
         self.image = image
         self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
-        self.others = {name: catalogue.make(name, settings, device) for name in metrics if name not in METRICS}
+        models = catalogue.Models(settings, device)
+        self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
         self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)

@@ -41,16 +41,23 @@ class Batch:
 
     def __init__(self, pictures: Sequence[Pixels], embed: Embed, rows: Sequence[MeasuredImages] = ()) -> None:
         self.pictures, self.rows, self._embed = pictures, rows, embed
+        self._known: dict[Embed, Features] = {}
 
     @cached_property
     def clip(self) -> Features:
         """CLIP's features of the pictures, projected, not normalised."""
-        return as_features(self._embed(self.pictures))
+        return self.features_by(self._embed)
 
     @cached_property
     def background_clip(self) -> Features:
         """The same of the rows' backgrounds."""
         return as_features(self._embed([row.background for row in self.rows]))
+
+    def features_by(self, embed: Embed) -> Features:
+        """The pictures' features (B, D) by an encoder; computed once."""
+        if embed not in self._known:
+            self._known[embed] = as_features(embed(self.pictures))
+        return self._known[embed]
 
 
 def as_features(features: Tensor) -> Features:
@@ -60,4 +67,5 @@ def as_features(features: Tensor) -> Features:
 
 def normalised(features: Features) -> Features:
     """Features of length 1."""
-    return features / np.linalg.norm(features, axis=1, keepdims=True)
+    lengths: Features = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / lengths

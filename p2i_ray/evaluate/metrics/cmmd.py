@@ -2,7 +2,8 @@
 
 CMMD = 1000 MMD^2 with the kernel k(x, y) = exp(-|x - y|^2 / (2 10^2)) of normalised features. `cmmd` is the published
 implementation's figure, 0 or more, whose means count each picture's pair with itself; that adds up to 10 / N a side.
-`cmmd_unbiased` leaves these pairs out. Lower is better. The paper takes CLIP ViT-L/14 at 336 pixels; here it is that of
+`cmmd_unbiased` leaves these pairs out. Both intervals are the unbiased one's, since resamples pair more pictures with
+themselves than there are in fact. Lower is better. The paper takes CLIP ViT-L/14 at 336 pixels; here it is that of
 evaluate.clip: compare only values that share it.
 """
 
@@ -27,5 +28,7 @@ def gaussian(x: Features, y: Features) -> Features:
 def cmmd(generated: Features, real: Features) -> dict[str, float]:
     """CMMD of CLIP's features (N, D) and (M, D), not necessarily normalised; both estimators, with intervals."""
     sides = normalised(generated), normalised(real)
-    published = bootstrap.interval("cmmd", SCALE * mmd.squared(*sides, gaussian, biased=True))
-    return published | bootstrap.interval("cmmd_unbiased", SCALE * mmd.squared(*sides, gaussian))
+    unbiased = SCALE * mmd.squared(*sides, gaussian)
+    published = SCALE * mmd.squared(*sides, gaussian, biased=True)[0]
+    shifted = bootstrap.interval("cmmd", unbiased + (published - unbiased[0]))
+    return shifted | bootstrap.interval("cmmd_unbiased", unbiased)

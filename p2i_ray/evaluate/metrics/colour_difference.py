@@ -72,7 +72,7 @@ def _weighted(lightness: Values, chroma: Values, hue: Values, apart: tuple[Value
     blue = np.radians(30) * np.exp(-np.square((np.degrees(hue) - 275) / 25))
     rotation = -2 * _saturation(chroma) * np.sin(2 * blue)
     total = np.square(light) + np.square(colourful) + np.square(turned) + rotation * colourful * turned
-    return np.sqrt(np.maximum(total, 0))
+    return np.asarray(np.sqrt(np.maximum(total, 0)))
 
 
 def _polar(colours: Values, stretch: Values) -> _Polar:

@@ -1,7 +1,8 @@
 """FID (section 5.1.3): the Frechet distance between Gaussians fitted to features of generated and of real pictures.
 
 Lower is better. The distance depends on the features and on the number of pictures: compare only values that share
-both. With fewer pictures than features it is biased upwards.
+both. With fewer pictures than features it is biased upwards. For Inception, torchmetrics resizes pictures (bilinear,
+filtered): the figure is neither the original's nor clean-fid's. fid_clean can be compared with published ones.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.evaluate.metrics.clip_encoder import ClipEncoder
+from p2i_ray.evaluate.metrics.inception_network import plain_weights
 
 INCEPTION_FEATURES = 2048
 
@@ -38,9 +40,12 @@ def inception_fid(weights: Path) -> tuple[FrechetInceptionDistance, Prepare]:
 
     Args:
         weights: torch-fidelity's conversion of the weights; see evaluate/inception.py.
+
+    Raises:
+        UserError: the file can't be loaded.
     """
-    # Given a path, torch-fidelity reads tensors only (torch.load's weights_only), never arbitrary pickles.
-    metric = FrechetInceptionDistance(feature=INCEPTION_FEATURES, feature_extractor_weights_path=str(weights))
+    with plain_weights(weights) as copy:
+        metric = FrechetInceptionDistance(feature=INCEPTION_FEATURES, feature_extractor_weights_path=str(copy))
     return metric, stack
 
 

@@ -13,6 +13,7 @@ from p2i_ray.evaluate.metrics import bootstrap
 from p2i_ray.evaluate.metrics.batch import Batch, Features, MeasuredImages
 
 Figures = dict[str, float]
+Compare = Callable[[Features, Features], Figures]  # generated (N, D) and real (M, D)
 
 
 class Metric(Protocol):
@@ -86,7 +87,7 @@ class TwoSides:
         fewest: int,
         *,
         features: Callable[[Batch], Features],
-        compare: Callable[[Features, Features], Figures],
+        compare: Compare,
     ) -> None:
         self._name, self._fewest, self._features, self._compare = name, fewest, features, compare
         self._generated: list[Features] = []
