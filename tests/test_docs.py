@@ -101,7 +101,7 @@ def test_settings_that_a_continued_run_may_change_are_all_listed(effect: Effect,
         name if group == "(top)" else f"{group.strip('`')}.{name}"
         for group, cell in rows
         if group.startswith(("`", "(top)"))
-        for name in re.findall(r"`([a-z_]+)`", cell)
+        for name in re.findall(r"`([a-z_0-9]+)`", cell)
     }
     marked = {key for key, found in effects(load_job("idr").IdrJob) if found is effect}
     reserved = {key for key in marked if key.endswith((".accelerator_type", ".memory_gib"))}  # their row is about all

@@ -94,6 +94,23 @@ class EvaluateConfig(Reserving):
     dinov2: Runtime[str | None] = Field(
         None, description="fd_dinov2: transformers folder of a DINOv2, such as facebook/dinov2-large"
     )
+    text: Runtime[str] = Field(
+        "{name}", description="pickscore, hpsv2: the text that pictures are scored with; {name} is the product's"
+    )
+    pickscore: Runtime[str | None] = Field(
+        None, description="pickscore: transformers folder of its CLIP, with tokenizer and preprocessor"
+    )
+    hpsv2: Runtime[str | None] = Field(
+        None, description="hpsv2: open_clip's weights (HPS_v2.1), a file, or a transformers folder of the same"
+    )
+    hpsv2_sha256: Runtime[str | None] = Field(None, description="hpsv2: checksum of the file; a pickled one needs it")
+    aesthetics: Runtime[str | None] = Field(None, description="aesthetics: file of the head's weights")
+    aesthetics_sha256: Runtime[str | None] = Field(
+        None, description="aesthetics: checksum of the file; a pickled one needs it"
+    )
+    aesthetics_clip: Runtime[str | None] = Field(
+        None, description="aesthetics: transformers folder of CLIP ViT-L/14, which the head takes features of"
+    )
     cutter: Runtime[str | None] = Field(
         None, description="product_expansion: ONNX file of the cutter that looks for the product (none: GrabCut)"
     )

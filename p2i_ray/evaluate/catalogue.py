@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.config import EvaluateConfig
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate import inception
+from p2i_ray.evaluate import inception, scorers
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from p2i_ray.data.cutouts.cutter import Cutter
     from p2i_ray.data.cutouts.settings import CutterConfig
-    from p2i_ray.evaluate.metrics.batch import Embed
+    from p2i_ray.evaluate.metrics.batch import Batch, Embed
     from p2i_ray.evaluate.metrics.metric import Compare, Metric
+    from p2i_ray.evaluate.metrics.text_image import TextImageModel
 
 LOOP: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")  # what a run measures after each round
-PATHS = ("clip", "cutter", "dinov2")  # settings
+PATHS = ("clip", "cutter", "dinov2", "pickscore", "hpsv2", "aesthetics", "aesthetics_clip")  # settings
 
 
 class Need(NamedTuple):
@@ -38,6 +42,9 @@ NEEDS: dict[str, Need] = {
     "cmmd": Need(10, real=True),
     "fid_clean": Need(2, real=True),
     "fd_dinov2": Need(2, real=True, setting="dinov2"),
+    "pickscore": Need(2, name=True, setting="pickscore"),
+    "hpsv2": Need(2, name=True, setting="hpsv2"),
+    "aesthetics": Need(2, setting="aesthetics"),
     "diversity": Need(10),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
@@ -76,10 +83,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         setting = NEEDS[name].setting
         if setting and getattr(settings, setting) is None:
             raise UserError(f"{name} needs a model: set evaluate.{setting}, or leave {name} out of methods")
-    if "fd_dinov2" in metrics:
-        from p2i_ray.evaluate.metrics import dinov2
-
-        dinov2.check(locations.absolute(str(settings.dinov2)))
+    scorers.check(anywhere(settings), metrics)
     if "product_expansion" in metrics:
         from p2i_ray.data.cutouts import loading
 
@@ -125,6 +129,21 @@ class Models:
         return Dinov2Encoder(str(self.settings.dinov2)).to(self._device)
 
     @cached_property
+    def pickscore(self) -> TextImageModel:
+        """PickScore's CLIP."""
+        return scorers.pickscore(self.settings, self._device)
+
+    @cached_property
+    def hpsv2(self) -> TextImageModel:
+        """HPSv2.1's CLIP."""
+        return scorers.hpsv2(self.settings, self._device)
+
+    @cached_property
+    def aesthetics(self) -> Callable[[Batch], NDArray[np.float64]]:
+        """LAION's aesthetic score of each picture of a batch."""
+        return scorers.aesthetics(self.settings, self._device)
+
+    @cached_property
     def cutter(self) -> Cutter:
         """What finds the product in a generated picture."""
         from p2i_ray.data.cutouts import loading
@@ -140,7 +159,7 @@ def make(name: str, models: Models) -> Metric:
         name: from `NEEDS`.
         models: shared by all metrics.
     """
-    from p2i_ray.evaluate.metrics import cmmd, frechet, kid, product_expansion, product_truth
+    from p2i_ray.evaluate.metrics import cmmd, frechet, kid, product_expansion, product_truth, text_image
     from p2i_ray.evaluate.metrics.diversity import Diversity
     from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides, each_row
 
@@ -149,12 +168,18 @@ def make(name: str, models: Models) -> Metric:
         by = (lambda batch: batch.clip) if embed is None else (lambda batch: batch.features_by(embed))
         return TwoSides(name, NEEDS[name].fewest, features=by, compare=compare)
 
+    def by_text(model: TextImageModel, scaled: bool) -> Metric:
+        return PictureMean(name, text_image.scores(model, models.settings.text, scaled=scaled))
+
     by_inception = models.settings.fid_features == "inception"
     makers: dict[str, Callable[[], Metric]] = {
         "kid": lambda: two_sides(kid.kid, models.inception if by_inception else None),
         "cmmd": lambda: two_sides(cmmd.cmmd),
         "fid_clean": lambda: two_sides(frechet.named(name), models.inception),
         "fd_dinov2": lambda: two_sides(frechet.named(name), models.dinov2),
+        "pickscore": lambda: by_text(models.pickscore, scaled=True),
+        "hpsv2": lambda: by_text(models.hpsv2, scaled=False),
+        "aesthetics": lambda: PictureMean(name, models.aesthetics),
         "diversity": Diversity,
         "product_unchanged": lambda: PictureMean(name, each_row(product_truth.unchanged)),
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),

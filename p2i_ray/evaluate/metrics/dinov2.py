@@ -6,12 +6,14 @@ the features are the normalised class token. The table of positions is resized a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import Dinov2Model
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.encoders import weight_files
@@ -40,7 +42,7 @@ class Dinov2Encoder(nn.Module):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.model = _load(folder)
-        patch = self.model.config.patch_size
+        patch = int(self.model.config.patch_size)
         if SIDE % patch:
             raise UserError(f"evaluate.dinov2={folder} has patches of {patch} pixels, which don't divide {SIDE}")
         embeddings = self.model.embeddings
@@ -68,20 +70,18 @@ def check(folder: str) -> None:
     weight_files.find(folder, weight_files.TRANSFORMERS, setting="evaluate.dinov2").tensors()
 
 
-def _load(folder: str) -> nn.Module:
-    from transformers import Dinov2Model
-
+def _load(folder: str) -> Dinov2Model:
     with locations.local_folder(folder) as local:
         variant = weight_files.find(local, weight_files.TRANSFORMERS, setting="evaluate.dinov2").variant
         options = {"use_safetensors": True, "variant": variant, "dtype": torch.float32, "output_loading_info": True}
+        load: Callable[..., Any] = Dinov2Model.from_pretrained  # whose types leave out what it tells of the loading
         try:
-            model, told = Dinov2Model.from_pretrained(local, local_files_only=True, **options)
+            model, told = load(local, local_files_only=True, **options)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise UserError(f"evaluate.dinov2={folder}: {one_line(error)}") from error
     if absent := sorted(told["missing_keys"]):
         raise UserError(f"evaluate.dinov2={folder}: the weights have no {absent[0]}; fetch the model again")
-    loaded: nn.Module = model
-    return loaded
+    return cast(Dinov2Model, model)
 
 
 def _resized(table: Tensor, side: int) -> Tensor:

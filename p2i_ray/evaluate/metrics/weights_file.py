@@ -1,0 +1,71 @@
+"""One file of weights that is no model folder: safetensors, or pickled by torch with a checksum that vouches for it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
+
+NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
+
+
+def check(location: str, sha256: str | None, setting: str) -> None:
+    """Check that a file is there and may be opened, without reading it.
+
+    Args:
+        location: a path or URI.
+        sha256: its checksum in hexadecimal digits; none: it is not compared.
+        setting: name of the setting that has the location, for messages; the checksum's is SETTING_sha256.
+
+    Raises:
+        UserError: it is not there, or is pickled and has no checksum.
+    """
+    if locations.kind(location) != "file":
+        raise UserError(f"{setting}={location} is not there, or is no file; check the path")
+    if not location.endswith(".safetensors") and not sha256:
+        raise UserError(
+            f"{setting}={location} is no safetensors file; set {setting}_sha256 to the SHA-256 that its source states"
+        )
+
+
+def read(location: str, sha256: str | None, setting: str) -> dict[str, Tensor]:
+    """The tensors of a file by name, float32, on the CPU. Of a pickled one tensors alone are read (weights_only).
+
+    Args:
+        location: a path or URI.
+        sha256: see `check`.
+        setting: see `check`.
+
+    Raises:
+        UserError: as `check`; its content has another checksum, or can't be read.
+    """
+    check(location, sha256, setting)
+    if sha256 and (found := locations.sha256(location)[0]) != sha256.lower():
+        raise UserError(f"{setting}={location} has the SHA-256 {found}, not {sha256}; fetch it again")
+    content = locations.read_bytes(location)
+    if location.endswith(".safetensors"):
+        try:
+            tensors: Mapping[str, Any] = load(content)
+        except SafetensorError:
+            raise UserError(f"{setting}={location} is no safetensors file, or is cut short; fetch it again") from None
+    else:
+        tensors = _unpickled(content, f"{setting}={location}")
+    return {name: value.float() for name, value in tensors.items() if isinstance(value, Tensor)}
+
+
+def _unpickled(content: bytes, source: str) -> Mapping[str, Any]:
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch names no class for all that a damaged file, or one with code in it, leads to
+        raise UserError(f"{source} is damaged, or holds more than tensors, which is not opened") from error
+    while isinstance(found, Mapping) and (inner := next((found[key] for key in NESTED if key in found), None)):
+        found = inner
+    return found if isinstance(found, Mapping) else {}
