@@ -1,8 +1,10 @@
-"""Generate pictures for a split with a model and measure them: FID, CLIP-c-I and CLIP-c-B (section 5.1.3).
+"""Generate pictures for a split with a model and measure them: FID, CLIP-c-I, CLIP-c-B (section 5.1.3), and others.
 
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
+    python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
 
+The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
 Writes out/generated/*.parquet and out/metrics.json, and prints the figures. The same command after a failure goes on:
 pictures that are generated are measured, also with other metrics or other settings of the evaluation.
 """
@@ -10,6 +12,7 @@ pictures that are generated are measured, also with other metrics or other setti
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -21,7 +24,10 @@ from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
-from p2i_ray.storage import fingerprints, locations
+from p2i_ray.storage import fingerprints, locations, parquet
+
+if TYPE_CHECKING:
+    from p2i_ray.judge.judge import Judge
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.baselines.methods import Painting
@@ -37,32 +43,82 @@ class EvaluateJob(Config):
     model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
     method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
     baseline: BaselineConfig = BaselineConfig()
-    methods: str = Field("fid,clip_c_i,clip_c_b", description="metrics, with commas between")
+    methods: str = Field(
+        "fid,clip_c_i,clip_c_b", description="metrics, with commas between: see docs/training.md for all of them"
+    )
     out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
 
 
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
-    from p2i_ray.evaluate import measure
+    from p2i_ray.evaluate import catalogue, measure
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "evaluate")
     preset_data.ready(job, data)
     measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
+    asked = [name for name in methods if catalogue.NEEDS[name].judge]
+    judge = judge_of(job, data, out, asked) if asked else None
     painting_of(job).check(model, job.image)
     preflight.check_rights(out)
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
-    preflight.check(turns, writes=[out], reads=[data, model, job.evaluate.clip, *painting_of(job).parts])
+    preflight.check(
+        [*turns, *([resources.scoring(job.judge)] if judge else [])],
+        writes=[out],
+        reads=[data, model, job.evaluate.clip, *painting_of(job).parts],
+    )
     with job_output.held(out, "evaluate"):
         folder, files = generated(job, data, model, out)
-        real = reading.read_split(data, job.split)
-        figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=methods)
+        figures: dict[str, float] = {}
+        if measured := [name for name in methods if name not in asked]:
+            real = reading.read_split(data, job.split)
+            figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=measured)
+        if judge:
+            figures |= judged(judge, folder, files, out=out, metrics=asked)
         locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
+    width = max(map(len, figures)) + 1
     for name, value in figures.items():
-        print(f"{name:<13}{value:g}")
+        print(f"{name:<{width}}{value:g}")
+
+
+def judge_of(job: EvaluateJob, data: str, out: str, metrics: Sequence[str]) -> Judge:
+    """The judge, with what it is going to be asked checked; its engines start when it is asked."""
+    from p2i_ray.data import longest_names
+    from p2i_ray.judge import length_check
+    from p2i_ray.judge.judge import Judge
+    from p2i_ray.judge.request_lengths import Asked
+
+    judge = Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache"))
+    if "vqa_score" in metrics:
+        judge.check_probabilities()
+    if not job.judge.hosted.url:
+        names = longest_names.read(data, job.split, job.judge.max_name_chars)
+        length_check.check(job.judge, job.image, Asked(names, critiques="available_rate" in metrics))
+    return judge
+
+
+def judged(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Sequence[str]) -> dict[str, float]:
+    """The metrics of generated pictures that are the judge's answers; the answers are written below `out`."""
+    from p2i_ray.data import reading
+    from p2i_ray.evaluate.metrics import judged as figures_of
+
+    ask = {
+        "available_rate": (judge.critique, figures_of.available_rate),
+        "vqa_score": (judge.suitability, figures_of.vqa_score),
+    }
+    found: dict[str, float] = {}
+    with judge:
+        for name in metrics:
+            answer, figures = ask[name]
+            answers = locations.join(out, f"answers-{name.replace('_', '-')}")
+            locations.remove(answers)  # of an attempt that failed; what was answered is in the cache
+            with phase(name, None, "replies") as progress:
+                written = answer(reading.read_files(folder, files), answers, progress=progress)
+            found |= figures(parquet.read_parquet(answers, written.files))
+    return found
 
 
 def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, list[str]]:

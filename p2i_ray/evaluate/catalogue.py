@@ -32,6 +32,7 @@ class Need(NamedTuple):
     real: bool = False  # it compares with the split's own pictures
     name: bool = False  # it looks at products' names
     setting: str | None = None  # of evaluate, which names its model
+    judge: bool = False  # it is the judge's answer, which the job asks for
 
 
 NEEDS: dict[str, Need] = {
@@ -50,6 +51,8 @@ NEEDS: dict[str, Need] = {
     "product_colour": Need(2),
     "product_expansion": Need(2),
     "seam_contrast": Need(2),
+    "available_rate": Need(2, judge=True),
+    "vqa_score": Need(2, judge=True),
 }
 
 
@@ -153,7 +156,7 @@ class Models:
 
 
 def make(name: str, models: Models) -> Metric:
-    """Make a metric that is not one of `LOOP`.
+    """Make a metric that is neither one of `LOOP` nor the judge's.
 
     Args:
         name: from `NEEDS`.

@@ -52,7 +52,7 @@ def measure(
             are.
         settings: of the evaluation.
         image: limits of decoding, and the resolution to which all pictures are resized.
-        metrics: names from `catalogue.NEEDS`.
+        metrics: names from `catalogue.NEEDS`; the judge's are left to the caller.
 
     Returns:
         The metrics, those besides `METRICS` with their intervals, and: `images` measured, `left_out` (generated rows

@@ -29,7 +29,8 @@ from p2i_ray.judge.engines.openai.client import OpenAIEngine
 from p2i_ray.judge.engines.vllm.replica import VLLMEngine
 from p2i_ray.judge.requests import flaws, summary
 from p2i_ray.judge.requests.answers import RequestRefused
-from p2i_ray.judge.requests.prompts import Exemplar, Prompt, load_prompts, summary_messages
+from p2i_ray.judge.requests.prompts import Exemplar, Prompt, load_prompts, load_suitability, summary_messages
+from p2i_ray.judge.requests.suitability import SuitabilityTask
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, Reply, ScoreTask
 from p2i_ray.storage import parquet
 
@@ -134,6 +135,27 @@ class Judge:
     ) -> parquet.Written:
         """F(x_dev, I_dev, p_F) for every row: Parquet files with the columns of tasks.CRITIQUES."""
         return self._ask(rows, self._critique_task(), out, progress)
+
+    def suitability(
+        self, rows: ray.data.Dataset, out: str, *, progress: parquet.Progress | None = None
+    ) -> parquet.Written:
+        """The probability that each row's background suits its product: files with the columns of SUITABILITY.
+
+        Raises:
+            UserError: see `check_probabilities`.
+        """
+        self.check_probabilities()
+        return self._ask(rows, SuitabilityTask(load_suitability(self.settings.show_cutout)), out, progress)
+
+    def check_probabilities(self) -> None:
+        """Check that replies come with probabilities.
+
+        Raises:
+            UserError: the endpoint is not asked for them.
+        """
+        hosted = self.settings.hosted
+        if hosted.url and not hosted.logprobs:
+            raise UserError("vqa_score needs the judge's probabilities; set judge.hosted.logprobs=true")
 
     def critique_early(self) -> Callable[[str], ray.ObjectRef[int]]:
         """A function that critiques the rows of one file into the cache, where `critique` finds the answers later.

@@ -24,7 +24,8 @@ def test_each_metric_can_be_made_or_says_what_it_lacks(
                 catalogue.check(settings, (name,), "test", 100)
         else:
             catalogue.check(settings, (name,), "test", 100)
-            assert name in catalogue.LOOP or catalogue.make(name, catalogue.Models(settings, "cpu"))
+            elsewhere = name in catalogue.LOOP or catalogue.NEEDS[name].judge
+            assert elsewhere or catalogue.make(name, catalogue.Models(settings, "cpu"))
 
 
 def test_kid_in_inceptions_features_needs_inception(

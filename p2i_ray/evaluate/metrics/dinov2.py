@@ -42,7 +42,7 @@ class Dinov2Encoder(nn.Module):
     def __init__(self, folder: str) -> None:
         super().__init__()
         self.model = _load(folder)
-        patch = int(self.model.config.patch_size)
+        patch: Any = self.model.config.patch_size
         if SIDE % patch:
             raise UserError(f"evaluate.dinov2={folder} has patches of {patch} pixels, which don't divide {SIDE}")
         embeddings = self.model.embeddings

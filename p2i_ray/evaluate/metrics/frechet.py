@@ -8,6 +8,7 @@ covariances are singular, and most of the distance may be this bias.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +22,16 @@ def distance(x: Features, y: Features) -> float:
     (N - 1)^(1/2): no root of a product of matrices, whose rounding leaves imaginary parts, and right also for few
     pictures.
     """
-    roots: list[Features] = [np.linalg.qr(_centred(side), mode="r") for side in (x, y)]
+    roots = [_root(side) for side in (x, y)]
     trace = float(np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum())
     spread = sum(float(np.square(root).sum()) for root in roots)
     return float(np.square(x.mean(0) - y.mean(0)).sum() + spread - 2 * trace)
 
 
-def _centred(side: Features) -> Features:
-    centred: Features = (side - side.mean(0)) / np.sqrt(len(side) - 1)
-    return centred
+def _root(side: Features) -> Features:
+    """A triangle R whose R^T R is the covariance."""
+    triangle: Any = np.linalg.qr((side - side.mean(0)) / np.sqrt(len(side) - 1), mode="r")
+    return np.asarray(triangle)
 
 
 def named(name: str) -> Callable[[Features, Features], dict[str, float]]:

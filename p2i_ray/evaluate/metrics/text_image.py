@@ -29,7 +29,10 @@ PLACE = "{name}"
 class TextImageModel(Protocol):
     """Image and text features in one space, not necessarily normalised."""
 
-    logit_scale: Tensor  # the natural logarithm of the scale of cosines
+    @property
+    def logit_scale(self) -> Tensor:
+        """The natural logarithm of the scale of cosines."""
+        ...
 
     def embed(self, pictures: Sequence[Pixels]) -> Tensor:
         """(B, D) of B pictures (H, W, 3), uint8."""
@@ -57,7 +60,8 @@ class ClipPair(ClipEncoder):
         self.text_tower, self.text_projection = clip.text_model, clip.text_projection
         self.register_buffer("logit_scale", clip.logit_scale.detach().clone())
         self._tokenizer = opened.tokenizer()
-        self._longest = min(LONGEST, int(clip.config.text_config.max_position_embeddings))
+        positions = self.text_tower.embeddings.position_embedding.num_embeddings
+        self._longest = min(LONGEST, positions)
 
 
 def check(text: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 SCORES: tuple[int, ...] = (1, 2, 3, 4, 5)
 CHOICES: tuple[str, ...] = tuple(map(str, SCORES))
+YES_OR_NO = ("yes", "no")
 _JSON = r"""
 sp ::= " "?
 text ::= "\"" char* "\""

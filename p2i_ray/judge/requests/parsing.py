@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from p2i_ray.judge.requests.constraints import CHOICES, SCORES
+from p2i_ray.judge.requests.constraints import CHOICES, SCORES, YES_OR_NO
 
 FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # chat models often wrap JSON like this
 
@@ -56,6 +56,37 @@ def digit_step(steps: Iterable[Step]) -> Step | None:
         if re.search(r"[0-9]", step.token):
             found = step
     return found
+
+
+def first_step(steps: Iterable[Step]) -> Step | None:
+    """The first step whose token is not white space: that in which a reply of one word chooses it."""
+    return next((step for step in steps if step.token.strip(" \n\t▁")), None)
+
+
+def read_yes(step: Step | None) -> float:
+    """The probability of "yes" in an answer that is yes or no, 0..1.
+
+    Tokenizers differ: a token may begin with a space or a capital, and may be a part of the word. So an alternative
+    counts for the word that begins with it, and the two words' probabilities are normalised to sum to one.
+
+    Args:
+        step: the first token of the answer, with its alternatives.
+
+    Raises:
+        ReplyError: it has none, or neither word is among them.
+    """
+    if step is None:
+        raise ReplyError("no probabilities of yes and no came with the reply")
+    weights = dict.fromkeys(YES_OR_NO, 0.0)
+    for token, logprob in step.alternatives:
+        begun = token.strip(" \n\t▁").lower()
+        for word in YES_OR_NO:
+            if begun and word.startswith(begun) and not math.isnan(logprob):
+                weights[word] += math.exp(logprob)
+    total = sum(weights.values())
+    if not total:
+        raise ReplyError(f"neither yes nor no is an alternative of the reply {_short(step.token)}")
+    return weights[YES_OR_NO[0]] / total
 
 
 def read_score(text: str, step: Step | None, scores_only: bool = False) -> Rating:

@@ -44,7 +44,11 @@ OPTIONAL_PLACEHOLDERS = {
 }
 # A file by itself, in no folder of prompts: whether a photo is attractive. Any score.yaml can stand in for it.
 ATTRACTIVENESS = "attractiveness"
-ALONE: dict[str, dict[str, set[str]]] = {ATTRACTIVENESS: {key: set() for key in PLACEHOLDERS["score"]}}
+SUITABILITY = "suitability"  # another: whether a background suits its product, yes or no
+ALONE: dict[str, dict[str, set[str]]] = {
+    ATTRACTIVENESS: {key: set() for key in PLACEHOLDERS["score"]},
+    SUITABILITY: {"system": set(), "user": {"name"}, "cutout": set()},
+}
 TEXTS = ("system", "user", "feedback", "reasoned", "cutout")
 
 
@@ -114,6 +118,18 @@ def load_attractiveness(file: str | Path | None = None, reasoned: bool = False, 
     path = Path(file) if file else BUILT_IN / f"{ATTRACTIVENESS}.yaml"
     needed = {"reasoned": reasoned, "cutout": cutouts, "feedback": False}
     return _read(path, ATTRACTIVENESS, needed, "name a YAML file with version, system and user")
+
+
+def load_suitability(cutouts: bool = False) -> Prompt:
+    """Read the built-in prompt that asks whether a background suits its product, for yes or no.
+
+    Args:
+        cutouts: as in `load_prompts`.
+
+    Raises:
+        UserError: as there.
+    """
+    return _read(BUILT_IN / f"{SUITABILITY}.yaml", SUITABILITY, {"cutout": cutouts}, "it is part of p2i_ray")
 
 
 def _read(path: Path, name: str, needed: Mapping[str, bool], advice: str) -> Prompt:
@@ -251,6 +267,20 @@ def critique_messages(
     """
     sample = _sample(prompt, prompt.user, name=name, image_part=image_part, cutout=cutout)
     return [_system(prompt, flaws=flaws), sample]
+
+
+def suitability_messages(
+    prompt: Prompt, name: str, image_part: Mapping[str, Any], *, cutout: Mapping[str, Any] | None = None
+) -> list[Message]:
+    """The chat whose reply is yes or no: whether the background suits the product.
+
+    Args:
+        prompt: from `load_suitability`.
+        name: the product's name P.
+        image_part: the picture, as in `score_messages`.
+        cutout: the product's cutout, as there.
+    """
+    return [_system(prompt), _sample(prompt, prompt.user, name=name, image_part=image_part, cutout=cutout)]
 
 
 def rest_messages(messages: list[Message], said: str) -> list[Message]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,7 +44,12 @@ class ChatRequest:
     choice: tuple[str, ...] | None = None  # the reply is one of these
     grammar: str | None = None  # EBNF that the reply follows
     json_schema: dict[str, Any] | None = None  # the same constraint, for endpoints without grammars
-    probabilities: bool = False  # also return the decoding step of the last digit
+    probabilities: bool = False  # also return the decoding step that decides; see `deciding_step`
+
+    def deciding_step(self, steps: Iterable[parsing.Step]) -> parsing.Step | None:
+        """The step of a reply whose alternatives matter: the last digit's, or the first of a word to choose."""
+        is_word = self.choice is not None and not self.choice[0].isdigit()
+        return parsing.first_step(steps) if is_word else parsing.digit_step(steps)
 
 
 @dataclass(frozen=True)

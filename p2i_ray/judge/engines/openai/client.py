@@ -19,7 +19,7 @@ from p2i_ray.judge.engines.openai.budget import Budget
 from p2i_ray.judge.engines.openai.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.judge.engines.openai.rate_limit import Clock
 from p2i_ray.judge.requests.answers import FATAL, Asked, RequestRefused, Sample, parse_replies
-from p2i_ray.judge.requests.parsing import Step, digit_step
+from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class OpenAIEngine:
             if choice.logprobs is None or not choice.logprobs.content:
                 advice = "set judge.hosted.logprobs=false and idr.threshold_on=score, or use another model"
                 raise Failure(f"tells no probabilities, which judge.hosted.logprobs asks for; {advice}", "endpoint")
-            step = digit_step(Step(token.token, _alternatives(token)) for token in choice.logprobs.content)
+            step = request.deciding_step(Step(one.token, _alternatives(one)) for one in choice.logprobs.content)
         return Reply(message.content, choice.finish_reason == "length", step)
 
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from p2i_ray.judge.engines.vllm.rendering import ChatRenderer
 from p2i_ray.judge.engines.vllm.settings import engine_arguments
 from p2i_ray.judge.engines.vllm.startup import startup_explained
 from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
-from p2i_ray.judge.requests.parsing import Step, digit_step
+from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ class VLLMEngine:
                 raise prompt
             completion = await self._generate(prompt, request)
             if completion.finish_reason != FAILED:
-                return Reply(completion.text, completion.finish_reason == "length", _digit_step(completion))
+                return Reply(
+                    completion.text, completion.finish_reason == "length", request.deciding_step(_steps(completion))
+                )
             # The renderer left out a picture that the engine doesn't have; now it knows, and sends it.
             prompt = (await self._render([request]))[0]
         raise RequestRefused(f"the engine failed {TRIES} times at the row")
@@ -173,16 +175,11 @@ def sampling(request: ChatRequest, is_spaced: bool = False) -> SamplingParams:
     )
 
 
-def _digit_step(completion: CompletionOutput) -> Step | None:
-    """The decoding step of the last digit, with the alternatives that the constraint allows."""
+def _steps(completion: CompletionOutput) -> Iterator[Step]:
+    """The decoding steps of a reply, with the alternatives that the constraint allows; none without probabilities."""
     if not completion.logprobs:
-        return None
-    steps = (
-        Step(
-            found[token].decoded_token or "",
-            [(a.decoded_token or "", a.logprob) for a in found.values() if a.logprob > NO_PROBABILITY],
-        )
-        for token, found in zip(completion.token_ids, completion.logprobs, strict=True)
-        if found is not None
-    )
-    return digit_step(steps)
+        return
+    for token, found in zip(completion.token_ids, completion.logprobs, strict=True):
+        if found is not None:
+            alternatives = [(a.decoded_token or "", a.logprob) for a in found.values() if a.logprob > NO_PROBABILITY]
+            yield Step(found[token].decoded_token or "", alternatives)
