@@ -3,10 +3,12 @@
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
+    python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
 
 The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
-Writes out/generated/*.parquet and out/metrics.json, and prints the figures. The same command after a failure goes on:
-pictures that are generated are measured, also with other metrics or other settings of the evaluation.
+Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures. The same command after a
+failure goes on: pictures that are generated are measured, also with other metrics or other settings of the evaluation.
+--table compares evaluations, and refuses where library, weights, resolution, data or number of pictures differ.
 """
 
 from __future__ import annotations
@@ -20,17 +22,16 @@ from pydantic import Field
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig, Method
-from p2i_ray.console.cli import main
+from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
+from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
 from p2i_ray.storage import fingerprints, locations, parquet
 
 if TYPE_CHECKING:
-    from p2i_ray.judge.judge import Judge
-
-if TYPE_CHECKING:
     from p2i_ray.diffusion.baselines.methods import Painting
+    from p2i_ray.judge.judge import Judge
 
 
 class EvaluateJob(Config):
@@ -49,10 +50,17 @@ class EvaluateJob(Config):
     out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
 
 
+class TableJob(Config):
+    """What a table shows."""
+
+    evaluated: str = Field(description="out folders of evaluations, with commas between")
+    methods: str = Field("", description="metrics, with commas between (none: all of the first evaluation)")
+
+
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
-    from p2i_ray.evaluate import catalogue, measure
+    from p2i_ray.evaluate import catalogue, measure, record
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
@@ -78,6 +86,18 @@ def run(job: EvaluateJob) -> None:
             figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=measured)
         if judge:
             figures |= judged(judge, folder, files, out=out, metrics=asked)
+        record.write(
+            record.make(
+                figures,
+                methods,
+                model=f"{job.method} {model}",
+                split=locations.join(data, job.split),
+                settings=job.evaluate,
+                image=job.image,
+                judges=judge.conditions() if judge else None,
+            ),
+            out,
+        )
         locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
     width = max(map(len, figures)) + 1
     for name, value in figures.items():
@@ -166,5 +186,19 @@ def asked_of(job: EvaluateJob, data: str, model: str) -> dict[str, Any]:
     return asked
 
 
+def show_table(job: TableJob) -> None:
+    """Print a table of evaluations."""
+    from p2i_ray.evaluate import record, table
+    from p2i_ray.evaluate.catalogue import known
+
+    folders = [locations.absolute(one.strip()) for one in job.evaluated.split(",") if one.strip()]
+    names = [name.strip() for name in job.methods.split(",") if name.strip()]
+    if not folders:
+        raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
+    print("\n".join(table.lines({folder: record.read(folder) for folder in folders}, known(names) if names else ())))
+
+
+TABLE = AlternativeAction("--table", "print a table of finished evaluations (evaluated=) instead", TableJob, show_table)
+
 if __name__ == "__main__":
-    main(EvaluateJob, __doc__, run)
+    main(EvaluateJob, __doc__, run, instead=[TABLE])

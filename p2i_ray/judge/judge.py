@@ -183,6 +183,18 @@ class Judge:
             raise UserError("the judge's summary of the critiques is empty; look at the prompts in judge.prompts")
         return text
 
+    def conditions(self) -> dict[str, str]:
+        """What its answers about generated pictures depend on, by name; `weights` is the model's fingerprint."""
+        settings = self.settings
+        model = settings.model if settings.hosted.url else model_folder.fingerprint(settings.model)
+        return {
+            "weights": f"{settings.hosted.url} {model}".strip() if settings.hosted.url else model,
+            "prompts": f"{self.prompts.critique.version}, {load_suitability(settings.show_cutout).version}",
+            "flaws": ", ".join(flaws.names(settings.flaws)),
+            "show_cutout": str(settings.show_cutout),
+            "dtype": settings.dtype,
+        }
+
     @property
     def columns(self) -> list[str]:
         """The columns of the rows that it is asked about."""

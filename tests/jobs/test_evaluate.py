@@ -11,6 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from p2i_ray.console.cli import main
+from p2i_ray.evaluate import record
+from p2i_ray.evaluate.record import Conditions, Measured, Record
 from tests.support.load_job import load_job
 
 WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
@@ -69,5 +71,27 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
     run("methods=clip_c_b")
     assert {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()} == painted
     assert json.loads((out / "metrics.json").read_text())["images"] == 8
+    assert record.read(str(out)).metrics["clip_c_b"].conditions.images == 8
     with pytest.raises(SystemExit):
         run()  # it is finished
+
+
+def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, images in (("a", 8), ("b", 8), ("c", 9)):
+        conditions = Conditions(
+            library="l", weights="w", settings={}, resolution=64, images=images, real_images=0, data="d"
+        )
+        (tmp_path / name).mkdir()
+        found = Measured(figures={"clip_c_b": 12.5}, conditions=conditions)
+        record.write(Record(model="m", metrics={"clip_c_b": found}), str(tmp_path / name))
+
+    def table(*names: str) -> None:
+        given = ["--config", "mini", "--table", f"evaluated={','.join(f'{tmp_path}/{name}' for name in names)}"]
+        main(job.EvaluateJob, job.__doc__, job.run, given, instead=[job.TABLE])
+
+    table("a", "b")
+    assert capfd.readouterr().out.splitlines()[1].split() == [f"{tmp_path}/a", "12.5"]
+    with pytest.raises(SystemExit) as stopped:
+        table("a", "c")
+    assert stopped.value.code == 2
+    assert "can't be compared by clip_c_b: images 8 and 9" in capfd.readouterr().err

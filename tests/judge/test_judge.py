@@ -45,6 +45,19 @@ def with_settings(judge: Judge, **changes: Any) -> Judge:
     return other
 
 
+def test_the_probability_that_a_background_suits(judge: Judge, tmp_path: Path) -> None:
+    """One constrained token a row, and its probability; the mini judge was never taught to answer."""
+    import ray
+
+    rows = [*sample_rows(6), {**sample_rows(1)[0], "id": "imageless", "image": None}]
+    written = judge.suitability(ray.data.from_items(rows), str(tmp_path))
+    found = {one["id"]: one for one in parquet.read_parquet(str(tmp_path), written.files).to_pylist()}
+    assert len(found) == 7 and "no picture" in found.pop("imageless")["error"]
+    assert all(one["error"] is None and 0 <= one["p_yes"] <= 1 for one in found.values())
+    assert len({one["p_yes"] for one in found.values()}) > 1  # the picture matters
+    assert judge.conditions()["weights"] and judge.conditions()["flaws"].startswith("wrong scene")
+
+
 def test_every_id_comes_out_once_scored_or_with_a_reason(judge: Judge, tmp_path: Path) -> None:
     rows = sample_rows(16)
     good = {r["id"] for r in rows}

@@ -46,4 +46,4 @@ def _mean(name: str, values: Sequence[float | None]) -> dict[str, float]:
     known: NDArray[np.float64] = np.sort(np.array([value for value in values if value is not None], np.float64))
     enough(name, FEWEST, judged=len(known))
     left_out = {f"{name}_left_out": float(len(values) - len(known))} if len(known) < len(values) else {}
-    return bootstrap.of_mean(name, known) | left_out
+    return bootstrap.of_mean(name, known) | {f"{name}_images": float(len(known))} | left_out

@@ -1,0 +1,61 @@
+"""A table of evaluations: what it shows, and what it refuses to compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from p2i_ray.errors import UserError
+from p2i_ray.evaluate import table
+from p2i_ray.evaluate.record import Conditions, Measured, Record
+
+ALIKE = Conditions(
+    library="p2i_ray 1", weights="abc", settings={}, resolution=64, images=100, real_images=90, data="test"
+)
+
+
+def evaluation(kid: float, fid: float, **changes: Any) -> Record:
+    conditions = ALIKE.model_copy(update=changes)
+    figures = {"kid": kid, "kid_low": kid - 1, "kid_high": kid + 1, "kid_left_out": 3.0}
+    return Record(
+        model="m",
+        metrics={
+            "fid": Measured(figures={"fid": fid, "fid_images": 90}, conditions=ALIKE),
+            "kid": Measured(figures=figures, conditions=conditions),
+        },
+    )
+
+
+def test_one_line_an_evaluation_one_column_a_metric() -> None:
+    found = table.lines({"runs/a": evaluation(2, 12.3456), "runs/long": evaluation(3, 4)})
+    assert found == [
+        "           fid    kid",
+        "runs/a     12.35  2 (1 to 3), 3 left out",
+        "runs/long  4      3 (2 to 4), 3 left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"images": 200}, "images 100 and 200"),
+        ({"weights": "x" * 40}, "weights abc and xxx.*…"),
+        ({"resolution": 512, "library": "p2i_ray 2"}, "library p2i_ray 1 and p2i_ray 2, resolution 64 and 512"),
+        ({"data": "other"}, "data test and other"),
+        ({"real_images": 1}, "real_images 90 and 1"),
+        ({"settings": {"text": "{name}"}}, r"settings \{\} and \{'text': '\{name\}'\}"),
+    ],
+)
+def test_what_differs_is_not_compared(changes: dict[str, Any], told: str) -> None:
+    records = {"a": evaluation(2, 1), "b": evaluation(2, 1), "c": evaluation(3, 1, **changes)}
+    with pytest.raises(UserError, match=f"^a and c can't be compared by kid: {told}; measure both alike, or leave"):
+        table.lines(records)
+    assert len(table.lines(records, ("fid",))) == 4  # which was measured alike
+
+
+def test_a_metric_that_one_lacks() -> None:
+    without = evaluation(1, 1)
+    del without.metrics["kid"]
+    with pytest.raises(UserError, match="b has no kid; it has fid; choose some that all have by methods="):
+        table.lines({"a": evaluation(2, 1), "b": without})
