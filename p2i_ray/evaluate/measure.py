@@ -59,7 +59,7 @@ def measure(
         with an error); with FID also `fid_images`, the number of pictures on its smaller side, and `fid_features`:
         with no more pictures than features the distance is biased upwards. Where other metrics compare with real
         pictures, `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
-        image.resolution, `resized`.
+        image.resolution and image.aspect_ratios give, `resized`.
 
     Raises:
         UserError: an unknown metric, a model that isn't there, no pictures, or a cluster too small.
@@ -86,6 +86,11 @@ def measure(
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from None
         raise
+    if resized := figures.get("resized"):
+        log.warning(
+            "%d of %d generated pictures have another size than image.resolution=%d gives, and were resized",
+            *(resized, figures["images"], image.resolution),
+        )
     for name, called in (("fid", "FID"), ("fid_clean", "fid_clean"), ("fd_dinov2", "fd_dinov2")):
         pictures = figures.get("fid_images", min(figures["images"], figures.get("real_images", 0)))
         if pictures <= (features := figures.get(f"{name}_features", -1)):

@@ -52,7 +52,7 @@ def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
         cutout=_rgb(cutout),
         mask=mask,
         name=row.get("name") or "",
-        resized=opened.size != (limits.resolution, limits.resolution),
+        resized=opened.size not in {(size.width, size.height) for size in limits.sizes},
     )
 
 

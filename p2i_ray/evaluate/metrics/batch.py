@@ -27,7 +27,7 @@ class MeasuredImages(NamedTuple):
     cutout: Pixels  # the product's colours, without its alpha
     mask: Pixels  # m: its alpha, (side, side), 0 to 255
     name: str = ""  # of the product
-    resized: bool = False  # the picture had another size
+    resized: bool = False  # the picture had none of the sizes that the settings have
 
 
 class Batch:
