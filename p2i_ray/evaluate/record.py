@@ -15,12 +15,12 @@ from p2i_ray.storage import fingerprints, locations
 FILE = "record.json"
 # The libraries whose version a figure depends on: what resizes, embeds and computes.
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "fid": ("torchmetrics", "transformers"),
+    "fid": ("torchmetrics", "torch_fidelity", "transformers"),
     "clip_c_i": ("transformers",),
     "clip_c_b": ("transformers",),
     "fid_clean": ("p2i_ray", "pillow", "torch_fidelity"),
     "fd_dinov2": ("p2i_ray", "pillow", "transformers"),
-    "kid": ("p2i_ray", "transformers"),
+    "kid": ("p2i_ray", "torch_fidelity", "transformers"),
     "cmmd": ("p2i_ray", "transformers"),
     "diversity": ("p2i_ray", "transformers"),
     "pickscore": ("p2i_ray", "transformers"),
@@ -31,7 +31,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "vqa_score": ("p2i_ray", "vllm"),
 }
 OTHERS = ("p2i_ray",)
-NONE = "none"  # in place of weights
+BUILDS = ("", "-cpu", "-gpu")  # under which names libraries are published, the same modules
+NONE = "none"  # in place of weights, or of a version
 
 
 class Conditions(BaseModel):
@@ -147,10 +148,12 @@ def _reals(name: str, figures: Mapping[str, float]) -> int:
 
 
 def _version(library: str) -> str:
-    try:
-        return metadata.version(library)
-    except metadata.PackageNotFoundError:
-        return NONE
+    for build in BUILDS:
+        try:
+            return metadata.version(f"{library}{build}")
+        except metadata.PackageNotFoundError:
+            continue
+    return NONE
 
 
 def _settings(name: str, settings: EvaluateConfig) -> dict[str, str]:

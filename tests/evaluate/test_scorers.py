@@ -51,6 +51,7 @@ def test_mistakes_are_one_line(scored: EvaluateConfig, tmp_path: Path) -> None:
         ("hpsv2", {"text": "a photo"}, r"evaluate\.text='a photo' has no"),
         ("aesthetics", {"aesthetics_clip": None}, r"set evaluate\.aesthetics_clip"),
         ("aesthetics", {"aesthetics": str(CLIP / "config.json")}, r"set evaluate\.aesthetics_sha256"),
+        ("aesthetics", {"aesthetics_sha256": "0" * 64}, "has the SHA-256 .*, not 000"),
     ):
         with pytest.raises(UserError, match=line):
             catalogue.check(scored.model_copy(update=changes), (metric,), "test", 4)

@@ -18,7 +18,7 @@ NESTED = ("state_dict", "model", "module")  # under which training programs keep
 
 
 def check(location: str, sha256: str | None, setting: str) -> None:
-    """Check that a file is there and may be opened, without reading it.
+    """Check that a file is there and may be opened; it is read only where there is a checksum to compare.
 
     Args:
         location: a path or URI.
@@ -26,7 +26,7 @@ def check(location: str, sha256: str | None, setting: str) -> None:
         setting: name of the setting that has the location, for messages; the checksum's is SETTING_sha256.
 
     Raises:
-        UserError: it is not there, or is pickled and has no checksum.
+        UserError: it is not there, is pickled and has no checksum, or has another.
     """
     if locations.kind(location) != "file":
         raise UserError(f"{setting}={location} is not there, or is no file; check the path")
@@ -34,6 +34,8 @@ def check(location: str, sha256: str | None, setting: str) -> None:
         raise UserError(
             f"{setting}={location} is no safetensors file; set {setting}_sha256 to the SHA-256 that its source states"
         )
+    if sha256 and (found := locations.sha256(location)[0]) != sha256.lower():
+        raise UserError(f"{setting}={location} has the SHA-256 {found}, not {sha256}; fetch it again")
 
 
 def read(location: str, sha256: str | None, setting: str) -> dict[str, Tensor]:
@@ -45,11 +47,9 @@ def read(location: str, sha256: str | None, setting: str) -> dict[str, Tensor]:
         setting: see `check`.
 
     Raises:
-        UserError: as `check`; its content has another checksum, or can't be read.
+        UserError: as `check`; its content can't be read.
     """
     check(location, sha256, setting)
-    if sha256 and (found := locations.sha256(location)[0]) != sha256.lower():
-        raise UserError(f"{setting}={location} has the SHA-256 {found}, not {sha256}; fetch it again")
     content = locations.read_bytes(location)
     if location.endswith(".safetensors"):
         try:
