@@ -40,7 +40,7 @@ RECOMPUTING = 3 / 4  # forward, forward again, backward: 4 units of work instead
 LIVE = 1_000_000_000  # elements; DeepSpeed's default zero_optimization.stage3_max_live_parameters
 DTYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 TOKEN = "<background>"
-PROCESS = 700_000_000  # bytes that a worker has before it loads a model: torch, diffusers, DeepSpeed, Ray
+PROCESS = 1_000_000_000  # bytes that a worker has besides: torch, diffusers, DeepSpeed, Ray, the rows that it reads
 
 
 class Sizes(NamedTuple):
