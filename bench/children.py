@@ -75,17 +75,25 @@ def processor_s() -> float:
 @contextmanager
 def memory_growth(pid: int) -> Iterator[Sequence[float]]:
     """A list that, afterwards, has by how much a process's own memory grew, bytes, at every look."""
-    process, stop, seen = psutil.Process(pid), threading.Event(), [0.0]
+    process, seen = psutil.Process(pid), [0.0]
     base = own_memory(process)
+    with _repeated(lambda: seen.append(own_memory(process) - base), SAMPLE_S):
+        yield seen
+
+
+@contextmanager
+def _repeated(look: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Look again and again, in a thread, while the block runs."""
+    stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(SAMPLE_S):
-            seen.append(own_memory(process) - base)
+        while not stop.wait(every_s):
+            look()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield seen
+        yield
     finally:
         stop.set()
         watcher.join()
@@ -111,18 +119,12 @@ class Memory:
 @contextmanager
 def watched(pid: int) -> Iterator[Memory]:
     """What a process and all that it starts had at most while the block ran."""
-    root, stop, seen = psutil.Process(pid), threading.Event(), Memory()
+    root, seen = psutil.Process(pid), Memory()
 
-    def watch() -> None:
-        while not stop.wait(WATCH_S):
-            with suppress(psutil.NoSuchProcess):
-                own = [own_memory(process) for process in (root, *root.children(recursive=True))]
-                seen.together, seen.largest = max(seen.together, sum(own)), max(seen.largest, *own)
+    def look() -> None:
+        with suppress(psutil.NoSuchProcess):
+            own = [own_memory(process) for process in (root, *root.children(recursive=True))]
+            seen.together, seen.largest = max(seen.together, sum(own)), max(seen.largest, *own)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with _repeated(look, WATCH_S):
         yield seen
-    finally:
-        stop.set()
-        watcher.join()

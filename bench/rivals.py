@@ -120,7 +120,8 @@ def bare_loop(config: Config, features: FeatureIndex, steps: int, threads: int) 
     path = rows.copy_to_node(features, None)
     stored = rows.Rows(path)
     rows.unlink(path)
-    batches = [_batch_of(stored, step, settings.batch_size, collate) for step in range(steps)]
+    order = rows.BatchOrder(0, stored.by_size(), settings.batch_size)
+    batches = [_batch_of(stored.table(order.of_step(step)), step, collate) for step in range(steps)]
     seconds = []
     for values in batches:
         start = time.perf_counter()
@@ -133,12 +134,10 @@ def bare_loop(config: Config, features: FeatureIndex, steps: int, threads: int) 
     return float(settings.batch_size / statistics.median(seconds[1:]))
 
 
-def _batch_of(stored: Any, step: int, size: int, collate: Any) -> dict[str, Any]:
+def _batch_of(table: Any, step: int, collate: Any) -> dict[str, Any]:
     import pyarrow as pa
 
-    from p2i_ray.diffusion.training import rows
-
-    table = stored.table(rows.BatchOrder(0, stored.by_size(), size).of_step(step))
+    size = table.num_rows
     for name, values in (("step", [step] * size), ("position", range(size))):
         table = table.append_column(name, pa.array(values, pa.int64()))
     values = collate(table)

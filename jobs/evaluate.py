@@ -60,6 +60,7 @@ class TableJob(Config):
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
+    from p2i_ray.diffusion.baselines.methods import Painting
     from p2i_ray.evaluate import catalogue, measure, record
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
@@ -69,17 +70,18 @@ def run(job: EvaluateJob) -> None:
     measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
     asked = [name for name in methods if catalogue.NEEDS[name].judge]
     judge = judge_of(job, data, out, asked) if asked else None
-    painting_of(job).check(model, job.image)
+    painting = Painting(job.diffusion, job.method, job.baseline)
+    painting.check(model, job.image)
     preflight.check_rights(out)
     connection.connect(job.ray)
     turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
     preflight.check(
         [*turns, *([resources.scoring(job.judge)] if judge else [])],
         writes=[out],
-        reads=[data, model, job.evaluate.clip, *painting_of(job).parts],
+        reads=[data, model, job.evaluate.clip, *painting.parts],
     )
     with job_output.held(out, "evaluate"):
-        folder, files = generated(job, data, model, out)
+        folder, files = generated(job, data, model, out=out, painting=painting)
         figures: dict[str, float] = {}
         if measured := [name for name in methods if name not in asked]:
             real = reading.read_split(data, job.split)
@@ -141,7 +143,7 @@ def judged(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Se
     return found
 
 
-def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, list[str]]:
+def generated(job: EvaluateJob, data: str, model: str, *, out: str, painting: Painting) -> tuple[str, list[str]]:
     """The folder of the generated pictures and the names of its files: made now, or by an attempt that failed later."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.sampling import generate
@@ -160,19 +162,12 @@ def generated(job: EvaluateJob, data: str, model: str, out: str) -> tuple[str, l
             folder,
             settings=job.generate,
             image=job.image,
-            painting=painting_of(job),
+            painting=painting,
             seed=job.seed,
             progress=progress,
         )
     locations.write_text(note, json.dumps({"asked": asked, "files": written.files}, indent=1))
     return folder, written.files
-
-
-def painting_of(job: EvaluateJob) -> Painting:
-    """How the pictures are painted."""
-    from p2i_ray.diffusion.baselines.methods import Painting
-
-    return Painting(job.diffusion, job.method, job.baseline)
 
 
 def asked_of(job: EvaluateJob, data: str, model: str) -> dict[str, Any]:

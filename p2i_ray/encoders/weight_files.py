@@ -15,6 +15,7 @@ TRANSFORMERS = "model"  # and transformers
 VARIANTS = (None, "fp16", "bf16")  # in the order of preference; none: the files without a variant's name
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 LORA = "pytorch_lora_weights.safetensors"
+NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ def find(location: str, name: str, *, setting: str | None = None) -> Weights:
         if (index := f"{name}.safetensors.index{dotted}.json") in names:
             return _sharded(location, index, names, variant)
     raise UserError(_complaint(f"{setting}={location}" if setting else location, names, f"{name}.safetensors"))
+
+
+def innermost(loaded: object) -> Mapping[str, object]:
+    """The weights in what a training program saved: the mapping within mappings, by the names that they give it."""
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in NESTED if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            return loaded
+        loaded = inner
+    return {}
 
 
 def _sharded(location: str, index: str, names: list[str], variant: str | None) -> Weights:

@@ -181,11 +181,10 @@ class MetricSet:
         for one in self.others.values() if rows else ():
             one.add_generated(shared)
         if self.scores and rows:
-            product = self.encoder.embed([row.product for row in rows])  # (B, D)
             if "clip_c_i" in self.scores:
-                self.scores["clip_c_i"].update(self.encoder.embed([row.picture for row in rows]), product)
+                self.scores["clip_c_i"].update(shared.embedded, shared.embedded_products)
             if "clip_c_b" in self.scores:
-                self.scores["clip_c_b"].update(self.encoder.embed([row.background for row in rows]), product)
+                self.scores["clip_c_b"].update(shared.embedded_backgrounds, shared.embedded_products)
 
     def figures(self) -> dict[str, float]:
         """The metrics of all rows so far, as `measure` returns them."""

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
     from transformers import CLIPTokenizer
 
 WIDTH = 16  # of the text encoder
 CLIP_WIDTH = 8  # of CLIP's common space
 LENGTH = 16  # tokens a prompt
 RESOLUTION = 16  # pixels; latents are 8x8
+NORM = {"norm_num_groups": 4, "layers_per_block": 1}  # of the networks of convolutions
 
 
 def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: bool = False) -> None:
@@ -22,7 +24,6 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: b
     """
     import torch
     from diffusers import (
-        AutoencoderKL,
         EulerAncestralDiscreteScheduler,
         StableDiffusionInpaintPipeline,
         UNet2DConditionModel,
@@ -54,16 +55,7 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: b
     text_encoder = CLIPTextModel(CLIPTextConfig(**{**text_config, "num_hidden_layers": 1 if second else 2}))
     lost = text_encoder.load_state_dict(clip.text_model.state_dict(), strict=False).missing_keys
     assert not lost
-    norm = {"norm_num_groups": 4, "layers_per_block": 1}
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        mid_block_add_attention=False,
-        sample_size=RESOLUTION,
-        scaling_factor=0.9,
-        **norm,
-    )
+    vae = build_vae(scaling_factor=0.9)
     unet = UNet2DConditionModel(
         sample_size=RESOLUTION // 2,
         in_channels=channels,
@@ -73,7 +65,7 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: b
         cross_attention_dim=WIDTH,
         attention_head_dim=(2, 4) if second else 4,
         use_linear_projection=second,
-        **norm,
+        **NORM,
     )
     scheduler = EulerAncestralDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1
@@ -81,6 +73,21 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: b
     StableDiffusionInpaintPipeline(
         vae, text_encoder, tokenizer, unet, scheduler, None, None, requires_safety_checker=False
     ).save_pretrained(base)
+
+
+def build_vae(scaling_factor: float) -> AutoencoderKL:
+    """A random autoencoder, two pixels along a side of a latent."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        mid_block_add_attention=False,
+        sample_size=RESOLUTION,
+        scaling_factor=scaling_factor,
+        **NORM,
+    )
 
 
 def build_tokenizer(pad: str | None = None) -> CLIPTokenizer:

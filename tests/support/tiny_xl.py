@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support.tiny_models import CLIP_WIDTH, LENGTH, RESOLUTION, WIDTH, build_tokenizer
+from tests.support.tiny_models import CLIP_WIDTH, LENGTH, NORM, RESOLUTION, WIDTH, build_tokenizer, build_vae
 
 if TYPE_CHECKING:
     from p2i_ray.config import DiffusionConfig
@@ -31,7 +31,6 @@ def build_xl(base: Path, clips: tuple[Path, Path], *, zeros_for_empty: bool = Tr
     """Write the model folder and the two CLIP folders; see tiny_models.build_painter."""
     import torch
     from diffusers import (
-        AutoencoderKL,
         EulerAncestralDiscreteScheduler,
         StableDiffusionXLInpaintPipeline,
         UNet2DConditionModel,
@@ -73,16 +72,7 @@ def build_xl(base: Path, clips: tuple[Path, Path], *, zeros_for_empty: bool = Tr
         if kind is CLIPTextModelWithProjection:
             encoder.text_projection.load_state_dict(clip.text_projection.state_dict())
         encoders.append(encoder)
-    norm = {"norm_num_groups": 4, "layers_per_block": 1}
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        mid_block_add_attention=False,
-        sample_size=RESOLUTION,
-        scaling_factor=0.6,
-        **norm,
-    )
+    vae = build_vae(scaling_factor=0.6)
     unet = UNet2DConditionModel(
         sample_size=RESOLUTION // 2,
         in_channels=channels,
@@ -96,7 +86,7 @@ def build_xl(base: Path, clips: tuple[Path, Path], *, zeros_for_empty: bool = Tr
         addition_embed_type="text_time",
         addition_time_embed_dim=SIZES,
         projection_class_embeddings_input_dim=6 * SIZES + CLIP_WIDTH,
-        **norm,
+        **NORM,
     )
     scheduler = EulerAncestralDiscreteScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, timestep_spacing="leading"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +24,11 @@ class PromptStates(NamedTuple):
         """Without what the denoiser doesn't read."""
         return self._replace(last=())
 
-    def apply(self, change: Callable[[torch.Tensor], torch.Tensor]) -> PromptStates:
-        """With each of the denoiser's tensors changed, `last` left out."""
-        return PromptStates(change(self.states), None if self.pooled is None else change(self.pooled))
-
     def expand(self, rows: int) -> PromptStates:
-        """One prompt, (1, …), for so many rows."""
-        return self.apply(lambda values: values.expand(rows, *values.shape[1:]))
+        """What the denoiser reads of one prompt, (1, …), for so many rows."""
+        return PromptStates(
+            self.states.expand(rows, -1, -1), None if self.pooled is None else self.pooled.expand(rows, -1)
+        )
 
     def where(self, chosen: torch.Tensor, other: PromptStates) -> PromptStates:
         """The rows (B,) that are chosen, and in the place of all others those of `other`; either may be (1, …)."""

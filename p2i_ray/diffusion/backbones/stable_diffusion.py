@@ -24,6 +24,10 @@ class StableDiffusion(Backbone):
     """The first family; Stable Diffusion 2's text encoder is saved without the layer that it doesn't use."""
 
     family = families.STABLE_DIFFUSION
+    # diffusers' types leave out that a pipeline's parts may be missing, and which parts have adapters
+    _pipeline: Any = StableDiffusionInpaintPipeline
+    _painter: Any = _Pipeline
+    _without: Mapping[str, Any] = NO_SAFETY  # parts and checks that no pipeline here has
 
     def encode(self, encoders: Sequence[nn.Module], ids: torch.Tensor) -> PromptStates:
         """See `Backbone.encode`."""
@@ -50,18 +54,22 @@ class StableDiffusion(Backbone):
         text: PromptStates,
         pixels: tuple[int, int],
     ) -> torch.Tensor:
-        """See `Backbone.predict`; the UNet isn't told the pictures' size."""
-        return cast(torch.Tensor, denoiser(inputs, timesteps, encoder_hidden_states=text.states).sample)
+        """See `Backbone.predict`."""
+        added = self._added(text, inputs, pixels)
+        return cast(torch.Tensor, denoiser(inputs, timesteps, encoder_hidden_states=text.states, **added).sample)
+
+    def _added(self, text: PromptStates, inputs: torch.Tensor, pixels: tuple[int, int]) -> dict[str, Any]:
+        """What the denoiser is told beside text and time: nothing."""
+        return {}
 
     def whole(self, parts: Mapping[str, Any]) -> Any:
         """See `Backbone.whole`."""
-        make: Any = StableDiffusionInpaintPipeline  # diffusers' types leave out that parts may be missing
-        return make(**parts, **NO_SAFETY)
+        return self._pipeline(**parts, **self._without)
 
     def painter(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
         """See `Backbone.painter`."""
-        make: Any = _Pipeline
-        return make(vae=vae, unet=denoiser, scheduler=scheduler, text_encoder=None, tokenizer=None, **NO_SAFETY)
+        none = {name: None for text in self.family.texts for name in (text.encoder, text.tokenizer)}
+        return self._painter(vae=vae, unet=denoiser, scheduler=scheduler, **none, **self._without)
 
     def conditions(self, text: PromptStates, negative: PromptStates | None) -> dict[str, Any]:
         """See `Backbone.conditions`."""
@@ -73,9 +81,5 @@ class StableDiffusion(Backbone):
 
     def write_adapters(self, folder: Path, layers: Mapping[str, dict[str, Any]], weight_name: str) -> None:
         """See `Backbone.write_adapters`."""
-        StableDiffusionInpaintPipeline.save_lora_weights(
-            folder,
-            unet_lora_layers=layers["unet"],
-            text_encoder_lora_layers=layers["text_encoder"],
-            weight_name=weight_name,
-        )
+        named = {f"{part}_lora_layers": state for part, state in layers.items()}
+        self._pipeline.save_lora_weights(folder, **named, weight_name=weight_name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -50,6 +49,9 @@ class StableDiffusionXL(StableDiffusion):
     zeros_for_empty: bool = True
 
     family = families.STABLE_DIFFUSION_XL
+    _pipeline = StableDiffusionXLInpaintPipeline
+    _painter = _Pipeline
+    _without = NO_EXTRAS
 
     def encode(self, encoders: Sequence[nn.Module], ids: torch.Tensor) -> PromptStates:
         """See `Backbone.encode`."""
@@ -63,34 +65,19 @@ class StableDiffusionXL(StableDiffusion):
         """See `Backbone.nothing`."""
         if not self.zeros_for_empty:
             return self.encode(encoders, empty_ids)
-        with torch.no_grad():
-            return self.encode(encoders, empty_ids).apply(torch.zeros_like)
+        first, second = (cast(Any, encoder) for encoder in encoders)
+        width = first.config.hidden_size + second.config.hidden_size
+        of_encoder = {"dtype": first.dtype, "device": empty_ids.device}
+        states = torch.zeros(1, empty_ids.shape[2], width, **of_encoder)  # (1, L, d)
+        return PromptStates(states, torch.zeros(1, second.config.projection_dim, **of_encoder))
 
-    def predict(
-        self,
-        denoiser: nn.Module,
-        inputs: torch.Tensor,
-        timesteps: torch.Tensor,
-        *,
-        text: PromptStates,
-        pixels: tuple[int, int],
-    ) -> torch.Tensor:
-        """See `Backbone.predict`."""
+    def _added(self, text: PromptStates, inputs: torch.Tensor, pixels: tuple[int, int]) -> dict[str, Any]:
         sizes = torch.tensor([*pixels, 0, 0, *pixels], dtype=text.states.dtype, device=inputs.device)
-        added = {"text_embeds": text.pooled, "time_ids": sizes.expand(len(inputs), -1)}  # (B, p), (B, 6)
-        predicted = denoiser(inputs, timesteps, encoder_hidden_states=text.states, added_cond_kwargs=added)
-        return cast(torch.Tensor, predicted.sample)
+        return {"added_cond_kwargs": {"text_embeds": text.pooled, "time_ids": sizes.expand(len(inputs), -1)}}  # (B, 6)
 
     def whole(self, parts: Mapping[str, Any]) -> Any:
         """See `Backbone.whole`."""
-        make: Any = StableDiffusionXLInpaintPipeline
-        return make(**parts, **NO_EXTRAS, force_zeros_for_empty_prompt=self.zeros_for_empty)
-
-    def painter(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
-        """See `Backbone.painter`."""
-        make: Any = _Pipeline
-        none = {name: None for text in self.family.texts for name in (text.encoder, text.tokenizer)}
-        return make(vae=vae, unet=denoiser, scheduler=scheduler, **none, **NO_EXTRAS)
+        return super().whole({**parts, "force_zeros_for_empty_prompt": self.zeros_for_empty})
 
     def conditions(self, text: PromptStates, negative: PromptStates | None) -> dict[str, Any]:
         """See `Backbone.conditions`; painting starts from noise alone, not from the product's noised picture."""
@@ -107,13 +94,3 @@ class StableDiffusionXL(StableDiffusion):
             return []
         first: Any = encoders[0]
         return [*first.encoder.layers[-1].parameters(), *first.final_layer_norm.parameters()]
-
-    def write_adapters(self, folder: Path, layers: Mapping[str, dict[str, Any]], weight_name: str) -> None:
-        """See `Backbone.write_adapters`."""
-        StableDiffusionXLInpaintPipeline.save_lora_weights(
-            folder,
-            unet_lora_layers=layers["unet"],
-            text_encoder_lora_layers=layers["text_encoder"],
-            text_encoder_2_lora_layers=layers["text_encoder_2"],
-            weight_name=weight_name,
-        )

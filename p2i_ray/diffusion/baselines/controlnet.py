@@ -12,26 +12,18 @@ from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.pipelines.controlnet.pipeline_controlnet_inpaint import StableDiffusionControlNetInpaintPipeline
 from numpy.typing import NDArray
 
-from p2i_ray.config import DiffusionConfig
-from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.diffusion.backbones.stable_diffusion import NO_SAFETY
+from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
 from p2i_ray.diffusion.model.loading import Parts, load_model
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.diffusion.sampling.sampler import DTYPES, Sampler, SamplerOptions
+from p2i_ray.diffusion.sampling.sampler import DTYPES
 from p2i_ray.storage import locations
 
 LOW, HIGH = 100, 200  # thresholds of the edges' strength, as ControlNet's own examples have them
 
 
-class ControlNetSampler(Sampler):
+class ControlNetSampler(BaselineSampler):
     """The sampler with a ControlNet; edges are those of the product alone, since nothing else is known."""
-
-    def __init__(
-        self, location: str, diffusion: DiffusionConfig, options: SamplerOptions, *, settings: BaselineConfig
-    ) -> None:
-        """As Sampler; `settings` name the ControlNet, which has been checked."""
-        self._settings = settings
-        super().__init__(location, diffusion, options)
 
     def _build(self, parts: Parts) -> Any:
         assert self._settings.controlnet

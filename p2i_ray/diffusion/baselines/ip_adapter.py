@@ -13,27 +13,19 @@ from safetensors.torch import load
 from transformers import CLIPVisionModelWithProjection
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from p2i_ray.config import DiffusionConfig
-from p2i_ray.config.baseline import BaselineConfig
+from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
 from p2i_ray.diffusion.baselines.extras import ATTENTION, PROJECTION
 from p2i_ray.diffusion.model.loading import Parts, load_model, load_part
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.diffusion.sampling.sampler import DTYPES, Sampler, SamplerOptions
+from p2i_ray.diffusion.sampling.sampler import DTYPES
 from p2i_ray.encoders import weight_files
 from p2i_ray.storage import locations
 
 WHITE = 255  # around the product, as in shops' pictures
 
 
-class IpAdapterSampler(Sampler):
+class IpAdapterSampler(BaselineSampler):
     """The sampler with an IP-Adapter that sees each product on white."""
-
-    def __init__(
-        self, location: str, diffusion: DiffusionConfig, options: SamplerOptions, *, settings: BaselineConfig
-    ) -> None:
-        """As Sampler; `settings` name adapter and image encoder, which have been checked."""
-        self._settings = settings
-        super().__init__(location, diffusion, options)
 
     def _build(self, parts: Parts) -> Any:
         pipeline = super()._build(parts)

@@ -10,7 +10,6 @@ lama            LaMa, which fills in without a text
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from p2i_ray.diffusion.model import validation
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
+    from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
     from p2i_ray.diffusion.sampling.painter import Painter
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
@@ -78,24 +78,25 @@ class Painting:
             from p2i_ray.diffusion.baselines.lama import Lama
 
             return Lama(model, options)
-        return self._sampler()(model, self.own, options)
-
-    def _sampler(self) -> Callable[[str, DiffusionConfig, SamplerOptions], Painter]:
-        import functools
-
+        if kind := self._baseline():
+            return kind(model, self.own, options, settings=self.settings)
         from p2i_ray.diffusion.sampling.sampler import Sampler
 
+        return Sampler(model, self.own, options)
+
+    def _baseline(self) -> type[BaselineSampler] | None:
+        """The method's own sampler, if it has one."""
         match self.method:
             case "controlnet":
                 from p2i_ray.diffusion.baselines.controlnet import ControlNetSampler
 
-                return functools.partial(ControlNetSampler, settings=self.settings)
+                return ControlNetSampler
             case "ip_adapter":
                 from p2i_ray.diffusion.baselines.ip_adapter import IpAdapterSampler
 
-                return functools.partial(IpAdapterSampler, settings=self.settings)
+                return IpAdapterSampler
             case "powerpaint":
                 from p2i_ray.diffusion.baselines.powerpaint import PowerPaintSampler
 
                 return PowerPaintSampler
-        return Sampler
+        return None

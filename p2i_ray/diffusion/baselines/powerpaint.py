@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import torch
 
 from p2i_ray.diffusion.backbones.backbone import PromptStates
+from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
 from p2i_ray.diffusion.baselines.extras import CONTEXT, OBJECT
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.model.prompt import tokenise_words
-from p2i_ray.diffusion.sampling.sampler import Sampler
 from p2i_ray.diffusion.sampling.text_states import TextStates
 
 
-class PowerPaintSampler(Sampler):
+class PowerPaintSampler(BaselineSampler):
     """The sampler with PowerPaint's prompts."""
 
     def _texts(self, parts: Parts) -> TextStates:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from p2i_ray.diffusion.backbones import families
+from p2i_ray.diffusion.backbones.families import Family
 from p2i_ray.diffusion.model import shapes, validation
 from p2i_ray.diffusion.model.unpickle import NOT_WRITTEN
 from p2i_ray.encoders import weight_files
@@ -186,14 +187,14 @@ def _take_apart(source: str, out: Path, config: str | None, tell: Tell) -> None:
             f"in={source} is a single file, which says nothing of its architecture; add config=FOLDER, a model folder "
             "of the same kind: its configuration, tokenizer and scheduler are taken, and none of its weights"
         )
-    validation.check_kind(config)
+    family = validation.check_kind(config)
     with tempfile.TemporaryDirectory(prefix="p2i_single_") as scratch, locations.local_folder(config) as folder:
         file = Path(source)
         if file.suffix != ".safetensors":
             file = Path(scratch, "weights.safetensors")
             unpickle(Path(source), file)
         tensors = safetensors_header.read(str(file))
-        pipeline = _pipeline(source, file, Path(folder), _dtype(source, tensors))
+        pipeline = _pipeline(source, file, Path(folder), family=family, dtype=_dtype(source, tensors))
         _check_whole(source, tensors, pipeline)
         pipeline.save_pretrained(out, safe_serialization=True)
     tell(f"{posixpath.basename(source)} -> {', '.join(sorted(path.name for path in out.iterdir() if path.is_dir()))}")
@@ -208,13 +209,12 @@ def _dtype(source: str, tensors: Mapping[str, Tensor]) -> str:
     return {"F16": "float16", "BF16": "bfloat16"}.get(found.pop(), "float32") if len(found) == 1 else "float32"
 
 
-def _pipeline(source: str, file: Path, config: Path, dtype: str) -> Any:
+def _pipeline(source: str, file: Path, config: Path, *, family: Family, dtype: str) -> Any:
     """What diffusers makes of a pipeline's single file."""
     import diffusers
     import torch
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
-    family = validation.family_of(str(config))
     load: Any = getattr(diffusers, family.pipeline).from_single_file
     without: dict[str, Any] = dict.fromkeys(SAFETY) if family is families.STABLE_DIFFUSION else {}
     failures = (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, SingleFileComponentError)

@@ -150,10 +150,10 @@ def load_projection(diffusion: DiffusionConfig) -> TextProjection:
     Raises:
         UserError: the CLIP's text tower has another width than the model's.
     """
-    training_checks.check_clip(diffusion.clip, diffusion.base)
+    aligned = training_checks.check_clip(diffusion.clip, diffusion.base)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
         weight = opened.tensor("text_projection.weight")
-    return TextProjection(weight, training_checks.aligned_encoder(diffusion.clip, diffusion.base))
+    return TextProjection(weight, aligned)
 
 
 def load_model(loader: Callable[..., Any], folder: str, part: str, *, name: str | None = None, **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
@@ -38,15 +39,17 @@ def check_lora(settings: TrainConfig, widened: bool) -> None:
         )
 
 
-def check_clip(location: str, model: str) -> None:
-    """Check that a folder is a CLIP whose text tower is as wide as a model's text encoder.
+def check_clip(location: str, model: str) -> int:
+    """Check that a folder is a CLIP whose text tower is as wide as a model's text encoder; returns `aligned_encoder`.
 
     Raises:
         UserError: it isn't.
     """
-    aligned_encoder(location, model)
+    config = _clip_config(location)
+    aligned = _aligned(config["text_config"], location, model)
     found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
-    shapes.check(location, "clip", _clip_config(location), found.tensors())
+    shapes.check(location, "clip", config, found.tensors())
+    return aligned
 
 
 def aligned_encoder(location: str, model: str) -> int:
@@ -59,7 +62,10 @@ def aligned_encoder(location: str, model: str) -> int:
     Raises:
         UserError: none of them.
     """
-    text = _clip_config(location)["text_config"]
+    return _aligned(_clip_config(location)["text_config"], location, model)
+
+
+def _aligned(text: Mapping[str, Any], location: str, model: str) -> int:
     tower = [text.get(name) for name in TOWER]
     tower[0] = tower[0] or 512  # what transformers takes where a CLIP's settings leave it out
     encoders = validation.family_of(model).encoders

@@ -9,10 +9,9 @@ from __future__ import annotations
 import pathlib
 import pickle
 import sys
-from collections.abc import Mapping
-from typing import Any
 
-NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
+from p2i_ray.encoders import weight_files
+
 FAILED = 3  # exit code; a line on standard error says why
 NOT_WRITTEN = 4  # the same, of the file to write
 
@@ -31,7 +30,7 @@ def convert(source: str, target: str) -> int:
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         print(_reason(error), file=sys.stderr)
         return FAILED
-    tensors = {name: value for name, value in _weights(loaded).items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in weight_files.innermost(loaded).items() if isinstance(value, torch.Tensor)}
     if not tensors:
         print("it holds no tensors", file=sys.stderr)
         return FAILED
@@ -56,15 +55,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"it can't be read: {error.strerror or error}"
     return "it is no file that torch wrote, or is cut short"
-
-
-def _weights(loaded: Any) -> Mapping[str, Any]:
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in NESTED if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            return loaded
-        loaded = inner
-    return {}
 
 
 if __name__ == "__main__":

@@ -37,8 +37,7 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
     Raises:
         UserError: it isn't; the line says why.
     """
-    check_kind(location)
-    family = family_of(location)
+    family = check_kind(location)
     for part in family.parts:
         if not locations.exists(locations.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
@@ -174,8 +173,8 @@ def check_noise(location: str, vae: Mapping[str, Any]) -> None:
         )
 
 
-def check_kind(location: str) -> None:
-    """Check that a location is the folder of a Stable Diffusion pipeline, as far as its small files tell.
+def check_kind(location: str) -> Family:
+    """The family of a location that is the folder of a Stable Diffusion pipeline, as far as its small files tell.
 
     Raises:
         UserError: it isn't there, is a single file, a LoRA, another pipeline or a model of few steps.
@@ -192,7 +191,7 @@ def check_kind(location: str) -> None:
         )
     if not locations.exists(locations.join(location, INDEX)) and weight_files.LORA in locations.names(location):
         raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
-    family_of(location)
+    return family_of(location)
 
 
 def check_steps(location: str, unet: dict[str, Any]) -> None:

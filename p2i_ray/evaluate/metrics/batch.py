@@ -44,14 +44,29 @@ class Batch:
         self._known: dict[Embed, Features] = {}
 
     @cached_property
+    def embedded(self) -> Tensor:
+        """CLIP's answer for the pictures, (B, D)."""
+        return self._embed(self.pictures)
+
+    @cached_property
+    def embedded_backgrounds(self) -> Tensor:
+        """The same for the rows' backgrounds."""
+        return self._embed([row.background for row in self.rows])
+
+    @cached_property
+    def embedded_products(self) -> Tensor:
+        """The same for the rows' products."""
+        return self._embed([row.product for row in self.rows])
+
+    @cached_property
     def clip(self) -> Features:
         """CLIP's features of the pictures, projected, not normalised."""
-        return self.features_by(self._embed)
+        return as_features(self.embedded)
 
     @cached_property
     def background_clip(self) -> Features:
         """The same of the rows' backgrounds."""
-        return as_features(self._embed([row.background for row in self.rows]))
+        return as_features(self.embedded_backgrounds)
 
     def features_by(self, embed: Embed) -> Features:
         """The pictures' features (B, D) by an encoder; computed once."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from p2i_ray.data.images import Pixels
-from p2i_ray.errors import UserError
+from p2i_ray.evaluate.metrics import weights_file
 from p2i_ray.evaluate.metrics.clean_resize import bicubic
 
 SIDE = 299  # pixels
@@ -59,14 +59,7 @@ def plain_weights(file: Path) -> Iterator[Path]:
     Raises:
         UserError: the file holds more than tensors, or can't be read.
     """
-    try:
-        tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{file} can't be read: {error.strerror or error}") from None
-    except Exception as error:  # torch names no class for all that a damaged file, or one with code in it, leads to
-        raise UserError(
-            f"{file} is damaged, or holds more than tensors, which is not opened; fetch it again"
-        ) from error
+    tensors = weights_file.unpickled(file, str(file))
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "weights.pth")
         torch.save(tensors, copy)

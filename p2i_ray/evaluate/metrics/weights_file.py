@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
-
-NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
 
 
 def check(location: str, sha256: str | None, setting: str) -> None:
@@ -57,15 +57,21 @@ def read(location: str, sha256: str | None, setting: str) -> dict[str, Tensor]:
         except SafetensorError:
             raise UserError(f"{setting}={location} is no safetensors file, or is cut short; fetch it again") from None
     else:
-        tensors = _unpickled(content, f"{setting}={location}")
+        tensors = weight_files.innermost(unpickled(io.BytesIO(content), f"{setting}={location}"))
     return {name: value.float() for name, value in tensors.items() if isinstance(value, Tensor)}
 
 
-def _unpickled(content: bytes, source: str) -> Mapping[str, Any]:
+def unpickled(file: Path | IO[bytes], source: str) -> Any:
+    """What a pickled file holds, where that is tensors alone (weights_only).
+
+    Raises:
+        UserError: it holds more, or can't be read.
+    """
     try:
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{source} can't be read: {error.strerror or error}") from None
     except Exception as error:  # torch names no class for all that a damaged file, or one with code in it, leads to
-        raise UserError(f"{source} is damaged, or holds more than tensors, which is not opened") from error
-    while isinstance(found, Mapping) and (inner := next((found[key] for key in NESTED if key in found), None)):
-        found = inner
-    return found if isinstance(found, Mapping) else {}
+        raise UserError(
+            f"{source} is damaged, or holds more than tensors, which is not opened; fetch it again"
+        ) from error

@@ -16,14 +16,17 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
-from p2i_ray.data.images import Pixels, paste_product
+from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.backbones.stable_diffusion_xl import StableDiffusionXL
-from p2i_ray.diffusion.model import export, loading
+from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.model.card import write_card
 from p2i_ray.diffusion.model.prompt import tokenise_each
+from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
+from tests.support.by_diffusers import paint
 from tests.support.make_batch import make_batch, make_model
 from tests.support.make_requests import make_request
+from tests.support.make_round import write_round
 from tests.support.tiny_xl import XlModels, build_xl
 
 pytestmark = pytest.mark.long
@@ -37,42 +40,15 @@ def painter(xl_models: XlModels) -> DiffusionConfig:
     return xl_models.painter()
 
 
-def write_round(diffusion: DiffusionConfig, base: Path | str, out: Path, number: int, **settings: Any) -> Path:
-    """A round that leaves random weights behind, and starts from `base`."""
-    _, model = make_model(diffusion.model_copy(update={"base": str(base)}), **settings)
-    torch.manual_seed(number)
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    weights = {name: p.detach() + 0.1 * torch.randn_like(p) for name, p in learning.items()}
-    trained = export.Trained(base=str(base), diffusion=diffusion, settings=model.settings, weights=weights)
-    export.write(trained, {}, str(out))
-    return out
-
-
 def open_folder(location: Path | str) -> StableDiffusionXLInpaintPipeline:
-    pipeline = StableDiffusionXLInpaintPipeline.from_pretrained(
+    return StableDiffusionXLInpaintPipeline.from_pretrained(
         location, use_safetensors=True, local_files_only=True, add_watermarker=False
     )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
-def by_diffusers(pipeline: StableDiffusionXLInpaintPipeline, request: Any, **more: Any) -> Pixels:
+def by_diffusers(pipeline: StableDiffusionXLInpaintPipeline, request: PaintRequest, **more: Any) -> Pixels:
     """What a user of the folder gets, by its model card."""
-    height, width = request.mask.shape
-    painted = pipeline(
-        prompt=f"{request.name} {TOKEN}",
-        image=Image.fromarray(request.product),
-        mask_image=Image.fromarray(255 - request.mask),
-        height=height,
-        width=width,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
-        generator=torch.Generator().manual_seed(request.seed),
-        output_type="np",
-        strength=1.0,
-        **more,
-    ).images[0]
-    return paste_product((painted * 255).round().astype(np.uint8), request.product, request.mask)
+    return paint(pipeline, request, prompt=f"{request.name} {TOKEN}", strength=1.0, **more)
 
 
 @pytest.mark.parametrize(("guidance", "negative"), [(1.0, ""), (3.0, ""), (3.0, "a table")])
@@ -83,7 +59,7 @@ def test_pictures_are_those_of_diffusers_own_pipeline(
     clips = tmp_path / "first", tmp_path / "second"
     build_xl(tmp_path / "base", clips, zeros_for_empty=zeros)
     diffusion = DiffusionConfig(base=str(tmp_path / "base"), clip=str(clips[0]))
-    model = write_round(diffusion, diffusion.base, tmp_path / "model", 1)
+    model = write_round(diffusion, diffusion.base, tmp_path / "model", 1, moved=0.1)
     own, theirs = Sampler(str(model), diffusion, SamplerOptions()), open_folder(model)
     for name in NAMES:
         request = make_request(1, guidance=guidance, name=name, negative=negative)
@@ -162,8 +138,8 @@ def test_every_weight_has_a_gradient_in_every_micro_batch(
 
 def test_rounds_of_lora_are_one_adapter_of_the_first_base(painter: DiffusionConfig, tmp_path: Path) -> None:
     """As the model card opens both: its very code."""
-    one = write_round(painter, painter.base, tmp_path / "one", 1, lora_rank=3)
-    two = write_round(painter, one, tmp_path / "two", 2, lora_rank=2, lora_alpha=4)
+    one = write_round(painter, painter.base, tmp_path / "one", 1, lora_rank=3, moved=0.1)
+    two = write_round(painter, one, tmp_path / "two", 2, lora_rank=2, lora_alpha=4, moved=0.1)
     training: dict[str, Any] = {"rounds": [], "lora_base": painter.base}
     card = write_card(StableDiffusionXL.family, painter, TrainConfig(lora_rank=2), training)
     for place, there in (("this/folder", two), ("path/to/base", painter.base)):
@@ -190,7 +166,7 @@ def test_the_card_says_how_to_call_it(painter: DiffusionConfig) -> None:
 
 
 def test_transformers_4_finds_both_vocabularies(painter: DiffusionConfig, tmp_path: Path) -> None:
-    out = write_round(painter, painter.base, tmp_path / "one", 1)
+    out = write_round(painter, painter.base, tmp_path / "one", 1, moved=0.1)
     for tokenizer in ("tokenizer", "tokenizer_2"):
         added = json.loads((out / tokenizer / "added_tokens.json").read_text("utf-8"))
         assert list(added) == [TOKEN] and (out / tokenizer / "merges.txt").exists()

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from diffusers import ControlNetModel, StableDiffusionControlNetInpaintPipeline, StableDiffusionInpaintPipeline
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.baseline import BaselineConfig
-from p2i_ray.data.images import Pixels, paste_product
+from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.baselines.controlnet import edges_of
 from p2i_ray.diffusion.baselines.extras import CONTEXT, OBJECT
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 from p2i_ray.errors import UserError
+from tests.support import by_diffusers
 from tests.support.make_requests import make_request
 from tests.support.tiny_baselines import (
     build_controlnet,
@@ -45,23 +45,6 @@ def paint(method: Painting, model: Path | str, requests: list[PaintRequest]) -> 
     return method.load(str(model), SamplerOptions()).paint(requests)
 
 
-def by_diffusers(pipeline: Any, request: PaintRequest, *, prompt: str, **more: Any) -> Pixels:
-    pipeline.set_progress_bar_config(disable=True)
-    painted = pipeline(
-        prompt=prompt,
-        image=Image.fromarray(request.product),
-        mask_image=Image.fromarray(255 - request.mask),
-        height=64,
-        width=64,
-        num_inference_steps=request.steps,
-        guidance_scale=request.guidance,
-        generator=torch.Generator().manual_seed(request.seed),
-        output_type="np",
-        **more,
-    ).images[0]
-    return paste_product((painted * 255).round().astype(np.uint8), request.product, request.mask)
-
-
 def stock(base: Path | str, kind: Any = StableDiffusionInpaintPipeline, **parts: Any) -> Any:
     return kind.from_pretrained(base, safety_checker=None, local_files_only=True, **parts)
 
@@ -69,7 +52,7 @@ def stock(base: Path | str, kind: Any = StableDiffusionInpaintPipeline, **parts:
 def test_stable_diffusion_inpainting_has_the_template_and_no_token(tiny_painter: DiffusionConfig) -> None:
     request = make_request(1, name="cup")
     [own] = paint(painting(tiny_painter, "sd_inpainting"), tiny_painter.base, [request])
-    np.testing.assert_array_equal(own, by_diffusers(stock(tiny_painter.base), request, prompt="cup x"))
+    np.testing.assert_array_equal(own, by_diffusers.paint(stock(tiny_painter.base), request, prompt="cup x"))
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
@@ -82,9 +65,9 @@ def test_controlnet_sees_the_product_s_edges(tiny_painter: DiffusionConfig, tmp_
     pipeline = stock(tiny_painter.base, StableDiffusionControlNetInpaintPipeline, controlnet=network)
     edges = Image.fromarray((edges_of(request) * 255).astype(np.uint8)).convert("RGB")
     more = {"control_image": edges, "controlnet_conditioning_scale": 0.8}
-    expected = by_diffusers(pipeline, request, prompt="cup x", **more)
+    expected = by_diffusers.paint(pipeline, request, prompt="cup x", **more)
     assert np.abs(own[0].astype(int) - expected).max() <= 1  # kernels round by the batch
-    without = by_diffusers(pipeline, request, prompt="cup x", **{**more, "controlnet_conditioning_scale": 0.0})
+    without = by_diffusers.paint(pipeline, request, prompt="cup x", **{**more, "controlnet_conditioning_scale": 0.0})
     assert np.abs(expected.astype(int) - without).max() > 1
 
 
@@ -113,12 +96,12 @@ def test_ip_adapter_sees_the_product_on_white(tiny_painter: DiffusionConfig, tmp
     pipeline.set_ip_adapter_scale(0.7)
     for request, picture in zip(requests, own, strict=True):
         white = np.where(request.mask[..., None] >= 128, request.product, 255).astype(np.uint8)
-        expected = by_diffusers(pipeline, request, prompt="cup x", ip_adapter_image=Image.fromarray(white))
+        expected = by_diffusers.paint(pipeline, request, prompt="cup x", ip_adapter_image=Image.fromarray(white))
         np.testing.assert_array_equal(picture, expected)
     together = paint(method, tiny_painter.base, requests)
     assert np.abs(np.array(together).astype(int) - own).mean() < 3  # kernels round by the batch, random weights add up
     pipeline.set_ip_adapter_scale(0.0)
-    blind = by_diffusers(pipeline, requests[0], prompt="cup x", ip_adapter_image=Image.fromarray(white))
+    blind = by_diffusers.paint(pipeline, requests[0], prompt="cup x", ip_adapter_image=Image.fromarray(white))
     assert np.abs(own[0].astype(int) - blind).max() > 1
 
 
@@ -127,9 +110,9 @@ def test_powerpaint_s_words_follow_the_prompt(tiny_painter: DiffusionConfig, tmp
     request = make_request(1, name="cup")
     [own] = paint(painting(tiny_painter, "powerpaint"), folder, [request])
     prompt, negative = " ".join(["cup x", *CONTEXT]), " ".join(OBJECT)
-    expected = by_diffusers(stock(folder), request, prompt=prompt, negative_prompt=negative)
+    expected = by_diffusers.paint(stock(folder), request, prompt=prompt, negative_prompt=negative)
     np.testing.assert_array_equal(own, expected)
-    assert not np.array_equal(expected, by_diffusers(stock(folder), request, prompt=prompt))
+    assert not np.array_equal(expected, by_diffusers.paint(stock(folder), request, prompt=prompt))
     with pytest.raises(UserError, match="tokenizer doesn't know P_ctxt_0; give PowerPaint v1"):
         painting(tiny_painter, "powerpaint").check(tiny_painter.base, IMAGE)
 

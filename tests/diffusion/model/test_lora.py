@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,23 +12,13 @@ from safetensors.torch import load_file
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import export, loading, lora
 from tests.support.make_batch import make_batch, make_model
+from tests.support.make_round import write_round
 
 pytestmark = pytest.mark.long
 
 ROW = "text_encoder.embeddings.token_embedding.row"  # of the token
 ADAPTER = Path("lora", "pytorch_lora_weights.safetensors")
 FEED_FORWARD = "encoder.layers.0.mlp.fc1.weight"
-
-
-def write_round(diffusion: DiffusionConfig, base: Path | str, out: Path, number: int, **settings: Any) -> Path:
-    """A round that leaves random weights behind, and starts from `base`."""
-    _, model = make_model(diffusion.model_copy(update={"base": str(base)}), **settings)
-    torch.manual_seed(number)
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    weights = {name: p.detach() + 0.2 * torch.randn_like(p) for name, p in learning.items()}
-    trained = export.Trained(base=str(base), diffusion=diffusion, settings=model.settings, weights=weights)
-    export.write(trained, {}, str(out))
-    return out
 
 
 def open_folder(location: Path | str) -> StableDiffusionInpaintPipeline:

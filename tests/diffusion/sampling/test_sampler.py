@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionInpaintPipeline
-from PIL import Image
 
 from p2i_ray.config import DiffusionConfig
-from p2i_ray.data.images import paste_product
 from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.sampling.denoise import AbandonedError
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
+from tests.support import by_diffusers
 from tests.support.make_requests import DIFFUSION, brighter, make_request
 
 pytestmark = pytest.mark.long
@@ -176,20 +175,7 @@ def test_pictures_are_those_of_diffusers_own_pipeline(
     parts.pipeline().save_pretrained(tmp_path / "model")
     own = Sampler(str(tmp_path / "model"), diffusion, SamplerOptions())
     theirs = StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "model", local_files_only=True)
-    theirs.set_progress_bar_config(disable=True)
     for name in ("a cup", "mug!!"):
         one = make_request(1, guidance=guidance, name=name)
-        height, width = one.mask.shape
-        painted = theirs(
-            prompt=f"{name} <background>",
-            image=Image.fromarray(one.product),
-            mask_image=Image.fromarray(255 - one.mask),
-            height=height,
-            width=width,
-            num_inference_steps=one.steps,
-            guidance_scale=guidance,
-            generator=torch.Generator().manual_seed(one.seed),
-            output_type="np",
-        ).images[0]
-        expected = paste_product((painted * 255).round().astype(np.uint8), one.product, one.mask)
+        expected = by_diffusers.paint(theirs, one, prompt=f"{name} <background>")
         np.testing.assert_array_equal(own.paint([one])[0], expected)
