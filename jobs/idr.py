@@ -28,7 +28,7 @@ from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
 from p2i_ray.run import disk_errors, lease, status, step_table
 from p2i_ray.run.folder import Run
-from p2i_ray.steps import checks
+from p2i_ray.steps import checks, settings_check
 from p2i_ray.steps.inputs import inputs_of
 from p2i_ray.steps.overlap.engines import JudgeEngines
 from p2i_ray.steps.overlap.overlap import overlapping
@@ -59,7 +59,7 @@ def show_plan(job: PlanJob) -> None:
     """Print what the run would take."""
     from p2i_ray.planning import run_text
 
-    idr.check(job)
+    settings_check.check(job)
     rows, dev_rows = job.plan.rows, job.plan.dev_rows
     if job.data and locations.exists(data := locations.absolute(job.data)):
         rows, dev_rows = reading.count(data, "train"), reading.count(data, job.idr.dev_split)
@@ -68,7 +68,7 @@ def show_plan(job: PlanJob) -> None:
 
 def run(job: IdrJob) -> None:
     """Run the loop, or continue it, and write the report."""
-    idr.check(job)
+    settings_check.check(job)
     preflight.check_readable(locations.absolute(job.data))
     data = preset_data.ready(job, job.data)
     checks.check(job, data, begun=status.is_run(job.run_dir))
@@ -119,7 +119,7 @@ def writes(config: Config, run_dir: str) -> list[str]:
 def reads(config: Config, data: str) -> list[str]:
     """What all nodes read: the data, and the models that there are."""
     models = [config.diffusion.base, config.diffusion.clip, config.evaluate.clip]
-    if config.idr.select and not config.judge.hosted.url:
+    if config.idr.judged and not config.judge.hosted.url:
         models.append(config.judge.model)
     if config.evaluate.fid_features == "inception":
         models.append(str(inception.weights()))

@@ -15,9 +15,6 @@ observes the run and of which nothing is seen here.
 
 from __future__ import annotations
 
-from p2i_ray.cluster import gpu_sharing
-from p2i_ray.config import Config
-from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests import exemplars as given_exemplars
 from p2i_ray.run.folder import Run
@@ -57,31 +54,6 @@ def refine(run: Run, data: str, judge: Judge) -> str:
         model = train(this, features, kept, model)
         images = generate(this, model)
         measure(this, images)
-        if settings.select:
+        if settings.judged:
             feedback = summarise(this, critique(this, images))
     return model
-
-
-def check(config: Config) -> None:
-    """Find settings that don't fit together before anything is started.
-
-    Raises:
-        UserError: there are fewer step counts than rounds, rows would be ranked by what isn't known of them, or GPUs
-            can't be shared.
-    """
-    gpu_sharing.with_shared_gpus(config)
-    if len(config.idr.steps) < config.idr.rounds:
-        raise UserError(
-            f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"
-        )
-    if config.judge.cascade.clip and config.idr.keep_fraction:
-        raise UserError(
-            "idr.keep_fraction ranks rows, and judge.cascade.clip scores some by a head that only learns gamma; "
-            "use idr.gamma, or no cascade"
-        )
-    expected = config.idr.threshold_on == "expected_score" or config.idr.keep_fraction or config.idr.exemplars
-    if config.judge.hosted.url and not config.judge.hosted.logprobs and expected:
-        raise UserError(
-            "idr.threshold_on=expected_score, idr.keep_fraction and idr.exemplars need expected scores, which "
-            "judge.hosted.logprobs=false gives up; use idr.threshold_on=score with idr.gamma"
-        )

@@ -16,8 +16,10 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import step_table
 from p2i_ray.run.folder import Run
-from p2i_ray.run.step_table import CALIBRATE, INSPECT, MEASURE, SCORE, SELECT
+from p2i_ray.run.step_table import CALIBRATE, CRITIQUE, INSPECT, MEASURE, SCORE, SELECT
 from p2i_ray.steps.overlap.overlap import overlapping
+from p2i_ray.steps.round import Output, Round
+from p2i_ray.steps.summarise import summarise
 
 SMALL = [
     "idr.rounds=2",
@@ -159,6 +161,27 @@ def test_a_selection_that_keeps_nothing_stops_with_what_to_change(tmp_path: Path
     assert run.done(1, SCORE) and not run.done(1, SELECT)
 
 
-def test_rounds_without_steps_are_refused() -> None:
-    with pytest.raises(UserError, match=r"idr\.steps has 3 numbers for idr.rounds=4"):
-        idr.check(load(Config, "mini", ["idr.rounds=4"]))
+def test_a_control_selects_by_given_scores_and_the_judge_is_not_asked(
+    tmp_path: Path, mini_data: str, judge: Judge
+) -> None:
+    rows = sorted(id_ for file in Path(mini_data, "train").glob("*.parquet") for id_ in ids(str(file)))
+    given = tmp_path / "given.csv"
+    given.write_text("id,score\n" + "".join(f"{id_},{1 + 4 * place / len(rows)}\n" for place, id_ in enumerate(rows)))
+    settings = [*SMALL, "idr.exemplars=0", f"idr.given_scores={given}", "idr.keep_rows=[16,8]"]
+    run = Run.open(str(tmp_path / "run"), load(Config, "mini", settings), inputs=[])
+    with overlapping(run, mini_data, judge):
+        model = idr.refine(run, mini_data, judge)
+    assert ids(run.path(1, "kept.parquet")) == rows[-16:] and ids(run.path(2, "kept.parquet")) == rows[-8:]
+    done = {(number, step.name) for number, step in step_table.of_run(run.config)}
+    asked = {"calibrate", "inspect", "critique", "feedback"}
+    assert Path(model).is_dir() and not asked & {name for _, name in done}
+    assert all(run.done(number, step_table.BY_NAME[name]) for number, name in done)
+
+
+def test_given_feedback_takes_the_place_of_the_summary(
+    finished_run: Run, tmp_path: Path, mini_data: str, judge: Judge
+) -> None:
+    run = Run.open(str(tmp_path / "run"), load(Config, "mini", [*SMALL, "idr.given_feedback=frames, sepia"]))
+    critiques = Output(finished_run.path(1, "critiques"), finished_run.done(1, CRITIQUE))
+    assert summarise(Round(run, 1, mini_data, judge), critiques) == "frames, sepia"
+    assert Path(run.path(1, "feedback.txt")).read_text() == "frames, sepia"

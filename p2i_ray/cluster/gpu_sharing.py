@@ -21,7 +21,7 @@ def with_shared_gpus(config: Config) -> Config:
         UserError: GPUs can't be shared with these settings.
     """
     fraction = config.idr.judge_gpu_fraction
-    if fraction is None or not config.idr.select:
+    if fraction is None or not config.idr.judged:
         return config
     _check(config)
     memory = min(config.judge.gpu_memory_utilization, round(fraction - SPARE, 4))

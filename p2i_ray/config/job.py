@@ -136,6 +136,18 @@ class LoopConfig(Settings):
         le=1,
         description="fraction of rows kept, the highest expected scores (none: gamma decides)",
     )
+    keep_rows: Adjustable[tuple[int, ...] | None] = Field(
+        None,
+        min_length=1,
+        description="number of rows that each round keeps, the highest expected scores (none: keep_fraction or gamma)",
+    )
+    given_scores: Content[str | None] = Field(
+        None,
+        description="Parquet or CSV file of id and score, 1..5, that takes the judge's place: a control without one",
+    )
+    given_feedback: Result[str | None] = Field(
+        None, min_length=1, description="text that takes the place of every round's feedback: a placebo to compare with"
+    )
     exemplars: Result[int] = Field(
         0,
         ge=0,
@@ -164,6 +176,16 @@ class LoopConfig(Settings):
     )
     dev_split: Result[str] = Field("validation", description="D_dev, sampled and criticised after every round")
     baseline: Adjustable[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
+
+    @property
+    def judged(self) -> bool:
+        """Whether the judge is asked."""
+        return self.select and self.given_scores is None
+
+    @property
+    def ranks(self) -> bool:
+        """Whether rows are kept by their rank, not by gamma."""
+        return self.keep_fraction is not None or self.keep_rows is not None
 
 
 class HubConfig(Settings):

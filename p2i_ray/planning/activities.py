@@ -52,9 +52,9 @@ class RunPlan:
         self._architecture, _ = architectures.of(locations.absolute(config.diffusion.base), config.diffusion)
         judge, hosted = config.judge, bool(config.judge.hosted.url)
         self.stays = judge.keep_warm or hosted  # and leaves room for the others
-        self.overlaps = config.idr.overlap and config.idr.select and self.stays
+        self.overlaps = config.idr.overlap and config.idr.judged and self.stays
         self.engines = (
-            0.0 if hosted or not config.idr.select else judge.replicas * self.works_on(resources.engine(judge))
+            0.0 if hosted or not config.idr.judged else judge.replicas * self.works_on(resources.engine(judge))
         )
         self.gpus = self._gpus()
         if not self.gpus:
@@ -71,9 +71,9 @@ class RunPlan:
         for number, step in step_table.of_run(self.config):
             if step is SELECT:
                 candidates = round(candidates * self.assumed.kept_fraction)
-            if step.takes is None:
-                continue
             judging = step.kind is Kind.JUDGING
+            if step.takes is None or (judging and not self.config.idr.judged):
+                continue
             joins = step.kind is Kind.TRAINING or (step is SCORE and number == 1)
             after = (*turn, *(beside if joins else ()), *((ENGINES,) if judging else ()))
             scoring = after if step is SCORE and number == 1 else scoring
@@ -100,7 +100,7 @@ class RunPlan:
     def defers_figures(self) -> bool:
         """Whether a round is measured beside what comes next."""
         idr = self.config.idr
-        return idr.overlap and idr.select and (self.stays or not self.config.evaluate.num_gpus)
+        return idr.overlap and idr.judged and (self.stays or not self.config.evaluate.num_gpus)
 
     @property
     def encodes_early(self) -> bool:

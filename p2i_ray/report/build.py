@@ -20,7 +20,7 @@ from p2i_ray.report.data import Round, RunFolder, load
 from p2i_ray.report.gallery import strips, training_examples
 from p2i_ray.report.page import percent, render
 from p2i_ray.report.plots import metric_plot, score_plot
-from p2i_ray.run.step_table import SELECT, STEPS
+from p2i_ray.run.step_table import RANKING, SELECT, STEPS
 from p2i_ray.storage import locations
 
 # Metric -> what it is called, and whether lower is better.
@@ -83,7 +83,7 @@ def view(run: RunFolder) -> dict[str, Any]:
                     r.scores,
                     gamma=r.setting(SELECT.name, "idr.gamma", config),
                     threshold_on=idr["threshold_on"],
-                    keep_fraction=r.setting(SELECT.name, "idr.keep_fraction", config),
+                    ranked=any(r.setting(SELECT.name, name, config) for name in RANKING),
                 ),
             )
             for r in scored

@@ -51,9 +51,7 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
     return inline(out, f"{label}, {'lower' if lower_is_better else 'higher'} is better. {told}")
 
 
-def score_plot(
-    title: str, scores: pa.Table, *, gamma: float, threshold_on: str, keep_fraction: float | None = None
-) -> Markup:
+def score_plot(title: str, scores: pa.Table, *, gamma: float, threshold_on: str, ranked: bool = False) -> Markup:
     """Plot histograms of the scores, kept and dropped stacked: whole scores above, expected scores below.
 
     Args:
@@ -61,9 +59,9 @@ def score_plot(
         scores: columns score, expected_score, kept; null scores are not drawn.
         gamma: the lowest score that is kept, drawn as a line where it applies.
         threshold_on: the column that gamma is compared with.
-        keep_fraction: the fraction that is kept, if that decides instead; the lowest kept expected score is marked.
+        ranked: whether the highest expected scores are kept instead; the lowest of them is marked.
     """
-    mark = _mark(gamma, threshold_on) if keep_fraction is None else _cut(scores)
+    mark = _cut(scores) if ranked else _mark(gamma, threshold_on)
     kept = scores["kept"].to_numpy(zero_copy_only=False).astype(bool)
     panels = {
         "score": ("score", np.arange(0.5, 6), 0.8),

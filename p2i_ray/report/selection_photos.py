@@ -116,7 +116,7 @@ def changed(r: Round, settings: LoopConfig) -> Changed:
     fed = r.scores.filter(pc.is_in(r.scores["id"], value_set=sample))
     kept = set(fed.filter(fed["kept"])["id"].to_pylist())
     kept_unfed = kept_without(unfed, len(kept) / fed.num_rows, settings)
-    column = settings.threshold_on if settings.keep_fraction is None else "expected_score"
+    column = "expected_score" if settings.ranks else settings.threshold_on
     before, after = (dict(zip(t["id"].to_pylist(), t[column].to_pylist(), strict=True)) for t in (unfed, fed))
 
     def listed(ids: set[str]) -> dict[str, str]:

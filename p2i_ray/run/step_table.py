@@ -97,14 +97,19 @@ class Step:
 SCORING = ("judge.model", "judge.prompts/score", "judge.exemplars")  # inputs of whatever scores
 ASKING = ("seed", "image", "judge")  # settings of whatever asks the judge
 KEEPING = ("idr.gamma", "idr.threshold_on")
+RANKING = ("idr.keep_fraction", "idr.keep_rows")
 
 
 def _judge(config: Config) -> StepResources:
     return resources.judge(config.judge)
 
 
-def _judged(config: Config, number: int) -> bool:
+def _selected(config: Config, number: int) -> bool:
     return number > 0 and config.idr.select
+
+
+def _judged(config: Config, number: int) -> bool:
+    return number > 0 and config.idr.judged
 
 
 def _trained(config: Config, number: int) -> bool:
@@ -120,7 +125,7 @@ CALIBRATE = Step(
     output="calibration",
     kind=Kind.JUDGING,
     takes=_judge,
-    wanted=lambda c, number: number == 1 and c.idr.select and bool(c.calibration.rows or c.calibration.gold),
+    wanted=lambda c, number: number == 1 and c.idr.judged and bool(c.calibration.rows or c.calibration.gold),
     settings=(*ASKING, *KEEPING, "calibration"),
     uses=("data/train", *SCORING, "calibration.gold"),
 )
@@ -129,20 +134,21 @@ SCORE = Step(
     output="scores",
     kind=Kind.JUDGING,
     takes=_judge,
-    wanted=_judged,
+    wanted=_selected,
     inputs=(Input("select", In.BEFORE), Input("feedback", In.BEFORE), Input("exemplars", In.BEFORE)),
     by_row=True,
-    settings=(*ASKING, *KEEPING, "judge.cascade", "idr.select"),  # with feedback, the prompt names gamma
-    uses=("data/train", *SCORING, "judge.cascade.clip"),
+    # with feedback, the prompt names gamma
+    settings=(*ASKING, *KEEPING, "judge.cascade", "idr.select", "idr.given_scores"),
+    uses=("data/train", *SCORING, "judge.cascade.clip", "idr.given_scores"),
 )
 SELECT = Step(
     name="select",
     output="kept.parquet",
     kind=Kind.JUDGING,
     takes=None,
-    wanted=_judged,
+    wanted=_selected,
     inputs=(Input("score"),),
-    settings=(*KEEPING, "idr.keep_fraction", "idr.select"),
+    settings=(*KEEPING, *RANKING, "idr.select"),
 )
 INSPECT = Step(
     name="inspect",
@@ -151,7 +157,7 @@ INSPECT = Step(
     takes=_judge,
     wanted=lambda config, number: _judged(config, number) and bool(config.idr.inspect),
     inputs=(Input("score"), Input("select")),
-    settings=(*ASKING, *KEEPING, "idr.keep_fraction", "idr.inspect"),
+    settings=(*ASKING, *KEEPING, *RANKING, "idr.inspect"),
     uses=("data/train", *SCORING, "judge.prompts/critique"),
 )
 EXEMPLARS = Step(
@@ -228,7 +234,7 @@ FEEDBACK = Step(
     takes=_judge,
     wanted=lambda config, number: _judged(config, number) and config.idr.feedback,
     inputs=(Input("critique"),),
-    settings=(*ASKING, "judge.summary_examples", "judge.max_summary_tokens", "idr.feedback"),
+    settings=(*ASKING, "judge.summary_examples", "judge.max_summary_tokens", "idr.feedback", "idr.given_feedback"),
     uses=("judge.model", "judge.prompts/summary"),
 )
 
@@ -266,7 +272,7 @@ def phases(config: Config) -> list[Phase]:
     judge = config.judge
     done = {step for _, step in of_run(config)}
     taken = [step.takes(config) for step in STEPS if step in done and step.kind is not Kind.JUDGING and step.takes]
-    if not config.idr.select:
+    if not config.idr.judged:
         return [(one,) for one in taken]
     stays = (resources.judge(judge),) if judge.keep_warm or judge.hosted.url else ()
     return [resources.scoring(judge), *((one, *stays) for one in taken)]

@@ -41,7 +41,9 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     training_checks.check_training(base, validation.anywhere(config.diffusion), config.train)
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
-    if idr.select:
+    if idr.given_scores:
+        gold.read(locations.absolute(idr.given_scores))
+    if idr.judged:
         _check_judge(config, data)
 
 
@@ -75,10 +77,12 @@ def asked(config: Config, data: str, c_r: Sequence[Exemplar] = ()) -> Asked:
 
 
 def _most_rows(config: Config, rows: int) -> Iterator[int]:
-    """The most rows that each round can train on: all, or those that keep_fraction leaves."""
+    """The most rows that each round can train on: all, or those that keep_rows or keep_fraction leaves."""
     idr = config.idr
-    for _ in range(idr.rounds):
-        if idr.select and idr.keep_fraction is not None:
+    for number in range(idr.rounds):
+        if idr.select and idr.keep_rows:
+            rows = min(rows, idr.keep_rows[number])
+        elif idr.select and idr.keep_fraction is not None:
             rows = max(1, int((Decimal(str(idr.keep_fraction)) * rows).to_integral_value(ROUND_HALF_UP)))
         yield rows
 

@@ -26,7 +26,9 @@ def inputs_of(config: Config, data: str) -> list[RunInput]:
         RunInput("evaluate.clip", locations.absolute(config.evaluate.clip)),
         _inception(config),
     ]
-    return [*found, *_of_judge(config)] if config.idr.select else found
+    if config.idr.given_scores:
+        found.append(_perhaps("idr.given_scores", config.idr.given_scores))
+    return [*found, *_of_judge(config)] if config.idr.judged else found
 
 
 def _of_judge(config: Config) -> Iterator[RunInput]:

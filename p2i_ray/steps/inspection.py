@@ -132,7 +132,7 @@ def effect(ids: set[str], kept: set[str], without: pa.Table, settings: LoopConfi
 
 def kept_without(without: pa.Table, share: float, settings: LoopConfig) -> set[str]:
     """Ids that would be kept without feedback: at the same gamma, or the same share of them."""
-    if settings.keep_fraction is not None:
+    if settings.ranks:
         return set(selection.keep_best(without, share)["id"].to_pylist()) if share else set()
     return set(selection.at_gamma(without, settings)["id"].to_pylist())
 

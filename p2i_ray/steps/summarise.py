@@ -10,12 +10,16 @@ from p2i_ray.storage import locations
 
 
 def summarise(this: Round, critiques: Output) -> str:
-    """Sum up a round's critiques as one feedback text; it is empty with idr.feedback=false."""
+    """Sum up a round's critiques as one feedback text.
+
+    It is empty with idr.feedback=false; idr.given_feedback takes its place.
+    """
     if not FEEDBACK.wanted(this.run.config, this.number):
         return ""
 
     def work(out: str) -> Counts:
-        feedback = this.judge.summarise(critiques.location, critiques.files)
+        given = this.run.config.idr.given_feedback
+        feedback = given or this.judge.summarise(critiques.location, critiques.files)
         locations.write_text(out, feedback)
         return Counts(rows_in=critiques.rows, rows_out=1, facts={"feedback": feedback})
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from p2i_ray import idr
 from p2i_ray.cluster import resources
 from p2i_ray.cluster.bin_packing import left_over
 from p2i_ray.cluster.gpu_sharing import with_shared_gpus
@@ -19,6 +18,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
 from p2i_ray.run import step_table
 from p2i_ray.run.folder import Run
+from p2i_ray.steps import settings_check
 from p2i_ray.steps.overlap.engines import JudgeEngines
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from p2i_ray.cluster import resources
 from p2i_ray.config import Config, load
 from p2i_ray.run.folder import Run
+from p2i_ray.steps import settings_check
 from p2i_ray.steps.overlap.engines import JudgeEngines
 
 
@@ -185,7 +186,7 @@ def test_without_a_share_or_a_judge_gpus_are_whole(setting: str) -> None:
 )
 def test_what_can_not_be_shared_is_told_before_anything_starts(settings: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        idr.check(load(Config, "a100x4", settings))
+        settings_check.check(load(Config, "a100x4", settings))
 
 
 def test_a_run_may_go_on_with_whole_gpus_and_back(tmp_path: Path) -> None:

@@ -263,10 +263,10 @@ def test_checks_as_a_page_and_a_table(mini_data: str, tmp_path: Path) -> None:
 def test_the_share_that_is_kept_is_marked_where_it_was_cut(mini_data: str, tmp_path: Path) -> None:
     kept, expected = [True, True, False, False], [4.9, 3.6, 3.5, None]
     table = pa.table({"score": [5, 4, 4, None], "expected_score": expected, "kept": kept})
-    svg = score_plot("Round 1", table, gamma=4, threshold_on="score", keep_fraction=0.5)
+    svg = score_plot("Round 1", table, gamma=4, threshold_on="score", ranked=True)
     assert "cut at 3.60" in svg and "γ" not in svg
     nothing = table.set_column(2, "kept", pa.array([False] * 4))
-    assert "cut at" not in score_plot("Round 1", nothing, gamma=4, threshold_on="score", keep_fraction=0.5)
+    assert "cut at" not in score_plot("Round 1", nothing, gamma=4, threshold_on="score", ranked=True)
     run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"), idr__keep_fraction=0.5)
     page = Page(Path(report.write(run)).read_text("utf-8"))
     assert "keeps the best 50 %" in page.words

@@ -193,6 +193,7 @@ ADVISED = [
     "evaluate.batch_size",
     "idr.gamma",
     "idr.keep_fraction",
+    "idr.keep_rows",
     "judge.max_model_len",
     "judge.max_num_seqs",
     "judge.summary_examples",

@@ -85,6 +85,14 @@ def test_a_half_is_rounded_up_and_one_row_is_always_kept(rows: int, share: float
     assert keep_best(scored(*(1 + i / 1000 for i in range(rows))), share).num_rows == count
 
 
+def test_a_number_of_rows_in_each_round() -> None:
+    table = scored(1.5, 4.9, None, 2.2, 3.1)
+    settings = LoopConfig(gamma=5, keep_rows=(3, 1))
+    assert keep(table, settings, 1)["id"].to_pylist() == ["01", "03", "04"]
+    assert keep(table, settings, 2)["id"].to_pylist() == ["01"]
+    assert keep(table, LoopConfig(keep_rows=(9,)))["id"].to_pylist() == ["00", "01", "03", "04"]
+
+
 def test_no_row_with_an_expected_score() -> None:
     with pytest.raises(UserError, match=r"keeps none of 2 rows: none has an expected score, which idr\.keep_fraction"):
         keep(scored(None, None), LoopConfig(keep_fraction=0.5))

@@ -22,7 +22,7 @@ class JudgeEngines:
 
     def __init__(self, run: Run, judge: Judge) -> None:
         self._run, self._judge = run, judge
-        self._shares = bool(run.config.idr.judge_gpu_fraction and run.config.idr.select)
+        self._shares = bool(run.config.idr.judge_gpu_fraction and run.config.idr.judged)
         self._reserved = False
 
     @contextmanager

@@ -102,7 +102,7 @@ class Overlap:
     ) -> bool:
         """Begin a step in the background, if there is room beside the judge, once the one before it is done."""
         self.finish()
-        if not (self._run.config.idr.select and self._has_room(step)):
+        if not (self._run.config.idr.judged and self._has_room(step)):
             return False
         find = functools.partial(self._find, round_number, step, compute)
         computing = in_background(find, self._run.title(round_number, step.name))
@@ -138,7 +138,7 @@ class Overlap:
         if not self._has_room(ENCODE if later is ENCODE else step):
             return None
         # A row's own score must decide at once whether it is kept.
-        if later is ENCODE and config.idr.keep_fraction is None and not config.judge.cascade.clip:
+        if later is ENCODE and not config.idr.ranks and not config.judge.cascade.clip:
             return lambda: EarlyEncoding(self._run, self._data)
         if later is CRITIQUE and self._judge.keeps_answers:
             return lambda: EarlyCritique(self._judge)
@@ -162,7 +162,7 @@ class Overlap:
 
         If the start fails, whoever needs the engines starts them again, and then it ends the run.
         """
-        if number == 0 and step.kind is Kind.PAINTING and self._run.config.idr.select and self._has_room(step):
+        if number == 0 and step.kind is Kind.PAINTING and self._run.config.idr.judged and self._has_room(step):
             in_background(self._judge.start, "engines")
 
     def _has_room(self, step: Step) -> bool:
