@@ -26,6 +26,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("judge", "diffusion", "evaluate"),
     ("steps",),
     ("planning", "report", "serve", "idr"),
+    ("idr_run",),
+    ("comparison",),
     ("mini",),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
