@@ -52,6 +52,8 @@ def refine(run: Run, data: str, judge: Judge) -> str:
             exemplars = choose_exemplars(this, scores, exemplars)
         features = encode(this)
         model = train(this, features, kept, model)
+        if not settings.validates:
+            continue
         images = generate(this, model)
         measure(this, images)
         if settings.judged:

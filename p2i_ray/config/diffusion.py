@@ -181,3 +181,6 @@ class GenerateConfig(Reserving):
     soft_edge: Result[float] = Field(
         0.0, ge=0, description="blur of the mask's edge when the product is pasted back, pixels"
     )
+    paste_product: Result[bool] = Field(
+        True, description="put the product's own pixels back; false: the model's, to see what it makes of the product"
+    )

@@ -117,6 +117,10 @@ class EvaluateConfig(Reserving):
     cutter_family: Runtime[Literal["isnet", "u2net", "birefnet", "rmbg-1.4", "rmbg-2.0"]] = Field(
         "isnet", description="product_expansion: what the cutter's input and output are"
     )
+    fill: Result[Literal["grey", "white", "black"]] = Field(
+        "grey",
+        description="colour around the cutout c, and in place of the product in B, where CLIP sees one of them alone",
+    )
     batch_size: Adjustable[int] = Field(32, ge=1, description="images measured per batch")
     num_gpus: Adjustable[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")
@@ -176,11 +180,20 @@ class LoopConfig(Settings):
     )
     dev_split: Result[str] = Field("validation", description="D_dev, sampled and criticised after every round")
     baseline: Adjustable[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
+    validate_rounds: Adjustable[bool] = Field(
+        True,
+        description="false: D_dev is sampled and measured only where the judge looks at it, for controls without one",
+    )
 
     @property
     def judged(self) -> bool:
         """Whether the judge is asked."""
         return self.select and self.given_scores is None
+
+    @property
+    def validates(self) -> bool:
+        """Whether D_dev is sampled after a round."""
+        return self.validate_rounds or self.judged
 
     @property
     def ranks(self) -> bool:

@@ -86,14 +86,14 @@ def product_mask(cutout: Image.Image) -> Pixels:
     return mask
 
 
-def background_of(image: Pixels, mask: Pixels) -> Pixels:
-    """B: the picture with the product taken out, (H, W, 3); grey where the product was."""
-    return _over(np.full_like(image, GREY), image, mask)
+def background_of(image: Pixels, mask: Pixels, fill: int = GREY) -> Pixels:
+    """B: the picture with the product taken out, (H, W, 3); grey, or of level `fill`, where the product was."""
+    return _over(np.full_like(image, fill), image, mask)
 
 
-def product_of(image: Pixels, mask: Pixels) -> Pixels:
-    """The product alone on grey, (H, W, 3)."""
-    return _over(image, np.full_like(image, GREY), mask)
+def product_of(image: Pixels, mask: Pixels, fill: int = GREY) -> Pixels:
+    """The product alone on grey, or on level `fill`, (H, W, 3)."""
+    return _over(image, np.full_like(image, fill), mask)
 
 
 def paste_product(generated: Pixels, image: Pixels, mask: Pixels) -> Pixels:

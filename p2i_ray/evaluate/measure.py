@@ -145,7 +145,7 @@ class MetricSet:
         from p2i_ray.evaluate.metrics.clip_scores import ClipScore
         from p2i_ray.evaluate.metrics.fid import clip_fid, inception_fid
 
-        self.image = image
+        self.image, self.fill = image, settings.fill
         self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
@@ -171,7 +171,7 @@ class MetricSet:
 
     def add_generated(self, batch: pa.Table) -> None:
         """Add generated rows, with the columns `image`, `cutout` and `error`, and `name` where a metric needs it."""
-        read = [generated_images(row, self.image) for row in batch.to_pylist()]
+        read = [generated_images(row, self.image, self.fill) for row in batch.to_pylist()]
         rows = [row for row in read if row is not None]
         self.images += len(rows)
         self.left_out += len(read) - len(rows)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import (
+    GREY,
     ImageError,
     Pixels,
     background_of,
@@ -19,6 +20,8 @@ from p2i_ray.data.images import (
     product_square,
 )
 from p2i_ray.evaluate.metrics.batch import MeasuredImages
+
+FILLS = {"grey": GREY, "white": 255, "black": 0}  # levels
 
 
 def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
@@ -32,7 +35,7 @@ def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
         return None
 
 
-def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages | None:
+def generated_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey") -> MeasuredImages | None:
     """The pictures of a generated row; None if it has an error or can't be read."""
     if row["error"] is not None:
         return None
@@ -47,8 +50,8 @@ def generated_images(row: dict[str, Any], limits: ImageConfig) -> MeasuredImages
         return None
     return MeasuredImages(
         picture=picture,
-        product=product_of(_rgb(cutout), mask),
-        background=background_of(picture, mask),
+        product=product_of(_rgb(cutout), mask, FILLS[fill]),
+        background=background_of(picture, mask, FILLS[fill]),
         cutout=_rgb(cutout),
         mask=mask,
         name=row.get("name") or "",

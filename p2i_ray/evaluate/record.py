@@ -31,6 +31,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "vqa_score": ("p2i_ray", "vllm"),
 }
 OTHERS = ("p2i_ray",)
+ALONE = ("clip_c_i", "clip_c_b", "diversity")  # metrics that look at cutout or background alone
 BUILDS = ("", "-cpu", "-gpu")  # under which names libraries are published, the same modules
 NONE = "none"  # in place of weights, or of a version
 
@@ -162,6 +163,8 @@ def _settings(name: str, settings: EvaluateConfig) -> dict[str, str]:
         return {"fid_features": settings.fid_features}
     if name in ("pickscore", "hpsv2"):
         return {"text": settings.text}
+    if name in ALONE and settings.fill != "grey":
+        return {"fill": settings.fill}
     if name == "product_expansion" and settings.cutter:
         return {"cutter_family": settings.cutter_family}
     return {}

@@ -117,7 +117,7 @@ def _trained(config: Config, number: int) -> bool:
 
 
 def _painted(config: Config, number: int) -> bool:
-    return number > 0 or config.idr.baseline
+    return config.idr.validates if number > 0 else config.idr.baseline
 
 
 CALIBRATE = Step(
@@ -201,7 +201,7 @@ GENERATE = Step(
     wanted=_painted,
     inputs=(Input("train"),),
     by_row=True,
-    settings=("seed", "image", "diffusion", "generate", "idr.dev_split", "idr.baseline"),
+    settings=("seed", "image", "diffusion", "generate", "idr.dev_split", "idr.baseline", "idr.validate_rounds"),
     uses=("data/dev", "diffusion.base"),
 )
 MEASURE = Step(
@@ -212,7 +212,7 @@ MEASURE = Step(
     wanted=_painted,
     inputs=(Input("generate"),),
     early=Early(),
-    settings=("image", "evaluate", "idr.dev_split", "idr.baseline"),
+    settings=("image", "evaluate", "idr.dev_split", "idr.baseline", "idr.validate_rounds"),
     uses=("data/dev", "evaluate.clip", "evaluate.fid_features"),
 )
 CRITIQUE = Step(

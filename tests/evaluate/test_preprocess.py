@@ -58,3 +58,11 @@ def test_without_a_cutout_it_is_the_middle() -> None:
     real = real_picture({"image": row["image"]}, LIMITS)
     assert real is not None
     np.testing.assert_array_equal(real, row["pixels"][:, 16:48])
+
+
+@pytest.mark.parametrize(("fill", "level"), [("grey", 127), ("white", 255), ("black", 0)])
+def test_what_is_around_the_cutout_and_in_place_of_the_product(fill: str, level: int) -> None:
+    found = generated_images(wide_row(26, 40), LIMITS, fill)
+    assert found is not None
+    assert (found.product[found.mask == 0] == level).all() and (found.background[found.mask == 255] == level).all()
+    np.testing.assert_array_equal(found.background[found.mask == 0], found.picture[found.mask == 0])

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data.images import Pixels, paste_product
+from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.diffusion.sampling.sampler import SamplerOptions, softened
+from p2i_ray.diffusion.sampling.sampler import SamplerOptions, put_back
 from p2i_ray.errors import UserError, one_line
 from p2i_ray.storage import locations
 
@@ -63,7 +63,7 @@ class Lama:
         answer = self._run(inputs, mask.astype(np.float32)[None, None])
         painted = cv2.resize(answer, (width, height), interpolation=cv2.INTER_CUBIC)
         levels = np.clip(painted * 255, 0, 255).round().astype(np.uint8)
-        return paste_product(levels, request.product, softened(request.mask, request.soft_edge))
+        return put_back(levels, request)
 
     def _run(self, picture: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's picture (h, w, 3), 0 to 1."""

@@ -139,6 +139,7 @@ class _Paint:
                 steps=self._settings.num_inference_steps,
                 guidance=self._settings.guidance_scale,
                 soft_edge=self._settings.soft_edge,
+                paste_product=self._settings.paste_product,
             )
         except ImageError as error:
             return str(error)

@@ -35,6 +35,7 @@ class PaintRequest:
         guidance: classifier-free guidance scale; 1 is off.
         negative: negative prompt; empty: none.
         soft_edge: blur of the mask's edge when the product is pasted back, pixels.
+        paste_product: whether the product's own pixels are put back.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PaintRequest:
     guidance: float
     negative: str = ""
     soft_edge: float = 0.0
+    paste_product: bool = True
 
     @property
     def work(self) -> float:

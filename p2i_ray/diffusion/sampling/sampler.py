@@ -149,7 +149,7 @@ class Sampler:
         if not np.isfinite(painted).all():
             raise FloatingPointError("the model paints values that are not finite; try generate.dtype=fp32")
         images = [
-            paste_product(image, request.product, softened(request.mask, request.soft_edge))
+            put_back(image, request)
             for image, request in zip((painted * 255).round().astype(np.uint8), requests, strict=True)
         ]
         tell("paste", time.perf_counter() - denoised)
@@ -182,6 +182,13 @@ class Sampler:
             return None
         scales = torch.tensor([request.guidance for request in requests], dtype=self.denoiser.dtype)
         return scales.to(self.denoiser.device)[:, None, None, None]  # (B, 1, 1, 1)
+
+
+def put_back(image: Pixels, request: PaintRequest) -> Pixels:
+    """A generated image (H, W, 3) with the product's own pixels, if the request wants them."""
+    if not request.paste_product:
+        return image
+    return paste_product(image, request.product, softened(request.mask, request.soft_edge))
 
 
 def softened(mask: Pixels, radius: float) -> Pixels:

@@ -22,8 +22,8 @@ class MeasuredImages(NamedTuple):
     """One generated row; pictures are (side, side, 3), uint8."""
 
     picture: Pixels  # I
-    product: Pixels  # c, on grey
-    background: Pixels  # B, grey where the product was
+    product: Pixels  # c, on grey, or what evaluate.fill says
+    background: Pixels  # B, the same where the product was
     cutout: Pixels  # the product's colours, without its alpha
     mask: Pixels  # m: its alpha, (side, side), 0 to 255
     name: str = ""  # of the product

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,14 @@ def test_the_products_own_pixels_stay(sampler: Sampler) -> None:
     inside = request.mask == 255
     np.testing.assert_array_equal(image[inside], request.product[inside])
     assert (image[~inside] != request.product[~inside]).any()
+
+
+def test_by_setting_the_model_paints_the_product_too(sampler: Sampler) -> None:
+    request = make_request(0, steps=2)
+    bare, pasted = sampler.paint([replace(request, paste_product=False), request])
+    inside = request.mask == 255
+    assert (bare[inside] != request.product[inside]).any()
+    np.testing.assert_array_equal(bare[request.mask == 0], pasted[request.mask == 0])
 
 
 def test_what_an_image_depends_on(sampler: Sampler) -> None:
