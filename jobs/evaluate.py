@@ -6,8 +6,10 @@
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
 
 The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
-Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures. The same command after a
-failure goes on: pictures that are generated are measured, also with other metrics or other settings of the evaluation.
+Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures; out/values.parquet and
+out/features-METRIC.parquet have the values of each picture, and the features that sets are compared by. The same
+command after a failure goes on: pictures that are generated are measured, also with other metrics or other settings of
+the evaluation.
 --table compares evaluations, and refuses where library, weights, resolution, data or number of pictures differ.
 """
 
@@ -61,7 +63,7 @@ def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.data import reading
     from p2i_ray.diffusion.baselines.methods import Painting
-    from p2i_ray.evaluate import catalogue, measure, record
+    from p2i_ray.evaluate import catalogue, measure, picture_values, record
 
     methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
@@ -82,10 +84,13 @@ def run(job: EvaluateJob) -> None:
     )
     with job_output.held(out, "evaluate"):
         folder, files = generated(job, data, model, out=out, painting=painting)
+        picture_values.clear(out)
         figures: dict[str, float] = {}
         if measured := [name for name in methods if name not in asked]:
             real = reading.read_split(data, job.split)
-            figures = measure.measure(folder, files, real, settings=job.evaluate, image=job.image, metrics=measured)
+            figures = measure.measure(
+                folder, files, real, settings=job.evaluate, image=job.image, metrics=measured, values=out
+            )
         if judge:
             figures |= judged(judge, folder, files, out=out, metrics=asked)
         record.write(
@@ -123,23 +128,27 @@ def judge_of(job: EvaluateJob, data: str, out: str, metrics: Sequence[str]) -> J
 
 
 def judged(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Sequence[str]) -> dict[str, float]:
-    """The metrics of generated pictures that are the judge's answers; the answers are written below `out`."""
+    """The metrics of generated pictures that are the judge's answers; answers and values are written below `out`."""
     from p2i_ray.data import reading
+    from p2i_ray.evaluate import picture_values
     from p2i_ray.evaluate.metrics import judged as figures_of
 
     ask = {
-        "available_rate": (judge.critique, figures_of.available_rate),
-        "vqa_score": (judge.suitability, figures_of.vqa_score),
+        "available_rate": (judge.critique, figures_of.available_rate, figures_of.available),
+        "vqa_score": (judge.suitability, figures_of.vqa_score, figures_of.suitable),
     }
     found: dict[str, float] = {}
     with judge:
         for name in metrics:
-            answer, figures = ask[name]
+            answer, figures, values = ask[name]
             answers = locations.join(out, f"answers-{name.replace('_', '-')}")
             locations.remove(answers)  # of an attempt that failed; what was answered is in the cache
             with phase(name, None, "replies") as progress:
                 written = answer(reading.read_files(folder, files), answers, progress=progress)
-            found |= figures(parquet.read_parquet(answers, written.files))
+            table = parquet.read_parquet(answers, written.files)
+            found |= figures(table)
+            pairs = zip(table["id"].to_pylist(), values(table), strict=True)
+            picture_values.add(out, name, {picture: value for picture, value in pairs if value is not None})
     return found
 
 

@@ -18,9 +18,11 @@ from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate import catalogue, inception
+from p2i_ray.evaluate import catalogue, inception, picture_values
 from p2i_ray.evaluate.catalogue import known as known
 from p2i_ray.evaluate.metrics.batch import Batch
+from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides
+from p2i_ray.evaluate.picture_values import GENERATED, REAL, Side
 from p2i_ray.evaluate.preprocess import generated_images, real_picture
 from p2i_ray.storage import locations
 
@@ -42,6 +44,7 @@ def measure(
     settings: EvaluateConfig,
     image: ImageConfig,
     metrics: Sequence[str] = METRICS,
+    values: str | None = None,
 ) -> dict[str, float]:
     """Measure generated pictures.
 
@@ -53,6 +56,8 @@ def measure(
         settings: of the evaluation.
         image: limits of decoding, and the resolution to which all pictures are resized.
         metrics: names from `catalogue.NEEDS`; the judge's are left to the caller.
+        values: location of the folder into which the values of single pictures and the features of both sides are
+            written, as picture_values has them; then both sides have a column `id`, too (none: they are not written).
 
     Returns:
         The metrics, those besides `METRICS` with their intervals, and: `images` measured, `left_out` (generated rows
@@ -73,15 +78,21 @@ def measure(
     need = resources.evaluate(settings)
     placement.wait_for(need)
     settings = catalogue.anywhere(settings)
-    columns = ["image", "cutout", "error", *(["name"] if any(catalogue.NEEDS[one].name for one in metrics) else [])]
+    ids = ["id"] if values else []
+    names = ["name"] if any(catalogue.NEEDS[one].name for one in metrics) else []
+    columns = [*ids, "image", "cutout", "error", *names]
     rows = reading.read_files(generated, files).select_columns(columns)
     compared = any(catalogue.NEEDS[one].real for one in metrics)
     real = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
-    sides = {"generated": rows, **({"real": reference.select_columns(real)} if compared else {})}
+    sides = {"generated": rows, **({"real": reference.select_columns([*ids, *real])} if compared else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
-            figures: dict[str, float] = ray.get(task.remote(sides, settings, image, metrics))
+            figures: dict[str, float] = ray.get(
+                task.remote(
+                    sides, settings, image, metrics=metrics, values=locations.absolute(values) if values else None
+                )
+            )
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             raise UserError(str(error.cause)) from None
@@ -118,7 +129,12 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
 
 
 def _measure_sides(
-    sides: dict[str, ray.data.Dataset], settings: EvaluateConfig, image: ImageConfig, metrics: Sequence[str]
+    sides: dict[str, ray.data.Dataset],
+    settings: EvaluateConfig,
+    image: ImageConfig,
+    *,
+    metrics: Sequence[str],
+    values: str | None,
 ) -> dict[str, float]:
     """The body of the Ray task."""
     running = MetricSet(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
@@ -127,7 +143,10 @@ def _measure_sides(
             running.add_real(batch)
     for batch in _batches(sides["generated"], settings.batch_size):
         running.add_generated(batch)
-    return running.figures()
+    figures = running.figures()
+    if values:
+        running.write_values(values)
+    return figures
 
 
 def _batches(rows: ray.data.Dataset, size: int) -> Iterator[pa.Table]:
@@ -150,6 +169,7 @@ class MetricSet:
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
         self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
+        self.ids: dict[str, list[str]] = {GENERATED: [], REAL: []}  # of the pictures that are measured, as they come
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)
         self.fid = None
@@ -160,8 +180,10 @@ class MetricSet:
 
     def add_real(self, batch: pa.Table) -> None:
         """Add real rows, with a column `image`, and `cutout` where pictures have several shapes."""
-        read = [real_picture(row, self.image) for row in batch.to_pylist()]
+        rows = batch.to_pylist()
+        read = [real_picture(row, self.image) for row in rows]
         pictures = [picture for picture in read if picture is not None]
+        self.ids[REAL] += [row.get("id") or "" for row, one in zip(rows, read, strict=True) if one is not None]
         self.real_images += len(pictures)
         self.real_left_out += len(read) - len(pictures)
         self._update_fid(pictures, real=True)
@@ -176,15 +198,14 @@ class MetricSet:
         self.images += len(rows)
         self.left_out += len(read) - len(rows)
         self.resized += sum(row.resized for row in rows)
+        self.ids[GENERATED] += [row.id for row in rows]
         self._update_fid([row.picture for row in rows], real=False)
         shared = Batch([row.picture for row in rows], self.encoder.embed, rows)
         for one in self.others.values() if rows else ():
             one.add_generated(shared)
-        if self.scores and rows:
-            if "clip_c_i" in self.scores:
-                self.scores["clip_c_i"].update(shared.embedded, shared.embedded_products)
-            if "clip_c_b" in self.scores:
-                self.scores["clip_c_b"].update(shared.embedded_backgrounds, shared.embedded_products)
+        for name, score in self.scores.items() if rows else ():
+            compared = shared.embedded if name == "clip_c_i" else shared.embedded_backgrounds
+            score.update(compared, shared.embedded_products)
 
     def figures(self) -> dict[str, float]:
         """The metrics of all rows so far, as `measure` returns them."""
@@ -205,6 +226,19 @@ class MetricSet:
         if self.reals:
             found |= {"real_images": self.real_images, "real_left_out": self.real_left_out}
         return found | ({"resized": self.resized} if self.resized else {})
+
+    def write_values(self, out: str) -> None:
+        """Write the values and features of all rows so far into a folder; see picture_values."""
+        values = {name: score.values for name, score in self.scores.items()}
+        values |= {name: one.values for name, one in self.others.items() if isinstance(one, PictureMean)}
+        features = {
+            name: {
+                side: Side(self.ids[side], found) for side, found in zip((GENERATED, REAL), one.features, strict=True)
+            }
+            for name, one in self.others.items()
+            if isinstance(one, TwoSides)
+        }
+        picture_values.write(out, self.ids[GENERATED], values, features)
 
     def _update_fid(self, pictures: list[Pixels], real: bool) -> None:
         if self.fid is not None and pictures:

@@ -54,6 +54,7 @@ def generated_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey
         background=background_of(picture, mask, FILLS[fill]),
         cutout=_rgb(cutout),
         mask=mask,
+        id=row.get("id") or "",
         name=row.get("name") or "",
         resized=opened.size not in {(size.width, size.height) for size in limits.sizes},
     )

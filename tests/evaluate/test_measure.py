@@ -12,6 +12,7 @@ import torch
 
 from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.errors import UserError
+from p2i_ray.evaluate import picture_values
 from p2i_ray.evaluate.measure import METRICS, MetricSet, measure
 from tests.support.generated_rows import SCHEMA, generated, mask, picture, png, real
 
@@ -122,8 +123,12 @@ def test_on_ray_as_without(ray_cluster: None, tmp_path: Path, settings: Evaluate
     pq.write_table(rows.slice(6), tmp_path / "b.parquet")
     pq.write_table(generated(4, seed=900), tmp_path / "left-by-a-dead-attempt.parquet")
     reals = ray.data.from_arrow([real(7), real(5, seed=300)])
-    found = measure(str(tmp_path), ["a.parquet", "b.parquet"], reals, settings=settings, image=image)
+    files, out = ["a.parquet", "b.parquet"], str(tmp_path / "out")
+    found = measure(str(tmp_path), files, reals, settings=settings, image=image, values=out)
     assert found == pytest.approx(figures(settings, image, [rows], [real(7), real(5, seed=300)]), rel=1e-4)
+    values = picture_values.read(out, "clip_c_b") or {}
+    assert list(values) == [f"{i:03d}" for i in range(9)]
+    assert np.mean(list(values.values())) == pytest.approx(found["clip_c_b"], rel=1e-6)
 
     with pytest.raises(UserError, match="nowhere is not there"):  # raised in the worker, one line here
         elsewhere = settings.model_copy(update={"clip": "/nowhere"})

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from p2i_ray.console.cli import main
-from p2i_ray.evaluate import record
+from p2i_ray.evaluate import picture_values, record
 from p2i_ray.evaluate.record import Conditions, Measured, Record
 from tests.support.load_job import load_job
 
@@ -72,6 +72,9 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
     assert {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()} == painted
     assert json.loads((out / "metrics.json").read_text())["images"] == 8
     assert record.read(str(out)).metrics["clip_c_b"].conditions.images == 8
+    values = picture_values.read(str(out), "clip_c_b") or {}
+    assert len(values) == 8 and picture_values.read(str(out), "fid") is None
+    assert sum(values.values()) / 8 == pytest.approx(json.loads((out / "metrics.json").read_text())["clip_c_b"])
     with pytest.raises(SystemExit):
         run()  # it is finished
 

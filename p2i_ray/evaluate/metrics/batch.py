@@ -26,6 +26,7 @@ class MeasuredImages(NamedTuple):
     background: Pixels  # B, the same where the product was
     cutout: Pixels  # the product's colours, without its alpha
     mask: Pixels  # m: its alpha, (side, side), 0 to 255
+    id: str = ""
     name: str = ""  # of the product
     resized: bool = False  # the picture had none of the sizes that the settings have
 

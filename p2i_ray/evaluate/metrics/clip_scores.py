@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric
@@ -14,6 +16,17 @@ class ClipScore(MeanMetric):
     with the product c. Removed parts, around the product or in its place, are grey.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: list[NDArray[np.float64]] = []
+
     def update(self, generated: Tensor, product: Tensor) -> None:  # type: ignore[override]  # features, not a value
         """Add rows: (B, D) and (B, D), not necessarily normalised."""
-        super().update(100 * functional.cosine_similarity(generated.double(), product.double(), dim=-1))
+        found = 100 * functional.cosine_similarity(generated.double(), product.double(), dim=-1)  # (B,)
+        self._found.append(found.cpu().numpy())
+        super().update(found)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The score of each row, (N,), in the order in which they came."""
+        return np.concatenate([np.empty(0), *self._found])

@@ -26,8 +26,13 @@ def available_rate(critiques: pa.Table) -> dict[str, float]:
     Args:
         critiques: the columns `flaws` (a list of names) and `error` (null where there is an answer).
     """
+    return _mean("available_rate", available(critiques))
+
+
+def available(critiques: pa.Table) -> list[float | None]:
+    """The rows' values of `available_rate`: 1 or 0; none: the judge could not answer."""
     rows = critiques.select(["flaws", "error"]).to_pylist()
-    return _mean("available_rate", [None if row["error"] is not None else float(not row["flaws"]) for row in rows])
+    return [None if row["error"] is not None else float(not row["flaws"]) for row in rows]
 
 
 def vqa_score(answers: pa.Table) -> dict[str, float]:
@@ -38,8 +43,13 @@ def vqa_score(answers: pa.Table) -> dict[str, float]:
     Args:
         answers: the columns `p_yes` (0..1) and `error` (null where there is an answer).
     """
+    return _mean("vqa_score", suitable(answers))
+
+
+def suitable(answers: pa.Table) -> list[float | None]:
+    """The rows' values of `vqa_score`; none: the judge could not answer."""
     rows = answers.select(["p_yes", "error"]).to_pylist()
-    return _mean("vqa_score", [None if row["error"] is not None else row["p_yes"] for row in rows])
+    return [None if row["error"] is not None else row["p_yes"] for row in rows]
 
 
 def _mean(name: str, values: Sequence[float | None]) -> dict[str, float]:

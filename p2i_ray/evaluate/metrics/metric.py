@@ -57,6 +57,11 @@ class PictureMean:
         """See Metric."""
         self._found.append(self._values(batch))
 
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The value of each row, (N,), in the order in which they came."""
+        return np.concatenate([np.empty(0), *self._found])
+
     def figures(self) -> Figures:
         """See Metric; also NAME_left_out, the rows without a value, where there are any."""
         every = bootstrap.ordered([np.empty(0), *self._found])
@@ -100,6 +105,11 @@ class TwoSides:
     def add_generated(self, batch: Batch) -> None:
         """See Metric."""
         self._generated.append(self._features(batch))
+
+    @property
+    def features(self) -> tuple[Features, Features]:
+        """Those of generated pictures (N, D) and of real ones (M, D), in the order in which they came."""
+        return np.concatenate(self._generated), np.concatenate(self._real)
 
     def figures(self) -> Figures:
         """See Metric."""

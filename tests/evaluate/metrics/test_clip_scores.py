@@ -13,4 +13,5 @@ def test_by_hand() -> None:
     score = ClipScore()
     score.update(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), torch.tensor([[4.0, 3.0], [0.0, 2.0]]))
     score.update(torch.tensor([[1.0, 1.0]]), torch.tensor([[-2.0, -2.0]]))
+    assert score.values == pytest.approx([96, 0, -100])
     assert float(score.compute()) == pytest.approx(100 * (0.96 + 0 - 1) / 3, rel=1e-5)

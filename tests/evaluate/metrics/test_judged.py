@@ -14,6 +14,7 @@ def test_the_available_rate_is_the_share_without_a_flaw() -> None:
     table = pa.table({"flaws": pa.array(flaws), "error": [None, None, None, None, "no picture"]})
     found = judged.available_rate(table)
     assert (found["available_rate"], found["available_rate_images"], found["available_rate_left_out"]) == (0.5, 4, 1)
+    assert judged.available(table) == [1, 0, 1, 0, None]
     assert 0 <= found["available_rate_low"] < 0.5 < found["available_rate_high"] <= 1
 
 
