@@ -15,25 +15,16 @@ the evaluation.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
 from pydantic import Field
 
-from p2i_ray.cluster import connection, preflight, resources
+from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.console.cli import AlternativeAction, main
-from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
-from p2i_ray.storage import fingerprints, locations, parquet
-
-if TYPE_CHECKING:
-    from p2i_ray.diffusion.baselines.methods import Painting
-    from p2i_ray.judge.judge import Judge
+from p2i_ray.storage import locations
 
 
 class EvaluateJob(Config):
@@ -61,133 +52,28 @@ class TableJob(Config):
 
 def run(job: EvaluateJob) -> None:
     """Run the job."""
-    from p2i_ray.data import reading
+    from p2i_ray.comparison.evaluation import Evaluation, engines_of
     from p2i_ray.diffusion.baselines.methods import Painting
-    from p2i_ray.evaluate import catalogue, measure, picture_values, record
+    from p2i_ray.evaluate import measure
 
-    methods = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
+    painting = Painting(job.diffusion, job.method, job.baseline)
+    metrics = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
+    evaluation = Evaluation(job, data, job.split, model=model, painting=painting, metrics=metrics)
     job_output.check(out, "evaluate")
     preset_data.ready(job, data)
-    measure.check(job.evaluate, methods, job.split, reading.count_scenes(data, job.split))
-    asked = [name for name in methods if catalogue.NEEDS[name].judge]
-    judge = judge_of(job, data, out, asked) if asked else None
-    painting = Painting(job.diffusion, job.method, job.baseline)
-    painting.check(model, job.image)
+    evaluation.check()
+    judge = evaluation.judge(locations.join(out, "judge-cache")) if evaluation.judged else None
     preflight.check_rights(out)
     connection.connect(job.ray)
-    turns = [(resources.generate(job.generate),), (resources.evaluate(job.evaluate),)]
-    preflight.check(
-        [*turns, *([resources.scoring(job.judge)] if judge else [])],
-        writes=[out],
-        reads=[data, model, job.evaluate.clip, *painting.parts],
-    )
+    preflight.check(evaluation.phases, writes=[out], reads=evaluation.reads)
     with job_output.held(out, "evaluate"):
-        folder, files = generated(job, data, model, out=out, painting=painting)
-        picture_values.clear(out)
-        figures: dict[str, float] = {}
-        if measured := [name for name in methods if name not in asked]:
-            real = reading.read_split(data, job.split)
-            figures = measure.measure(
-                folder, files, real, settings=job.evaluate, image=job.image, metrics=measured, values=out
-            )
-        if judge:
-            figures |= judged(judge, folder, files, out=out, metrics=asked)
-        record.write(
-            record.make(
-                figures,
-                methods,
-                model=f"{job.method} {model}",
-                split=locations.join(data, job.split),
-                settings=job.evaluate,
-                image=job.image,
-                judges=judge.conditions() if judge else None,
-            ),
-            out,
-        )
-        locations.write_text(locations.join(out, "metrics.json"), json.dumps(figures, indent=1))
+        folder, files = evaluation.paint(out)
+        with engines_of(judge):
+            figures = evaluation.measure(folder, files, out, judge)
     width = max(map(len, figures)) + 1
     for name, value in figures.items():
         print(f"{name:<{width}}{value:g}")
-
-
-def judge_of(job: EvaluateJob, data: str, out: str, metrics: Sequence[str]) -> Judge:
-    """The judge, with what it is going to be asked checked; its engines start when it is asked."""
-    from p2i_ray.data import longest_names
-    from p2i_ray.judge import length_check
-    from p2i_ray.judge.judge import Judge
-    from p2i_ray.judge.request_lengths import Asked
-
-    judge = Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache"))
-    if "vqa_score" in metrics:
-        judge.check_probabilities()
-    if not job.judge.hosted.url:
-        names = longest_names.read(data, job.split, job.judge.max_name_chars)
-        length_check.check(job.judge, job.image, Asked(names, critiques="available_rate" in metrics))
-    return judge
-
-
-def judged(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Sequence[str]) -> dict[str, float]:
-    """The metrics of generated pictures that are the judge's answers; answers and values are written below `out`."""
-    from p2i_ray.data import reading
-    from p2i_ray.evaluate import picture_values
-    from p2i_ray.evaluate.metrics import judged as figures_of
-
-    ask = {
-        "available_rate": (judge.critique, figures_of.available_rate, figures_of.available),
-        "vqa_score": (judge.suitability, figures_of.vqa_score, figures_of.suitable),
-    }
-    found: dict[str, float] = {}
-    with judge:
-        for name in metrics:
-            answer, figures, values = ask[name]
-            answers = locations.join(out, f"answers-{name.replace('_', '-')}")
-            locations.remove(answers)  # of an attempt that failed; what was answered is in the cache
-            with phase(name, None, "replies") as progress:
-                written = answer(reading.read_files(folder, files), answers, progress=progress)
-            table = parquet.read_parquet(answers, written.files)
-            found |= figures(table)
-            pairs = zip(table["id"].to_pylist(), values(table), strict=True)
-            picture_values.add(out, name, {picture: value for picture, value in pairs if value is not None})
-    return found
-
-
-def generated(job: EvaluateJob, data: str, model: str, *, out: str, painting: Painting) -> tuple[str, list[str]]:
-    """The folder of the generated pictures and the names of its files: made now, or by an attempt that failed later."""
-    from p2i_ray.data import reading
-    from p2i_ray.diffusion.sampling import generate
-
-    folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
-    asked = asked_of(job, data, model)
-    if locations.exists(note) and (found := json.loads(locations.read_text(note)))["asked"] == asked:
-        return folder, list(found["files"])
-    locations.remove(note)
-    locations.remove(folder)
-    rows = reading.read_split(data, job.split)
-    with phase(f"generate {job.split}", reading.count(data, job.split)) as progress:
-        written = generate.generate(
-            rows,
-            model,
-            folder,
-            settings=job.generate,
-            image=job.image,
-            painting=painting,
-            seed=job.seed,
-            progress=progress,
-        )
-    locations.write_text(note, json.dumps({"asked": asked, "files": written.files}, indent=1))
-    return folder, written.files
-
-
-def asked_of(job: EvaluateJob, data: str, model: str) -> dict[str, Any]:
-    """What the generated pictures depend on."""
-    split = locations.join(data, job.split)
-    inputs = {name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", model))}
-    settings = {name: getattr(job, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
-    asked = {**settings, "seed": job.seed, "split": split, "model": model, "signatures": inputs}
-    if job.method != "product2img":
-        asked |= {"method": job.method, "baseline": job.baseline.model_dump(mode="json")}
-    return asked
 
 
 def show_table(job: TableJob) -> None:

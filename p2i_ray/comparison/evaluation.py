@@ -1,0 +1,213 @@
+"""One evaluation: a model paints a split, and the pictures are measured, by metrics and by what the judge says of them.
+
+The judge, the generator and the metrics don't know each other; here they meet.
+
+    <out>/generated/*.parquet     the pictures; <out>/generated.json what they depend on
+    <out>/values.parquet          each picture's values
+    <out>/record.json             the figures with all that they depend on; written last
+    <out>/metrics.json            the figures alone
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from p2i_ray.cluster import resources
+from p2i_ray.cluster.resources import Phase
+from p2i_ray.config import Config
+from p2i_ray.console.progress import phase
+from p2i_ray.evaluate import catalogue, measure, picture_values, record
+from p2i_ray.storage import fingerprints, locations, parquet
+
+if TYPE_CHECKING:
+    from p2i_ray.diffusion.baselines.methods import Painting
+    from p2i_ray.judge.judge import Judge
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is painted, and what is measured of it.
+
+    Attributes:
+        config: the settings of painting and measuring; its seed is the noise's.
+        data: location of the EPBD folder.
+        split: whose products are painted, and whose pictures are compared with.
+        model: location of what paints.
+        painting: the method.
+        metrics: names from evaluate.catalogue.
+    """
+
+    config: Config
+    data: str
+    split: str
+    model: str
+    painting: Painting
+    metrics: tuple[str, ...]
+
+    @property
+    def judged(self) -> list[str]:
+        """The metrics that are the judge's answers."""
+        return [name for name in self.metrics if catalogue.NEEDS[name].judge]
+
+    @property
+    def phases(self) -> list[Phase]:
+        """What it holds at a time."""
+        config = self.config
+        turns: list[Phase] = [(resources.generate(config.generate),), (resources.evaluate(config.evaluate),)]
+        return [*turns, *([resources.scoring(config.judge)] if self.judged else [])]
+
+    @property
+    def reads(self) -> list[str]:
+        """What all nodes read."""
+        return [self.data, self.model, self.config.evaluate.clip, *self.painting.parts]
+
+    def check(self) -> None:
+        """Find before anything is painted what would end it.
+
+        Raises:
+            UserError: a metric or the method lacks a part, or there are too few pictures.
+        """
+        from p2i_ray.data import reading
+
+        pictures = reading.count_scenes(self.data, self.split)
+        measure.check(self.config.evaluate, self.metrics, self.split, pictures)
+        self.painting.check(self.model, self.config.image)
+
+    def judge(self, cache: str) -> Judge:
+        """A judge for it, with what it is going to be asked checked; its engines start when it is asked.
+
+        Raises:
+            UserError: it can't be asked that.
+        """
+        from p2i_ray.judge.judge import Judge
+
+        judge = Judge(self.config.judge, self.config.image, self.config.seed, cache=cache)
+        check_judge(judge, self.config, data=self.data, split=self.split, metrics=self.metrics)
+        return judge
+
+    def paint(self, out: str) -> tuple[str, list[str]]:
+        """The folder of its pictures and the names of the files: painted now, or by an attempt that failed later."""
+        from p2i_ray.data import reading
+        from p2i_ray.diffusion.sampling import generate
+
+        folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
+        asked = self.painted_by
+        if locations.exists(note) and (found := json.loads(locations.read_text(note)))["asked"] == asked:
+            return folder, list(found["files"])
+        locations.remove(note)
+        locations.remove(folder)
+        config, rows = self.config, reading.read_split(self.data, self.split)
+        with phase(f"generate {self.split}", reading.count(self.data, self.split)) as progress:
+            written = generate.generate(
+                rows,
+                self.model,
+                folder,
+                settings=config.generate,
+                image=config.image,
+                painting=self.painting,
+                seed=config.seed,
+                progress=progress,
+            )
+        locations.write_text(note, json.dumps({"asked": asked, "files": written.files}, indent=1))
+        return folder, written.files
+
+    def measure(self, folder: str, files: list[str], out: str, judge: Judge | None = None) -> dict[str, float]:
+        """Its figures, which are written below `out` with each picture's values and the record.
+
+        Args:
+            folder: of the pictures.
+            files: their names.
+            out: the evaluation's folder.
+            judge: that answers; needed where `judged` has metrics.
+        """
+        from p2i_ray.data import reading
+
+        config, judged = self.config, self.judged
+        picture_values.clear(out)
+        figures: dict[str, float] = {}
+        if measured := [name for name in self.metrics if name not in judged]:
+            real = reading.read_split(self.data, self.split)
+            figures = measure.measure(
+                folder, files, real, settings=config.evaluate, image=config.image, metrics=measured, values=out
+            )
+        if judge and judged:
+            figures |= answered(judge, folder, files, out=out, metrics=judged)
+        locations.write_text(locations.join(out, METRICS), json.dumps(figures, indent=1))
+        record.write(
+            record.make(
+                figures,
+                self.metrics,
+                model=f"{self.painting.method} {self.model}",
+                split=locations.join(self.data, self.split),
+                settings=config.evaluate,
+                image=config.image,
+                judges=judge.conditions() if judge and judged else None,
+            ),
+            out,
+        )
+        return figures
+
+    @property
+    def painted_by(self) -> dict[str, Any]:
+        """What the pictures depend on."""
+        split = locations.join(self.data, self.split)
+        inputs = {
+            name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", self.model))
+        }
+        config, painting = self.config, self.painting
+        settings = {name: getattr(config, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
+        asked = {**settings, "seed": config.seed, "split": split, "model": self.model, "signatures": inputs}
+        if painting.method != "product2img":
+            asked |= {"method": painting.method, "baseline": painting.settings.model_dump(mode="json")}
+        return asked
+
+
+def check_judge(judge: Judge, config: Config, *, data: str, split: str, metrics: Sequence[str]) -> None:
+    """Check that a judge can be asked what metrics need of it.
+
+    Raises:
+        UserError: it gives no probabilities, or what it is asked is too long for it.
+    """
+    from p2i_ray.data import longest_names
+    from p2i_ray.judge import length_check
+    from p2i_ray.judge.request_lengths import Asked
+
+    if "vqa_score" in metrics:
+        judge.check_probabilities()
+    if not config.judge.hosted.url:
+        names = longest_names.read(data, split, config.judge.max_name_chars)
+        length_check.check(config.judge, config.image, Asked(names, critiques="available_rate" in metrics))
+
+
+def answered(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Sequence[str]) -> dict[str, float]:
+    """The metrics of generated pictures that are the judge's answers; answers and values are written below `out`."""
+    from p2i_ray.data import reading
+    from p2i_ray.evaluate.metrics import judged as figures_of
+
+    ask = {
+        "available_rate": (judge.critique, figures_of.available_rate, figures_of.available),
+        "vqa_score": (judge.suitability, figures_of.vqa_score, figures_of.suitable),
+    }
+    found: dict[str, float] = {}
+    for name in metrics:
+        answer, figures, values = ask[name]
+        answers = locations.join(out, f"answers-{name.replace('_', '-')}")
+        locations.remove(answers)  # of an attempt that failed; what was answered is in the cache
+        with phase(name, None, "replies") as progress:
+            written = answer(reading.read_files(folder, files), answers, progress=progress)
+        table = parquet.read_parquet(answers, written.files)
+        found |= figures(table)
+        pairs = zip(table["id"].to_pylist(), values(table), strict=True)
+        picture_values.add(out, name, {picture: value for picture, value in pairs if value is not None})
+    return found
+
+
+def engines_of(judge: Judge | None) -> AbstractContextManager[object]:
+    """A context that stops a judge's engines at its end; of none, a context that does nothing."""
+    return judge or nullcontext()
