@@ -1,7 +1,7 @@
 """Does the loop help? Three seeds on the toy world, with and without selection, the same steps and the same judge.
 
 Precision: the share of the kept rows that are good (quality >= 4 in truth.parquet, which no product code reads).
-Scene fit: the share of painted validation pictures whose scene, as the evaluator's CLIP sees it, suits the category.
+Scene fit: the evaluation's scene_fit of the painted validation pictures.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from bench.tables import mean_and_spread
-from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import decode, product_mask
-from p2i_ray.mini.scenefit import scene_fit
+from p2i_ray.config import Config, loading
+from p2i_ray.evaluate.measure import MetricSet
 
 SEEDS = (0, 1, 2)
 ARMS = {"idr": [], "all_rows": ["idr.select=false", "idr.baseline=false"]}
-EVALUATOR = "p2i_ray/mini/weights/evaluator_clip"
 
 
 def run() -> dict[str, float]:
@@ -60,9 +58,8 @@ def precision(kept: Path) -> float:
 def fit(round_folder: Path) -> float:
     """Scene fit of a round's painted pictures."""
     names = json.loads((round_folder / "steps" / "generate.json").read_text())["files"]
-    rows = [row for name in names for row in pq.read_table(round_folder / "generated" / name).to_pylist()]
-    painted = [row for row in rows if row["error"] is None]
-    limits = ImageConfig()
-    images = np.stack([np.asarray(decode(row["image"]["bytes"], limits).convert("RGB")) for row in painted])
-    masks = np.stack([product_mask(decode(row["cutout"]["bytes"], limits)) for row in painted])
-    return scene_fit(images, masks, [row["category"] for row in painted], EVALUATOR)
+    mini = loading.load(Config, "mini")
+    running = MetricSet(mini.evaluate, mini.image, ("scene_fit",))
+    for name in names:
+        running.add_generated(pq.read_table(round_folder / "generated" / name))
+    return running.figures()["scene_fit"]

@@ -73,10 +73,12 @@ class Evaluation:
         Raises:
             UserError: a metric or the method lacks a part, or there are too few pictures.
         """
-        from p2i_ray.data import reading
+        from p2i_ray.data import categories, reading
 
         pictures = reading.count_scenes(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
+        if "scene_fit" in self.metrics:
+            catalogue.check_categories(self.config.evaluate, categories.read(self.data, self.split))
         self.painting.check(self.model, self.config.image)
 
     def judge(self, cache: str) -> Judge:

@@ -111,6 +111,9 @@ class EvaluateConfig(Reserving):
     aesthetics_clip: Runtime[str | None] = Field(
         None, description="aesthetics: transformers folder of CLIP ViT-L/14, which the head takes features of"
     )
+    scenes: Runtime[str | None] = Field(
+        None, description="scene_fit: YAML file of scenes and of the categories that they suit"
+    )
     cutter: Runtime[str | None] = Field(
         None, description="product_expansion: ONNX file of the cutter that looks for the product (none: GrabCut)"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from p2i_ray.config import EvaluateConfig
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import inception, scorers
+from p2i_ray.evaluate.metrics import scenes
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from p2i_ray.evaluate.metrics.text_image import TextImageModel
 
 LOOP: tuple[str, ...] = ("fid", "clip_c_i", "clip_c_b")  # what a run measures after each round
-PATHS = ("clip", "cutter", "dinov2", "pickscore", "hpsv2", "aesthetics", "aesthetics_clip")  # settings
+PATHS = ("clip", "cutter", "dinov2", "pickscore", "hpsv2", "aesthetics", "aesthetics_clip", "scenes")  # settings
 
 
 class Need(NamedTuple):
@@ -30,8 +31,8 @@ class Need(NamedTuple):
 
     fewest: int  # pictures, on each side that it looks at
     real: bool = False  # it compares with the split's own pictures
-    name: bool = False  # it looks at products' names
-    setting: str | None = None  # of evaluate, which names its model
+    columns: tuple[str, ...] = ()  # of a generated row that it looks at, besides the pictures
+    setting: str | None = None  # of evaluate, which names its model, or file of scenes
     judge: bool = False  # it is the judge's answer, which the job asks for
 
 
@@ -43,14 +44,15 @@ NEEDS: dict[str, Need] = {
     "cmmd": Need(10, real=True),
     "fid_clean": Need(2, real=True),
     "fd_dinov2": Need(2, real=True, setting="dinov2"),
-    "pickscore": Need(2, name=True, setting="pickscore"),
-    "hpsv2": Need(2, name=True, setting="hpsv2"),
+    "pickscore": Need(2, columns=("name",), setting="pickscore"),
+    "hpsv2": Need(2, columns=("name",), setting="hpsv2"),
     "aesthetics": Need(2, setting="aesthetics"),
     "diversity": Need(10),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
     "product_expansion": Need(2),
     "seam_contrast": Need(2),
+    "scene_fit": Need(2, columns=("category",), setting="scenes"),
     "available_rate": Need(2, judge=True),
     "vqa_score": Need(2, judge=True),
 }
@@ -85,7 +87,8 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
     for name in metrics:
         setting = NEEDS[name].setting
         if setting and getattr(settings, setting) is None:
-            raise UserError(f"{name} needs a model: set evaluate.{setting}, or leave {name} out of methods")
+            what = "a file of scenes" if setting == "scenes" else "a model"
+            raise UserError(f"{name} needs {what}: set evaluate.{setting}, or leave {name} out of methods")
     scorers.check(anywhere(settings), metrics)
     if "product_expansion" in metrics:
         from p2i_ray.data.cutouts import loading
@@ -155,6 +158,20 @@ class Models:
         return loading.load(cutter(self.settings), CutoutConfig())
 
 
+def check_categories(settings: EvaluateConfig, categories: Sequence[str]) -> None:
+    """Check before anything is generated that scene_fit knows what suits the products.
+
+    Args:
+        settings: of the evaluation.
+        categories: of the split.
+
+    Raises:
+        UserError: evaluate.scenes can't be read, or has no entry for a category.
+    """
+    location = locations.absolute(str(settings.scenes))
+    scenes.check_categories(scenes.read(location), location, categories)
+
+
 def make(name: str, models: Models) -> Metric:
     """Make a metric that is neither one of `LOOP` nor the judge's.
 
@@ -188,6 +205,7 @@ def make(name: str, models: Models) -> Metric:
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
         "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),
         "seam_contrast": lambda: PictureMean(name, each_row(product_truth.seam)),
+        "scene_fit": lambda: PictureMean(name, scorers.scene_fit(models.settings)),
     }
     return makers[name]()
 

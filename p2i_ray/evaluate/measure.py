@@ -79,8 +79,8 @@ def measure(
     placement.wait_for(need)
     settings = catalogue.anywhere(settings)
     ids = ["id"] if values else []
-    names = ["name"] if any(catalogue.NEEDS[one].name for one in metrics) else []
-    columns = [*ids, "image", "cutout", "error", *names]
+    needed = dict.fromkeys(column for one in metrics for column in catalogue.NEEDS[one].columns)
+    columns = [*ids, "image", "cutout", "error", *needed]
     rows = reading.read_files(generated, files).select_columns(columns)
     compared = any(catalogue.NEEDS[one].real for one in metrics)
     real = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
@@ -192,7 +192,7 @@ class MetricSet:
             one.add_real(shared)
 
     def add_generated(self, batch: pa.Table) -> None:
-        """Add generated rows, with the columns `image`, `cutout` and `error`, and `name` where a metric needs it."""
+        """Add generated rows, with the columns `image`, `cutout` and `error`, and those that a metric needs."""
         read = [generated_images(row, self.image, self.fill) for row in batch.to_pylist()]
         rows = [row for row in read if row is not None]
         self.images += len(rows)

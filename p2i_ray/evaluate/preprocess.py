@@ -56,6 +56,7 @@ def generated_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey
         mask=mask,
         id=row.get("id") or "",
         name=row.get("name") or "",
+        category=row.get("category") or "",
         resized=opened.size not in {(size.width, size.height) for size in limits.sizes},
     )
 

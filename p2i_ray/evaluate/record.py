@@ -26,12 +26,13 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "pickscore": ("p2i_ray", "transformers"),
     "hpsv2": ("p2i_ray", "open_clip_torch", "transformers"),
     "aesthetics": ("p2i_ray", "transformers"),
+    "scene_fit": ("p2i_ray", "transformers"),
     "product_expansion": ("p2i_ray", "opencv-python-headless", "onnxruntime"),
     "available_rate": ("p2i_ray", "vllm"),
     "vqa_score": ("p2i_ray", "vllm"),
 }
 OTHERS = ("p2i_ray",)
-ALONE = ("clip_c_i", "clip_c_b", "diversity")  # metrics that look at cutout or background alone
+ALONE = ("clip_c_i", "clip_c_b", "diversity", "scene_fit")  # metrics that look at cutout or background alone
 BUILDS = ("", "-cpu", "-gpu")  # under which names libraries are published, the same modules
 NONE = "none"  # in place of weights, or of a version
 
@@ -176,6 +177,8 @@ def _weights(name: str, settings: EvaluateConfig, known: dict[str, str]) -> str:
         places = [str(inception.weights())]
     elif name == "product_expansion":
         places = [settings.cutter] if settings.cutter else []
+    elif name == "scene_fit":
+        places = [settings.clip, str(settings.scenes)]
     elif name == "aesthetics":
         places = [str(settings.aesthetics), str(settings.aesthetics_clip)]
     elif setting := catalogue.NEEDS[name].setting:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from p2i_ray.config import EvaluateConfig
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
+from p2i_ray.evaluate.metrics import scenes
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def check(settings: EvaluateConfig, metrics: Collection[str]) -> None:
         dinov2.check(str(settings.dinov2))
     if {"pickscore", "hpsv2"} & set(metrics):
         text_image.check(settings.text)
+    if "scene_fit" in metrics:
+        _check_clip(settings.clip, "evaluate.clip", text=True)
+        scenes.read(str(settings.scenes))
     if "pickscore" in metrics:
         _check_clip(str(settings.pickscore), "evaluate.pickscore", text=True)
     if "hpsv2" in metrics:
@@ -94,6 +98,19 @@ def aesthetics(settings: EvaluateConfig, device: str) -> Callable[[Batch], NDArr
     encoder = ClipEncoder(str(settings.aesthetics_clip), setting="evaluate.aesthetics_clip").to(device)
     head = Head(tensors, f"evaluate.aesthetics={settings.aesthetics}", encoder.num_features)
     return head.scores(encoder.embed)
+
+
+def scene_fit(settings: EvaluateConfig) -> Callable[[Batch], NDArray[np.float64]]:
+    """A function that says of each row of a batch whether its scene suits its category.
+
+    Raises:
+        UserError: CLIP can't be loaded, or the file of scenes can't be read.
+    """
+    from p2i_ray.evaluate.metrics import scene_fit
+    from p2i_ray.evaluate.metrics.text_image import ClipPair
+
+    location = str(settings.scenes)
+    return scene_fit.by(ClipPair(settings.clip, setting="evaluate.clip"), scenes.read(location), location)
 
 
 def _check_clip(folder: str, setting: str, text: bool = False) -> None:

@@ -68,6 +68,11 @@ def scene_prompts() -> dict[str, list[str]]:
     return {scene: [t.format(phrase) for t in SCENE_TEMPLATES] for scene, phrase in SCENE_PHRASES.items()}
 
 
+def scene_fit_file() -> dict[str, dict[str, list[str]]]:
+    """The content of mini/scenes.yaml, by which an evaluation measures scene_fit."""
+    return {"scenes": scene_prompts(), "suits": {category: [scene] for category, scene in RIGHT_SCENE.items()}}
+
+
 def _object_phrase(rng: np.random.Generator, sample: Sample) -> str:
     colour = next(word for word in sample.name.split() if word in COLOURS)
     noun = OBJECTS[sample.category]

@@ -1,4 +1,4 @@
-"""Scene fit of generated pictures: the evaluator CLIP recognises the scene; the world knows the right one."""
+"""Scene fit of pictures in memory, by the evaluation's own code; the world knows the right scene."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from p2i_ray.data.images import background_of
+from p2i_ray.evaluate.metrics import scene_fit as metric
+from p2i_ray.evaluate.metrics.batch import as_features, normalised
 from p2i_ray.mini.captions import scene_prompts
 from p2i_ray.mini.world import RIGHT_SCENE
 
 if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPProcessor
+    from p2i_ray.evaluate.metrics.text_image import ClipPair
+
+BATCH = 128
 
 
 def scene_of(images: np.ndarray, masks: np.ndarray, clip_folder: str | Path) -> list[str]:
@@ -25,12 +29,8 @@ def scene_of(images: np.ndarray, masks: np.ndarray, clip_folder: str | Path) -> 
         masks: uint8 (B, 64, 64), 255 where the product is.
         clip_folder: a CLIP trained on scene captions, in practice weights/evaluator_clip.
     """
-    prompts = scene_prompts()
-    texts = text_features(clip_folder, [text for several in prompts.values() for text in several])
-    scenes = texts.reshape(len(prompts), -1, texts.shape[1]).mean(1)  # (scenes, 64), the mean over the templates
-    scenes /= np.linalg.norm(scenes, axis=1, keepdims=True)
-    likeness = image_features(clip_folder, background_of(images, masks)) @ scenes.T  # (B, scenes)
-    return [list(prompts)[i] for i in likeness.argmax(1)]
+    scenes = metric.features_of(_load(Path(clip_folder)), scene_prompts())
+    return metric.recognised(image_features(clip_folder, background_of(images, masks)), scenes)
 
 
 def scene_fit(images: np.ndarray, masks: np.ndarray, categories: Sequence[str], clip_folder: str | Path) -> float:
@@ -41,33 +41,18 @@ def scene_fit(images: np.ndarray, masks: np.ndarray, categories: Sequence[str], 
 
 def image_features(clip_folder: str | Path, images: np.ndarray) -> np.ndarray:
     """Unit-length features (B, 64) of uint8 pictures (B, 64, 64, 3)."""
-    import torch
-
-    clip, processor = _load(Path(clip_folder))
-    found = []
-    with torch.no_grad():
-        for part in np.array_split(images, -(-len(images) // 128)):
-            pixels = processor.image_processor(list(part), return_tensors="pt").pixel_values
-            found.append(clip.visual_projection(clip.vision_model(pixels).pooler_output))
-        return torch.nn.functional.normalize(torch.cat(found), dim=-1).numpy()
+    clip = _load(Path(clip_folder))
+    parts = np.array_split(images, -(-len(images) // BATCH))
+    return normalised(np.concatenate([as_features(clip.embed(list(part))) for part in parts]))
 
 
 def text_features(clip_folder: str | Path, texts: list[str]) -> np.ndarray:
     """Unit-length features (B, 64) of texts."""
-    import torch
-
-    clip, processor = _load(Path(clip_folder))
-    with torch.no_grad():
-        tokens = processor.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-        features = clip.text_projection(clip.text_model(tokens).pooler_output)
-        return torch.nn.functional.normalize(features, dim=-1).numpy()
+    return normalised(as_features(_load(Path(clip_folder)).embed_text(texts)))
 
 
 @lru_cache(maxsize=4)
-def _load(folder: Path) -> tuple[CLIPModel, CLIPProcessor]:
-    import torch
-    from transformers import CLIPModel, CLIPProcessor
+def _load(folder: Path) -> ClipPair:
+    from p2i_ray.evaluate.metrics.text_image import ClipPair
 
-    clip = CLIPModel.from_pretrained(folder, dtype=torch.float32)
-    clip.train(False)
-    return clip, CLIPProcessor.from_pretrained(folder)
+    return ClipPair(str(folder))

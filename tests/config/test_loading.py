@@ -165,6 +165,7 @@ def test_an_old_dump_is_filled_up_with_defaults() -> None:
     assert filled["evaluate"] == {**config.evaluate.model_dump(), "clip": None, "fid_features": "inception"} | {
         "batch_size": 32,
         "num_cpus": 1,
+        "scenes": None,
     }
     assert Job.model_validate({**filled, "evaluate": config.evaluate}).judge == config.judge
 

@@ -17,7 +17,7 @@ def test_each_metric_can_be_made_or_says_what_it_lacks(
     settings: EvaluateConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    lacking = {"fid_clean", "fd_dinov2", "pickscore", "hpsv2", "aesthetics"}
+    lacking = {"fid_clean", "fd_dinov2", "pickscore", "hpsv2", "aesthetics", "scene_fit"}
     for name in catalogue.NEEDS:
         if name in lacking:
             with pytest.raises(UserError, match=f"^{name} needs .*or leave .* out of methods$"):

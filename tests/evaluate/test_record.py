@@ -81,7 +81,8 @@ def test_other_weights_or_data_are_told_apart_and_other_places_are_not(
 
 
 def test_every_metric_has_conditions(settings: EvaluateConfig, split: Path) -> None:
-    models = dict.fromkeys(("dinov2", "pickscore", "hpsv2", "aesthetics", "aesthetics_clip"), settings.clip)
+    given = ("dinov2", "pickscore", "hpsv2", "aesthetics", "aesthetics_clip", "scenes")
+    models = dict.fromkeys(given, settings.clip)
     figures = {"images": 9, **{f"{name}_images": 9.0 for name in catalogue.NEEDS}}
     found = record.make(
         figures,

@@ -16,6 +16,7 @@ from p2i_ray.evaluate.record import Conditions, Measured, Record
 from tests.support.load_job import load_job
 
 WEIGHTS = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights"
+
 MODEL, CLIP = WEIGHTS / "diffusion", WEIGHTS / "evaluator_clip"
 
 
@@ -35,11 +36,18 @@ def job() -> ModuleType:
         (["out=/tmp"], "/tmp is there already"),
         ([], "has no unet/; give the diffusers folder"),
         (["evaluate.clip=/nowhere"], "evaluate.clip=/nowhere is no transformers CLIP folder"),
+        (["methods=scene_fit", "evaluate.scenes=/nowhere"], "evaluate.scenes=/nowhere is not there"),
+        (
+            ["methods=scene_fit", "evaluate.scenes={folder}/few.yaml"],
+            "no entry in suits for the data's 'dish soap', 'floor lamp'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
     job: ModuleType, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], settings: list[str], line: str
 ) -> None:
+    (tmp_path / "few.yaml").write_text("{scenes: {beach: a beach, plain: a wall}, suits: {sunscreen: beach}}")
+    settings = [setting.format(folder=tmp_path) for setting in settings]
     given = [f"data={mini_data}", f"model={mini_data}", f"out={tmp_path}/out", *settings]
     with pytest.raises(SystemExit) as stopped:
         main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given])
@@ -68,7 +76,7 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
     assert stopped.value.code == 2
     painted = {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()}
     assert painted and not (out / "metrics.json").exists()
-    run("methods=clip_c_b")
+    run("methods=clip_c_b,scene_fit")
     assert {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()} == painted
     assert json.loads((out / "metrics.json").read_text())["images"] == 8
     assert record.read(str(out)).metrics["clip_c_b"].conditions.images == 8

@@ -28,6 +28,7 @@ class MeasuredImages(NamedTuple):
     mask: Pixels  # m: its alpha, (side, side), 0 to 255
     id: str = ""
     name: str = ""  # of the product
+    category: str = ""  # of the product
     resized: bool = False  # the picture had none of the sizes that the settings have
 
 
