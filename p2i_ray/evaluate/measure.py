@@ -89,9 +89,7 @@ def measure(
     try:
         with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
             figures: dict[str, float] = ray.get(
-                task.remote(
-                    sides, settings, image, metrics=metrics, values=locations.absolute(values) if values else None
-                )
+                task.remote(sides, settings, image, (metrics, locations.absolute(values) if values else None))
             )
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
@@ -132,11 +130,10 @@ def _measure_sides(
     sides: dict[str, ray.data.Dataset],
     settings: EvaluateConfig,
     image: ImageConfig,
-    *,
-    metrics: Sequence[str],
-    values: str | None,
+    wanted: tuple[Sequence[str], str | None],
 ) -> dict[str, float]:
-    """The body of the Ray task."""
+    """The body of the Ray task; wanted are the metrics, and where each picture's values are written, if they are."""
+    metrics, values = wanted
     running = MetricSet(settings, image, metrics, "cuda" if settings.num_gpus else "cpu")
     if "real" in sides:
         for batch in _batches(sides["real"], settings.batch_size):

@@ -1,0 +1,210 @@
+"""Run a whole comparison: arms, methods and variants, each painted once and measured; what is done is not done again.
+
+<out>/evaluations/<subject>-<split>-<seed>/   an evaluation, as jobs/evaluate.py makes them
+<out>/evaluated.json                          all of them, written last
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from p2i_ray.cluster import connection, preflight
+from p2i_ray.cluster.resources import Phase
+from p2i_ray.comparison import arms as known_arms
+from p2i_ray.comparison import subjects
+from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
+from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
+from p2i_ray.comparison.evaluation import Evaluation, check_judge
+from p2i_ray.comparison.subjects import Subject
+from p2i_ray.config import Config
+from p2i_ray.config.baseline import BaselineConfig
+from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
+from p2i_ray.console.progress import say
+from p2i_ray.diffusion.baselines.methods import Painting
+from p2i_ray.errors import UserError
+from p2i_ray.evaluate import measure
+from p2i_ray.judge.judge import Judge
+from p2i_ray.run import step_table
+from p2i_ray.storage import locations
+
+EVALUATED, ASKED = "evaluated.json", "evaluated-with.json"
+
+
+class Evaluated(BaseModel):
+    """One finished evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str  # of the arm or method
+    number: int  # the round after which an arm was looked at; 0: a method
+    variant: str  # of the settings; empty: as they are
+    split: str
+    seed: int
+    folder: str  # below the comparison's
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison.
+
+    Attributes:
+        config: the settings that all arms and methods share.
+        settings: which they are.
+        baseline: of the methods.
+        data: location of the EPBD folder.
+        out: the comparison's folder.
+    """
+
+    config: Config
+    settings: ComparisonConfig
+    baseline: BaselineConfig
+    data: str
+    out: str
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """The arms, the loop itself first."""
+        return known_arms.chosen(self.settings)
+
+    @cached_property
+    def runs(self) -> ArmRuns:
+        """The arms' runs."""
+        return ArmRuns(self.config, self.settings, self.data, self.out)
+
+    @property
+    def rounds(self) -> int:
+        """R."""
+        return self.config.idr.rounds
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of every evaluation."""
+        return measure.known(self.settings.metrics)
+
+    def check(self) -> None:
+        """Find before anything is started what would end it hours later.
+
+        Raises:
+            UserError: an arm, a method or a metric lacks something.
+        """
+        self.runs.check(self.arms)
+        for split in self.settings.splits:
+            self.evaluation(Subject(REFERENCE, 0), split, self.settings.seeds[0], model=self._base).check()
+        for method in self.settings.methods:
+            try:
+                self.evaluation(Subject(method), self.settings.splits[0], self.settings.seeds[0]).check()
+            except UserError as error:
+                raise UserError(f"method {method}: {error}") from None
+        preflight.check_rights(self.out)
+
+    def run(self) -> list[Evaluated]:
+        """Run all that isn't done yet; the evaluations."""
+        connection.connect(self.config.ray)
+        first = self.evaluation(Subject(REFERENCE, 0), self.settings.splits[0], 0, model=self._base)
+        preflight.check(self._phases(first), writes=[self.out], reads=first.reads)
+        with self._judge() as judge:
+            found = list(self._evaluations(judge))
+        content = [one.model_dump() for one in found]
+        locations.write_text(locations.join(self.out, EVALUATED), json.dumps(content, indent=1))
+        return found
+
+    def _phases(self, first: Evaluation) -> list[Phase]:
+        settings = self.runs.settings(BY_NAME[REFERENCE], self.settings.seeds[0])
+        return [*step_table.phases(settings), *first.phases]
+
+    def _judge(self) -> Judge:
+        """The judge of all arms and evaluations: its decoding is greedy, so that no seed changes its answers."""
+        config = self.config
+        judge = Judge(config.judge, config.image, config.seed, cache=locations.join(self.out, "judge-cache"))
+        for split in self.settings.splits:
+            check_judge(judge, config, data=self.data, split=split, metrics=self.metrics)
+        return judge
+
+    def _evaluations(self, judge: Judge) -> Iterator[Evaluated]:
+        for arm, seed in in_turn(self.arms, self.settings.seeds):
+            self.runs.run(arm, seed, judge)
+            for subject, split in subjects.of_arms([arm], self.settings, self.rounds):
+                yield self.evaluate(subject, split, seed, judge=judge)
+        guidance = self.config.generate.guidance_scale
+        for seed in self.settings.seeds:
+            for subject, split in subjects.of_methods(self.settings):
+                yield self.evaluate(subject, split, seed, judge=judge)
+            for subject, split in subjects.variants(self.settings, self.rounds, guidance):
+                yield self.evaluate(subject, split, seed, judge=judge)
+
+    def evaluate(self, subject: Subject, split: str, seed: int, *, judge: Judge) -> Evaluated:
+        """One evaluation, unless it is done."""
+        out = self.folder(subject, split, seed)
+        evaluation = self.evaluation(subject, split, seed)
+        asked = self._asked(evaluation)
+        note = locations.join(out, ASKED)
+        if not (locations.exists(note) and json.loads(locations.read_text(note)) == asked):
+            say(f"evaluate {subject.key} on {split}, seed {seed}")
+            folder, files = evaluation.paint(self._pictures(subject, split, seed))
+            evaluation.measure(folder, files, out, judge)
+            locations.write_text(note, json.dumps(asked))
+        return Evaluated(
+            name=subject.name,
+            number=subject.number,
+            variant=subject.variant,
+            split=split,
+            seed=seed,
+            folder=locations.relative(out, self.out),
+        )
+
+    def folder(self, subject: Subject, split: str, seed: int) -> str:
+        """The location of an evaluation."""
+        return locations.join(self.out, "evaluations", f"{subject.key}-{split}-{seed}")
+
+    def evaluation(self, subject: Subject, split: str, seed: int, *, model: str | None = None) -> Evaluation:
+        """What an evaluation is made of.
+
+        Args:
+            subject: that is evaluated.
+            split: that is painted.
+            seed: of the arm, or of the method's noise.
+            model: location of what paints (none: the subject's own).
+        """
+        is_arm = subject.name in BY_NAME
+        own = {key: value for key, value in BY_NAME[subject.name].settings.items() if _paints(key)} if is_arm else {}
+        config = changed_config(self.config, {"seed": seed, **own, **subject.changed})
+        if is_arm:
+            model = model or self.runs.model(subject.name, seed, subject.number)
+            painting = Painting(config.diffusion)
+        else:
+            model = model or self._model_of(subject.name)
+            painting = Painting(config.diffusion, subject.name, self.baseline)  # type: ignore[arg-type]
+        return Evaluation(config, self.data, split, model=model, painting=painting, metrics=self.metrics)
+
+    @property
+    def _base(self) -> str:
+        return locations.absolute(self.config.diffusion.base)
+
+    def _model_of(self, method: str) -> str:
+        settings = self.settings
+        given = {"powerpaint": settings.powerpaint, "lama": settings.lama}
+        if method in given and given[method] is None:
+            raise UserError(f"method {method}: it needs comparison.{method}; or leave it out of comparison.methods")
+        return locations.absolute(given.get(method) or settings.sd_inpainting or self.config.diffusion.base)
+
+    def _pictures(self, subject: Subject, split: str, seed: int) -> str:
+        """The evaluation's folder whose pictures are measured: its own, or that of the same pictures."""
+        if any(key.startswith("generate.") for key in subject.changed):
+            return self.folder(subject, split, seed)
+        return self.folder(Subject(subject.name, subject.number), split, seed)
+
+    def _asked(self, evaluation: Evaluation) -> dict[str, object]:
+        """What an evaluation's figures depend on."""
+        measured = evaluation.config.evaluate.model_dump(mode="json")
+        judge = evaluation.config.judge.model_dump(mode="json") if evaluation.judged else None
+        return {**evaluation.painted_by, "evaluate": measured, "judge": judge, "metrics": list(self.metrics)}
+
+
+def _paints(key: str) -> bool:
+    """Whether a setting of an arm is one of painting."""
+    return key.startswith(("diffusion.", "generate."))
