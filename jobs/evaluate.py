@@ -3,6 +3,7 @@
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
+    python jobs/evaluate.py --config mini --tables data=data/mini out=runs/tables
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
 
 The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
@@ -10,7 +11,9 @@ Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints
 out/features-METRIC.parquet have the values of each picture, and the features that sets are compared by. The same
 command after a failure goes on: pictures that are generated are measured, also with other metrics or other settings of
 the evaluation.
---table compares evaluations, and refuses where library, weights, resolution, data or number of pictures differ.
+--tables runs the whole comparison: arms of the loop and other methods, with seeds, paired differences and the paper's
+figures. --table compares evaluations, and refuses where library, weights, resolution, data or number of pictures
+differ.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pydantic import Field
 from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig, Method
+from p2i_ray.config.comparison import ComparisonConfig
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.data import preset_data
 from p2i_ray.errors import UserError
@@ -41,6 +45,15 @@ class EvaluateJob(Config):
         "fid,clip_c_i,clip_c_b", description="metrics, with commas between: see docs/training.md for all of them"
     )
     out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
+
+
+class ComparisonJob(Config):
+    """What is compared."""
+
+    data: str = Field(description="EPBD folder, a path or URI")
+    baseline: BaselineConfig = BaselineConfig()
+    comparison: ComparisonConfig = ComparisonConfig()
+    out: str = Field(description="folder of runs, pictures and tables, a path or URI; the same command goes on there")
 
 
 class TableJob(Config):
@@ -88,7 +101,26 @@ def show_table(job: TableJob) -> None:
     print("\n".join(table.lines({folder: record.read(folder) for folder in folders}, known(names) if names else ())))
 
 
+def compare(job: ComparisonJob) -> None:
+    """Run a comparison, or go on with it, and write its tables."""
+    from p2i_ray.comparison import page
+    from p2i_ray.comparison.compare import Comparison
+
+    data, out = locations.absolute(job.data), locations.absolute(job.out)
+    preset_data.ready(job, data)
+    comparison = Comparison(job, job.comparison, job.baseline, data=data, out=out)
+    comparison.check()
+    with comparison.held():
+        comparison.run()
+        tables = page.write(comparison)
+    print(locations.read_text(tables), end="")
+    print(f"page  {locations.join(out, page.PAGE)}")
+
+
+TABLES = AlternativeAction(
+    "--tables", "compare the loop with other arms and methods: the paper's tables and figures", ComparisonJob, compare
+)
 TABLE = AlternativeAction("--table", "print a table of finished evaluations (evaluated=) instead", TableJob, show_table)
 
 if __name__ == "__main__":
-    main(EvaluateJob, __doc__, run, instead=[TABLE])
+    main(EvaluateJob, __doc__, run, instead=[TABLE, TABLES])

@@ -21,9 +21,9 @@ from p2i_ray.console.progress import say
 from p2i_ray.data import reading
 from p2i_ray.errors import UserError
 from p2i_ray.judge.judge import Judge
-from p2i_ray.run import manifests
+from p2i_ray.run import manifests, status
 from p2i_ray.run.step_table import SELECT
-from p2i_ray.steps import settings_check
+from p2i_ray.steps import checks, settings_check
 from p2i_ray.storage import locations
 
 
@@ -78,7 +78,8 @@ class ArmRuns:
             return  # its file is made later; all else it shares with the loop
         config = self.settings(arm, self.comparison.seeds[0], kept=[rows] * self.config.idr.rounds)
         settings_check.check(config)
-        idr_run.check(config, self.folder(arm.name, self.comparison.seeds[0]), self.data)
+        folder = self.folder(arm.name, self.comparison.seeds[0])
+        checks.check(config, self.data, begun=status.is_run(folder))
 
     def settings(
         self,

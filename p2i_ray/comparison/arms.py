@@ -15,8 +15,8 @@ from p2i_ray.config.comparison import REFERENCE, ArmName, ComparisonConfig
 from p2i_ray.errors import UserError
 
 TEMPLATE = "{name}, high-quality and appropriate background"  # the baselines' prompt (section 5.1.2)
-# What no arm needs: figures of the judge on the training photos, and pictures before training.
-PLAIN = {"idr.baseline": False, "idr.inspect": 0, "calibration.rows": 0}
+# What no arm needs: pictures before training, and figures of the judge on training photos, which the loop alone has.
+PLAIN = {"idr.baseline": False, "calibration.rows": 0}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ ARMS = (
     Arm("no_feedback", "judge without feedback", "does feedback help?", {"idr.feedback": False}),
     Arm("placebo", "judge with placebo feedback", "is it the feedback, or any strictness?"),
     Arm("rank", "judge with feedback, top share", "threshold or rank?", sized=True),
-    Arm("no_filter", "no selection", "does selecting help?", {"idr.select": False, "idr.validate_rounds": True}),
+    Arm("no_filter", "no selection", "does selecting help?", {"idr.select": False}),
     Arm("random", "random rows, as many", "is it the rows, or their number?", scores="random", sized=True),
     Arm("clip_score", "CLIP score, as many", "is a judge needed?", scores="clip_score", sized=True),
     Arm("aesthetics", "aesthetic score, as many", "is a judge needed?", scores="aesthetics", sized=True),
@@ -111,6 +111,8 @@ def config_of(
         steps: of each round, where they are not the settings' own.
     """
     changed: dict[str, Any] = {**PLAIN, "seed": seed, "idr.validate_rounds": False, **arm.settings}
+    if arm.name != REFERENCE:
+        changed["idr.inspect"] = 0
     if arm.name == "placebo":
         changed["idr.given_feedback"] = comparison.placebo
     if arm.scores:

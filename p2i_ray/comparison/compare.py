@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,9 +30,10 @@ from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import measure
 from p2i_ray.judge.judge import Judge
-from p2i_ray.run import step_table
+from p2i_ray.run import lease, step_table
 from p2i_ray.storage import locations
 
+MARKER = "comparison.txt"
 EVALUATED, ASKED = "evaluated.json", "evaluated-with.json"
 
 
@@ -100,7 +102,21 @@ class Comparison:
                 self.evaluation(Subject(method), self.settings.splits[0], self.settings.seeds[0]).check()
             except UserError as error:
                 raise UserError(f"method {method}: {error}") from None
-        preflight.check_rights(self.out)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Work on the comparison's folder alone; it is a new one, or that of a comparison. `check` comes before it.
+
+        Raises:
+            UserError: the folder holds something else, or another process works on it.
+        """
+        marker = locations.join(self.out, MARKER)
+        if locations.exists(self.out) and not locations.exists(marker) and not locations.is_empty(self.out, lease.FILE):
+            raise UserError(f"{self.out} is there already, and is no comparison; give another out, or remove it")
+        with lease.held(locations.join(self.out, lease.FILE)):
+            locations.write_text(marker, "The same command goes on with this comparison.\n")
+            preflight.check_rights(self.out)
+            yield
 
     def run(self) -> list[Evaluated]:
         """Run all that isn't done yet; the evaluations."""

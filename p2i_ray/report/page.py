@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from p2i_ray.console.durations import duration
 
 
-def render(template: str, **values: Any) -> str:
-    """A page of templates/, filled in; a value that is missing is an error."""
+def render(template: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any) -> str:
+    """A page of templates/, filled in; a value that is missing is an error.
+
+    Args:
+        template: its file.
+        filters: further ones, by the names that the template uses.
+        **values: by name.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -19,7 +26,13 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= {"duration": duration, "figure": figure, "percent": percent, "signed": signed}
+    templates.filters |= {
+        "duration": duration,
+        "figure": figure,
+        "percent": percent,
+        "signed": signed,
+        **(filters or {}),
+    }
     return templates.get_template(template).render(values)
 
 

@@ -1,0 +1,50 @@
+"""What a comparison's figures say about the method's claims, in plain sentences, also where they refute it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from p2i_ray.comparison.arms import BY_NAME
+from p2i_ray.comparison.formats import told
+from p2i_ray.comparison.results import Case, Results
+from p2i_ray.comparison.table import LOWER, metric_column
+from p2i_ray.config.comparison import REFERENCE
+
+# The claims: the loop is better than an arm by these metrics, where they are measured.
+CLAIMS = (
+    ("no_filter", ("scene_fit", "kid")),
+    ("random", ("scene_fit", "kid")),
+    ("no_feedback", ("scene_fit", "kid")),
+    ("placebo", ("scene_fit", "kid")),
+    ("self_training", ("scene_fit", "kid")),
+    ("no_cba", ("clip_c_b", "scene_fit")),
+)
+
+
+def of(results: Results, *, split: str, rounds: int, metrics: tuple[str, ...]) -> Iterator[str]:
+    """A sentence for each claim and metric that was measured.
+
+    Args:
+        results: of the comparison.
+        split: on which arms are compared.
+        rounds: R.
+        metrics: that were measured.
+    """
+    reference = Case(REFERENCE, rounds, split)
+    for arm, by in CLAIMS:
+        for metric in by:
+            if metric in metrics and results.seeds(case := Case(arm, rounds, split)):
+                yield _sentence(results, reference, case, metric)
+
+
+def _sentence(results: Results, reference: Case, case: Case, metric: str) -> str:
+    label, other = metric_column(metric).label, BY_NAME[case.name].title
+    found = results.difference(reference, case, metric)
+    if found is None or found.low is None:
+        return f"{label}: the loop and «{other}» can't be compared in pairs."
+    better = (found.difference < 0) == (metric in LOWER) and found.difference != 0
+    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}, {found.pictures} products"
+    figures = f"{told(found)}, {seeds}"
+    if not found.excludes_zero:
+        return f"{label}: no clear difference between the loop and «{other}»: {figures}."
+    return f"{label}: the loop is {'better' if better else 'worse'} than «{other}»: {figures}."

@@ -1,0 +1,77 @@
+"""What the arms of a comparison have otherwise than the loop, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from p2i_ray.comparison.arms import ARMS, BY_NAME, PLAIN, chosen, config_of
+from p2i_ray.config import Config, load
+from p2i_ray.config.comparison import ComparisonConfig
+from p2i_ray.config.loading import flat
+from p2i_ray.errors import UserError
+from p2i_ray.steps import settings_check
+
+CONFIG = load(Config, "mini")
+SETTINGS = ComparisonConfig(truth="gold.csv")
+
+
+def differing(arm: str) -> dict[str, object]:
+    """The settings in which an arm differs from the loop's own arm of the same seed."""
+    runs = [
+        config_of(BY_NAME[name], CONFIG, SETTINGS, seed=5, kept=(9, 8, 7), given_scores="scores.parquet")
+        for name in ("feedback", arm)
+    ]
+    settings_check.check(runs[1])
+    loop, own = (dict(flat(run.model_dump(mode="json"))) for run in runs)
+    return {key: own[key] for key in own if own[key] != loop[key] and key != "idr.inspect"}
+
+
+@pytest.mark.parametrize(
+    ("arm", "expected"),
+    [
+        ("feedback", {}),
+        ("no_feedback", {"idr.feedback": False}),
+        ("placebo", {"idr.given_feedback": "a watermark, human hands, a second product"}),
+        ("rank", {"idr.keep_rows": [9, 8, 7]}),
+        ("no_filter", {"idr.select": False}),
+        ("random", {"idr.given_scores": "scores.parquet", "idr.keep_rows": [9, 8, 7]}),
+        ("clip_score", {"idr.given_scores": "scores.parquet", "idr.keep_rows": [9, 8, 7]}),
+        ("truth", {"idr.given_scores": "scores.parquet", "idr.keep_rows": [9, 8, 7]}),
+        ("no_cba", {"train.contrastive_weight": 0.0}),
+    ],
+)
+def test_an_arm_differs_in_what_its_name_says(arm: str, expected: dict[str, object]) -> None:
+    assert differing(arm) == expected
+
+
+def test_epbd_ft_is_plain_fine_tuning_with_the_papers_prompt() -> None:
+    assert differing("epbd_ft") == {
+        "idr.select": False,
+        "train.contrastive_weight": 0.0,
+        "diffusion.token": None,
+        "diffusion.prompt": "{name}, high-quality and appropriate background",
+    }
+
+
+def test_all_arms_share_seed_and_steps() -> None:
+    runs = [config_of(arm, CONFIG, SETTINGS, seed=3, kept=(9, 8, 7), given_scores="s.csv") for arm in ARMS]
+    assert {(run.seed, run.idr.steps, run.idr.rounds) for run in runs} == {(3, CONFIG.idr.steps, 3)}
+    assert not any(run.idr.baseline or run.calibration.rows for run in runs) and PLAIN
+
+
+def test_the_loop_is_always_among_them_and_first() -> None:
+    assert [arm.name for arm in chosen(ComparisonConfig(arms=("random", "no_feedback")))] == [
+        "feedback",
+        "no_feedback",
+        "random",
+    ]
+
+
+def test_the_truth_needs_a_file() -> None:
+    with pytest.raises(UserError, match=r"the arm truth needs comparison\.truth"):
+        chosen(ComparisonConfig(arms=("truth",)))
+
+
+def test_an_arm_that_is_named_twice() -> None:
+    with pytest.raises(ValueError, match="random is there twice"):
+        ComparisonConfig(arms=("random", "random"))
