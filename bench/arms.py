@@ -29,6 +29,7 @@ from bench import loop
 from bench.tables import mean_and_spread
 
 DATA = Path("data/mini")
+EVALUATOR = "p2i_ray/mini/weights/evaluator_clip"
 BATCH = 200
 
 
@@ -64,9 +65,9 @@ def clip_scores(pictures: list[np.ndarray], names: list[str]) -> np.ndarray:
     """Cosine similarity of each picture and its name."""
     from transformers import AutoProcessor, CLIPModel
 
-    clip: Any = CLIPModel.from_pretrained(loop.EVALUATOR, use_safetensors=True, dtype=torch.float32)
+    clip: Any = CLIPModel.from_pretrained(EVALUATOR, use_safetensors=True, dtype=torch.float32)
     clip.eval()
-    processor = cast(Any, AutoProcessor).from_pretrained(loop.EVALUATOR)
+    processor = cast(Any, AutoProcessor).from_pretrained(EVALUATOR)
     found = []
     for start in range(0, len(names), BATCH):
         part = slice(start, start + BATCH)
