@@ -5,6 +5,7 @@
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
     python jobs/evaluate.py --config mini --tables data=data/mini out=runs/tables
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
+    python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another paired=true
 
 The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
 Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures; out/values.parquet and
@@ -13,7 +14,7 @@ command after a failure goes on: pictures that are generated are measured, also 
 the evaluation.
 --tables runs the whole comparison: arms of the loop and other methods, with seeds, paired differences and the paper's
 figures. --table compares evaluations, and refuses where library, weights, resolution, data or number of pictures
-differ.
+differ; paired=true shows the differences to the first evaluation, on the products that both have, with intervals.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class TableJob(Config):
 
     evaluated: str = Field(description="out folders of evaluations, with commas between")
     methods: str = Field("", description="metrics, with commas between (none: all of the first evaluation)")
+    paired: bool = Field(False, description="show the difference of each evaluation to the first on the same products")
 
 
 def run(job: EvaluateJob) -> None:
@@ -98,7 +100,9 @@ def show_table(job: TableJob) -> None:
     names = [name.strip() for name in job.methods.split(",") if name.strip()]
     if not folders:
         raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
-    print("\n".join(table.lines({folder: record.read(folder) for folder in folders}, known(names) if names else ())))
+    records = {folder: record.read(folder) for folder in folders}
+    show = table.differences if job.paired else table.lines
+    print("\n".join(show(records, known(names) if names else ())))
 
 
 def compare(job: ComparisonJob) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from p2i_ray.errors import UserError
+from p2i_ray.evaluate import paired
 from p2i_ray.evaluate.record import Measured, Record
 
 SHOWN = 24  # characters of a condition in an error
 BETWEEN = "  "
+PICTURES = ("images", "real_images")  # conditions that differences of the same pictures don't depend on
 
 
 def lines(records: Mapping[str, Record], metrics: Sequence[str] = ()) -> list[str]:
@@ -23,23 +25,61 @@ def lines(records: Mapping[str, Record], metrics: Sequence[str] = ()) -> list[st
             and in what.
     """
     first, *others = records
+    columns = _columns(records, metrics)
+    for name in columns:
+        for other in others:
+            _compare(name, first, other, records)
+    cells = [["", *columns]]
+    cells += [[folder, *(_cell(name, one.metrics[name]) for name in columns)] for folder, one in records.items()]
+    return _aligned(cells)
+
+
+def differences(records: Mapping[str, Record], metrics: Sequence[str] = ()) -> list[str]:
+    """A table of paired differences of each evaluation to the first, with their 95 % intervals: see `paired`.
+
+    Args:
+        records: by the evaluation's folder.
+        metrics: the columns; none: all that the first evaluation has. A cell without values of pictures has a dash.
+
+    Raises:
+        UserError: there is one evaluation alone, none of the metrics has values of pictures, an evaluation lacks a
+            metric, or two were measured under different conditions (numbers of pictures may differ).
+    """
+    first, *others = records
+    if not others:
+        raise UserError("a difference needs two evaluations; give both in evaluated=, with a comma between")
+    columns = _columns(records, metrics)
+    for name in columns:
+        for other in others:
+            _compare(name, first, other, records, besides=PICTURES)
+    found = {other: [paired.of_evaluations(name, {0: other}, {0: first}) for name in columns] for other in others}
+    if not any(one for row in found.values() for one in row):
+        raise UserError(f"{first} and {others[0]} have no values of pictures of {', '.join(columns)}; evaluate again")
+    cells = [["", *columns], *([f"{other} - {first}", *map(_paired_cell, row)] for other, row in found.items())]
+    return _aligned(cells)
+
+
+def _columns(records: Mapping[str, Record], metrics: Sequence[str]) -> list[str]:
+    """The metrics, which all evaluations have."""
+    first, *others = records
     columns = list(metrics) or list(records[first].metrics)
     for name in columns:
         for folder in (first, *others):
             if name not in records[folder].metrics:
                 has = ", ".join(records[folder].metrics)
                 raise UserError(f"{folder} has no {name}; it has {has}; choose some that all have by methods=")
-        for other in others:
-            _compare(name, first, other, records)
-    cells = [["", *columns]]
-    cells += [[folder, *(_cell(name, one.metrics[name]) for name in columns)] for folder, one in records.items()]
+    return columns
+
+
+def _aligned(cells: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [BETWEEN.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def _compare(name: str, first: str, other: str, records: Mapping[str, Record]) -> None:
+def _compare(name: str, first: str, other: str, records: Mapping[str, Record], *, besides: Sequence[str] = ()) -> None:
+    """Check that two evaluations were measured alike, besides some of the conditions."""
     one, two = (records[folder].metrics[name].conditions.model_dump() for folder in (first, other))
-    different = [key for key in one if one[key] != two[key]]
+    different = [key for key in one if one[key] != two[key] and key not in besides]
     if different:
         told = ", ".join(f"{key} {_short(one[key])} and {_short(two[key])}" for key in different)
         raise UserError(
@@ -55,6 +95,14 @@ def _cell(name: str, measured: Measured) -> str:
     shown = f"{value:.4g}" if low is None or high is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
     left_out = figures.get(f"{name}_left_out", 0)
     return f"{shown}, {left_out:g} left out" if left_out else shown
+
+
+def _paired_cell(found: paired.Difference | None) -> str:
+    if found is None:
+        return "-"
+    ends = "" if found.low is None or found.high is None else f" ({found.low:.4g} to {found.high:.4g})"
+    left_out = f", {found.left_out} left out" if found.left_out else ""
+    return f"{found.difference:.4g}{ends} of {found.pictures}{left_out}"
 
 
 def _short(value: object) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate import table
+from p2i_ray.evaluate import picture_values, table
 from p2i_ray.evaluate.record import Conditions, Measured, Record
 
 ALIKE = Conditions(
@@ -59,3 +61,23 @@ def test_a_metric_that_one_lacks() -> None:
     del without.metrics["kid"]
     with pytest.raises(UserError, match="b has no kid; it has fid; choose some that all have by methods="):
         table.lines({"a": evaluation(2, 1), "b": without})
+
+
+def test_paired_differences_to_the_first(tmp_path: Path) -> None:
+    """fid has no values of pictures; the number of pictures may differ."""
+    folders = [str(tmp_path / name) for name in "abc"]
+    for folder, values in zip(folders, ([1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [0.0, 0.0]), strict=True):
+        picture_values.write(folder, ["x", "y", "z"][: len(values)], {"kid": np.array(values)}, {})
+    a, b, c = folders
+    records = {a: evaluation(2, 1), b: evaluation(3, 2), c: evaluation(1, 1, images=2)}
+    header, one, two = table.differences(records)
+    assert header.split() == ["fid", "kid"]
+    assert one == f"{b} - {a}  -    1 (1 to 1) of 3"
+    assert two == f"{c} - {a}  -    -1.5 (-2 to -1) of 2, 1 left out"
+    assert len(table.differences({a: records[a], b: records[b]}, ("kid",))) == 2
+    with pytest.raises(UserError, match="have no values of pictures of fid; evaluate again"):
+        table.differences(records, ("fid",))
+    with pytest.raises(UserError, match="a difference needs two evaluations"):
+        table.differences({a: records[a]})
+    with pytest.raises(UserError, match="can't be compared by kid: weights abc and other"):
+        table.differences({a: records[a], b: evaluation(3, 2, weights="other")})

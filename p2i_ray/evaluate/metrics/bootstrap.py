@@ -14,14 +14,15 @@ COVERAGE = 95  # per cent
 SEED = 0  # the same pictures have the same interval
 
 
-def weights(count: int, side: int = 0) -> NDArray[np.float64]:
-    """Weights (1 + RESAMPLES, count), whole numbers that sum to `count` in each row; the first row is all ones.
+def weights(count: int, side: int = 0, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """Weights (1 + resamples, count), whole numbers that sum to `count` in each row; the first row is all ones.
 
     Args:
         count: pictures.
         side: another number gives other draws, for the other side of a comparison.
+        resamples: how many.
     """
-    draws = np.random.default_rng((SEED, side)).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    draws = np.random.default_rng((SEED, side)).multinomial(count, np.full(count, 1 / count), resamples)
     return np.vstack([np.ones(count), draws])
 
 

@@ -32,14 +32,18 @@ def squared(x: Features, y: Features, kernel: Kernel, *, biased: bool = False) -
     """
     own = [bootstrap.weights(len(side), number) for number, side in enumerate((x, y))]
     within = [mean_within(side, kernel, drawn, biased=biased) for side, drawn in zip((x, y), own, strict=True)]
-    across = _sums(x, y, kernel, own) / (len(x) * len(y))
-    return within[0] + within[1] - 2 * across
+    return within[0] + within[1] - 2 * mean_across(x, y, kernel, own)
 
 
 def mean_within(x: Features, kernel: Kernel, drawn: NDArray[np.float64], *, biased: bool = False) -> Resampled:
     """The mean of k(x, x') over pairs, with the weights of resamples (R, N)."""
     total, count = _sums(x, x, kernel, [drawn, drawn], diagonal=biased), float(len(x))
     return total / (count**2 if biased else count**2 - np.square(drawn).sum(1))
+
+
+def mean_across(x: Features, y: Features, kernel: Kernel, drawn: list[NDArray[np.float64]]) -> Resampled:
+    """The mean of k(x, y) over all pairs, with the weights of resamples (R, N) and (R, M)."""
+    return _sums(x, y, kernel, drawn) / (len(x) * len(y))
 
 
 def _sums(
