@@ -17,10 +17,11 @@ from pydantic import Field
 
 from p2i_ray import idr_run
 from p2i_ray.cluster import preflight
-from p2i_ray.config import Config, Content, Runtime
+from p2i_ray.config import Config, Runtime
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.console.cli import AlternativeAction, SettingFlag, main
 from p2i_ray.data import preset_data, reading
+from p2i_ray.idr_run import RunConfig
 from p2i_ray.steps import settings_check
 from p2i_ray.storage import locations
 
@@ -33,16 +34,12 @@ class PlanJob(Config):
     plan: RunPlanConfig = RunPlanConfig()
 
 
-class IdrJob(Config):
+class IdrJob(RunConfig):
     """The loop's own keys."""
 
-    run_dir: Runtime[str] = Field(
-        description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
-    )
     redo_from: Runtime[str | None] = Field(
         None, exclude=True, description="finished steps to do anew; as --redo-from says it"
     )
-    data: Content[str] = Field(description="EPBD folder, a path or URI")
 
 
 def show_plan(job: PlanJob) -> None:

@@ -6,9 +6,11 @@ import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
+from pydantic import Field
+
 from p2i_ray import idr
 from p2i_ray.cluster import connection, preflight
-from p2i_ray.config import Config
+from p2i_ray.config import Config, Content, Runtime
 from p2i_ray.evaluate import inception
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
@@ -19,6 +21,15 @@ from p2i_ray.steps.inputs import inputs_of
 from p2i_ray.steps.overlap.engines import JudgeEngines
 from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.storage import locations
+
+
+class RunConfig(Config):
+    """The settings of a run."""
+
+    run_dir: Runtime[str] = Field(
+        description="run folder, a path or URI that all nodes reach; an interrupted run continues there"
+    )
+    data: Content[str] = Field(description="EPBD folder, a path or URI")
 
 
 def check(config: Config, run_dir: str, data: str) -> None:

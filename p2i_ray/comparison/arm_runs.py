@@ -20,6 +20,7 @@ from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
 from p2i_ray.console.progress import say
 from p2i_ray.data import reading
 from p2i_ray.errors import UserError
+from p2i_ray.idr_run import RunConfig
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import manifests, status
 from p2i_ray.run.step_table import SELECT
@@ -109,7 +110,8 @@ class ArmRuns:
         An arm that keeps as many rows as the loop runs after the loop of the same seed.
         """
         folder = self.folder(arm.name, seed)
-        config, data = self._prepared(arm, seed, judge)
+        shared, data = self._prepared(arm, seed, judge)
+        config = RunConfig(**dict(shared), run_dir=folder, data=data)
         note, asked = f"{folder}.json", config.model_dump(mode="json")
         if locations.exists(note) and json.loads(locations.read_text(note)) == asked:
             return folder

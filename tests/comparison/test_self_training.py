@@ -21,5 +21,5 @@ def test_half_of_the_passes_paint_and_half_train() -> None:
 
 def test_too_small_a_budget() -> None:
     config = load(Config, "mini", ["idr.rounds=1", "idr.steps=[10]"])
-    with pytest.raises(UserError, match="could paint 2 products 4 times, fewer than train.batch_size=32"):
+    with pytest.raises(UserError, match=r"could paint 2 products 4 times, fewer than train\.batch_size=32"):
         budget(config, ComparisonConfig(), rows=1200)
