@@ -4,7 +4,8 @@ What a product or a seed does to both arms alike cancels, so that the interval o
 the arms suggest. Intervals are percentiles of a two-level bootstrap: a resample draws as many seeds as there are, with
 replacement, and as many products, the same ones for both arms and all of its seeds (the pigeonhole bootstrap, Owen
 2007, which errs on the wide side where products and seeds interact). With one seed products alone are drawn: the
-interval then says nothing about other seeds. With two or three, the spread over seeds is estimated too small.
+interval then says nothing about other seeds. With few seeds that differ much it is too narrow: docs/training.md says by
+how much.
 """
 
 from __future__ import annotations
