@@ -35,12 +35,14 @@ class ArmRuns:
     Attributes:
         config: the settings that all arms share.
         comparison: of the comparison.
+        prompt: of the baselines.
         data: location of the EPBD folder.
         out: the comparison's folder.
     """
 
     config: Config
     comparison: ComparisonConfig
+    prompt: str
     data: str
     out: str
 
@@ -99,6 +101,7 @@ class ArmRuns:
             self.config.model_copy(update={"features": features}),
             self.comparison,
             seed=seed,
+            prompt=self.prompt,
             kept=kept,
             given_scores=given_scores or (self.comparison.truth if arm.scores == "truth" else None),
             steps=steps,

@@ -14,7 +14,6 @@ from p2i_ray.config import Config
 from p2i_ray.config.comparison import REFERENCE, ArmName, ComparisonConfig
 from p2i_ray.errors import UserError
 
-TEMPLATE = "{name}, high-quality and appropriate background"  # the baselines' prompt (section 5.1.2)
 # What no arm needs: pictures before training, and figures of the judge on training photos, which the loop alone has.
 PLAIN = {"idr.baseline": False, "calibration.rows": 0}
 
@@ -69,7 +68,6 @@ ARMS = (
             "idr.select": False,
             "train.contrastive_weight": 0.0,
             "diffusion.token": None,
-            "diffusion.prompt": TEMPLATE,
         },
     ),
 )
@@ -95,6 +93,7 @@ def config_of(
     comparison: ComparisonConfig,
     *,
     seed: int,
+    prompt: str,
     kept: Sequence[int] = (),
     given_scores: str | None = None,
     steps: Sequence[int] | None = None,
@@ -106,6 +105,7 @@ def config_of(
         config: the settings that all arms share.
         comparison: of the comparison.
         seed: of the run.
+        prompt: of the baselines, which EPBD-FT shares (section 5.1.2).
         kept: rows that the loop kept in each round, where the arm is sized.
         given_scores: file of the arm's scores, where it has some.
         steps: of each round, where they are not the settings' own.
@@ -117,6 +117,8 @@ def config_of(
         changed["idr.given_feedback"] = comparison.placebo
     if arm.scores:
         changed["idr.given_scores"] = given_scores
+    if arm.name == "epbd_ft":
+        changed["diffusion.prompt"] = prompt
     if arm.sized:
         changed |= {"idr.keep_rows": tuple(kept), "idr.keep_fraction": None}
     if steps is not None:

@@ -76,7 +76,7 @@ class Comparison:
     @cached_property
     def runs(self) -> ArmRuns:
         """The arms' runs."""
-        return ArmRuns(self.config, self.settings, self.data, self.out)
+        return ArmRuns(self.config, self.settings, self.baseline.prompt, data=self.data, out=self.out)
 
     @property
     def rounds(self) -> int:
@@ -187,10 +187,11 @@ class Comparison:
             model: location of what paints (none: the subject's own).
         """
         is_arm = subject.name in BY_NAME
-        own = {key: value for key, value in BY_NAME[subject.name].settings.items() if _paints(key)} if is_arm else {}
-        config = changed_config(self.config, {"seed": seed, **own, **subject.changed})
+        config = changed_config(self.config, {"seed": seed, **subject.changed})
         if is_arm:
             model = model or self.runs.model(subject.name, seed, subject.number)
+            settings = self.runs.settings(BY_NAME[subject.name], seed, kept=[1] * self.rounds)
+            config = config.model_copy(update={"diffusion": settings.diffusion})
             painting = Painting(config.diffusion)
         else:
             model = model or self._model_of(subject.name)
@@ -219,8 +220,3 @@ class Comparison:
         measured = evaluation.config.evaluate.model_dump(mode="json")
         judge = evaluation.config.judge.model_dump(mode="json") if evaluation.judged else None
         return {**evaluation.painted_by, "evaluate": measured, "judge": judge, "metrics": list(self.metrics)}
-
-
-def _paints(key: str) -> bool:
-    """Whether a setting of an arm is one of painting."""
-    return key.startswith(("diffusion.", "generate."))

@@ -43,8 +43,8 @@ def _sentence(results: Results, reference: Case, case: Case, metric: str) -> str
     if found is None or found.low is None:
         return f"{label}: the loop and «{other}» can't be compared in pairs."
     better = (found.difference < 0) == (metric in LOWER) and found.difference != 0
-    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}, {found.pictures} products"
-    figures = f"{told(found)}, {seeds}"
+    each = ", ".join(f"{value:+.3g}" for value in found.by_seed.values())
+    figures = f"{told(found)}; by seed {each}; {found.pictures} products"
     if not found.excludes_zero:
         return f"{label}: no clear difference between the loop and «{other}»: {figures}."
     return f"{label}: the loop is {'better' if better else 'worse'} than «{other}»: {figures}."

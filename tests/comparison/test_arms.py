@@ -12,13 +12,14 @@ from p2i_ray.errors import UserError
 from p2i_ray.steps import settings_check
 
 CONFIG = load(Config, "mini")
+PROMPT = "{name}, high-quality and appropriate background"
 SETTINGS = ComparisonConfig(truth="gold.csv")
 
 
 def differing(arm: str) -> dict[str, object]:
     """The settings in which an arm differs from the loop's own arm of the same seed."""
     runs = [
-        config_of(BY_NAME[name], CONFIG, SETTINGS, seed=5, kept=(9, 8, 7), given_scores="scores.parquet")
+        config_of(BY_NAME[name], CONFIG, SETTINGS, seed=5, prompt=PROMPT, kept=(9, 8, 7), given_scores="scores.parquet")
         for name in ("feedback", arm)
     ]
     settings_check.check(runs[1])
@@ -49,12 +50,14 @@ def test_epbd_ft_is_plain_fine_tuning_with_the_papers_prompt() -> None:
         "idr.select": False,
         "train.contrastive_weight": 0.0,
         "diffusion.token": None,
-        "diffusion.prompt": "{name}, high-quality and appropriate background",
+        "diffusion.prompt": PROMPT,
     }
 
 
 def test_all_arms_share_seed_and_steps() -> None:
-    runs = [config_of(arm, CONFIG, SETTINGS, seed=3, kept=(9, 8, 7), given_scores="s.csv") for arm in ARMS]
+    runs = [
+        config_of(arm, CONFIG, SETTINGS, seed=3, prompt=PROMPT, kept=(9, 8, 7), given_scores="s.csv") for arm in ARMS
+    ]
     assert {(run.seed, run.idr.steps, run.idr.rounds) for run in runs} == {(3, CONFIG.idr.steps, 3)}
     assert not any(run.idr.baseline or run.calibration.rows for run in runs) and PLAIN
 

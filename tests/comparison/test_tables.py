@@ -114,7 +114,7 @@ def test_the_verdicts_say_what_is_clear_and_what_is_not(results: Results, tmp_pa
     lines = list(verdicts.of(found, split="test", rounds=2, metrics=METRICS))
     # With seed 0 the loop is 2 below, with seed 1 it is 2 above.
     assert lines == [
-        "CLIP-c-B: no clear difference between the loop and «without CBA»: [+0 (-2 to 2)], 2 seeds, 20 products."
+        "CLIP-c-B: no clear difference between the loop and «without CBA»: [+0 (-2 to 2)]; by seed -2, +2; 20 products."
     ]
 
 
