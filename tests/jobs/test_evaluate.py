@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -96,8 +97,9 @@ def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.C
         found = Measured(figures={"clip_c_b": 12.5}, conditions=conditions)
         record.write(Record(model="m", metrics={"clip_c_b": found}), str(tmp_path / name))
 
-    def table(*names: str) -> None:
-        given = ["--config", "mini", "--table", f"evaluated={','.join(f'{tmp_path}/{name}' for name in names)}"]
+    def table(*names: str, paired: bool = False) -> None:
+        evaluated = ",".join(f"{tmp_path}/{name}" for name in names)
+        given = ["--config", "mini", "--table", f"evaluated={evaluated}", f"paired={str(paired).lower()}"]
         main(job.EvaluateJob, job.__doc__, job.run, given, instead=[job.TABLE])
 
     table("a", "b")
@@ -106,3 +108,8 @@ def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.C
         table("a", "c")
     assert stopped.value.code == 2
     assert "can't be compared by clip_c_b: images 8 and 9" in capfd.readouterr().err
+    for name, value in (("a", 12.0), ("b", 13.0)):
+        picture_values.write(str(tmp_path / name), ["x", "y"], {"clip_c_b": np.array([value, value])}, {})
+    table("a", "b", paired=True)
+    line = capfd.readouterr().out.splitlines()[1]
+    assert line == f"{tmp_path}/b - {tmp_path}/a  1 (1 to 1) of 2"
