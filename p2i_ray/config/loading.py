@@ -18,7 +18,7 @@ from p2i_ray.config.presets import PRESETS as PRESETS
 from p2i_ray.errors import HURT, UserError, one_line
 
 # A preset may contain these even if a job has no such key; the command line may not.
-JOB_KEYS = ("run_dir", "data", "serve", "plan", "ingest")
+JOB_KEYS = ("run_dir", "data", "serve", "plan", "ingest", "comparison", "baseline")
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 AnySettings = TypeVar("AnySettings", bound=Settings)
