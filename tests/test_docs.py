@@ -13,6 +13,7 @@ from p2i_ray.config.base import Effect
 from p2i_ray.config.loading import effects
 from p2i_ray.config.planning import RunPlanConfig
 from p2i_ray.config.serve import ServeJobConfig
+from p2i_ray.config.study import StudyConfig
 from p2i_ray.data.sources.tasks import IngestConfig
 from tests.support.load_job import load_job
 
@@ -30,7 +31,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 def settings() -> dict[str, str]:
     """Every dotted setting of any job, and its default."""
     found = {key: default for key, default, _ in describe(ServeJobConfig)}
-    for prefix, group in (("plan.", RunPlanConfig), ("ingest.", IngestConfig)):
+    for prefix, group in (("plan.", RunPlanConfig), ("ingest.", IngestConfig), ("study.", StudyConfig)):
         found |= {key: default for key, default, _ in describe(group, prefix)}
     return found | {"plan.gpu_memory_gib": "null"}
 

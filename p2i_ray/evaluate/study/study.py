@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -53,7 +53,7 @@ class Question(Part):
 class Study(Part):
     """The whole study. Keys and ids are random: a page says nothing about methods, also not with this code at hand."""
 
-    version: int = 1
+    version: Literal[1] = 1
     id: str
     title: str
     criteria: list[Criterion]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.study.study import Study
@@ -33,8 +33,16 @@ class VotesFile(BaseModel):
     format: Literal["study-votes"]
     version: Literal[1]
     study: str
-    rater: str = Field(min_length=1, max_length=80, pattern=r"\S")
+    rater: str = Field(max_length=80)
     votes: list[Vote]
+
+    @field_validator("rater")
+    @classmethod
+    def _name(cls, rater: str) -> str:
+        rater = " ".join(rater.split())
+        if not rater or not rater.isprintable():
+            raise ValueError("this is no name")
+        return rater
 
 
 class Ballot(NamedTuple):
@@ -117,7 +125,7 @@ def _read(study: Study, file: str) -> Ballot:
         if (vote.question, vote.criterion) in votes:
             raise UserError(f"{file} has two votes on {vote.question} by {vote.criterion}; keep the one that counts")
         votes[vote.question, vote.criterion] = vote.choice
-    return Ballot(" ".join(read.rater.split()), votes, file)
+    return Ballot(read.rater, votes, file)
 
 
 def by_question(ballots: Sequence[Ballot], questions: Sequence[str], criterion: str) -> list[list[Choice]]:

@@ -50,6 +50,7 @@ def test_votes_that_are_missing_are_said(tmp_path: Path) -> None:
         ({"study": "xyz"}, "a.json is of study xyz, not of this one (abc)"),
         ({"format": "something"}, "a.json is no file of votes: format"),
         ({"rater": " "}, "a.json is no file of votes: rater"),
+        ({"rater": "\x1b[2J"}, "a.json is no file of votes: rater"),
         ({"extra": 1}, "a.json is no file of votes: extra"),
         ({"votes": [{"question": "q9", "criterion": APPEAL, "choice": "left"}]}, "a vote on q9, which is no question"),
         ({"votes": [{"question": "q0", "criterion": "fun", "choice": "left"}]}, "by 'fun', which is no criterion"),

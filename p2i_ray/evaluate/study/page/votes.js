@@ -41,7 +41,7 @@ function kept() {
 }
 
 /** Whether this browser keeps anything; some don't for a file, or when told not to. */
-const keeps = (() => {
+let keeps = (() => {
   try {
     localStorage.setItem(`${place}-try`, "1");
     localStorage.removeItem(`${place}-try`);
@@ -85,7 +85,9 @@ class Votes {
     raters.set(this.rater, [...this.answers].filter(([, choices]) => choices.some((one) => one !== null)));
     try {
       localStorage.setItem(place, JSON.stringify({ last: this.rater, raters: [...raters] }));
-    } catch { /* the page keeps them; the start said so */ }
+    } catch {
+      keeps = false; // its room is full, maybe: the page keeps them, and asks before it is closed
+    }
   }
 
   isComplete(id) {
