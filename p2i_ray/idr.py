@@ -18,6 +18,7 @@ from __future__ import annotations
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests import exemplars as given_exemplars
 from p2i_ray.run.folder import Run
+from p2i_ray.steps.audit import audit
 from p2i_ray.steps.calibrate import calibrate
 from p2i_ray.steps.critique import critique
 from p2i_ray.steps.encode import encode
@@ -33,18 +34,27 @@ from p2i_ray.steps.train import train
 from p2i_ray.storage import locations
 
 
-def refine(run: Run, data: str, judge: Judge) -> str:
-    """Run Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted."""
+def refine(run: Run, data: str, judge: Judge, held_out: Judge | None = None) -> str:
+    """Run Algorithm 1; returns the location of M_R. Safe to call again on a run that was interrupted.
+
+    Args:
+        run: the run.
+        data: location of the EPBD folder.
+        judge: R, F and SUM.
+        held_out: another judge, which only looks at what is painted; where evaluate.judge names one.
+    """
     settings = run.config.idr
     model, feedback = locations.absolute(run.config.diffusion.base), ""
     kept: Output | None = None  # none: the whole training split
     exemplars = given_exemplars.from_settings(run.config.judge, run.config.image)
     if settings.baseline:
-        before = Round(run, 0, data, judge)
-        measure(before, generate(before, model))
+        before = Round(run, 0, data, judge, held_out=held_out)
+        images = generate(before, model)
+        measure(before, images)
+        audit(before, images)
     calibrate(Round(run, 1, data, judge), exemplars)
     for number in range(1, settings.rounds + 1):
-        this = Round(run, number, data, judge)
+        this = Round(run, number, data, judge, held_out=held_out)
         if settings.select:
             scores = score(this, kept, feedback, exemplars)
             kept = select(this, scores)
@@ -57,5 +67,7 @@ def refine(run: Run, data: str, judge: Judge) -> str:
         images = generate(this, model)
         measure(this, images)
         if settings.judged:
-            feedback = summarise(this, critique(this, images))
+            critiques = critique(this, images)
+            feedback = summarise(this, critiques)
+            audit(this, images, critiques)
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from p2i_ray import idr
 from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config, Content, Runtime
 from p2i_ray.evaluate import inception
+from p2i_ray.judge import held_out
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
 from p2i_ray.run import disk_errors, lease, status, step_table
@@ -78,10 +79,14 @@ def refine(folder: Run, data: str, judge: Judge | None = None) -> str:
     with folder.attempt.starting("Ray"):
         connection.connect(config.ray)
         preflight.check(step_table.phases(config), writes=writes(config, folder.dir), reads=reads(config, data))
-    with nullcontext(judge) if judge else _judge_of(folder) as asked:
+    with ExitStack() as stack:
+        asked = judge or stack.enter_context(_judge_of(folder))
+        other = held_out.make(config, _cache(folder), functools.partial(folder.attempt.starting, "held-out judge"))
+        if other is not None:
+            stack.enter_context(other)
         folder.observe(JudgeEngines(folder, asked))
         with overlapping(folder, data, asked):
-            model = idr.refine(folder, data, asked)
+            model = idr.refine(folder, data, asked, other)
     folder.publish(model)
     folder.attempt.flush()
     return report.write(folder.dir)
@@ -89,9 +94,12 @@ def refine(folder: Run, data: str, judge: Judge | None = None) -> str:
 
 def _judge_of(folder: Run) -> Judge:
     config = folder.config
-    cache = locations.join(folder.dir, "judge-cache")
     starting = functools.partial(folder.attempt.starting, "judge")
-    return Judge(config.judge, config.image, config.seed, cache=cache, starting=starting)
+    return Judge(config.judge, config.image, config.seed, cache=_cache(folder), starting=starting)
+
+
+def _cache(folder: Run) -> str:
+    return locations.join(folder.dir, "judge-cache")
 
 
 def writes(config: Config, run_dir: str) -> list[str]:
@@ -102,8 +110,8 @@ def writes(config: Config, run_dir: str) -> list[str]:
 def reads(config: Config, data: str) -> list[str]:
     """What all nodes read: the data, and the models that there are."""
     models = [config.diffusion.base, config.diffusion.clip, config.evaluate.clip]
-    if config.idr.judged and not config.judge.hosted.url:
-        models.append(config.judge.model)
+    judges = [config.judge, config.held_out_judge] if config.idr.judged else []
+    models += [one.model for one in judges if one and not one.hosted.url]
     if config.evaluate.fid_features == "inception":
         models.append(str(inception.weights()))
     return [data, *map(locations.absolute, models)]

@@ -30,6 +30,11 @@ def with_shared_gpus(config: Config) -> Config:
     for name in OTHERS:
         group = getattr(config, name)
         groups[name] = group.model_copy(update={"num_gpus": round(group.num_gpus * (1 - fraction), 4)})
+    if (held_out := config.held_out_judge) and held_out.num_gpus and not held_out.hosted.url:
+        rest = round(1 - fraction, 4)  # of each GPU, while no other step has it
+        memory = min(held_out.gpu_memory_utilization, round(rest - SPARE, 4))
+        own = config.evaluate.judge.model_copy(update={"num_gpus": rest, "gpu_memory_utilization": memory})
+        groups["evaluate"] = groups["evaluate"].model_copy(update={"judge": own})
     return config.model_copy(update=groups)
 
 
@@ -57,6 +62,12 @@ def _check(config: Config) -> None:
                 f"idr.judge_gpu_fraction shares whole GPUs, and {name}.num_gpus={getattr(config, name).num_gpus:g}; "
                 "give 1 or 0, or set idr.judge_gpu_fraction=null"
             )
+    held_out = config.held_out_judge
+    if held_out and not held_out.hosted.url and (held_out.num_gpus not in (0, 1) or held_out.tensor_parallel_size != 1):
+        raise UserError(
+            "idr.judge_gpu_fraction leaves the held-out judge a part of each GPU: give evaluate.judge.num_gpus=1 or 0 "
+            "and evaluate.judge.tensor_parallel_size=1, or set idr.judge_gpu_fraction=null"
+        )
     if judge.cascade.clip and judge.cascade.num_gpus:
         raise UserError(
             "idr.judge_gpu_fraction leaves no GPU for a cascade beside the engines; set judge.cascade.num_gpus=0, or "

@@ -125,14 +125,15 @@ def engine(settings: JudgeConfig) -> ResourceSpec:
 
 
 def judge(settings: JudgeConfig) -> StepResources:
-    """The engines, and the tasks that send them rows."""
+    """The engines of the judge, or of the held-out judge, and the tasks that send them rows."""
     count = 1 if settings.hosted.url else settings.replicas  # a single client counts requests and dollars
+    own = ("replicas", "num_gpus", "num_cpus")
     return StepResources(
-        step="judge",
+        step=settings.group,
         count=count,
         bundle=engine(settings),
         around=(READ, ASK, WRITE),
-        lower=_lower("judge", ("replicas", "num_gpus", "num_cpus"), settings),
+        lower=tuple(f"{settings.group}.{name}" for name in own) + _set_ones("judge", settings),
     )
 
 
@@ -233,5 +234,8 @@ def _workers(
 
 def _lower(group: str, names: tuple[str, ...], settings: Reserving) -> tuple[str, ...]:
     """The settings of a group that lower what it needs; those of memory and accelerators where they are set."""
-    set_ones = (name for name in ("memory_gib", "accelerator_type") if getattr(settings, name))
-    return tuple(f"{group}.{name}" for name in (*names, *set_ones))
+    return tuple(f"{group}.{name}" for name in names) + _set_ones(group, settings)
+
+
+def _set_ones(group: str, settings: Reserving) -> tuple[str, ...]:
+    return tuple(f"{group}.{name}" for name in ("memory_gib", "accelerator_type") if getattr(settings, name))

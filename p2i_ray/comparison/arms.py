@@ -14,8 +14,9 @@ from p2i_ray.config import Config
 from p2i_ray.config.comparison import REFERENCE, ArmName, ComparisonConfig
 from p2i_ray.errors import UserError
 
-# What no arm needs: pictures before training, and figures of the judge on training photos, which the loop alone has.
-PLAIN = {"idr.baseline": False, "calibration.rows": 0}
+# What no arm needs: pictures before training, figures of the judge on training photos, which the loop alone has, and the
+# held-out judge's word on each round, which evaluations have.
+PLAIN = {"idr.baseline": False, "calibration.rows": 0, "evaluate.judge.model": None}
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
-from p2i_ray.cluster import connection, preflight
+from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.comparison import arms as known_arms
 from p2i_ray.comparison import subjects
 from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
 from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
-from p2i_ray.comparison.evaluation import Evaluation, check_judge
+from p2i_ray.comparison.evaluation import Evaluation, check_judge, judge_of, made_judge
 from p2i_ray.comparison.subjects import Subject
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig
@@ -123,27 +123,36 @@ class Comparison:
         connection.connect(self.config.ray)
         first = self.evaluation(Subject(REFERENCE, 0), self.settings.splits[0], 0, model=self._base)
         preflight.check(self._phases(first), writes=[self.out], reads=first.reads)
-        with self._judge() as judge:
-            found = list(self._evaluations(judge))
+        with self._judge() as selecting, self._evaluating(selecting) as judge:
+            found = list(self._evaluations(selecting, judge))
         content = [one.model_dump() for one in found]
         locations.write_text(locations.join(self.out, EVALUATED), json.dumps(content, indent=1))
         return found
 
     def _phases(self, first: Evaluation) -> list[Phase]:
         settings = self.runs.settings(BY_NAME[REFERENCE], self.settings.seeds[0])
-        return [*step_table.phases(settings), *first.phases]
+        warm = settings.judge.keep_warm and self.config.held_out_judge  # the arms' judge, beside the evaluations'
+        stays = (resources.judge(settings.judge),) if warm else ()
+        return [*step_table.phases(settings), *((*phase, *stays) for phase in first.phases)]
 
     def _judge(self) -> Judge:
-        """The judge of all arms and evaluations: its decoding is greedy, so that no seed changes its answers."""
+        """The judge of all arms: its decoding is greedy, so that no seed changes its answers."""
         config = self.config
-        judge = Judge(config.judge, config.image, config.seed, cache=locations.join(self.out, "judge-cache"))
+        return Judge(config.judge, config.image, config.seed, cache=locations.join(self.out, "judge-cache"))
+
+    def _evaluating(self, selecting: Judge) -> AbstractContextManager[Judge]:
+        """The judge of all evaluations: the held-out one if there is one, else that of the arms."""
+        config, cache = self.config, locations.join(self.out, "judge-cache")
+        judge = made_judge(config, cache) if config.held_out_judge else selecting
         for split in self.settings.splits:
             check_judge(judge, config, data=self.data, split=split, metrics=self.metrics)
-        return judge
+        return nullcontext(judge) if judge is selecting else judge
 
-    def _evaluations(self, judge: Judge) -> Iterator[Evaluated]:
+    def _evaluations(self, selecting: Judge, judge: Judge) -> Iterator[Evaluated]:
         for arm, seed in in_turn(self.arms, self.settings.seeds):
-            self.runs.run(arm, seed, judge)
+            self.runs.run(arm, seed, selecting)
+            if judge is not selecting:
+                selecting.release()  # the other one may need its GPUs
             for subject, split in subjects.of_arms([arm], self.settings, self.rounds):
                 yield self.evaluate(subject, split, seed, judge=judge)
         guidance = self.config.generate.guidance_scale
@@ -163,6 +172,8 @@ class Comparison:
             say(f"evaluate {subject.key} on {split}, seed {seed}")
             folder, files = evaluation.paint(self._pictures(subject, split, seed))
             evaluation.measure(folder, files, out, judge)
+            if self.config.held_out_judge:
+                judge.release()  # what comes next may need its GPUs
             locations.write_text(note, json.dumps(asked))
         return Evaluated(
             name=subject.name,
@@ -217,6 +228,6 @@ class Comparison:
 
     def _asked(self, evaluation: Evaluation) -> dict[str, object]:
         """What an evaluation's figures depend on."""
-        measured = evaluation.config.evaluate.model_dump(mode="json")
-        judge = evaluation.config.judge.model_dump(mode="json") if evaluation.judged else None
+        measured = evaluation.config.evaluate.model_dump(mode="json", exclude={"judge"})
+        judge = judge_of(evaluation.config).model_dump(mode="json") if evaluation.judged else None
         return {**evaluation.painted_by, "evaluate": measured, "judge": judge, "metrics": list(self.metrics)}

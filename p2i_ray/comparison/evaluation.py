@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources
 from p2i_ray.cluster.resources import Phase
-from p2i_ray.config import Config
+from p2i_ray.config import Config, JudgeConfig
 from p2i_ray.console.progress import phase
 from p2i_ray.evaluate import catalogue, measure, picture_values, record
 from p2i_ray.storage import fingerprints, locations, parquet
@@ -60,7 +60,7 @@ class Evaluation:
         """What it holds at a time."""
         config = self.config
         turns: list[Phase] = [(resources.generate(config.generate),), (resources.evaluate(config.evaluate),)]
-        return [*turns, *([resources.scoring(config.judge)] if self.judged else [])]
+        return [*turns, *([(resources.judge(judge_of(config)),)] if self.judged else [])]
 
     @property
     def reads(self) -> list[str]:
@@ -82,14 +82,12 @@ class Evaluation:
         self.painting.check(self.model, self.config.image)
 
     def judge(self, cache: str) -> Judge:
-        """A judge for it, with what it is going to be asked checked; its engines start when it is asked.
+        """The judge that it asks, with what it is going to be asked checked; its engines start when it is asked.
 
         Raises:
             UserError: it can't be asked that.
         """
-        from p2i_ray.judge.judge import Judge
-
-        judge = Judge(self.config.judge, self.config.image, self.config.seed, cache=cache)
+        judge = made_judge(self.config, cache)
         check_judge(judge, self.config, data=self.data, split=self.split, metrics=self.metrics)
         return judge
 
@@ -150,6 +148,7 @@ class Evaluation:
                 settings=config.evaluate,
                 image=config.image,
                 judges=judge.conditions() if judge and judged else None,
+                judge=f"{judge.settings.group} {judge.settings.model}" if judge and judged else None,
             ),
             out,
         )
@@ -170,21 +169,37 @@ class Evaluation:
         return asked
 
 
+def judge_of(config: Config) -> JudgeConfig:
+    """The settings of the judge whose answers are metrics: the held-out judge where there is one."""
+    return config.held_out_judge or config.judge
+
+
+def made_judge(config: Config, cache: str) -> Judge:
+    """The judge whose answers are metrics."""
+    from p2i_ray.judge import held_out
+    from p2i_ray.judge.judge import Judge
+
+    return held_out.make(config, cache) or Judge(config.judge, config.image, config.seed, cache=cache)
+
+
 def check_judge(judge: Judge, config: Config, *, data: str, split: str, metrics: Sequence[str]) -> None:
-    """Check that a judge can be asked what metrics need of it.
+    """Check that the judge of `made_judge` can be asked what metrics need of it.
 
     Raises:
         UserError: it gives no probabilities, or what it is asked is too long for it.
     """
     from p2i_ray.data import longest_names
-    from p2i_ray.judge import length_check
+    from p2i_ray.judge import held_out, length_check
     from p2i_ray.judge.request_lengths import Asked
 
     if "vqa_score" in metrics:
         judge.check_probabilities()
-    if not config.judge.hosted.url:
-        names = longest_names.read(data, split, config.judge.max_name_chars)
-        length_check.check(config.judge, config.image, Asked(names, critiques="available_rate" in metrics))
+    names = longest_names.read(data, split, config.judge.max_name_chars)
+    asked = Asked(names, critiques="available_rate" in metrics)
+    if config.held_out_judge:
+        held_out.check(config, asked)
+    elif not config.judge.hosted.url:
+        length_check.check(config.judge, config.image, asked)
 
 
 def answered(judge: Judge, folder: str, files: list[str], *, out: str, metrics: Sequence[str]) -> dict[str, float]:

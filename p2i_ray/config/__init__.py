@@ -13,7 +13,14 @@ from p2i_ray.config.diffusion import (
     TrainConfig,
 )
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
-from p2i_ray.config.judge import CalibrationConfig, CascadeConfig, HostedConfig, JudgeConfig
+from p2i_ray.config.judge import (
+    CalibrationConfig,
+    CascadeConfig,
+    HeldOutJudgeConfig,
+    HostedConfig,
+    JudgeConfig,
+    SecondJudgeConfig,
+)
 from p2i_ray.config.loading import PRESETS, AnyConfig, ChangedSetting, changed_settings, describe, load
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "EvaluateConfig",
     "FeatureConfig",
     "GenerateConfig",
+    "HeldOutJudgeConfig",
     "HostedConfig",
     "ImageConfig",
     "JudgeConfig",
@@ -38,6 +46,7 @@ __all__ = [
     "RayConfig",
     "Result",
     "Runtime",
+    "SecondJudgeConfig",
     "Settings",
     "TrackingConfig",
     "TrainConfig",

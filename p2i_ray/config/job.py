@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from p2i_ray.config import shapes
 from p2i_ray.config.base import Adjustable, Content, Reserving, Result, Runtime, Settings
 from p2i_ray.config.diffusion import DiffusionConfig, FeatureConfig, GenerateConfig, TrainConfig
-from p2i_ray.config.judge import CalibrationConfig, JudgeConfig
+from p2i_ray.config.judge import CalibrationConfig, HeldOutJudgeConfig, JudgeConfig, SecondJudgeConfig
 from p2i_ray.config.shapes import Size
 
 
@@ -127,6 +127,7 @@ class EvaluateConfig(Reserving):
     batch_size: Adjustable[int] = Field(32, ge=1, description="images measured per batch")
     num_gpus: Adjustable[float] = Field(0, ge=0, description="GPUs the measuring task reserves")
     num_cpus: Runtime[float] = Field(1, ge=0, description="CPUs the measuring task reserves")
+    judge: HeldOutJudgeConfig = HeldOutJudgeConfig()
 
 
 class LoopConfig(Settings):
@@ -238,6 +239,11 @@ class Config(Settings):
     hub: HubConfig = HubConfig()
 
     _source: str = PrivateAttr("")
+
+    @property
+    def held_out_judge(self) -> SecondJudgeConfig | None:
+        """The complete settings of evaluate.judge; none: there is no held-out judge."""
+        return self.evaluate.judge.over(self.judge) if self.evaluate.judge.model else None
 
     @property
     def source_of_settings(self) -> str:

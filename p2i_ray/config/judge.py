@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -131,6 +131,7 @@ class CascadeConfig(Reserving):
 class JudgeConfig(Reserving):
     """The LMM that scores and criticises: R, F and SUM of Eq. 6 to 8, on vLLM engines or a hosted endpoint."""
 
+    group: ClassVar[str] = "judge"  # where these settings are found, for messages that name one
     model: Content[str] = Field(description="folder or id of a vision-language model with safetensors weights")
     prompts: Content[str | None] = Field(
         None, description="folder with score.yaml, critique.yaml, summary.yaml (none: built in)"
@@ -231,9 +232,89 @@ class JudgeConfig(Reserving):
         return self
 
 
+class SecondJudgeConfig(JudgeConfig):
+    """The settings of a held-out judge, complete; see HeldOutJudgeConfig."""
+
+    group: ClassVar[str] = "evaluate.judge"
+
+
+class HeldOutJudgeConfig(Settings):
+    """A held-out judge: another model, which never selects and is only asked about painted pictures.
+
+    What is left out here is taken from the group judge; what belongs to a model, from the model itself.
+    """
+
+    model: Content[str | None] = Field(
+        None, description="folder or id of another vision-language model than judge.model (none: no held-out judge)"
+    )
+    prompts: Content[str | None] = Field(None, description="folder of its prompts (none: those of judge.prompts)")
+    flaws: Result[tuple[str, ...] | None] = Field(
+        None, description="what its critique may name (none: judge.flaws, so that rates can be compared)"
+    )
+    dtype: Result[Literal["auto", "float32", "bfloat16", "float16"] | None] = Field(
+        None, description="weights and arithmetic (none: judge.dtype)"
+    )
+    quantization: Result[str | None] = Field(
+        None, description="vLLM's name of a quantisation (none: that of the model's folder)"
+    )
+    max_pixels: Result[int | None] = Field(
+        None, ge=784, description="as judge.max_pixels, of its own processor (none: the model's own)"
+    )
+    max_model_len: Adjustable[int | None] = Field(
+        None, ge=64, description="longest prompt plus reply, tokens (none: judge.max_model_len)"
+    )
+    tensor_parallel_size: Adjustable[int | None] = Field(
+        None, ge=1, description="GPUs per engine (none: judge.tensor_parallel_size)"
+    )
+    gpu_memory_utilization: Runtime[float | None] = Field(
+        None, gt=0, le=1, description="fraction of a GPU's memory (none: judge.gpu_memory_utilization)"
+    )
+    kv_cache_gb: Runtime[int | None] = Field(
+        None, ge=1, description="key-value cache of an engine, GB (none: judge.kv_cache_gb)"
+    )
+    replicas: Runtime[int | None] = Field(None, ge=1, description="engines (none: judge.replicas)")
+    num_gpus: Adjustable[float | None] = Field(
+        None, ge=0, description="GPUs per engine (none: judge.num_gpus); 0 runs it on the CPU"
+    )
+    num_cpus: Runtime[float | None] = Field(None, ge=0, description="CPUs per engine (none: judge.num_cpus)")
+    hosted: HostedConfig = HostedConfig()
+
+    @field_validator("flaws")
+    @classmethod
+    def _countable(cls, flaws: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if flaws is not None and (mistake := find_mistake(flaws)):
+            raise PydanticCustomError("flaws", "{why}", {"why": mistake})
+        return flaws
+
+    @model_validator(mode="after")
+    def _pixels_of_own_engines(self) -> HeldOutJudgeConfig:
+        if self.hosted.url and self.max_pixels:
+            raise ValueError(
+                "evaluate.judge.max_pixels is of own engines; evaluate.judge.hosted.url scales pictures by itself: "
+                "leave it out"
+            )
+        if self.hosted.url and not self.model:
+            raise ValueError("evaluate.judge.hosted.url needs evaluate.judge.model: the endpoint's name of the model")
+        return self
+
+    def over(self, judge: JudgeConfig) -> SecondJudgeConfig:
+        """The held-out judge's settings: these, and the selecting judge's where one is left out.
+
+        It is shown no exemplars, has no cascade, and its engines stay up only while it is asked. It has a model.
+        """
+        own = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        of_the_model = {"quantization": self.quantization, "min_pixels": None, "max_pixels": self.max_pixels}
+        never = {"exemplars": None, "cascade": CascadeConfig(), "keep_warm": False, "max_replicas": None}
+        inherited = {name: getattr(judge, name) for name in JudgeConfig.model_fields}
+        return SecondJudgeConfig(**{**inherited, **own, **of_the_model, **never})
+
+
 class CalibrationConfig(Settings):
     """Checks of the judge, once per run before its scores are used."""
 
     rows: Result[int] = Field(0, ge=0, description="rows of the checks without gold scores; 0: no checks")
     gold: Content[str | None] = Field(None, description="Parquet or CSV file of people's scores: id and score, 1 to 5")
     orders: Result[int] = Field(3, ge=2, description="orders of the exemplars to compare, if there are exemplars")
+    coverage: Result[float] = Field(
+        0.9, gt=0.5, lt=1, description="of conformal intervals: share of people's scores that lie within, with gold"
+    )

@@ -66,6 +66,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str  # that painted: method and location
+    judge: str | None = None  # that answered: its group of settings, and its model; none: none did, or it is not known
     metrics: dict[str, Measured]
 
 
@@ -78,6 +79,7 @@ def make(
     settings: EvaluateConfig,
     image: ImageConfig,
     judges: Mapping[str, str] | None = None,
+    judge: str | None = None,
 ) -> Record:
     """The record of an evaluation.
 
@@ -88,6 +90,7 @@ def make(
         split: location of the split's folder.
         settings: of the evaluation.
         image: the pictures' size.
+        judge: that answered: its group of settings, and its model; none: it was not asked.
         judges: what the judge's answers depend on, by name, its fingerprint as `weights`; none: it was not asked.
     """
     data = fingerprints.fingerprint(fingerprints.states(split), {})
@@ -109,7 +112,7 @@ def make(
                 data=data,
             ),
         )
-    return Record(model=model, metrics=found)
+    return Record(model=model, judge=judge, metrics=found)
 
 
 def write(record: Record, out: str) -> None:

@@ -90,6 +90,7 @@ class Judge:
         gamma: float = 4,
         threshold_on: Literal["score", "expected_score"] = "score",
         prompt: Prompt | None = None,
+        by_head: bool = True,
         progress: parquet.Progress | None = None,
     ) -> parquet.Written:
         """R(x, p_R, c_R, f) for every row: Parquet files with the columns of tasks.SCORES.
@@ -103,6 +104,7 @@ class Judge:
                 must agree with the LMM on it.
             threshold_on: the score that gamma is compared with; only a cascade uses it.
             prompt: asked in place of p_R: another question whose answer is a score.
+            by_head: false: the LMM is asked about every row, also where a cascade's head could decide.
             progress: called with the number of rows just written.
         """
         settings = self.settings
@@ -114,7 +116,7 @@ class Judge:
             scores_only=bool(settings.hosted.url) and not settings.hosted.logprobs,
             cap=cap_below(gamma),
         )
-        if not settings.cascade.clip:
+        if not settings.cascade.clip or not by_head:
             return self._ask(rows, task, out, progress)
         from p2i_ray.judge.cascade import cascade
 

@@ -15,7 +15,7 @@ from p2i_ray.planning import architectures
 from p2i_ray.planning.schedule import Activity
 from p2i_ray.planning.training_memory import default_images_per_s
 from p2i_ray.run import step_table
-from p2i_ray.run.step_table import CRITIQUE, ENCODE, MEASURE, SCORE, SELECT, Key, Kind, Step
+from p2i_ray.run.step_table import AUDIT, CRITIQUE, ENCODE, MEASURE, SCORE, SELECT, Key, Kind, Step
 from p2i_ray.storage import locations
 
 PASSES = 4  # of a calibration over its rows: as they are, swapped, blanked, overlaid
@@ -80,7 +80,8 @@ class RunPlan:
             idle_s, work_s, fraction = self.estimate(number, step, candidates)
             if judging and not engines_up:
                 idle_s, engines_up = idle_s + self.engine_start_s, True
-            engines_up = self.stays or (engines_up and step.kind is not Kind.TRAINING)
+            released = step.kind is Kind.TRAINING or step is AUDIT
+            engines_up = self.stays or (engines_up and not released)
             key = step.key(number)
             if step is ENCODE and self.encodes_early:
                 yield Activity(key=key, after=scoring, idle_s=idle_s, work_s=work_s, share=fraction)
@@ -125,6 +126,8 @@ class RunPlan:
                 return self._judged(config.idr.inspect * each_s)
             case step_table.CRITIQUE.name:
                 return self._judged(self.dev_rows / assumed.criticised_per_s)
+            case step_table.AUDIT.name:
+                return self._audit(criticised=number == 0)
             case step_table.FEEDBACK.name:
                 return Estimate(REPLY_S, 0.0, 1.0)
             case step_table.ENCODE.name:
@@ -140,6 +143,22 @@ class RunPlan:
     def _judged(self, engine_s: float) -> Estimate:
         """So many seconds of one engine."""
         return Estimate(0.0, engine_s / self.config.judge.replicas, self.engines / self.gpus)
+
+    def _audit(self, criticised: bool) -> Estimate:
+        """Both judges about the same images, one after the other; the held-out judge's engines start for it.
+
+        Args:
+            criticised: whether the selecting judge is asked for critiques, too: the round has none.
+        """
+        other, each_s = self.config.held_out_judge, (1 / self.scored_per_s, 1 / self.assumed.criticised_per_s)
+        assert other is not None
+        selecting = self._judged(self.dev_rows * (each_s[0] + criticised * each_s[1]))
+        works_on = 0.0 if other.hosted.url else other.replicas * self.works_on(resources.engine(other))
+        replicas = 1 if other.hosted.url else other.replicas
+        held_out_s = self.dev_rows * sum(each_s) / replicas
+        work_s = selecting.work_s + held_out_s
+        share = (selecting.fraction * selecting.work_s + works_on / self.gpus * held_out_s) / work_s if work_s else 0.0
+        return Estimate(self.assumed.engine_start_s if works_on else 0.0, work_s, share)  # a mean share of the GPUs
 
     def _workers(self, group: Group, worker_s: float) -> Estimate:
         """So many seconds of one worker of a group of settings."""

@@ -13,6 +13,7 @@ import yaml
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.flaws import name_of
 from p2i_ray.report import calibration as report_calibration
+from p2i_ray.report import held_out as report_held_out
 from p2i_ray.report import selection as report_selection
 from p2i_ray.report import timeline as report_timeline
 from p2i_ray.report import training as report_training
@@ -25,6 +26,7 @@ from p2i_ray.storage import locations
 
 # Metric -> what it is called, and whether lower is better.
 METRICS = {"fid": ("FID", True), "clip_c_i": ("CLIP-c-I", False), "clip_c_b": ("CLIP-c-B", False)}
+DIVERSITY = "diversity"
 
 
 class Change(NamedTuple):
@@ -75,6 +77,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "changes": changes(rounds),
         "metric_plots": metric_plots(rounds),
         "trust": report_calibration.of_run(run),
+        "held_out": report_held_out.of_run(run),
         "score_plots": [
             (
                 r,
@@ -92,6 +95,7 @@ def view(run: RunFolder) -> dict[str, Any]:
         "strips": strips(rounds, limits),
         "examples": examples,
         "examples_note": examples_note,
+        "diverse": any(DIVERSITY in r.metrics for r in rounds),
         "few_images": few_images(rounds),
         "timeline": report_timeline.of_run(run),
         "training": report_training.of_run(run),

@@ -18,7 +18,7 @@ from p2i_ray.judge.requests.prompts import Prompts, load_prompts
 from p2i_ray.run import changes, manifests
 from p2i_ray.run.manifests import Manifest
 from p2i_ray.run.status import read_settings, read_summary
-from p2i_ray.run.step_table import CRITIQUE, FEEDBACK, MEASURE, SCORE, SELECT, STEPS, order_of
+from p2i_ray.run.step_table import CRITIQUE, FEEDBACK, SCORE, SELECT, STEPS, order_of
 from p2i_ray.storage import locations, parquet
 
 
@@ -117,14 +117,14 @@ def load(run_dir: str) -> RunFolder:
 def _round(run_dir: str, number: int) -> Round:
     folder, found = manifests.folder(run_dir, number), manifests.read(run_dir, number)
     steps = {name: found[name] for name in sorted(found, key=order_of)}
-    measured, advised = steps.get(MEASURE.name), steps.get(FEEDBACK.name)
+    advised = steps.get(FEEDBACK.name)
     return Round(
         number,
         folder,
         steps,
         scores=_scores(folder, steps),
         flaws=_flaws(folder, steps),
-        metrics=dict(measured.facts) if measured else {},
+        metrics=manifests.metrics_of(steps),
         feedback=str(advised.facts["feedback"]) if advised else None,
         reasons=_reasons(folder, steps),
     )

@@ -8,14 +8,14 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2i_ray.cluster.node_facts import package_digest
 from p2i_ray.errors import UserError
-from p2i_ray.run.step_table import FEEDBACK, MEASURE, SELECT
+from p2i_ray.run.step_table import AUDIT, FEEDBACK, MEASURE, SELECT
 from p2i_ray.storage import locations
 
 HEADS = ("round", "kept", "set aside", "FID", "CLIP-c-I", "CLIP-c-B", "seconds", "feedback")
@@ -104,14 +104,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join("  ".join([*(c.rjust(w) for c, w in zip(line, widths, strict=False)), line[-1]]) for line in lines)
 
 
+def metrics_of(steps: Mapping[str, Manifest]) -> dict[str, float]:
+    """The figures of a round's painted images: those measured, and what two judges say of them."""
+    measured, audited = steps.get(MEASURE.name), steps.get(AUDIT.name)
+    return {**(measured.facts if measured else {}), **(audited.facts["figures"] if audited else {})}
+
+
 def _round(number: int, steps: dict[str, Manifest]) -> dict[str, Any]:
-    kept, feedback, metrics = (steps.get(step.name) for step in (SELECT, FEEDBACK, MEASURE))
+    kept, feedback = (steps.get(step.name) for step in (SELECT, FEEDBACK))
     return {
         "round": number,
         "kept": kept.rows_out if kept else None,
         "set_aside": sum(m.set_aside for m in steps.values()),
         "feedback": feedback.facts["feedback"] if feedback else None,
-        "metrics": metrics.facts if metrics else {},
+        "metrics": metrics_of(steps),
         "steps": {
             name: {"seconds": m.seconds, "rows_in": m.rows_in, "rows_out": m.rows_out, "set_aside": m.set_aside}
             for name, m in steps.items()

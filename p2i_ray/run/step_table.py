@@ -120,6 +120,14 @@ def _painted(config: Config, number: int) -> bool:
     return config.idr.validates if number > 0 else config.idr.baseline
 
 
+def _audited(config: Config, number: int) -> bool:
+    return bool(config.evaluate.judge.model) and config.idr.judged and _painted(config, number)
+
+
+def _held_out_judge(config: Config) -> StepResources:
+    return resources.judge(config.held_out_judge or config.judge)
+
+
 CALIBRATE = Step(
     name="calibrate",
     output="calibration",
@@ -238,8 +246,26 @@ FEEDBACK = Step(
     uses=("judge.model", "judge.prompts/summary"),
 )
 
+AUDIT = Step(
+    name="audit",
+    output="audit",
+    kind=Kind.JUDGING,
+    takes=_held_out_judge,
+    wanted=_audited,
+    inputs=(Input("generate"), Input("critique")),
+    settings=(*ASKING, "evaluate.judge"),
+    uses=(
+        "judge.model",
+        "judge.prompts/score",
+        "judge.prompts/critique",
+        "evaluate.judge.model",
+        "evaluate.judge.prompts/score",
+        "evaluate.judge.prompts/critique",
+    ),
+)
+
 # In the order of a round.
-STEPS = (CALIBRATE, SCORE, SELECT, INSPECT, EXEMPLARS, ENCODE, TRAIN, GENERATE, MEASURE, CRITIQUE, FEEDBACK)
+STEPS = (CALIBRATE, SCORE, SELECT, INSPECT, EXEMPLARS, ENCODE, TRAIN, GENERATE, MEASURE, CRITIQUE, FEEDBACK, AUDIT)
 BY_NAME = {step.name: step for step in STEPS}
 
 
@@ -275,4 +301,5 @@ def phases(config: Config) -> list[Phase]:
     if not config.idr.judged:
         return [(one,) for one in taken]
     stays = (resources.judge(judge),) if judge.keep_warm or judge.hosted.url else ()
-    return [resources.scoring(judge), *((one, *stays) for one in taken)]
+    audit: list[Phase] = [(_held_out_judge(config), *stays)] if AUDIT in done else []
+    return [resources.scoring(judge), *((one, *stays) for one in taken), *audit]

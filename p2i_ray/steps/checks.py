@@ -12,7 +12,7 @@ from p2i_ray.diffusion.training import launch
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import measure
-from p2i_ray.judge import length_check
+from p2i_ray.judge import held_out, length_check
 from p2i_ray.judge.calibration import gold, sanity
 from p2i_ray.judge.cascade import clip_features
 from p2i_ray.judge.engines import model_folder
@@ -54,6 +54,9 @@ def _check_judge(config: Config, data: str) -> None:
     if not judge.hosted.url:
         model_folder.check(judge.model)
         length_check.check(judge, config.image, asked(config, data, c_r))
+    if config.held_out_judge:
+        names = longest_names.read(data, config.idr.dev_split, judge.max_name_chars)
+        held_out.check(config, Asked(names, critiques=True))
     if judge.cascade.clip:
         clip_features.check(judge.cascade.clip)
     if config.calibration.gold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from p2i_ray.config import Config
+from p2i_ray.config import Config, JudgeConfig
 from p2i_ray.judge.requests.prompts import BUILT_IN, PLACEHOLDERS
 from p2i_ray.run.inputs import RunInput
 from p2i_ray.storage import locations
@@ -33,19 +33,24 @@ def inputs_of(config: Config, data: str) -> list[RunInput]:
 
 def _of_judge(config: Config) -> Iterator[RunInput]:
     judge = config.judge
-    yield _model(judge.model, hosted=bool(judge.hosted.url))
-    prompts = locations.absolute(judge.prompts or str(BUILT_IN))
-    yield from (RunInput(f"judge.prompts/{name}", locations.join(prompts, f"{name}.yaml")) for name in PLACEHOLDERS)
+    yield from _asked(judge)
+    if config.held_out_judge:
+        yield from _asked(config.held_out_judge)
     yield _perhaps("judge.exemplars", judge.exemplars)
     yield _perhaps("judge.cascade.clip", judge.cascade.clip)
     yield _perhaps("calibration.gold", config.calibration.gold)
 
 
-def _model(model: str, hosted: bool) -> RunInput:
-    """The judge's model: a folder, or a name that an endpoint or the hub knows."""
-    if hosted or not Path(model).expanduser().is_dir():
-        return RunInput("judge.model", text=model)
-    return RunInput("judge.model", locations.absolute(model))
+def _asked(judge: JudgeConfig) -> Iterator[RunInput]:
+    """A judge's model, a folder or a name that an endpoint or the hub knows, and its prompts."""
+    name = f"{judge.group}.model"
+    if judge.hosted.url or not Path(judge.model).expanduser().is_dir():
+        yield RunInput(name, text=judge.model)
+    else:
+        yield RunInput(name, locations.absolute(judge.model))
+    prompts = locations.absolute(judge.prompts or str(BUILT_IN))
+    for prompt in PLACEHOLDERS:
+        yield RunInput(f"{judge.group}.prompts/{prompt}", locations.join(prompts, f"{prompt}.yaml"))
 
 
 def _inception(config: Config) -> RunInput:

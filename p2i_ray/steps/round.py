@@ -27,12 +27,14 @@ class Round:
         number: 1, 2, …; 0 is before training.
         data: location of the EPBD folder.
         judge: R, F and SUM; not asked with idr.select=false.
+        held_out: another judge, which never selects (none: evaluate.judge has none).
     """
 
     run: Run
     number: int
     data: str
     judge: Judge
+    held_out: Judge | None = None
 
     def path(self, *parts: str) -> str:
         """A location below the round's folder."""

@@ -16,6 +16,7 @@ from PIL import Image, ImageFilter
 from p2i_ray.config import Config, load
 from p2i_ray.data.images import encode_png
 from p2i_ray.diffusion.sampling.generate import schema
+from p2i_ray.evaluate.metrics import judge_gap
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
 from p2i_ray.mini.scenes import SCENE_RENDERERS, draw_scene
@@ -125,6 +126,7 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
     truth = {row["id"]: row for row in pq.read_table(data / "truth.parquet").to_pylist()}
     candidates = sorted(pq.read_table(data / "train", columns=["id"])["id"].to_pylist())
     _generate(writer, 0, dev)
+    _audit(writer, 0, dev)
     named = ""
     for number in range(1, run.config.idr.rounds + 1):
         if not run.config.idr.select:
@@ -155,6 +157,7 @@ def _rounds(writer: _Writer, data: Path, feedback: tuple[str, ...]) -> None:
         named = feedback[number - 1]
         Path(run.path(number, "feedback.txt")).write_text(named, "utf-8")
         writer.done(number, "feedback", 0.8, rows_in=len(dev), rows_out=1, facts={"feedback": named})
+        _audit(writer, number, dev)
 
 
 def _inspect(
@@ -255,6 +258,28 @@ def _criticise(writer: _Writer, number: int, dev: list[dict[str, object]]) -> No
         flaws = [flaw for flaw, chance in zip(FLAWS, chances, strict=True) if rng.random() < chance]
         rows.append({"id": row["id"], "flaws": flaws, "comment": "kitchen", "error": None})
     writer.table(number, "critique", "critiques", pa.Table.from_pylist(rows, CRITIQUES), seconds=9.4)
+
+
+def _audit(writer: _Writer, number: int, dev: list[dict[str, object]]) -> None:
+    """The selecting judge is pleased with a quarter more of the pictures in each round, the held-out one is not."""
+    if writer.run.config.held_out_judge is None:
+        return
+    pleased = [place / len(dev) < 0.25 * (1 + number) for place in range(len(dev))]
+    both = [bool(place % 4 == 0) for place in range(len(dev))]
+    values = pa.table(
+        {
+            "id": [str(row["id"]) for row in dev],
+            "available_rate_selecting": [float(one or other) for one, other in zip(pleased, both, strict=True)],
+            "available_rate_held_out": list(map(float, both)),
+            "judge_score_selecting": [3.0 + number * 0.01] * len(dev),
+            "judge_score_held_out": [2.5 + number * 0.01 + 0.2 * (place % 2) for place in range(len(dev))],
+        }
+    )
+    folder = Path(writer.run.path(number, "audit"))
+    folder.mkdir()
+    pq.write_table(values, folder / "values.parquet")
+    facts = {"figures": judge_gap.figures(values), "held_out": "/models/another-judge", "passes": {}}
+    writer.done(number, "audit", 6.1, rows_in=len(dev), rows_out=len(dev), files=["values.parquet"], facts=facts)
 
 
 def _bytes(image: object) -> io.BytesIO:

@@ -116,6 +116,13 @@ def configuration(model: str) -> dict[str, Any]:
     return found
 
 
+def same_weights(model: str, other: str) -> bool:
+    """Whether two models, folders or ids on the hub, have the same weights, whatever else lies beside them."""
+    if Path(model).is_dir() and Path(other).is_dir():
+        return _weights_digest(model) == _weights_digest(other)
+    return model == other
+
+
 def fingerprint(model: str) -> str:
     """An identifier of the model's content: the id on the hub unchanged, or a hash over a folder's files.
 
@@ -125,4 +132,8 @@ def fingerprint(model: str) -> str:
     if not Path(model).is_dir():
         return model
     small = [file for file in locations.files(model) if Path(file).suffix in SMALL]
-    return locations.digest(small) + locations.digest(locations.files(model, ".safetensors"), ends=MEGABYTE)
+    return locations.digest(small) + _weights_digest(model)
+
+
+def _weights_digest(folder: str) -> str:
+    return locations.digest(locations.files(folder, ".safetensors"), ends=MEGABYTE)

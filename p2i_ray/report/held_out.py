@@ -1,0 +1,152 @@
+"""The report's section "Does another judge agree?": what a held-out judge says of the pictures, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+from markupsafe import Markup
+
+from p2i_ray.evaluate.metrics import judge_gap
+from p2i_ray.evaluate.metrics.bootstrap import COVERAGE
+from p2i_ray.evaluate.metrics.judge_gap import GAP, HELD_OUT, SELECTING, Growth
+from p2i_ray.report.data import Round, RunFolder
+from p2i_ray.report.held_out_plots import two_judges_plot
+from p2i_ray.run.step_table import AUDIT
+from p2i_ray.storage import locations, parquet
+
+
+class Kind(NamedTuple):
+    """One of judge_gap.KINDS, for people."""
+
+    key: str
+    title: str
+    note: str
+    scale: float  # by which figures are shown
+    digits: int
+    unit: str
+
+    def shown(self, value: float, signed: bool = False) -> str:
+        """A figure, or a difference with its sign."""
+        text = f"{self.scale * value:{'+' if signed else ''}.{self.digits}f}"
+        return f"{text.replace('-', '−')}{self.unit}"
+
+    def interval(self, figures: dict[str, float], name: str, signed: bool = False) -> str:
+        """A figure with its interval."""
+        ends = (self.shown(figures[f"{name}_{end}"], signed) for end in ("low", "high"))
+        return f"{self.shown(figures[name], signed)} ({' to '.join(ends)})"
+
+
+KINDS = (
+    Kind("available_rate", "Pictures without a flaw", "available rate", scale=100, digits=0, unit=" %"),
+    Kind("judge_score", "Mean score", "score without feedback, 1 to 5", scale=1, digits=2, unit=""),
+)
+
+
+class Line(NamedTuple):
+    """A round of a table."""
+
+    round: str
+    selecting: str
+    held_out: str
+    gap: str
+    growth: str  # since the first round that was looked at
+
+
+class Table(NamedTuple):
+    """A kind's rounds."""
+
+    title: str
+    note: str
+    lines: list[Line]
+    plot: Markup
+
+
+class Section(NamedTuple):
+    """The template's values."""
+
+    model: str  # of the held-out judge
+    coverage: int  # of intervals, per cent
+    pictures: str
+    tables: list[Table]
+    warnings: list[str]  # where a gap has grown
+    verdict: str  # where none has
+
+
+def of_run(run: RunFolder) -> Section | None:
+    """The section of a run; none where no held-out judge has looked at a round yet."""
+    rounds = [r for r in run.rounds if AUDIT.name in r.steps]
+    if not rounds:
+        return None
+    found = [(r, _values(r)) for r in rounds]
+    tables = [table for kind in KINDS if (table := _table(kind, found)) is not None]
+    warnings = [text for kind in KINDS if (text := _warning(kind, found)) is not None]
+    last = rounds[-1].steps[AUDIT.name]
+    figures = last.facts["figures"]
+    asked = ", ".join(f"{figures[f'{kind.key}_images']:.0f} of {last.rows_out} ({kind.note})" for kind in KINDS)
+    return Section(
+        model=str(last.facts["held_out"]).rstrip("/").rsplit("/", 1)[-1],
+        coverage=COVERAGE,
+        pictures=asked,
+        tables=tables,
+        warnings=warnings,
+        verdict="" if warnings else _verdict(len(rounds)),
+    )
+
+
+def _values(one: Round) -> pa.Table:
+    return parquet.read_parquet(locations.join(one.folder, AUDIT.output), one.steps[AUDIT.name].files)
+
+
+def _table(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> Table | None:
+    """None where no round has enough pictures that both judges answered about."""
+    known = [(r, values) for r, values in found if f"{kind.key}_{GAP}" in r.metrics]
+    if not known:
+        return None
+    _, first = known[0]
+    lines = [
+        _line(kind, r, judge_gap.growth(first, values, kind.key) if values is not first else None)
+        for r, values in known
+    ]
+    figures = [r.metrics for r, _ in known]
+    plot = two_judges_plot(
+        kind.title, [_name(r) for r, _ in known], figures, key=kind.key, scale=kind.scale, shown=kind.shown
+    )
+    return Table(kind.title, kind.note, lines, plot)
+
+
+def _line(kind: Kind, one: Round, growth: Growth | None) -> Line:
+    shown = (kind.interval(one.metrics, f"{kind.key}_{who}") for who in (SELECTING, HELD_OUT))
+    gap = kind.interval(one.metrics, f"{kind.key}_{GAP}", signed=True)
+    return Line(_name(one), *shown, gap, "–" if growth is None else _grown(kind, growth))
+
+
+def _grown(kind: Kind, growth: Growth) -> str:
+    return kind.interval({GAP: growth.value, f"{GAP}_low": growth.low, f"{GAP}_high": growth.high}, GAP, signed=True)
+
+
+def _warning(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> str | None:
+    """The sentence where the last round's gap has grown by more than its interval leaves open."""
+    (first, before), (last, after) = found[0], found[-1]
+    growth = judge_gap.growth(before, after, kind.key) if last is not first else None
+    if growth is None or not growth.is_clear:
+        return None
+    return (
+        "The diffusion model may have learned to please the judge: from "
+        f"{_name(first).lower()} to {_name(last).lower()} the gap between the two judges ({kind.note}) has grown by "
+        f"{_grown(kind, growth)}, more than chance explains. Look at the pictures before you trust the judge's figures."
+    )
+
+
+def _verdict(rounds: int) -> str:
+    if rounds < 2:
+        return "One round has been looked at; whether the gap grows is seen from the second on."
+    return (
+        "No gap has grown by more than its interval leaves open: nothing here says that the diffusion model has "
+        "learned to please the judge."
+    )
+
+
+def _name(one: Round) -> str:
+    return f"Round {one.number}" if one.number else "Before"
