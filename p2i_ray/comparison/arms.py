@@ -14,7 +14,7 @@ from p2i_ray.config import Config
 from p2i_ray.config.comparison import REFERENCE, ArmName, ComparisonConfig
 from p2i_ray.errors import UserError
 
-# What no arm needs: pictures before training, figures of the judge on training photos, which the loop alone has, and the
+# What no arm needs: pictures before training, the judge on training photos (the loop alone has some of it), and the
 # held-out judge's word on each round, which evaluations have.
 PLAIN = {"idr.baseline": False, "calibration.rows": 0, "evaluate.judge.model": None}
 

@@ -21,7 +21,7 @@ def write(data: Path, out: Path) -> int:
     score = pc.min_element_wise(pc.max_element_wise(truth["quality"].cast(pa.float64()), LOWEST), HIGHEST)
     out.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"id": truth["id"], "score": score}), out)
-    return truth.num_rows
+    return int(truth.num_rows)
 
 
 def main() -> None:

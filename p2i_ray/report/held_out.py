@@ -117,9 +117,13 @@ def _table(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> Table | None:
 
 
 def _line(kind: Kind, one: Round, growth: Growth | None) -> Line:
-    shown = (kind.interval(one.metrics, f"{kind.key}_{who}") for who in (SELECTING, HELD_OUT))
-    gap = kind.interval(one.metrics, f"{kind.key}_{GAP}", signed=True)
-    return Line(_name(one), *shown, gap, "–" if growth is None else _grown(kind, growth))
+    return Line(
+        round=_name(one),
+        selecting=kind.interval(one.metrics, f"{kind.key}_{SELECTING}"),
+        held_out=kind.interval(one.metrics, f"{kind.key}_{HELD_OUT}"),
+        gap=kind.interval(one.metrics, f"{kind.key}_{GAP}", signed=True),
+        growth="–" if growth is None else _grown(kind, growth),
+    )
 
 
 def _grown(kind: Kind, growth: Growth) -> str:
