@@ -1,0 +1,93 @@
+"""`python jobs/evaluate.py --tables`, as a user runs it: killed, it goes on, to the same tables."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from p2i_ray.config import load
+from p2i_ray.errors import UserError
+from tests.support.kill_when import kill_when
+from tests.support.load_job import load_job
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "idr.rounds=2",
+    "idr.steps=[24,24]",
+    "idr.inspect=16",
+    "train.batch_size=8",
+    "train.num_workers=1",
+    "generate.num_inference_steps=2",
+    "generate.num_workers=1",
+    "comparison.seeds=[0]",
+    "comparison.arms=[no_feedback,random,clip_score,self_training,epbd_ft]",
+    "comparison.metrics=[kid,clip_c_b,scene_fit,available_rate]",
+]
+SPLITS = "comparison.splits=[test]"  # test_unseen has too few rows for KID
+
+
+def command(out: Path, data: str) -> list[str]:
+    own = [f"data={data}", f"out={out}", *SMALL, SPLITS]
+    return [sys.executable, "jobs/evaluate.py", "--tables", "--config", "mini", *own]
+
+
+def refused(out: Path, data: str, *settings: str) -> str:
+    """Why a comparison doesn't start; in this process, since nothing is started."""
+    job = load_job("evaluate")
+    given = [f"data={data}", f"out={out}", *SMALL, SPLITS, *settings]
+    try:
+        job.compare(load(job.ComparisonJob, "mini", given))
+    except UserError as error:
+        return str(error)
+    raise AssertionError("it was not refused")
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, tmp_path: Path) -> None:
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    subprocess.run(command(calm, mini_data), cwd=ROOT, check=True)
+    for moment in ("arms/feedback-0/round-2/steps", "arms/no_feedback-0.json", "self-training/0/painted"):
+        kill_when(subprocess.Popen(command(stormy, mini_data), cwd=ROOT), stormy / moment)
+    before = {path: path.stat().st_mtime_ns for path in (stormy / "arms" / "feedback-0").rglob("*.safetensors")}
+    subprocess.run(command(stormy, mini_data), cwd=ROOT, check=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # the finished arm was left alone
+    for name in ("tables.csv", "tables.md"):
+        assert (stormy / name).read_text() == (calm / name).read_text()
+    rows = {(line["table"], line["row"]) for line in csv.DictReader((calm / "tables.csv").open())}
+    assert {("arms", "random.2"), ("arms", "self_training.2"), ("table-1", "sd_inpainting")} <= rows
+    page = (calm / "comparison.html").read_text("utf-8")
+    assert "Figure 6" in page and "Figure 8" in page and not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["comparison.arms=[truth]"], "the arm truth needs comparison.truth"),
+        (["comparison.arms=[aesthetics]"], "the arm aesthetics needs evaluate.aesthetics"),
+        (["comparison.methods=[lama]"], "method lama: it needs comparison.lama"),
+        (["comparison.methods=[controlnet]"], "baseline.controlnet"),
+        (["comparison.metrics=[fidd]"], "unknown metric 'fidd'"),
+        (["comparison.metrics=[pickscore]"], "pickscore needs a model"),
+        (["comparison.splits=[tset]"], "tset"),
+        (["comparison.seeds=[0,0]"], "0 is there twice"),
+        (["idr.steps=[2,2]"], "the arm self_training could paint"),
+        (["train.batch_size=640"], "arm feedback: "),
+    ],
+)
+def test_what_is_missing_is_told_before_the_first_run(
+    settings: list[str], told: str, mini_data: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert told in refused(out, mini_data, *settings)
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(mini_data: str, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"")
+    assert "is no comparison; give another out, or remove it" in refused(tmp_path, mini_data)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
