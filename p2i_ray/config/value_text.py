@@ -44,6 +44,8 @@ def _meaning(error: Mapping[str, Any]) -> str:
     if value is None and kind in ("string_type", "literal_error"):
         return "it is empty; give a value"
     if kind == "tuple_type":
+        if str(value).startswith("["):
+            return "it is no list in YAML; put single quotes around each text in it, and double ones around the setting"
         return f"it is a list; write [{value}]"
     if kind in ("string_type", "literal_error") and isinstance(value, bool | int | float | date):
         return f"{error['msg']}; in a YAML file put quotes around the text"

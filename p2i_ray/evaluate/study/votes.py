@@ -12,6 +12,7 @@ from p2i_ray.evaluate.study.study import Study
 from p2i_ray.storage import locations
 
 Choice = Literal["left", "none", "right"]
+BOM = b"\xef\xbb\xbf"  # which some editors write where the text of the votes is pasted
 MAX_BYTES = 50_000_000  # of a file of votes; one of 1,000 pairs has 300 kB
 
 
@@ -65,8 +66,8 @@ def read(study: Study, place: str) -> tuple[list[Ballot], list[str]]:
             a rater has sent two different files; or there are no votes at all.
     """
     found: dict[str, Ballot] = {}
-    notes: list[str] = []
-    for file in _files(place):
+    files, notes = _files(place)
+    for file in files:
         ballot = _read(study, file)
         rater = ballot.rater.casefold()
         earlier = found.get(rater)
@@ -88,21 +89,26 @@ def read(study: Study, place: str) -> tuple[list[Ballot], list[str]]:
     return sorted(found.values()), notes
 
 
-def _files(place: str) -> list[str]:
+def _files(place: str) -> tuple[list[str], list[str]]:
+    """The files of votes, and what is to be said about others."""
     given = [locations.absolute(one.strip()) for one in place.split(",") if one.strip()]
     files: list[str] = []
+    others: list[str] = []
     for one in given:
         kind = locations.kind(one)
         if kind is None:
             raise UserError(f"votes {one} are not there; give a folder with *.json, or files with commas between")
-        files += locations.files(one, ".json") if kind == "directory" else [one]
+        inside = locations.files(one) if kind == "directory" else []
+        own = [file for file in inside if file.endswith(".json")] if kind == "directory" else [one]
+        files += own
+        others += [file for file in inside if file not in own]
     if not files:
         raise UserError(f"{place} has no *.json; give a folder with the files that raters have saved, or these files")
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys(files)), [f"{file} is not read: it is no *.json" for file in others]
 
 
 def _read(study: Study, file: str) -> Ballot:
-    content = locations.read_bytes(file)
+    content = locations.read_bytes(file).removeprefix(BOM)
     if len(content) > MAX_BYTES:
         raise UserError(f"{file} has {len(content) / 1e6:.0f} MB, too much for a file of votes; leave it out")
     try:

@@ -25,7 +25,7 @@ def test_votes_are_read_by_rater(tmp_path: Path) -> None:
         ("q1", APPEAL): "right",
         ("q1", QUALITY): "right",
     }
-    assert not notes
+    assert notes == [f"{tmp_path}/notes.txt is not read: it is no *.json"]
     assert votes.by_question(ballots, ["q0", "q1"], QUALITY) == [["left", "right"], ["right", "left"]]
 
 
@@ -35,6 +35,12 @@ def test_a_file_twice_counts_once_and_is_said(tmp_path: Path) -> None:
     ballots, notes = votes.read(STUDY, f"{file}, {tmp_path}/anna (1).json")
     assert len(ballots) == 1
     assert len(notes) == 1 and "the same votes by anna" in notes[0]
+
+
+def test_votes_that_an_editor_has_saved(tmp_path: Path) -> None:
+    file = votes_file(tmp_path, STUDY, "anna", lambda question, criterion: "ours")
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert len(votes.read(STUDY, str(file))[0][0].votes) == 4
 
 
 def test_votes_that_are_missing_are_said(tmp_path: Path) -> None:
