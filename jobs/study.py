@@ -77,8 +77,8 @@ def run(job: StudyJob) -> None:
         if judge:
             with judge:
                 judge_votes.write(judged(judge, made, job, out), out)
-    asks = f"{len(made.questions)} pairs of {len(made.products)} products by {len(made.criteria)} criteria"
-    print(f"study     {made.id}: {asks}")
+    print(f"study     {made.id}: {len(made.questions)} pairs of {len(made.products)} products")
+    print(f"criteria  {', '.join(one.name for one in made.criteria)}")
     print(f"page      {locations.join(out, study.PAGE)} (send this to raters, and nothing else)")
     print(f"key       {locations.join(out, study.FILE)} (keep it from them)")
 

@@ -50,7 +50,7 @@ def test_a_study_is_made_and_counted(
     out = tmp_path / "study"
     run(job, f"evaluated={evaluated}", f"out={out}", "pictures=10")
     printed = capfd.readouterr().out
-    assert "10 pairs of 10 products by 3 criteria" in printed and f"{out}/study.html (send this" in printed
+    assert "10 pairs of 10 products\n" in printed and f"{out}/study.html (send this" in printed
     made = study.read(str(out))
     assert [one.model for one in made.methods] == ["lama /models/ours", "lama /models/lama"]
     votes_file(tmp_path / "votes", made, "anna", lambda question, criterion: "ours")

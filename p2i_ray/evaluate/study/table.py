@@ -36,7 +36,7 @@ def markdown(results: Results) -> str:
     if judged:
         lines[-1] += f" The judge's margin is {results.judge_margin:g}; its votes are in no figure of the raters."
     if results.judge_set_aside:
-        lines += [f"The judge could not compare {results.judge_set_aside} pairs."]
+        lines += [f"The judge could not compare {results.judge_set_aside} {_plural('pair', results.judge_set_aside)}."]
     notes = [
         f"{one.criterion}, {one.first} and {one.second}: {one.note}"
         for one in [*results.rates, *results.judge]

@@ -70,7 +70,7 @@ def test_the_table(ballots: list[votes.Ballot]) -> None:
     assert rates[2][6].startswith("83.3 % (") and rates[2][7:] == ["24", "2", "12"]
     assert rates[4][0] == "judge's score" and rates[4][7:] == ["11", "1", "11"]
     assert "2 raters, 48 votes. The judge's margin is 0.25" in text
-    assert "The judge could not compare 1 pairs." in text and "- a note" in text
+    assert "The judge could not compare 1 pair." in text and "- a note" in text
 
 
 def test_one_rater_has_no_agreement(tmp_path: Path) -> None:
