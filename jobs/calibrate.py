@@ -5,7 +5,8 @@
 
 Without gold (calibration.rows): another product's picture, a blank one, a sale banner, an instruction to the judge in
 the product's name, and the exemplars of judge.exemplars, if there are any, in another order. With gold
-(calibration.gold, Parquet or CSV with id and score): agreement, rank correlation, AUC, confusion, reliability.
+(calibration.gold, Parquet or CSV with id and score): agreement, rank correlation, AUC, confusion, reliability,
+conformal intervals of scores at calibration.coverage, and how often critiques flag pictures known to be clean.
 Writes out/calibration.json, out/calibration.html and the scores, and prints a table; a failed check is a warning.
 """
 
@@ -56,7 +57,8 @@ def run(job: CalibrateJob) -> None:
     c_r = exemplars.from_settings(job.judge, job.image)
     if not job.judge.hosted.url:
         names = longest_names.read(data, job.split, job.judge.max_name_chars)
-        asked = Asked(sanity.with_instructions(names, job.judge.max_name_chars), exemplars=c_r)
+        with_instructions = sanity.with_instructions(names, job.judge.max_name_chars)
+        asked = Asked(with_instructions, exemplars=c_r, critiques=bool(job.calibration.gold))
         length_check.check(job.judge, job.image, asked)
     preflight.check_rights(job.out)
     with Judge(job.judge, job.image, job.seed) as judge:

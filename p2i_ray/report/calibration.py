@@ -12,8 +12,10 @@ from p2i_ray.data.images import ImageError
 from p2i_ray.judge.calibration import sanity, verdicts
 from p2i_ray.judge.calibration.calibrate import Calibration, Example
 from p2i_ray.judge.calibration.gold import Agreement
+from p2i_ray.report import certainty as report_certainty
 from p2i_ray.report import pictures
 from p2i_ray.report.calibration_plots import confusion_plot, reliability_plot, shift_plot
+from p2i_ray.report.certainty import Certainty
 from p2i_ray.report.data import RunFolder
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import figure, percent, render, signed
@@ -37,6 +39,9 @@ class Section(NamedTuple):
 
     facts: Calibration
     gold: list[tuple[str, str]]  # label, figure
+    certainty: Certainty  # conformal intervals, or why there are none
+    alarms: list[tuple[str, str]]  # what critiques of clean pictures name, and how often
+    alarms_note: str
     plots: list[Plot]
     strips: list[Strip]
     strips_note: str  # why there are none
@@ -49,7 +54,8 @@ def of_run(run: RunFolder) -> Section | None:
         return None
     facts = Calibration.model_validate(manifests[0].facts)
     files = locations.files(locations.join(locations.absolute(run.config["data"]), SPLIT), ".parquet")
-    return section(facts, files, ImageConfig.model_validate(run.config["image"]))
+    kept = report_certainty.of_rounds(facts, run.rounds)
+    return section(facts, files, ImageConfig.model_validate(run.config["image"]), kept)
 
 
 def write(facts: Calibration, files: Sequence[str], limits: ImageConfig, out: str) -> str:
@@ -66,13 +72,18 @@ def write(facts: Calibration, files: Sequence[str], limits: ImageConfig, out: st
     return location
 
 
-def section(facts: Calibration, files: Sequence[str], limits: ImageConfig) -> Section:
-    """Figures, plots, and the pictures made again from the data."""
+def section(
+    facts: Calibration, files: Sequence[str], limits: ImageConfig, kept: Sequence[tuple[str, str]] = ()
+) -> Section:
+    """Figures, plots, and the pictures made again from the data; `kept` as certainty.of_rounds has it."""
     strips = list(_strips(facts.examples, files, limits)) if files else []
     note = "" if files or not facts.examples else "The pictures are not shown: their data is not there any more."
     return Section(
         facts=facts,
         gold=gold_figures(facts.gold) if facts.gold else [],
+        certainty=report_certainty.of(facts, kept),
+        alarms=report_certainty.alarms(facts),
+        alarms_note=report_certainty.alarms_note(facts),
         plots=list(_plots(facts)),
         strips=strips,
         strips_note=note,
@@ -95,8 +106,10 @@ def gold_figures(gold: Agreement) -> list[tuple[str, str]]:
 
 
 def table(facts: Calibration) -> str:
-    """Gold, then the checks, a line each."""
-    lines = [f"{label:<48}{value}" for label, value in gold_figures(facts.gold)] if facts.gold else []
+    """Gold, intervals and false alarms, then the checks, a line each."""
+    figures = [*(gold_figures(facts.gold) if facts.gold else ()), *report_certainty.figures(facts)]
+    figures += [(f"Clean pictures: {label}", value) for label, value in report_certainty.alarms(facts)]
+    lines = [f"{label:<48}{value}" for label, value in figures]
     rows = [HEADS, *map(shift_cells, facts.shifts)] if facts.shifts else []
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))] if rows else []
     for row in rows:

@@ -135,7 +135,7 @@ CALIBRATE = Step(
     takes=_judge,
     wanted=lambda c, number: number == 1 and c.idr.judged and bool(c.calibration.rows or c.calibration.gold),
     settings=(*ASKING, *KEEPING, "calibration"),
-    uses=("data/train", *SCORING, "calibration.gold"),
+    uses=("data/train", *SCORING, "judge.prompts/critique", "calibration.gold"),
 )
 SCORE = Step(
     name="score",

@@ -18,7 +18,10 @@ from p2i_ray.config import CalibrationConfig, ImageConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.calibration import gold as gold_scores
 from p2i_ray.judge.calibration import sampling, sanity, verdicts
+from p2i_ray.judge.calibration.conformal import Conformal, calibrated
+from p2i_ray.judge.calibration.false_alarms import FalseAlarms, false_alarms
 from p2i_ray.judge.calibration.gold import Agreement
+from p2i_ray.judge.requests import flaws
 from p2i_ray.judge.requests.prompts import Exemplar
 from p2i_ray.storage import locations, parquet
 
@@ -30,7 +33,8 @@ if TYPE_CHECKING:
 
 ThresholdOn = Literal["score", "expected_score"]
 EXAMPLES = 3  # rows whose variations the report shows
-COLUMNS = ["id", "score", "expected_score"]
+COLUMNS = ["id", "score", "expected_score", "entropy"]
+INTERVALS, CLEAN = "intervals.parquet", "clean-critiques"  # below the folder of the calibration
 
 
 class Example(BaseModel):
@@ -53,6 +57,8 @@ class Calibration(BaseModel):
     gamma: float  # lowest score that is kept
     threshold_on: ThresholdOn  # the score that gamma is compared with
     gold: Agreement | None = None
+    conformal: Conformal | None = None  # intervals of scores; none: there are no gold scores
+    false_alarms: FalseAlarms | None = None  # none: no picture is known to be clean
     sample: int = 0  # rows of the checks without gold
     shifts: list[verdicts.Shift] = []
     exemplars: verdicts.Spread | None = None
@@ -130,6 +136,11 @@ def calibrate(
     if gold:
         scores = scoring.score("gold", sampling.only(rows, matched, judge.columns), exemplars)
         found["gold"] = gold_scores.agreement(gold, scores, gamma, threshold_on)
+        found["conformal"] = _intervals(gold, scores, rule, settings=settings, seed=seed, out=out)
+        clean = gold_scores.read_clean(locations.absolute(str(settings.gold))).intersection(matched)
+        found["false_alarms"] = _false_alarms(
+            judge, sampling.only(rows, clean, judge.columns) if clean else None, out, progress
+        )
     if sample:
         varied = sampling.varied(
             rows, sample, columns=judge.columns, image=image, max_name_chars=judge.settings.max_name_chars
@@ -170,6 +181,33 @@ class _Scoring:
         written = self._judge.score(rows, location, exemplars=exemplars, progress=self._progress)
         self.files[folder], self.passes[folder] = written.files, dict(written.facts)
         return _with_expected(parquet.read_parquet(location, written.files, COLUMNS))
+
+
+def _intervals(
+    gold: dict[str, float], scores: pa.Table, rule: _Rule, *, settings: CalibrationConfig, seed: int, out: str
+) -> Conformal:
+    found, rows = calibrated(
+        gold,
+        scores,
+        coverage=settings.coverage,
+        gamma=rule.gamma,
+        threshold_on=rule.threshold_on,
+        seed=seed,
+    )
+    parquet.write_table(rows, locations.join(out, INTERVALS))
+    return found
+
+
+def _false_alarms(
+    judge: Judge, clean: ray.data.Dataset | None, out: str, progress: parquet.Progress | None
+) -> FalseAlarms | None:
+    """None where there is no clean picture."""
+    if clean is None:
+        return None
+    location = locations.join(out, CLEAN)
+    written = judge.critique(clean, location, progress=progress)
+    critiques = parquet.read_parquet(location, written.files, ["flaws", "error"])
+    return false_alarms(critiques, flaws.names(judge.settings.flaws))
 
 
 ById = dict[str, dict[str, Any]]  # id -> score and expected_score, of rows that the judge didn't set aside

@@ -16,6 +16,7 @@ from p2i_ray.storage import locations
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FLAWS, BEST = "flaws", 5
 BIN_EDGES = np.array(
     [1, *np.arange(1.25, 5, 0.5), 5]
 )  # bins around whole and half scores, where expected scores cluster
@@ -78,6 +79,23 @@ def read(location: str) -> dict[str, float]:
     if not gold:
         raise UserError(f"{where} have no rows")
     return gold
+
+
+def read_clean(location: str) -> set[str]:
+    """The ids of pictures that people know to have no flaw; the file is one that `read` takes.
+
+    Where it has a column `flaws`, those for which that is an empty list or text (in Parquet null: not known); else
+    those with a score of 5.
+    """
+    table = _table(location, f"gold scores {location}")
+    if FLAWS not in table.column_names:
+        return {id_ for id_, score in read(location).items() if score == BEST}
+    rows = zip(table["id"].to_pylist(), table[FLAWS].to_pylist(), strict=True)
+    return {str(id_) for id_, flaws in rows if flaws is not None and not _any(flaws)}
+
+
+def _any(flaws: str | list[str]) -> bool:
+    return bool(flaws.strip() if isinstance(flaws, str) else flaws)
 
 
 def agreement(gold: Mapping[str, float], scores: pa.Table, gamma: float, threshold_on: str) -> Agreement:
@@ -162,7 +180,7 @@ def _table(location: str, where: str) -> pa.Table:
     content = io.BytesIO(locations.read_bytes(location))
     try:
         if location.lower().endswith(".csv"):
-            text = {"id": pa.string(), "score": pa.string()}  # an id may look like a number, for example 007
+            text = dict.fromkeys(("id", "score", FLAWS), pa.string())  # an id may look like a number, for example 007
             return csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
         return pq.read_table(content)
     except (pa.ArrowInvalid, OSError) as error:

@@ -22,7 +22,7 @@ from p2i_ray.judge.calibration import sampling
 from p2i_ray.judge.calibration.calibrate import Calibration, calibrate
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests.prompts import Exemplar
-from p2i_ray.judge.requests.tasks import SCORES
+from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
 from p2i_ray.storage import locations, parquet
 
 LIMITS = ImageConfig(resolution=64)
@@ -33,7 +33,7 @@ Opinion = Callable[[str, np.ndarray, int], float]  # name, pixels, position of t
 class FunctionJudge:
     """A judge that scores with a function; pictures that can't be decoded are set aside."""
 
-    settings = SimpleNamespace(max_name_chars=300)
+    settings = SimpleNamespace(max_name_chars=300, flaws=("blur - soft", "clutter"))
     columns = ("id", "name", "image")
 
     def __init__(self, opinion: Opinion) -> None:
@@ -48,6 +48,14 @@ class FunctionJudge:
         Path(out).mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist(answers, SCORES), Path(out, "part-a.parquet"))
         return parquet.Written(["part-a.parquet"], len(answers), sum(bool(answer["error"]) for answer in answers))
+
+    def critique(self, rows: Any, out: str, *, progress: Any = None) -> parquet.Written:
+        """Blur in every tent."""
+        rows = rows.take_all()
+        answers = [{"id": row["id"], "flaws": ["blur"] if "tent" in row["name"] else []} for row in rows]
+        Path(out).mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(answers, CRITIQUES), Path(out, "part-a.parquet"))
+        return parquet.Written(["part-a.parquet"], len(answers), 0)
 
 
 def _answer(row: dict[str, Any], opinion: Opinion, position: int) -> dict[str, Any]:
@@ -192,6 +200,18 @@ def test_gold_alone(ray_cluster: None, tmp_path: Path) -> None:
     assert (found.gold.rows, found.gold.same_decision) == (3, pytest.approx(2 / 3))
     scored = parquet.read_parquet(str(tmp_path / "out" / "scores" / "gold"), found.files["gold"])
     assert scored["id"].to_pylist() == ["000", "001", "002"]
+    assert found.conformal is not None and (found.conformal.rows, found.conformal.quantile) == (2, None)  # too few
+    intervals = pq.read_table(tmp_path / "out" / "intervals.parquet").to_pydict()
+    assert intervals["id"] == ["000", "001", "002"] and intervals["low"] == [1] * 3 and intervals["high"] == [5] * 3
+    assert found.false_alarms is not None and found.false_alarms.flagged is not None
+    assert (found.false_alarms.flagged.count, found.false_alarms.flagged.rows) == (1, 2)  # 000 is a tent, 001 a mug
+    assert {name: one.count for name, one in found.false_alarms.by_flaw.items()} == {"blur": 1, "clutter": 0}
+
+
+def test_without_gold_nothing_is_said_of_intervals_and_false_alarms(ray_cluster: None, tmp_path: Path) -> None:
+    found = run(attentive, tmp_path / "out", world(9), rows=9)
+    assert found.conformal is found.false_alarms is None
+    assert not (tmp_path / "out" / "intervals.parquet").exists()
 
 
 def test_gold_of_other_rows(ray_cluster: None, tmp_path: Path) -> None:

@@ -66,6 +66,15 @@ def test_a_null_score_in_parquet(tmp_path: Path) -> None:
         gold.read(str(tmp_path / "gold.parquet"))
 
 
+def test_pictures_that_are_known_to_be_clean(tmp_path: Path) -> None:
+    """By people's flaws where the file has them, else by the best score."""
+    assert gold.read_clean(csv(tmp_path, "id,score\na,5\nb,4\nc,5.0\nd,4.9\n")) == {"a", "c"}
+    assert gold.read_clean(csv(tmp_path, "id,score,flaws\n007,5,\nb,5,blur\nc,4, \n")) == {"007", "c"}
+    flaws = pa.array([[], ["blur"], None], pa.list_(pa.string()))
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "score": [5, 4, 5], "flaws": flaws}), tmp_path / "gold.parquet")
+    assert gold.read_clean(str(tmp_path / "gold.parquet")) == {"a"}
+
+
 def test_hand_computed_figures() -> None:
     people = {"a": 5.0, "b": 4.0, "c": 2.0, "d": 1.0, "e": 3.0}
     judged = scores(("a", 5, 4.8), ("b", 3, 3.4), ("c", 4, 3.6), ("d", 1, 1.2), ("e", None, None))
