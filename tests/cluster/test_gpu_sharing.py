@@ -110,6 +110,18 @@ def test_each_takes_its_share_and_the_engines_stay() -> None:
         assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [NODE, HEAD]), phase[0].step
 
 
+def test_the_held_out_judge_gets_what_the_engines_leave() -> None:
+    config = with_shared_gpus(load(Config, "a100x4", ["evaluate.judge.model=m"]))
+    found = config.held_out_judge
+    assert found is not None and (found.num_gpus, found.gpu_memory_utilization, found.keep_warm) == (0.4, 0.35, False)
+    phase = next(phase for phase in step_table.phases(config) if phase[0].step == "evaluate.judge")
+    assert not left_over([bundle.resources() for bundle in resources.bundles(phase)], [NODE, HEAD])
+    on_cpu = with_shared_gpus(load(Config, "a100x4", ["evaluate.judge.model=m", "evaluate.judge.num_gpus=0"]))
+    assert on_cpu.held_out_judge is not None and on_cpu.held_out_judge.num_gpus == 0
+    with pytest.raises(UserError, match=r"give evaluate\.judge\.num_gpus=1 or 0"):
+        with_shared_gpus(load(Config, "a100x4", ["evaluate.judge.model=m", "evaluate.judge.num_gpus=2"]))
+
+
 def test_no_two_engines_are_counted_on_one_gpu() -> None:
     """Five times 0.6 are less than four GPUs, and need five; on nodes of two there is room for all."""
     config = with_shared_gpus(load(Config, "a100x4", ["judge.replicas=5"]))

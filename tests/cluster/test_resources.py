@@ -42,6 +42,25 @@ def test_a_warm_judge_is_counted_beside_the_others() -> None:
     assert sum(b.gpus for b in hosted["train"]) == 4 and resources.HOSTED in hosted["train"]
 
 
+def test_the_held_out_judge_has_a_turn_of_its_own() -> None:
+    given = ("evaluate.judge.model=m", "evaluate.judge.replicas=2", "evaluate.judge.num_cpus=3")
+    turns = phases("a100x4", *given)
+    assert [(b.cpus, b.gpus) for b in turns["evaluate.judge"] if b.gpus] == [(3, 1)] * 2
+    assert [(b.cpus, b.gpus) for b in turns["judge"] if b.gpus] == [(4, 1)] * 4
+    warm = phases("a100x4", *given, "judge.keep_warm=true")  # the judge's engines stay up
+    assert sum(b.gpus for b in warm["evaluate.judge"]) == 6
+    assert "evaluate.judge" not in phases("a100x4", *given, "idr.select=false")
+    hosted = phases("a100x4", *given, "evaluate.judge.hosted.url=https://example.org/v1")
+    assert hosted["evaluate.judge"][0] == resources.HOSTED
+    held_out = load(Config, "a100x4", given).held_out_judge
+    assert held_out is not None
+    assert resources.judge(held_out).lower[:3] == (
+        "evaluate.judge.replicas",
+        "evaluate.judge.num_gpus",
+        "evaluate.judge.num_cpus",
+    )
+
+
 def test_tensor_parallel_engines_take_whole_gpus_of_one_node() -> None:
     settings = JudgeConfig(model="m", tensor_parallel_size=4, replicas=2, num_cpus=8, memory_gib=100)
     need = resources.judge(settings)

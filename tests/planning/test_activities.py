@@ -41,6 +41,22 @@ def test_what_each_part_takes_is_counted() -> None:
     assert [key for key, part in found.items() if part.idle_s == 180] == [(0, "engines")]
 
 
+def test_an_audit_takes_both_judges_and_a_start() -> None:
+    """Four engines each: 200 images at 15 scores and 5 critiques a second; round 0 has no critiques of its own."""
+    given = ("judge.reasoned=false", "evaluate.judge.model=m")
+    found = parts(*given)
+    both, critiques = 200 / 60 * 2, 200 / 20
+    assert found[1, "audit"].idle_s == 180  # the held-out judge's engines start each time
+    assert found[1, "audit"].work_s == pytest.approx(both + critiques)
+    assert found[0, "audit"].work_s == pytest.approx(both + 2 * critiques)
+    assert found[0, "audit"].share == found[1, "audit"].share == 1
+    hosted = parts(*given, "evaluate.judge.hosted.url=https://example.org/v1")
+    assert hosted[1, "audit"].idle_s == 0 and 0 < hosted[1, "audit"].share < 0.2
+    assert "audit" not in {name for _, name in parts("judge.reasoned=false")}
+    fewer = parts(*given, "idr.judge_gpu_fraction=null")  # the judge gives way, and starts again for the next scores
+    assert fewer[2, "score"].idle_s == 180 and parts("idr.judge_gpu_fraction=null")[2, "score"].idle_s == 0
+
+
 def test_gpus_are_counted_whole_and_by_who_works_on_them() -> None:
     def counted(*settings: str) -> tuple[float, float]:
         loop = RunPlan(with_shared_gpus(load(Config, "a100x4", settings)), RunPlanConfig(), 100, 10)

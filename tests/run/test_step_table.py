@@ -33,6 +33,23 @@ def test_settings_leave_steps_out() -> None:
     assert "2 exemplars" in names("idr.exemplars=2") and "2 inspect" not in names("idr.inspect=0")
 
 
+def test_a_held_out_judge_adds_a_step_to_every_painted_round() -> None:
+    given = "evaluate.judge.model=/models/second"
+    found = names(given)
+    assert [name for name in found if "audit" not in name] == names()
+    assert [name for name in found if "audit" in name] == ["0 audit", "1 audit", "2 audit", "3 audit"]
+    assert found.index("0 audit") == found.index("0 measure") + 1
+    assert found.index("1 audit") == found.index("1 feedback") + 1
+    assert "0 audit" not in names(given, "idr.baseline=false")
+    assert not [name for name in names(given, "idr.select=false") if "audit" in name]  # nobody to please
+
+
+def test_settings_of_the_held_out_judge_are_the_audits_alone() -> None:
+    assert [step.name for step in step_table.depending_on("evaluate.judge.dtype")] == ["audit"]
+    assert [step.name for step in step_table.depending_on("evaluate.judge.hosted.url")] == ["audit"]
+    assert [step.name for step in step_table.depending_on("evaluate.fill")] == ["measure"]
+
+
 def test_a_step_reads_what_comes_before_it() -> None:
     for place, step in enumerate(STEPS):
         for one in step.inputs:
