@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 from p2i_ray import idr
 from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
+from p2i_ray.judge import held_out
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import step_table
 from p2i_ray.run.folder import Run
-from p2i_ray.run.step_table import CALIBRATE, CRITIQUE, INSPECT, MEASURE, SCORE, SELECT
+from p2i_ray.run.step_table import AUDIT, CALIBRATE, CRITIQUE, INSPECT, MEASURE, SCORE, SELECT
 from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.steps.round import Output, Round
 from p2i_ray.steps.summarise import summarise
+from tests.support import second_judge
 
 SMALL = [
     "idr.rounds=2",
@@ -176,6 +178,27 @@ def test_a_control_selects_by_given_scores_and_the_judge_is_not_asked(
     asked = {"calibrate", "inspect", "critique", "feedback"}
     assert Path(model).is_dir() and not asked & {name for _, name in done}
     assert all(run.done(number, step_table.BY_NAME[name]) for number, name in done)
+
+
+@pytest.mark.slow
+def test_a_held_out_judge_looks_at_each_round_and_changes_nothing_else(
+    finished_run: Run, tmp_path: Path, mini_data: str, judge: Judge
+) -> None:
+    model = second_judge.make(tmp_path / "second", Path(judge.settings.model), noise=0.2)
+    settings = [*SMALL, "idr.rounds=1", "idr.baseline=true", f"evaluate.judge.model={model}"]
+    run = Run.open(str(tmp_path / "run"), load(Config, "mini", settings))
+    other = held_out.make(run.config, cache=str(tmp_path / "cache"))
+    assert other is not None
+    with other, overlapping(run, mini_data, judge):
+        idr.refine(run, mini_data, judge, other)
+    for number in (0, 1):
+        found = run.done(number, AUDIT)
+        assert found is not None and found.facts["figures"]["judge_score_images"] == 16
+        assert sorted(ids(run.path(number, "audit", "values.parquet"))) == sorted(ids(f"{mini_data}/validation"))
+    assert not Path(run.path(1, "audit", "selecting", "critiques")).exists()  # the round's own
+    assert ids(run.path(1, "kept.parquet")) == ids(finished_run.path(1, "kept.parquet"))
+    metrics = [json.loads(Path(one.path(1, "metrics.json")).read_text()) for one in (run, finished_run)]
+    assert metrics[0] == metrics[1]
 
 
 def test_given_feedback_takes_the_place_of_the_summary(

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from p2i_ray.evaluate.metrics import judge_gap
 from p2i_ray.evaluate.metrics.bootstrap import COVERAGE
-from p2i_ray.evaluate.metrics.judge_gap import GAP, HELD_OUT, SELECTING, Growth
+from p2i_ray.evaluate.metrics.judge_gap import CLEAR, GAP, HELD_OUT, SELECTING, Growth
 from p2i_ray.report.data import Round, RunFolder
 from p2i_ray.report.held_out_plots import two_judges_plot
 from p2i_ray.run.step_table import AUDIT
@@ -26,21 +26,35 @@ class Kind(NamedTuple):
     scale: float  # by which figures are shown
     digits: int
     unit: str
+    of_differences: str  # their unit
 
-    def shown(self, value: float, signed: bool = False) -> str:
-        """A figure, or a difference with its sign."""
-        text = f"{self.scale * value:{'+' if signed else ''}.{self.digits}f}"
-        return f"{text.replace('-', '−')}{self.unit}"
+    def number(self, value: float, signed: bool = False) -> str:
+        """A figure, or a difference with its sign, without the unit."""
+        rounded = round(self.scale * value, self.digits) + 0.0  # no negative zero
+        return f"{rounded:{'+' if signed and rounded else ''}.{self.digits}f}".replace("-", "−")
+
+    def shown(self, value: float) -> str:
+        """A figure with its unit."""
+        return f"{self.number(value)}{self.unit}"
 
     def interval(self, figures: dict[str, float], name: str, signed: bool = False) -> str:
-        """A figure with its interval."""
-        ends = (self.shown(figures[f"{name}_{end}"], signed) for end in ("low", "high"))
-        return f"{self.shown(figures[name], signed)} ({' to '.join(ends)})"
+        """A figure, or a difference with its sign, with its interval."""
+        ends = (self.number(figures[f"{name}_{end}"], signed) for end in ("low", "high"))
+        unit = self.of_differences if signed else self.unit
+        return f"{self.number(figures[name], signed)}{unit} ({' to '.join(ends)})"
 
 
 KINDS = (
-    Kind("available_rate", "Pictures without a flaw", "available rate", scale=100, digits=0, unit=" %"),
-    Kind("judge_score", "Mean score", "score without feedback, 1 to 5", scale=1, digits=2, unit=""),
+    Kind(
+        "available_rate",
+        "Pictures without a flaw",
+        "available rate",
+        scale=100,
+        digits=0,
+        unit=" %",
+        of_differences=" points",
+    ),
+    Kind("judge_score", "Mean score", "score without feedback, 1 to 5", scale=1, digits=2, unit="", of_differences=""),
 )
 
 
@@ -91,7 +105,7 @@ def of_run(run: RunFolder) -> Section | None:
         pictures=asked,
         tables=tables,
         warnings=warnings,
-        verdict="" if warnings else _verdict(len(rounds)),
+        verdict="" if warnings else _verdict(rounds),
     )
 
 
@@ -101,7 +115,7 @@ def _values(one: Round) -> pa.Table:
 
 def _table(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> Table | None:
     """None where no round has enough pictures that both judges answered about."""
-    known = [(r, values) for r, values in found if f"{kind.key}_{GAP}" in r.metrics]
+    known = _known(kind, found)
     if not known:
         return None
     _, first = known[0]
@@ -114,6 +128,11 @@ def _table(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> Table | None:
         kind.title, [_name(r) for r, _ in known], figures, key=kind.key, scale=kind.scale, shown=kind.shown
     )
     return Table(kind.title, kind.note, lines, plot)
+
+
+def _known(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> list[tuple[Round, pa.Table]]:
+    """The rounds that have figures of a kind."""
+    return [(r, values) for r, values in found if f"{kind.key}_{GAP}" in r.metrics]
 
 
 def _line(kind: Kind, one: Round, growth: Growth | None) -> Line:
@@ -132,8 +151,11 @@ def _grown(kind: Kind, growth: Growth) -> str:
 
 def _warning(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> str | None:
     """The sentence where the last round's gap has grown by more than its interval leaves open."""
-    (first, before), (last, after) = found[0], found[-1]
-    growth = judge_gap.growth(before, after, kind.key) if last is not first else None
+    known = _known(kind, found)
+    if len(known) < 2:
+        return None
+    (first, before), (last, after) = known[0], known[-1]
+    growth = judge_gap.growth(before, after, kind.key)
     if growth is None or not growth.is_clear:
         return None
     return (
@@ -143,9 +165,11 @@ def _warning(kind: Kind, found: Sequence[tuple[Round, pa.Table]]) -> str | None:
     )
 
 
-def _verdict(rounds: int) -> str:
-    if rounds < 2:
+def _verdict(rounds: Sequence[Round]) -> str:
+    if len(rounds) < 2:
         return "One round has been looked at; whether the gap grows is seen from the second on."
+    if any(rounds[-1].metrics[f"{kind.key}_images"] < CLEAR for kind in KINDS):
+        return f"Whether the gap grows can't be told from fewer than {CLEAR} pictures that both judges answered about."
     return (
         "No gap has grown by more than its interval leaves open: nothing here says that the diffusion model has "
         "learned to please the judge."

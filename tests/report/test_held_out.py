@@ -30,8 +30,8 @@ def test_both_judges_and_their_gap_round_by_round(run: str) -> None:
     assert [line.round for line in rate.lines] == ["Before", "Round 1", "Round 2", "Round 3"]
     assert [line.selecting.split(" (")[0] for line in rate.lines] == ["44 %", "62 %", "81 %", "100 %"]  # 7, 10, 13, 16
     assert {line.held_out.split(" (")[0] for line in rate.lines} == {"25 %"}
-    assert [line.gap.split(" (")[0] for line in rate.lines] == ["+19 %", "+38 %", "+56 %", "+75 %"]
-    assert rate.lines[0].growth == "–" and rate.lines[3].growth.startswith("+56 % (+31 % to +")
+    assert [line.gap.split(" (")[0] for line in rate.lines] == ["+19 points", "+38 points", "+56 points", "+75 points"]
+    assert rate.lines[0].growth == "–" and rate.lines[3].growth.startswith("+56 points (+31 to +")
     assert [line.gap.split(" (")[0] for line in score.lines] == ["+0.40"] * 4
 
 
@@ -40,7 +40,7 @@ def test_a_gap_that_grows_is_said_in_a_sentence(run: str) -> None:
     assert "Does another judge agree?" in page.words
     assert (
         "Warning: The diffusion model may have learned to please the judge: from before to round 3 the gap between the "
-        "two judges (available rate) has grown by +56 % (" in page.words
+        "two judges (available rate) has grown by +56 points (" in page.words
     )
     assert page.words.count("may have learned to please the judge") == 1  # the mean scores' gap stays
     labels = [svg["aria-label"] for svg in page.all("svg")]

@@ -20,6 +20,7 @@ from p2i_ray.evaluate.metrics.judged import available
 KINDS = ("available_rate", "judge_score")  # share of pictures without a flaw, 0..1; mean score, 1..5
 SELECTING, HELD_OUT, GAP = "selecting", "held_out", "gap"
 FEWEST = 2  # pictures that both judges answered about
+CLEAR = 10  # pictures from which a growth is spoken of: the bootstrap's intervals of fewer are too narrow
 
 
 class Growth(NamedTuple):
@@ -33,7 +34,7 @@ class Growth(NamedTuple):
     @property
     def is_clear(self) -> bool:
         """Whether it has grown by more than its interval leaves open."""
-        return self.low > 0
+        return self.low > 0 and self.pictures >= CLEAR
 
 
 def values(critiques: Sequence[pa.Table], scores: Sequence[pa.Table]) -> pa.Table:

@@ -78,5 +78,13 @@ def test_a_gap_that_stays_or_is_in_doubt_is_not_clear() -> None:
     assert improved is not None and improved.value == 0  # in both judges' eyes
 
 
+def test_a_few_pictures_are_not_spoken_of() -> None:
+    """All of nine became the selecting judge's alone: an interval without width, from too few pictures."""
+    for pictures, is_clear in ((9, False), (10, True)):
+        before, after = answers([0.0] * pictures, [0.0] * pictures), answers([1.0] * pictures, [0.0] * pictures)
+        found = judge_gap.growth(before, after, "available_rate")
+        assert found is not None and (found.value, found.low, found.is_clear) == (1, 1, is_clear)
+
+
 def test_growth_is_of_the_pictures_that_both_rounds_have() -> None:
     assert judge_gap.growth(answers([1, 1], [1, None]), answers([1, 1], [1, 1]), "available_rate") is None
