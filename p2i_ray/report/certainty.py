@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from p2i_ray.judge.calibration import conformal
 from p2i_ray.judge.calibration.calibrate import Calibration
-from p2i_ray.judge.calibration.conformal import Conformal
+from p2i_ray.judge.calibration.conformal import Conformal, Group, Judged
 from p2i_ray.judge.calibration.proportions import CONFIDENCE, Proportion
 from p2i_ray.report.data import Round
 from p2i_ray.report.page import figure, percent
@@ -50,6 +46,13 @@ def figures(facts: Calibration) -> list[tuple[str, str]]:
         ("Rows with gold that they come from", str(found.rows)),
         ("Covered, of the rows held out", shown(found.covered)),
         ("Mean width of an interval, held out", figure(found.mean_width)),
+        *(
+            (
+                f"Half width at a score of {score}, in (0.25 + entropy)",
+                f"{_multiple(group)} ({group.rows} rows)",
+            )
+            for score, group in sorted(found.groups.items())
+        ),
         (f"Kept rows held out: surely at least {gamma}", shown(found.surely)),
         (f"Kept rows held out: at least {gamma} for people", shown(found.kept_right)),
     ]
@@ -66,16 +69,10 @@ def of_rounds(facts: Calibration, rounds: Sequence[Round]) -> list[tuple[str, st
 
 def _first_intervals(first: Round, found: Conformal) -> tuple[dict[str, float], dict[str, float]]:
     """The lowest and the highest score of each row that round 1 scored, by id."""
-    table = parquet.read_parquet(
-        locations.join(first.folder, SCORE.output),
-        first.steps[SCORE.name].files,
-        ["id", "score", "expected_score", "entropy"],
-    )
-    table = table.filter(table["score"].is_valid())
-    expected = pc.coalesce(table["expected_score"], table["score"].cast(pa.float64()))
-    ends = conformal.intervals(np.asarray(expected, np.float64), conformal.doubt(table["entropy"]), found.quantile)
-    ids = table["id"].to_pylist()
-    low, high = (dict(zip(ids, map(float, end), strict=True)) for end in ends)
+    folder = locations.join(first.folder, SCORE.output)
+    judged = Judged(parquet.read_parquet(folder, first.steps[SCORE.name].files, conformal.COLUMNS))
+    ends = conformal.intervals(judged, found.groups)
+    low, high = (dict(zip(judged.ids, map(float, end), strict=True)) for end in ends)
     return low, high
 
 
@@ -126,10 +123,17 @@ def shown(share: Proportion | None) -> str:
     return f"{percent(share.share)} ({percent(share.low)} to {percent(share.high)}), {share.count} of {share.rows}"
 
 
+def _multiple(group: Group) -> str:
+    return "any score" if group.quantile is None else f"±{group.quantile:.2f}"
+
+
 def _too_few(found: Conformal) -> str:
-    if found.quantile is not None:
+    few = [f"{score} ({group.rows})" for score, group in sorted(found.groups.items()) if group.quantile is None]
+    if not few and found.groups:
         return ""
+    needed = 2 * conformal.fewest(found.coverage)
     return (
-        f"{found.rows} rows with gold are too few for intervals at {percent(found.coverage)}: "
-        f"{2 * conformal.fewest(found.coverage)} are needed, half of which tests them; as it is any score is possible."
+        f"An interval at {percent(found.coverage)} needs {needed} rows with gold that the judge gives the same whole "
+        f"score, half of which test it. There are too few with a score of {', '.join(few) or '1 to 5'}: of rows with "
+        "these any score is possible."
     )

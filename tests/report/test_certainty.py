@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from p2i_ray.judge.calibration.calibrate import Calibration
-from p2i_ray.judge.calibration.conformal import Conformal
+from p2i_ray.judge.calibration.conformal import Conformal, Group
 from p2i_ray.judge.calibration.false_alarms import FalseAlarms
 from p2i_ray.judge.calibration.gold import Agreement
 from p2i_ray.judge.calibration.proportions import proportion
@@ -32,8 +32,7 @@ GOLD = Agreement(
 )
 FOUND = Conformal(
     coverage=0.9,
-    rows=20,
-    quantile=0.8,
+    groups={score: Group(rows=20, quantile=0.8) for score in range(1, 6)},
     covered=proportion(19, 20),
     mean_width=0.72,
     surely=proportion(6, 10),
@@ -63,11 +62,9 @@ def test_the_figures_with_their_intervals() -> None:
 
 
 def test_too_few_rows_say_how_many_are_needed() -> None:
-    few = FOUND.model_copy(update={"quantile": None, "rows": 5})
-    assert (
-        "5 rows with gold are too few for intervals at 90 %: 18 are needed"
-        in certainty.of(facts(gold=GOLD, conformal=few), []).note
-    )
+    few = FOUND.model_copy(update={"groups": {**FOUND.groups, 3: Group(rows=5, quantile=None)}})
+    note = certainty.of(facts(gold=GOLD, conformal=few), []).note
+    assert "An interval at 90 % needs 18 rows with gold" in note and "too few with a score of 3 (5): of rows" in note
 
 
 def test_false_alarms_are_told_by_flaw() -> None:

@@ -1,13 +1,14 @@
 """Conformal intervals of the judge's scores: where people's score lies, at a chosen coverage, without assumptions.
 
-Split-conformal prediction: gold scores of one half of the rows tell how far the judge is off; the other half tells
-whether the intervals hold. How far a row is off is measured by how doubtful the judge is of it,
+Split-conformal prediction: gold scores of one half of the rows tell how far the judge is off, the other half tells
+whether the intervals hold. How far it is off depends on the score that it gives, so rows with the same whole score are
+a group of their own (Mondrian conformal prediction); within a group it is measured by how doubtful the judge is of it,
 
     nonconformity = |gold - expected score| / (FLOOR + entropy)
 
-and its interval is expected score ± quantile (FLOOR + entropy), within 1..5: narrow where the judge is sure. Of rows
-that are drawn as those with gold were, and judged under the same prompt, at least the coverage lies within, on average
-over draws. That is said of all rows together: not of the kept ones alone, nor of scores given with feedback.
+and a row's interval is expected score ± its group's quantile (FLOOR + entropy), within 1..5. Of rows that are drawn as
+those with gold were, judged under the same prompt, and given the same score, at least the coverage lies within, on
+average over draws.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ if TYPE_CHECKING:
 FLOOR = 0.25  # nats: the surest rows are off, too
 DOUBTFUL = math.log(5)  # entropy where none is known, of an endpoint without probabilities or of a cascade's head
 LOWEST, HIGHEST = 1.0, 5.0  # scores
+COLUMNS = ["id", "score", "expected_score", "entropy"]  # of the judge's scores
 Values = NDArray[np.float64]  # (N,)
+
+
+class Group(BaseModel):
+    """The rows that the judge gives the same whole score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int  # with gold, from which the quantile comes
+    quantile: float | None  # of their nonconformities; none: too few rows, their intervals are all of 1..5
 
 
 class Conformal(BaseModel):
@@ -39,12 +50,35 @@ class Conformal(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     coverage: float  # that was asked for
-    rows: int  # with gold, from which the quantile comes
-    quantile: float | None  # of their nonconformities; none: too few rows, intervals are all of 1..5
+    groups: dict[int, Group]  # by whole score; those that no row with gold has are not there
     covered: Proportion | None = None  # rows of the other half whose gold lies within; none: it has no rows
     mean_width: float | None = None  # of the other half's intervals
     surely: Proportion | None = None  # of the other half's kept rows those that are surely at least gamma
     kept_right: Proportion | None = None  # of the same, those whose gold is at least gamma
+
+    @property
+    def rows(self) -> int:
+        """With gold, from which the quantiles come."""
+        return sum(group.rows for group in self.groups.values())
+
+
+class Judged:
+    """The judge's scores as intervals need them, sorted by id; rows that were set aside are left out.
+
+    Args:
+        scores: columns COLUMNS. Without an expected score the whole one counts.
+    """
+
+    def __init__(self, scores: pa.Table) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        self.table = scores.filter(scores["score"].is_valid()).sort_by("id")
+        self.ids: list[str] = self.table["id"].to_pylist()
+        self.whole = self.table["score"].to_numpy().astype(int)
+        expected = pc.coalesce(self.table["expected_score"], self.table["score"].cast(pa.float64()))
+        self.expected: Values = np.asarray(expected, np.float64)
+        self.doubts = doubt(self.table["entropy"].to_pylist())
 
 
 def quantile(nonconformities: Values, coverage: float) -> float | None:
@@ -54,36 +88,34 @@ def quantile(nonconformities: Values, coverage: float) -> float | None:
 
 
 def fewest(coverage: float) -> int:
-    """The rows with gold that a quantile needs, in one half."""
-    one = Decimal(1)
-    return int((Decimal(str(coverage)) / (one - Decimal(str(coverage)))).to_integral_value(ROUND_CEILING))
+    """The rows with gold that a quantile needs."""
+    asked = Decimal(str(coverage))
+    return int((asked / (1 - asked)).to_integral_value(ROUND_CEILING))
 
 
-def doubt(entropy: Sequence[float | None] | pa.ChunkedArray) -> Values:
+def doubt(entropy: Sequence[float | None]) -> Values:
     """FLOOR + entropy of rows, nats."""
-    known = [DOUBTFUL if one is None else one for one in _plain(entropy)]
-    return FLOOR + np.array(known, np.float64)
+    return FLOOR + np.array([DOUBTFUL if one is None else one for one in entropy], np.float64)
 
 
-def intervals(expected: Values, doubts: Values, found: float | None) -> tuple[Values, Values]:
-    """The rows' lowest and highest scores.
+def intervals(judged: Judged, groups: Mapping[int, Group]) -> tuple[Values, Values]:
+    """The rows' lowest and highest scores, each (N,); rows of a group without a quantile may have any score."""
+    quantiles = {score: group.quantile for score, group in groups.items()}
+    found = np.array([quantiles.get(score) for score in judged.whole.tolist()], np.float64)  # none: NaN
+    half = np.where(np.isnan(found), HIGHEST - LOWEST, found * judged.doubts)
+    return (judged.expected - half).clip(LOWEST, HIGHEST), (judged.expected + half).clip(LOWEST, HIGHEST)
 
-    Args:
-        expected: scores, (N,).
-        doubts: of `doubt`, (N,).
-        found: the quantile; none: too few rows have gold, and any score is possible.
+
+def halves(judged: Judged, seed: int) -> NDArray[np.bool_]:
+    """Which rows are in the half of their group that tests the intervals; the other half is the larger one.
+
+    The seed and the ids alone decide.
     """
-    if found is None:
-        return np.full_like(expected, LOWEST), np.full_like(expected, HIGHEST)
-    half = found * doubts
-    return (expected - half).clip(LOWEST, HIGHEST), (expected + half).clip(LOWEST, HIGHEST)
-
-
-def halves(ids: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    """Which rows are in the half that tests the intervals, by the seed and the ids alone; the other one is larger."""
-    order = sorted(range(len(ids)), key=lambda place: locations.seed_for(seed, "conformal", ids[place]))
-    tested = np.zeros(len(ids), bool)
-    tested[order[(len(ids) + 1) // 2 :]] = True
+    hashes = [locations.seed_for(seed, "conformal", id_) for id_ in judged.ids]
+    tested = np.zeros(len(judged.ids), bool)
+    for score in np.unique(judged.whole):
+        group = sorted(np.flatnonzero(judged.whole == score), key=hashes.__getitem__)
+        tested[group[(len(group) + 1) // 2 :]] = True
     return tested
 
 
@@ -96,46 +128,43 @@ def calibrated(
     threshold_on: str,
     seed: int,
 ) -> tuple[Conformal, pa.Table]:
-    """Find the quantile from one half of the rows with gold, and try it on the other.
+    """Find the quantiles from one half of the rows with gold, and try them on the other.
 
     Args:
         gold: id -> score, 1..5.
-        scores: columns id, score, expected_score, entropy of rows that are all in gold; a null score was set aside.
+        scores: COLUMNS of rows that are all in gold; a null score was set aside.
         coverage: share of people's scores that must lie within.
         gamma: lowest score that is kept.
         threshold_on: the judge's score that gamma is compared with.
         seed: of the halves.
 
     Returns:
-        What was found, and the rows: id, gold, expected_score, entropy, low, high, and whether they were `tested`.
+        What was found, and the rows: id, gold, score, expected_score, entropy, low, high, and whether they were
+        `tested`.
     """
     import pyarrow as pa
 
-    judged = scores.filter(scores["score"].is_valid()).sort_by("id")
-    ids = judged["id"].to_pylist()
-    given = np.array([gold[id_] for id_ in ids], np.float64)
-    expected, doubts = judged["expected_score"].to_numpy().astype(np.float64), doubt(judged["entropy"])
-    tested, kept = halves(ids, seed), judged[threshold_on].to_numpy() >= gamma
-    found = quantile((abs(given - expected) / doubts)[~tested], coverage)
-    low, high = intervals(expected, doubts, found)
-    kept_ones = tested & kept
+    judged = Judged(scores)
+    given = np.array([gold[id_] for id_ in judged.ids], np.float64)
+    tested = halves(judged, seed)
+    off = abs(given - judged.expected) / judged.doubts
+    groups = {}
+    for score in np.unique(judged.whole).tolist():
+        own = off[(judged.whole == score) & ~tested]
+        groups[score] = Group(rows=len(own), quantile=quantile(own, coverage))
+    low, high = intervals(judged, groups)
+    kept = tested & (judged.table[threshold_on].to_numpy() >= gamma)
     result = Conformal(
         coverage=coverage,
-        rows=int((~tested).sum()),
-        quantile=found,
+        groups=groups,
         covered=_share((low <= given) & (given <= high), tested),
         mean_width=float((high - low)[tested].mean()) if tested.any() else None,
-        surely=_share(low >= gamma, kept_ones),
-        kept_right=_share(given >= gamma, kept_ones),
+        surely=_share(low >= gamma, kept),
+        kept_right=_share(given >= gamma, kept),
     )
-    columns = {"gold": given, "expected_score": expected, "entropy": judged["entropy"], "low": low, "high": high}
-    return result, pa.table({"id": pa.array(ids, pa.string()), **columns, "tested": tested})
+    columns = {"gold": given, **{name: judged.table[name] for name in COLUMNS[1:]}, "low": low, "high": high}
+    return result, pa.table({"id": pa.array(judged.ids, pa.string()), **columns, "tested": tested})
 
 
 def _share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> Proportion | None:
     return proportion(int((right & among).sum()), int(among.sum()))
-
-
-def _plain(values: Sequence[float | None] | pa.ChunkedArray) -> Sequence[float | None]:
-    found: Sequence[float | None] = values.to_pylist() if hasattr(values, "to_pylist") else values
-    return found
