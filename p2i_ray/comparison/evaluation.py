@@ -65,7 +65,9 @@ class Evaluation:
     @property
     def reads(self) -> list[str]:
         """What all nodes read."""
-        return [self.data, self.model, self.config.evaluate.clip, *self.painting.parts]
+        asked = judge_of(self.config)
+        judges = [locations.absolute(asked.model)] if self.judged and not asked.hosted.url else []
+        return [self.data, self.model, self.config.evaluate.clip, *self.painting.parts, *judges]
 
     def check(self) -> None:
         """Find before anything is painted what would end it.
@@ -193,7 +195,8 @@ def check_judge(judge: Judge, config: Config, *, data: str, split: str, metrics:
     from p2i_ray.judge.request_lengths import Asked
 
     if "vqa_score" in metrics:
-        judge.check_probabilities()
+        with held_out.errors_of(judge):
+            judge.check_probabilities()
     names = longest_names.read(data, split, config.judge.max_name_chars)
     asked = Asked(names, critiques="available_rate" in metrics)
     if config.held_out_judge:
@@ -206,6 +209,7 @@ def answered(judge: Judge, folder: str, files: list[str], *, out: str, metrics: 
     """The metrics of generated pictures that are the judge's answers; answers and values are written below `out`."""
     from p2i_ray.data import reading
     from p2i_ray.evaluate.metrics import judged as figures_of
+    from p2i_ray.judge import held_out
 
     ask = {
         "available_rate": (judge.critique, figures_of.available_rate, figures_of.available),
@@ -216,7 +220,7 @@ def answered(judge: Judge, folder: str, files: list[str], *, out: str, metrics: 
         answer, figures, values = ask[name]
         answers = locations.join(out, f"answers-{name.replace('_', '-')}")
         locations.remove(answers)  # of an attempt that failed; what was answered is in the cache
-        with phase(name, None, "replies") as progress:
+        with phase(name, None, "replies") as progress, held_out.errors_of(judge):
             written = answer(reading.read_files(folder, files), answers, progress=progress)
         table = parquet.read_parquet(answers, written.files)
         found |= figures(table)

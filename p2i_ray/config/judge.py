@@ -75,7 +75,7 @@ class HostedConfig(Settings):
             raise _wrong(shown, "is no http(s) URL; give the endpoint's base URL, e.g. https://api.openai.com/v1")
         if "@" in url or parts.query or parts.fragment:
             raise _wrong(
-                shown, "must hold no user, password or query; the key belongs in judge.hosted.key_env's variable"
+                shown, "must hold no user, password or query; the key belongs in the variable that key_env names"
             )
         return url.rstrip("/")
 
@@ -90,7 +90,7 @@ class HostedConfig(Settings):
     def _safe_and_priced(self) -> HostedConfig:
         if self.url and not self.allow_http and self.url.startswith("http:") and not _is_here(self.url):
             raise _wrong(
-                self.url, "would send the key unencrypted; use https, or set judge.hosted.allow_http=true", "url"
+                self.url, "would send the key unencrypted; use https, or set allow_http=true in the same group", "url"
             )
         if self.max_usd is not None and not (self.usd_per_million_input or self.usd_per_million_output):
             raise _wrong(self.max_usd, "needs prices: set usd_per_million_input and usd_per_million_output", "max_usd")

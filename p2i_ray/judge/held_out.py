@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
-from p2i_ray.config import Config, HeldOutJudgeConfig, JudgeConfig
+from p2i_ray.config import Config, HeldOutJudgeConfig, JudgeConfig, SecondJudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge import length_check
 from p2i_ray.judge.engines import model_folder
@@ -64,6 +64,11 @@ def check(config: Config, asked: Asked) -> None:
         if not settings.hosted.url:
             model_folder.check(settings.model)
             length_check.check(settings, config.image, asked)
+
+
+def errors_of(judge: Judge) -> AbstractContextManager[object]:
+    """A context in which the errors of a judge name its own settings."""
+    return named() if judge.settings.group == SecondJudgeConfig.group else nullcontext()
 
 
 @contextmanager

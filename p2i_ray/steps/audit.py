@@ -41,7 +41,7 @@ def audit(this: Round, images: Output, critiques: Output | None = None) -> None:
             asking = _Asking(images, out, progress)
             selecting = [asking.critiques(this.judge, SELECTING, critiques), asking.scores(this.judge, SELECTING)]
             this.judge.release()  # the held-out judge may need its GPUs
-            with held_out.named():
+            with held_out.errors_of(other):
                 never_selecting = [asking.critiques(other, HELD_OUT), asking.scores(other, HELD_OUT)]
             other.release()
         values = judge_gap.values(*zip(selecting, never_selecting, strict=True))

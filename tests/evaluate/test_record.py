@@ -47,6 +47,7 @@ def made(settings: EvaluateConfig, split: Path) -> Record:
         settings=settings,
         image=ImageConfig(resolution=64),
         judges={"weights": "abc", "flaws": "blur"},
+        judge="evaluate.judge /models/second",
     )
 
 
@@ -61,6 +62,7 @@ def test_each_metric_has_its_own_figures_and_conditions(settings: EvaluateConfig
     assert f"torchmetrics {metadata.version('torchmetrics')}" in fid.conditions.library
     assert fid.conditions.weights == kid.conditions.weights != clean.conditions.weights
     assert not rate.conditions.library.endswith("none")  # vllm, or its build for CPUs
+    assert found.judge == "evaluate.judge /models/second"  # for people; conditions have its fingerprint
     record.write(found, str(tmp_path))
     assert record.read(str(tmp_path)) == found
 

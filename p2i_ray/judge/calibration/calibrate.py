@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ThresholdOn = Literal["score", "expected_score"]
 EXAMPLES = 3  # rows whose variations the report shows
 COLUMNS = ["id", "score", "expected_score", "entropy"]
-INTERVALS, CLEAN = "intervals.parquet", "clean-critiques"  # below the folder of the calibration
+INTERVALS, CLEAN = "intervals.parquet", "clean"  # below the folder of the calibration, and of its scores
 
 
 class Example(BaseModel):
@@ -63,8 +63,8 @@ class Calibration(BaseModel):
     shifts: list[verdicts.Shift] = []
     exemplars: verdicts.Spread | None = None
     examples: list[Example] = []  # those of the sample with the highest scores
-    files: dict[str, list[str]] = {}  # folder of scores -> its valid files
-    passes: dict[str, dict[str, Any]] = {}  # the same folder -> facts of that scoring, e.g. its cost
+    files: dict[str, list[str]] = {}  # folder of scores or critiques -> its valid files
+    passes: dict[str, dict[str, Any]] = {}  # the same folder -> facts of that pass, e.g. its cost
 
     @property
     def checks(self) -> list[verdicts.Check]:
@@ -138,9 +138,9 @@ def calibrate(
         found["gold"] = gold_scores.agreement(gold, scores, gamma, threshold_on)
         found["conformal"] = _intervals(gold, scores, rule, settings=settings, seed=seed, out=out)
         clean = gold_scores.read_clean(locations.absolute(str(settings.gold))).intersection(matched)
-        found["false_alarms"] = _false_alarms(
-            judge, sampling.only(rows, clean, judge.columns) if clean else None, out, progress
-        )
+        if clean:
+            critiques = scoring.criticise(CLEAN, sampling.only(rows, clean, judge.columns))
+            found["false_alarms"] = false_alarms(critiques, flaws.names(judge.settings.flaws))
     if sample:
         varied = sampling.varied(
             rows, sample, columns=judge.columns, image=image, max_name_chars=judge.settings.max_name_chars
@@ -182,6 +182,13 @@ class _Scoring:
         self.files[folder], self.passes[folder] = written.files, dict(written.facts)
         return _with_expected(parquet.read_parquet(location, written.files, COLUMNS))
 
+    def criticise(self, folder: str, rows: ray.data.Dataset) -> pa.Table:
+        """Criticise the rows; returns the columns flaws and error."""
+        location = locations.join(self._out, folder)
+        written = self._judge.critique(rows, location, progress=self._progress)
+        self.files[folder], self.passes[folder] = written.files, dict(written.facts)
+        return parquet.read_parquet(location, written.files, ["flaws", "error"])
+
 
 def _intervals(
     gold: dict[str, float], scores: pa.Table, rule: _Rule, *, settings: CalibrationConfig, seed: int, out: str
@@ -196,18 +203,6 @@ def _intervals(
     )
     parquet.write_table(rows, locations.join(out, INTERVALS))
     return found
-
-
-def _false_alarms(
-    judge: Judge, clean: ray.data.Dataset | None, out: str, progress: parquet.Progress | None
-) -> FalseAlarms | None:
-    """None where there is no clean picture."""
-    if clean is None:
-        return None
-    location = locations.join(out, CLEAN)
-    written = judge.critique(clean, location, progress=progress)
-    critiques = parquet.read_parquet(location, written.files, ["flaws", "error"])
-    return false_alarms(critiques, flaws.names(judge.settings.flaws))
 
 
 ById = dict[str, dict[str, Any]]  # id -> score and expected_score, of rows that the judge didn't set aside

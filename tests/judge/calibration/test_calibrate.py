@@ -201,10 +201,7 @@ def test_gold_alone(ray_cluster: None, tmp_path: Path) -> None:
     scored = parquet.read_parquet(str(tmp_path / "out" / "scores" / "gold"), found.files["gold"])
     assert scored["id"].to_pylist() == ["000", "001", "002"]
     assert found.conformal is not None  # of each score too few
-    assert {score: (group.rows, group.quantile) for score, group in found.conformal.groups.items()} == {
-        2: (1, None),
-        4: (1, None),
-    }
+    assert {score: (group.rows, group.quantile) for score, group in found.conformal.groups.items()} == {5: (2, None)}
     intervals = pq.read_table(tmp_path / "out" / "intervals.parquet").to_pydict()
     assert intervals["id"] == ["000", "001", "002"] and intervals["low"] == [1] * 3 and intervals["high"] == [5] * 3
     assert found.false_alarms is not None and found.false_alarms.flagged is not None
@@ -213,7 +210,7 @@ def test_gold_alone(ray_cluster: None, tmp_path: Path) -> None:
 
 
 def test_without_gold_nothing_is_said_of_intervals_and_false_alarms(ray_cluster: None, tmp_path: Path) -> None:
-    found = run(attentive, tmp_path / "out", world(9), rows=9)
+    found = run(attentive, tmp_path / "out", world(9))
     assert found.conformal is found.false_alarms is None
     assert not (tmp_path / "out" / "intervals.parquet").exists()
 

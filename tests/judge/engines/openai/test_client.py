@@ -587,7 +587,7 @@ def test_a_missing_or_strange_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ("url=https://me:hunter2@host/v1", "must hold no user, password or query"),
         ("url=https://host/v1?key=hunter2", "must hold no user, password or query"),
         ("url=ftp://me:hunter2@host/v1", "is no http.s. URL"),
-        ("url=http://10.0.0.7:8000/v1", "unencrypted; use https, or set judge.hosted.allow_http=true"),
+        ("url=http://10.0.0.7:8000/v1", "unencrypted; use https, or set allow_http=true in the same group"),
         ("key_env=sk-hunter2", "is no variable's name"),
         ("max_usd=5", "needs prices"),
         ("top_logprobs=30", "less than or equal to 20"),
