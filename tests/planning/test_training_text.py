@@ -24,7 +24,7 @@ DIFFUSION = DiffusionConfig(base="models/base", clip="models/clip")
     ("preset", "memory", "verdict"),
     [
         ("a100x4", 80, "fits: it needs 20.4 of 80 GiB"),
-        ("a100x4-sdxl", 80, "fits: it needs 21.8 of 80 GiB"),
+        pytest.param("a100x4-sdxl", 80, "fits: it needs 21.8 of 80 GiB", marks=pytest.mark.slow),
         ("gpu24gb", 24, "fits: it needs 10.1 of 24 GiB"),
         ("mini", None, ""),
     ],

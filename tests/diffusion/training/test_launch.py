@@ -65,7 +65,22 @@ def train(
     return recorded, load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
 
 
-@pytest.mark.parametrize("stage", [2, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (0, 1, 3))])
+def test_two_workers_train_as_one_does(
+    ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    settings = {"ema_decay": 0.8}
+    expected, weights = train(features, tiny_painter, tmp_path / "one", 12, num_workers=1, **settings)
+    assert [step["step"] for step in expected] == list(range(1, 13))
+    settings |= {"zero_stage": 2, "gradient_accumulation_steps": 2}
+    found, found_weights = train(features, tiny_painter, tmp_path / "two", 12, **settings)
+    for left, right in zip(found, expected, strict=True):
+        assert left == pytest.approx(right, rel=1e-3)
+    for name, value in weights.items():
+        torch.testing.assert_close(found_weights[name], value, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_two_workers_and_one_after_they_were_killed_train_as_one_does(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path, stage: int
 ) -> None:
