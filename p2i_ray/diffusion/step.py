@@ -6,7 +6,7 @@ Pure torch: randomness, batch and gradient do not depend on how many processes s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion.backbones.backbone import PromptStates
+from p2i_ray.diffusion.backbones.backbone import Backbone, PromptStates
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 from p2i_ray.diffusion.model import lora
 from p2i_ray.diffusion.model.loading import Parts, TextProjection
@@ -48,6 +48,54 @@ class Batch(NamedTuple):
         """The batch in `count` equal parts, in order."""
         for values in zip(*(value.chunk(count) for value in self), strict=True):
             yield Batch(*values)
+
+
+class Latents(Protocol):
+    """What of a batch the denoiser's input is made from; see `Batch`."""
+
+    @property
+    def image_moments(self) -> torch.Tensor:
+        """(B, 8, h, w)."""
+        ...
+
+    @property
+    def product_moments(self) -> torch.Tensor:
+        """(B, 8, h, w)."""
+        ...
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """(B, 1, h, w)."""
+        ...
+
+    @property
+    def timesteps(self) -> torch.Tensor:
+        """(B,)."""
+        ...
+
+    @property
+    def noise(self) -> torch.Tensor:
+        """(B, 4, h, w)."""
+        ...
+
+    @property
+    def image_noise(self) -> torch.Tensor:
+        """(B, 4, h, w)."""
+        ...
+
+    @property
+    def product_noise(self) -> torch.Tensor:
+        """(B, 4, h, w)."""
+        ...
+
+
+class Noising(Protocol):
+    """What of a model the denoiser's input is made with."""
+
+    backbone: Backbone
+    schedule: DDPMScheduler
+    latent_scale: float
+    pixels_per_latent: int  # along one side
 
 
 class Draws(NamedTuple):
@@ -248,16 +296,22 @@ def text_feature(model: Product2Img, hidden: torch.Tensor, at: torch.Tensor) -> 
 
 
 def predict(model: Product2Img, batch: Batch, text: PromptStates) -> tuple[torch.Tensor, torch.Tensor]:
-    """epsilon_theta(x'_t, text, t) of Eq. 3 and the noise that it should be, both (B, 4, h, w).
+    """epsilon_theta(x'_t, text, t) of Eq. 3 and the noise that it should be, both (B, 4, h, w)."""
+    inputs, target, pixels = denoiser_inputs(model, batch)
+    inputs = inputs.to(text.states.dtype)
+    return model.backbone.predict(model.denoiser, inputs, batch.timesteps, text=text, pixels=pixels), target
 
-    x'_t is [noisy latent, mask, product latent].
+
+def denoiser_inputs(model: Noising, batch: Latents) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
+    """x'_t of Eq. 3, the noise to be predicted from it, and the pictures' height and width.
+
+    x'_t is [noisy latent, mask, product latent], (B, 9, h, w), in diffusers' order.
     """
     latents = _sample(batch.image_moments, batch.image_noise) * model.latent_scale  # (B, 4, h, w)
     product = _sample(batch.product_moments, batch.product_noise) * model.latent_scale  # (B, 4, h, w)
     noisy, target = model.backbone.noise(model.schedule, latents, batch.noise, batch.timesteps)  # Eq. 1
-    inputs = torch.cat([noisy, batch.mask, product], dim=1).to(text.states.dtype)  # (B, 9, h, w), diffusers' order
-    pixels = latents.shape[2] * model.pixels_per_latent, latents.shape[3] * model.pixels_per_latent
-    return model.backbone.predict(model.denoiser, inputs, batch.timesteps, text=text, pixels=pixels), target
+    inputs = torch.cat([noisy, batch.mask, product], dim=1)
+    return inputs, target, (latents.shape[2] * model.pixels_per_latent, latents.shape[3] * model.pixels_per_latent)
 
 
 def _sample(moments: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -54,15 +54,27 @@ def tokenise_words(
     tokenizer: CLIPTokenizer, words: Sequence[str], names: Sequence[str], *, template: str = NAME
 ) -> Prompts:
     """As `tokenise`, with several learned words in the token's place, all of which the tokenizer knows."""
+    learned = [cast(int, tokenizer.convert_tokens_to_ids(word)) for word in words]
+    return tokenise_learned(tokenizer, [learned] * len(names), names, template=template)
+
+
+def tokenise_learned(
+    tokenizer: CLIPTokenizer,
+    learned: Sequence[Sequence[int]],
+    names: Sequence[str],
+    *,
+    template: str = NAME,
+    setting: str = "diffusion.prompt",
+) -> Prompts:
+    """As `tokenise`, with learned ids of each name's own in the token's place; `setting` has the template."""
     length = tokenizer.model_max_length
-    after = [*(cast(int, tokenizer.convert_tokens_to_ids(word)) for word in words), tokenizer.eos_token_id]
-    before, words_after = _ids_of(tokenizer, template.split(NAME))
-    after = [*words_after, *after]
-    room = length - 1 - len(before) - len(after)
-    if room < 1:
-        raise UserError(f"diffusion.prompt={template!r} leaves no room for a name among {length} tokens; shorten it")
+    before, words_after = ids_of(tokenizer, template.split(NAME))
     rows, ends = [], []
-    for name in _ids_of(tokenizer, names):
+    for name, own in zip(ids_of(tokenizer, names), learned, strict=True):
+        after = [*words_after, *own, tokenizer.eos_token_id]
+        room = length - 1 - len(before) - len(after)
+        if room < 1:
+            raise UserError(f"{setting}={template!r} leaves no room for a name among {length} tokens; shorten it")
         row = [tokenizer.bos_token_id, *before, *name[:room], *after]
         rows.append(_padded(tokenizer, row))
         ends.append(len(row) - 1)
@@ -107,7 +119,7 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: TextEncoder, token: str | 
     known = tokenizer.get_added_vocab().get(token)
     if known is not None and known < embedding.num_embeddings:
         return int(known)
-    [word] = _ids_of(tokenizer, [token_from])
+    [word] = ids_of(tokenizer, [token_from])
     if not word:
         raise UserError(f"diffusion.token_from={token_from!r} has no tokens in this tokenizer; give a word")
     if not token.strip() or token != token.strip():
@@ -141,7 +153,7 @@ class TokenEmbedding(nn.Module):
         return torch.where((ids == self.token_id)[..., None], self.row, others)
 
 
-def _ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[list[int]]:
+def ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of plain texts, without bos and eos, and without any special token that a text spells out."""
     longest = tokenizer.model_max_length * NAME_CHARS_A_TOKEN
     special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
