@@ -117,6 +117,11 @@ class ControlledDenoiser(nn.Module):
         return self.base.config
 
     @property
+    def add_embedding(self) -> Any:
+        """The base's, at whose width Stable Diffusion XL's pipeline looks."""
+        return self.base.add_embedding
+
+    @property
     def dtype(self) -> torch.dtype:
         """The base's arithmetic."""
         return self.base.dtype

@@ -1,0 +1,231 @@
+"""A generator's folder: diffusers' own ControlNet, and two small files beside it.
+
+config.json, diffusion_pytorch_model.safetensors    the copy: ControlNetModel.from_pretrained(folder) loads it
+generator.json                                      its kind, prompts, categories, and the base it was made from
+identifiers.safetensors                             (N, K, D), of the category-wise generator
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
+from safetensors.torch import load, save_file
+
+from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.diffusion.model import loading, validation
+from p2i_ray.encoders import weight_files
+from p2i_ray.errors import UserError
+from p2i_ray.generators import base
+from p2i_ray.generators.category import CategoryGenerator
+from p2i_ray.generators.generator import Generator, Kind, picture_widths
+from p2i_ray.generators.identifiers import Categories, Category, Identifiers
+from p2i_ray.generators.personality import PersonalityGenerator
+from p2i_ray.generators.prompts import Templates
+from p2i_ray.storage import locations, safetensors_header
+
+RECORD, IDENTIFIERS, TENSOR = "generator.json", "identifiers.safetensors", "identifiers"
+FORMAT = 1
+# Settings that a copy has from its base; those that one of the two doesn't state are left to the weights.
+SHARED = (
+    "block_out_channels",
+    "cross_attention_dim",
+    "down_block_types",
+    "layers_per_block",
+    "attention_head_dim",
+    "use_linear_projection",
+    "addition_embed_type",
+)
+
+
+def save(generator: Generator, out: str, *, made_from: str) -> None:
+    """Write a generator's folder.
+
+    Args:
+        generator: its copy's weights are written in the precision that they have.
+        out: location of the folder.
+        made_from: location of the base's model folder.
+    """
+    record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": base.fingerprint(made_from)}
+    tensors: dict[str, torch.Tensor] = {}
+    if isinstance(generator, CategoryGenerator):
+        record |= generator.templates.__dict__
+        record["categories"] = [category._asdict() for category in generator.categories.all]
+        tensors[TENSOR] = generator.identifiers.table.detach().cpu().contiguous()
+    elif isinstance(generator, PersonalityGenerator):
+        record |= {"product": generator.templates.product, "masked": generator.masked}
+    with tempfile.TemporaryDirectory(prefix="p2i_generator_") as local:
+        generator.copy.save_pretrained(local, safe_serialization=True)
+        _drop_origin(Path(local, "config.json"))
+        Path(local, RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        if tensors:
+            save_file(tensors, Path(local, IDENTIFIERS))
+        locations.put_folder(local, out)
+
+
+def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> None:
+    """Check by its small files that a folder is a generator of a kind, complete, and made for a base.
+
+    Args:
+        location: of the folder.
+        kind: that it is to be.
+        model: location of the base's model folder, which has been checked.
+        settings: the base that is wanted.
+
+    Raises:
+        UserError: it isn't.
+    """
+    named = f"generators.{kind}={location}"
+    if locations.kind(location) != "directory":
+        raise UserError(f"{named} is no folder that is there; check the path")
+    config = validation.read_config(locations.join(location, "config.json"))
+    if (own := config.get("_class_name")) != "ControlNetModel":
+        raise UserError(f"{named} is a {own}, no ControlNetModel; give a generator's folder")
+    if not locations.exists(locations.join(location, RECORD)):
+        raise UserError(f"{named} has no {RECORD}: it is a ControlNet, but none of a {kind}-wise generator")
+    record = _record(location)
+    if record["kind"] != kind:
+        raise UserError(f"{named} is a {record['kind']}-wise generator; give it as generators.{record['kind']}")
+    _check_base(named, config, record, model, settings=settings)
+    weight_files.find(location, weight_files.DIFFUSERS, setting=f"generators.{kind}").tensors()
+    if kind == "category":
+        _check_identifiers(location, record, _text_width(model))
+
+
+def load_generators(
+    model: str, parts: loading.Parts, settings: GeneratorsConfig, dtype: torch.dtype = torch.float32
+) -> dict[str, Generator]:
+    """The generators that the settings name, by kind; each fits the base.
+
+    Args:
+        model: location of the base's model folder.
+        parts: of it.
+        settings: the folders, and the weights of their outputs.
+        dtype: arithmetic; identifiers stay float32.
+
+    Raises:
+        UserError: one can't be used.
+    """
+    found: dict[str, Generator] = {}
+    if settings.category is not None:
+        check(settings.category, "category", model, settings)
+        found["category"] = _category(settings.category, dtype)
+        found["category"].scale = settings.category_scale
+    if settings.personality is not None:
+        check(settings.personality, "personality", model, settings)
+        record = _record(settings.personality)
+        templates = Templates(record["product"])
+        found["personality"] = PersonalityGenerator(_copy(settings.personality, dtype), templates, record["masked"])
+        found["personality"].scale = settings.personality_scale
+    for generator in found.values():
+        expected = picture_widths(parts.pixels_per_latent)
+        if len(generator.copy.config["conditioning_embedding_out_channels"]) != len(expected):
+            raise UserError(
+                f"generators.{generator.kind} was made for a base whose latents cover other numbers of pixels than the "
+                f"{parts.pixels_per_latent} x {parts.pixels_per_latent} of {model}: it belongs to another base model"
+            )
+    return found
+
+
+def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
+    record = _record(location)
+    table = load(locations.read_bytes(locations.join(location, IDENTIFIERS)))[TENSOR].float()
+    categories = Categories([Category(**entry) for entry in record["categories"]])
+    return CategoryGenerator(
+        _copy(location, dtype),
+        categories,
+        Identifiers(len(categories), table.shape[1], table),
+        Templates(record["product"], record["background"]),
+    )
+
+
+def _copy(location: str, dtype: torch.dtype) -> ControlNetModel:
+    with locations.local_folder(location) as folder:
+        copy: ControlNetModel = loading.load_model(ControlNetModel.from_pretrained, folder, "", torch_dtype=dtype)
+    return copy
+
+
+def _record(location: str) -> dict[str, Any]:
+    """A generator's own settings.
+
+    Raises:
+        UserError: they are of a later version, or not complete.
+    """
+    place = locations.join(location, RECORD)
+    record = validation.read_config(place)
+    if record.get("format") != FORMAT:
+        raise UserError(f"{place} has format {record.get('format')}, not {FORMAT}: another version wrote it")
+    kind = record.get("kind")
+    wanted: dict[str, type] = {"kind": str, "base": str, "product": str}
+    wanted |= {"background": str, "categories": list} if kind == "category" else {"masked": str}
+    if absent := [name for name, of in wanted.items() if not isinstance(record.get(name), of)]:
+        raise UserError(f"{place} has no usable {absent[0]}; restore it from a copy")
+    if kind == "category":
+        fields = {"name": str, "parent": str, "rows": int}
+        for entry in record["categories"]:
+            typed = isinstance(entry, dict) and {name: type(value) for name, value in entry.items()} == fields
+            if not typed:
+                raise UserError(f"{place} has a category {entry!r}, not {{name, parent, rows}}; restore it from a copy")
+    return record
+
+
+def _check_base(
+    named: str, config: Mapping[str, Any], record: Mapping[str, Any], model: str, *, settings: GeneratorsConfig
+) -> None:
+    denoiser = validation.read_config(locations.join(model, validation.family_of(model).denoiser, "config.json"))
+    channels = validation.PLAIN_CHANNELS if settings.base == "text_to_image" else validation.INPUT_CHANNELS
+    if config.get("in_channels") != channels:
+        raise UserError(
+            f"{named} has {config.get('in_channels')} input channels, not the {channels} of "
+            f"generators.base={settings.base}: set the base that it was trained beside"
+        )
+    for name in SHARED:
+        own, bases = config.get(name), denoiser.get(name)
+        if own is not None and bases is not None and own != bases:
+            raise UserError(
+                f"{named} has {name}={own}, the UNet of {model} has {bases}: it belongs to another base model"
+            )
+    if not settings.other_base and record["base"] != base.fingerprint(model):
+        raise UserError(
+            f"{named} was made beside another base than {model}, of the same shape; give that base, or set "
+            "generators.other_base=true to try it on this one"
+        )
+
+
+def _check_identifiers(location: str, record: Mapping[str, Any], width: int) -> None:
+    place = locations.join(location, IDENTIFIERS)
+    if not locations.exists(place):
+        raise UserError(f"{place} is not there: the folder isn't complete; copy it anew")
+    tensors = safetensors_header.read(place)
+    shape = tensors[TENSOR].shape if TENSOR in tensors else ()
+    count = len(record["categories"])
+    if len(shape) != 3 or shape[0] != count:
+        raise UserError(
+            f"{place} has identifiers of {shape[0] if shape else 0} categories, {RECORD} beside it names {count}; take "
+            "both from one generator"
+        )
+    if shape[2] != width:
+        raise UserError(
+            f"{place} has {shape[2]} values a token, the base's text encoders have {width}: it belongs to another base "
+            "model"
+        )
+    Categories([Category(**entry) for entry in record["categories"]])
+
+
+def _text_width(model: str) -> int:
+    family = validation.family_of(model)
+    return family.text_width(
+        {part: validation.read_config(locations.join(model, part, "config.json")) for part in family.encoders}
+    )
+
+
+def _drop_origin(config: Path) -> None:
+    """Leave out of the copy's settings which folder it was loaded from."""
+    settings = json.loads(config.read_text("utf-8"))
+    if settings.pop("_name_or_path", None) is not None:
+        config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
