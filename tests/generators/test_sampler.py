@@ -137,6 +137,13 @@ def test_weights_of_outputs(tiny_painter: DiffusionConfig, tmp_path: Path) -> No
     assert not np.array_equal(paint(method, request())[0], expected)
 
 
+def test_in_bfloat16(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    """New copies beside a base that computes in bfloat16: the base's picture."""
+    method = write(tiny_painter, tmp_path, noise=0, base_prompt="product2img")
+    expected = Sampler(tiny_painter.base, tiny_painter, SamplerOptions(dtype="bf16")).paint([request()])
+    np.testing.assert_array_equal(paint(method, request(), dtype="bf16"), expected)
+
+
 def test_beside_stable_diffusion_xl(xl_models: XlModels, tmp_path: Path) -> None:
     painter = xl_models.painter()
     method = write(painter, tmp_path, noise=0, base_prompt="product2img")

@@ -117,3 +117,13 @@ def test_translated_by_hand() -> None:
     np.testing.assert_array_equal(translated(values, 1, -1, fill=0), [[0, 0, 0], [2, 3, 0]])
     np.testing.assert_array_equal(translated(values, -1, 1, fill=9), [[9, 4, 5], [9, 9, 9]])
     np.testing.assert_array_equal(translated(values, 2, 0, fill=7), np.full((2, 3), 7))
+
+
+@given(settings, st.integers(0, 2**62), st.integers(0, 99))
+def test_no_pixel_of_the_product_is_left_where_the_copy_looks(how: SpoilingConfig, seed: int, number: int) -> None:
+    image, mask, other = pictures(number)
+    image[image == 255] = 253
+    image[mask >= 128] = 255
+    for chosen in (how, OFF):
+        spoilt = spoil(image, mask, other, settings=chosen, seed=seed)
+        assert not (spoilt.picture[~spoilt.product] == 255).any()
