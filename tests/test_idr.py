@@ -20,6 +20,8 @@ from p2i_ray.run.folder import Run
 from p2i_ray.run.step_table import AUDIT, CALIBRATE, CRITIQUE, INSPECT, MEASURE, SCORE, SELECT
 from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.steps.round import Output, Round
+from p2i_ray.steps.score import score
+from p2i_ray.steps.selection import select
 from p2i_ray.steps.summarise import summarise
 from tests.support import second_judge
 
@@ -163,14 +165,27 @@ def test_a_selection_that_keeps_nothing_stops_with_what_to_change(tmp_path: Path
     assert run.done(1, SCORE) and not run.done(1, SELECT)
 
 
-def test_a_control_selects_by_given_scores_and_the_judge_is_not_asked(
-    tmp_path: Path, mini_data: str, judge: Judge
-) -> None:
-    rows = sorted(id_ for file in Path(mini_data, "train").glob("*.parquet") for id_ in ids(str(file)))
-    given = tmp_path / "given.csv"
+def control(folder: Path, data: str) -> tuple[Run, list[str]]:
+    """A run whose scores are given, and the ids of its training split from the lowest score to the highest."""
+    rows = sorted(id_ for file in Path(data, "train").glob("*.parquet") for id_ in ids(str(file)))
+    given = folder / "given.csv"
     given.write_text("id,score\n" + "".join(f"{id_},{1 + 4 * place / len(rows)}\n" for place, id_ in enumerate(rows)))
     settings = [*SMALL, "idr.exemplars=0", f"idr.given_scores={given}", "idr.keep_rows=[16,8]"]
-    run = Run.open(str(tmp_path / "run"), load(Config, "mini", settings), inputs=[])
+    return Run.open(str(folder / "run"), load(Config, "mini", settings)), rows
+
+
+def test_given_scores_take_the_judges_place(tmp_path: Path, mini_data: str, judge: Judge) -> None:
+    run, rows = control(tmp_path, mini_data)
+    first, second = (Round(run, number, mini_data, judge) for number in (1, 2))
+    kept = select(first, score(first, None, "", ()))
+    assert ids(kept.location) == rows[-16:]
+    scores = score(second, kept, "", ())
+    assert scores.rows == 16 and ids(select(second, scores).location) == rows[-8:]
+
+
+@pytest.mark.slow
+def test_a_control_with_given_scores_never_asks_the_judge(tmp_path: Path, mini_data: str, judge: Judge) -> None:
+    run, rows = control(tmp_path, mini_data)
     with overlapping(run, mini_data, judge):
         model = idr.refine(run, mini_data, judge)
     assert ids(run.path(1, "kept.parquet")) == rows[-16:] and ids(run.path(2, "kept.parquet")) == rows[-8:]
