@@ -28,7 +28,7 @@ from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
 from p2i_ray.console.progress import say
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.errors import UserError
-from p2i_ray.evaluate import measure
+from p2i_ray.evaluate import catalogue, measure
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import lease, step_table
 from p2i_ray.storage import locations
@@ -144,7 +144,8 @@ class Comparison:
         """The judge of all evaluations: the held-out one if there is one, else that of the arms."""
         config, cache = self.config, locations.join(self.out, "judge-cache")
         judge = made_judge(config, cache) if config.held_out_judge else selecting
-        for split in self.settings.splits:
+        asked = any(catalogue.NEEDS[name].judge for name in self.metrics)
+        for split in self.settings.splits if asked else ():
             check_judge(judge, config, data=self.data, split=split, metrics=self.metrics)
         return nullcontext(judge) if judge is selecting else judge
 

@@ -141,16 +141,13 @@ def loaded(scorer: str, settings: EvaluateConfig, device: str = "cpu") -> Scorer
 
 
 def _clip_score(settings: EvaluateConfig, device: str) -> Scorer:
-    from torch.nn import functional
-
-    from p2i_ray.evaluate.metrics.text_image import PLACE, ClipPair
+    from p2i_ray.evaluate.metrics.text_image import PLACE, ClipPair, cosines
 
     clip = ClipPair(settings.clip).to(device)
 
     def values(pictures: list[Pixels], names: list[str]) -> NDArray[np.float64]:
-        texts = clip.embed_text([settings.text.replace(PLACE, name) for name in names])
-        cosines = functional.cosine_similarity(clip.embed(pictures), texts)  # (B,)
-        return np.asarray(cosines.double().cpu().numpy())
+        texts = [settings.text.replace(PLACE, name) for name in names]
+        return np.asarray(cosines(clip, pictures, texts).cpu().numpy())
 
     return values
 

@@ -86,9 +86,13 @@ def scores(model: TextImageModel, text: str, *, scaled: bool) -> Callable[[Batch
 
     def values(batch: Batch) -> NDArray[np.float64]:
         texts = [text.replace(PLACE, row.name) for row in batch.rows]
-        cosines = functional.cosine_similarity(model.embed(batch.pictures).double(), model.embed_text(texts).double())
         factor = float(model.logit_scale.exp()) if scaled else 1.0
-        found: NDArray[np.float64] = (factor * cosines).cpu().numpy()
+        found: NDArray[np.float64] = (factor * cosines(model, batch.pictures, texts)).cpu().numpy()
         return found
 
     return values
+
+
+def cosines(model: TextImageModel, pictures: Sequence[Pixels], texts: Sequence[str]) -> Tensor:
+    """The cosine of each picture and its text, (B,), double precision."""
+    return functional.cosine_similarity(model.embed(pictures).double(), model.embed_text(texts).double())
