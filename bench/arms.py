@@ -17,20 +17,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 
 from bench import loop
 from bench.tables import mean_and_spread
+from p2i_ray.comparison import row_scores
+from p2i_ray.config import Config, load
 
 DATA = Path("data/mini")
-EVALUATOR = "p2i_ray/mini/weights/evaluator_clip"
-BATCH = 200
 
 
 def run() -> dict[str, float]:
@@ -44,9 +42,10 @@ def run() -> dict[str, float]:
     ids = photos["id"].to_pylist()
     good = np.array([quality[id_] >= 4 for id_ in ids])
     pictures = [np.asarray(Image.open(io.BytesIO(row["bytes"])).convert("RGB")) for row in photos["image"].to_pylist()]
+    names, settings = photos["name"].to_pylist(), load(Config, "mini").evaluate
     values = {
-        "clip_score": clip_scores(pictures, photos["name"].to_pylist()),
-        "aesthetics": np.array([colourfulness(picture) for picture in pictures]),
+        "clip_score": row_scores.loaded("clip_score", settings)(pictures, names),
+        "aesthetics": row_scores.loaded("colourfulness", settings)(pictures, names),
     }
     figures: dict[str, list[float]] = {}
     for folder in folders:
@@ -59,27 +58,3 @@ def run() -> dict[str, float]:
         for name, precision in found.items():
             figures.setdefault(f"arms_precision_{name}", []).append(float(precision))
     return {key: value for name, seeds in figures.items() for key, value in mean_and_spread(name, seeds).items()}
-
-
-def clip_scores(pictures: list[np.ndarray], names: list[str]) -> np.ndarray:
-    """Cosine similarity of each picture and its name."""
-    from transformers import AutoProcessor, CLIPModel
-
-    clip: Any = CLIPModel.from_pretrained(EVALUATOR, use_safetensors=True, dtype=torch.float32)
-    clip.eval()
-    processor = cast(Any, AutoProcessor).from_pretrained(EVALUATOR)
-    found = []
-    for start in range(0, len(names), BATCH):
-        part = slice(start, start + BATCH)
-        inputs = processor(text=names[part], images=pictures[part], return_tensors="pt", padding=True, truncation=True)
-        with torch.inference_mode():
-            output = clip(**inputs)
-        found.append(torch.nn.functional.cosine_similarity(output.image_embeds, output.text_embeds))
-    return torch.cat(found).numpy()
-
-
-def colourfulness(picture: np.ndarray) -> float:
-    """Hasler and Suesstrunk's measure: spread and mean of the opponent colours."""
-    red, green, blue = (picture[..., i].astype(np.float64) for i in range(3))
-    across, along = red - green, (red + green) / 2 - blue
-    return float(np.hypot(across.std(), along.std()) + 0.3 * np.hypot(across.mean(), along.mean()))
