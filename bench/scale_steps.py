@@ -20,7 +20,7 @@ from p2i_ray.data import reading
 from p2i_ray.data.schema import SCHEMA
 from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.features.index import ids as train_ids
-from p2i_ray.diffusion.features.schema import INDEX
+from p2i_ray.diffusion.features.schema import PLAIN
 from p2i_ray.judge.batch.ask import BLOCK
 from p2i_ray.judge.batch.cache import AnswerIndex
 from p2i_ray.judge.requests.tasks import SCORES
@@ -50,7 +50,7 @@ def write_inputs(folder: Path, rows: int) -> dict[str, int]:
         keys = [content_cache.key_of(id_.encode()) for id_ in ids]
         shard = [f"part-{start:010}.parquet"] * len(ids)
         entries = [ids, ["mug"] * len(ids), keys, shard, ["512x512"] * len(ids), [None] * len(ids)]
-        table = pa.table([pa.array(c, f.type) for c, f in zip(entries, INDEX, strict=True)], schema=INDEX)
+        table = pa.table([pa.array(c, f.type) for c, f in zip(entries, PLAIN.index, strict=True)], schema=PLAIN.index)
         pq.write_table(table, home / "index" / f"part-{start:010}.parquet")
     for start, ids in _chunks(rows, BLOCK):
         answers = answer(pa.array(ids))

@@ -1,10 +1,13 @@
-"""Fine-tune a model on a split by Eq. 5: encode the images once, then train on the features.
+"""Fine-tune a model on a split by Eq. 5, or train a generator beside it, on features that are encoded once.
 
     python jobs/train.py --config mini data=data/mini model=p2i_ray/mini/weights/diffusion out=runs/first/model
     python jobs/train.py --config a100x4 data=s3://bucket/epbd model=models/base out=s3://bucket/model steps=3000
+    python jobs/train.py --config gpu24gb data=data/shop out=runs/by-category generator=category
     python jobs/train.py --config a100x4 --plan plan.gpu_memory_gib=80
 
 Features and checkpoints wait in OUT.work until the model is finished; the same command after an interruption goes on.
+generator=category and generator=personality train a copy of the model's encoder beside it, by category or by style
+(docs/generators.md); OUT is then the generator's folder, and generators.* are its settings.
 OUT.tracking has TensorBoard's files (`tensorboard --logdir OUT.tracking`) and sample images of every checkpoint.
 With --plan nothing is trained: memory, hours and price are worked out, without Ray, GPUs, data or weights.
 """
@@ -18,6 +21,7 @@ from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config import Config, DiffusionConfig, Effect, ImageConfig, PlanConfig
+from p2i_ray.config.generators import GeneratorName, GeneratorsConfig
 from p2i_ray.config.loading import defaults, effects, flat
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
@@ -28,6 +32,7 @@ from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.features.index import FeatureIndex
+    from p2i_ray.diffusion.training.job import Objective
 
 
 class PlanJob(Config):
@@ -39,6 +44,10 @@ class PlanJob(Config):
     model: str | None = Field(None, description="model folder to start from (none: diffusion.base)")
     out: str | None = Field(None, description="folder of the new model")
     steps: int | None = Field(None, ge=1, description="optimizer steps (none: the first of idr.steps)")
+    generator: GeneratorName = Field(
+        "product2img", description="what is trained: the model, or a generator beside it by category or by style"
+    )
+    generators: GeneratorsConfig = GeneratorsConfig()
     plan: PlanConfig = PlanConfig()
 
 
@@ -64,7 +73,7 @@ def show_plan(job: PlanJob) -> None:
 
 def run(job: TrainJob) -> None:
     """Encode, train, write the model folder."""
-    from p2i_ray.diffusion.model import training_checks, validation
+    from p2i_ray.diffusion.model import validation
     from p2i_ray.diffusion.training import launch as training
 
     out = locations.absolute(job.out)
@@ -72,8 +81,8 @@ def run(job: TrainJob) -> None:
     lease.check_free(f"{work}.{lease.FILE}")
     check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
-    validation.check_model(base, job.image, job.diffusion.widen)
-    training_checks.check_training(base, validation.anywhere(job.diffusion), job.train)
+    objective_of(job).check(base, validation.anywhere(job.diffusion), job.train)
+    validation.check_model(base, job.image, widen=job.diffusion.widen or job.generators.plain(job.generator))
     rows = count(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)
@@ -104,11 +113,14 @@ def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: st
     connection.connect(job.ray)
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
     preflight.check(turns, writes=[work], reads=[job.data, base, job.diffusion.clip])
-    diffusion = job.diffusion.model_copy(update={"base": base})
+    diffusion = job.diffusion.model_copy(
+        update={"base": base, "widen": job.diffusion.widen or job.generators.plain(job.generator)}
+    )
     features = encode(job, diffusion, rows, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         return training.train(
             features,
+            objective=objective_of(job, features),
             keep=locations.absolute(job.keep) if job.keep else None,
             base=base,
             diffusion=diffusion,
@@ -122,11 +134,35 @@ def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: st
         )
 
 
+def objective_of(job: TrainJob, features: FeatureIndex | None = None) -> Objective:
+    """What is trained, and on what; see generators.choice.objective_of.
+
+    Args:
+        job: the settings.
+        features: of the rows, whose categories are learned; none: to be checked, without categories.
+    """
+    from p2i_ray.diffusion.features import index
+    from p2i_ray.generators import choice
+
+    counts = None
+    if features is not None and job.generator == "category":
+        counts = index.categories(features, locations.absolute(job.keep) if job.keep else None)
+    return choice.objective_of(job.generator, job.generators, job.train, counts)
+
+
 def settings_of(job: TrainJob, steps: int) -> dict[str, Any]:
     """The settings that make another training of it, flat."""
     values, marks = dict(flat(job.model_dump(mode="json"))), dict(effects(type(job)))
     counting = (key for key in values if key.startswith("train.") and marks[key] is not Effect.RUNTIME)
-    return {**{key: values[key] for key in counting if not key.endswith(".num_gpus")}, "seed": job.seed, "steps": steps}
+    found = {
+        **{key: values[key] for key in counting if not key.endswith(".num_gpus")},
+        "seed": job.seed,
+        "steps": steps,
+    }
+    if job.generator == "product2img":
+        return found
+    own = {key: value for key, value in values.items() if key == "generator" or key.startswith("generators.")}
+    return found | own
 
 
 def stay_with(work: str, settings: dict[str, Any]) -> None:
@@ -154,7 +190,8 @@ def asked_of(job: TrainJob, diffusion: DiffusionConfig, keep: str | None) -> dic
     states = {name: fingerprints.states(locations.absolute(place)) for name, place in used.items() if place}
     signatures = {name: fingerprints.signature(found) for name, found in states.items()}
     settings = {name: group.model_dump(mode="json") for name, group in (("image", job.image), ("diffusion", diffusion))}
-    return {"data": data, "split": job.split, "keep": keep, **settings, "signatures": signatures}
+    asked = {"data": data, "split": job.split, "keep": keep, **settings, "signatures": signatures}
+    return {**asked, "pictures": True} if job.generator != "product2img" else asked
 
 
 def count(job: TrainJob) -> int:
@@ -174,7 +211,7 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> Fe
     from p2i_ray.diffusion.features import encode as features
     from p2i_ray.diffusion.features.index import FeatureIndex
 
-    keep = locations.absolute(job.keep) if job.keep else None
+    keep, pictures = locations.absolute(job.keep) if job.keep else None, job.generator != "product2img"
     done, data, asked = f"{out}.json", locations.absolute(job.data), asked_of(job, diffusion, keep)
     if locations.exists(done) and locations.exists(out):
         found = json.loads(locations.read_text(done))
@@ -187,18 +224,26 @@ def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> Fe
                 f"{out} was made from something else ({', '.join(others)}): data, keep file, models or their settings "
                 f"were changed or replaced meanwhile; put them back, or remove {out.rpartition('/')[0]} to begin anew"
             )
-        return FeatureIndex(out, found["files"], found["shards"])
+        return FeatureIndex(out, found["files"], found["shards"], pictures=pictures)
     locations.remove(out)
     cache = job.features.cache or f"{out}-cache"  # outlasts an attempt that is killed
     settings = job.features.model_copy(update={"cache": cache})
     with phase("encode", rows) as progress:
         read = reading.read_split(data, job.split, keep=keep)
-        written = features.encode(read, out, diffusion=diffusion, settings=settings, image=job.image, progress=progress)
+        written = features.encode(
+            read,
+            out,
+            diffusion=diffusion,
+            settings=settings,
+            image=job.image,
+            pictures=pictures,
+            progress=progress,
+        )
     if written.set_aside:
         print(f"{written.set_aside} of {written.rows} rows are set aside; see the column error in {out}")
     shards = written.facts["shards"]
     locations.write_text(done, json.dumps({"asked": asked, "files": written.files, "shards": shards}))
-    return FeatureIndex(out, written.files, shards)
+    return FeatureIndex(out, written.files, shards, pictures=pictures)
 
 
 PLAN = AlternativeAction(

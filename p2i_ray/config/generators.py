@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from p2i_ray.config.base import Content, Result, Settings
+from p2i_ray.config.base import Adjustable, Content, Result, Settings
 
 CATEGORY = "{category}"  # in a prompt: the category's name
 
@@ -63,6 +63,12 @@ class GeneratorsConfig(Settings):
     background_prompt: Result[str] = Field(
         "in the background of", description="P_bg, before the category's identifier (paper: this one)"
     )
+    categories: Content[str | None] = Field(
+        None,
+        description="CSV file of category and parent, all that are to be trained (none: those of the rows, no parents)",
+    )
+    lr_copy: Adjustable[float] = Field(1e-5, gt=0, description="learning rate of a copy, AdamW")
+    lr_identifiers: Adjustable[float] = Field(1e-3, gt=0, description="learning rate of the identifiers, AdamW")
     tokens: Result[int] = Field(4, ge=1, description="learned tokens of a category's identifier")
     token_from: Result[str] = Field("background", description="word whose embedding identifiers start from")
     rare_below: Result[int] = Field(0, ge=0, description="training rows below which a category is rare; 0: none is")
@@ -75,6 +81,10 @@ class GeneratorsConfig(Settings):
         "also all that it adds to the base",
     )
     spoiling: SpoilingConfig = Field(default_factory=SpoilingConfig)
+
+    def plain(self, generator: GeneratorName) -> bool:
+        """Whether a generator is trained beside a plain text-to-image model, which stays as it is."""
+        return generator != "product2img" and self.base == "text_to_image"
 
     @field_validator("product_prompt")
     @classmethod

@@ -197,6 +197,12 @@ class Product2Img(nn.Module):
         embeddings = [encoder.get_input_embeddings() for encoder in self.text_encoders]
         return [embedding.row for embedding in embeddings if isinstance(embedding, TokenEmbedding)]
 
+    def groups(self, settings: TrainConfig) -> list[dict[str, Any]]:
+        """The optimizer's groups: <background> learns at the UNet's rate and doesn't decay."""
+        options = {"unet": {"lr": settings.lr_unet}, "token": {"lr": settings.lr_unet, "weight_decay": 0.0}}
+        options["text"] = {"lr": settings.lr_text}
+        return [{"name": name, "params": list(p), **options[name]} for name, p in trained_groups(self).items()]
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

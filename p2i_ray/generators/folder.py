@@ -43,13 +43,14 @@ SHARED = (
 )
 
 
-def save(generator: Generator, out: str, *, made_from: str) -> None:
+def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, str] | None = None) -> None:
     """Write a generator's folder.
 
     Args:
         generator: its copy's weights are written in the precision that they have.
         out: location of the folder.
         made_from: location of the base's model folder.
+        files: texts by file name, to be written beside.
     """
     record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": base.fingerprint(made_from)}
     tensors: dict[str, torch.Tensor] = {}
@@ -62,6 +63,8 @@ def save(generator: Generator, out: str, *, made_from: str) -> None:
     with tempfile.TemporaryDirectory(prefix="p2i_generator_") as local:
         generator.copy.save_pretrained(local, safe_serialization=True)
         _drop_origin(Path(local, "config.json"))
+        for name, text in (files or {}).items():
+            Path(local, name).write_text(text, "utf-8")
         Path(local, RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
         if tensors:
             save_file(tensors, Path(local, IDENTIFIERS))
@@ -132,10 +135,19 @@ def load_generators(
     return found
 
 
+def categories_of(location: str) -> Categories:
+    """The categories of a category-wise generator's folder.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    return Categories([Category(**entry) for entry in _record(location)["categories"]])
+
+
 def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
     record = _record(location)
     table = load(locations.read_bytes(locations.join(location, IDENTIFIERS)))[TENSOR].float()
-    categories = Categories([Category(**entry) for entry in record["categories"]])
+    categories = categories_of(location)
     return CategoryGenerator(
         _copy(location, dtype),
         categories,

@@ -138,17 +138,23 @@ class Identifiers(nn.Module):
             rare_below: see above; 0: none is rare.
 
         Returns:
-            (), the mean over the batch of the weighted mean squared distance.
+            (B,), the weighted mean squared distance of each.
         """
-        terms = [self.weight.new_zeros(())]
-        for category in batch:
+        terms = [self.weight.new_zeros((), dtype=torch.float32)] * len(batch)
+        for place, category in enumerate(batch):
             rows, siblings = categories.all[category].rows, categories.siblings(category)
             if rows >= rare_below or not siblings:
                 continue
-            own = self(torch.tensor(self.places(category), device=self.weight.device))  # (K, D)
-            mean = self.table.detach()[siblings].mean(dim=0)  # (K, D)
-            terms.append((1 - rows / rare_below) * (own - mean).square().mean())
-        return torch.stack(terms).sum() / max(1, len(batch))
+            own = self._of(category)  # (K, D)
+            with torch.no_grad():
+                mean = torch.stack([self._of(sibling) for sibling in siblings]).mean(dim=0)  # (K, D)
+            terms[place] = (1 - rows / rare_below) * (own - mean).float().square().mean()
+        return torch.stack(terms)
+
+    def _of(self, category: int) -> torch.Tensor:
+        """The rows of a category, (K, D): through a call, since ZeRO-3 has the table apart between two of them."""
+        rows: torch.Tensor = self(torch.tensor(self.places(category), device=self.weight.device))
+        return rows
 
 
 class IdentifierEmbedding(nn.Module):

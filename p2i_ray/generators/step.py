@@ -13,6 +13,7 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch import nn
 
+from p2i_ray.config import TrainConfig
 from p2i_ray.diffusion.backbones.backbone import PromptStates
 from p2i_ray.diffusion.losses import inpainting_loss, min_snr_weights
 from p2i_ray.diffusion.model.loading import Parts
@@ -61,15 +62,23 @@ class GeneratorLosses(NamedTuple):
 
     total: torch.Tensor  # (), to be differentiated
     noise: torch.Tensor  # (B,), of each row, weighted where min-SNR is on
-    pull: torch.Tensor  # (), of rare categories to their parents' means, before its weight
+    pull: torch.Tensor  # (B,), of rare categories to their parents' means, before its weight
+
+
+class Rates(NamedTuple):
+    """Learning rates."""
+
+    copy: float = 1e-5
+    identifiers: float = 1e-3
 
 
 class LossSettings(NamedTuple):
-    """How the loss is put together."""
+    """How the loss is put together, and how it is learned from."""
 
     min_snr_gamma: float | None = None  # as in train.min_snr_gamma
     rare_below: int = 0  # as in generators
     rare_weight: float = 0.0
+    rates: Rates = Rates()
 
 
 class GeneratorModel(nn.Module):
@@ -117,8 +126,28 @@ class GeneratorModel(nn.Module):
         """The generator of a kind; none: it is not there."""
         return dict(self.denoiser.generators.items()).get(kind)
 
-    def forward(self, batch: GeneratorBatch) -> GeneratorLosses:
-        """`generator_loss` of this model."""
+    def groups(self, settings: TrainConfig) -> list[dict[str, Any]]:
+        """The optimizer's groups: identifiers don't decay, or those of categories that are seldom seen would fade."""
+        rates = self.settings.rates
+        options: dict[str, dict[str, float]] = {
+            "copy": {"lr": rates.copy},
+            "identifiers": {"lr": rates.identifiers, "weight_decay": 0.0},
+        }
+        return [{"name": name, "params": list(p), **options[name]} for name, p in trained_groups(self).items()]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.empty_ids.device
+
+    def forward(self, batch: GeneratorBatch, whole: GeneratorBatch | None = None, share: int = 1) -> GeneratorLosses:
+        """`generator_loss` of this model.
+
+        Args:
+            batch: a micro-batch.
+            whole: all of a worker's rows, and
+            share: micro-batches a step, as for Product2Img, whose loss needs them; this one doesn't.
+        """
         return generator_loss(self, batch)
 
 
@@ -148,11 +177,11 @@ def generator_loss(model: GeneratorModel, batch: GeneratorBatch) -> GeneratorLos
     noise = inpainting_loss(predicted, target)  # (B,)
     if model.settings.min_snr_gamma is not None:
         noise = noise * min_snr_weights(model.schedule, batch.timesteps, model.settings.min_snr_gamma)
-    pull = noise.new_zeros(())
+    pull = torch.zeros_like(noise)
     category: CategoryGenerator | None = model.generator("category")
     if category is not None and batch.categories is not None and model.settings.rare_below:
         pull = category.identifiers.pull(batch.categories.tolist(), category.categories, model.settings.rare_below)
-    return GeneratorLosses(noise.mean() + model.settings.rare_weight * pull, noise, pull)
+    return GeneratorLosses(noise.mean() + model.settings.rare_weight * pull.mean(), noise, pull)
 
 
 def controls_of(model: GeneratorModel, batch: GeneratorBatch, nothing: PromptStates) -> dict[str, Control]:

@@ -39,6 +39,7 @@ def encode(
     diffusion: DiffusionConfig,
     settings: FeatureConfig,
     image: ImageConfig,
+    pictures: bool = False,
     progress: Progress | None = None,
 ) -> Written:
     """Encode rows (id, name, image, cutout) whose features are not in the cache yet, and write an index of all.
@@ -47,10 +48,11 @@ def encode(
 
     Args:
         rows: to encode.
-        out: location of the folder of the index; columns as in schema.INDEX.
+        out: location of the folder of the index; columns as in schema.columns.
         diffusion: its VAE and CLIP are the encoders.
         settings: of the encoders; without a cache, the shards lie in `shards` within `out`.
         image: resolution and limits.
+        pictures: also keep pixels and masks, and the rows' categories (another column), for generators.
         progress: called with the number of rows just done.
 
     Returns:
@@ -67,20 +69,20 @@ def encode(
     validation.check_model(diffusion.base, image, diffusion.widen)
     training_checks.check_clip(diffusion.clip, diffusion.base)
     cache = locations.absolute(settings.cache) if settings.cache else locations.join(out, "shards")
-    folder = shards.open_shards(cache, diffusion, image.resolution)
+    folder = shards.open_shards(cache, diffusion, image.resolution, pictures=pictures)
     need = resources.features(settings)
     placement.wait_for(need)
     index = (
         rows.map_batches(
             _look_up_shared,  # type: ignore[arg-type]  # pyarrow has no types
-            fn_kwargs={"known": ray.put(shards.KnownShards(folder)), "image": image},
+            fn_kwargs={"known": ray.put(shards.KnownShards(folder)), "image": image, "pictures": pictures},
             batch_size=ROWS_LOOKED_UP,
             batch_format="pyarrow",
             **LOOK_UP.task_options(),
         )
         .map_batches(
             Encode,
-            fn_constructor_kwargs={"diffusion": diffusion, "settings": settings},
+            fn_constructor_kwargs={"diffusion": diffusion, "settings": settings, "pictures": pictures},
             compute=ray.data.ActorPoolStrategy(size=need.count),
             batch_size=settings.batch_size * BATCHES_AT_ONCE,
             batch_format="pyarrow",
@@ -88,7 +90,7 @@ def encode(
         )
         .map_batches(
             add_shard,  # type: ignore[arg-type]  # pyarrow has no types
-            fn_kwargs={"folder": folder},
+            fn_kwargs={"folder": folder, "pictures": pictures},
             batch_size=ROWS_PER_SHARD,
             batch_format="pyarrow",
             **WRITE.task_options(),
@@ -96,18 +98,23 @@ def encode(
     )
     with root_cause.failures_explained("encoding", f"lower features.batch_size={settings.batch_size}"):
         written = write_parquet(
-            index, out, schema.INDEX, progress, rows_per_file=ROWS_PER_SHARD, tally=("encoded", "reused")
+            index,
+            out,
+            schema.columns(pictures=pictures).index,
+            progress,
+            rows_per_file=ROWS_PER_SHARD,
+            tally=("encoded", "reused"),
         )
     return written._replace(facts={"shards": folder, **written.facts})
 
 
-def _look_up_shared(batch: pa.Table, known: ObjectRef[KnownShards], image: ImageConfig) -> pa.Table:
+def _look_up_shared(batch: pa.Table, known: ObjectRef[KnownShards], image: ImageConfig, pictures: bool) -> pa.Table:
     import ray
 
-    return look_up(batch, ray.get(known), image)
+    return look_up(batch, ray.get(known), image, pictures=pictures)
 
 
-def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table:
+def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig, *, pictures: bool = False) -> pa.Table:
     """Rows with the name of their shard, or with their images at the encoders' resolution, or with an error."""
     import pyarrow as pa
 
@@ -115,12 +122,12 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
     from p2i_ray.diffusion.features import schema
     from p2i_ray.diffusion.model.preprocess import open_pair, size_of
 
-    rows = batch.select(["id", "name", "image", "cutout"]).to_pylist()
+    rows = batch.select(["id", "name", "image", "cutout", *(["category"] if pictures else [])]).to_pylist()
     pairs = [(_bytes(row["image"]), _bytes(row["cutout"])) for row in rows]
     keys = [key_of(*pair, image) for pair in pairs]
     found: list[dict[str, Any]] = []
     for row, pair, key, shard in zip(rows, pairs, keys, known.find(keys), strict=True):
-        result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key}
+        result: dict[str, Any] = {"id": row["id"], "name": row["name"], "key": key, "category": row.get("category")}
         try:
             if not has_picture(row["image"]):
                 raise ImageError("no scene: the row is a cutout alone, which is painted and tested, not trained on")
@@ -138,7 +145,7 @@ def look_up(batch: pa.Table, known: KnownShards, image: ImageConfig) -> pa.Table
         except ImageError as error:
             result["error"] = str(error)
         found.append(result)
-    return pa.Table.from_pylist(found, schema=schema.LOOKED_UP)
+    return pa.Table.from_pylist(found, schema=schema.columns(pictures=pictures).looked_up)
 
 
 def key_of(picture: bytes, cutout: bytes, image: ImageConfig) -> bytes:
@@ -172,9 +179,10 @@ def _bytes(encoded: dict[str, Any] | None) -> bytes:
 class Encode:
     """One actor; it loads the encoders when the first row needs them."""
 
-    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig) -> None:
+    def __init__(self, diffusion: DiffusionConfig, settings: FeatureConfig, *, pictures: bool = False) -> None:
         self._diffusion = diffusion
         self._settings = settings
+        self._pictures = pictures
         self._encoders: Encoders | None = None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -184,7 +192,8 @@ class Encode:
 
         from p2i_ray.diffusion.features import schema
 
-        rows = batch.select(schema.INDEX.names).to_pylist()
+        columns = schema.columns(pictures=self._pictures)
+        rows = batch.select(columns.index.names).to_pylist()
         new = pc.indices_nonzero(pc.is_valid(batch["pixels"])).to_pylist()
         by_size: dict[str, list[int]] = {}
         for number in new:
@@ -194,10 +203,11 @@ class Encode:
                 numbers = alike[start : start + self._settings.batch_size]
                 for number, features in zip(numbers, self._encode(batch.take(numbers), size), strict=True):
                     rows[number] |= features or {"error": "the encoders give values that are not finite"}
-        return pa.Table.from_pylist(rows, schema=schema.ENCODED)
+        return pa.Table.from_pylist(rows, schema=columns.encoded)
 
     def _encode(self, rows: pa.Table, size: str) -> list[dict[str, Any] | None]:
         """Packed features of at most a batch of rows of one size; none where they are not finite."""
+        from p2i_ray.data.images import encode_png
         from p2i_ray.diffusion.features import schema
         from p2i_ray.diffusion.features.encoders import load_encoders
 
@@ -210,27 +220,32 @@ class Encode:
             for column in ("pixels", "mask_pixels")
         )
         width, height = map(int, size.split("x"))
-        encoded = self._encoders.encode(images.reshape(-1, height, width, 3), masks.reshape(-1, height, width))
+        images, masks = images.reshape(-1, height, width, 3), masks.reshape(-1, height, width)
+        encoded = self._encoders.encode(images, masks)
         arrays = {name: schema.narrow(values, name) for name, values in encoded._asdict().items()}
         latent = [encoded.image_moments.shape[1] // 2, *encoded.image_moments.shape[2:]]
         packed: list[dict[str, Any] | None] = []
         for i in range(rows.num_rows):
             row = {name: values[i] for name, values in arrays.items()}
             finite = all(np.isfinite(values).all() for values in row.values())
-            packed.append({"latent_shape": latent, **{n: v.tobytes() for n, v in row.items()}} if finite else None)
+            kept = {name: values.tobytes() for name, values in row.items()}
+            if self._pictures:
+                kept |= {"picture": encode_png(images[i]), "product": encode_png(masks[i])}
+            packed.append({"latent_shape": latent, **kept} if finite else None)
         return packed
 
 
-def add_shard(batch: pa.Table, folder: str) -> pa.Table:
+def add_shard(batch: pa.Table, folder: str, *, pictures: bool = False) -> pa.Table:
     """Index rows, after those that came with features are in a new shard."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     from p2i_ray.diffusion.features import schema, shards
 
+    columns = schema.columns(pictures=pictures)
     reused, encoded = pc.is_valid(batch["shard"]), pc.is_valid(batch["image_moments"])
-    new = batch.filter(encoded).select(schema.SHARD.names)
-    shard = shards.add(folder, new.cast(schema.SHARD)) if new.num_rows else None
+    new = batch.filter(encoded).select(columns.shard.names)
+    shard = shards.add(folder, new.cast(columns.shard)) if new.num_rows else None
     shards_of = pc.if_else(encoded, pa.scalar(shard, pa.string()), batch["shard"].cast(pa.string()))
-    index = batch.select(schema.INDEX.names).drop_columns(["shard"])
+    index = batch.select(columns.index.names).drop_columns(["shard"])
     return index.append_column("shard", shards_of).append_column("encoded", encoded).append_column("reused", reused)

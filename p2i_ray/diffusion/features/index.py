@@ -32,11 +32,18 @@ class FeatureIndex:
         index: location of the folder of the index files.
         files: the names of those that count.
         shards: location of the folder of the shards.
+        pictures: whether rows have pictures, masks and categories as well, for generators.
     """
 
     index: str
     files: list[str]
     shards: str
+    pictures: bool = False
+
+    @property
+    def columns(self) -> schema.Columns:
+        """Of its files."""
+        return schema.columns(pictures=self.pictures)
 
 
 def count(features: FeatureIndex, keep: str | None) -> int:
@@ -82,6 +89,15 @@ def _has_sizes(features: FeatureIndex) -> bool:
         return False
 
 
+def categories(features: FeatureIndex, keep: str | None) -> dict[str, int]:
+    """The rows to train on of each category, by its name, sorted; of an index with pictures.
+
+    A row without a category counts under an empty name. See `count`.
+    """
+    found = _usable(features, keep, ["category"])["category"].fill_null("").value_counts()
+    return dict(sorted((one["values"].as_py(), one["counts"].as_py()) for one in found))
+
+
 def row_bytes(features: FeatureIndex) -> int:
     """What a row's features take, about.
 
@@ -90,7 +106,7 @@ def row_bytes(features: FeatureIndex) -> int:
     """
     for file in locations.files(features.shards, ".parquet"):
         try:
-            with opened(file, schema.SHARD) as shard:
+            with opened(file, features.columns.shard) as shard:
                 group = shard.metadata.row_group(0)
         except UnusableError as error:
             raise UserError(f"{error}; it should hold features: {_again(features, file)}") from None
@@ -109,7 +125,7 @@ def check(features: FeatureIndex, keep: str | None) -> None:
         shard, rows = part
         file = locations.join(features.shards, shard)
         try:
-            with opened(file, schema.SHARD) as content:
+            with opened(file, features.columns.shard) as content:
                 keys = content.read(columns=["key"])["key"]
         except UnusableError as error:
             raise _unusable(features, file, rows, error) from None
@@ -120,7 +136,7 @@ def check(features: FeatureIndex, keep: str | None) -> None:
 
 
 def batches(features: FeatureIndex, keep: str | None) -> Iterator[pa.RecordBatch]:
-    """The rows to train on, with the columns of schema.FEATURES, in any order.
+    """The rows to train on, with the columns of schema.columns().features, in any order.
 
     Memory holds the index and a part of one shard. Shards that nobody needs are not opened.
 
@@ -132,8 +148,8 @@ def batches(features: FeatureIndex, keep: str | None) -> Iterator[pa.RecordBatch
 
 
 def _by_shard(features: FeatureIndex, keep: str | None) -> Iterator[tuple[str, pa.Table]]:
-    """The shards that are needed, and the index rows (id, name, key) whose features each has."""
-    rows = _usable(features, keep, ["name", "key", "shard"]).sort_by("shard")
+    """The shards that are needed, and the index rows (id, name, category, key) whose features each has."""
+    rows = _usable(features, keep, [*_of_rows(features), "key", "shard"]).sort_by("shard")
     runs = pc.run_end_encode(rows["shard"].combine_chunks())
     start = 0
     for shard, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
@@ -143,7 +159,7 @@ def _by_shard(features: FeatureIndex, keep: str | None) -> Iterator[tuple[str, p
 
 def _usable(features: FeatureIndex, keep: str | None, columns: list[str]) -> pa.Table:
     """Ids and these columns of the index's rows that are kept and not set aside."""
-    wanted = pa.schema([schema.INDEX.field(name) for name in ("id", *columns, "error")])
+    wanted = pa.schema([features.columns.index.field(name) for name in ("id", *columns, "error")])
     parts: list[pa.RecordBatch] = []
     try:
         for name in features.files:
@@ -164,6 +180,11 @@ def _usable(features: FeatureIndex, keep: str | None, columns: list[str]) -> pa.
     return rows.filter(good)
 
 
+def _of_rows(features: FeatureIndex) -> list[str]:
+    """What of a row, beside its id, training gets from the index."""
+    return ["name", *(["category"] if features.pictures else [])]
+
+
 def _kept(keep: str) -> pa.Array:
     column = pa.schema([("id", pa.string())])
     try:
@@ -178,7 +199,7 @@ def _join(features: FeatureIndex, shard: str, rows: pa.Table) -> Iterator[pa.Rec
     keys = rows["key"].combine_chunks()
     found = np.zeros(len(keys), bool)
     try:
-        for batch in read(file, schema.SHARD):
+        for batch in read(file, features.columns.shard):
             places = pc.index_in(keys, value_set=batch["key"])  # two rows may have the same key
             here = places.is_valid().to_numpy(zero_copy_only=False) & ~found
             if not here.any():
@@ -186,8 +207,9 @@ def _join(features: FeatureIndex, shard: str, rows: pa.Table) -> Iterator[pa.Rec
             found |= here
             mask = pa.array(here)
             columns = dict(zip(batch.schema.names, batch.take(places.filter(mask)).columns, strict=True))
-            columns |= {name: rows[name].combine_chunks().filter(mask) for name in ("id", "name")}
-            yield pa.record_batch([columns[name] for name in schema.FEATURES.names], schema=schema.FEATURES)
+            columns |= {name: rows[name].combine_chunks().filter(mask) for name in ("id", *_of_rows(features))}
+            joined = features.columns.features
+            yield pa.record_batch([columns[name] for name in joined.names], schema=joined)
     except UnusableError as error:
         raise _unusable(features, file, rows, error) from None
     _demand(features, file, rows.filter(pa.array(~found)))

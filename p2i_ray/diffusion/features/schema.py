@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,60 @@ _CONTENT = (
     pa.field("latent_shape", pa.list_(pa.int32())),  # c, h, w
     *(pa.field(name, pa.binary()) for name in DTYPES),
 )
-SHARD = pa.schema([KEY, *_CONTENT])
-INDEX = pa.schema(
-    [
-        ("id", pa.string()),
-        ("name", pa.string()),
-        KEY,
-        ("shard", pa.string()),  # the file that has the row's features
-        ("size", pa.string()),  # of its picture in training, as in 512x512; absent from indexes of earlier versions
-        ("error", pa.string()),  # or why the row was set aside
-    ]
+_INDEX = (
+    pa.field("id", pa.string()),
+    pa.field("name", pa.string()),
+    KEY,
+    pa.field("shard", pa.string()),  # the file that has the row's features
+    pa.field("size", pa.string()),  # of its picture in training, as in 512x512; absent from indexes of earlier versions
+    pa.field("error", pa.string()),  # or why the row was set aside
 )
-FEATURES = pa.schema([("id", pa.string()), ("name", pa.string()), *_CONTENT])  # both joined
+_PIXELS = (pa.field("pixels", pa.binary()), pa.field("mask_pixels", pa.binary()))  # (H, W, 3) and (H, W) uint8
+_PICTURES = (
+    pa.field("picture", pa.binary()),  # PNG, (H, W, 3), as it is trained on
+    pa.field("product", pa.binary()),  # PNG, (H, W), 255 where the product is
+)
+_CATEGORY = pa.field("category", pa.string())
 
-# On the way there: rows whose features are not known come with their images, then with their features.
-LOOKED_UP = pa.schema([*INDEX, ("pixels", pa.binary()), ("mask_pixels", pa.binary())])  # (H, W, 3) and (H, W) uint8
-ENCODED = pa.schema([*INDEX, *_CONTENT])
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of the files and of the tables between them.
+
+    Attributes:
+        index: of the index; a row a picture.
+        shard: of the shards; a row for each content.
+        features: of both joined.
+        looked_up: on the way there: rows whose features are not known come with their images,
+        encoded: then with their features.
+    """
+
+    index: pa.Schema
+    shard: pa.Schema
+    features: pa.Schema
+    looked_up: pa.Schema
+    encoded: pa.Schema
+
+
+def _columns(of_rows: tuple[pa.Field, ...], of_content: tuple[pa.Field, ...]) -> Columns:
+    index, content = (*_INDEX, *of_rows), (*_CONTENT, *of_content)
+    return Columns(
+        index=pa.schema(index),
+        shard=pa.schema([KEY, *content]),
+        features=pa.schema([pa.field("id", pa.string()), pa.field("name", pa.string()), *of_rows, *content]),
+        looked_up=pa.schema([*index, *_PIXELS]),
+        encoded=pa.schema([*index, *content]),
+    )
+
+
+PLAIN = _columns((), ())
+# For generators, whose copies see pictures: pixels, which lie in shards of their own, and the rows' categories.
+WITH_PICTURES = _columns((_CATEGORY,), _PICTURES)
+
+
+def columns(*, pictures: bool) -> Columns:
+    """The columns, with or without what generators are trained on."""
+    return WITH_PICTURES if pictures else PLAIN
 
 
 def narrow(array: NDArray[np.generic], name: str) -> NDArray[np.generic]:

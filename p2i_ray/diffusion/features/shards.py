@@ -31,10 +31,10 @@ class UnusableError(Exception):
     """A file can't be read; the text says why, as in "<file> is gone"."""
 
 
-def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int) -> str:
+def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int, *, pictures: bool = False) -> str:
     """The folder within a cache for features of these encoders at this resolution; made if needed.
 
-    Reads all weights once.
+    Reads all weights once. With `pictures`, which are many times as large as features, it is another folder.
     """
     vae, clip = locations.join(diffusion.base, "vae"), diffusion.clip
     config = validation.read_config(locations.join(clip, "config.json"))
@@ -48,7 +48,7 @@ def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int) -> str:
         "clip_processor": [validation.read_config(file) for file in processors if locations.exists(file)],
         "clip_weights": locations.digest(locations.files(clip, ".safetensors")),
     }
-    return content_cache.open_folder(cache, about)
+    return content_cache.open_folder(cache, {**about, "pictures": True} if pictures else about)
 
 
 def _public(config: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _keys(file: str) -> list[bytes]:
 
 
 def add(folder: str, rows: pa.Table) -> str:
-    """Write rows with the columns of schema.SHARD; returns the name of their shard."""
+    """Write rows with the columns of schema.columns().shard; returns the name of their shard."""
     _, first = np.unique(np.array(rows["key"].to_pylist()), return_index=True)
     return content_cache.add(folder, rows.take(pa.array(first)))
 

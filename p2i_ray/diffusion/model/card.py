@@ -73,7 +73,7 @@ def write_card(family: Family, diffusion: DiffusionConfig, settings: TrainConfig
         f"{r['inpaint']:.4f} | {r['cl_background']:.3f} | {r['cl_name']:.3f} |"
         for number, r in enumerate(training["rounds"], 1)
     )
-    base, clip = _public_name(diffusion.base), _public_name(diffusion.clip)
+    base, clip = public_name(diffusion.base), public_name(diffusion.clip)
     return f"""---
 library_name: diffusers
 pipeline_tag: image-to-image
@@ -143,7 +143,7 @@ def _prompt_rule(diffusion: DiffusionConfig) -> str:
     )
 
 
-def _public_name(location: str) -> str:
+def public_name(location: str) -> str:
     """A model folder's name as others may know it: the hub's, where its cache's path says it, or the folder's own."""
     parts = [part for part in location.replace("\\", "/").split("/") if part]
     cached = [part for part in parts if part.startswith(HUB_CACHE)]
@@ -154,7 +154,7 @@ def _adapter_use(family: Family, diffusion: DiffusionConfig, training: dict[str,
     """How to use lora/ instead of the whole folder, where there is one."""
     if not training["lora_base"]:
         return ""
-    name = _public_name(training["lora_base"])
+    name = public_name(training["lora_base"])
     base = name if "/" in name else f"path/to/{name}"
     token = _load_token(family, diffusion.token) if diffusion.token else ""
     return f"""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from p2i_ray.diffusion.model.prompt import tokenise_each
-from p2i_ray.diffusion.step import Batch, draw
+from p2i_ray.diffusion.step import draw
 from p2i_ray.diffusion.training import rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from p2i_ray.config import DiffusionConfig
-    from p2i_ray.diffusion.model.loading import Parts
     from p2i_ray.diffusion.training.ingest import WorkerStream
+    from p2i_ray.diffusion.training.job import LocalBatch
 
 
 class Batches:
@@ -27,44 +27,27 @@ class Batches:
     def __init__(
         self,
         stream: WorkerStream,
-        parts: Parts,
-        *,
-        aligned: int = 0,
-        diffusion: DiffusionConfig,
-        seed: int,
-        prompt_dropout: float,
+        collate: Callable[[pa.Table], dict[str, torch.Tensor]],
+        make: Callable[[dict[str, torch.Tensor]], LocalBatch],
     ) -> None:
         """Start the stream.
 
         Args:
             stream: this worker's rows.
-            parts: their tokenizers make the prompts, their scheduler has the noise levels.
-            aligned: which of the text encoders is the CLIP's.
-            diffusion: what prompts are made of, besides names.
-            seed: of the noise.
-            prompt_dropout: fraction of rows whose prompt is dropped.
+            collate: makes tensors of rows.
+            make: makes a batch of these tensors.
         """
-        timesteps = int(parts.scheduler.config["num_train_timesteps"])
-        self._batches = stream.batches(
-            Collate(
-                parts.tokenizers,
-                aligned=aligned,
-                diffusion=diffusion,
-                seed=seed,
-                timesteps=timesteps,
-                prompt_dropout=prompt_dropout,
-            )
-        )
+        self._batches, self._make = stream.batches(collate), make
         self.waited_s = 0.0  # for the newest batch
 
-    def take(self, step: int) -> tuple[Batch, torch.Tensor]:
+    def take(self, step: int) -> tuple[LocalBatch, torch.Tensor]:
         """The batch of a step, on this worker's device, and its rows' numbers (B,), see rows.Rows."""
         start = time.perf_counter()
         values = next(self._batches)
         self.waited_s = time.perf_counter() - start
         of, numbers = values.pop("step"), values.pop("number")
         assert bool((of == step).all()), f"rows of step {of.tolist()} came in step {step}"
-        return Batch(**values), numbers
+        return self._make(values), numbers
 
 
 class Collate:

@@ -23,8 +23,6 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from p2i_ray.config import TrainConfig, renamed
-from p2i_ray.diffusion.model.card import StepRecord
-from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import engine as deep
 from p2i_ray.diffusion.training.collectives import raise_on_any_rank
 from p2i_ray.diffusion.training.ema import ShardedEMA
@@ -52,9 +50,9 @@ class Found:
         """Whether another number of workers wrote it, whose shards must be put together first."""
         return bool(self.about["workers"] != dist.get_world_size() and self.about["zero_stage"])
 
-    def load(self, engine: DeepSpeedEngine, average: ShardedEMA) -> list[StepRecord]:
-        """Put weights, optimizer, schedule and averaged weights back; returns the steps that were done."""
-        curve = [StepRecord(*values) for values in self.about["curve"]]
+    def load(self, engine: DeepSpeedEngine, average: ShardedEMA) -> list[list[Any]]:
+        """Put weights, optimizer, schedule and averaged weights back; returns the values of each step done."""
+        curve: list[list[Any]] = self.about["curve"]
         if _load_average(engine, self.folder):
             average.restart(len(curve))
         with self._for_these_workers() as folder, deep.own_groups(engine):
@@ -83,7 +81,7 @@ class Found:
 
 
 @contextmanager
-def newest(model: Product2Img, settings: TrainConfig) -> Iterator[Found | None]:
+def newest(model: torch.nn.Module, settings: TrainConfig) -> Iterator[Found | None]:
     """The newest checkpoint of this training, if there is one that this model can go on from.
 
     Raises:
@@ -121,7 +119,7 @@ def check(about: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], setting
 
 
 def save(
-    engine: DeepSpeedEngine, average: ShardedEMA, *, curve: list[StepRecord], settings: TrainConfig, work: str
+    engine: DeepSpeedEngine, average: ShardedEMA, *, curve: Sequence[Any], settings: TrainConfig, work: str
 ) -> None:
     """Report a checkpoint: each worker's shard of it, and about.json from the first.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.distributed as dist
 from diffusers.optimization import get_cosine_schedule_with_warmup
+from torch import nn
 
 from p2i_ray.config import TrainConfig
-from p2i_ray.diffusion.step import Product2Img, trained_groups
+from p2i_ray.diffusion.training.job import TrainedModel
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 REDUCE_BUCKET = 50_000_000
 
 
-def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool = False) -> DeepSpeedEngine:
+def start(model: TrainedModel, settings: TrainConfig, steps: int, universal: bool = False) -> DeepSpeedEngine:
     """The model under DeepSpeed with AdamW, warm-up and cosine decay.
 
     Args:
@@ -43,10 +44,10 @@ def start(model: Product2Img, settings: TrainConfig, steps: int, universal: bool
     if settings.compile:
         model.denoiser.compile()
     optimizer = torch.optim.AdamW(
-        _groups(model, settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
+        model.groups(settings), weight_decay=settings.weight_decay, fused=settings.num_gpus > 0
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * steps), steps)
-    given = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+    given = {name: p.detach() for name, p in cast(nn.Module, model).named_parameters() if p.requires_grad}
     engine, *_ = deepspeed.initialize(
         model=model,
         optimizer=optimizer,
@@ -164,10 +165,3 @@ def gather(engine: DeepSpeedEngine) -> dict[str, torch.Tensor]:
         if dist.get_rank() == 0:
             weights[name] = value.cpu()
     return weights
-
-
-def _groups(model: Product2Img, settings: TrainConfig) -> list[dict[str, Any]]:
-    """The optimizer's groups: <background> learns at the UNet's rate and doesn't decay."""
-    options = {"unet": {"lr": settings.lr_unet}, "token": {"lr": settings.lr_unet, "weight_decay": 0.0}}
-    options["text"] = {"lr": settings.lr_text}
-    return [{"name": name, "params": list(p), **options[name]} for name, p in trained_groups(model).items()]

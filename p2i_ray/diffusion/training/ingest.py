@@ -51,6 +51,7 @@ class SampleSchedule:
         steps: of the whole training.
         row_bytes: size of a row's features, about.
         note: location of a small file to which the first worker writes the step from which it needs rows.
+        others: whether each row comes with another one's `picture`, as `other`; see rows.other_than.
     """
 
     features: FeatureIndex
@@ -60,6 +61,7 @@ class SampleSchedule:
     steps: int
     row_bytes: int
     note: str
+    others: bool = False
 
     def ids(self, numbers: torch.Tensor) -> list[str]:
         """The ids of rows by number, in that order; reads the index, so for what is seldom said."""
@@ -186,6 +188,13 @@ class _Reader:
         share = self._share
         mine = order.of_step(step)[worker * share : (worker + 1) * share]
         table = found.table(mine)
+        if self._schedule.others:
+            positions = range(worker * share, (worker + 1) * share)
+            others = [
+                rows.other_than(number, order.alike(number), seed=self._schedule.seed, step=step, position=position)
+                for number, position in zip(mine, positions, strict=True)
+            ]
+            table = table.append_column("other", found.table(others)["picture"])
         table = table.append_column("step", pa.array(np.full(share, step)))
         return table.append_column("position", pa.array(np.arange(worker * share, (worker + 1) * share)))
 

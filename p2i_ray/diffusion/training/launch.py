@@ -1,4 +1,4 @@
-"""Fine-tune by Eq. 5 on cached features: start the training processes, follow them, turn their errors into lines."""
+"""Train on cached features: start the training processes, follow them, turn their errors into lines."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.features.index import FeatureIndex
-from p2i_ray.diffusion.model import training_checks, validation
-from p2i_ray.diffusion.training.job import TrainingJob
+from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.training.job import Objective, TrainingJob
+from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError, WorkerDiedError
 from p2i_ray.storage import locations, parquet
@@ -40,9 +41,10 @@ def train(
     out: str,
     work: str,
     tracking: str,
+    objective: Objective | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a model folder on feature rows, and write the new model folder.
+    """Train a model folder on feature rows, and write the folder of what was trained.
 
     The same call with the same `work` goes on from the newest checkpoint there, with the losses and weights that it
     would have had; with another number of workers they are the same to rounding. Workers that die are replaced up to
@@ -59,6 +61,7 @@ def train(
         out: location of the new model folder.
         work: location for checkpoints, which all workers reach; remove it when the model is finished.
         tracking: location for TensorBoard's files and the sample images.
+        objective: what is trained, and on what; none: the base, by Eq. 5.
         progress: called with the number of steps just done.
 
     Returns:
@@ -76,7 +79,8 @@ def train(
     called = time.time()
     diffusion, keep = validation.anywhere(diffusion), locations.absolute(keep) if keep else None
     base, out, work, tracking = (locations.absolute(location) for location in (base, out, work, tracking))
-    training_checks.check_training(base, diffusion, settings)
+    objective = objective or Product2ImgObjective(settings.contrastive_weight)
+    objective.check(base, diffusion, settings)
     by_size = index.by_size(features, keep)
     used = usable_sizes(settings, {size: len(ids) for size, ids in by_size.items()})
     ids = by_size[max(used, key=lambda size: used[size])]  # of the pictures that are painted at checkpoints
@@ -89,6 +93,7 @@ def train(
         rows=sum(used.values()),
         base=base,
         diffusion=diffusion,
+        objective=objective,
         settings=settings,
         steps=steps,
         seed=seed,
@@ -161,7 +166,8 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         seed=job.seed,
         batch=settings.batch_size,
         steps=job.steps,
-        row_bytes=index.row_bytes(job.features),
+        row_bytes=index.row_bytes(job.features) * (2 if job.objective.others else 1),
+        others=job.objective.others,
         note=job.first_step_note,
     )
     filesystem, place = locations.open_for_arrow(job.work)

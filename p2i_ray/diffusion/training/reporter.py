@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from p2i_ray.diffusion.features import index
-from p2i_ray.diffusion.model import card
-from p2i_ray.diffusion.model.card import StepRecord
-from p2i_ray.diffusion.training import rows, samples
 from p2i_ray.diffusion.training.collectives import raise_on_any_rank
 from p2i_ray.diffusion.training.tracking import TrainingTracker, open_tracker
 from p2i_ray.errors import UserError
@@ -19,8 +16,7 @@ from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.model.loading import Parts
-    from p2i_ray.diffusion.step import Product2Img
-    from p2i_ray.diffusion.training.job import TrainingJob
+    from p2i_ray.diffusion.training.job import StepValues, TrainingJob
 
 NOTE_S = 1.0  # shortest time between two notes of the steps done
 
@@ -58,7 +54,7 @@ class Reporter:
             line = str(error)
         raise_on_any_rank(line)
 
-    def step(self, record: StepRecord, rates: dict[str, float], seconds: StepSeconds) -> None:
+    def step(self, record: StepValues, rates: dict[str, float], seconds: StepSeconds) -> None:
         """Report a step that is done.
 
         Args:
@@ -69,34 +65,27 @@ class Reporter:
         self._steps.append(seconds)
         if self._tracker is None:
             return
-        metrics = {f"loss/{name}": getattr(record, name) for name in card.MEANS}
+        metrics = {f"loss/{name}": getattr(record, name) for name in self._job.objective.means}
         metrics |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
-        metrics |= {"gradient_norm": record.grad_norm, "images_per_s": self._job.settings.batch_size / seconds.step}
+        metrics |= {
+            "gradient_norm": record._asdict()["grad_norm"],
+            "images_per_s": self._job.settings.batch_size / seconds.step,
+        }
         self._tracker.log_metrics(record.step, metrics | {"waiting": seconds.waiting / seconds.step})
         if record.step == self._job.steps or time.monotonic() - self._noted > NOTE_S:
             locations.write_text(self._job.progress_note, str(record.step))
             self._noted = time.monotonic()
 
-    def paint(self, step: int, model: Product2Img, parts: Parts) -> None:
+    def paint(self, step: int, model: Any, parts: Parts) -> None:
         """Paint the sample rows. With ZeRO-3 every worker takes part, else only the first."""
         job = self._job
         if not job.settings.tracking.samples or not (self._tracker or job.settings.zero_stage == 3):
             return
         if self._samples is None:
             self._samples = pa.Table.from_batches(index.batches(job.features, job.samples)).sort_by("id")
-        features = rows.unpack(self._samples)
-        some = samples.SampleRows(self._samples["name"].to_pylist(), features)
-        painted = samples.paint(
-            model,
-            parts,
-            some,
-            token=job.diffusion.token,
-            template=job.diffusion.prompt,
-            settings=job.settings.tracking,
-            seed=job.seed,
-        )
+        painted = job.objective.paint(job, parts, model, self._samples)
         if self._tracker:
-            self._tracker.log_image(step, samples.sheet(parts, features, painted))
+            self._tracker.log_image(step, job.objective.sheet(parts, self._samples, painted))
 
     def speed(self) -> dict[str, float]:
         """Images a second and the fraction of the time spent waiting, of all steps but the first, a warm-up."""

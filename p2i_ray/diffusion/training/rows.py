@@ -29,7 +29,7 @@ def copy_to_node(features: FeatureIndex, keep: str | None) -> str:
     """
     with tempfile.NamedTemporaryFile(prefix="p2i_features_", suffix=".arrow", delete=False) as file:
         try:
-            with pa.ipc.new_file(file, schema.FEATURES) as out:
+            with pa.ipc.new_file(file, features.columns.features) as out:
                 for batch in index.batches(features, keep):
                     out.write_batch(batch)
         except BaseException:
@@ -127,6 +127,10 @@ class BatchOrder:
         label = (size,) if len(self._sizes) > 1 else ()
         return [int(numbers[_permutation(self._seed, p // rows, rows, *label)[p % rows]]) for p in positions]
 
+    def alike(self, number: int) -> NDArray[np.int64]:
+        """The numbers of the rows of the same size as one that is trained on."""
+        return next(numbers for numbers in self._sizes if number in numbers)
+
     def _turn(self, step: int) -> tuple[int, int]:
         rows = [len(numbers) for numbers in self._sizes]
         while len(self._turns) <= step:
@@ -135,6 +139,21 @@ class BatchOrder:
             self._turns.append((size, self._used[size]))
             self._used[size] += 1
         return self._turns[step]
+
+
+def other_than(number: int, alike: NDArray[np.int64], *, seed: int, step: int, position: int) -> int:
+    """The number of another row, at random, for one row of one step, whichever process trains it.
+
+    Args:
+        number: of the row.
+        alike: numbers of at least two rows, sorted, this one among them.
+        seed: of the training.
+        step: number of the optimizer step.
+        position: the row's in the global batch.
+    """
+    random = np.random.default_rng(seed_for(seed, "other", step, position))
+    own = int(np.searchsorted(alike, number))
+    return int(alike[(own + 1 + random.integers(len(alike) - 1)) % len(alike)])
 
 
 @functools.lru_cache(maxsize=16)

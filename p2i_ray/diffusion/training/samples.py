@@ -6,9 +6,10 @@ affected: weights, gradients, modes and the state of torch's own randomness stay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -82,17 +83,41 @@ def paint(
     Returns:
         (n, H, W, 3) uint8.
     """
-    device = model.device
-    with _undisturbed(model), _moved(parts.vae, device):
-        scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)
-        pipeline = build_pipeline(parts.backbone, parts.vae, model.denoiser, scheduler)
+    with ready(model, parts) as paint_inputs:
         painted = []
         for place, some in rows.parts(BATCH_SIZE):
-            ids = tokenise_each(parts.tokenizers, token, some.names, template=template).ids.to(device)
+            ids = tokenise_each(parts.tokenizers, token, some.names, template=template).ids.to(model.device)
             generators = seeded(seed_for(seed, "sample", row) for row in place)
             inputs = _inputs(model, some.features, ids, settings=settings, generators=generators)
-            painted.append(_decode(parts.vae, denoise(parts.backbone, pipeline, inputs, output="latent")))
+            painted.append(paint_inputs(inputs))
     return np.concatenate(painted)
+
+
+class PaintedModel(Protocol):
+    """A model in training: a module with these."""
+
+    @property
+    def denoiser(self) -> Any:
+        """Called as diffusers' pipelines call it."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+
+@contextmanager
+def ready(model: PaintedModel, parts: Parts) -> Iterator[Callable[[DenoiseInputs], Pixels]]:
+    """While the block runs, what paints batches with a model in training: pictures (B, H, W, 3) uint8."""
+    with _undisturbed(cast(nn.Module, model)), _moved(parts.vae, model.device):
+        scheduler = EulerAncestralDiscreteScheduler.from_config(parts.scheduler.config)
+        pipeline = build_pipeline(parts.backbone, parts.vae, model.denoiser, scheduler)
+
+        def paint_inputs(inputs: DenoiseInputs) -> Pixels:
+            return _decode(parts.vae, denoise(parts.backbone, pipeline, inputs, output="latent"))
+
+        yield paint_inputs
 
 
 @torch.no_grad()
@@ -115,10 +140,20 @@ def sheet(parts: Parts, features: Features, painted: Pixels) -> Pixels:
             _decode(parts.vae, _distribution(features[name]).mean * scale)
             for name in ("product_moments", "image_moments")
         )
+    return grid([products, painted, photos])
+
+
+def grid(shown: Sequence[Pixels]) -> Pixels:
+    """One image, (H', W', 3), of several of each of n rows: a column for each row; after `COLUMNS` a new line begins.
+
+    Args:
+        shown: one above the other, each (n, H, W, 3) uint8.
+    """
+    count, height, width, _ = shown[0].shape
     bands = []
-    for start in range(0, len(painted), COLUMNS):
-        for images in (products, painted, photos):
-            row = np.full((painted.shape[1], _width(len(painted), painted.shape[2]), 3), WHITE, np.uint8)
+    for start in range(0, count, COLUMNS):
+        for images in shown:
+            row = np.full((height, _width(count, width), 3), WHITE, np.uint8)
             for column, image in enumerate(images[start : start + COLUMNS]):
                 left = column * (image.shape[1] + GAP)
                 row[:, left : left + image.shape[1]] = image

@@ -42,7 +42,7 @@ def named(rows: list[Row]) -> dict[str, Row]:
 
 def read(features: FeatureIndex) -> dict[str, Row]:
     """The features of each row, packed, with its name."""
-    return named(pa.Table.from_batches(index.batches(features, None), schema.FEATURES).to_pylist())
+    return named(pa.Table.from_batches(index.batches(features, None), schema.PLAIN.features).to_pylist())
 
 
 class Here:
@@ -60,7 +60,7 @@ class Here:
     def encode(self, rows: list[Row]) -> tuple[dict[str, Row], int]:
         """The rows' features, and how many are new."""
         looked_up = self.tasks(rows)
-        write_table(looked_up.select(schema.INDEX.names), f"{self.shards}/index")
+        write_table(looked_up.select(schema.PLAIN.index.names), f"{self.shards}/index")
         return read(FeatureIndex(self.shards, ["index"], self.shards)), sum(looked_up["encoded"].to_pylist())
 
 
@@ -217,7 +217,7 @@ def test_a_task_done_twice_leaves_every_row_once(here: Here) -> None:
     encoded = features.Encode(here.diffusion, SETTINGS)(looked_up)
     attempts = [features.add_shard(encoded, here.shards) for _ in range(2)]
     assert attempts[0]["shard"] != attempts[1]["shard"]
-    write_table(attempts[1].select(schema.INDEX.names), f"{here.shards}/index")
+    write_table(attempts[1].select(schema.PLAIN.index.names), f"{here.shards}/index")
     assert sorted(read(FeatureIndex(here.shards, ["index"], here.shards))) == ["row-000", "row-001", "row-002"]
     again, new = here.encode([make_row(n) for n in range(3)])
     assert len(again) == 3 and new == 0

@@ -30,7 +30,7 @@ def features(tiny_painter: DiffusionConfig, tmp_path: Path) -> FeatureIndex:
 
 
 def read(features: FeatureIndex, keep: str | None = None) -> pa.Table:
-    return pa.Table.from_batches(index.batches(features, keep), schema.FEATURES).sort_by("id")
+    return pa.Table.from_batches(index.batches(features, keep), schema.PLAIN.features).sort_by("id")
 
 
 def keep_file(place: Path, *ids: str) -> str:
@@ -42,7 +42,7 @@ def test_rows_without_those_set_aside(features: FeatureIndex) -> None:
     assert index.count(features, None) == 10
     assert index.ids(features, None).to_pylist() == [f"row-{n:03}" for n in range(10)]
     table = read(features)
-    assert table.schema == schema.FEATURES
+    assert table.schema == schema.PLAIN.features
     assert table["id"].to_pylist() == index.ids(features, None).to_pylist()
     assert table["name"].to_pylist() == [f"cup number {n}" for n in range(10)]
     assert index.row_bytes(features) > 2 * 2 * 8 * 8 * 8  # two moments at two bytes

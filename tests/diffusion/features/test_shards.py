@@ -67,13 +67,15 @@ def row(number: int) -> dict[str, object]:
 def test_what_was_added_is_found_where_it_is(tmp_path: Path) -> None:
     folder = str(tmp_path)
     assert KnownShards(folder).find([b"0" * 16]) == [None]
-    names = [add(folder, pa.Table.from_pylist([row(n) for n in part], schema.SHARD)) for part in ((3, 1, 3), (2,))]
+    names = [
+        add(folder, pa.Table.from_pylist([row(n) for n in part], schema.PLAIN.shard)) for part in ((3, 1, 3), (2,))
+    ]
     found = KnownShards(folder).find([b"%016d" % n for n in range(5)])
     assert found == [None, names[0], names[1], names[0], None]
 
 
 def test_an_unreadable_shard_is_named(tmp_path: Path) -> None:
-    name = add(str(tmp_path), pa.Table.from_pylist([row(1)], schema.SHARD))
+    name = add(str(tmp_path), pa.Table.from_pylist([row(1)], schema.PLAIN.shard))
     file = tmp_path / name
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match=rf"{name} can't be read \(.*\); it should hold features: remove it"):

@@ -19,6 +19,7 @@ from p2i_ray.diffusion.step import Product2Img, recompute_activations
 from p2i_ray.diffusion.training import engine, loop
 from p2i_ray.diffusion.training.ema import ShardedEMA
 from p2i_ray.diffusion.training.ingest import SampleSchedule
+from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch
 from tests.support.make_features import make_features
@@ -83,7 +84,14 @@ def three_steps(
         rates = engine.learning_rates(trainee)
         curve.append(
             loop._step(
-                trainee, batch, torch.tensor([3, 0, 1, 2]), rates, curve=curve, settings=settings, schedule=schedule
+                trainee,
+                batch,
+                torch.tensor([3, 0, 1, 2]),
+                rates,
+                curve=curve,
+                objective=Product2ImgObjective(settings.contrastive_weight),
+                settings=settings,
+                schedule=schedule,
             )
         )
         average.step()
