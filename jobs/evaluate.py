@@ -3,11 +3,13 @@
     python jobs/evaluate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
+    python jobs/evaluate.py --config mini data=data/mini model=MODEL generators.category=FOLDER out=runs/by-category
     python jobs/evaluate.py --config mini --tables data=data/mini out=runs/tables
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another paired=true
 
-The table of methods is in docs/training.md. available_rate and vqa_score ask the judge, whose answers are written, too.
+The table of methods is in docs/training.md; generators and references are given as to jobs/generate.py.
+available_rate and vqa_score ask the judge, whose answers are written, too.
 Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures; out/values.parquet and
 out/features-METRIC.parquet have the values of each picture, and the features that sets are compared by. The same
 command after a failure goes on: pictures that are generated are measured, also with other metrics or other settings of
@@ -23,8 +25,9 @@ from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
-from p2i_ray.config.baseline import BaselineConfig, Method
+from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.config.comparison import ComparisonConfig
+from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.data import preset_data
 from p2i_ray.errors import UserError
@@ -32,7 +35,7 @@ from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 
-class EvaluateJob(Config):
+class EvaluateJob(PaintingJobConfig):
     """The settings of the evaluate job."""
 
     data: str = Field(description="EPBD folder, a path or URI")
@@ -40,8 +43,6 @@ class EvaluateJob(Config):
         "test", description="pictures are generated for its products; FID compares with its own pictures"
     )
     model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
-    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
-    baseline: BaselineConfig = BaselineConfig()
     methods: str = Field(
         "fid,clip_c_i,clip_c_b", description="metrics, with commas between: see docs/training.md for all of them"
     )
@@ -68,11 +69,11 @@ class TableJob(Config):
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.comparison.evaluation import Evaluation, engines_of
-    from p2i_ray.diffusion.baselines.methods import Painting
     from p2i_ray.evaluate import measure
+    from p2i_ray.generators.methods import method_of
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
-    painting = Painting(job.diffusion, job.method, job.baseline)
+    painting = method_of(job, data, job.split)
     metrics = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     evaluation = Evaluation(job, data, job.split, model=model, painting=painting, metrics=metrics)
     job_output.check(out, "evaluate")

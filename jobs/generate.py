@@ -1,7 +1,13 @@
-"""Paint a background for every product of a split.
+r"""Paint a background for every product of a split.
 
     python jobs/generate.py --config mini data=data/mini split=test model=runs/mini/model out=runs/mini-test
     python jobs/generate.py --config mini data=data/mini model=MODEL method=sd_inpainting out=runs/baseline
+    python jobs/generate.py --config mini data=data/mini model=MODEL generators.category=FOLDER out=runs/by-category
+    python jobs/generate.py --config mini data=data/mini model=MODEL generators.personality=FOLDER \
+      reference=brand.jpg out=runs/in-style
+
+generators.category paints by each row's category, generators.personality in the style of a reference: one picture for
+all rows (reference=FILE), or each row's own, in a column reference of the data. docs/generators.md has more.
 
 Writes out/*.parquet (id, name, category, image, cutout, error); `datasets.load_dataset("parquet", …)` opens them.
 """
@@ -11,8 +17,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
-from p2i_ray.config import Config
-from p2i_ray.config.baseline import BaselineConfig, Method
+from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
@@ -20,26 +25,25 @@ from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 
-class GenerateJob(Config):
+class GenerateJob(PaintingJobConfig):
     """The job's own keys."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     split: str = Field("test", description="split whose products are painted")
     model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
-    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
-    baseline: BaselineConfig = BaselineConfig()
     out: str = Field(description="folder to write, a path or URI that all nodes reach; must be new")
 
 
 def run(job: GenerateJob) -> None:
     """Paint the split."""
     from p2i_ray.data import reading
-    from p2i_ray.diffusion.baselines.methods import Painting
+    from p2i_ray.data.schema import SCHEMA
     from p2i_ray.diffusion.sampling import generate
+    from p2i_ray.generators.methods import method_of
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
-    painting = Painting(job.diffusion, job.method, job.baseline)
+    painting = method_of(job, data, job.split)
     painting.check(model, job.image)
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
@@ -49,7 +53,7 @@ def run(job: GenerateJob) -> None:
         for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
             locations.remove(left)
         with phase(f"paint {job.split}", total) as progress:
-            rows = reading.read_split(data, job.split)
+            rows = reading.read_split(data, job.split, columns=[*SCHEMA.names, *painting.columns])
             written = generate.generate(
                 rows,
                 model,

@@ -24,7 +24,7 @@ from p2i_ray.evaluate import catalogue, measure, picture_values, record
 from p2i_ray.storage import fingerprints, locations, parquet
 
 if TYPE_CHECKING:
-    from p2i_ray.diffusion.baselines.methods import Painting
+    from p2i_ray.diffusion.sampling.painter import PaintingMethod
     from p2i_ray.judge.judge import Judge
 
 METRICS = "metrics.json"
@@ -47,7 +47,7 @@ class Evaluation:
     data: str
     split: str
     model: str
-    painting: Painting
+    painting: PaintingMethod
     metrics: tuple[str, ...]
 
     @property
@@ -96,6 +96,7 @@ class Evaluation:
     def paint(self, out: str) -> tuple[str, list[str]]:
         """The folder of its pictures and the names of the files: painted now, or by an attempt that failed later."""
         from p2i_ray.data import reading
+        from p2i_ray.data.schema import SCHEMA
         from p2i_ray.diffusion.sampling import generate
 
         folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
@@ -104,7 +105,8 @@ class Evaluation:
             return folder, list(found["files"])
         locations.remove(note)
         locations.remove(folder)
-        config, rows = self.config, reading.read_split(self.data, self.split)
+        config = self.config
+        rows = reading.read_split(self.data, self.split, columns=[*SCHEMA.names, *self.painting.columns])
         with phase(f"generate {self.split}", reading.count(self.data, self.split)) as progress:
             written = generate.generate(
                 rows,
@@ -145,7 +147,7 @@ class Evaluation:
             record.make(
                 figures,
                 self.metrics,
-                model=f"{self.painting.method} {self.model}",
+                model=f"{self.painting.name} {self.model}",
                 split=locations.join(self.data, self.split),
                 settings=config.evaluate,
                 image=config.image,
@@ -163,12 +165,10 @@ class Evaluation:
         inputs = {
             name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", self.model))
         }
-        config, painting = self.config, self.painting
+        config = self.config
         settings = {name: getattr(config, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
         asked = {**settings, "seed": config.seed, "split": split, "model": self.model, "signatures": inputs}
-        if painting.method != "product2img":
-            asked |= {"method": painting.method, "baseline": painting.settings.model_dump(mode="json")}
-        return asked
+        return asked | self.painting.made_with()
 
 
 def judge_of(config: Config) -> JudgeConfig:

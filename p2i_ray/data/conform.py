@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from p2i_ray.data.schema import IMAGE, INGESTED
+from p2i_ray.data.schema import IMAGE, INGESTED, REFERENCES
 
-TEXTS = tuple(field.name for field in INGESTED if field.type == pa.string())
+KNOWN = {field.name: field.type for field in (*INGESTED, *REFERENCES)}
+TEXTS = tuple(name for name, kind in KNOWN.items() if kind == pa.string())
 FILLED = ("name", "category")  # null becomes empty
-PICTURES = tuple(field.name for field in INGESTED if field.type == IMAGE)
+PICTURES = tuple(name for name, kind in KNOWN.items() if kind == IMAGE)
 
 
 def is_own(schema: pa.Schema, columns: Sequence[str]) -> bool:
     """Whether these columns of a file have the types of EPBD's own files, so that nothing is to be done."""
-    return all(
-        schema.field(column).type == INGESTED.field(column).type for column in columns if column in TEXTS + PICTURES
-    )
+    return all(schema.field(column).type == KNOWN[column] for column in columns if column in TEXTS + PICTURES)
 
 
 def complaint(schema: pa.Schema, column: str) -> str | None:

@@ -103,6 +103,12 @@ def columns(data: str, split: str) -> list[str]:
     return [column for column in first if all(column in names for names in others)]
 
 
+def columns_of_any(data: str, split: str) -> list[str]:
+    """The columns that at least one file of a split has."""
+    names = each(split_files(data, split), lambda _, footer: footer.schema.to_arrow_schema().names)
+    return list(dict.fromkeys(column for own in names for column in own))
+
+
 def count_scenes(data: str, split: str) -> int:
     """The number of rows of a split with a picture of the product in a scene, from the footers of its files.
 

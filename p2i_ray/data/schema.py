@@ -65,6 +65,14 @@ INGESTED = MADE.append(pa.field("group", pa.string())).with_metadata(
     _metadata({**_FEATURES, "quality": _QUALITY_FEATURES, "group": _FEATURES["name"]})
 )
 
+# Columns that a folder may have beside them, for painting in another picture's style; no other job reads them.
+REFERENCES = pa.schema(
+    [
+        pa.field("reference", IMAGE),  # a picture whose background's style is wanted
+        pa.field("reference_cutout", IMAGE),  # RGBA of its size; its alpha is where the reference's own product is
+    ]
+)
+
 REJECTED_SCHEMA = pa.schema([("id", pa.string()), ("source", pa.string()), ("reason", pa.string())])
 
 EXAMPLES_SCHEMA = pa.schema(

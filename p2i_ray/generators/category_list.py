@@ -31,7 +31,7 @@ def categories_of(counts: Mapping[str, int], settings: GeneratorsConfig) -> tupl
             "give them one, or leave them out by keep=FILE"
         )
     if settings.category is not None:
-        listed = [Category(one.name, one.parent) for one in folder.categories_of(settings.category).all]
+        listed = [Category(one.name, one.parent) for one in folder.categories(settings.category).all]
         where = f"the generator generators.category={settings.category} has not learned"
     elif settings.categories is not None:
         listed = read_categories(settings.categories)

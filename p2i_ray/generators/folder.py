@@ -100,6 +100,11 @@ def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> 
         _check_identifiers(location, record, _text_width(model))
 
 
+def categories(location: str) -> Categories:
+    """The categories of a category-wise generator's folder, which has been checked."""
+    return Categories([Category(**entry) for entry in _record(location)["categories"]])
+
+
 def load_generators(
     model: str, parts: loading.Parts, settings: GeneratorsConfig, dtype: torch.dtype = torch.float32
 ) -> dict[str, Generator]:
@@ -135,23 +140,14 @@ def load_generators(
     return found
 
 
-def categories_of(location: str) -> Categories:
-    """The categories of a category-wise generator's folder.
-
-    Raises:
-        UserError: it can't be read.
-    """
-    return Categories([Category(**entry) for entry in _record(location)["categories"]])
-
-
 def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
     record = _record(location)
     table = load(locations.read_bytes(locations.join(location, IDENTIFIERS)))[TENSOR].float()
-    categories = categories_of(location)
+    found = categories(location)
     return CategoryGenerator(
         _copy(location, dtype),
-        categories,
-        Identifiers(len(categories), table.shape[1], table),
+        found,
+        Identifiers(len(found), table.shape[1], table),
         Templates(record["product"], record["background"]),
     )
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.data.images import ImageError, encoded
+from p2i_ray.data.schema import REFERENCES
+from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.generators import references
+from p2i_ray.generators.request import GeneratorRequest, Reference, fitted
+from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.painter import Painter
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+    from p2i_ray.generators.identifiers import Categories
+
+PICTURE, CUTOUT = REFERENCES.names
 
 
 @dataclass(frozen=True)
@@ -22,10 +32,22 @@ class GeneratorPainting:
     Attributes:
         diffusion: token, prompt and whether a plain base is to be widened.
         settings: the generators' folders, and how they are used.
+        reference: of all rows (none: each row has its own).
+        files: locations that the reference was read from.
+        columns: of rows, with each row's own reference; none where there is one for all, or none is needed.
     """
 
     diffusion: DiffusionConfig
     settings: GeneratorsConfig
+    reference: Reference | None = field(default=None, compare=False)
+    files: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """See PaintingMethod."""
+        kinds = [kind for kind in ("category", "personality") if getattr(self.settings, kind) is not None]
+        return "+".join(["product2img", *kinds])
 
     @property
     def parts(self) -> list[str]:
@@ -37,7 +59,42 @@ class GeneratorPainting:
         """See PaintingMethod."""
         given = {"category": self.settings.category, "personality": self.settings.personality}
         absolute = {name: locations.absolute(part) for name, part in given.items() if part is not None}
-        return GeneratorPainting(self.diffusion, self.settings.model_copy(update=absolute))
+        return replace(self, settings=self.settings.model_copy(update=absolute))
+
+    def made_with(self) -> dict[str, Any]:
+        """See PaintingMethod."""
+        read = (*self.parts, *self.files)
+        return {
+            "generators": self.settings.model_dump(mode="json"),
+            "generators_files": {one: fingerprints.signature(fingerprints.states(one)) for one in read},
+            "columns": list(self.columns),
+        }
+
+    def request(self, plain: PaintRequest, row: Mapping[str, Any], image: ImageConfig) -> GeneratorRequest:
+        """See PaintingMethod; a row whose category or reference the generators can't use is not painted."""
+        try:
+            if self._categories is not None:
+                self._categories.find(row["category"], unknown=self.settings.unknown_category)
+            found = () if self.settings.personality is None else (self._reference(row, plain.mask.shape, image),)
+        except UserError as error:
+            raise ImageError(str(error)) from None
+        return GeneratorRequest(**plain.__dict__, category=row["category"] or None, references=found)
+
+    @cached_property
+    def _categories(self) -> Categories | None:
+        """Those of the category-wise generator."""
+        from p2i_ray.generators import folder
+
+        return None if self.settings.category is None else folder.categories(self.settings.category)
+
+    def _reference(self, row: Mapping[str, Any], shape: tuple[int, ...], image: ImageConfig) -> Reference:
+        """A row's reference in the size of what is painted."""
+        if self.reference is not None:
+            return fitted((self.reference,), shape)
+        picture, cutout = (encoded(row.get(name)) for name in (PICTURE, CUTOUT))
+        if picture is None:
+            raise ImageError("reference: the row has none, and generators.personality needs one")
+        return fitted((references.open_reference(picture, cutout, image),), shape)
 
     def check(self, model: str, image: ImageConfig) -> None:
         """See PaintingMethod."""

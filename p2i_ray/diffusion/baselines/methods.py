@@ -10,13 +10,15 @@ lama            LaMa, which fills in without a text
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.diffusion.baselines import extras
 from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -45,6 +47,26 @@ class Painting:
         if self.method == "product2img":
             return self.diffusion
         return self.diffusion.model_copy(update={"token": None, "prompt": self.settings.prompt, "widen": False})
+
+    @property
+    def name(self) -> str:
+        """See PaintingMethod."""
+        return self.method
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See PaintingMethod."""
+        return ()
+
+    def made_with(self) -> dict[str, Any]:
+        """See PaintingMethod."""
+        if self.method == "product2img":
+            return {}
+        return {"method": self.method, "baseline": self.settings.model_dump(mode="json")}
+
+    def request(self, plain: PaintRequest, row: Mapping[str, Any], image: ImageConfig) -> PaintRequest:
+        """See PaintingMethod."""
+        return plain
 
     @property
     def parts(self) -> list[str]:

@@ -34,10 +34,12 @@ def generate(
 ) -> Written:
     """Paint a background for each row (id, name, category, cutout); writes id, name, category, image, cutout, error.
 
+    A method may read further columns of a row.
+
     An image depends on its row, the model and the seed; not on the rows it is painted together with.
 
     Args:
-        rows: to paint; a row whose cutout can't be used is set aside with its reason in `error`.
+        rows: to paint, with `painting.columns`; one that can't be painted is set aside with its reason in `error`.
         model: model folder; of a baseline what it paints with.
         out: location of the folder to write.
         settings: of the sampler.
@@ -87,7 +89,7 @@ class _Paint:
 
         device = "cuda" if settings.num_gpus else "cpu"
         options = SamplerOptions(dtype=settings.dtype, device=device, fill_to=settings.batch_size)
-        self._painter = painting.load(model, options)
+        self._painting, self._painter = painting, painting.load(model, options)
         self._settings = settings
         self._image = image
         self._seed = seed
@@ -97,8 +99,10 @@ class _Paint:
 
         from p2i_ray.data.images import encode_png
 
-        rows = batch.select(["id", "name", "category", "cutout"]).to_pylist()
-        opened = [self._open(row) for row in rows]
+        kept = ["id", "name", "category", "cutout"]
+        given = batch.select([*kept, *self._painting.columns]).to_pylist()
+        opened = [self._open(row) for row in given]
+        rows = [{name: row[name] for name in kept} for row in given]
         images: dict[int, Any] = {}
         for alike in self._alike(opened):
             images |= zip(alike, self._painter.paint([opened[i] for i in alike]), strict=True)
@@ -123,7 +127,7 @@ class _Paint:
                 yield places[start : start + self._settings.batch_size]
 
     def _open(self, row: dict[str, Any]) -> Any:
-        """A row's request, or why its cutout can't be used."""
+        """A row's request, or why it can't be painted."""
         from p2i_ray.data.images import ImageError, decode, encoded, product_mask
         from p2i_ray.diffusion.model.preprocess import fit
 
@@ -131,7 +135,7 @@ class _Paint:
             if not row["name"].strip():
                 raise ImageError("the product has no name")
             cutout = fit(decode(encoded(row["cutout"]), self._image), self._image)
-            return PaintRequest(
+            plain = PaintRequest(
                 name=row["name"],
                 product=np.asarray(cutout.convert("RGB")),
                 mask=product_mask(cutout),
@@ -141,6 +145,7 @@ class _Paint:
                 soft_edge=self._settings.soft_edge,
                 paste_product=self._settings.paste_product,
             )
+            return self._painting.request(plain, row, self._image)
         except ImageError as error:
             return str(error)
 

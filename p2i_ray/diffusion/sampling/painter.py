@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import Pixels
@@ -24,6 +24,25 @@ class Painter(Protocol):
 class PaintingMethod(Protocol):
     """A method and what it needs, as it is handed to workers."""
 
+    @property
+    def name(self) -> str:
+        """What a record of its pictures calls it."""
+        ...
+
+    @property
+    def parts(self) -> list[str]:
+        """Locations of what is needed beside the model, which all nodes must reach."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns that `request` reads of a row beside a sample's own."""
+        ...
+
+    def made_with(self) -> dict[str, Any]:
+        """What its pictures depend on beside model, rows, and the settings of diffusion and generation; JSON values."""
+        ...
+
     def anywhere(self) -> PaintingMethod:
         """The same with absolute places: workers have other working directories."""
         ...
@@ -37,6 +56,19 @@ class PaintingMethod(Protocol):
 
         Raises:
             UserError: something is not there, or doesn't fit.
+        """
+        ...
+
+    def request(self, plain: PaintRequest, row: Mapping[str, Any], image: ImageConfig) -> PaintRequest:
+        """A row's request.
+
+        Args:
+            plain: with the row's product and name, and how it is painted.
+            row: its id, name, category, cutout, and `columns`.
+            image: limits of its pictures.
+
+        Raises:
+            ImageError: the row can't be painted.
         """
         ...
 

@@ -1,0 +1,23 @@
+"""Settings of the jobs that paint a split: by which method, and in whose style."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from p2i_ray.config.baseline import BaselineConfig, Method
+from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.config.job import Config
+
+
+class PaintingJobConfig(Config):
+    """What such a job has beside the settings of every job and its own."""
+
+    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
+    baseline: BaselineConfig = BaselineConfig()
+    generators: GeneratorsConfig = GeneratorsConfig()
+    reference: str | None = Field(
+        None, description="picture in whose style all rows are painted (none: each row's, in the column reference)"
+    )
+    reference_cutout: str | None = Field(
+        None, description="RGBA cutout of the reference's own product (none: the reference shows none)"
+    )

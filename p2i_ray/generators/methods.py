@@ -1,0 +1,67 @@
+"""The painting method of a job: this project's model or a baseline, alone, or the model with generators beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from p2i_ray.config.painting import PaintingJobConfig
+from p2i_ray.data import footers
+from p2i_ray.data.schema import REFERENCES
+from p2i_ray.diffusion.baselines.methods import Painting
+from p2i_ray.diffusion.sampling.painter import PaintingMethod
+from p2i_ray.errors import UserError
+from p2i_ray.generators import references
+from p2i_ray.generators.painting import GeneratorPainting
+from p2i_ray.storage import locations
+
+PICTURE, CUTOUT = REFERENCES.names
+
+
+def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
+    """The method of a job that paints a split, its reference opened.
+
+    Args:
+        job: its settings.
+        data: location of the EPBD folder.
+        split: that is painted.
+
+    Raises:
+        UserError: the settings don't fit each other or the data, or the reference can't be used.
+    """
+    _check_together(job)
+    if job.generators.category is None and job.generators.personality is None:
+        return Painting(job.diffusion, job.method, job.baseline)
+    painting = GeneratorPainting(job.diffusion, job.generators)
+    if job.generators.personality is None:
+        return painting
+    if job.reference is not None:
+        picture = locations.absolute(job.reference)
+        cutout = None if job.reference_cutout is None else locations.absolute(job.reference_cutout)
+        read = references.read_reference(picture, cutout, job.image)
+        return replace(painting, reference=read, files=(picture, *([] if cutout is None else [cutout])))
+    there = footers.columns_of_any(data, split)
+    if PICTURE not in there:
+        raise UserError(
+            f"generators.personality paints in the style of a reference, and there is none: give reference=FILE, or "
+            f"data whose {split} has a column {PICTURE}; it has {', '.join(there)}"
+        )
+    return replace(painting, columns=tuple(name for name in REFERENCES.names if name in there))
+
+
+def _check_together(job: PaintingJobConfig) -> None:
+    """Refuse what would be given for nothing."""
+    settings = job.generators
+    named = [name for name in ("category", "personality") if getattr(settings, name) is not None]
+    if named and job.method != "product2img":
+        raise UserError(
+            f"generators.{named[0]} stands beside method=product2img, not method={job.method}; leave one out"
+        )
+    if job.reference is not None and settings.personality is None:
+        raise UserError(
+            f"reference={job.reference} is used by a personality-wise generator alone; set generators.personality, or "
+            "leave it out"
+        )
+    if job.reference_cutout is not None and job.reference is None:
+        raise UserError(
+            f"reference_cutout={job.reference_cutout} says where the product of a reference is; give reference, too"
+        )

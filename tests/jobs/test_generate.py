@@ -1,0 +1,239 @@
+"""jobs/generate.py with generators: by each row's category, in the style of its reference, bad rows set aside."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from p2i_ray.config import load
+from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.console.cli import main
+from p2i_ray.data import reading
+from p2i_ray.data.images import Pixels, encode_png
+from p2i_ray.data.schema import IMAGE, REFERENCES, SCHEMA
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+from p2i_ray.errors import UserError
+from p2i_ray.generators.painting import GeneratorPainting
+from p2i_ray.generators.request import GeneratorRequest, Reference
+from p2i_ray.storage import locations
+from p2i_ray.storage.parquet import read_parquet
+from tests.support.generator_folders import make_folders
+from tests.support.load_job import load_job
+from tests.support.make_requests import DIFFUSION
+
+STEPS = 2
+
+
+@pytest.fixture(scope="module")
+def job() -> ModuleType:
+    return load_job("generate")
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory: pytest.TempPathFactory) -> GeneratorsConfig:
+    return make_folders(tmp_path_factory.mktemp("generators"))
+
+
+def struct(pixels: Pixels) -> dict[str, Any]:
+    return {"bytes": encode_png(pixels), "path": None}
+
+
+def noise(seed: int, height: int = 64, width: int = 64) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def pixels(picture: dict[str, Any]) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(picture["bytes"])))
+
+
+def rows_of(data: str, count: int) -> list[dict[str, Any]]:
+    [file, *_] = reading.split_files(data, "test")
+    return list(pq.read_table(file, columns=SCHEMA.names).to_pylist()[:count])
+
+
+def write(folder: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> str:
+    (folder / "test").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "test" / "0.parquet")
+    return str(folder)
+
+
+def run(job: ModuleType, *settings: str) -> None:
+    given = [f"model={DIFFUSION.base}", "generate.num_workers=1", f"generate.num_inference_steps={STEPS}"]
+    main(job.GenerateJob, job.__doc__, job.run, ["--config", "mini", *given, *settings])
+
+
+def folders(settings: GeneratorsConfig) -> list[str]:
+    return [f"generators.{kind}={getattr(settings, kind)}" for kind in ("category", "personality")]
+
+
+@pytest.mark.long
+def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_reference(
+    ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
+) -> None:
+    rows = rows_of(mini_data, 12)
+    product = np.zeros((64, 64, 4), np.uint8)
+    product[:16, :16] = 255
+    for number, row in enumerate(rows):
+        row |= {"name": "cup", "category": "cup", "reference": struct(noise(number)), "reference_cutout": None}
+    rows[1]["reference_cutout"] = struct(product)
+    rows[2]["category"] = "back"
+    bad = {
+        3: ({"reference": None}, "reference: the row has none"),
+        4: ({"reference": {"bytes": b"text", "path": None}}, "reference: unreadable"),
+        5: ({"reference_cutout": struct(np.full((64, 64, 4), 255, np.uint8))}, "the reference is all product"),
+        6: ({"reference": struct(np.full((64, 64, 3), 9, np.uint8))}, "the reference has no background"),
+        7: ({"reference": struct(noise(7, 32))}, "64x32 pixels, what is to be painted 64x64: another shape"),
+        8: ({"reference_cutout": struct(product[:32])}, "the reference picture has 64x64 pixels, its mask 64x32"),
+        9: ({"reference": rows[9]["cutout"]}, "reference: the picture has transparent pixels, so it is a cutout"),
+        10: ({"category": "kup"}, "category 'kup' was not trained; the nearest name is 'cup'"),
+        11: ({"reference": struct(noise(11, 256, 256))}, "reference: too large: "),
+    }
+    for number, (changes, _) in bad.items():
+        rows[number] |= changes
+    data = write(tmp_path / "data", rows, pa.schema([*SCHEMA, *REFERENCES]))
+    given = [*folders(generators), "generators.unknown_category=error", "image.max_bytes=150000"]
+    run(job, f"data={data}", f"out={tmp_path}/out", *given)
+    found = {row["id"]: row for row in read_parquet(str(tmp_path / "out"), locations_of(tmp_path / "out")).to_pylist()}
+    assert set(next(iter(found.values()))) == {"id", "name", "category", "image", "cutout", "error"}
+    for number, (_, reason) in bad.items():
+        row = found[rows[number]["id"]]
+        assert row["image"] is None and reason in row["error"]
+    settings = generators.model_copy(update={"unknown_category": "error"})
+    painter = GeneratorPainting(DIFFUSION, settings).load(DIFFUSION.base, SamplerOptions(fill_to=16))
+    config = load(job.GenerateJob, "mini", [f"data={data}", "model=m", "out=o"])
+    for number in (0, 1, 2):
+        row = found[rows[number]["id"]]
+        assert row["error"] is None
+        cut = pixels(row["cutout"])
+        plain = PaintRequest(
+            name="cup",
+            product=cut[..., :3],
+            mask=cut[..., 3],
+            seed=locations.seed_for(config.seed, "generate", row["id"]),
+            steps=STEPS,
+            guidance=config.generate.guidance_scale,
+            soft_edge=config.generate.soft_edge,
+        )
+        mask = product[..., 3] if number == 1 else None
+        asked = GeneratorRequest(
+            **plain.__dict__, category=row["category"], references=(Reference(noise(number), mask),)
+        )
+        others = [
+            GeneratorRequest(**{**asked.__dict__, "category": "bag"}),
+            GeneratorRequest(**{**asked.__dict__, "references": (Reference(noise(99)),)}),
+        ]
+        own, *changed = painter.paint([asked, *others])
+        np.testing.assert_array_equal(pixels(row["image"]), own)
+        for other in changed:
+            around = asked.mask == 0
+            assert np.abs(other[around].astype(int) - own[around]).mean() > 0.5
+            np.testing.assert_array_equal(other[asked.mask == 255], own[asked.mask == 255])
+
+
+def locations_of(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        (["{personality}"], "generators.personality paints in the style of a reference, and there is none"),
+        (["{category}", "reference={folder}/a.png"], "is used by a personality-wise generator alone"),
+        (["reference={folder}/a.png"], "is used by a personality-wise generator alone"),
+        (["{personality}", "reference_cutout={folder}/a.png"], "give reference, too"),
+        (["{category}", "method=lama"], "stands beside method=product2img, not method=lama"),
+        (["{personality}", "reference={folder}/no.png"], "no.png is no file that is there"),
+        (["{personality}", "reference={folder}"], "is no file that is there"),
+        (["{personality}", "reference={folder}/wide.png"], "has 64x32 pixels, what is to be painted 64x64"),
+        (["{personality}", "reference={folder}/flat.png"], "the reference has no background"),
+        (["{personality}", "reference={folder}/text.png"], "can't be used: reference: unreadable"),
+        (["{personality}", "reference={folder}/cut.png"], "the picture has transparent pixels, so it is a cutout"),
+        (
+            ["{personality}", "reference={folder}/a.png", "reference_cutout={folder}/all.png"],
+            "the reference is all product",
+        ),
+        (
+            ["{personality}", "reference={folder}/a.png", "reference_cutout={folder}/a.png"],
+            "reference_cutout: the picture has no alpha channel",
+        ),
+        (["generators.category={folder}"], "config.json"),
+        (["generators.category={personality_folder}"], "is a personality-wise generator; give it as"),
+        (["generators.categry=x"], "unknown setting 'generators.categry'; did you mean 'generators.category'?"),
+    ],
+)
+def test_a_mistake_is_one_line_before_ray_starts(
+    job: ModuleType,
+    generators: GeneratorsConfig,
+    mini_data: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    settings: list[str],
+    line: str,
+) -> None:
+    clear = np.dstack([noise(1), np.tile(np.uint8([0, 255]), (64, 32))])
+    pictures = {"a": noise(1), "wide": noise(1, 32), "flat": noise(1) * 0, "cut": clear, "all": clear | 255}
+    for name, picture in pictures.items():
+        (tmp_path / f"{name}.png").write_bytes(encode_png(picture.astype(np.uint8)))
+    (tmp_path / "text.png").write_text("text")
+    category, personality = folders(generators)
+    places = {"category": category, "personality": personality, "personality_folder": generators.personality}
+    with pytest.raises(SystemExit) as stopped:
+        run(job, f"data={mini_data}", f"out={tmp_path}/o", *[s.format(folder=tmp_path, **places) for s in settings])
+    assert stopped.value.code == 2
+    errors = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert len(errors) == 1 and line in errors[0]
+    assert not (tmp_path / "o").exists()
+
+
+def test_files_of_a_split_that_differ_in_the_columns_of_references_are_one_line(
+    job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A cutout that only some files have is not passed over: its product would be painted into backgrounds."""
+    rows = [{**row, "reference": struct(noise(1)), "reference_cutout": None} for row in rows_of(mini_data, 2)]
+    data = write(tmp_path / "data", rows, pa.schema([*SCHEMA, *REFERENCES]))
+    other = pa.Table.from_pylist(rows[:1], schema=pa.schema([*SCHEMA, pa.field("reference", IMAGE)]))
+    pq.write_table(other, tmp_path / "data" / "test" / "1.parquet")
+    painting = load_method(job, generators, data)
+    assert painting.columns == ("reference", "reference_cutout")
+    with pytest.raises(UserError, match=r"1.parquet lacks the column reference_cutout"):
+        reading.read_split(data, "test", columns=[*SCHEMA.names, *painting.columns])
+
+
+def test_pictures_of_other_references_or_weights_are_not_reused(
+    job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(encode_png(noise(1)))
+    given = [f"reference={file}"]
+    before = load_method(job, generators, mini_data, *given).made_with()
+    assert load_method(job, generators, mini_data, *given).made_with() == before
+    assert load_method(job, generators, mini_data, *given, "generators.category_scale=0.5").made_with() != before
+    file.write_bytes(encode_png(noise(2)))
+    changed = load_method(job, generators, mini_data, *given).made_with()
+    assert changed != before
+    record = Path(str(generators.category), "generator.json")
+    record.write_text(record.read_text() + "\n")
+    assert load_method(job, generators, mini_data, *given).made_with() != changed
+
+
+def load_method(job: ModuleType, generators: GeneratorsConfig, data: str, *settings: str) -> GeneratorPainting:
+    from p2i_ray.generators.methods import method_of
+
+    given = [f"data={data}", "model=m", "out=o", *folders(generators), *settings]
+    found = method_of(load(job.GenerateJob, "mini", given), data, "test")
+    assert isinstance(found, GeneratorPainting) and found.name == "product2img+category+personality"
+    return found
+
+
+def test_the_loop_refuses_generators() -> None:
+    with pytest.raises(UserError, match=r"unknown setting 'generators.category'"):
+        load(load_job("idr").IdrJob, "mini", ["run_dir=r", "data=d", "generators.category=x"])
