@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from p2i_ray.config.base import Reserving, Settings
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.job import Config, ImageConfig
 
 ALIASES = "further names of the model, for clients that hard-code one, e.g. [gpt-image-1]"
@@ -116,3 +117,4 @@ class ServeJobConfig(Config):
     """Settings of the serving jobs: those of every job, and the services'."""
 
     serve: ServeConfig = ServeConfig()
+    generators: GeneratorsConfig = GeneratorsConfig()

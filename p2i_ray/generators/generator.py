@@ -102,7 +102,8 @@ def picture_widths(pixels_per_latent: int) -> tuple[int, ...]:
 class ControlledDenoiser(nn.Module):
     """The frozen base and the copies beside it, called as diffusers' pipelines call the base.
 
-    What the copies are given of each row comes with `cross_attention_kwargs={"controls": {kind: Control}}`.
+    What the copies are given of each row comes with `cross_attention_kwargs={"controls": {kind: Control}}`; a copy
+    without a control adds nothing.
     """
 
     def __init__(self, base: UNet2DConditionModel, generators: dict[str, Generator]) -> None:
@@ -145,6 +146,8 @@ class ControlledDenoiser(nn.Module):
         controls: dict[str, Control] = cross_attention_kwargs["controls"]
         found: Residuals | None = None
         for kind, generator in self.generators.items():
+            if kind not in controls:
+                continue
             own: Residuals = generator(sample, timestep, controls[kind], added_cond_kwargs)
             found = own if found is None else found.plus(own)
         residuals: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import cv2
@@ -37,6 +38,11 @@ class GeneratorRequest(PaintRequest):
 
     category: str | None = None
     references: tuple[Reference, ...] = ()
+
+    @property
+    def batch_key(self) -> Hashable:
+        """See PaintRequest; all of a batch have a reference, or none has."""
+        return super().batch_key, bool(self.references)
 
 
 def fitted(references: tuple[Reference, ...], shape: tuple[int, ...]) -> Reference:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.data.images import Pixels
-from p2i_ray.diffusion.backbones.backbone import PromptStates
+from p2i_ray.diffusion.backbones.backbone import PromptStates, joined
 from p2i_ray.diffusion.model import loading
 from p2i_ray.diffusion.model.preprocess import paint_mask, to_tensor
 from p2i_ray.diffusion.sampling.denoise import build_pipeline
@@ -38,23 +40,30 @@ class GeneratorSampler(Sampler):
     """
 
     def __init__(
-        self, location: str, diffusion: DiffusionConfig, options: SamplerOptions, *, settings: GeneratorsConfig
+        self,
+        location: str,
+        diffusion: DiffusionConfig,
+        options: SamplerOptions,
+        *,
+        settings: GeneratorsConfig,
+        optional: bool = False,
     ) -> None:
         """Load base and generators; they are not read again.
 
         Args:
             location: of the base's model folder.
             diffusion: as for `Sampler`.
-            options: of the computation; batches can't be mixed yet.
+            options: of the computation.
             settings: the generators' folders, and how they are used.
+            optional: whether a request may have no reference, which is then painted without the personality-wise
+                generator.
 
         Raises:
             UserError: base or generators can't be used, or don't fit each other.
         """
-        if options.mixed:
-            raise UserError("the service can't paint by category or reference yet; use the model without generators")
         check_base(location, diffusion, settings)
-        self._location, self._settings = location, settings
+        self._location, self._settings, self._optional = location, settings, optional
+        self._states_kept: OrderedDict[bytes, PromptStates] = OrderedDict()  # by tokens, where batches are mixed
         super().__init__(location, loadable(diffusion, settings), options)
 
     def _build(self, parts: loading.Parts) -> Any:
@@ -78,6 +87,10 @@ class GeneratorSampler(Sampler):
         denoiser = ControlledDenoiser(parts.denoiser, generators).eval()
         return build_pipeline(parts.backbone, parts.vae, denoiser, parts.scheduler)
 
+    def _denoisers(self, parts: loading.Parts) -> list[nn.Module]:
+        made = [generator.copy for generator in (self._category, self._personality) if generator is not None]
+        return [parts.denoiser, *made]
+
     def paint(
         self,
         requests: Sequence[PaintRequest],
@@ -87,7 +100,7 @@ class GeneratorSampler(Sampler):
         """As `Sampler.paint`.
 
         Args:
-            requests: a plain PaintRequest has neither category nor reference.
+            requests: a plain PaintRequest has neither category nor reference; all of them have a reference, or none.
             observe: see there.
             wanted: see there.
 
@@ -129,7 +142,7 @@ class GeneratorSampler(Sampler):
             values["product"] = np.where(request.mask[..., None] >= 128, request.product, np.uint8(GREY))
         if self._category is not None:
             self._category.categories.find(values["category"] or "", unknown=self._settings.unknown_category)
-        if self._personality is not None:
+        if self._personality is not None and (values["references"] or not self._optional):
             values["references"] = (fitted(values["references"], request.mask.shape),)
         elif values["references"]:
             raise UserError("the request has a reference picture, which only generators.personality can use; set it")
@@ -138,7 +151,7 @@ class GeneratorSampler(Sampler):
     def _encode(self, requests: Sequence[PaintRequest]) -> tuple[PromptStates, PromptStates | None]:
         """What the base reads: the generators' prompt, or its own."""
         prompts, negatives = super()._encode(requests)
-        if self._settings.base_prompt == "product2img" or not (self._category or self._personality):
+        if self._settings.base_prompt == "product2img" or not (self._category or _references(requests)):
             return prompts, negatives
         if self._category is None:
             return self._states(self._personality_prompts.product(_names(requests))), negatives
@@ -146,7 +159,7 @@ class GeneratorSampler(Sampler):
 
     def _more(self, requests: Sequence[PaintRequest]) -> dict[str, Any]:
         guided = requests[0].guidance > 1
-        negative = self._text.of_negative(requests[0].negative).states.expand(len(requests), -1, -1)
+        negative = torch.cat([self._text.of_negative(request.negative).states for request in requests])
         mask = 1 - paint_mask(np.stack([request.mask for request in requests]))
         found: dict[str, Control] = {}
         if self._category is not None:
@@ -156,8 +169,7 @@ class GeneratorSampler(Sampler):
             background = self._states(prompts.background(self._places(requests))).states
             own = CategoryGenerator.control(product, background, image=image, mask=mask)
             found["category"] = self._ready(own, torch.cat([negative, negative], dim=1), guided=guided)
-        if self._personality is not None:
-            references = [request.references[0] for request in requests if isinstance(request, GeneratorRequest)]
+        if references := _references(requests):
             hidden = 1 - paint_mask(np.stack([_mask_of(reference) for reference in references]))
             own = PersonalityGenerator.control(
                 self._states(self._personality_prompts.product(_names(requests))).states,
@@ -182,6 +194,21 @@ class GeneratorSampler(Sampler):
         return [find(getattr(request, "category", None) or "", unknown=unknown) for request in requests]
 
     def _states(self, ids: torch.Tensor) -> PromptStates:
+        """The states of B prompts' tokens (B, E, L); where batches are mixed each is computed alone, and kept."""
+        if not self._options.mixed:
+            return self._encoded(ids)
+        found = []
+        for row in ids[:, None]:
+            key = row.numpy().tobytes()
+            if key not in self._states_kept:
+                self._states_kept[key] = self._encoded(row)
+            self._states_kept.move_to_end(key)
+            found.append(self._states_kept[key])
+            while len(self._states_kept) > self._options.cached_texts:
+                self._states_kept.popitem(last=False)
+        return joined(found)
+
+    def _encoded(self, ids: torch.Tensor) -> PromptStates:
         encoders = self._text.encoders
         return self._backbone.encode(encoders, ids.to(encoders[0].device)).seen()
 
@@ -189,6 +216,11 @@ class GeneratorSampler(Sampler):
 def _names(requests: Sequence[PaintRequest]) -> list[str]:
     """What P_fg names: the category, or, where a request has none, the product."""
     return [getattr(request, "category", None) or request.name for request in requests]
+
+
+def _references(requests: Sequence[PaintRequest]) -> list[Reference]:
+    """Those of a batch; none: the batch has none."""
+    return [one for request in requests for one in getattr(request, "references", ())]
 
 
 def _mask_of(reference: Reference) -> Pixels:

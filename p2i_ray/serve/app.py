@@ -9,14 +9,17 @@ python jobs/serve.py --config mini
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import serving
 from p2i_ray.config import JudgeConfig
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.data.images import Pixels
+from p2i_ray.errors import UserError
 from p2i_ray.serve.front import front, read_settings
 from p2i_ray.storage import locations
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
 
     from p2i_ray.serve.edge.tokens import Tokens
+    from p2i_ray.serve.images.schema import OwnGenerators
 
 
 def build(args: Mapping[str, Any]) -> Application:
@@ -51,12 +55,19 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         UserError: the model or the judge can't be used.
     """
     from p2i_ray.diffusion.model import validation
+    from p2i_ray.generators.painting import GeneratorPainting
     from p2i_ray.serve.sampler import deployment
 
     # Made absolute without following links: a link that is pointed elsewhere is a new model.
     model = _absolute(config.serve.model or config.diffusion.base)
-    validation.check_model(model, config.image, config.diffusion.widen)
-    validation.check_prompt(model, config.diffusion)
+    generators = config.generators
+    if generators.category is None and generators.personality is None:
+        validation.check_model(model, config.image, config.diffusion.widen)
+        validation.check_prompt(model, config.diffusion)
+    else:
+        painting = GeneratorPainting(config.diffusion, generators).anywhere()
+        painting.check(model, config.image)
+        generators = painting.settings
     environment = serving.runtime_environment()
     sampler = serving.deployment(deployment.SamplerReplica, deployment.options(config.serve, environment)).bind(
         model=model,
@@ -64,10 +75,14 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         diffusion=config.diffusion,
         generate=config.generate,
         image=config.image,
+        generators=generators,
+        clip=_style_clip(config),
     )
     judge = _judge(config, environment) if config.serve.judge else None
     jobs = _absolute(config.serve.jobs)  # replicas have working directories of their own
-    settings = config.model_copy(update={"serve": config.serve.model_copy(update={"jobs": jobs})})
+    settings = config.model_copy(
+        update={"serve": config.serve.model_copy(update={"jobs": jobs}), "generators": generators}
+    )
     return front(
         "Front", http_app, environment=environment, config=settings, tokens=tokens, sampler=sampler, judge=judge
     )
@@ -87,14 +102,17 @@ def http_app(
     ranker = None
     if judge is not None:
         ranker = JudgeClient(judge, _judge_settings(config), config.image, config.serve.limits.answer_s)
+    client, own = SamplerClient(sampler, config.serve), _own_generators(config.generators)
     return make_app(
         config.serve,
         config.image,
         config.generate,
-        sampler=SamplerClient(sampler, config.serve),
+        sampler=client,
         judge=ranker,
         cutter=cut,
         tokens=tokens,
+        generators=own,
+        styles=client if own.personality else None,
     )
 
 
@@ -104,6 +122,34 @@ def cut(photo: Pixels) -> Pixels:
     from p2i_ray.data.cutouts.settings import CutoutConfig
 
     return find_product(photo, CutoutConfig()).mask
+
+
+def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
+    """What requests are told of the generators, whose folders have been checked."""
+    from p2i_ray.serve.images.schema import OwnGenerators
+
+    check: Callable[[str], object] | None = None
+    if settings.category is not None and settings.unknown_category == "error":
+        from p2i_ray.generators import folder
+
+        check = partial(folder.categories(settings.category).find, unknown="error")
+    return OwnGenerators(settings.category is not None, settings.personality is not None, check)
+
+
+def _style_clip(config: ServeJobConfig) -> str | None:
+    """The CLIP that ranks by style; none where nothing is ranked so."""
+    from p2i_ray.encoders import weight_files
+
+    if config.generators.personality is None or not config.serve.judge:
+        return None
+    clip = _absolute(config.evaluate.clip)
+    if not locations.exists(locations.join(clip, "config.json")):
+        raise UserError(
+            f"evaluate.clip={clip}, which ranks the candidates of best_of by style, is no transformers CLIP folder (no "
+            "config.json); check the path, or set serve.judge=false"
+        )
+    weight_files.find(clip, weight_files.TRANSFORMERS, setting="evaluate.clip").tensors()
+    return clip
 
 
 def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:

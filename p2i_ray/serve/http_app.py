@@ -16,9 +16,9 @@ from p2i_ray.serve.edge.limits import RequestLimits
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
-from p2i_ray.serve.images.protocol import Ranker, Sampler
+from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
-from p2i_ray.serve.images.schema import EditRules
+from p2i_ray.serve.images.schema import EditRules, OwnGenerators
 from p2i_ray.serve.images.service import ImageService
 from p2i_ray.serve.jobs.routes import JobRoutes
 from p2i_ray.serve.jobs.runner import JobRunner
@@ -37,6 +37,8 @@ def make_app(
     judge: Ranker | None,
     cutter: Cutter | None,
     tokens: Tokens,
+    generators: OwnGenerators | None = None,
+    styles: StyleRanker | None = None,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -49,6 +51,8 @@ def make_app(
         cutter: photo (H, W, 3) to product mask (H, W), raising ImageError where it finds no product; none: a photo
             alone is refused.
         tokens: bearer tokens that clients may use.
+        generators: that the sampler has beside its model; none: it has none.
+        styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
@@ -59,7 +63,7 @@ def make_app(
     metrics.include(getattr(sampler, "metrics", ()))
     authenticator = Authenticator(tokens, settings.limits)
     decoder = ImageDecoder(settings.limits, image, cutter)
-    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, metrics=metrics)
+    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, styles=styles, metrics=metrics)
     names = (settings.model_name, *settings.model_aliases)
     rules = EditRules(
         limits=settings.limits,
@@ -67,6 +71,7 @@ def make_app(
         generate=generate,
         model_names=names,
         judged=judge is not None,
+        generators=generators or OwnGenerators(),
     )
     store = JobStore(settings.jobs)
     runner = JobRunner(store, service, rules, metrics, workers=settings.job_workers, days=settings.job_days)
@@ -99,5 +104,5 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}", jobs.progress, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
-    routes.install(app)
+    routes.install(app, styled=rules.generators.personality)
     return app

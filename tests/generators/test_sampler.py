@@ -19,6 +19,7 @@ from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
 from p2i_ray.generators.painting import GeneratorPainting
 from p2i_ray.generators.request import GeneratorRequest, Reference
+from p2i_ray.generators.sampler import GeneratorSampler
 from tests.support import by_diffusers
 from tests.support.make_generators import BOTH, SETTINGS, make_generators
 from tests.support.make_requests import make_request
@@ -129,6 +130,50 @@ def test_category_and_reference_matter_and_pictures_do_not_see_each_other(
     )  # of twice the size: made smaller
 
 
+@pytest.mark.parametrize("kinds", [("category",), ("personality",), BOTH])
+def test_in_a_mixed_batch_a_picture_is_the_same_as_alone(
+    tiny_painter: DiffusionConfig, tmp_path: Path, kinds: tuple[str, ...]
+) -> None:
+    """As the service paints: requests that differ in guidance and negative prompt, in batches of any size."""
+    method = write(tiny_painter, tmp_path, kinds)
+    painter = method.load(tiny_painter.base, SamplerOptions(mixed=True, copy_weights=True, cached_texts=2))
+    styles = [(reference(seed),) if "personality" in kinds else () for seed in range(3)]
+    asked = [
+        request(1, references=styles[0]),
+        request(2, references=styles[1], category="bag", plain={"guidance": 7.0, "negative": "bag"}),
+        request(3, references=styles[2], plain={"negative": "round cup"}),
+    ]
+    assert len({one.batch_key for one in asked}) == 1
+    together = painter.paint(asked)
+    for number in (2, 0, 1):
+        np.testing.assert_array_equal(painter.paint([asked[number]])[0], together[number])
+    np.testing.assert_array_equal(painter.paint([asked[1], asked[2]]), together[1:])
+    uniform = method.load(tiny_painter.base, SamplerOptions()).paint(asked[1:2])[0]
+    assert np.abs(uniform.astype(int) - together[1]).max() <= 1  # by other kernels
+
+
+def test_where_references_are_optional_a_request_without_one_is_painted_without_the_copy(
+    tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    method = write(tiny_painter, tmp_path)
+    bare = request(references=())
+    assert bare.batch_key != request().batch_key
+
+    def load(optional: bool, **changes: Any) -> GeneratorSampler:
+        settings = method.settings.model_copy(update=changes)
+        options = SamplerOptions(mixed=True)
+        return GeneratorSampler(tiny_painter.base, tiny_painter, options, settings=settings, optional=optional)
+
+    [own] = load(True).paint([bare])
+    [expected] = load(False, personality=None).paint([bare])
+    np.testing.assert_array_equal(own, expected)
+    [plain] = load(True, category=None).paint([bare])
+    [base] = Sampler(tiny_painter.base, tiny_painter, SamplerOptions(mixed=True)).paint([bare])
+    np.testing.assert_array_equal(plain, base)  # by the base's own prompt
+    with pytest.raises(UserError, match="the request has none"):
+        load(False).paint([bare])
+
+
 def test_weights_of_outputs(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     method = write(tiny_painter, tmp_path, base_prompt="product2img")
     off = method.settings.model_copy(update={"category_scale": 0.0, "personality_scale": 0.0})
@@ -177,8 +222,6 @@ def test_what_is_wrong_with_a_request_is_one_line(tiny_painter: DiffusionConfig,
     alone = GeneratorPainting(tiny_painter, method.settings.model_copy(update={"personality": None}))
     with pytest.raises(UserError, match=r"which only generators.personality can use"):
         alone.load(tiny_painter.base, SamplerOptions()).paint([request()])
-    with pytest.raises(UserError, match="can't paint by category or reference yet"):
-        method.load(tiny_painter.base, SamplerOptions(mixed=True))
     with pytest.raises(UserError, match=r"give generators.category, generators.personality or both"):
         GeneratorPainting(tiny_painter, GeneratorsConfig()).check(tiny_painter.base, IMAGE)
     nearest = GeneratorPainting(tiny_painter, method.settings.model_copy(update={"unknown_category": "nearest"}))

@@ -11,13 +11,17 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import openai
 import pytest
 from PIL import Image
 
 from p2i_ray.mini.world import CLEAN, render
+from tests.support.generator_folders import make_folders
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -35,10 +39,9 @@ def start(*settings: str) -> subprocess.Popen[str]:
 
 def body(**fields: str) -> tuple[bytes, str]:
     """A multipart form with one product."""
-    sample, out = render(7, 1, CLEAN), io.BytesIO()
-    Image.fromarray(np.dstack([sample.image, sample.mask])).save(out, "PNG")
+    sample = render(7, 1, CLEAN)
     head = '--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
-    parts = [head.encode() + out.getvalue() + b"\r\n"]
+    parts = [head.encode() + png(np.dstack([sample.image, sample.mask])) + b"\r\n"]
     for name, value in {"prompt": sample.name, **fields}.items():
         parts.append(f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode())
     return b"".join(parts) + b"--x--\r\n", "multipart/form-data; boundary=x"
@@ -74,6 +77,46 @@ def test_the_shop_paints_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
         shop.kill()
 
 
+@pytest.mark.slow
+def test_the_shop_paints_in_the_style_of_a_reference(tmp_path: Path) -> None:
+    """By OpenAI's client: the same request gives the same pixels alone and beside others, and a reference matters."""
+    settings = make_folders(tmp_path / "generators")
+    folders = [f"generators.{kind}={getattr(settings, kind)}" for kind in ("category", "personality")]
+    port = free_port()
+    shop = start(f"serve.port={port}", f"serve.jobs={tmp_path}/jobs", "serve.batch_wait_timeout_s=1", *folders)
+    try:
+        assert shop.stdout is not None
+        address = shop.stdout.readline().split()[0]
+        client = openai.OpenAI(base_url=f"{address}/v1", api_key=TOKEN, max_retries=0, timeout=300)
+        sample = render(7, 1, CLEAN)
+        product = png(np.dstack([sample.image, sample.mask]))
+        styles = [png(render(7, number, CLEAN).image) for number in (2, 3)]
+
+        def edit(*images: bytes, **more: Any) -> str:
+            files = [(f"{number}.png", content) for number, content in enumerate(images)]
+            answer = client.images.edit(image=files, prompt="cup", extra_body={"seed": 3, "steps": 2, **more})
+            return (answer.data or [])[0].b64_json or ""
+
+        alone = edit(product, styles[0])
+        with ThreadPoolExecutor(4) as pool:
+            work = [
+                pool.submit(edit, product, styles[0], **more) for more in ({}, {"guidance": 7}, {"category": "bag"})
+            ]
+            same, *others = [one.result() for one in [*work, pool.submit(edit, product, styles[1])]]
+        assert same == alone and len({alone, *others, edit(product)}) == 5
+        with pytest.raises(openai.BadRequestError, match="2 references came"):
+            edit(product, *styles)
+    finally:
+        shop.terminate()
+        shop.wait(60)
+
+
+def png(pixels: Any) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
 def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         shop = start(f"serve.port={taken.getsockname()[1]}")
@@ -87,6 +130,7 @@ def test_a_port_that_is_taken_is_one_line() -> None:
     [
         ("serve", "serve.model=/nope", "model folder /nope is not there"),
         ("serve", "judge.model=/nope", "judge.model=/nope: there is no such folder"),
+        ("serve", "generators.category=/nope", "generators.category=/nope is no folder that is there"),
         ("serve_lmm", "judge.model=/nope", "judge.model=/nope: there is no such folder"),
     ],
 )

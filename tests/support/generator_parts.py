@@ -23,9 +23,11 @@ from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.data.images import ImageError, Pixels, paste_product
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.generators.request import Reference
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
 from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.schema import OwnGenerators
 from tests.support.serving import serving
 
 TOKEN = "first-token-of-the-tests-0123456789"
@@ -76,6 +78,19 @@ class StubSampler:
 
 
 @dataclass
+class StubStyles:
+    """Compares styles: the k-th image gets the k-th of its similarities; keeps the references."""
+
+    similarities: list[float] = field(default_factory=lambda: [0.5, 0.25, 0.75, 1.0])
+    references: list[Reference] = field(default_factory=list)
+
+    async def similarity(self, images: Sequence[Pixels], mask: Pixels, reference: Reference) -> list[float]:
+        assert mask.shape == images[0].shape[:2]
+        self.references.append(reference)
+        return self.similarities[: len(images)]
+
+
+@dataclass
 class StubRanker:
     """A judge: the k-th image gets the k-th of its scores."""
 
@@ -102,6 +117,7 @@ class RunningService:
     judge: StubRanker
     app: FastAPI
     jobs: Path
+    styles: StubStyles = field(default_factory=StubStyles)
 
     @property
     def port(self) -> int:
@@ -115,10 +131,11 @@ class RunningService:
         return httpx.request(method, self.url + path, headers=headers, timeout=30, **more)
 
     def edit(self, image: bytes | None = None, **fields: Any) -> httpx.Response:
-        """An images edit; `mask` is a file, everything else a text field; none leaves a field out."""
+        """An images edit; `mask` and `reference` are files, all else text fields; none leaves a field out."""
         files = {"image": ("cutout.png", cutout() if image is None else image)}
-        if (mask := fields.pop("mask", None)) is not None:
-            files["mask"] = ("mask.png", mask)
+        for name in ("mask", "reference"):
+            if (content := fields.pop(name, None)) is not None:
+                files[name] = (f"{name}.png", content)
         texts = {"prompt": "Steel bottle", **fields}
         data = {name: str(text) for name, text in texts.items() if text is not None}
         return self.send("POST", "/v1/images/edits", files=files, data=data)
@@ -146,10 +163,11 @@ def open_service(
     judged: bool = True,
     sampler: StubSampler | None = None,
     settings: dict[str, Any] | None = None,
+    generators: OwnGenerators | None = None,
     **limits: Any,
 ) -> Iterator[RunningService]:
     """Serve on a free port until the block ends; further keywords are limits."""
-    sampler, judge = sampler or StubSampler(), StubRanker()
+    sampler, judge, styles = sampler or StubSampler(), StubRanker(), StubStyles()
     app = make_app(
         ServeConfig(jobs=jobs, limits=LimitsConfig(**{"per_minute": 100_000, **limits}), **(settings or {})),
         ImageConfig(resolution=64),
@@ -158,9 +176,11 @@ def open_service(
         judge=judge if judged else None,
         cutter=cutter,
         tokens=tokens or Tokens([TOKEN, OTHER]),
+        generators=generators,
+        styles=styles,
     )
     with serving(app, server_header=False) as url:
-        yield RunningService(url, sampler, judge, app, Path(jobs))
+        yield RunningService(url, sampler, judge, app, Path(jobs), styles=styles)
 
 
 def cutout(width: int = 64, height: int = 64, colour: tuple[int, int, int] = (200, 40, 30)) -> bytes:

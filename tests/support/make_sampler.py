@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.serve import LimitsConfig, ScaleConfig, ServeConfig
 from tests.support.make_requests import DIFFUSION
 
@@ -24,7 +25,12 @@ SETTINGS = ServeConfig(
 
 @contextmanager
 def running_sampler(
-    settings: ServeConfig = SETTINGS, model: str = DIFFUSION.base, kind: type | None = None
+    settings: ServeConfig = SETTINGS,
+    model: str = DIFFUSION.base,
+    kind: type | None = None,
+    *,
+    generators: GeneratorsConfig | None = None,
+    clip: str | None = None,
 ) -> Iterator[Any]:
     """A handle of a running sampler."""
     from ray import serve
@@ -42,6 +48,8 @@ def running_sampler(
         diffusion=DIFFUSION,
         generate=generate,
         image=ImageConfig(resolution=64),
+        generators=generators or GeneratorsConfig(),
+        clip=clip,
     )
     try:
         yield serve.run(bound, name=name, route_prefix=None)

@@ -13,7 +13,6 @@ from typing import cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import nn
 
 
@@ -22,13 +21,14 @@ def any_batch_alike(dtype: str, device: str) -> bool:
     return dtype == "fp32" and torch.device(device).type == "cpu"
 
 
-def same_for_any_batch(unet: UNet2DConditionModel, vae: AutoencoderKL) -> None:
-    """Change a UNet and a VAE, in float32 on a CPU, so that a row's values depend on nothing else in its batch.
+def same_for_any_batch(vae: AutoencoderKL, *denoisers: nn.Module) -> None:
+    """Change a VAE, and UNets or copies of their encoders, so that a row's values depend on nothing else in its batch.
 
-    They get faster, too; their state dicts have other names afterwards.
+    All are in float32 on a CPU. They get faster, too; their state dicts have other names afterwards.
     """
-    _share_time_embedding(unet)
-    models: tuple[nn.Module, ...] = (unet, vae)
+    models: tuple[nn.Module, ...] = (vae, *denoisers)
+    for denoiser in denoisers:
+        _share_time_embedding(denoiser)
     for model in models:
         if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # else there is one library only
             _use_one_library(model)
@@ -54,12 +54,12 @@ def _each_row_alone(layer: nn.Module) -> None:
     layer.forward = lambda rows: torch.cat([whole(row) for row in rows[:, None]])
 
 
-def _share_time_embedding(unet: UNet2DConditionModel) -> None:
+def _share_time_embedding(unet: nn.Module) -> None:
     """All images of a batch are at the same time t: embed it, and project it in each block, once.
 
     Where each row adds its own (its pooled text), the sum is projected row by row.
     """
-    unet.time_embedding = _SharedLayer(unet.time_embedding)  # type: ignore[assignment]  # same inputs and outputs
+    unet.time_embedding = _SharedLayer(cast(nn.Module, unet.time_embedding))
     added = getattr(unet, "add_embedding", None)
     if added is not None:
         _each_row_alone(added)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageFilter
+from torch import nn
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.data.images import Pixels, paste_product
@@ -88,11 +89,15 @@ class Sampler:
         if options.mixed:
             parts.vae.enable_slicing()  # type: ignore[no-untyped-call]  # one image at a time
             if any_batch_alike(options.dtype, options.device):
-                same_for_any_batch(parts.denoiser, parts.vae)
+                same_for_any_batch(parts.vae, *self._denoisers(parts))
 
     def _build(self, parts: loading.Parts) -> Any:
         """The pipeline; baselines have others."""
         return build_pipeline(parts.backbone, parts.vae, parts.denoiser, parts.scheduler)
+
+    def _denoisers(self, parts: loading.Parts) -> list[nn.Module]:
+        """The networks that a batch passes at every step; generators are some beside the model's own."""
+        return [parts.denoiser]
 
     def _texts(self, parts: loading.Parts) -> TextStates:
         """What encodes prompts."""

@@ -94,6 +94,42 @@ def one_file(form: Form, names: tuple[str, ...], *, required: bool) -> bytes | N
     return found[0] if found else None
 
 
+def product_and_reference(
+    form: Form, product: tuple[str, ...], reference: tuple[str, ...], *, offered: bool
+) -> tuple[bytes, bytes | None]:
+    """The product's file, and the reference's: the second of the product's names, or under a name of its own.
+
+    Args:
+        form: of an images edit.
+        product: names that the product's file may have.
+        reference: those of the reference's.
+        offered: whether a reference may be given.
+
+    Raises:
+        APIError: there is no product, several references, or one where none may be given.
+    """
+    found = [content for name in product for content in form.files.get(name, [])]
+    styles = [*found[1:], *(content for name in reference for content in form.files.get(name, []))]
+    for name in reference:
+        if form.texts.get(name):
+            raise bad_request(f"{name} is text; send it as a file", name)
+    if styles and not offered:
+        came = f"{len(found)} files came as {product[0]}" if len(found) > 1 else f"a file came as {reference[0]}"
+        raise bad_request(
+            f"{came}; send one, a request paints one product; a reference for the style needs a server with "
+            "generators.personality",
+            product[0] if len(found) > 1 else reference[0],
+        )
+    if len(styles) > 1:
+        raise bad_request(
+            f"{len(styles)} references came; send one beside the product, a picture is painted in one style",
+            reference[0],
+        )
+    if not found:
+        one_file(form, product, required=True)
+    return found[0], styles[0] if styles else None
+
+
 def only_files(form: Form, *known: str) -> None:
     """Refuse files under any other name."""
     for name in form.files:

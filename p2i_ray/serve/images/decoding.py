@@ -16,6 +16,8 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import ClientLimits, LimitsConfig
 from p2i_ray.data.cutouts.colours import decontaminate, fill_clear
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
+from p2i_ray.errors import UserError
+from p2i_ray.generators.request import Reference, fitted
 from p2i_ray.serve.edge.errors import APIError, bad_request
 
 Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError where it finds none
@@ -62,6 +64,26 @@ class ImageDecoder:
             raise _too_small()  # it was decoded smaller, and a few pixels are gone
         _check_mask(photo, "mask" if mask else "image")
         return _on_canvas(photo, width, height, mixed=mixed)
+
+    def reference(self, picture: bytes, width: int, height: int) -> Reference:
+        """A reference for the style, in the canvas's size.
+
+        Raises:
+            APIError: the picture can't be used, is a cutout, has another shape than the canvas, or shows no scene.
+        """
+        self.check(picture, "reference")
+        whole = self._decode(picture, "reference", max(width, height))
+        if _has_clear_pixels(whole):
+            raise bad_request(
+                "reference has transparent pixels: a cutout has no background to take a style from; send the whole "
+                "picture, and the product first",
+                "reference",
+                "bad_image",
+            )
+        try:
+            return fitted((Reference(np.asarray(whole.convert("RGB"))),), (height, width))
+        except UserError as error:
+            raise bad_request(f"reference: {error}", "reference", "bad_image") from None
 
     def cutout(self, image: bytes) -> bytes:
         """A photo's product as an RGBA PNG, upright, no larger than the largest output; a cutout's own alpha is kept.

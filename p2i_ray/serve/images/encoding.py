@@ -24,12 +24,14 @@ class GeneratedImage:
         seed: with n=1, it gives this image again.
         verdict: the judge's, where images were ranked.
         expansion: growth of the product, fraction of its area, where that was requested.
+        style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
     """
 
     encoded: bytes
     seed: int
     verdict: Verdict | None = None
     expansion: float | None = None
+    style: float | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
@@ -37,6 +39,8 @@ class GeneratedImage:
         if self.verdict is not None:
             score = self.verdict.score
             fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}
+        if self.style is not None:
+            fields["style"] = round(self.style, 4)
         if self.expansion is not None:
             fields["expansion"] = round(self.expansion, 4)
         return fields

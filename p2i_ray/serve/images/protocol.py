@@ -9,6 +9,7 @@ from typing import Protocol
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.generators.request import Reference
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,24 @@ class Sampler(Protocol):
 
     async def ready(self) -> bool:
         """Whether a request would be painted now."""
+        ...
+
+
+class StyleRanker(Protocol):
+    """Compares painted backgrounds with a reference's."""
+
+    async def similarity(self, images: Sequence[Pixels], mask: Pixels, reference: Reference) -> list[float]:
+        """The similarity of each image's background to the reference's, -1 to 1, in their order.
+
+        Args:
+            images: (H, W, 3) uint8 each, of one product.
+            mask: (H, W), 255 where the product is.
+            reference: in whose style they are painted.
+
+        Raises:
+            Overloaded: it doesn't answer in time.
+            NotReady: nothing runs that could compare them.
+        """
         ...
 
 

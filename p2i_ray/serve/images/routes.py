@@ -12,15 +12,16 @@ from starlette.responses import JSONResponse, Response
 
 from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.errors import bad_request
-from p2i_ray.serve.edge.forms import Form, one_file, only_files, read_form, short
+from p2i_ray.serve.edge.forms import Form, one_file, only_files, product_and_reference, read_form, short
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.schema import EditParams, EditRules, parse, resolve
-from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.images.service import ImageService, Pictures
 
-IMAGE = ("image", "image[]", "image[0]")  # OpenAI's client names a list's files image[]
+IMAGE = ("image", "image[]", "image[0]", "image[1]")  # OpenAI's client names a list's files image[]
 MASK = ("mask",)
+REFERENCE = ("reference",)  # or the second image
 MAX_FILES = 4  # more than one, so that a client that sends several gets an error that says so
 
 
@@ -42,16 +43,17 @@ class ImageRoutes:
     async def edit(self, request: Request) -> Response:
         """Paint a background around a product."""
         form = await self._read(request)
-        only_files(form, *IMAGE, *MASK)
-        fields = {name: text for name, text in form.texts.items() if name not in IMAGE + MASK}
+        only_files(form, *IMAGE, *MASK, *REFERENCE)
+        fields = {name: text for name, text in form.texts.items() if name not in IMAGE + MASK + REFERENCE}
         params = resolve(parse(fields), self._rules)
-        image, mask = one_file(form, IMAGE, required=True), one_file(form, MASK, required=False)
-        assert image is not None  # it is required
-        self._decoder.check(image, "image")
-        if mask is not None:
-            self._decoder.check(mask, "mask")
+        offered = self._rules.generators.personality
+        image, reference = product_and_reference(form, IMAGE, REFERENCE, offered=offered)
+        mask = one_file(form, MASK, required=False)
+        for content, name in ((image, "image"), (mask, "mask"), (reference, "reference")):
+            if content is not None:
+                self._decoder.check(content, name)
         self._authenticator.take(request, params.candidates - 1)  # one was taken before the body was read
-        images = await self._service.generate(params, image, mask, "request")
+        images = await self._service.generate(params, Pictures(image, mask, reference), "request")
         return JSONResponse(await asyncio.to_thread(_response, params, images))
 
     async def cutout(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.tasks import clean_name
 from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import short
@@ -55,6 +56,7 @@ class EditRequest(BaseModel):
     best_of: int | None = None
     soft_edge: float | None = None
     check_expansion: bool = False
+    category: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,24 @@ class EditParams:
     negative: str
     soft_edge: float
     check_expansion: bool
+    category: str | None
     output_format: str
     quality: int | None
+
+
+@dataclass(frozen=True)
+class OwnGenerators:
+    """The generators that stand beside the service's model.
+
+    Attributes:
+        category: whether there is a category-wise one.
+        personality: whether there is a personality-wise one.
+        check_category: raises a UserError for a category that can't be painted.
+    """
+
+    category: bool = False
+    personality: bool = False
+    check_category: Callable[[str], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,7 @@ class EditRules:
     generate: GenerateConfig
     model_names: Sequence[str]
     judged: bool
+    generators: OwnGenerators = OwnGenerators()
 
 
 def parse(fields: dict[str, Any]) -> EditRequest:
@@ -151,9 +170,29 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         negative=_one_line(request.negative_prompt, "negative_prompt", limits),
         soft_edge=soft_edge,
         check_expansion=request.check_expansion,
+        category=_category(request, name, rules),
         output_format=request.output_format,
         quality=request.output_compression,
     )
+
+
+def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
+    """The category to paint by: the request's, else the product's name; none: no generator asks for one."""
+    own = rules.generators
+    given = _one_line(request.category or "", "category", rules.limits)
+    if given and not (own.category or own.personality):
+        raise bad_request(
+            "this server has no generator that paints by category (generators.category); leave category out", "category"
+        )
+    if not own.category:
+        return given or None
+    try:
+        if own.check_category:
+            own.check_category(given or name)
+    except UserError as error:
+        missing = "" if given else "none is given, and the prompt is none: "
+        raise bad_request(f"category: {missing}{error}", "category") from None
+    return given or name
 
 
 def _check_offered(request: EditRequest) -> None:

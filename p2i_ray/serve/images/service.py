@@ -4,21 +4,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
+from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage, encode
 from p2i_ray.serve.images.expansion import expansion
-from p2i_ray.serve.images.protocol import Ranker, Sampler, Verdict
+from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
+from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.schema import EditParams
 from p2i_ray.storage import locations
 
 MAX_IN_THREADS = 4  # images decoded at a time: each may take limits.max_pixels * 4 bytes
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A request's pictures, encoded.
+
+    Attributes:
+        image: the product or a photo of it.
+        mask: the client's mask (none: the image has it, or is segmented).
+        reference: in whose style is painted (none: in no other picture's).
+    """
+
+    image: bytes
+    mask: bytes | None = None
+    reference: bytes | None = None
 
 
 class ImageService:
@@ -28,20 +46,29 @@ class ImageService:
         decoder: of clients' images.
         sampler: paints.
         judge: ranks candidates (none: no request is ranked).
+        styles: ranks those of a request with a reference, too.
         metrics: stages and images are counted there.
     """
 
-    def __init__(self, *, decoder: ImageDecoder, sampler: Sampler, judge: Ranker | None, metrics: HTTPMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        decoder: ImageDecoder,
+        sampler: Sampler,
+        judge: Ranker | None,
+        styles: StyleRanker | None = None,
+        metrics: HTTPMetrics,
+    ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
+        self._styles = styles
         self._slots = asyncio.Semaphore(MAX_IN_THREADS)
 
-    async def generate(self, params: EditParams, image: bytes, mask: bytes | None, source: str) -> list[GeneratedImage]:
+    async def generate(self, params: EditParams, pictures: Pictures, source: str) -> list[GeneratedImage]:
         """The images of a request, the best of them first where they are ranked.
 
         Args:
             params: of the request.
-            image: the client's product or photo, encoded.
-            mask: the client's mask, encoded (none: the image has the mask, or is segmented).
+            pictures: the client's.
             source: "request" or "job", for the metrics.
 
         Raises:
@@ -51,24 +78,25 @@ class ImageService:
         """
         cost = work(params.width, params.height, params.steps, params.guidance)
         with self._sampler.reserve(params.candidates, cost, patient=source == "job"):
-            return await self._generate(params, image, mask, source)
+            return await self._generate(params, pictures, source)
 
-    async def _generate(
-        self, params: EditParams, image: bytes, mask: bytes | None, source: str
-    ) -> list[GeneratedImage]:
-        product, product_mask = await self._in_thread(
-            "decode", self._decoder.product, image, mask, params.width, params.height
+    async def _generate(self, params: EditParams, pictures: Pictures, source: str) -> list[GeneratedImage]:
+        product, mask = await self._in_thread(
+            "decode", self._decoder.product, pictures.image, pictures.mask, params.width, params.height
         )
+        reference: Reference | None = None
+        if pictures.reference is not None:
+            reference = await self._in_thread(
+                "decode", self._decoder.reference, pictures.reference, params.width, params.height
+            )
+        asked = _request(params, product, mask, reference)
         seeds = [image_seed(params.seed, index) for index in range(params.candidates)]
         with self._metrics.stage("paint"):
-            painted = await gather([self._paint(params, product, product_mask, seed) for seed in seeds])
+            painted = await gather([self._sampler.paint(replace(asked, seed=seed)) for seed in seeds])
         self._metrics.generated(len(painted), source)
-        chosen = await self._choose(params, painted)
+        chosen = await self._choose(params, painted, mask, reference)
         return await gather(
-            [
-                self._encode(params, painted[index], product_mask, seed=seeds[index], verdict=verdict)
-                for index, verdict in chosen
-            ]
+            [self._encode(params, painted[one.index], mask, seed=seeds[one.index], candidate=one) for one in chosen]
         )
 
     async def cutout(self, image: bytes) -> bytes:
@@ -79,39 +107,30 @@ class ImageService:
         """
         return await self._in_thread("cutout", self._decoder.cutout, image)
 
-    async def _paint(self, params: EditParams, product: Pixels, mask: Pixels, seed: int) -> Pixels:
-        return await self._sampler.paint(
-            PaintRequest(
-                name=params.name,
-                product=product,
-                mask=mask,
-                seed=seed,
-                steps=params.steps,
-                guidance=params.guidance,
-                negative=params.negative,
-                soft_edge=params.soft_edge,
-            )
-        )
-
-    async def _choose(self, params: EditParams, painted: list[Pixels]) -> list[tuple[int, Verdict | None]]:
-        """The indices of the images to return, with their verdicts; those without a score come last."""
+    async def _choose(
+        self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None
+    ) -> list[Candidate]:
+        """The candidates to return; see `ranked`."""
         if not params.ranked or self._judge is None:
-            return [(index, None) for index in range(params.n)]
+            return [Candidate(index) for index in range(params.n)]
         with self._metrics.stage("judge"):
             verdicts = await self._judge.rank(params.name, painted)
         if len(verdicts) != len(painted):
             raise RuntimeError("the judge gave another number of verdicts than there are pictures")
-        ranked = sorted(range(len(painted)), key=lambda index: -_score(verdicts[index]))  # stable: ties stay in order
-        return [(index, verdicts[index]) for index in ranked[: params.n]]
+        if reference is None or self._styles is None:
+            return ranked(verdicts)[: params.n]
+        with self._metrics.stage("style"):
+            styles = await self._styles.similarity(painted, mask, reference)
+        return ranked(verdicts, styles)[: params.n]
 
     async def _encode(
-        self, params: EditParams, pixels: Pixels, mask: Pixels, *, seed: int, verdict: Verdict | None
+        self, params: EditParams, pixels: Pixels, mask: Pixels, *, seed: int, candidate: Candidate
     ) -> GeneratedImage:
         growth = None
         if params.check_expansion:
             growth = await self._in_thread("expansion", expansion, pixels, mask)
         encoded = await self._in_thread("encode", encode, pixels, params.output_format, params.quality)
-        return GeneratedImage(encoded, seed, verdict, growth)
+        return GeneratedImage(encoded, seed, candidate.verdict, growth, style=candidate.style)
 
     async def _in_thread(self, stage: str, function: Callable[..., T], *args: Any) -> T:
         """The result of a function in a thread, a few at a time."""
@@ -135,5 +154,19 @@ async def gather(pieces: list[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-def _score(verdict: Verdict) -> float:
-    return float("-inf") if verdict.score is None else verdict.score
+def _request(params: EditParams, product: Pixels, mask: Pixels, reference: Reference | None) -> PaintRequest:
+    """What the sampler is asked for each image, but for its own seed."""
+    plain = PaintRequest(
+        name=params.name,
+        product=product,
+        mask=mask,
+        seed=params.seed,
+        steps=params.steps,
+        guidance=params.guidance,
+        negative=params.negative,
+        soft_edge=params.soft_edge,
+    )
+    if params.category is None and reference is None:
+        return plain
+    references = () if reference is None else (reference,)
+    return GeneratorRequest(**plain.__dict__, category=params.category, references=references)

@@ -1,8 +1,8 @@
 """POST /v1/jobs, GET /v1/jobs/{id}, GET /v1/jobs/{id}/result, DELETE /v1/jobs/{id}.
 
 A submission is a multipart form: files under names of the client's choice, and the field `items`, a JSON list of
-{"image": FILE, "name": PRODUCT, "mask": FILE, …}, each with any field of an images edit. The form's other text fields
-apply to all items.
+{"image": FILE, "name": PRODUCT, "mask": FILE, "reference": FILE, …}, each with any field of an images edit. The form's
+other text fields apply to all items.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class JobRoutes:
                 raise bad_request(
                     f"a job paints at most {self._limits.max_job_pictures} pictures; send several", "items"
                 )
-        used = {number for item in items for number in (item.image, item.mask)}
+        used = {number for item in items for number in (item.image, item.mask, item.reference)}
         for name, number in numbers.items():
             if number not in used:
                 raise bad_request(f"no item names the file {short(name)}; name it or leave it out", short(name))
@@ -136,12 +136,14 @@ class JobRoutes:
         check_texts(content)
         fields = given(content, known=content)  # null: as the form says; an empty text overrides it
         files: dict[str, int | None] = {}
-        for part in ("image", "mask"):
+        for part in ("image", "mask", "reference"):
             name = fields.pop(part, None)
             if name is None and part == "image":
                 raise bad_request("image is missing; name the file of the product's picture", part)
             if name is not None and (not isinstance(name, str) or name not in numbers):
                 raise bad_request(f"{part} names no file of this request", part)
+            if name is not None and part == "reference" and not self._rules.generators.personality:
+                raise bad_request("a reference needs a server with generators.personality; leave it out", part)
             files[part] = None if name is None else numbers[name]
         if "name" in fields:
             fields["prompt"] = fields.pop("name")
@@ -150,7 +152,11 @@ class JobRoutes:
         image = files["image"]
         assert image is not None
         return JobItem(
-            index=index, ask=request.model_copy(update={"seed": params.seed}), image=image, mask=files["mask"]
+            index=index,
+            ask=request.model_copy(update={"seed": params.seed}),
+            image=image,
+            mask=files["mask"],
+            reference=files["reference"],
         )
 
 

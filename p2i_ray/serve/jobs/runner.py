@@ -16,7 +16,7 @@ from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.encoding import SUFFIX
 from p2i_ray.serve.images.schema import EditRules, resolve
-from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.images.service import ImageService, Pictures
 from p2i_ray.serve.jobs.backoff import Backoff
 from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
 
@@ -154,10 +154,9 @@ class JobRunner:
     async def _paint(self, job: Job, item: JobItem) -> None:
         """Paint one item and store the outcome; while the sampler is unavailable, the item stays unfinished."""
         try:
-            image = await asyncio.to_thread(self._store.input, job, item.image)
-            mask = None if item.mask is None else await asyncio.to_thread(self._store.input, job, item.mask)
+            pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
-            images = await self._service.generate(params, image, mask, "job")
+            images = await self._service.generate(params, pictures, "job")
             names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
             records = [{"file": name, **painted.metadata()} for name, painted in zip(names, images, strict=True)]
             files = [(name, painted.encoded) for name, painted in zip(names, images, strict=True)]
@@ -174,6 +173,10 @@ class JobRunner:
             tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1
             if tries >= TRIES:
                 await self._failed(job, item, "internal error")
+
+    def _pictures(self, job: Job, item: JobItem) -> Pictures:
+        mask, reference = (None if one is None else self._store.input(job, one) for one in (item.mask, item.reference))
+        return Pictures(self._store.input(job, item.image), mask, reference)
 
     async def _failed(self, job: Job, item: JobItem, reason: str) -> None:
         await self._stored(lambda: self._store.failed(job, item, reason))

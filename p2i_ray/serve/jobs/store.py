@@ -44,6 +44,7 @@ class JobItem(BaseModel):
     ask: EditRequest  # job.json's key
     image: int  # of the inputs
     mask: int | None = None
+    reference: int | None = None
 
 
 class Job(BaseModel):

@@ -22,14 +22,23 @@ TYPES = {
 }
 
 
-def install(app: FastAPI, folder: Path = FOLDER) -> None:
-    """Serve index.html at `/` and the folder's other files next to it; nothing if there is no page."""
+def install(app: FastAPI, folder: Path = FOLDER, *, styled: bool = False) -> None:
+    """Serve index.html at `/` and the folder's other files next to it; nothing if there is no page.
+
+    Args:
+        app: the application.
+        folder: of the page's files.
+        styled: whether the service paints in the style of a reference, which the page then asks for.
+    """
     if not (folder / "index.html").is_file():
         return
     for file in sorted(folder.iterdir()):
         if file.suffix in TYPES:
             path = "/" if file.name == "index.html" else f"/{file.name}"
-            app.add_api_route(path, _page(file.read_bytes(), TYPES[file.suffix]), methods=["GET", "HEAD"])
+            content = file.read_bytes()
+            if file.name == "index.html" and styled:
+                content = content.replace(b"<body>", b"<body data-styled>", 1)
+            app.add_api_route(path, _page(content, TYPES[file.suffix]), methods=["GET", "HEAD"])
 
 
 def _page(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:

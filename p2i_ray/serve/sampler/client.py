@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.generators.request import Reference
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
 from p2i_ray.serve.sampler.deployment import SampledImage, capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
 
 if TYPE_CHECKING:
-    from ray.serve.handle import DeploymentHandle
+    from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 TRIES = 2  # times that a request is sent: one replica may be lost with it
 RECENT = 64  # images whose finishing times give the throughput
@@ -71,7 +72,7 @@ class SamplerClient:
         self.metrics.in_flight.set(self._in_flight)
         try:
             async with asyncio.timeout(self._settings.limits.answer_s):
-                sampled = await self._send(request)
+                sampled: SampledImage = await self._ask(lambda: self._handle.paint.remote(request))
             self._count(request, sampled)
             return sampled.pixels
         except TimeoutError:
@@ -85,6 +86,15 @@ class SamplerClient:
             self.metrics.in_flight.set(self._in_flight)
             if self._in_flight == 0:
                 self._finished.clear()
+
+    async def similarity(self, images: Sequence[Pixels], mask: Pixels, reference: Reference) -> list[float]:
+        """See `images.protocol.StyleRanker`."""
+        try:
+            async with asyncio.timeout(self._settings.limits.answer_s):
+                found: list[float] = await self._ask(lambda: self._handle.similarity.remote(images, mask, reference))
+                return found
+        except TimeoutError:
+            raise Overloaded(self._retry_after_s()) from None
 
     async def ready(self) -> bool:
         """Whether a replica answers. A deployment scaled to zero is ready: the first request starts a replica."""
@@ -102,20 +112,20 @@ class SamplerClient:
         except (RayError, RayServeException):
             return False
 
-    async def _send(self, request: PaintRequest) -> SampledImage:
+    async def _ask(self, send: Callable[[], DeploymentResponse[Any] | DeploymentResponseGenerator[Any]]) -> Any:
+        """A replica's answer."""
         from ray.exceptions import ActorUnschedulableError
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
 
         from p2i_ray.cluster import replica_retry
 
         try:
-            sampled: SampledImage = await replica_retry.ask_async(
-                lambda: self._handle.paint.remote(request),
+            return await replica_retry.ask_async(
+                send,
                 TRIES,
                 losses=(*replica_retry.LOST, RequestCancelledError),
                 on_loss=self.metrics.requests.labels("lost").inc,
             )
-            return sampled
         except BackPressureError:
             raise Overloaded(self._retry_after_s()) from None
         except (DeploymentUnavailableError, ActorUnschedulableError) as error:

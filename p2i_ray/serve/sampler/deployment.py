@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.cluster import resources, serving
 from p2i_ray.cluster.root_cause import memory_line
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.serve import ScaleConfig, ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.generators.request import Reference
 
 if TYPE_CHECKING:
-    from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+    from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 
 LOGGER = logging.getLogger("ray.serve")
 NAME = "Sampler"  # the deployment's
@@ -58,6 +60,8 @@ class SamplerReplica:
         diffusion: DiffusionConfig,
         generate: GenerateConfig,
         image: ImageConfig,
+        generators: GeneratorsConfig,
+        clip: str | None,
     ) -> None:
         """Load the model; return when requests can be painted.
 
@@ -67,11 +71,12 @@ class SamplerReplica:
             diffusion: the token, and whether a plain model is to be widened.
             generate: the precision.
             image: the resolution at which a new model is tested.
+            generators: those beside the model; they are loaded again with a new model, and must fit it.
+            clip: location of the CLIP that compares styles (none: they are not compared).
 
         Raises:
             UserError: the folder can't be used.
         """
-        from p2i_ray.diffusion.sampling.sampler import Sampler
         from p2i_ray.serve.sampler.batching import Batcher
         from p2i_ray.serve.sampler.metrics import ReplicaMetrics
         from p2i_ray.serve.sampler.reload import ReloadingModel
@@ -81,14 +86,20 @@ class SamplerReplica:
         self._max_batch_size = settings.max_batch_size
 
         def load(location: str) -> Sampler:
-            sampler = Sampler(location, diffusion, options)
+            sampler = _sampler(location, diffusion, options, generators)
             sampler.try_out(image.resolution)
             return sampler
 
         self._metrics = ReplicaMetrics()
         # One thread samples; another loads a new model meanwhile.
         self._thread, self._reader = ThreadPoolExecutor(1, "sampling"), ThreadPoolExecutor(1, "loading")
+        self._comparing = ThreadPoolExecutor(1, "comparing")
         loop = asyncio.get_running_loop()
+        self._styles: Any = None
+        if clip is not None:
+            from p2i_ray.serve.sampler.style import StyleEncoder
+
+            self._styles = await loop.run_in_executor(self._reader, StyleEncoder, clip, options.device)
         self._model: ReloadingModel[Any] = await loop.run_in_executor(
             self._reader, lambda: ReloadingModel(model, load, self._metrics.model_change)
         )
@@ -121,6 +132,14 @@ class SamplerReplica:
         self._metrics.request("painted")
         queued = max(0.0, time.perf_counter() - arrived - sum(sampled.seconds.values()))
         return replace(sampled, seconds={"queue": queued, **sampled.seconds})
+
+    async def similarity(self, pictures: Sequence[Pixels], mask: Pixels, reference: Reference) -> list[float]:
+        """See `images.protocol.StyleRanker`."""
+        loop = asyncio.get_running_loop()
+        found: list[float] = await loop.run_in_executor(
+            self._comparing, self._styles.similarity, pictures, mask, reference
+        )
+        return found
 
     async def ready(self) -> bool:
         """Return True: a replica that answers has a model."""
@@ -218,6 +237,19 @@ def scaling(scale: ScaleConfig) -> dict[str, Any]:
 def capacity(settings: ServeConfig) -> int:
     """Images that may be in flight at once: those that wait, and those that all replicas paint."""
     return settings.limits.queue + settings.sampler.max_replicas * settings.max_batch_size
+
+
+def _sampler(
+    location: str, diffusion: DiffusionConfig, options: SamplerOptions, generators: GeneratorsConfig
+) -> Sampler:
+    """The model of a folder, with the generators that there are."""
+    if generators.category is None and generators.personality is None:
+        from p2i_ray.diffusion.sampling.sampler import Sampler
+
+        return Sampler(location, diffusion, options)
+    from p2i_ray.generators.sampler import GeneratorSampler
+
+    return GeneratorSampler(location, diffusion, options, settings=generators, optional=True)
 
 
 def _sampler_options(settings: ServeConfig, generate: GenerateConfig) -> SamplerOptions:

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.sampler.client import SamplerClient
-from tests.support.make_requests import brighter, make_request
+from tests.support.generator_folders import make_folders
+from tests.support.make_requests import WEIGHTS, brighter, make_request
 from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, running_sampler
 
 LONG_S = 60
@@ -187,4 +189,35 @@ def test_a_killed_replica_loses_no_accepted_request(ray_cluster: None) -> None:
             np.testing.assert_array_equal(picture, expected[number])
 
     with running_sampler() as handle:
+        asyncio.run(go(handle))
+
+
+def test_with_generators_a_picture_is_the_same_alone_and_in_a_batch(ray_cluster: None, tmp_path: Path) -> None:
+    """By category and reference, with other guidance and negative prompts beside it; and styles are compared."""
+
+    def styled(number: int, category: str, **how: Any) -> GeneratorRequest:
+        picture = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        plain = make_request(1, name="cup", steps=2, **how)
+        return GeneratorRequest(**plain.__dict__, category=category, references=(Reference(picture),))
+
+    asked = [
+        styled(1, "cup"),
+        styled(1, "bag", guidance=6.0),
+        styled(2, "cup", negative="bag"),
+        GeneratorRequest(**make_request(1, name="cup", steps=2).__dict__, category="cup"),
+    ]
+
+    async def go(handle: Any) -> None:
+        sampler = SamplerClient(handle, SETTINGS)
+        painted = await asyncio.gather(*(handle.paint.remote(request) for request in asked))
+        assert [one.batch for one in painted] == [3, 3, 3, 1]  # a request without a reference has a batch of its own
+        assert len({one.pixels.tobytes() for one in painted}) == 4
+        for request, one in zip(asked, painted, strict=True):
+            np.testing.assert_array_equal(one.pixels, await alone(handle, request))
+        same = Reference(painted[0].pixels, asked[0].mask)
+        found = await sampler.similarity([one.pixels for one in painted], asked[0].mask, same)
+        assert found[0] == pytest.approx(1, abs=1e-5) and max(found[1:]) < found[0]
+
+    clip = str(WEIGHTS / "evaluator_clip")
+    with running_sampler(generators=make_folders(tmp_path), clip=clip) as handle:
         asyncio.run(go(handle))
