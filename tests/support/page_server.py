@@ -23,6 +23,7 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
 from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.schema import OwnGenerators
 
 TOKEN = "a-token-for-tests"
 REASONS = (
@@ -132,7 +133,7 @@ def cut(photo: Pixels) -> Pixels:
 
 
 @contextmanager
-def open_service(folder: Path, *, judged: bool = True) -> Iterator[RunningService]:
+def open_service(folder: Path, *, judged: bool = True, styled: bool = False) -> Iterator[RunningService]:
     """Serve on a free port until the block ends."""
     sampler = StubSampler()
     settings = ServeConfig(jobs=str(folder), limits=LimitsConfig(per_minute=100_000))
@@ -145,6 +146,7 @@ def open_service(folder: Path, *, judged: bool = True) -> Iterator[RunningServic
         judge=StubRanker() if judged else None,
         cutter=cut,
         tokens=Tokens([TOKEN]),
+        generators=OwnGenerators(personality=styled),
     )
     bodies: list[tuple[str, bytes]] = []
     server = uvicorn.Server(uvicorn.Config(recording(app, bodies), log_level="warning", lifespan="off"))

@@ -24,10 +24,12 @@ let judged = true; // until the server says that it has no judge
 /**
  * Pictures of the product, the best first if the server has a judge.
  * photo: Blob; mask: PNG Blob of its size, opaque where the product is, transparent where to paint (OpenAI's convention).
+ * reference: Blob of a square picture in whose style is painted, or null.
  * Returns [{blob, seed, score, reason}]; score (1 to 5) and reason are null where nothing was judged.
  */
-export async function paint({ photo, mask, name, count }, signal) {
+export async function paint({ photo, mask, name, reference, count }, signal) {
   const fields = { image: photo, mask, prompt: name, n: count, output_format: "png" };
+  if (reference) fields.reference = reference;
   const ranked = { ...fields, best_of: count }; // every picture is judged and comes with its score
   let answer;
   try {

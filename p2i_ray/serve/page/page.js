@@ -5,6 +5,7 @@ import { Brush } from "./brush.js";
 import { Mask } from "./mask.js";
 import { encoded, readPhoto } from "./photo.js";
 import { Results } from "./results.js";
+import { Style } from "./style.js";
 import { Task } from "./task.js";
 import { askForToken } from "./token.js";
 import { onPhoto } from "./upload.js";
@@ -22,6 +23,7 @@ const tool = () => document.querySelector("input[name=tool]:checked").value;
 const cutting = new Task(find("cutting"), say);
 const painting = new Task(find("painting"), say, [find("paint"), find("more")]);
 const results = new Results();
+const style = new Style(say);
 const brush = new Brush(
   { canvas: find("cutout"), cursor: find("cursor"), size: find("size"), tool },
   { say, changed: () => showState() },
@@ -30,7 +32,7 @@ let photo = null; // as readPhoto gives it
 let mask = null;
 
 onTokenWanted(askForToken);
-onPhoto(open);
+onPhoto(open, (file) => style.open(file));
 
 // ---- the photo and its cutout
 
@@ -128,8 +130,8 @@ function submit() {
   }
   const chosen = photo;
   painting.run(`Painting four pictures of ${name}…`, async (signal) => {
-    const [image, cut] = await Promise.all([encoded(chosen), mask.encoded()]);
-    return { image, pictures: await paint({ photo: image, mask: cut, name, count: COUNT }, signal) };
+    const [image, cut, reference] = await Promise.all([encoded(chosen), mask.encoded(), style.blob()]);
+    return { image, pictures: await paint({ photo: image, mask: cut, name, reference, count: COUNT }, signal) };
   }, ({ image, pictures }) => {
     results.show(pictures, name, image);
     results.focus();
