@@ -76,7 +76,7 @@ class HTTPMetrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage: upload, decode, cutout, paint, judge, expansion, encode."""
+        """Time a stage: upload, decode, cutout, paint, judge, style, expansion, encode."""
         begin = time.perf_counter()
         try:
             yield
