@@ -66,7 +66,10 @@ def show_plan(job: PlanJob) -> None:
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
     resolution = job.image.resolution
-    planned = plan_text.work_out(base, job.diffusion, job.train, resolution)
+    diffusion = job.diffusion.model_copy(update={"widen": job.diffusion.widen or job.generators.plain(job.generator)})
+    planned = plan_text.work_out(
+        base, diffusion, job.train, resolution, generator=job.generator, generators=job.generators
+    )
     lines = plan_text.as_lines(planned, job.train, resolution=resolution, steps=steps, assumed=job.plan)
     print("\n".join(lines))
 

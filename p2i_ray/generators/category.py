@@ -32,9 +32,7 @@ class CategoryGenerator(Generator):
         self.categories, self.identifiers, self.templates = categories, identifiers, templates
 
     @classmethod
-    def make(
-        cls, parts: Parts, settings: GeneratorsConfig, categories: Categories, *, seed: int, sparse: bool = False
-    ) -> CategoryGenerator:
+    def make(cls, parts: Parts, settings: GeneratorsConfig, categories: Categories, *, seed: int) -> CategoryGenerator:
         """A new one beside a base, which it changes nothing of yet.
 
         Args:
@@ -42,7 +40,6 @@ class CategoryGenerator(Generator):
             settings: prompts and identifiers.
             categories: all that it is to learn.
             seed: of the weights that aren't copied.
-            sparse: see `Identifiers`.
 
         Raises:
             UserError: the word that identifiers start from has no tokens.
@@ -51,7 +48,7 @@ class CategoryGenerator(Generator):
         return cls(
             copy_of(parts.denoiser, parts.pixels_per_latent, seed=seed),
             categories,
-            Identifiers(len(categories), settings.tokens, start, sparse=sparse),
+            Identifiers(len(categories), settings.tokens, start),
             Templates(settings.product_prompt, settings.background_prompt),
         )
 

@@ -1,8 +1,7 @@
 """One learned identifier a category: K tokens each, of thousands of categories, in one tensor.
 
 A text encoder reads them at ids beyond its vocabulary, so tokenizers and saved models stay as they are. A row that no
-product of a batch belongs to has no gradient in that batch: exactly zero, or, with `sparse`, none at all, so that an
-optimizer such as torch's SparseAdam leaves it alone.
+product of a batch belongs to has a gradient of exactly zero in that batch.
 """
 
 from __future__ import annotations
@@ -100,17 +99,16 @@ class Identifiers(nn.Module):
     Where there are several text encoders, D is the sum of their widths, in their order.
     """
 
-    def __init__(self, count: int, tokens: int, start: torch.Tensor, *, sparse: bool = False) -> None:
+    def __init__(self, count: int, tokens: int, start: torch.Tensor) -> None:
         """Start all of them alike.
 
         Args:
             count: N.
             tokens: K.
             start: (D,), what each token starts as, or (N, K, D), what they were trained to.
-            sparse: whether gradients are sparse, of the batch's rows alone.
         """
         super().__init__()
-        self.count, self.tokens, self.sparse = count, tokens, sparse
+        self.count, self.tokens = count, tokens
         table = start.expand(count, tokens, start.shape[-1])
         self.weight = nn.Parameter(table.reshape(count * tokens, -1).clone())  # (N K, D)
 
@@ -125,7 +123,7 @@ class Identifiers(nn.Module):
 
     def forward(self, places: torch.Tensor) -> torch.Tensor:
         """The rows (…, D) at places (…)."""
-        return functional.embedding(places, self.weight, sparse=self.sparse)
+        return functional.embedding(places, self.weight)
 
     def pull(self, batch: Sequence[int], categories: Categories, rare_below: int) -> torch.Tensor:
         """How far a batch's rare categories are from the mean of their siblings, which is not moved by it.
@@ -177,10 +175,9 @@ class IdentifierEmbedding(nn.Module):
         """Embeddings (…, d) of ids (…)."""
         [identifiers], learned = self._identifiers, ids >= self.first
         found: torch.Tensor = self.vocabulary(ids.masked_fill(learned, 0))
-        if not bool(learned.any()):
-            return found
-        rows = identifiers(ids[learned] - self.first)[:, self._columns]
-        return found.index_put((learned,), rows.to(found.dtype))
+        # Rows for all tokens, so that shapes don't depend on the ids: ZeRO-3 wants the same calls of all workers.
+        rows = identifiers((ids - self.first).clamp(min=0))[..., self._columns]
+        return torch.where(learned[..., None], rows.to(found.dtype), found)
 
 
 def attach(parts: Parts, identifiers: Identifiers) -> None:

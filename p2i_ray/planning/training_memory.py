@@ -21,6 +21,7 @@ from p2i_ray.diffusion.model.prompt import empty_prompts
 from p2i_ray.diffusion.model.validation import INPUT_CHANNELS
 from p2i_ray.diffusion.step import Batch, Product2Img, recompute_activations, trained_groups
 from p2i_ray.diffusion.training.engine import REDUCE_BUCKET
+from p2i_ray.generators.step import GeneratorBatch, GeneratorModel
 from p2i_ray.planning.architectures import PUBLISHED, Architecture
 from p2i_ray.planning.full_size import (
     allocate,
@@ -189,7 +190,7 @@ def activations(architecture: Architecture, settings: TrainConfig, resolution: i
         return peak_of_step(model, batch, settings.gradient_accumulation_steps)
 
 
-def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
+def peak_of_step(model: Product2Img | GeneratorModel, local: Batch | GeneratorBatch, micro_batches: int) -> int:
     """Run a step's last micro-batch, forward and backward, and return the most bytes its tensors took at once.
 
     Gradients of parameters are dropped as soon as they are complete. Works on fake tensors and on real ones.
@@ -197,7 +198,8 @@ def peak_of_step(model: Product2Img, local: Batch, micro_batches: int) -> int:
     *_, micro = [local] if micro_batches == 1 else local.micro_batches(micro_batches)
     with LiveBytes() as live:
         for tensor in (*model.parameters(), *model.buffers(), *local, *micro):
-            live.leave_out(tensor)
+            if tensor is not None:  # a generator's batch has not what other generators need
+                live.leave_out(tensor)
         learning: list[Any] = [p for p in model.parameters() if p.requires_grad]  # the hook has no types
         hooks = [p.register_post_accumulate_grad_hook(_drop) for p in learning]
         torch.autograd.backward(model(micro, local, micro_batches).total)

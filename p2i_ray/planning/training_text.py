@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from p2i_ray.config import DiffusionConfig, PlanConfig, TrainConfig
+from p2i_ray.config.generators import GeneratorName, GeneratorsConfig
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
 from p2i_ray.planning import training_memory as plan
@@ -23,9 +24,18 @@ class TrainingPlan(NamedTuple):
     widened: bool  # to an inpainting model's input channels
     counted: plan.Sizes
     needed: plan.TrainingMemory
+    generator: GeneratorName = "product2img"  # what is trained
 
 
-def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, resolution: int) -> TrainingPlan:
+def work_out(
+    location: str,
+    diffusion: DiffusionConfig,
+    settings: TrainConfig,
+    resolution: int,
+    *,
+    generator: GeneratorName = "product2img",
+    generators: GeneratorsConfig | None = None,
+) -> TrainingPlan:
     """Count a training's parameters and bytes.
 
     Args:
@@ -33,17 +43,31 @@ def work_out(location: str, diffusion: DiffusionConfig, settings: TrainConfig, r
         diffusion: the token, and whether a plain model is to be widened.
         settings: of the training.
         resolution: side of the pictures, pixels.
+        generator: what is trained.
+        generators: its settings; needed unless it is the model itself.
 
     Raises:
         UserError: the model doesn't take pictures of this size, or can't be trained so.
     """
     architecture, there = of(location, diffusion)
     widened = there and validation.is_plain(location)
-    training_checks.check_lora(settings, widened)
+    if generator == "product2img":
+        training_checks.check_lora(settings, widened)
     if resolution % architecture.pixels_per_latent:
         raise UserError(
             f"image.resolution={resolution} must be a multiple of {architecture.pixels_per_latent}, which a latent "
             "covers"
+        )
+    if generator != "product2img":
+        from p2i_ray.planning import generator_memory
+
+        assert generators is not None, "a generator has settings"
+        counted, needed = generator_memory.need(
+            architecture, settings, resolution, kind=generator, generators=generators
+        )
+        plain = generators.base == "text_to_image"
+        return TrainingPlan(
+            location, architecture, there, widened and not plain, counted=counted, needed=needed, generator=generator
         )
     counted = plan.sizes(architecture, settings, diffusion.token)
     needed = plan.need(architecture, settings, resolution, diffusion.token)
@@ -62,14 +86,14 @@ def as_lines(
         steps: optimizer steps.
         assumed: rate, price and memory that are taken for granted.
     """
-    location, architecture, there, widened, counted, needed = planned
+    location, architecture, there, widened, counted, needed, generator = planned
     micro = settings.batch_size // (settings.num_workers * settings.gradient_accumulation_steps)
     where = "GPU" if settings.num_gpus else "CPU worker"
     return [
         f"model        {location}{', widened to 9 input channels' if widened else ''}"
         if there
         else f"model        {location} is not there; counted as {architecture.name}",
-        f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
+        _trained_line(counted, generator)
         + (f"; LoRA of rank {settings.lora_rank}, {counted.frozen:,} stay" if settings.lora_rank else ""),
         f"batch        {settings.batch_size} = {settings.num_workers} (workers) x "
         f"{settings.gradient_accumulation_steps} "
@@ -82,15 +106,28 @@ def as_lines(
         *_verdict(needed, settings, assumed),
         "",
         *_cost_lines(
-            plan.cost(architecture, settings, resolution=resolution, steps=steps, assumed=assumed),
+            plan.cost(architecture, settings, resolution=resolution, steps=steps, assumed=assumed)
+            if generator == "product2img" or assumed.images_per_s is not None
+            else None,
             settings,
             rate=plan.default_images_per_s(architecture, settings, resolution),
             by_pixels=architecture.family is PUBLISHED.family,
             resolution=resolution,
             steps=steps,
             assumed=assumed,
+            what="CPUs" if generator == "product2img" else "generators",
         ),
     ]
+
+
+def _trained_line(counted: plan.Sizes, generator: GeneratorName) -> str:
+    if generator == "product2img":
+        return f"trained      {counted.trained:,} parameters: UNet {counted.unet:,}, text encoder {counted.text:,}"
+    identifiers = f", identifiers of 1,000 categories {counted.text:,}" if counted.text else ""
+    return (
+        f"trained      {counted.trained:,} parameters of a {generator}-wise generator: copy {counted.unet:,}"
+        f"{identifiers}; {counted.frozen:,} stay"
+    )
 
 
 def _memory_lines(needed: plan.TrainingMemory, settings: TrainConfig) -> list[str]:
@@ -145,10 +182,11 @@ def _cost_lines(
     resolution: int,
     steps: int,
     assumed: PlanConfig,
+    what: str,
 ) -> list[str]:
     images = f"images       {steps * settings.batch_size:,} = {steps:,} steps x {settings.batch_size}"
     if expected is None:
-        return [images, "hours        unknown: no rate is published for CPUs; give plan.images_per_s (a worker)"]
+        return [images, f"hours        unknown: no rate is published for {what}; give plan.images_per_s (a worker)"]
     lines = [images, f"hours        {expected.hours:.2f} at {expected.images_per_s:.1f} images/s"]
     if settings.num_gpus:
         lines.append(f"US dollars   {expected.usd:.2f} on {settings.num_workers * settings.num_gpus:g} x GPU")
