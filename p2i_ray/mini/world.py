@@ -6,7 +6,7 @@ top, whose pixels no flaw touches. `quality` is the score of a strict judge (see
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -56,6 +56,7 @@ CLUTTER_COLOURS: tuple[RGB, ...] = (
     (220, 40, 40),
 )
 BLUR_SIGMA = (2.2, 3.6)  # px; far stronger than what an autoencoder does to a picture
+Dress = Callable[[Image.Image], Image.Image]  # puts a brand's style on a background (styles.py), RGB 64x64
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,14 @@ def quality(flaws: Mapping[str, int]) -> int:
     return max(1, 5 - sum(PENALTIES[flaw][level - 1] for flaw, level in flaws.items()))
 
 
-def render(seed: int, index: int, mix: FlawMix = NATURAL) -> Sample:
+def render(seed: int, index: int, mix: FlawMix = NATURAL, *, dress: Dress | None = None) -> Sample:
     """Render picture number `index` of the world `seed`: the same bytes in every process and on every machine."""
-    return render_with_cover(seed, index, mix)[0]
+    return render_with_cover(seed, index, mix, dress=dress)[0]
 
 
-def render_with_cover(seed: int, index: int, mix: FlawMix = NATURAL) -> tuple[Sample, np.ndarray]:
+def render_with_cover(
+    seed: int, index: int, mix: FlawMix = NATURAL, *, dress: Dress | None = None
+) -> tuple[Sample, np.ndarray]:
     """The sample of `render`, and where text and clutter are visible: bool (2, 64, 64), text first."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     category = CATEGORIES[int(rng.integers(len(CATEGORIES)))]
@@ -108,6 +111,8 @@ def render_with_cover(seed: int, index: int, mix: FlawMix = NATURAL) -> tuple[Sa
     flaws = _draw_flaws(rng, mix)
     scene = _scene(rng, category, flaws)
     background = draw_scene(scene, rng) if scene != PLAIN else _plain(rng)
+    if dress is not None:
+        background = dress(background)
     if "blur" in flaws:
         background = background.filter(ImageFilter.GaussianBlur(BLUR_SIGMA[flaws["blur"] - 1]))
     product, mask = draw_product(category, colour, rng)
