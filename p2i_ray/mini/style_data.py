@@ -79,7 +79,8 @@ def make(
     Returns:
         The folder.
     """
-    root, truth = Path(out), []
+    root = Path(out)
+    truth: list[dict[str, object]] = []
     rows = {"train": train, "validation": validation, "test": test, "test_unseen": test_unseen}
     for number, (split, shown) in enumerate(SPLITS.items()):
         folder = root / split
@@ -143,7 +144,8 @@ def _rows(
     for index in indices:
         style, same_category = cells[index]
         sample = styles.render(seed, index, style)
-        row, known = data.row(sample), {"id": sample.id, "split": split, "style": style}
+        row = data.row(sample)
+        known: dict[str, object] = {"id": sample.id, "split": split, "style": style}
         if split != "train":
             reference = reference_of(sample, index, seed=seed + 5, style=style, same_category=same_category)
             shown = data.row(reference)

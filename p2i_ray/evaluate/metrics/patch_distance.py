@@ -45,7 +45,7 @@ def _patches(picture: Pixels, mask: Pixels, patch: int, *, step: int) -> NDArray
     """The patches without a product as rows, (N, 3 patch²)."""
     if min(mask.shape) < patch:
         return np.empty((0, 3 * patch * patch))
-    window = (patch, patch)
-    seen = np.lib.stride_tricks.sliding_window_view(picture, window, axis=(0, 1))[::step, ::step]  # (h, w, 3, p, p)
-    covered = np.lib.stride_tricks.sliding_window_view(mask >= 128, window)[::step, ::step].any((-1, -2))  # (h, w)
-    return seen[~covered].reshape(-1, 3 * patch * patch).astype(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view
+    every = windows(picture, (patch, patch, 3))[::step, ::step, 0]  # (h, w, p, p, 3)
+    covered = windows(mask >= 128, (patch, patch))[::step, ::step].any((-1, -2))  # (h, w)
+    return np.asarray(every[~covered].reshape(-1, 3 * patch * patch), np.float64)
