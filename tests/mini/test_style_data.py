@@ -21,6 +21,8 @@ from p2i_ray.mini.style_data import SCHEMA_WITH_REFERENCES, SPLITS, assign, make
 from p2i_ray.mini.styles import SEEN, UNSEEN
 from p2i_ray.mini.world import CATEGORIES, CLEAN, RIGHT_SCENE
 
+pytestmark = pytest.mark.long
+
 ROWS = {"train": 260, "validation": 48, "test": 48, "test_unseen": 24}
 
 

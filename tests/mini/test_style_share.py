@@ -16,6 +16,8 @@ from p2i_ray.errors import UserError
 from p2i_ray.mini import style_classifier, style_data
 from p2i_ray.mini.style_share import Painted, figures, main, partners, read, share
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
