@@ -86,7 +86,7 @@ def test_the_shop_paints_in_the_style_of_a_reference(tmp_path: Path) -> None:
     shop = start(f"serve.port={port}", f"serve.jobs={tmp_path}/jobs", "serve.batch_wait_timeout_s=1", *folders)
     try:
         assert shop.stdout is not None
-        address = shop.stdout.readline().split()[0]
+        address = next(line for line in shop.stdout if line.startswith("http")).split()[0]
         client = openai.OpenAI(base_url=f"{address}/v1", api_key=TOKEN, max_retries=0, timeout=300)
         sample = render(7, 1, CLEAN)
         product = png(np.dstack([sample.image, sample.mask]))
