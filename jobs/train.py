@@ -66,7 +66,9 @@ def show_plan(job: PlanJob) -> None:
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
     resolution = job.image.resolution
-    diffusion = job.diffusion.model_copy(update={"widen": job.diffusion.widen or job.generators.plain(job.generator)})
+    diffusion = job.diffusion.model_copy(
+        update={"widen": job.diffusion.widen or job.generators.keeps_base_plain(job.generator)}
+    )
     planned = plan_text.work_out(
         base, diffusion, job.train, resolution, generator=job.generator, generators=job.generators
     )
@@ -85,7 +87,7 @@ def run(job: TrainJob) -> None:
     check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
     objective_of(job).check(base, validation.anywhere(job.diffusion), job.train)
-    validation.check_model(base, job.image, widen=job.diffusion.widen or job.generators.plain(job.generator))
+    validation.check_model(base, job.image, widen=job.diffusion.widen or job.generators.keeps_base_plain(job.generator))
     rows = count(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)
@@ -117,7 +119,7 @@ def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: st
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
     preflight.check(turns, writes=[work], reads=[job.data, base, job.diffusion.clip])
     diffusion = job.diffusion.model_copy(
-        update={"base": base, "widen": job.diffusion.widen or job.generators.plain(job.generator)}
+        update={"base": base, "widen": job.diffusion.widen or job.generators.keeps_base_plain(job.generator)}
     )
     features = encode(job, diffusion, rows, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:

@@ -71,6 +71,11 @@ class GeneratorsConfig(Settings):
     lr_identifiers: Adjustable[float] = Field(1e-3, gt=0, description="learning rate of the identifiers, AdamW")
     tokens: Result[int] = Field(4, ge=1, description="learned tokens of a category's identifier")
     token_from: Result[str] = Field("background", description="word whose embedding identifiers start from")
+    plain: Result[bool] = Field(
+        False,
+        description="train an ordinary ControlNet instead of the category-wise generator, to compare with: it reads "
+        "P_fg alone, without masks and identifiers",
+    )
     rare_below: Result[int] = Field(0, ge=0, description="training rows below which a category is rare; 0: none is")
     rare_weight: Result[float] = Field(
         0.1, ge=0, description="weight of the loss that pulls a rare category's identifier to its parent's mean"
@@ -82,7 +87,7 @@ class GeneratorsConfig(Settings):
     )
     spoiling: SpoilingConfig = Field(default_factory=SpoilingConfig)
 
-    def plain(self, generator: GeneratorName) -> bool:
+    def keeps_base_plain(self, generator: GeneratorName) -> bool:
         """Whether a generator is trained beside a plain text-to-image model, which stays as it is."""
         return generator != "product2img" and self.base == "text_to_image"
 

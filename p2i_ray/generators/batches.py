@@ -114,7 +114,8 @@ class GeneratorCollate:
             if self._category:
                 places = [self._category.categories.find(category or "", unknown="error") for category in categories]
                 found["background_ids"] = self._prompts.background(places)
-                found["base_ids"] = self._prompts.whole(named, places)
+                if not self._category.plain:
+                    found["base_ids"] = self._prompts.whole(named, places)
                 found["categories"] = torch.tensor(places)
             if self._settings.base_prompt == "product2img":
                 token, template = self._diffusion.token, self._diffusion.prompt

@@ -24,12 +24,27 @@ class CategoryGenerator(Generator):
     kind: ClassVar[Kind] = "category"
 
     def __init__(
-        self, copy: ControlNetModel, categories: Categories, identifiers: Identifiers, templates: Templates
+        self,
+        copy: ControlNetModel,
+        categories: Categories,
+        identifiers: Identifiers,
+        templates: Templates,
+        *,
+        plain: bool = False,
     ) -> None:
-        """Take the parts; see `make` for a new one."""
+        """Take the parts; see `make` for a new one.
+
+        Args:
+            copy: the copy.
+            categories: in the order of the identifiers.
+            identifiers: of them.
+            templates: of the prompts.
+            plain: an ordinary ControlNet, to compare with: it reads P_fg alone, everywhere, as does the base.
+        """
         assert len(categories) == identifiers.count
-        super().__init__(copy, "product_and_background")
+        super().__init__(copy, "none" if plain else "product_and_background")
         self.categories, self.identifiers, self.templates = categories, identifiers, templates
+        self.plain = plain
 
     @classmethod
     def make(cls, parts: Parts, settings: GeneratorsConfig, categories: Categories, *, seed: int) -> CategoryGenerator:
@@ -50,16 +65,25 @@ class CategoryGenerator(Generator):
             categories,
             Identifiers(len(categories), settings.tokens, start),
             Templates(settings.product_prompt, settings.background_prompt),
+            plain=settings.plain,
         )
 
+    @property
+    def texts(self) -> int:
+        """Prompts that the copy reads of each row: P_fg and P_bg, or, of a plain one, P_fg."""
+        return 1 if self.plain else 2
+
     @staticmethod
-    def control(product: torch.Tensor, background: torch.Tensor, *, image: torch.Tensor, mask: torch.Tensor) -> Control:
+    def control(
+        product: torch.Tensor, background: torch.Tensor | None, *, image: torch.Tensor, mask: torch.Tensor
+    ) -> Control:
         """What the copy is given.
 
         Args:
             product: text states of P_fg, (B, L, d).
-            background: those of P_bg, the same shape.
+            background: those of P_bg, the same shape; none for a plain one.
             image: (B, 3, H, W), 0 to 1; only the product's pixels matter.
             mask: (B, 1, H, W), 1 where the product is.
         """
-        return Control(torch.cat([product, background], dim=1), image * mask, mask)
+        states = product if background is None else torch.cat([product, background], dim=1)
+        return Control(states, image * mask, mask)

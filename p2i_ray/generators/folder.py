@@ -56,6 +56,7 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
     tensors: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):
         record |= generator.templates.__dict__
+        record["plain"] = generator.plain
         record["categories"] = [category._asdict() for category in generator.categories.all]
         tensors[TENSOR] = generator.identifiers.table.detach().cpu().contiguous()
     elif isinstance(generator, PersonalityGenerator):
@@ -149,6 +150,7 @@ def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
         found,
         Identifiers(len(found), table.shape[1], table),
         Templates(record["product"], record["background"]),
+        plain=record.get("plain", False),
     )
 
 

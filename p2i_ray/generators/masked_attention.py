@@ -19,7 +19,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from torch.nn import functional
 
-Guidance = Literal["product_and_background", "background_only"]
+Guidance = Literal["product_and_background", "background_only", "none"]
 
 _ORDINARY: Any = AttnProcessor2_0()  # type: ignore[no-untyped-call]  # diffusers' own attention
 
@@ -103,8 +103,8 @@ class BackgroundCrossAttention:
         return output * (1 - masks.of_tokens(hidden_states.shape[1])).to(output.dtype)
 
 
-class SelfAttention:
-    """diffusers' own self-attention; it is given the masks, too, and needs none."""
+class OrdinaryAttention:
+    """diffusers' own attention; it is given the masks, too, and needs none."""
 
     def __call__(
         self,
@@ -115,7 +115,7 @@ class SelfAttention:
         attention_mask: torch.Tensor | None = None,
         masks: LayerMasks,
     ) -> torch.Tensor:
-        """Attn(Q, K, V) of the layer's own cells, (B, T, c)."""
+        """Attn(Q, K, V) of the layer's own cells, or of a text's tokens: (B, T, c)."""
         return cast(torch.Tensor, _ORDINARY(attn, hidden_states, encoder_hidden_states, attention_mask))
 
 
@@ -124,8 +124,10 @@ def guide(network: ControlNetModel, how: Guidance) -> None:
 
     From then on it is called with `cross_attention_kwargs={"masks": LayerMasks}`.
     """
-    cross: Any = MaskGuidedCrossAttention() if how == "product_and_background" else BackgroundCrossAttention()
-    own: Any = SelfAttention()
+    own: Any = OrdinaryAttention()
+    cross: Any = own
+    if how != "none":
+        cross = MaskGuidedCrossAttention() if how == "product_and_background" else BackgroundCrossAttention()
     network.set_attn_processor(
         {
             name: cross if _reads_text(network, name.removesuffix(".processor")) else own

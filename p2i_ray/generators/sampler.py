@@ -155,7 +155,10 @@ class GeneratorSampler(Sampler):
             return prompts, negatives
         if self._category is None:
             return self._states(self._personality_prompts.product(_names(requests))), negatives
-        return self._states(self._category_prompts.whole(_names(requests), self._places(requests))), negatives
+        prompts_of, names = self._category_prompts, _names(requests)
+        if self._category.plain:
+            return self._states(prompts_of.product(names)), negatives
+        return self._states(prompts_of.whole(names, self._places(requests))), negatives
 
     def _more(self, requests: Sequence[PaintRequest]) -> dict[str, Any]:
         guided = requests[0].guidance > 1
@@ -166,9 +169,10 @@ class GeneratorSampler(Sampler):
             image = to_tensor(np.stack([request.product for request in requests]))
             prompts = self._category_prompts
             product = self._states(prompts.product(_names(requests))).states
-            background = self._states(prompts.background(self._places(requests))).states
+            plain = self._category.plain
+            background = None if plain else self._states(prompts.background(self._places(requests))).states
             own = CategoryGenerator.control(product, background, image=image, mask=mask)
-            found["category"] = self._ready(own, torch.cat([negative, negative], dim=1), guided=guided)
+            found["category"] = self._ready(own, torch.cat([negative] * self._category.texts, dim=1), guided=guided)
         if references := _references(requests):
             hidden = 1 - paint_mask(np.stack([_mask_of(reference) for reference in references]))
             own = PersonalityGenerator.control(

@@ -102,9 +102,11 @@ def _inputs(
     guided = settings.tracking.guidance_scale > 1
     controls: dict[str, Control] = {}
     product = states("product_ids")
-    if model.generator("category") is not None:
-        control = CategoryGenerator.control(product, states("background_ids"), image=image, mask=mask)
-        controls["category"] = _ready(control, torch.cat([nothing.states] * 2, dim=1), guided=guided)
+    category: CategoryGenerator | None = model.generator("category")
+    if category is not None:
+        background = None if category.plain else states("background_ids")
+        control = CategoryGenerator.control(product, background, image=image, mask=mask)
+        controls["category"] = _ready(control, torch.cat([nothing.states] * category.texts, dim=1), guided=guided)
     if model.generator("personality") is not None:
         pictures, hidden = _pictures(referred)
         control = PersonalityGenerator.control(

@@ -111,6 +111,8 @@ class GeneratorModel(nn.Module):
         self.texts = nn.ModuleList(cast(Any, encoder).requires_grad_(False) for encoder in parts.text_encoders)
         for kind, generator in generators.items():
             generator.requires_grad_(trained is None or kind in trained)
+            if isinstance(generator, CategoryGenerator) and generator.plain:
+                generator.identifiers.requires_grad_(False)  # which nothing reads
         self.register_buffer("empty_ids", empty_prompts(parts.tokenizers), persistent=False)  # (1, E, L)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
         self.latent_scale = float(parts.vae.config["scaling_factor"])
@@ -190,7 +192,8 @@ def controls_of(model: GeneratorModel, batch: GeneratorBatch, nothing: PromptSta
     product = encode(model, batch.product_ids, batch.dropped, nothing).states
     if model.generator("category") is not None:
         assert batch.background_ids is not None and batch.image is not None, "the batch has no categories"
-        background = encode(model, batch.background_ids, batch.dropped, nothing).states
+        plain = model.generator("category").plain
+        background = None if plain else encode(model, batch.background_ids, batch.dropped, nothing).states
         found["category"] = CategoryGenerator.control(product, background, image=batch.image, mask=batch.product_mask)
     if model.generator("personality") is not None:
         assert batch.reference is not None and batch.reference_mask is not None, "the batch has no references"

@@ -14,7 +14,7 @@ from p2i_ray.generators.masked_attention import (
     BackgroundCrossAttention,
     LayerMasks,
     MaskGuidedCrossAttention,
-    SelfAttention,
+    OrdinaryAttention,
     guide,
     layer_masks,
 )
@@ -147,7 +147,7 @@ def test_a_network_with_a_mask_all_one_is_diffusers_own(size: tuple[int, int]) -
     expected = run(made, text, size)
     guide(made, "product_and_background")
     kinds = {type(processor) for processor in made.attn_processors.values()}
-    assert kinds == {MaskGuidedCrossAttention, SelfAttention}
+    assert kinds == {MaskGuidedCrossAttention, OrdinaryAttention}
     masks = [
         layer_masks(made, torch.full((2, 1, *(2 * side for side in size)), value), size) for value in (1.0, 0.0, 0.5)
     ]

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.models.controlnets.controlnet import ControlNetModel
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.losses import min_snr_weights
+from p2i_ray.diffusion.step import denoiser_inputs
 from p2i_ray.generators.generator import Control
 from p2i_ray.generators.prompts import GeneratorPrompts
 from p2i_ray.generators.step import GeneratorBatch, LossSettings, generator_loss, trained_groups
@@ -176,3 +178,28 @@ def test_beside_product2img_the_base_reads_its_own_prompt(tiny_painter: Diffusio
         )
         assert not torch.equal(model(own).noise, model(batch).noise)
     assert own.base_ids.shape == GeneratorPrompts(parts, TEMPLATES, 2).product(names).shape
+
+
+def test_a_plain_one_is_an_ordinary_controlnet(tiny_painter: DiffusionConfig) -> None:
+    settings = SETTINGS.model_copy(update={"plain": True})
+    parts, model = make_model(tiny_painter, ("category",), settings=settings)
+    batch = make_batch(parts, dropout=0.0)
+    batch = batch._replace(base_ids=batch.product_ids)
+    copy = model.generator("category").copy
+    ordinary = ControlNetModel.from_config(copy.config)
+    ordinary.load_state_dict(copy.state_dict())  # with diffusers' own attention
+    inputs, target, _ = denoiser_inputs(model, batch)
+    with torch.no_grad():
+        found = model(batch)
+        states = model.backbone.encode(list(model.texts), batch.product_ids).states
+        image = batch.image * batch.product_mask
+        down, middle = ordinary(inputs, batch.timesteps, states, image, return_dict=False)
+        predicted = parts.denoiser(
+            inputs,
+            batch.timesteps,
+            states,
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=middle,
+        ).sample
+    torch.testing.assert_close(found.noise, (predicted - target).square().mean((1, 2, 3)))
+    assert list(trained_groups(model)) == ["copy"]  # nothing reads the identifiers
