@@ -114,3 +114,13 @@ def test_a_path_without_bytes_is_no_picture() -> None:
     with pytest.raises(ImageError, match=r"a path without bytes \(a\.png\)"):
         encoded({"bytes": None, "path": "a.png"})
     assert encoded(None) is encoded({"bytes": None, "path": None}) is None and encoded({"bytes": b"x"}) == b"x"
+
+
+def test_references_are_pictures_like_others() -> None:
+    given = pa.table({"reference": pa.array([b"a", None], pa.large_binary()), "reference_cutout": pa.nulls(2)})
+    assert conform.complaint(given.schema, "reference") is None and not conform.is_own(given.schema, ["reference"])
+    found = conform.conform(given)
+    assert found["reference"].to_pylist() == [{"bytes": b"a", "path": None}, None]
+    assert found["reference_cutout"].to_pylist() == [None, None]
+    wrong = conform.complaint(pa.schema([("reference", pa.string())]), "reference")
+    assert wrong == "must be an image struct {bytes, path}, or its bytes, not string"
