@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMEMBERED = 10_000  # names that were not trained, and what is nearest to them
+
 
 class Category(NamedTuple):
     """A category that is trained."""
@@ -84,6 +86,8 @@ class Categories:
                     "(generators.unknown_category=nearest takes that)"
                 )
             log.warning("category %r was not trained; it is painted as %r", name, self.all[place].name)
+            if len(self._nearest) >= REMEMBERED:  # a service is given new names for weeks
+                self._nearest.clear()
             self._nearest[key] = place
         return self._nearest[key]
 
