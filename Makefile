@@ -15,7 +15,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr tables models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
+.PHONY: help setup idr tables styles models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench: $(READY)  ## the figures of docs/results.md, into bench.json (ONLY=name f
 
 full-size: $(READY)  ## the whole way on models of full size with random weights (half an hour, 14 GB)
 	$(PY) -m bench full_size
+
+styles: $(READY)  ## the generators by category and style on a toy world of styles, three seeds (more than an hour), into runs/styles
+	$(PY) -m bench styles
 
 chaos: $(READY)  ## short runs with seeded faults, compared with an undisturbed one (RUNS=20 SEED=0), into runs/chaos
 	$(PY) -m chaos --runs $(RUNS) --seed $(SEED)

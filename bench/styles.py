@@ -1,0 +1,122 @@
+"""Train the generators by category and style on the toy world of styles, and measure what they paint: `make styles`.
+
+For each seed four copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
+personality-wise, and the same without spoiling. Each paints the test split, whose rows have a reference of another
+product, and p2i_ray.mini.style_share measures by the held-out classifier. What is there already is not made again.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OUT, DATA = Path("runs/styles"), Path("data/mini-styles")
+BASE = "p2i_ray/mini/weights/diffusion"
+SEEDS = (0, 1, 2)
+STEPS = 400
+# The tiny model's prompts have 32 tokens, and its tokenizer knows few words.
+WORDS = (
+    "generators.product_prompt=a {category}",
+    "generators.background_prompt=in",
+    "generators.tokens=2",
+    "generators.lr_copy=1e-3",
+    "generators.lr_identifiers=1e-2",
+)
+TRAINED = {
+    "category": ("generator=category",),
+    "controlnet": ("generator=category", "generators.plain=true"),
+    "personality": ("generator=personality",),
+    "unspoilt": ("generator=personality", "generators.spoiling.enabled=false"),
+}
+PAINTED = {
+    "base": ("generators.category={controlnet}", "generators.category_scale=0"),  # which reads «a {category}» alone
+    "controlnet": ("generators.category={controlnet}",),
+    "category": ("generators.category={category}",),
+    "personality": ("generators.personality={personality}",),
+    "unspoilt": ("generators.personality={unspoilt}",),
+    "both": ("generators.category={category}", "generators.personality={personality}"),
+}
+MEASURED = (
+    "scene_share",
+    "style_share",
+    "same_style_share",
+    "other_style_share",
+    "patch_distance",
+    "patch_distance_other",
+)
+
+
+def run() -> dict[str, float]:
+    """Each figure's mean over the seeds, and its standard deviation, `…_spread`."""
+    if not DATA.is_dir():
+        call(["-m", "p2i_ray.mini.style_data", "--out", str(DATA)])
+    found = {seed: of_seed(seed) for seed in SEEDS}
+    wanted = measured()
+    table = as_table({name: [found[seed][name] for seed in SEEDS] for name in PAINTED}, wanted)
+    (OUT / "table.md").write_text(table)
+    print(table, flush=True)
+    figures = {}
+    for name in PAINTED:
+        for figure in MEASURED:
+            values = [found[seed][name][figure] for seed in SEEDS]
+            figures[f"styles_{name}_{figure}"] = statistics.mean(values)
+            figures[f"styles_{name}_{figure}_spread"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    return figures
+
+
+def of_seed(seed: int) -> dict[str, dict[str, float]]:
+    """The figures of everything that is painted with one seed, by name."""
+    folder = OUT / str(seed)
+    for name, settings in TRAINED.items():
+        if not (folder / name).is_dir():
+            job(
+                "train", f"out={folder / name}", f"steps={STEPS}", f"seed={seed}", "train.tracking.samples=8", *settings
+            )
+    folders = {name: str(folder / name) for name in TRAINED}
+    found = {}
+    for name, settings in PAINTED.items():
+        out = folder / f"painted-{name}"
+        note = folder / f"{name}.json"
+        if not note.is_file():
+            given = (setting.format(**folders) for setting in settings)
+            job("generate", "split=test", f"model={BASE}", f"out={out}", f"seed={seed}", *given)
+            note.write_text(json.dumps(measured(out)))
+        found[name] = json.loads(note.read_text())
+    return found
+
+
+def measured(painted: Path | None = None) -> dict[str, float]:
+    """What style_share says of a painted folder; none: of the test split's own pictures, which are what is wanted."""
+    given = ("--painted", str(painted)) if painted else ()
+    said = call(["-m", "p2i_ray.mini.style_share", "--data", str(DATA), "--split", "test", *given])
+    figures: dict[str, float] = json.loads(said)
+    return figures
+
+
+def job(name: str, *settings: str) -> None:
+    """Run a job of the toy preset."""
+    call([str(ROOT / "jobs" / f"{name}.py"), "--config", "mini", f"data={DATA}", *WORDS, *settings])
+
+
+def call(arguments: Sequence[str]) -> str:
+    """Run Python with arguments; what it prints. Its progress goes to this process's standard error."""
+    print(" ".join(arguments), flush=True)
+    return subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def as_table(found: dict[str, list[dict[str, float]]], wanted: dict[str, float]) -> str:
+    """A table in Markdown: a row for each name, with mean and spread of every figure over the seeds."""
+    lines = [f"| | {' | '.join(MEASURED)} |", "|---|" + "---|" * len(MEASURED)]
+    for name, figures in {**found, "wanted": [wanted]}.items():
+        cells = []
+        for figure in MEASURED:
+            values = [one[figure] for one in figures]
+            spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.2f}{spread}")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
