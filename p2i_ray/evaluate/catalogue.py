@@ -48,6 +48,7 @@ NEEDS: dict[str, Need] = {
     "hpsv2": Need(2, columns=("name",), setting="hpsv2"),
     "aesthetics": Need(2, setting="aesthetics"),
     "diversity": Need(10),
+    "category_compactness": Need(10, columns=("category",)),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
     "product_expansion": Need(2),
@@ -180,6 +181,7 @@ def make(name: str, models: Models) -> Metric:
         models: shared by all metrics.
     """
     from p2i_ray.evaluate.metrics import cmmd, frechet, kid, product_expansion, product_truth, text_image
+    from p2i_ray.evaluate.metrics.category_compactness import CategoryCompactness
     from p2i_ray.evaluate.metrics.diversity import Diversity
     from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides, each_row
 
@@ -201,6 +203,7 @@ def make(name: str, models: Models) -> Metric:
         "hpsv2": lambda: by_text(models.hpsv2, scaled=False),
         "aesthetics": lambda: PictureMean(name, models.aesthetics),
         "diversity": Diversity,
+        "category_compactness": CategoryCompactness,
         "product_unchanged": lambda: PictureMean(name, each_row(product_truth.unchanged)),
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
         "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),

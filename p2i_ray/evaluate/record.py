@@ -23,6 +23,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "kid": ("p2i_ray", "torch_fidelity", "transformers"),
     "cmmd": ("p2i_ray", "transformers"),
     "diversity": ("p2i_ray", "transformers"),
+    "category_compactness": ("p2i_ray", "transformers"),
     "pickscore": ("p2i_ray", "transformers"),
     "hpsv2": ("p2i_ray", "open_clip_torch", "transformers"),
     "aesthetics": ("p2i_ray", "transformers"),
@@ -32,7 +33,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "vqa_score": ("p2i_ray", "vllm"),
 }
 OTHERS = ("p2i_ray",)
-ALONE = ("clip_c_i", "clip_c_b", "diversity", "scene_fit")  # metrics that look at cutout or background alone
+# Metrics that look at cutout or background alone.
+ALONE = ("clip_c_i", "clip_c_b", "diversity", "category_compactness", "scene_fit")
 BUILDS = ("", "-cpu", "-gpu")  # under which names libraries are published, the same modules
 NONE = "none"  # in place of weights, or of a version
 
