@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from typing import TYPE_CHECKING
+
+from p2i_ray.storage import spreadsheet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 NAME = "rejected.csv"
-# A cell that begins so is computed by some spreadsheet: also in full width, and behind spaces of any kind.
-FORMULA = re.compile(r"[\s\ufeff\x00-\x1f]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 def kind(reason: str) -> str:
@@ -29,10 +28,5 @@ def to_csv(rows: pa.Table) -> bytes:
     lines = csv.writer(out)
     lines.writerow(rows.column_names)
     for row in rows.to_pylist():
-        lines.writerow([_as_text(cell) for cell in row.values()])
+        lines.writerow([spreadsheet.as_text(cell or "") for cell in row.values()])
     return out.getvalue().encode("utf-8-sig")
-
-
-def _as_text(cell: str | None) -> str:
-    text = cell or ""
-    return f"'{text}" if FORMULA.match(text) else text

@@ -13,6 +13,7 @@ from p2i_ray.evaluate.study.judge_votes import JudgeVotes
 from p2i_ray.evaluate.study.study import Study
 from p2i_ray.evaluate.study.votes import Ballot, Choice
 from p2i_ray.evaluate.study.win_rates import Outcome, Rate
+from p2i_ray.storage import spreadsheet
 
 HEAD = ("kind", "rater", "question", "product", "criterion", "left", "right", "choice", "preferred")
 JUDGE = "judge"
@@ -146,4 +147,5 @@ def as_csv(study: Study, ballots: Sequence[Ballot], judge: JudgeVotes | None) ->
 
 def _row(study: Study, kind: str, rater: str, *, question: str, criterion: str, choice: Choice) -> list[str]:
     preferred = study.preferred(question, choice) or ""
-    return [kind, rater, question, study.product(question), criterion, *study.sides(question), choice, preferred]
+    cells = [kind, rater, question, study.product(question), criterion, *study.sides(question), choice, preferred]
+    return [spreadsheet.as_text(cell) for cell in cells]  # a rater's name, too, is what somebody else wrote

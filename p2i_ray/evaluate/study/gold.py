@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from p2i_ray.evaluate.study.study import Study
 from p2i_ray.evaluate.study.votes import Ballot
+from p2i_ray.storage import spreadsheet
 
 FILE = "gold.csv"
 HEAD = ("id", "score", "votes", "product", "method")
@@ -35,5 +36,6 @@ def as_csv(study: Study, ballots: Sequence[Ballot]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEAD)
     for key, (score, votes) in scores(study, ballots).items():
-        writer.writerow([key, f"{score:.6g}", votes, study.pictures[key].product, study.pictures[key].method])
+        named = map(spreadsheet.as_text, (study.pictures[key].product, study.pictures[key].method))
+        writer.writerow([key, f"{score:.6g}", votes, *named])
     return out.getvalue()

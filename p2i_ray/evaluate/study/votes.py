@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -13,6 +14,8 @@ from p2i_ray.storage import locations
 
 Choice = Literal["left", "none", "right"]
 BOM = b"\xef\xbb\xbf"  # which some editors write where the text of the votes is pasted
+SUFFIX = ".json"
+UNSEEN = ("Cc", "Cf")  # Unicode's control and format characters
 MAX_BYTES = 50_000_000  # of a file of votes; one of 1,000 pairs has 300 kB
 
 
@@ -40,10 +43,13 @@ class VotesFile(BaseModel):
     @field_validator("rater")
     @classmethod
     def _name(cls, rater: str) -> str:
-        rater = " ".join(rater.split())
-        if not rater or not rater.isprintable():
+        # The same name has one spelling: an accent may be part of a letter or follow it, and phones add marks that
+        # nobody sees, as for the direction of a script. What a terminal would take for an order goes with them.
+        seen = "".join(sign for sign in " ".join(rater.split()) if unicodedata.category(sign) not in UNSEEN)
+        seen = unicodedata.normalize("NFC", " ".join(seen.split()))
+        if not seen:
             raise ValueError("this is no name")
-        return rater
+        return seen
 
 
 class Ballot(NamedTuple):
@@ -69,7 +75,7 @@ def read(study: Study, place: str) -> tuple[list[Ballot], list[str]]:
     files, notes = _files(place)
     for file in files:
         ballot = _read(study, file)
-        rater = ballot.rater.casefold()
+        rater = unicodedata.normalize("NFKC", ballot.rater).casefold()  # also where one types wider letters
         earlier = found.get(rater)
         if earlier is None:
             found[rater] = ballot
@@ -93,18 +99,21 @@ def _files(place: str) -> tuple[list[str], list[str]]:
     """The files of votes, and what is to be said about others."""
     given = [locations.absolute(one.strip()) for one in place.split(",") if one.strip()]
     files: list[str] = []
-    others: list[str] = []
+    notes: list[str] = []
     for one in given:
         kind = locations.kind(one)
         if kind is None:
             raise UserError(f"votes {one} are not there; give a folder with *.json, or files with commas between")
         inside = locations.files(one) if kind == "directory" else []
-        own = [file for file in inside if file.endswith(".json")] if kind == "directory" else [one]
+        own = [file for file in inside if file.lower().endswith(SUFFIX)] if kind == "directory" else [one]
         files += own
-        others += [file for file in inside if file not in own]
+        notes += [f"{file} is not read: it is no *{SUFFIX}" for file in inside if file not in own]
+        below = [name for name in locations.files_below(one) if "/" in name] if kind == "directory" else []
+        if below := [name for name in below if name.lower().endswith(SUFFIX)]:
+            notes.append(f"{one} has more *{SUFFIX} in folders of its own, which are not read, as {min(below)}")
     if not files:
         raise UserError(f"{place} has no *.json; give a folder with the files that raters have saved, or these files")
-    return list(dict.fromkeys(files)), [f"{file} is not read: it is no *.json" for file in others]
+    return list(dict.fromkeys(files)), notes
 
 
 def _read(study: Study, file: str) -> Ballot:

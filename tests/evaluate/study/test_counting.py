@@ -62,6 +62,17 @@ def test_every_vote_is_a_row(ballots: list[votes.Ballot]) -> None:
     assert shown == {"product": "p1", "left": "lama", "right": "ours", "choice": "right", "preferred": "ours"}
 
 
+def test_a_name_is_no_formula(tmp_path: Path) -> None:
+    file = votes_file(tmp_path, STUDY, "=1+1", choices(set()), name="1")
+    [ballot], _ = votes.read(STUDY, str(file))
+    assert ballot.rater == "=1+1"
+    rows = list(csv.DictReader(io.StringIO(counting.as_csv(STUDY, [ballot], None))))
+    assert {row["rater"] for row in rows} == {"'=1+1"} and {row["preferred"] for row in rows} == {"ours", ""}
+    named = {key: one.model_copy(update={"product": f"@{one.product}"}) for key, one in STUDY.pictures.items()}
+    scores = list(csv.DictReader(io.StringIO(gold.as_csv(STUDY.model_copy(update={"pictures": named}), [ballot]))))
+    assert {row["product"][:2] for row in scores} == {"'@"} and {row["score"] for row in scores} == {"5", "3", "1"}
+
+
 def test_the_table(ballots: list[votes.Ballot]) -> None:
     judge = judge_votes.compare(STUDY, SCORES, margin=0.25, column="expected_score", conditions={})
     text = table.markdown(counting.count(STUDY, ballots, judge, ["a note"]))

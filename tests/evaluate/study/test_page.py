@@ -100,7 +100,9 @@ def test_by_keyboard_with_a_reload_in_between(browser: Browser, made: tuple[Stud
     with tab(browser, folder) as page:
         begin(page, "")
         expect(page.get_by_role("alert")).to_contain_text("Please write a name")
-        begin(page, "  Anna   B. ")
+        begin(page, "\u200f\u200b")  # nor is what nobody sees a name
+        expect(page.locator("#rater")).to_have_attribute("aria-invalid", "true")
+        begin(page, "  Anna  \u200f B. ")
         expect(page.get_by_role("heading", name="Pair 1 of 3")).to_be_focused()
         first = shown(page, found)
         assert page.locator("#name").inner_text() == found.products[found.product(first)]

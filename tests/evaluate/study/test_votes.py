@@ -29,6 +29,15 @@ def test_votes_are_read_by_rater(tmp_path: Path) -> None:
     assert votes.by_question(ballots, ["q0", "q1"], QUALITY) == [["left", "right"], ["right", "left"]]
 
 
+def test_what_a_folder_has_beside_its_files_is_said(tmp_path: Path) -> None:
+    file = votes_file(tmp_path, STUDY, "anna", lambda question, criterion: "ours")
+    file.rename(tmp_path / "ANNA.JSON")
+    votes_file(tmp_path / "monday", STUDY, "ben", lambda question, criterion: "ours")
+    ballots, notes = votes.read(STUDY, str(tmp_path))
+    assert [ballot.rater for ballot in ballots] == ["anna"]
+    assert notes == [f"{tmp_path} has more *.json in folders of its own, which are not read, as monday/ben.json"]
+
+
 def test_a_file_twice_counts_once_and_is_said(tmp_path: Path) -> None:
     file = votes_file(tmp_path, STUDY, "anna", lambda question, criterion: "ours")
     shutil.copy(file, tmp_path / "anna (1).json")
@@ -56,7 +65,7 @@ def test_votes_that_are_missing_are_said(tmp_path: Path) -> None:
         ({"study": "xyz"}, "a.json is of study xyz, not of this one (abc)"),
         ({"format": "something"}, "a.json is no file of votes: format"),
         ({"rater": " "}, "a.json is no file of votes: rater"),
-        ({"rater": "\x1b[2J"}, "a.json is no file of votes: rater"),
+        ({"rater": "\u200b\x1b"}, "a.json is no file of votes: rater"),
         ({"extra": 1}, "a.json is no file of votes: extra"),
         ({"votes": [{"question": "q9", "criterion": APPEAL, "choice": "left"}]}, "a vote on q9, which is no question"),
         ({"votes": [{"question": "q0", "criterion": "fun", "choice": "left"}]}, "by 'fun', which is no criterion"),
@@ -73,6 +82,34 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, changed: dict[str, object], l
     with pytest.raises(UserError) as raised:
         votes.read(STUDY, str(tmp_path))
     assert line in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("\u05e9\u05dc\u05d5\u05dd\u200f", "\u05e9\u05dc\u05d5\u05dd"),  # Hebrew, with a mark of its direction
+        ("\u202eanna\u202c", "anna"),
+        ("Jose\u0301", "Jos\u00e9"),
+        ("Zo\u00eb \U0001f9d1\u200d\U0001f52c", "Zo\u00eb \U0001f9d1\U0001f52c"),  # two signs that are drawn as one
+        ("anna \U0001fae8", "anna \U0001fae8"),  # younger than this Python's tables
+        ("\x1b[2J", "[2J"),
+        (" anna\u2028 b ", "anna b"),
+    ],
+)
+def test_names_as_phones_write_them(tmp_path: Path, written: str, name: str) -> None:
+    file = votes_file(tmp_path, STUDY, written, lambda question, criterion: "ours", name="1")
+    assert [ballot.rater for ballot in votes.read(STUDY, str(file))[0]] == [name]
+
+
+@pytest.mark.parametrize("other", ["Jose\u0301", "JOS\u00c9", "\u200eJos\u00e9", "\uff2aos\u00e9"])
+def test_one_name_is_one_rater(tmp_path: Path, other: str) -> None:
+    for number, rater in enumerate(("Jos\u00e9", other)):
+        votes_file(tmp_path, STUDY, rater, lambda question, criterion: "ours", name=str(number))
+    ballots, notes = votes.read(STUDY, str(tmp_path))
+    assert len(ballots) == 1 and "they count once" in notes[0]
+    votes_file(tmp_path, STUDY, other, lambda question, criterion: "lama", name="1")
+    with pytest.raises(UserError, match="differ, and both are by"):
+        votes.read(STUDY, str(tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"[]", b'{"format": "study-votes"}'])

@@ -18,7 +18,8 @@ const counted = (n) => `${n} ${n === 1 ? "pair" : "pairs"}`;
 
 function begin(event) {
   event.preventDefault();
-  const rater = byId("rater").value.trim().replace(/\s+/g, " ");
+  const seen = byId("rater").value.replace(/[\p{Cf}\p{Cs}]/gu, "");
+  const rater = seen.replace(/[\s\p{Cc}]+/gu, " ").trim();
   const wrong = rater === "";
   byId("rater").setAttribute("aria-invalid", wrong);
   byId("who-error").textContent = wrong ? "Please write a name or a number: it says which votes are yours." : "";
