@@ -12,10 +12,12 @@ on its way for longer than that, the one whose id is gone finds out at its next 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -235,8 +237,9 @@ def held(location: str, timing: Timing = TIMING) -> Iterator[Lease]:
         timing: see Timing.
 
     Raises:
-        UserError: another process has it, or has taken it over.
+        UserError: another process has it, or has taken it over; or a file is where its folder would be.
     """
+    _check_is_folder(location.rpartition("/")[0])
     locations.make_folder(location.rpartition("/")[0])
     lease = Lease(location, timing)
     lease.acquire()
@@ -254,11 +257,22 @@ def check_free(location: str, timing: Timing = TIMING) -> None:
     """Find out, before anything is done, that nobody holds a lease and works; `held` makes sure of it.
 
     Raises:
-        UserError: another process has it, and works; the line names it.
+        UserError: another process has it, and works; the line names it. Or a file is where its folder would be.
     """
+    _check_is_folder(location.rpartition("/")[0])
     found, seen = state(location, timing.dead, timing.poll)
     if seen is not None and found == "alive":
         raise UserError(_in_use(location, seen))
+
+
+def _check_is_folder(folder: str) -> None:
+    """Check that a folder on a disk is there, or can be made."""
+    if locations.is_uri(folder):
+        return
+    path = Path(locations.local_path(folder))
+    nearest = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    if os.path.lexists(nearest) and not nearest.is_dir():
+        raise UserError(f"{nearest} is no folder; give another one than {folder}, or remove it")
 
 
 def _folder(location: str) -> str:

@@ -55,3 +55,15 @@ def test_a_second_process_is_refused_before_and_while_it_works(tmp_path: Path) -
     with job_output.held(out, "score"):
         pass
     assert not list(Path(out).iterdir())
+
+
+@pytest.mark.parametrize("below", ["", "/sub/sub"])
+def test_a_file_in_the_folders_place_is_one_line(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "notes"
+    file.write_text("mine")
+    for act in (job_output.check, lambda out, job: job_output.held(out, job).__enter__()):
+        with pytest.raises(UserError, match=f"{file} is (no folder|there already); give another"):
+            act(f"{file}{below}", "score")
+    with pytest.raises(UserError, match=f"{file} is no folder; give another one than {file}{below}, or remove it"):
+        lease.held(f"{file}{below}/{lease.FILE}").__enter__()
+    assert file.read_text() == "mine"
