@@ -32,7 +32,8 @@ def markdown(results: Results) -> str:
         "",
         *_lines([(*AGREEMENT, *(JUDGE if judged else ())), *(_agreed(one, judged) for one in results.agreement)]),
     ]
-    lines += ["", f"{len(results.raters)} {_plural('rater', len(results.raters))}, {results.votes} {_plural('vote', results.votes)}."]
+    raters, votes = len(results.raters), results.votes
+    lines += ["", f"{raters} {_plural('rater', raters)}, {votes} {_plural('vote', votes)}."]
     if judged:
         lines[-1] += f" The judge's margin is {results.judge_margin:g}; its votes are in no figure of the raters."
     if results.judge_set_aside:
