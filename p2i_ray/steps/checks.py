@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -21,6 +22,8 @@ from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.storage import locations
 
+log = logging.getLogger(__name__)
+
 
 def check(config: Config, data: str, begun: bool = False) -> None:
     """Check data, models and files of a run.
@@ -35,16 +38,32 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     """
     idr, base = config.idr, locations.absolute(config.diffusion.base)
     rows, dev_rows = reading.count_scenes(data, "train"), reading.count_scenes(data, idr.dev_split)
+    if idr.given_scores:
+        rows = min(rows, _given(locations.absolute(idr.given_scores), data))
     for number, left in enumerate([rows] if begun else _most_rows(config, rows), 1):
         _check_batch(config, number, left)
     validation.check_model(base, config.image, config.diffusion.widen)
     training_checks.check_training(base, validation.anywhere(config.diffusion), config.train)
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
-    if idr.given_scores:
-        gold.read(locations.absolute(idr.given_scores))
     if idr.judged:
         _check_judge(config, data)
+
+
+def _given(location: str, data: str) -> int:
+    """How many rows of the training split a file of scores has; those that it lacks are set aside, which is said."""
+    scores, found, rows = gold.read(location), 0, 0
+    for file in reading.split_files(data, "train"):
+        ids = reading.ids_of(file)
+        found, rows = found + sum(id_ in scores for id_ in ids), rows + len(ids)
+    if not found:
+        raise UserError(
+            f"{location} has no score for any of the {rows} rows of {data}/train; its ids, as {next(iter(scores))!r}, "
+            "must be those of the split"
+        )
+    if found < rows:
+        log.warning("%s has no score for %d of the %d rows of train, which are set aside", location, rows - found, rows)
+    return found
 
 
 def _check_judge(config: Config, data: str) -> None:

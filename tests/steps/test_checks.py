@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2i_ray.config import Config, load
+from p2i_ray.data import reading
 from p2i_ray.errors import UserError
 from p2i_ray.mini.data import make
 from p2i_ray.steps import checks
@@ -73,3 +74,27 @@ def test_a_run_that_goes_on_is_not_judged_by_what_its_first_rounds_kept(data: st
     checks.check(config("idr.keep_fraction=0.5"), data, begun=True)
     with pytest.raises(UserError, match=r"^round 1/3 · train: 10 rows"):
         checks.check(config("train.batch_size=16"), data, begun=True)
+
+
+def test_scores_of_other_rows_are_told_before_a_round(
+    data: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = tmp_path / "given.csv"
+    settings = config(f"idr.given_scores={given}")
+    given.write_text("id,score\nanother,3\n")
+    with pytest.raises(
+        UserError, match=f"given.csv has no score for any of the 10 rows of {data}/train; its ids, as 'an"
+    ):
+        checks.check(settings, data)
+    ids = [id_ for file in reading.split_files(data, "train") for id_ in reading.ids_of(file)]
+    given.write_text("id,score\n" + "".join(f"{id_},3\n" for id_ in ids[:3]))
+    with pytest.raises(UserError, match="round 1/3 · train: 3 rows are left to train on, fewer than train"):
+        checks.check(settings, data)
+    caplog.clear()
+    given.write_text("id,score\n" + "".join(f"{id_},3\n" for id_ in ids[:6]))
+    checks.check(settings, data)
+    assert "has no score for 4 of the 10 rows of train, which are set aside" in caplog.text
+    caplog.clear()
+    given.write_text("id,score\n" + "".join(f"{id_},3\n" for id_ in ids))
+    checks.check(settings, data)
+    assert not caplog.text

@@ -64,7 +64,7 @@ def read(location: str) -> dict[str, float]:
     """
     where = f"gold scores {location}"
     if not locations.exists(location):
-        raise UserError(f"{where} are not there; calibration.gold is a Parquet or CSV file with id and score")
+        raise UserError(f"{where} are not there; give a Parquet or CSV file with id and score")
     table = _table(location, where)
     missing = [column for column in ("id", "score") if column not in table.column_names]
     if missing:
@@ -184,7 +184,8 @@ def _table(location: str, where: str) -> pa.Table:
             return csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
         return pq.read_table(content)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{where} can't be read: {str(error).splitlines()[0]}") from None
+        kind = "CSV" if location.lower().endswith(".csv") else "Parquet, as its name doesn't end in .csv"
+        raise UserError(f"{where} can't be read as {kind}: {str(error).splitlines()[0]}") from None
 
 
 def _score(value: Any, where: str) -> float:

@@ -42,8 +42,8 @@ def test_csv_and_parquet_give_the_same_scores(tmp_path: Path) -> None:
         ("id,score\na,4\nb,3\na,4\n", r"row 3: the id a is there twice"),
         ("id,score\n,4\n", r"row 1: there is no id"),
         ("id,score\n", r"have no rows$"),
-        ("", r"can't be read: "),
-        ("id,score\na,4,5\n", r"can't be read: "),
+        ("", r"can't be read as CSV: "),
+        ("id,score\na,4,5\n", r"can't be read as CSV: "),
     ],
 )
 def test_a_mistake_is_one_line(tmp_path: Path, text: str, line: str) -> None:
@@ -53,7 +53,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, text: str, line: str) -> None:
 
 
 def test_no_file_and_no_parquet(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"are not there; calibration\.gold is a Parquet or CSV file with id and score"):
+    with pytest.raises(UserError, match="are not there; give a Parquet or CSV file with id and score"):
         gold.read(str(tmp_path / "none.csv"))
     (tmp_path / "gold.parquet").write_bytes(b"id,score\n")
     with pytest.raises(UserError, match="can't be read"):
