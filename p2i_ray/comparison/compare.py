@@ -113,9 +113,10 @@ class Comparison:
         marker = locations.join(self.out, MARKER)
         if locations.exists(self.out) and not locations.exists(marker) and not locations.is_empty(self.out, lease.FILE):
             raise UserError(f"{self.out} is there already, and is no comparison; give another out, or remove it")
+        lease.check_free(locations.join(self.out, lease.FILE))
+        preflight.check_rights(self.out)
         with lease.held(locations.join(self.out, lease.FILE)):
             locations.write_text(marker, "The same command goes on with this comparison.\n")
-            preflight.check_rights(self.out)
             yield
 
     def run(self) -> list[Evaluated]:
@@ -218,7 +219,7 @@ class Comparison:
         settings = self.settings
         given = {"powerpaint": settings.powerpaint, "lama": settings.lama}
         if method in given and given[method] is None:
-            raise UserError(f"method {method}: it needs comparison.{method}; or leave it out of comparison.methods")
+            raise UserError(f"it needs comparison.{method}; or leave it out of comparison.methods")
         return locations.absolute(given.get(method) or settings.sd_inpainting or self.config.diffusion.base)
 
     def _pictures(self, subject: Subject, split: str, seed: int) -> str:

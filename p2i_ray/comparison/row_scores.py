@@ -35,7 +35,7 @@ def check(scorer: str, settings: EvaluateConfig) -> None:
 
     if scorer == "aesthetics":
         if settings.aesthetics is None:
-            raise UserError("the arm aesthetics needs evaluate.aesthetics, LAION's head; or choose colourfulness")
+            raise UserError("it needs evaluate.aesthetics, LAION's head; or choose colourfulness")
         scorers.check(catalogue.anywhere(settings), [scorer])
 
 

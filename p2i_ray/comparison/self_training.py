@@ -51,7 +51,7 @@ def budget(config: Config, comparison: ComparisonConfig, rows: int) -> Budget:
     products = min(rows, int(passes * comparison.painting_share / picture / comparison.best_of))
     if products < config.train.batch_size:
         raise UserError(
-            f"the arm self_training could paint {products} products {comparison.best_of} times, fewer than "
+            f"it could paint {products} products {comparison.best_of} times, fewer than "
             f"train.batch_size={config.train.batch_size}; raise idr.steps, lower generate.num_inference_steps or "
             "comparison.best_of, or leave it out of comparison.arms"
         )

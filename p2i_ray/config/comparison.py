@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -30,7 +30,9 @@ REFERENCE: ArmName = "feedback"  # the loop itself
 class ComparisonConfig(Settings):
     """The arms, which are runs of the loop that differ in one thing each, and the methods beside them."""
 
-    seeds: Runtime[tuple[int, ...]] = Field((0, 1, 2), min_length=1, description="seeds of every arm and method")
+    seeds: Runtime[tuple[Annotated[int, Field(ge=0)], ...]] = Field(
+        (0, 1, 2), min_length=1, description="seeds of every arm and method"
+    )
     arms: Runtime[tuple[ArmName, ...]] = Field(
         ("no_feedback", "placebo", "rank", "no_filter", "random", "clip_score", "self_training", "no_cba", "epbd_ft"),
         description="arms beside `feedback`, the loop itself; see docs/evaluation.md",

@@ -89,7 +89,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
         setting = NEEDS[name].setting
         if setting and getattr(settings, setting) is None:
             what = "a file of scenes" if setting == "scenes" else "a model"
-            raise UserError(f"{name} needs {what}: set evaluate.{setting}, or leave {name} out of methods")
+            raise UserError(f"{name} needs {what}: set evaluate.{setting}, or leave {name} out of the metrics")
     scorers.check(anywhere(settings), metrics)
     if "product_expansion" in metrics:
         from p2i_ray.data.cutouts import loading

@@ -37,7 +37,7 @@ def check(settings: EvaluateConfig, metrics: Collection[str] = ("fid",)) -> None
     asks, instead = (
         ("evaluate.fid_features=inception", "or set evaluate.fid_features=clip")
         if chosen
-        else ("fid_clean", "or leave it out of methods")
+        else ("fid_clean", "or leave it out of the metrics")
     )
     if importlib.util.find_spec("torch_fidelity") is None:
         raise UserError(f"{asks} needs torch-fidelity: pip install torch-fidelity, {instead}")

@@ -50,7 +50,7 @@ def check(settings: EvaluateConfig, metrics: Collection[str]) -> None:
     if "aesthetics" in metrics:
         if settings.aesthetics_clip is None:
             raise UserError(
-                "aesthetics needs a model: set evaluate.aesthetics_clip, or leave aesthetics out of methods"
+                "aesthetics needs a model: set evaluate.aesthetics_clip, or leave aesthetics out of the metrics"
             )
         _check_clip(settings.aesthetics_clip, "evaluate.aesthetics_clip")
         weights_file.check(str(settings.aesthetics), settings.aesthetics_sha256, "evaluate.aesthetics")

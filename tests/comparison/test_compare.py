@@ -68,14 +68,15 @@ def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, t
     ("settings", "told"),
     [
         (["comparison.arms=[truth]"], "the arm truth needs comparison.truth"),
-        (["comparison.arms=[aesthetics]"], "the arm aesthetics needs evaluate.aesthetics"),
-        (["comparison.methods=[lama]"], "method lama: it needs comparison.lama"),
+        (["comparison.arms=[aesthetics]"], "arm aesthetics: it needs evaluate.aesthetics"),
+        (["comparison.methods=[lama]"], "error: method lama: it needs comparison.lama"),
         (["comparison.methods=[controlnet]"], "baseline.controlnet"),
         (["comparison.metrics=[fidd]"], "unknown metric 'fidd'"),
-        (["comparison.metrics=[pickscore]"], "pickscore needs a model"),
+        (["comparison.metrics=[pickscore]"], "or leave pickscore out of the metrics"),
         (["comparison.splits=[tset]"], "tset"),
         (["comparison.seeds=[0,0]"], "0 is there twice"),
-        (["idr.steps=[2,2]"], "the arm self_training could paint"),
+        (["comparison.seeds=[-1]"], "comparison.seeds.0=-1: Input should be greater than or equal to 0"),
+        (["idr.steps=[2,2]"], "arm self_training: it could paint"),
         (["train.batch_size=640"], "arm feedback: "),
     ],
 )
@@ -83,8 +84,12 @@ def test_what_is_missing_is_told_before_the_first_run(
     settings: list[str], told: str, mini_data: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert told in refused(out, mini_data, *settings)
+    assert told in f"error: {refused(out, mini_data, *settings)}"
     assert not out.exists()
+
+
+def test_a_folder_that_cant_be_made_is_told(mini_data: str) -> None:
+    assert "can't write, read and delete files in /proc/x: " in refused(Path("/proc/x"), mini_data)
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(mini_data: str, tmp_path: Path) -> None:

@@ -63,5 +63,5 @@ def test_the_cosine_of_picture_and_name_is_that_of_transformers() -> None:
 
 
 def test_the_aesthetic_score_needs_its_head() -> None:
-    with pytest.raises(UserError, match=r"the arm aesthetics needs evaluate\.aesthetics"):
+    with pytest.raises(UserError, match=r"it needs evaluate\.aesthetics"):
         row_scores.check("aesthetics", CONFIG.evaluate)

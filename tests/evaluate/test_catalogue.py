@@ -20,7 +20,7 @@ def test_each_metric_can_be_made_or_says_what_it_lacks(
     lacking = {"fid_clean", "fd_dinov2", "pickscore", "hpsv2", "aesthetics", "scene_fit"}
     for name in catalogue.NEEDS:
         if name in lacking:
-            with pytest.raises(UserError, match=f"^{name} needs .*or leave .* out of methods$"):
+            with pytest.raises(UserError, match=f"^{name} needs .*or leave .* out of the metrics$"):
                 catalogue.check(settings, (name,), "test", 100)
         else:
             catalogue.check(settings, (name,), "test", 100)
