@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import paired
-from p2i_ray.evaluate.record import Measured, Record
+from p2i_ray.evaluate.record import NONE, Measured, Record
 
 SHOWN = 24  # characters of a condition in an error
 BETWEEN = "  "
@@ -30,7 +30,9 @@ def lines(records: Mapping[str, Record], metrics: Sequence[str] = ()) -> list[st
         for other in others:
             _compare(name, first, other, records)
     cells = [["", *columns]]
-    cells += [[folder, *(_cell(name, one.metrics[name]) for name in columns)] for folder, one in records.items()]
+    cells += [
+        [folder, *(_cell(folder, name, one.metrics[name]) for name in columns)] for folder, one in records.items()
+    ]
     return _aligned(cells)
 
 
@@ -81,17 +83,17 @@ def _compare(name: str, first: str, other: str, records: Mapping[str, Record], *
     one, two = (records[folder].metrics[name].conditions.model_dump() for folder in (first, other))
     different = [key for key in one if one[key] != two[key] and key not in besides]
     if different:
-        told = ", ".join(f"{key} {_short(one[key])} and {_short(two[key])}" for key in different)
+        told = ", ".join(_told(key, one[key], two[key]) for key in different)
         raise UserError(
             f"{first} and {other} can't be compared by {name}: {told}; measure both alike, or leave it out of methods"
         )
 
 
-def _cell(name: str, measured: Measured) -> str:
+def _cell(folder: str, name: str, measured: Measured) -> str:
     figures = measured.figures
     value, low, high = (figures.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if value is None:
-        raise UserError(f"the record has no figure of {name}; evaluate again")
+        raise UserError(f"{folder} has no figure of {name}; evaluate again")
     shown = f"{value:.4g}" if low is None or high is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
     left_out = figures.get(f"{name}_left_out", 0)
     return f"{shown}, {left_out:g} left out" if left_out else shown
@@ -103,6 +105,14 @@ def _paired_cell(found: paired.Difference | None) -> str:
     ends = "" if found.low is None or found.high is None else f" ({found.low:.4g} to {found.high:.4g})"
     left_out = f", {found.left_out} left out" if found.left_out else ""
     return f"{found.difference:.4g}{ends} of {found.pictures}{left_out}"
+
+
+def _told(key: str, one: object, two: object) -> str:
+    """What two conditions are; of settings those that differ."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        names = [name for name in one | two if one.get(name) != two.get(name)]
+        return ", ".join(f"{name} {_short(one.get(name, NONE))} and {_short(two.get(name, NONE))}" for name in names)
+    return f"{key} {_short(one)} and {_short(two)}"
 
 
 def _short(value: object) -> str:

@@ -46,7 +46,7 @@ def test_one_line_an_evaluation_one_column_a_metric() -> None:
         ({"resolution": 512, "library": "p2i_ray 2"}, "library p2i_ray 1 and p2i_ray 2, resolution 64 and 512"),
         ({"data": "other"}, "data test and other"),
         ({"real_images": 1}, "real_images 90 and 1"),
-        ({"settings": {"text": "{name}"}}, r"settings \{\} and \{'text': '\{name\}'\}"),
+        ({"settings": {"text": "{name}"}}, r"text none and \{name\}"),
     ],
 )
 def test_what_differs_is_not_compared(changes: dict[str, Any], told: str) -> None:
@@ -54,6 +54,18 @@ def test_what_differs_is_not_compared(changes: dict[str, Any], told: str) -> Non
     with pytest.raises(UserError, match=f"^a and c can't be compared by kid: {told}; measure both alike, or leave"):
         table.lines(records)
     assert len(table.lines(records, ("fid",))) == 4  # which was measured alike
+
+
+def test_of_settings_only_what_differs_is_told() -> None:
+    one, two = ({"text": "a photo of {name}, on white", "fill": fill} for fill in ("grey", "white"))
+    with pytest.raises(UserError, match=r"^a and b can't be compared by kid: fill grey and white; measure both alike"):
+        table.lines({"a": evaluation(2, 1, settings=one), "b": evaluation(2, 1, settings=two)})
+
+
+def test_a_record_without_a_figure_is_named() -> None:
+    bare = Record(model="m", metrics={"kid": Measured(figures={}, conditions=ALIKE)})
+    with pytest.raises(UserError, match=r"^runs/b has no figure of kid; evaluate again"):
+        table.lines({"a": evaluation(2, 1), "runs/b": bare}, ("kid",))
 
 
 def test_a_metric_that_one_lacks() -> None:
