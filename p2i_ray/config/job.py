@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -162,7 +162,7 @@ class LoopConfig(Settings):
         le=8,
         description="c_R of later rounds: number of the last round's surest and most doubtful rows",
     )
-    steps: Adjustable[tuple[int, ...]] = Field(
+    steps: Adjustable[tuple[Annotated[int, Field(ge=1)], ...]] = Field(
         (3000, 1000, 1000), description="training steps of each round (paper: 3000, 1000, 1000)"
     )
     inspect: Adjustable[int] = Field(

@@ -84,6 +84,7 @@ def test_a_preset_may_name_keys_of_other_jobs() -> None:
         ("split=train", "unknown setting 'split'"),
         ("run_dir=", "setting run_dir=: it is empty; give a value"),
         ("idr.steps=100", "setting idr.steps=100: it is a list; write [100]"),
+        ("idr.steps=[10,0,-1]", "setting idr.steps.1=0: Input should be greater than or equal to 1"),
         ("judge.flaws=[blur?]", "it is no list in YAML; put single quotes around each text in it"),
     ],
 )
