@@ -16,7 +16,12 @@ from p2i_ray.errors import UserError
 
 # What no arm needs: pictures before training, the judge on training photos (the loop alone has some of it), and the
 # held-out judge's word on each round, which evaluations have.
-PLAIN = {"idr.baseline": False, "calibration.rows": 0, "evaluate.judge.model": None}
+PLAIN = {
+    "idr.baseline": False,
+    "calibration.rows": 0,
+    "evaluate.judge.model": None,
+    "evaluate.judge.hosted.url": None,  # which can't be without a model
+}
 
 
 @dataclass(frozen=True)

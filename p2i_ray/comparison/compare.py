@@ -103,6 +103,15 @@ class Comparison:
             except UserError as error:
                 raise UserError(f"method {method}: {error}") from None
 
+        self._check_judge()
+
+    def _check_judge(self) -> None:
+        """Check that the judge of all evaluations can be made, and asked what metrics need of it."""
+        judge = self._held_out_judge() if self.config.held_out_judge else self._judge()
+        asked = any(catalogue.NEEDS[name].judge for name in self.metrics)
+        for split in self.settings.splits if asked else ():
+            check_judge(judge, self.config, data=self.data, split=split, metrics=self.metrics)
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Work on the comparison's folder alone; it is a new one, or that of a comparison. `check` comes before it.
@@ -141,13 +150,12 @@ class Comparison:
         config = self.config
         return Judge(config.judge, config.image, config.seed, cache=locations.join(self.out, "judge-cache"))
 
+    def _held_out_judge(self) -> Judge:
+        return made_judge(self.config, locations.join(self.out, "judge-cache"))
+
     def _evaluating(self, selecting: Judge) -> AbstractContextManager[Judge]:
         """The judge of all evaluations: the held-out one if there is one, else that of the arms."""
-        config, cache = self.config, locations.join(self.out, "judge-cache")
-        judge = made_judge(config, cache) if config.held_out_judge else selecting
-        asked = any(catalogue.NEEDS[name].judge for name in self.metrics)
-        for split in self.settings.splits if asked else ():
-            check_judge(judge, config, data=self.data, split=split, metrics=self.metrics)
+        judge = self._held_out_judge() if self.config.held_out_judge else selecting
         return nullcontext(judge) if judge is selecting else judge
 
     def _evaluations(self, selecting: Judge, judge: Judge) -> Iterator[Evaluated]:

@@ -54,6 +54,15 @@ def test_epbd_ft_is_plain_fine_tuning_with_the_papers_prompt() -> None:
     }
 
 
+def test_no_arm_has_the_held_out_judge_hosted_or_not() -> None:
+    judges = (["evaluate.judge.model=another"], ["evaluate.judge.model=m", "evaluate.judge.hosted.url=https://a/v1"])
+    for given in judges:
+        config = load(Config, "mini", given)
+        assert config.held_out_judge
+        made = config_of(BY_NAME["feedback"], config, SETTINGS, seed=0, prompt=PROMPT)
+        assert made.held_out_judge is None
+
+
 def test_all_arms_share_seed_and_steps() -> None:
     runs = [
         config_of(arm, CONFIG, SETTINGS, seed=3, prompt=PROMPT, kept=(9, 8, 7), given_scores="s.csv") for arm in ARMS

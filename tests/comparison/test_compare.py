@@ -36,6 +36,10 @@ def command(out: Path, data: str) -> list[str]:
     return [sys.executable, "jobs/evaluate.py", "--tables", "--config", "mini", *own]
 
 
+VQA = "comparison.metrics=[vqa_score]"
+HOSTED = ("evaluate.judge.model=m", "evaluate.judge.hosted.url=https://a.invalid/v1")
+
+
 def refused(out: Path, data: str, *settings: str) -> str:
     """Why a comparison doesn't start; in this process, since nothing is started."""
     job = load_job("evaluate")
@@ -78,6 +82,15 @@ def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, t
         (["comparison.seeds=[-1]"], "comparison.seeds.0=-1: Input should be greater than or equal to 0"),
         (["idr.steps=[2,2]"], "arm self_training: it could paint"),
         (["train.batch_size=640"], "arm feedback: "),
+        (
+            ["evaluate.judge.model=/nowhere"],
+            "the held-out judge: evaluate.judge.model=/nowhere: there is no such folder",
+        ),
+        (["evaluate.judge.model=p2i_ray/mini/weights/judge", VQA], "is the same model as judge.model="),
+        (
+            [*HOSTED, "evaluate.judge.hosted.logprobs=false", VQA],
+            "the held-out judge: vqa_score needs the judge's probabilities",
+        ),
     ],
 )
 def test_what_is_missing_is_told_before_the_first_run(
