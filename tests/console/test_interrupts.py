@@ -69,8 +69,9 @@ def test_a_clean_up_that_hangs_is_left() -> None:
 
 def test_a_thread_that_asks_for_the_end_says_why_itself() -> None:
     begin = "threading.Thread(target=interrupts.request, args=['stopping: somebody else goes on']).start()"
-    job = start(f"{begin}; time.sleep(600)")
-    assert job.communicate() == ("cleaned up\n", "\nstopping: somebody else goes on\n") and job.returncode == 2
+    # Not at once: communicate doesn't see what came with the line that start has read.
+    job = start(f"sys.stdin.readline(); {begin}; time.sleep(600)")
+    assert job.communicate("go\n") == ("cleaned up\n", "\nstopping: somebody else goes on\n") and job.returncode == 2
 
 
 def test_a_pipe_that_nobody_reads_ends_a_job_without_a_word() -> None:

@@ -187,7 +187,7 @@ def test_raters_have_orders_of_their_own(browser: Browser, made: tuple[Study, Pa
     found, folder = made
     with tab(browser, folder) as page:
         firsts = set()
-        for rater in "abcdefgh":
+        for rater in "abcdefghijkl":
             begin(page, rater)
             firsts.add(shown(page, found))
             page.reload()
