@@ -66,11 +66,8 @@ def show_plan(job: PlanJob) -> None:
     if job.model and not locations.exists(base):
         raise UserError(f"model folder {base} is not there; check the path")
     resolution = job.image.resolution
-    diffusion = job.diffusion.model_copy(
-        update={"widen": job.diffusion.widen or job.generators.keeps_base_plain(job.generator)}
-    )
     planned = plan_text.work_out(
-        base, diffusion, job.train, resolution, generator=job.generator, generators=job.generators
+        base, diffusion_of(job), job.train, resolution, generator=job.generator, generators=job.generators
     )
     lines = plan_text.as_lines(planned, job.train, resolution=resolution, steps=steps, assumed=job.plan)
     print("\n".join(lines))
@@ -87,7 +84,7 @@ def run(job: TrainJob) -> None:
     check_new(out, work)
     base = locations.absolute(job.model or job.diffusion.base)
     objective_of(job).check(base, validation.anywhere(job.diffusion), job.train)
-    validation.check_model(base, job.image, widen=job.diffusion.widen or job.generators.keeps_base_plain(job.generator))
+    validation.check_model(base, job.image, diffusion_of(job).widen)
     rows = count(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)
@@ -118,9 +115,7 @@ def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: st
     connection.connect(job.ray)
     turns = [(resources.features(job.features),), (resources.train(job.train),)]
     preflight.check(turns, writes=[work], reads=[job.data, base, job.diffusion.clip])
-    diffusion = job.diffusion.model_copy(
-        update={"base": base, "widen": job.diffusion.widen or job.generators.keeps_base_plain(job.generator)}
-    )
+    diffusion = diffusion_of(job).model_copy(update={"base": base})
     features = encode(job, diffusion, rows, locations.join(work, "features"))
     with phase("train", steps, "steps") as progress:
         return training.train(
@@ -137,6 +132,12 @@ def train(job: TrainJob, out: str, work: str, *, rows: int, steps: int, base: st
             tracking=f"{out}.tracking",
             progress=progress,
         )
+
+
+def diffusion_of(job: PlanJob) -> DiffusionConfig:
+    """The settings with which the base is loaded: a plain one beside which a generator is trained is taken, too."""
+    widen = job.diffusion.widen or job.generators.keeps_base_plain(job.generator)
+    return job.diffusion.model_copy(update={"widen": widen})
 
 
 def objective_of(job: TrainJob, features: FeatureIndex | None = None) -> Objective:

@@ -27,6 +27,19 @@ class Control(NamedTuple):
     picture: torch.Tensor  # (B, 3, H, W), 0 to 1
     mask: torch.Tensor  # (B, 1, H, W), 1 where the product to be painted around is
 
+    def ready(self, negative: torch.Tensor | None, dtype: torch.dtype) -> Control:
+        """The same on its states' device, for a pipeline's call.
+
+        Args:
+            negative: states of the negative prompts, which come first where there is guidance; none: there is none.
+            dtype: of the picture.
+        """
+        states, picture, mask = self
+        if negative is not None:
+            states = torch.cat([negative, states])
+            picture, mask = torch.cat([picture, picture]), torch.cat([mask, mask])
+        return Control(states, picture.to(states.device, dtype), mask.to(states.device))
+
 
 class Residuals(NamedTuple):
     """What is added to the base's activations."""

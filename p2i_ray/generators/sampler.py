@@ -172,7 +172,9 @@ class GeneratorSampler(Sampler):
             plain = self._category.plain
             background = None if plain else self._states(prompts.background(self._places(requests))).states
             own = CategoryGenerator.control(product, background, image=image, mask=mask)
-            found["category"] = self._ready(own, torch.cat([negative] * self._category.texts, dim=1), guided=guided)
+            found["category"] = own.ready(
+                torch.cat([negative] * self._category.texts, dim=1) if guided else None, self.denoiser.dtype
+            )
         if references := _references(requests):
             hidden = 1 - paint_mask(np.stack([_mask_of(reference) for reference in references]))
             own = PersonalityGenerator.control(
@@ -181,16 +183,8 @@ class GeneratorSampler(Sampler):
                 reference_mask=hidden,
                 mask=mask,
             )
-            found["personality"] = self._ready(own, negative, guided=guided)
+            found["personality"] = own.ready(negative if guided else None, self.denoiser.dtype)
         return {"cross_attention_kwargs": {"controls": found}}
-
-    def _ready(self, control: Control, negative: torch.Tensor, *, guided: bool) -> Control:
-        """A control on the device; with guidance for the negative prompts' rows as well, which come first."""
-        states = torch.cat([negative, control.states]) if guided else control.states
-        picture, mask = (
-            torch.cat([values, values]) if guided else values for values in (control.picture, control.mask)
-        )
-        return Control(states, picture.to(states.device, self.denoiser.dtype), mask.to(states.device))
 
     def _places(self, requests: Sequence[PaintRequest]) -> list[int]:
         assert self._category is not None

@@ -106,13 +106,15 @@ def _inputs(
     if category is not None:
         background = None if category.plain else states("background_ids")
         control = CategoryGenerator.control(product, background, image=image, mask=mask)
-        controls["category"] = _ready(control, torch.cat([nothing.states] * category.texts, dim=1), guided=guided)
+        controls["category"] = control.ready(
+            torch.cat([nothing.states] * category.texts, dim=1) if guided else None, product.dtype
+        )
     if model.generator("personality") is not None:
         pictures, hidden = _pictures(referred)
         control = PersonalityGenerator.control(
             product, reference=to_tensor(pictures), reference_mask=product_masks(list(hidden)), mask=mask
         )
-        controls["personality"] = _ready(control, nothing.states, guided=guided)
+        controls["personality"] = control.ready(nothing.states if guided else None, product.dtype)
     return DenoiseInputs(
         prompts=model.backbone.encode(texts, ids["base_ids"]).seen(),
         negatives=nothing,
@@ -123,15 +125,6 @@ def _inputs(
         generators=generators,
         more={"cross_attention_kwargs": {"controls": controls}},
     )
-
-
-def _ready(control: Control, negative: torch.Tensor, *, guided: bool) -> Control:
-    """A control on the model's device; with guidance for the negative prompts' rows as well, which come first."""
-    states, picture, mask = control
-    if guided:
-        states = torch.cat([negative, states])
-        picture, mask = torch.cat([picture, picture]), torch.cat([mask, mask])
-    return Control(states, picture.to(states.device, states.dtype), mask.to(states.device))
 
 
 def _pictures(rows: pa.Table) -> tuple[Pixels, Pixels]:
