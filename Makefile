@@ -29,7 +29,7 @@ $(READY): $(PINS) tools/setup.sh tools/p2i_ray_torchvision.py
 idr: $(READY)  ## three rounds of data refinement on the mini preset, into runs/mini
 	$(PY) jobs/idr.py --config mini
 
-tables: $(READY)  ## the paper's tables and the loop's controls on the toy world (an hour and a half), into runs/tables
+tables: $(READY)  ## the paper's tables and the loop's controls on the toy world (45 minutes), into runs/tables
 	@test -d data/mini || $(PY) -m p2i_ray.mini.data --out data/mini
 	$(PY) -m p2i_ray.mini.gold --data data/mini --out runs/gold.parquet
 	$(PY) jobs/evaluate.py --tables --config mini-tables data=data/mini out=runs/tables

@@ -88,6 +88,20 @@ def has_room(phase: Phase) -> bool:
     return not left_over([bundle.resources() for bundle in bundles(phase)], totals())
 
 
+def has_room_beside(phase: Phase, other: Phase, *, shared: str, nodes: Sequence[Resources]) -> bool:
+    """Whether nodes have room for two phases at once, each with its small tasks.
+
+    Args:
+        phase: one of them.
+        other: the other one.
+        shared: name of a step that is the same processes for both.
+        nodes: their resources, as of `totals`.
+    """
+    alone = [step for step in other if step.step != shared or step not in phase]
+    wanted = [*bundles(phase), *(bundles(alone) if alone else [])]
+    return not left_over([bundle.resources() for bundle in wanted], nodes)
+
+
 def on_new_nodes(callback: Callable[[], None]) -> None:
     """Call `callback` whenever a step has waited for nodes, before it uses them; replaces the one before."""
     _on_new_nodes[:] = [callback]

@@ -145,7 +145,9 @@ class ArmRuns:
         return row_scores.write(scorer, self.data, locations.join(self.out, "scores", name), config=seeded)
 
 
-def in_turn(arms: Sequence[Arm], seeds: Sequence[int]) -> Iterator[tuple[Arm, int]]:
+def in_turn(arms: Sequence[Arm], settings: ComparisonConfig) -> Iterator[tuple[Arm, int]]:
     """Arms and seeds in the order in which they run: seed by seed, the loop itself first."""
-    for seed in seeds:
-        yield from ((arm, seed) for arm in sorted(arms, key=lambda arm: arm.name != REFERENCE))
+    for seed in settings.seeds:
+        for arm in sorted(arms, key=lambda arm: arm.name != REFERENCE):
+            if settings.runs(arm.name, seed):
+                yield arm, seed

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
-from p2i_ray.cluster import connection, preflight, resources
+from p2i_ray.cluster import connection, placement, preflight, resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.comparison import arms as known_arms
 from p2i_ray.comparison import subjects
@@ -22,6 +23,7 @@ from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
 from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
 from p2i_ray.comparison.evaluation import Evaluation, check_judge, judge_of, made_judge
 from p2i_ray.comparison.subjects import Subject
+from p2i_ray.comparison.turns import Turns, room_beside
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
@@ -134,7 +136,7 @@ class Comparison:
         first = self.evaluation(Subject(REFERENCE, 0), self.settings.splits[0], 0, model=self._base)
         preflight.check(self._phases(first), writes=[self.out], reads=first.reads)
         with self._judge() as selecting, self._evaluating(selecting) as judge:
-            found = list(self._evaluations(selecting, judge))
+            found = self._evaluations(selecting, judge)
         content = [one.model_dump() for one in found]
         locations.write_text(locations.join(self.out, EVALUATED), json.dumps(content, indent=1))
         return found
@@ -158,19 +160,29 @@ class Comparison:
         judge = self._held_out_judge() if self.config.held_out_judge else selecting
         return nullcontext(judge) if judge is selecting else judge
 
-    def _evaluations(self, selecting: Judge, judge: Judge) -> Iterator[Evaluated]:
-        for arm, seed in in_turn(self.arms, self.settings.seeds):
+    def _evaluations(self, selecting: Judge, judge: Judge) -> list[Evaluated]:
+        turns: Turns[Evaluated] = Turns(self._beside(), "evaluation")
+        for arm, seed in in_turn(self.arms, self.settings):
             self.runs.run(arm, seed, selecting)
             if judge is not selecting:
                 selecting.release()  # the other one may need its GPUs
-            for subject, split in subjects.of_arms([arm], self.settings, self.rounds):
-                yield self.evaluate(subject, split, seed, judge=judge)
+            cases = list(subjects.of_arms([arm], self.settings, self.rounds))
+            turns.take(functools.partial(self._evaluate, cases, seed, judge))
         guidance = self.config.generate.guidance_scale
         for seed in self.settings.seeds:
-            for subject, split in subjects.of_methods(self.settings):
-                yield self.evaluate(subject, split, seed, judge=judge)
-            for subject, split in subjects.variants(self.settings, self.rounds, guidance):
-                yield self.evaluate(subject, split, seed, judge=judge)
+            cases = list(subjects.of_methods(self.settings, seed))
+            cases += subjects.variants(self.settings, self.rounds, guidance, seed)
+            turns.take(functools.partial(self._evaluate, cases, seed, judge))
+        return turns.finish()
+
+    def _beside(self) -> bool:
+        """Whether an arm is evaluated beside the next one's run."""
+        first = self.evaluation(Subject(REFERENCE, 0), self.settings.splits[0], 0, model=self._base)
+        arm = self.runs.settings(BY_NAME[REFERENCE], self.settings.seeds[0])
+        return room_beside(self.config, [*step_table.phases(arm), *first.phases], first.phases, placement.totals())
+
+    def _evaluate(self, cases: Sequence[tuple[Subject, str]], seed: int, judge: Judge) -> list[Evaluated]:
+        return [self.evaluate(subject, split, seed, judge=judge) for subject, split in cases]
 
     def evaluate(self, subject: Subject, split: str, seed: int, *, judge: Judge) -> Evaluated:
         """One evaluation, unless it is done."""

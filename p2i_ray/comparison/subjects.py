@@ -67,14 +67,15 @@ def of_arms(arms: Sequence[Arm], settings: ComparisonConfig, rounds: int) -> Ite
         yield from ((Subject(arm.name, number), first) for number in earlier.get(arm.name, ()))
 
 
-def of_methods(settings: ComparisonConfig) -> Iterator[tuple[Subject, str]]:
-    """Methods with the splits on which they are evaluated."""
-    yield from ((Subject(method), split) for method in settings.methods for split in settings.splits)
+def of_methods(settings: ComparisonConfig, seed: int) -> Iterator[tuple[Subject, str]]:
+    """Methods with the splits on which they are evaluated with a seed."""
+    methods = [method for method in settings.methods if settings.runs(method, seed)]
+    yield from ((Subject(method), split) for method in methods for split in settings.splits)
 
 
-def variants(settings: ComparisonConfig, rounds: int, guidance: float) -> Iterator[tuple[Subject, str]]:
-    """The loop's last model under choices that the paper leaves open."""
-    if not settings.sensitivity:
+def variants(settings: ComparisonConfig, rounds: int, guidance: float, seed: int) -> Iterator[tuple[Subject, str]]:
+    """The loop's last model of a seed under choices that the paper leaves open."""
+    if not settings.sensitivity or not settings.runs("sensitivity", seed):
         return
     for variant, changed in SENSITIVITY:
         own = changed or {"generate.guidance_scale": 2 * guidance}

@@ -61,7 +61,8 @@ class Tables:
             for split in self.settings.splits:
                 own = paper.TABLE_1.get(name, {}) if split == self.settings.splits[0] else {}
                 cells |= self._cells(Case(name, number, split), prefix=f"{split}.", paper=own)
-            rows += [Row(key=name, label=title_of(name), cells=cells)] if cells else []
+            label = self._label(Case(name, number, self.settings.splits[0]), title_of(name))
+            rows += [Row(key=name, label=label, cells=cells)] if cells else []
         for split in self.settings.splits:
             cases = [Case(name, self.rounds if name in BY_NAME else 0, split) for name in TABLE_1]
             notes += self._incomparable(cases)
@@ -164,7 +165,13 @@ class Tables:
         note: str = "",
     ) -> Row:
         key = ".".join(part for part in (case.name, str(case.number), case.variant) if part)
-        return Row(key=key, label=label, cells=self._cells(case, paper=paper, against=against), note=note)
+        cells = self._cells(case, paper=paper, against=against)
+        return Row(key=key, label=self._label(case, label), cells=cells, note=note)
+
+    def _label(self, case: Case, label: str) -> str:
+        """A row's label, which says where it has fewer seeds than others: its mean is not of the same runs."""
+        found, wanted = len(self.results.seeds(case)), len(self.settings.seeds)
+        return label if found in (0, wanted) else f"{label} ({found} of {wanted} seeds)"
 
     def _cells(
         self, case: Case, *, prefix: str = "", paper: Mapping[str, float] | None = None, against: Case | None = None

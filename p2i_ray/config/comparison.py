@@ -68,7 +68,22 @@ class ComparisonConfig(Settings):
         True, description="also the table of choices that the paper leaves open: fill, guidance, pasting back"
     )
 
-    @field_validator("seeds", "arms", "methods", "splits", "metrics")
+    once: Runtime[tuple[ArmName | BaselineName | Literal["sensitivity"], ...]] = Field(
+        (), description="what has the first seed alone: arms, methods, or `sensitivity`"
+    )
+
+    def runs(self, name: str, seed: int) -> bool:
+        """Whether an arm, a method or `sensitivity` has a seed."""
+        return name not in self.once or seed == self.seeds[0]
+
+    @field_validator("once")
+    @classmethod
+    def _not_the_loop(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if REFERENCE in values:
+            raise ValueError(f"{REFERENCE} is what all others are compared with; it has all seeds")
+        return values
+
+    @field_validator("seeds", "arms", "methods", "splits", "metrics", "once")
     @classmethod
     def _each_once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         twice = [value for place, value in enumerate(values) if value in values[:place]]

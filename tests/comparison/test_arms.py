@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
+from p2i_ray.comparison import subjects
+from p2i_ray.comparison.arm_runs import in_turn
 from p2i_ray.comparison.arms import ARMS, BY_NAME, PLAIN, chosen, config_of
 from p2i_ray.config import Config, load
 from p2i_ray.config.comparison import ComparisonConfig
@@ -14,6 +17,26 @@ from p2i_ray.steps import settings_check
 CONFIG = load(Config, "mini")
 PROMPT = "{name}, high-quality and appropriate background"
 SETTINGS = ComparisonConfig(truth="gold.csv")
+
+
+def test_what_is_run_once_has_the_first_seed_alone() -> None:
+    settings = ComparisonConfig(
+        seeds=(3, 4),
+        arms=("no_filter", "epbd_ft"),
+        methods=("sd_inpainting", "lama"),
+        splits=("test",),
+        once=("epbd_ft", "lama", "sensitivity"),
+    )
+    turns = [(arm.name, seed) for arm, seed in in_turn(chosen(settings), settings)]
+    assert turns == [("feedback", 3), ("no_filter", 3), ("epbd_ft", 3), ("feedback", 4), ("no_filter", 4)]
+    methods = {seed: [subject.name for subject, _ in subjects.of_methods(settings, seed)] for seed in (3, 4)}
+    assert methods == {3: ["sd_inpainting", "lama"], 4: ["sd_inpainting"]}
+    assert [len(list(subjects.variants(settings, 2, 3.0, seed))) for seed in (3, 4)] == [5, 0]
+
+
+def test_the_loop_itself_has_all_seeds() -> None:
+    with pytest.raises(ValidationError, match="feedback is what all others are compared with"):
+        ComparisonConfig(once=("feedback",))
 
 
 def differing(arm: str) -> dict[str, object]:

@@ -74,6 +74,18 @@ def test_table_1_has_methods_in_the_papers_order_with_spread_and_the_papers_figu
     assert table.notes == ("Not run: ControlNet-Inpainting, IP-Adapter, PowerPaint, LaMa, EPBD-FT.",)
 
 
+def test_a_row_with_fewer_seeds_than_others_says_so(results: Results) -> None:
+    few = [one for one in results.evaluated if (one.name, one.seed) != ("no_filter", 1)]
+    found = tables(Results(results.out, few))
+    assert [row.label for row in found.arms().rows] == ["judge with feedback", "no selection (1 of 2 seeds)"]
+    assert [row.label for row in found.by_round().rows][2:] == [
+        "without selection, round 1 (1 of 2 seeds)",
+        "without selection, round 2 (1 of 2 seeds)",
+    ]
+    cell = found.arms().rows[1].cells["clip_c_b"]
+    assert cell.difference is not None and cell.difference.difference == pytest.approx(-10)  # of seed 0 alone
+
+
 def test_table_3_compares_each_round_with_the_same_round(results: Results) -> None:
     rows = {row.label: row.cells["clip_c_b"] for row in tables(results).by_round().rows}
     assert [cell.mean for cell in rows.values()] == pytest.approx([41, 51, 32, 42])
