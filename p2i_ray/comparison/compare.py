@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict
-
 from p2i_ray.cluster import connection, placement, preflight, resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.comparison import arms as known_arms
@@ -22,6 +20,7 @@ from p2i_ray.comparison import subjects
 from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
 from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
 from p2i_ray.comparison.evaluation import Evaluation, check_judge, judge_of, made_judge
+from p2i_ray.comparison.results import EVALUATED, Evaluated
 from p2i_ray.comparison.subjects import Subject
 from p2i_ray.comparison.turns import Turns, room_beside
 from p2i_ray.config import Config
@@ -36,20 +35,7 @@ from p2i_ray.run import lease, step_table
 from p2i_ray.storage import locations
 
 MARKER = "comparison.txt"
-EVALUATED, ASKED = "evaluated.json", "evaluated-with.json"
-
-
-class Evaluated(BaseModel):
-    """One finished evaluation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str  # of the arm or method
-    number: int  # the round after which an arm was looked at; 0: a method
-    variant: str  # of the settings; empty: as they are
-    split: str
-    seed: int
-    folder: str  # below the comparison's
+ASKED = "evaluated-with.json"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from p2i_ray.comparison.compare import EVALUATED, Evaluated
+from pydantic import BaseModel, ConfigDict
+
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import paired, record
 from p2i_ray.evaluate.paired import Difference
 from p2i_ray.evaluate.record import Conditions, Record
 from p2i_ray.storage import locations
+
+EVALUATED = "evaluated.json"  # below a comparison's folder
+
+
+class Evaluated(BaseModel):
+    """One finished evaluation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str  # of the arm or method
+    number: int  # the round after which an arm was looked at; 0: a method
+    variant: str  # of the settings; empty: as they are
+    split: str
+    seed: int
+    folder: str  # below the comparison's
 
 
 @dataclass(frozen=True)

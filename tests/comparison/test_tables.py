@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from p2i_ray.comparison import formats, verdicts
-from p2i_ray.comparison.compare import EVALUATED, Evaluated
-from p2i_ray.comparison.results import Case, Results
+from p2i_ray.comparison.results import EVALUATED, Case, Evaluated, Results
 from p2i_ray.comparison.table import Cell
 from p2i_ray.comparison.tables import Tables
 from p2i_ray.config.comparison import ComparisonConfig
