@@ -142,21 +142,20 @@ class Identifiers(nn.Module):
         Returns:
             (B,), the weighted mean squared distance of each.
         """
-        terms = [self.weight.new_zeros((), dtype=torch.float32)] * len(batch)
-        for place, category in enumerate(batch):
-            rows, siblings = categories.all[category].rows, categories.siblings(category)
-            if rows >= rare_below or not siblings:
-                continue
-            own = self._of(category)  # (K, D)
-            with torch.no_grad():
-                mean = torch.stack([self._of(sibling) for sibling in siblings]).mean(dim=0)  # (K, D)
-            terms[place] = (1 - rows / rare_below) * (own - mean).float().square().mean()
-        return torch.stack(terms)
-
-    def _of(self, category: int) -> torch.Tensor:
-        """The rows of a category, (K, D): through a call, since ZeRO-3 has the table apart between two of them."""
-        rows: torch.Tensor = self(torch.tensor(self.places(category), device=self.weight.device))
-        return rows
+        siblings = {one: categories.siblings(one) for one in set(batch) if categories.all[one].rows < rare_below}
+        rare = sorted(one for one, others in siblings.items() if others)
+        # One call and its gradient, even where nothing is rare: ZeRO-3 has the table apart, and wants the same calls of
+        # all workers in both passes, whatever their batches are.
+        read = sorted({*rare, *(other for one in rare for other in siblings[one])}) or [0]
+        found = self(torch.tensor([list(self.places(one)) for one in read], device=self.weight.device)).float()
+        rows = dict(zip(read, found, strict=True))  # (K, D) each
+        nothing = found.sum() * 0
+        pulls = dict.fromkeys(batch, nothing)
+        for one in rare:
+            mean = torch.stack([rows[other] for other in siblings[one]]).detach().mean(dim=0)  # (K, D)
+            weight = 1 - categories.all[one].rows / rare_below
+            pulls[one] = weight * (rows[one] - mean).square().mean() + nothing
+        return torch.stack([pulls[one] for one in batch])
 
 
 class IdentifierEmbedding(nn.Module):
