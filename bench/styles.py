@@ -1,7 +1,8 @@
 """Train the generators by category and style on the toy world of styles, and measure what they paint: `make styles`.
 
-For each seed four copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
-personality-wise, and the same without spoiling. Each paints the test split, whose rows have a reference of another
+For each seed five copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
+personality-wise, the same without spoiling, and the same told of its reference by CLIP tokens as IP-Adapter is. Each
+paints the test split, whose rows have a reference of another
 product, and p2i_ray.mini.style_share measures by the held-out classifier. What is there already is not made again.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 OUT, DATA = Path("runs/styles"), Path("data/mini-styles")
 BASE = "p2i_ray/mini/weights/diffusion"
+CLIP = "generators.reference_clip=p2i_ray/mini/weights/diffusion_clip"
 SEEDS = (0, 1, 2)
 STEPS = 400
 # The tiny model's prompts have 32 tokens, and its tokenizer knows few words.
@@ -32,6 +34,7 @@ TRAINED = {
     "controlnet": ("generator=category", "generators.plain=true"),
     "personality": ("generator=personality",),
     "unspoilt": ("generator=personality", "generators.spoiling.enabled=false"),
+    "told": ("generator=personality", CLIP),
 }
 PAINTED = {
     "base": ("generators.category={controlnet}", "generators.category_scale=0"),  # which reads «a {category}» alone
@@ -39,6 +42,7 @@ PAINTED = {
     "category": ("generators.category={category}",),
     "personality": ("generators.personality={personality}",),
     "unspoilt": ("generators.personality={unspoilt}",),
+    "told": ("generators.personality={told}", CLIP),
     "both": ("generators.category={category}", "generators.personality={personality}"),
 }
 MEASURED = (

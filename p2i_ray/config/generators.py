@@ -10,6 +10,11 @@ from p2i_ray.config.base import Adjustable, Content, Result, Settings
 
 CATEGORY = "{category}"  # in a prompt: the category's name
 
+UNUSED_CLIP = (
+    "generators.reference_clip is used by a personality-wise generator alone; "
+    "set generators.personality, or leave it out"
+)
+
 GeneratorName = Literal["product2img", "category", "personality"]
 
 
@@ -84,6 +89,11 @@ class GeneratorsConfig(Settings):
         "attention",
         description="what of the personality-wise copy leaves out the product: its cross-attention (the paper), or "
         "also all that it adds to the base",
+    )
+    reference_clip: Content[str | None] = Field(
+        None,
+        description="folder of a CLIP; the personality-wise copy is told of a reference by four tokens of its "
+        "embedding, as IP-Adapter tells it, to compare with (none: it sees the picture)",
     )
     spoiling: SpoilingConfig = Field(default_factory=SpoilingConfig)
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import torch
 from diffusers.models.controlnets.controlnet import ControlNetModel
+from torch import nn
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model.loading import Parts
@@ -67,6 +68,11 @@ class CategoryGenerator(Generator):
             Templates(settings.product_prompt, settings.background_prompt),
             plain=settings.plain,
         )
+
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """Of a plain one the identifiers, which nothing reads."""
+        return (self.identifiers,) if self.plain else ()
 
     @property
     def texts(self) -> int:

@@ -11,7 +11,7 @@ from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
-FILES = ("category", "personality", "categories")  # settings that are locations
+FILES = ("category", "personality", "categories", "reference_clip")  # settings that are locations
 
 
 def objective_of(

@@ -3,6 +3,7 @@
 config.json, diffusion_pytorch_model.safetensors    the copy: ControlNetModel.from_pretrained(folder) loads it
 generator.json                                      its kind, prompts, categories, and the base it was made from
 identifiers.safetensors                             (N, K, D), of the category-wise generator
+reference_tokens.safetensors                        of a personality-wise one that is told of the reference by tokens
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ from p2i_ray.generators.generator import Generator, Kind, picture_widths
 from p2i_ray.generators.identifiers import Categories, Category, Identifiers
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.prompts import Templates
+from p2i_ray.generators.reference_tokens import ReferenceTokens, reference_tokens
 from p2i_ray.storage import locations, safetensors_header
 
 RECORD, IDENTIFIERS, TENSOR = "generator.json", "identifiers.safetensors", "identifiers"
+TOKENS = "reference_tokens.safetensors"
 FORMAT = 1
 # Settings that a copy has from its base; those that one of the two doesn't state are left to the weights.
 SHARED = (
@@ -54,6 +57,7 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
     """
     record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": base.fingerprint(made_from)}
     tensors: dict[str, torch.Tensor] = {}
+    told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):
         record |= generator.templates.__dict__
         record["plain"] = generator.plain
@@ -61,14 +65,18 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
         tensors[TENSOR] = generator.identifiers.table.detach().cpu().contiguous()
     elif isinstance(generator, PersonalityGenerator):
         record |= {"product": generator.templates.product, "masked": generator.masked}
+        if generator.tokens is not None:
+            record["tokens"] = generator.tokens.made_for
+            told = {name: value.detach().cpu().contiguous() for name, value in generator.tokens.learned().items()}
     with tempfile.TemporaryDirectory(prefix="p2i_generator_") as local:
         generator.copy.save_pretrained(local, safe_serialization=True)
         _drop_origin(Path(local, "config.json"))
         for name, text in (files or {}).items():
             Path(local, name).write_text(text, "utf-8")
         Path(local, RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        if tensors:
-            save_file(tensors, Path(local, IDENTIFIERS))
+        for name, some in ((IDENTIFIERS, tensors), (TOKENS, told)):
+            if some:
+                save_file(some, Path(local, name))
         locations.put_folder(local, out)
 
 
@@ -99,6 +107,13 @@ def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> 
     weight_files.find(location, weight_files.DIFFUSERS, setting=f"generators.{kind}").tensors()
     if kind == "category":
         _check_identifiers(location, record, _text_width(model))
+    elif record.get("tokens") is None and settings.reference_clip is not None:
+        raise UserError(f"{named} sees references themselves; leave generators.reference_clip out")
+    elif record.get("tokens") is not None:
+        if settings.reference_clip is None:
+            raise UserError(f"{named} is told of references by a CLIP: set generators.reference_clip to its folder")
+        if not locations.exists(locations.join(location, TOKENS)):
+            raise UserError(f"{locations.join(location, TOKENS)} is not there: the folder isn't complete; copy it anew")
 
 
 def categories(location: str) -> Categories:
@@ -129,7 +144,9 @@ def load_generators(
         check(settings.personality, "personality", model, settings)
         record = _record(settings.personality)
         templates = Templates(record["product"])
-        found["personality"] = PersonalityGenerator(_copy(settings.personality, dtype), templates, record["masked"])
+        copy = _copy(settings.personality, dtype)
+        tokens = _tokens(settings.personality, settings, copy) if record.get("tokens") else None
+        found["personality"] = PersonalityGenerator(copy, templates, record["masked"], tokens)
         found["personality"].scale = settings.personality_scale
     for generator in found.values():
         expected = picture_widths(parts.pixels_per_latent)
@@ -152,6 +169,17 @@ def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
         Templates(record["product"], record["background"]),
         plain=record.get("plain", False),
     )
+
+
+def _tokens(location: str, settings: GeneratorsConfig, copy: ControlNetModel) -> ReferenceTokens:
+    made = reference_tokens(str(settings.reference_clip), int(copy.config["cross_attention_dim"]))
+    if made.made_for != _record(location)["tokens"]:
+        raise UserError(
+            f"generators.reference_clip={settings.reference_clip} is another CLIP than "
+            f"generators.personality={location} was trained with; give that one"
+        )
+    made.take(load(locations.read_bytes(locations.join(location, TOKENS))))
+    return made.to(copy.dtype)
 
 
 def _copy(location: str, dtype: torch.dtype) -> ControlNetModel:

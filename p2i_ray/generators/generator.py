@@ -64,6 +64,11 @@ class Generator(nn.Module):
         self.copy = copy
         self.scale = 1.0  # weight of its outputs
 
+    @property
+    def frozen(self) -> tuple[nn.Module, ...]:
+        """Parts that never learn."""
+        return ()
+
     def forward(
         self, latents: torch.Tensor, timesteps: torch.Tensor, control: Control, added: dict[str, torch.Tensor] | None
     ) -> Residuals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from p2i_ray.config.generators import UNUSED_CLIP
 from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.data import footers
 from p2i_ray.data.schema import REFERENCES
@@ -56,6 +57,8 @@ def _check_together(job: PaintingJobConfig) -> None:
         raise UserError(
             f"generators.{named[0]} stands beside method=product2img, not method={job.method}; leave one out"
         )
+    if settings.reference_clip is not None and settings.personality is None:
+        raise UserError(UNUSED_CLIP)
     if job.reference is not None and settings.personality is None:
         raise UserError(
             f"reference={job.reference} is used by a personality-wise generator alone; set generators.personality, or "

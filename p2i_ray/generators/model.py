@@ -106,6 +106,9 @@ def save(learner: Learner, job: TrainingJob, weights: dict[str, torch.Tensor], c
     _, model = build(learner, job)  # for its small parts: the weights are laid over
     generator: Generator = model.generator(learner.kind)
     table = own.pop("identifiers.weight", None)
+    if isinstance(generator, PersonalityGenerator) and generator.tokens is not None:
+        names = [name for name in own if name.startswith("tokens.")]
+        generator.tokens.take({name.removeprefix("tokens."): own.pop(name) for name in names})
     generator.copy.load_state_dict({name.removeprefix("copy."): value for name, value in own.items()}, strict=True)
     if isinstance(generator, CategoryGenerator) and table is not None:
         count, tokens = generator.identifiers.count, generator.identifiers.tokens

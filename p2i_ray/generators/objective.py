@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config.generators import UNUSED_CLIP
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
@@ -46,6 +47,8 @@ class GeneratorObjective(Learner):
                 f"train.lora_rank={settings.lora_rank} has nothing to adapt: a generator is a copy that learns as a "
                 "whole, beside a frozen base; set train.lora_rank=0"
             )
+        if self.kind == "category" and self.settings.personality is None and self.settings.reference_clip is not None:
+            raise UserError(UNUSED_CLIP)
         if self.settings.base_prompt == "product2img":
             validation.check_prompt(base_folder, diffusion)
         if self.settings.category is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from p2i_ray.generators.identifiers import Categories
 
 PICTURE, CUTOUT = REFERENCES.names
+FOLDERS = ("category", "personality", "reference_clip")  # settings that name one
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class GeneratorPainting:
     def parts(self) -> list[str]:
         """Locations of what is needed beside the model, which all nodes must reach."""
         settings = self.anywhere().settings
-        return [part for part in (settings.category, settings.personality) if part is not None]
+        return [part for name in FOLDERS if (part := getattr(settings, name)) is not None]
 
     def anywhere(self) -> GeneratorPainting:
         """See PaintingMethod."""
-        given = {"category": self.settings.category, "personality": self.settings.personality}
+        given = {name: getattr(self.settings, name) for name in FOLDERS}
         absolute = {name: locations.absolute(part) for name, part in given.items() if part is not None}
         return replace(self, settings=self.settings.model_copy(update=absolute))
 

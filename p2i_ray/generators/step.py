@@ -111,8 +111,8 @@ class GeneratorModel(nn.Module):
         self.texts = nn.ModuleList(cast(Any, encoder).requires_grad_(False) for encoder in parts.text_encoders)
         for kind, generator in generators.items():
             generator.requires_grad_(trained is None or kind in trained)
-            if isinstance(generator, CategoryGenerator) and generator.plain:
-                generator.identifiers.requires_grad_(False)  # which nothing reads
+            for part in generator.frozen:
+                part.requires_grad_(False)
         self.register_buffer("empty_ids", empty_prompts(parts.tokenizers), persistent=False)  # (1, E, L)
         self.schedule = DDPMScheduler.from_config(parts.scheduler.config)
         self.latent_scale = float(parts.vae.config["scaling_factor"])

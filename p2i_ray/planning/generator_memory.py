@@ -115,5 +115,6 @@ def _model(
         categories = Categories([Category(f"category {number}") for number in range(CATEGORIES)])
         made = CategoryGenerator.make(parts, generators, categories, seed=0)
     else:
-        made = PersonalityGenerator.make(parts, generators, seed=0)
+        # Without the CLIP of reference tokens, whose weights a plan doesn't read; it is small beside the base.
+        made = PersonalityGenerator.make(parts, generators.model_copy(update={"reference_clip": None}), seed=0)
     return parts, GeneratorModel(parts, {kind: made})
