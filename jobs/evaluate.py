@@ -7,6 +7,7 @@
     python jobs/evaluate.py --config mini --tables data=data/mini out=runs/tables
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another paired=true
+    python jobs/evaluate.py --config mini --clusters evaluated=runs/by-category,runs/controlnet out=clusters.png
 
 The table of methods is in docs/training.md; generators and references are given as to jobs/generate.py.
 available_rate and vqa_score ask the judge, whose answers are written, too.
@@ -17,6 +18,7 @@ the evaluation.
 --tables runs the whole comparison: arms of the loop and other methods, with seeds, paired differences and the paper's
 figures. --table compares evaluations, and refuses where library, weights, resolution, data or number of pictures
 differ; paired=true shows the differences to the first evaluation, on the products that both have, with intervals.
+--clusters draws the backgrounds of evaluations with methods=category_distance around their categories' centres (t-SNE).
 """
 
 from __future__ import annotations
@@ -66,6 +68,14 @@ class TableJob(Config):
     paired: bool = Field(False, description="show the difference of each evaluation to the first on the same products")
 
 
+class ClustersJob(Config):
+    """What the figure shows."""
+
+    evaluated: str = Field(description="out folders of evaluations with category_distance, with commas between")
+    out: str = Field(description="PNG file to write; it is replaced")
+    categories: int = Field(10, ge=2, description="categories that are shown: those with most painted pictures")
+
+
 def run(job: EvaluateJob) -> None:
     """Run the job."""
     from p2i_ray.comparison.evaluation import Evaluation, engines_of
@@ -97,13 +107,33 @@ def show_table(job: TableJob) -> None:
     from p2i_ray.evaluate import record, table
     from p2i_ray.evaluate.catalogue import known
 
-    folders = [locations.absolute(one.strip()) for one in job.evaluated.split(",") if one.strip()]
     names = [name.strip() for name in job.methods.split(",") if name.strip()]
-    if not folders:
-        raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
-    records = {folder: record.read(folder) for folder in folders}
+    records = {folder: record.read(folder) for folder in folders_of(job.evaluated)}
     show = table.differences if job.paired else table.lines
     print("\n".join(show(records, known(names) if names else ())))
+
+
+def folders_of(evaluated: str) -> list[str]:
+    """The folders of evaluations that a setting names."""
+    folders = [locations.absolute(one.strip()) for one in evaluated.split(",") if one.strip()]
+    if not folders:
+        raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
+    return folders
+
+
+def draw_clusters(job: ClustersJob) -> None:
+    """Draw the figure of clusters, and print its numbers."""
+    from p2i_ray.evaluate import clusters, record, table
+    from p2i_ray.evaluate.metrics.category_distance import NAME
+
+    folders, out = folders_of(job.evaluated), locations.absolute(job.out)
+    if not out.lower().endswith(".png"):
+        raise UserError(f"out={job.out} is written as a PNG; give a name that ends in .png")
+    found = clusters.points(folders, job.categories)
+    lines = table.lines({folder: record.read(folder) for folder in folders}, (NAME,))
+    labels = dict(zip(folders, (" ".join(line.rsplit("/", 1)[-1].split()) for line in lines[1:]), strict=True))
+    locations.write_bytes(out, clusters.draw(found, labels))
+    print("\n".join([*lines, f"figure  {out}"]))
 
 
 def compare(job: ComparisonJob) -> None:
@@ -126,6 +156,9 @@ TABLES = AlternativeAction(
     "--tables", "compare the loop with other arms and methods: the paper's tables and figures", ComparisonJob, compare
 )
 TABLE = AlternativeAction("--table", "print a table of finished evaluations (evaluated=) instead", TableJob, show_table)
+CLUSTERS = AlternativeAction(
+    "--clusters", "draw backgrounds around their categories' centres (t-SNE) instead", ClustersJob, draw_clusters
+)
 
 if __name__ == "__main__":
-    main(EvaluateJob, __doc__, run, instead=[TABLE, TABLES])
+    main(EvaluateJob, __doc__, run, instead=[TABLE, TABLES, CLUSTERS])

@@ -20,6 +20,7 @@ from p2i_ray.cluster import resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config import Config, JudgeConfig
 from p2i_ray.console.progress import phase
+from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, measure, picture_values, record
 from p2i_ray.storage import fingerprints, locations, parquet
 
@@ -75,10 +76,15 @@ class Evaluation:
         Raises:
             UserError: a metric or the method lacks a part, or there are too few pictures.
         """
-        from p2i_ray.data import categories, reading
+        from p2i_ray.data import categories, footers, reading
 
         pictures = reading.count_scenes(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
+        if "reference_similarity" in self.metrics and "reference" not in footers.columns_of_any(self.data, self.split):
+            raise UserError(
+                f"reference_similarity compares with each row's reference, and {self.split} has no column reference; "
+                "add it (docs/generators.md), or leave reference_similarity out of the metrics"
+            )
         if "scene_fit" in self.metrics:
             catalogue.check_categories(self.config.evaluate, categories.read(self.data, self.split))
         self.painting.check(self.model, self.config.image)
@@ -130,13 +136,16 @@ class Evaluation:
             out: the evaluation's folder.
             judge: that answers; needed where `judged` has metrics.
         """
-        from p2i_ray.data import reading
+        from p2i_ray.data import footers, reading
+        from p2i_ray.data.schema import SCHEMA
 
         config, judged = self.config, self.judged
         picture_values.clear(out)
         figures: dict[str, float] = {}
         if measured := [name for name in self.metrics if name not in judged]:
-            real = reading.read_split(self.data, self.split)
+            there = footers.columns_of_any(self.data, self.split)
+            wanted = dict.fromkeys([*SCHEMA.names, *measure.real_columns(measured, there)])
+            real = reading.read_split(self.data, self.split, columns=list(wanted))
             figures = measure.measure(
                 folder, files, real, settings=config.evaluate, image=config.image, metrics=measured, values=out
             )

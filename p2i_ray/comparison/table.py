@@ -20,7 +20,8 @@ LABELS = {
     "vqa_score": "VQAScore",
     "scene_fit": "scene fit",
 }
-LOWER = {"fid", "fid_clean", "kid", "cmmd", "fd_dinov2", "product_colour", "product_expansion", "seam_contrast"}
+DISTANCES = {"fid", "fid_clean", "kid", "cmmd", "fd_dinov2", "category_distance"}
+LOWER = DISTANCES | {"product_colour", "product_expansion", "seam_contrast"}
 
 
 class _Part(BaseModel):

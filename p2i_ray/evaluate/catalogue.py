@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.config import EvaluateConfig
+from p2i_ray.data.schema import REFERENCES
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import inception, scorers
 from p2i_ray.evaluate.metrics import scenes
@@ -34,6 +35,7 @@ class Need(NamedTuple):
     columns: tuple[str, ...] = ()  # of a generated row that it looks at, besides the pictures
     setting: str | None = None  # of evaluate, which names its model, or file of scenes
     judge: bool = False  # it is the judge's answer, which the job asks for
+    real_columns: tuple[str, ...] = ()  # of a row of the split that it looks at, besides its picture
 
 
 NEEDS: dict[str, Need] = {
@@ -49,6 +51,9 @@ NEEDS: dict[str, Need] = {
     "aesthetics": Need(2, setting="aesthetics"),
     "diversity": Need(10),
     "category_compactness": Need(10, columns=("category",)),
+    "category_distance": Need(2, real=True, columns=("category",), real_columns=("cutout", "category")),
+    "background_similarity": Need(2, real=True, real_columns=("id", "cutout")),
+    "reference_similarity": Need(2, real=True, real_columns=("id", "cutout", *REFERENCES.names)),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
     "product_expansion": Need(2),
@@ -180,8 +185,18 @@ def make(name: str, models: Models) -> Metric:
         name: from `NEEDS`.
         models: shared by all metrics.
     """
-    from p2i_ray.evaluate.metrics import cmmd, frechet, kid, product_expansion, product_truth, text_image
+    from p2i_ray.evaluate.metrics import (
+        background_similarity,
+        cmmd,
+        frechet,
+        kid,
+        product_expansion,
+        product_truth,
+        text_image,
+    )
+    from p2i_ray.evaluate.metrics.background_similarity import WantedSimilarity
     from p2i_ray.evaluate.metrics.category_compactness import CategoryCompactness
+    from p2i_ray.evaluate.metrics.category_distance import CategoryDistance
     from p2i_ray.evaluate.metrics.diversity import Diversity
     from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides, each_row
 
@@ -204,6 +219,9 @@ def make(name: str, models: Models) -> Metric:
         "aesthetics": lambda: PictureMean(name, models.aesthetics),
         "diversity": Diversity,
         "category_compactness": CategoryCompactness,
+        "category_distance": CategoryDistance,
+        "background_similarity": lambda: WantedSimilarity(name, background_similarity.own),
+        "reference_similarity": lambda: WantedSimilarity(name, background_similarity.reference),
         "product_unchanged": lambda: PictureMean(name, each_row(product_truth.unchanged)),
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
         "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),

@@ -21,9 +21,10 @@ from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, inception, picture_values
 from p2i_ray.evaluate.catalogue import known as known
 from p2i_ray.evaluate.metrics.batch import Batch
+from p2i_ray.evaluate.metrics.category_distance import CategoryDistance
 from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides
 from p2i_ray.evaluate.picture_values import GENERATED, REAL, Side
-from p2i_ray.evaluate.preprocess import generated_images, real_picture
+from p2i_ray.evaluate.preprocess import generated_images, real_images, real_picture
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -82,9 +83,11 @@ def measure(
     needed = dict.fromkeys(column for one in metrics for column in catalogue.NEEDS[one].columns)
     columns = [*ids, "image", "cutout", "error", *needed]
     rows = reading.read_files(generated, files).select_columns(columns)
+    closer = real_columns(metrics, (reference.columns() or []) if _looks_closer(metrics) else [])
     compared = any(catalogue.NEEDS[one].real for one in metrics)
     real = ["image"] if image.aspect_ratios == (SQUARE,) else ["image", "cutout"]
-    sides = {"generated": rows, **({"real": reference.select_columns([*ids, *real])} if compared else {})}
+    real = list(dict.fromkeys([*ids, *real, *closer]))
+    sides = {"generated": rows, **({"real": reference.select_columns(real)} if compared else {})}
     task = ray.remote(**need.bundle.options())(_measure_sides)
     try:
         with root_cause.failures_explained("the evaluation", f"lower evaluate.batch_size={settings.batch_size}"):
@@ -126,6 +129,22 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
     catalogue.check(settings, metrics, split, pictures)
 
 
+def _looks_closer(metrics: Sequence[str]) -> bool:
+    """Whether a metric looks at more of a real row than its picture."""
+    return any(catalogue.NEEDS[name].real_columns for name in metrics)
+
+
+def real_columns(metrics: Sequence[str], there: Sequence[str]) -> list[str]:
+    """Columns of the split that metrics look at besides its pictures; a reference may come without a cutout.
+
+    Args:
+        metrics: names from `catalogue.NEEDS`.
+        there: the split's columns.
+    """
+    needed = dict.fromkeys(column for one in metrics for column in catalogue.NEEDS[one].real_columns)
+    return [column for column in needed if column in there]
+
+
 def _measure_sides(
     sides: dict[str, ray.data.Dataset],
     settings: EvaluateConfig,
@@ -165,6 +184,7 @@ class MetricSet:
         self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
+        self.looks_closer = _looks_closer(metrics)
         self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
         self.ids: dict[str, list[str]] = {GENERATED: [], REAL: []}  # of the pictures that are measured, as they come
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
@@ -179,12 +199,16 @@ class MetricSet:
         """Add real rows, with a column `image`, and `cutout` where pictures have several shapes."""
         rows = batch.to_pylist()
         read = [real_picture(row, self.image) for row in rows]
+        more = [real_images(row, self.image, self.fill) if self.looks_closer else None for row in rows]
+        if self.looks_closer:  # what can't be read is of no use to any metric
+            read = [None if images is None else picture for picture, images in zip(read, more, strict=True)]
+            more = [None if picture is None else images for picture, images in zip(read, more, strict=True)]
         pictures = [picture for picture in read if picture is not None]
         self.ids[REAL] += [row.get("id") or "" for row, one in zip(rows, read, strict=True) if one is not None]
         self.real_images += len(pictures)
         self.real_left_out += len(read) - len(pictures)
         self._update_fid(pictures, real=True)
-        shared = Batch(pictures, self.encoder.embed)
+        shared = Batch(pictures, self.encoder.embed, real=[images for images in more if images is not None])
         for one in self.reals if pictures else ():
             one.add_real(shared)
 
@@ -233,7 +257,7 @@ class MetricSet:
                 side: Side(self.ids[side], found) for side, found in zip((GENERATED, REAL), one.features, strict=True)
             }
             for name, one in self.others.items()
-            if isinstance(one, TwoSides)
+            if isinstance(one, TwoSides | CategoryDistance)
         }
         picture_values.write(out, self.ids[GENERATED], values, features)
 

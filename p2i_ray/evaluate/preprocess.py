@@ -15,11 +15,12 @@ from p2i_ray.data.images import (
     background_of,
     decode,
     encoded,
+    has_picture,
     product_mask,
     product_of,
     product_square,
 )
-from p2i_ray.evaluate.metrics.batch import MeasuredImages
+from p2i_ray.evaluate.metrics.batch import MeasuredImages, RealImages
 
 FILLS = {"grey": GREY, "white": 255, "black": 0}  # levels
 
@@ -33,6 +34,38 @@ def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
         return _rgb(_fit(picture, limits.resolution, _box_of(decode(encoded(row["cutout"]), limits))))
     except ImageError:
         return None
+
+
+def real_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey") -> RealImages | None:
+    """What metrics need of a real row beside its picture; None if its picture or its cutout can't be read.
+
+    Args:
+        row: image and cutout, and what there is of id, category, reference and reference_cutout.
+        limits: of decoding, and the size that is measured.
+        fill: what stands where a product was.
+    """
+    try:
+        background = _background(row["image"], row["cutout"], limits, fill)
+    except ImageError:
+        return None
+    reference = None
+    if has_picture(row.get("reference")):
+        try:
+            reference = _background(row["reference"], row.get("reference_cutout"), limits, fill)
+        except ImageError:
+            reference = None  # as if there were none: the row is left out, and counted
+    return RealImages(background, reference, id=row.get("id") or "", category=row.get("category") or "")
+
+
+def _background(image: Any, cutout: Any, limits: ImageConfig, fill: str) -> Pixels:
+    """A picture without its product; without a cutout it has none."""
+    picture = decode(encoded(image), limits)
+    if not has_picture(cutout):
+        return _rgb(_fit(picture, limits.resolution, _box_of(picture)))
+    product = decode(encoded(cutout), limits)
+    box = _box_of(product)
+    mask = product_mask(_fit(product, limits.resolution, box))  # (side, side)
+    return background_of(_rgb(_fit(picture, limits.resolution, box)), mask, FILLS[fill])
 
 
 def generated_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey") -> MeasuredImages | None:

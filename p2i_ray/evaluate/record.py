@@ -24,6 +24,9 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "cmmd": ("p2i_ray", "transformers"),
     "diversity": ("p2i_ray", "transformers"),
     "category_compactness": ("p2i_ray", "transformers"),
+    "category_distance": ("p2i_ray", "transformers"),
+    "background_similarity": ("p2i_ray", "transformers"),
+    "reference_similarity": ("p2i_ray", "transformers"),
     "pickscore": ("p2i_ray", "transformers"),
     "hpsv2": ("p2i_ray", "open_clip_torch", "transformers"),
     "aesthetics": ("p2i_ray", "transformers"),
@@ -34,7 +37,16 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
 }
 OTHERS = ("p2i_ray",)
 # Metrics that look at cutout or background alone.
-ALONE = ("clip_c_i", "clip_c_b", "diversity", "category_compactness", "scene_fit")
+ALONE = (
+    "clip_c_i",
+    "clip_c_b",
+    "diversity",
+    "category_compactness",
+    "category_distance",
+    "background_similarity",
+    "reference_similarity",
+    "scene_fit",
+)
 BUILDS = ("", "-cpu", "-gpu")  # under which names libraries are published, the same modules
 NONE = "none"  # in place of weights, or of a version
 

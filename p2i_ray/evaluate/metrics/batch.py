@@ -32,6 +32,15 @@ class MeasuredImages(NamedTuple):
     resized: bool = False  # the picture had none of the sizes that the settings have
 
 
+class RealImages(NamedTuple):
+    """What some metrics need of a real row beside its picture; both (side, side, 3), uint8."""
+
+    background: Pixels  # the picture's, grey, or what evaluate.fill says, where the product was
+    reference: Pixels | None = None  # the same of the row's reference; none: it has none
+    id: str = ""
+    category: str = ""
+
+
 class Batch:
     """Pictures of one side.
 
@@ -39,10 +48,17 @@ class Batch:
         pictures: (H, W, 3), uint8.
         embed: CLIP's image encoder.
         rows: the generated rows whose pictures they are; of real pictures none.
+        real: the real rows whose pictures they are, where a metric asks for them.
     """
 
-    def __init__(self, pictures: Sequence[Pixels], embed: Embed, rows: Sequence[MeasuredImages] = ()) -> None:
-        self.pictures, self.rows, self._embed = pictures, rows, embed
+    def __init__(
+        self,
+        pictures: Sequence[Pixels],
+        embed: Embed,
+        rows: Sequence[MeasuredImages] = (),
+        real: Sequence[RealImages] = (),
+    ) -> None:
+        self.pictures, self.rows, self.real, self._embed = pictures, rows, real, embed
         self._known: dict[Embed, Features] = {}
 
     @cached_property
@@ -69,6 +85,17 @@ class Batch:
     def background_clip(self) -> Features:
         """The same of the rows' backgrounds."""
         return as_features(self.embedded_backgrounds)
+
+    @cached_property
+    def own_background_clip(self) -> Features:
+        """CLIP's features of the real rows' backgrounds, (B, D)."""
+        return as_features(self._embed([row.background for row in self.real]))
+
+    @cached_property
+    def reference_clip(self) -> Features:
+        """CLIP's features of the backgrounds of those references that there are, (R, D)."""
+        there = [row.reference for row in self.real if row.reference is not None]
+        return as_features(self._embed(there)) if there else np.empty((0, self.own_background_clip.shape[1]))
 
     def features_by(self, embed: Embed) -> Features:
         """The pictures' features (B, D) by an encoder; computed once."""

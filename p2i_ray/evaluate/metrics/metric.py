@@ -64,7 +64,7 @@ class PictureMean:
 
     def figures(self) -> Figures:
         """See Metric; also NAME_left_out, the rows without a value, where there are any."""
-        every = bootstrap.ordered([np.empty(0), *self._found])
+        every = bootstrap.ordered([self.values])
         values = every[~np.isnan(every)]
         enough(self._name, self.fewest, generated=len(values))
         left_out = {f"{self._name}_left_out": float(len(every) - len(values))} if len(values) < len(every) else {}
