@@ -37,8 +37,8 @@ class GenerateJob(PaintingJobConfig):
 def run(job: GenerateJob) -> None:
     """Paint the split."""
     from p2i_ray.data import reading
-    from p2i_ray.data.schema import SCHEMA
     from p2i_ray.diffusion.sampling import generate
+    from p2i_ray.diffusion.sampling.painter import columns_read
     from p2i_ray.generators.methods import method_of
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
@@ -53,7 +53,7 @@ def run(job: GenerateJob) -> None:
         for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
             locations.remove(left)
         with phase(f"paint {job.split}", total) as progress:
-            rows = reading.read_split(data, job.split, columns=[*SCHEMA.names, *painting.columns])
+            rows = reading.read_split(data, job.split, columns=columns_read(painting))
             written = generate.generate(
                 rows,
                 model,

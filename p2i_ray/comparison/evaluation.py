@@ -102,8 +102,8 @@ class Evaluation:
     def paint(self, out: str) -> tuple[str, list[str]]:
         """The folder of its pictures and the names of the files: painted now, or by an attempt that failed later."""
         from p2i_ray.data import reading
-        from p2i_ray.data.schema import SCHEMA
         from p2i_ray.diffusion.sampling import generate
+        from p2i_ray.diffusion.sampling.painter import columns_read
 
         folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
         asked = self.painted_by
@@ -112,7 +112,7 @@ class Evaluation:
         locations.remove(note)
         locations.remove(folder)
         config = self.config
-        rows = reading.read_split(self.data, self.split, columns=[*SCHEMA.names, *self.painting.columns])
+        rows = reading.read_split(self.data, self.split, columns=columns_read(self.painting))
         with phase(f"generate {self.split}", reading.count(self.data, self.split)) as progress:
             written = generate.generate(
                 rows,

@@ -28,6 +28,9 @@ class BaselineConfig(Settings):
     ip_adapter_encoder: Content[str | None] = Field(
         None, description="ip_adapter: transformers folder of its image encoder, a CLIP vision model"
     )
+    ip_adapter_sees: Result[Literal["product", "reference"]] = Field(
+        "product", description="ip_adapter: the product on white, or the background of each row's reference"
+    )
     ip_adapter_scale: Result[float] = Field(
         0.5, ge=0, description="ip_adapter: weight of the picture prompt beside the text"
     )

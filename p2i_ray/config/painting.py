@@ -16,7 +16,9 @@ class PaintingJobConfig(Config):
     baseline: BaselineConfig = BaselineConfig()
     generators: GeneratorsConfig = GeneratorsConfig()
     reference: str | None = Field(
-        None, description="picture in whose style all rows are painted (none: each row's, in the column reference)"
+        None,
+        description="picture in whose style all rows are painted, or `self`: each row's own picture (none: each row's, "
+        "in the column reference)",
     )
     reference_cutout: str | None = Field(
         None, description="RGBA cutout of the reference's own product (none: the reference shows none)"

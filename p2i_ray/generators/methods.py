@@ -12,10 +12,11 @@ from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.errors import UserError
 from p2i_ray.generators import references
-from p2i_ray.generators.painting import GeneratorPainting
+from p2i_ray.generators.painting import OWN, GeneratorPainting
 from p2i_ray.storage import locations
 
 PICTURE, CUTOUT = REFERENCES.names
+SELF = "self"  # a reference: each row's own picture
 
 
 def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
@@ -31,22 +32,32 @@ def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
     """
     _check_together(job)
     if job.generators.category is None and job.generators.personality is None:
-        return Painting(job.diffusion, job.method, job.baseline)
+        sees = job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
+        columns = _columns(job, data, split, "baseline.ip_adapter_sees=reference") if sees else ()
+        return Painting(job.diffusion, job.method, job.baseline, columns)
     painting = GeneratorPainting(job.diffusion, job.generators)
     if job.generators.personality is None:
         return painting
-    if job.reference is not None:
+    if job.reference not in (None, SELF):
+        assert job.reference is not None
         picture = locations.absolute(job.reference)
         cutout = None if job.reference_cutout is None else locations.absolute(job.reference_cutout)
         read = references.read_reference(picture, cutout, job.image)
         return replace(painting, reference=read, files=(picture, *([] if cutout is None else [cutout])))
+    return replace(painting, columns=_columns(job, data, split, "generators.personality"))
+
+
+def _columns(job: PaintingJobConfig, data: str, split: str, setting: str) -> tuple[str, ...]:
+    """The columns that have each row's reference, and where there is one its cutout."""
+    if job.reference == SELF:
+        return OWN
     there = footers.columns_of_any(data, split)
     if PICTURE not in there:
         raise UserError(
-            f"generators.personality paints in the style of a reference, and there is none: give reference=FILE, or "
+            f"{setting} paints in the style of a reference, and there is none: give reference=FILE, reference=self, or "
             f"data whose {split} has a column {PICTURE}; it has {', '.join(there)}"
         )
-    return replace(painting, columns=tuple(name for name in REFERENCES.names if name in there))
+    return tuple(name for name in REFERENCES.names if name in there)
 
 
 def _check_together(job: PaintingJobConfig) -> None:
@@ -59,12 +70,18 @@ def _check_together(job: PaintingJobConfig) -> None:
         )
     if settings.reference_clip is not None and settings.personality is None:
         raise UserError(UNUSED_CLIP)
-    if job.reference is not None and settings.personality is None:
+    sees = job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
+    if sees and job.reference not in (None, SELF):
+        raise UserError(
+            f"reference={job.reference} is used by a personality-wise generator alone; an IP-Adapter sees each row's: "
+            "give reference=self, or data with a column reference"
+        )
+    if job.reference is not None and settings.personality is None and not sees:
         raise UserError(
             f"reference={job.reference} is used by a personality-wise generator alone; set generators.personality, or "
             "leave it out"
         )
-    if job.reference_cutout is not None and job.reference is None:
+    if job.reference_cutout is not None and job.reference in (None, SELF):
         raise UserError(
             f"reference_cutout={job.reference_cutout} says where the product of a reference is; give reference, too"
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from p2i_ray.generators.identifiers import Categories
 
 PICTURE, CUTOUT = REFERENCES.names
+OWN = ("image", "cutout")  # the columns of a row that is its own reference
 FOLDERS = ("category", "personality", "reference_clip")  # settings that name one
 
 
@@ -35,7 +36,8 @@ class GeneratorPainting:
         settings: the generators' folders, and how they are used.
         reference: of all rows (none: each row has its own).
         files: locations that the reference was read from.
-        columns: of rows, with each row's own reference; none where there is one for all, or none is needed.
+        columns: of rows, with each row's own reference and its cutout, OWN if that is the row itself; none where there
+            is one for all, or none is needed.
     """
 
     diffusion: DiffusionConfig
@@ -92,7 +94,8 @@ class GeneratorPainting:
         """A row's reference in the size of what is painted."""
         if self.reference is not None:
             return fitted((self.reference,), shape)
-        picture, cutout = (encoded(row.get(name)) for name in (PICTURE, CUTOUT))
+        names = OWN if self.columns == OWN else (PICTURE, CUTOUT)
+        picture, cutout = (encoded(row.get(name)) for name in names)
         if picture is None:
             raise ImageError("reference: the row has none, and generators.personality needs one")
         return fitted((references.open_reference(picture, cutout, image),), shape)

@@ -151,6 +151,13 @@ def locations_of(folder: Path) -> list[str]:
         (["reference={folder}/a.png"], "is used by a personality-wise generator alone"),
         (["{personality}", "reference_cutout={folder}/a.png"], "give reference, too"),
         (["{category}", "method=lama"], "stands beside method=product2img, not method=lama"),
+        (["{personality}", "reference=self", "reference_cutout={folder}/a.png"], "give reference, too"),
+        (["method=ip_adapter", "baseline.ip_adapter_sees=reference"], "baseline.ip_adapter_sees=reference paints in"),
+        (
+            ["method=ip_adapter", "baseline.ip_adapter_sees=reference", "reference={folder}/a.png"],
+            "an IP-Adapter sees each row's: give reference=self",
+        ),
+        (["method=ip_adapter", "reference=self"], "is used by a personality-wise generator alone"),
         (["{personality}", "reference={folder}/no.png"], "no.png is no file that is there"),
         (["{personality}", "reference={folder}"], "is no file that is there"),
         (["{personality}", "reference={folder}/wide.png"], "has 64x32 pixels, what is to be painted 64x64"),
@@ -223,6 +230,25 @@ def test_pictures_of_other_references_or_weights_are_not_reused(
     record = Path(str(generators.category), "generator.json")
     record.write_text(record.read_text() + "\n")
     assert load_method(job, generators, mini_data, *given).made_with() != changed
+
+
+def test_each_row_s_own_picture_is_its_reference(
+    job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
+) -> None:
+    """Self to Self: what is asked of a row is what its own picture and cutout as columns of references would ask."""
+    own = load_method(job, generators, mini_data, "reference=self")
+    assert own.columns == ("image", "cutout")
+    rows = [{**row, "reference": row["image"], "reference_cutout": row["cutout"]} for row in rows_of(mini_data, 2)]
+    data = write(tmp_path / "data", rows, pa.schema([*SCHEMA, *REFERENCES]))
+    by_column = load_method(job, generators, data)
+    assert own.made_with() != by_column.made_with()
+    blank = np.zeros((64, 64, 3), np.uint8)
+    plain = PaintRequest("cup", blank, blank[..., 0], seed=1, steps=2, guidance=3)
+    image = load(job.GenerateJob, "mini", [f"data={data}", "model=m", "out=o"]).image
+    asked = [method.request(plain, {**rows[0], "category": "cup"}, image) for method in (own, by_column)]
+    for one, two in zip(asked[0].references, asked[1].references, strict=True):
+        np.testing.assert_array_equal(one.picture, two.picture)
+        np.testing.assert_array_equal(one.mask, two.mask)  # type: ignore[arg-type]
 
 
 def load_method(job: ModuleType, generators: GeneratorsConfig, data: str, *settings: str) -> GeneratorPainting:

@@ -1,4 +1,4 @@
-"""IP-Adapter: further cross-attention of the UNet reads a picture of the product beside the text."""
+"""IP-Adapter: further cross-attention of the UNet reads a picture, of the product or a reference, beside the text."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
 from p2i_ray.diffusion.baselines.extras import ATTENTION, PROJECTION
+from p2i_ray.diffusion.baselines.shown_reference import WHITE
 from p2i_ray.diffusion.model.loading import Parts, load_model, load_part
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import DTYPES
 from p2i_ray.encoders import weight_files
 from p2i_ray.storage import locations
 
-WHITE = 255  # around the product, as in shops' pictures
-
 
 class IpAdapterSampler(BaselineSampler):
-    """The sampler with an IP-Adapter that sees each product on white."""
+    """The sampler with an IP-Adapter that sees each product on white, or the background of its reference."""
 
     def _build(self, parts: Parts) -> Any:
         pipeline = super()._build(parts)
@@ -48,7 +47,7 @@ class IpAdapterSampler(BaselineSampler):
         return pipeline
 
     def _more(self, requests: Sequence[PaintRequest]) -> dict[str, Any]:
-        pictures = [Image.fromarray(_on_white(request)) for request in requests]
+        pictures = [Image.fromarray(_shown(request)) for request in requests]
         pixels = self._processor(images=pictures, return_tensors="pt")["pixel_values"]
         pixels = pixels.to(self._encoder.device, self._encoder.dtype)
         features, nothing = self._features(pixels), self._features(torch.zeros_like(pixels), empty=True)
@@ -65,5 +64,8 @@ class IpAdapterSampler(BaselineSampler):
         return features
 
 
-def _on_white(request: PaintRequest) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _shown(request: PaintRequest) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    reference = getattr(request, "shown", None)
+    if reference is not None:
+        return np.asarray(reference)
     return np.where(request.mask[..., None] >= 128, request.product, np.uint8(WHITE))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.baseline import BaselineConfig, Method
 from p2i_ray.diffusion.baselines import extras
+from p2i_ray.diffusion.baselines.shown_reference import referred
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.storage import locations
@@ -35,11 +36,13 @@ class Painting:
         diffusion: token, prompt and whether a plain model is to be widened; of product2img alone.
         method: its name.
         settings: of the baselines.
+        columns: of rows, with each row's reference and its cutout, where the method sees one.
     """
 
     diffusion: DiffusionConfig
     method: Method = "product2img"
     settings: BaselineConfig = field(default_factory=BaselineConfig)
+    columns: tuple[str, ...] = ()
 
     @property
     def own(self) -> DiffusionConfig:
@@ -53,20 +56,16 @@ class Painting:
         """See PaintingMethod."""
         return self.method
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """See PaintingMethod."""
-        return ()
-
     def made_with(self) -> dict[str, Any]:
         """See PaintingMethod."""
         if self.method == "product2img":
             return {}
-        return {"method": self.method, "baseline": self.settings.model_dump(mode="json")}
+        found = {"method": self.method, "baseline": self.settings.model_dump(mode="json")}
+        return {**found, **({"columns": list(self.columns)} if self.columns else {})}
 
     def request(self, plain: PaintRequest, row: Mapping[str, Any], image: ImageConfig) -> PaintRequest:
-        """See PaintingMethod."""
-        return plain
+        """See PaintingMethod; a row without the reference that its method sees is not painted."""
+        return referred(plain, row, self.columns, image) if self.columns else plain
 
     @property
     def parts(self) -> list[str]:

@@ -100,7 +100,7 @@ class _Paint:
         from p2i_ray.data.images import encode_png
 
         kept = ["id", "name", "category", "cutout"]
-        given = batch.select([*kept, *self._painting.columns]).to_pylist()
+        given = batch.select(list(dict.fromkeys([*kept, *self._painting.columns]))).to_pylist()
         opened = [self._open(row) for row in given]
         rows = [{name: row[name] for name in kept} for row in given]
         images: dict[int, Any] = {}

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.images import Pixels
+from p2i_ray.data.schema import SCHEMA
 from p2i_ray.diffusion.sampling.request import PaintRequest
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+
+
+def columns_read(method: PaintingMethod) -> list[str]:
+    """The columns of a split that a method paints from."""
+    return list(dict.fromkeys([*SCHEMA.names, *method.columns]))
 
 
 class Painter(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionModelWithProjection
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.baseline import BaselineConfig
-from p2i_ray.data.images import Pixels
+from p2i_ray.data.images import ImageError, Pixels
 from p2i_ray.diffusion.baselines.controlnet import edges_of
 from p2i_ray.diffusion.baselines.extras import CONTEXT, OBJECT
 from p2i_ray.diffusion.baselines.methods import Painting
@@ -21,6 +22,7 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 from p2i_ray.errors import UserError
 from tests.support import by_diffusers
+from tests.support.generated_rows import png
 from tests.support.make_requests import make_request
 from tests.support.tiny_baselines import (
     build_controlnet,
@@ -79,6 +81,34 @@ def test_edges_are_of_the_product_alone() -> None:
     other = PaintRequest("cup", noisy.astype(np.uint8), request.mask, seed=1, steps=1, guidance=1)
     np.testing.assert_array_equal(edges_of(other), edges_of(request))
     assert set(np.unique(edges_of(request))) == {0, 1}
+
+
+def test_ip_adapter_sees_a_reference_without_its_product(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    file, encoder = build_ip_adapter(tmp_path / "adapter", tiny_painter.base)
+    settings = {"ip_adapter": file, "ip_adapter_encoder": encoder, "ip_adapter_sees": "reference"}
+    columns = ("reference", "reference_cutout")
+    method = replace(painting(tiny_painter, "ip_adapter", **settings), columns=columns)
+    rng = np.random.default_rng(5)
+    reference, mask = rng.integers(0, 256, (40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 255
+    row = {"reference": png(reference), "reference_cutout": png(np.dstack([reference, mask]))}
+    plain = make_request(1, name="cup")
+    asked = method.request(plain, row, IMAGE)
+    [own] = paint(method, tiny_painter.base, [asked])
+    white = np.where(mask[..., None] > 0, 255, reference).astype(np.uint8)
+    parts = {
+        "image_encoder": CLIPVisionModelWithProjection.from_pretrained(encoder),
+        "feature_extractor": CLIPImageProcessorPil.from_pretrained(encoder),
+    }
+    pipeline = stock(tiny_painter.base, **parts)
+    pipeline.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(0.5)
+    expected = by_diffusers.paint(pipeline, plain, prompt="cup x", ip_adapter_image=Image.fromarray(white))
+    np.testing.assert_array_equal(own, expected)
+    with pytest.raises(ImageError, match=r"^reference: the row has none"):
+        method.request(plain, {**row, "reference": None}, IMAGE)
+    with pytest.raises(ImageError, match=r"^reference: the picture and its cutout have different sizes$"):
+        method.request(plain, {**row, "reference": png(reference[:20])}, IMAGE)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
