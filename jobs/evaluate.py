@@ -29,6 +29,7 @@ from p2i_ray.cluster import connection, preflight
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.config.comparison import ComparisonConfig
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.data import preset_data
@@ -56,6 +57,7 @@ class ComparisonJob(Config):
 
     data: str = Field(description="EPBD folder, a path or URI")
     baseline: BaselineConfig = BaselineConfig()
+    generators: GeneratorsConfig = GeneratorsConfig()
     comparison: ComparisonConfig = ComparisonConfig()
     out: str = Field(description="folder of runs, pictures and tables, a path or URI; the same command goes on there")
 
@@ -143,7 +145,7 @@ def compare(job: ComparisonJob) -> None:
 
     data, out = locations.absolute(job.data), locations.absolute(job.out)
     preset_data.ready(job, data)
-    comparison = Comparison(job, job.comparison, job.baseline, data=data, out=out)
+    comparison = Comparison(job, job.comparison, job.baseline, job.generators, data=data, out=out)
     comparison.check()
     with comparison.held():
         comparison.run()

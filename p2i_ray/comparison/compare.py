@@ -20,14 +20,17 @@ from p2i_ray.comparison import subjects
 from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
 from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
 from p2i_ray.comparison.evaluation import Evaluation, check_judge, judge_of, made_judge
+from p2i_ray.comparison.methods import Methods
 from p2i_ray.comparison.results import EVALUATED, Evaluated
 from p2i_ray.comparison.subjects import Subject
 from p2i_ray.comparison.turns import Turns, room_beside
 from p2i_ray.config import Config
 from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.console.progress import say
 from p2i_ray.diffusion.baselines.methods import Painting
+from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, measure
 from p2i_ray.judge.judge import Judge
@@ -46,6 +49,7 @@ class Comparison:
         config: the settings that all arms and methods share.
         settings: which they are.
         baseline: of the methods.
+        generators: of the methods that are generators.
         data: location of the EPBD folder.
         out: the comparison's folder.
     """
@@ -53,6 +57,7 @@ class Comparison:
     config: Config
     settings: ComparisonConfig
     baseline: BaselineConfig
+    generators: GeneratorsConfig
     data: str
     out: str
 
@@ -65,6 +70,11 @@ class Comparison:
     def runs(self) -> ArmRuns:
         """The arms' runs."""
         return ArmRuns(self.config, self.settings, self.baseline.prompt, data=self.data, out=self.out)
+
+    @cached_property
+    def methods(self) -> Methods:
+        """What the methods paint with."""
+        return Methods(self.settings, self.baseline, self.generators, base=self._base, data=self.data)
 
     @property
     def rounds(self) -> int:
@@ -87,7 +97,8 @@ class Comparison:
             self.evaluation(Subject(REFERENCE, 0), split, self.settings.seeds[0], model=self._base).check()
         for method in self.settings.methods:
             try:
-                self.evaluation(Subject(method), self.settings.splits[0], self.settings.seeds[0]).check()
+                model = self.methods.model(method, loop=self._base)  # the loop's last one isn't there yet
+                self.evaluation(Subject(method), self.settings.splits[0], self.settings.seeds[0], model=model).check()
             except UserError as error:
                 raise UserError(f"method {method}: {error}") from None
 
@@ -211,22 +222,15 @@ class Comparison:
             model = model or self.runs.model(subject.name, seed, subject.number)
             settings = self.runs.settings(BY_NAME[subject.name], seed, kept=[1] * self.rounds)
             config = config.model_copy(update={"diffusion": settings.diffusion})
-            painting = Painting(config.diffusion)
+            painting: PaintingMethod = Painting(config.diffusion)
         else:
-            model = model or self._model_of(subject.name)
-            painting = Painting(config.diffusion, subject.name, self.baseline)  # type: ignore[arg-type]
+            model = model or self.methods.model(subject.name, self.runs.model(REFERENCE, seed, self.rounds))
+            painting = self.methods.painting(subject.name, config.diffusion, split)
         return Evaluation(config, self.data, split, model=model, painting=painting, metrics=self.metrics)
 
     @property
     def _base(self) -> str:
         return locations.absolute(self.config.diffusion.base)
-
-    def _model_of(self, method: str) -> str:
-        settings = self.settings
-        given = {"powerpaint": settings.powerpaint, "lama": settings.lama}
-        if method in given and given[method] is None:
-            raise UserError(f"it needs comparison.{method}; or leave it out of comparison.methods")
-        return locations.absolute(given.get(method) or settings.sd_inpainting or self.config.diffusion.base)
 
     def _pictures(self, subject: Subject, split: str, seed: int) -> str:
         """The evaluation's folder whose pictures are measured: its own, or that of the same pictures."""

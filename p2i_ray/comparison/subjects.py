@@ -22,6 +22,9 @@ TITLES = {
     "ip_adapter": "IP-Adapter",
     "powerpaint": "PowerPaint",
     "lama": "LaMa",
+    "category": "Category-Wise Generator",
+    "personality": "Personality-Wise Generator",
+    "category_personality": "both generators",
 }
 
 

@@ -24,6 +24,13 @@ ArmName = Literal[
     "epbd_ft",
 ]
 BaselineName = Literal["sd_inpainting", "controlnet", "ip_adapter", "powerpaint", "lama"]
+GeneratorsName = Literal["category", "personality", "category_personality"]
+# Generators that a method has beside the model.
+BY_GENERATORS: dict[str, tuple[str, ...]] = {
+    "category": ("category",),
+    "personality": ("personality",),
+    "category_personality": ("category", "personality"),
+}
 REFERENCE: ArmName = "feedback"  # the loop itself
 
 
@@ -37,8 +44,12 @@ class ComparisonConfig(Settings):
         ("no_feedback", "placebo", "rank", "no_filter", "random", "clip_score", "self_training", "no_cba", "epbd_ft"),
         description="arms beside `feedback`, the loop itself; see docs/evaluation.md",
     )
-    methods: Runtime[tuple[BaselineName, ...]] = Field(
-        ("sd_inpainting",), description="baselines of Table 1 (method= of jobs/evaluate.py)"
+    methods: Runtime[tuple[BaselineName | GeneratorsName, ...]] = Field(
+        ("sd_inpainting",),
+        description="rows of Table 1 beside the arms: baselines (method= of jobs/evaluate.py), or generators",
+    )
+    beside: Result[Literal["base", "loop"]] = Field(
+        "base", description="model that generators stand beside: diffusion.base, or the loop's last one of each seed"
     )
     splits: Runtime[tuple[str, ...]] = Field(
         ("test", "test_unseen"), min_length=1, description="splits that are painted"
@@ -68,7 +79,7 @@ class ComparisonConfig(Settings):
         True, description="also the table of choices that the paper leaves open: fill, guidance, pasting back"
     )
 
-    once: Runtime[tuple[ArmName | BaselineName | Literal["sensitivity"], ...]] = Field(
+    once: Runtime[tuple[ArmName | BaselineName | GeneratorsName | Literal["sensitivity"], ...]] = Field(
         (), description="what has the first seed alone: arms, methods, or `sensitivity`"
     )
 

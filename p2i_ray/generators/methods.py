@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from p2i_ray.config.generators import UNUSED_CLIP
+from p2i_ray.config import DiffusionConfig
+from p2i_ray.config.generators import UNUSED_CLIP, GeneratorsConfig
 from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.data import footers
 from p2i_ray.data.schema import REFERENCES
@@ -33,24 +34,44 @@ def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
     _check_together(job)
     if job.generators.category is None and job.generators.personality is None:
         sees = job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
-        columns = _columns(job, data, split, "baseline.ip_adapter_sees=reference") if sees else ()
+        columns: tuple[str, ...] = ()
+        if sees:
+            own = job.reference == SELF
+            columns = OWN if own else _columns(data, split, "baseline.ip_adapter_sees=reference")
         return Painting(job.diffusion, job.method, job.baseline, columns)
-    painting = GeneratorPainting(job.diffusion, job.generators)
-    if job.generators.personality is None:
-        return painting
-    if job.reference not in (None, SELF):
+    if job.generators.personality is not None and job.reference not in (None, SELF):
         assert job.reference is not None
+        painting = GeneratorPainting(job.diffusion, job.generators)
         picture = locations.absolute(job.reference)
         cutout = None if job.reference_cutout is None else locations.absolute(job.reference_cutout)
         read = references.read_reference(picture, cutout, job.image)
         return replace(painting, reference=read, files=(picture, *([] if cutout is None else [cutout])))
-    return replace(painting, columns=_columns(job, data, split, "generators.personality"))
+    return beside(job.diffusion, job.generators, data, split, own=job.reference == SELF)
 
 
-def _columns(job: PaintingJobConfig, data: str, split: str, setting: str) -> tuple[str, ...]:
+def beside(
+    diffusion: DiffusionConfig, settings: GeneratorsConfig, data: str, split: str, *, own: bool = False
+) -> GeneratorPainting:
+    """Generators beside a model, each row with its own reference.
+
+    Args:
+        diffusion: of the model.
+        settings: the generators' folders.
+        data: location of the EPBD folder.
+        split: that is painted.
+        own: a row's reference is its own picture.
+
+    Raises:
+        UserError: the split has no references, and a personality-wise generator needs them.
+    """
+    painting = GeneratorPainting(diffusion, settings)
+    if settings.personality is None:
+        return painting
+    return replace(painting, columns=OWN if own else _columns(data, split, "generators.personality"))
+
+
+def _columns(data: str, split: str, setting: str) -> tuple[str, ...]:
     """The columns that have each row's reference, and where there is one its cutout."""
-    if job.reference == SELF:
-        return OWN
     there = footers.columns_of_any(data, split)
     if PICTURE not in there:
         raise UserError(

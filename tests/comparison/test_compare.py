@@ -12,6 +12,7 @@ import pytest
 
 from p2i_ray.config import load
 from p2i_ray.errors import UserError
+from tests.support.generator_folders import make_folders
 from tests.support.kill_when import kill_when
 from tests.support.load_job import load_job
 
@@ -54,16 +55,24 @@ def refused(out: Path, data: str, *settings: str) -> str:
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, tmp_path: Path) -> None:
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
-    subprocess.run(command(calm, mini_data), cwd=ROOT, check=True)
+    own = make_folders(tmp_path / "generators")
+    generators = [f"generators.category={own.category}", "generators.other_base=true", "comparison.beside=loop"]
+    settings = [*generators, "comparison.methods=[sd_inpainting,category]"]
+    subprocess.run([*command(calm, mini_data), *settings], cwd=ROOT, check=True)
     for moment in ("arms/feedback-0/round-2/steps", "arms/no_feedback-0.json", "self-training/0/painted"):
-        kill_when(subprocess.Popen(command(stormy, mini_data), cwd=ROOT), stormy / moment)
+        kill_when(subprocess.Popen([*command(stormy, mini_data), *settings], cwd=ROOT), stormy / moment)
     before = {path: path.stat().st_mtime_ns for path in (stormy / "arms" / "feedback-0").rglob("*.safetensors")}
-    subprocess.run(command(stormy, mini_data), cwd=ROOT, check=True)
+    subprocess.run([*command(stormy, mini_data), *settings], cwd=ROOT, check=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before  # the finished arm was left alone
     for name in ("tables.csv", "tables.md"):
         assert (stormy / name).read_text() == (calm / name).read_text()
     rows = {(line["table"], line["row"]) for line in csv.DictReader((calm / "tables.csv").open())}
-    assert {("arms", "random.2"), ("arms", "self_training.2"), ("table-1", "sd_inpainting")} <= rows
+    assert {
+        ("arms", "random.2"),
+        ("arms", "self_training.2"),
+        ("table-1", "sd_inpainting"),
+        ("table-1", "category"),
+    } <= rows
     page = (calm / "comparison.html").read_text("utf-8")
     assert "Figure 6" in page and "Figure 8" in page and not re.search(r'(src|href)="(?!data:|#)', page)
 
@@ -75,6 +84,19 @@ def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, t
         (["comparison.arms=[aesthetics]"], "arm aesthetics: it needs evaluate.aesthetics"),
         (["comparison.methods=[lama]"], "error: method lama: it needs comparison.lama"),
         (["comparison.methods=[controlnet]"], "baseline.controlnet"),
+        (["comparison.methods=[category]"], "error: method category: it needs generators.category"),
+        (
+            ["comparison.methods=[category]", "generators.category=/nowhere"],
+            "generators.category=/nowhere is no folder",
+        ),
+        (
+            ["comparison.methods=[category]", "generators.category=/nowhere", "comparison.beside=loop"],
+            "set generators.other_base=true to try that, or comparison.beside=base",
+        ),
+        (
+            ["comparison.methods=[category_personality]", "generators.category=/a", "generators.personality=/b"],
+            "generators.personality paints in the style of a reference, and there is none",
+        ),
         (["comparison.metrics=[fidd]"], "unknown metric 'fidd'"),
         (["comparison.metrics=[pickscore]"], "or leave pickscore out of the metrics"),
         (["comparison.splits=[tset]"], "tset"),
