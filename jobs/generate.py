@@ -18,6 +18,7 @@ from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
 from p2i_ray.config.painting import PaintingJobConfig
+from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
@@ -32,19 +33,23 @@ class GenerateJob(PaintingJobConfig):
     split: str = Field("test", description="split whose products are painted")
     model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
     out: str = Field(description="folder to write, a path or URI that all nodes reach; must be new")
+    provenance: ProvenanceConfig = ProvenanceConfig()
 
 
 def run(job: GenerateJob) -> None:
     """Paint the split."""
     from p2i_ray.data import reading
+    from p2i_ray.diffusion.model.fingerprint import fingerprint
     from p2i_ray.diffusion.sampling import generate
     from p2i_ray.diffusion.sampling.painter import columns_read
     from p2i_ray.generators.methods import method_of
+    from p2i_ray.provenance.marks import checked
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
     painting = method_of(job, data, job.split)
     painting.check(model, job.image)
+    marks = checked(job.provenance, fingerprint(model))
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)
@@ -62,6 +67,7 @@ def run(job: GenerateJob) -> None:
                 image=job.image,
                 painting=painting,
                 seed=job.seed,
+                marks=marks,
                 progress=progress,
             )
     print(f"{out}: {written.rows - written.set_aside} painted, {written.set_aside} set aside")

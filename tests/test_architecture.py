@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cluster",),
     ("run",),
     ("data",),
+    ("provenance",),
     ("encoders",),
     ("judge", "diffusion", "evaluate"),
     ("generators",),

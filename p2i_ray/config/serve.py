@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.job import Config, ImageConfig
+from p2i_ray.config.provenance import ProvenanceConfig
 
 ALIASES = "further names of the model, for clients that hard-code one, e.g. [gpt-image-1]"
 
@@ -118,3 +119,4 @@ class ServeJobConfig(Config):
 
     serve: ServeConfig = ServeConfig()
     generators: GeneratorsConfig = GeneratorsConfig()
+    provenance: ProvenanceConfig = ProvenanceConfig()

@@ -10,11 +10,7 @@ from torch import nn
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model import loading, validation
-from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
-
-ENDS = 1 << 20  # bytes at both ends of a base's files, by which it is recognised
 
 
 def check_base(
@@ -65,9 +61,3 @@ def narrow(parts: loading.Parts) -> None:
     parts.denoiser.conv_in = new
     parts.denoiser.register_to_config(in_channels=channels)  # type: ignore[no-untyped-call]
     parts.widened = False
-
-
-def fingerprint(location: str) -> str:
-    """What a base's denoiser is recognised by: names, sizes and both ends of its files."""
-    folder = locations.join(location, validation.family_of(location).denoiser)
-    return locations.digest(weight_files.find(folder, weight_files.DIFFUSERS).files, ends=ENDS)

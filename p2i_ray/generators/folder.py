@@ -20,9 +20,9 @@ from safetensors.torch import load, save_file
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model import loading, validation
+from p2i_ray.diffusion.model.fingerprint import fingerprint
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.generators import base
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Generator, Kind, picture_widths
 from p2i_ray.generators.identifiers import Categories, Category, Identifiers
@@ -55,7 +55,7 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
         made_from: location of the base's model folder.
         files: texts by file name, to be written beside.
     """
-    record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": base.fingerprint(made_from)}
+    record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):
@@ -228,7 +228,7 @@ def _check_base(
             raise UserError(
                 f"{named} has {name}={own}, the UNet of {model} has {bases}: it belongs to another base model"
             )
-    if not settings.other_base and record["base"] != base.fingerprint(model):
+    if not settings.other_base and record["base"] != fingerprint(model):
         raise UserError(
             f"{named} was made beside another base than {model}, of the same shape; give that base, or set "
             "generators.other_base=true to try it on this one"

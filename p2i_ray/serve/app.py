@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
     from ray.serve.handle import DeploymentHandle
 
+    from p2i_ray.provenance.marks import Marks
     from p2i_ray.serve.edge.tokens import Tokens
     from p2i_ray.serve.images.schema import OwnGenerators
 
@@ -55,7 +56,9 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         UserError: the model or the judge can't be used.
     """
     from p2i_ray.diffusion.model import validation
+    from p2i_ray.diffusion.model.fingerprint import fingerprint
     from p2i_ray.generators.painting import GeneratorPainting
+    from p2i_ray.provenance.marks import checked
     from p2i_ray.serve.sampler import deployment
 
     # Made absolute without following links: a link that is pointed elsewhere is a new model.
@@ -84,7 +87,14 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         update={"serve": config.serve.model_copy(update={"jobs": jobs}), "generators": generators}
     )
     return front(
-        "Front", http_app, environment=environment, config=settings, tokens=tokens, sampler=sampler, judge=judge
+        "Front",
+        http_app,
+        environment=environment,
+        config=settings,
+        tokens=tokens,
+        sampler=sampler,
+        judge=judge,
+        marks=checked(config.provenance, fingerprint(model)),
     )
 
 
@@ -93,8 +103,10 @@ def http_app(
     tokens: Tokens,
     sampler: DeploymentHandle[Any],
     judge: DeploymentHandle[Any] | None,
+    *,
+    marks: Marks,
 ) -> FastAPI:
-    """The HTTP application over the handles of the sampler and the judge."""
+    """The HTTP application over the handles of the sampler and the judge, with what its pictures are marked with."""
     from p2i_ray.serve.http_app import make_app
     from p2i_ray.serve.judge_client import JudgeClient
     from p2i_ray.serve.sampler.client import SamplerClient
@@ -113,6 +125,7 @@ def http_app(
         tokens=tokens,
         generators=own,
         styles=client if own.personality else None,
+        marker=marks.marker(),
     )
 
 

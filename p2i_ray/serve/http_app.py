@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import ServeConfig
+from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge import errors, health
 from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.limits import RequestLimits
@@ -39,6 +40,7 @@ def make_app(
     tokens: Tokens,
     generators: OwnGenerators | None = None,
     styles: StyleRanker | None = None,
+    marker: Marker | None = None,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -53,6 +55,7 @@ def make_app(
         tokens: bearer tokens that clients may use.
         generators: that the sampler has beside its model; none: it has none.
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
+        marker: encodes pictures with their marks; none: they have none.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
@@ -63,7 +66,7 @@ def make_app(
     metrics.include(getattr(sampler, "metrics", ()))
     authenticator = Authenticator(tokens, settings.limits)
     decoder = ImageDecoder(settings.limits, image, cutter)
-    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, styles=styles, metrics=metrics)
+    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, styles=styles, marker=marker, metrics=metrics)
     names = (settings.model_name, *settings.model_aliases)
     rules = EditRules(
         limits=settings.limits,

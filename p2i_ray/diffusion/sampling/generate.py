@@ -9,8 +9,10 @@ import numpy as np
 
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.provenance.marks import Marks
 from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import Progress, Written, write_parquet
 
@@ -30,6 +32,7 @@ def generate(
     image: ImageConfig,
     painting: PaintingMethod,
     seed: int,
+    marks: Marks | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Paint a background for each row (id, name, category, cutout); writes id, name, category, image, cutout, error.
@@ -46,6 +49,7 @@ def generate(
         image: resolution and limits.
         painting: the method, the token, and whether a plain model is to be widened.
         seed: with a row's id, it gives the row's noise.
+        marks: what pictures are marked with, that are handed out (none: they are not marked).
         progress: called with the number of rows just done.
 
     Raises:
@@ -66,6 +70,7 @@ def generate(
             "image": image,
             "painting": painting,
             "seed": seed,
+            "marks": marks,
         },
         compute=ray.data.ActorPoolStrategy(size=need.count),
         batch_size=settings.batch_size * (BATCHES_AT_ONCE if len(image.sizes) > 1 else 1),
@@ -83,7 +88,14 @@ class _Paint:
     """One actor: loads the model once."""
 
     def __init__(
-        self, *, model: str, settings: GenerateConfig, image: ImageConfig, painting: PaintingMethod, seed: int
+        self,
+        *,
+        model: str,
+        settings: GenerateConfig,
+        image: ImageConfig,
+        painting: PaintingMethod,
+        seed: int,
+        marks: Marks | None,
     ) -> None:
         from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
@@ -93,11 +105,10 @@ class _Paint:
         self._settings = settings
         self._image = image
         self._seed = seed
+        self._marker = marks.marker() if marks else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         import pyarrow as pa
-
-        from p2i_ray.data.images import encode_png
 
         kept = ["id", "name", "category", "cutout"]
         given = batch.select(list(dict.fromkeys([*kept, *self._painting.columns]))).to_pylist()
@@ -109,12 +120,17 @@ class _Paint:
         columns = [
             {
                 **row,
-                "image": {"bytes": encode_png(images[i]), "path": f"{row['id']}.png"} if i in images else None,
+                "image": self._struct(row["id"], images[i], opened[i].seed) if i in images else None,
                 "error": None if i in images else opened[i],
             }
             for i, row in enumerate(rows)
         ]
         return pa.Table.from_pylist(columns, schema=schema())
+
+    def _struct(self, id_: str, pixels: Pixels, seed: int) -> dict[str, Any]:
+        """A Hugging Face image struct."""
+        png = encode_png(pixels) if self._marker is None else self._marker.encode(pixels, "png", seed=seed)
+        return {"bytes": png, "path": f"{id_}.png"}
 
     def _alike(self, opened: list[Any]) -> Iterator[list[int]]:
         """The places of requests in parts of one size that the sampler takes at once."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image
-
-from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.serve.images.protocol import Verdict
 
-QUALITY = 95  # of JPEG and WebP where the client asks for none
 SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
 
@@ -44,22 +39,3 @@ class GeneratedImage:
         if self.expansion is not None:
             fields["expansion"] = round(self.expansion, 4)
         return fields
-
-
-def encode(pixels: Pixels, output_format: str, quality: int | None = None) -> bytes:
-    """Encode an image (H, W, 3) as PNG, JPEG or WebP; the same pixels give the same bytes.
-
-    Args:
-        pixels: the image.
-        output_format: png, jpeg or webp.
-        quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless, any other changes pixels a little.
-    """
-    if output_format == "png":
-        return encode_png(pixels)
-    out = io.BytesIO()
-    chosen = QUALITY if quality is None else quality
-    if output_format == "jpeg":
-        Image.fromarray(pixels).save(out, "JPEG", quality=max(chosen, 1), subsampling=0)
-    else:
-        Image.fromarray(pixels).save(out, "WEBP", quality=chosen, lossless=chosen == 100)
-    return out.getvalue()

@@ -76,7 +76,7 @@ class EditParams:
     soft_edge: float
     check_expansion: bool
     category: str | None
-    output_format: str
+    output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
 
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
 from p2i_ray.generators.request import GeneratorRequest, Reference
+from p2i_ray.provenance.marker import Marker, encode
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
-from p2i_ray.serve.images.encoding import GeneratedImage, encode
+from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.expansion import expansion
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
@@ -47,6 +48,7 @@ class ImageService:
         sampler: paints.
         judge: ranks candidates (none: no request is ranked).
         styles: ranks those of a request with a reference, too.
+        marker: encodes images with their marks (none: they have none).
         metrics: stages and images are counted there.
     """
 
@@ -57,10 +59,11 @@ class ImageService:
         sampler: Sampler,
         judge: Ranker | None,
         styles: StyleRanker | None = None,
+        marker: Marker | None = None,
         metrics: HTTPMetrics,
     ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
-        self._styles = styles
+        self._styles, self._marker = styles, marker
         self._slots = asyncio.Semaphore(MAX_IN_THREADS)
 
     async def generate(self, params: EditParams, pictures: Pictures, source: str) -> list[GeneratedImage]:
@@ -129,8 +132,13 @@ class ImageService:
         growth = None
         if params.check_expansion:
             growth = await self._in_thread("expansion", expansion, pixels, mask)
-        encoded = await self._in_thread("encode", encode, pixels, params.output_format, params.quality)
+        encoded = await self._in_thread("encode", self._file, params, pixels, seed)
         return GeneratedImage(encoded, seed, candidate.verdict, growth, style=candidate.style)
+
+    def _file(self, params: EditParams, pixels: Pixels, seed: int) -> bytes:
+        if self._marker is None:
+            return encode(pixels, params.output_format, quality=params.quality)
+        return self._marker.encode(pixels, params.output_format, seed=seed, quality=params.quality)
 
     async def _in_thread(self, stage: str, function: Callable[..., T], *args: Any) -> T:
         """The result of a function in a thread, a few at a time."""

@@ -1,0 +1,116 @@
+"""Marks encoded pictures: IPTC's digital source type in XMP, and a C2PA manifest that is signed over all of the file.
+
+The manifest has one action, that the picture was created, with the digital source type, the software, the model's
+fingerprint and the seed: with them and the same inputs the picture can be made again.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import c2pa
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from p2i_ray.config.provenance import ProvenanceConfig
+from p2i_ray.data.images import Pixels
+from p2i_ray.provenance import source_type
+from p2i_ray.provenance.certificate import Credentials, credentials
+
+Format = Literal["png", "jpeg", "webp"]
+NAME = "p2i_ray"
+PREFIX = "p2i_ray."  # of our own parameters in a manifest
+
+
+class Marker:
+    """Encodes pictures with their marks. Made once a process; it may be used by several threads.
+
+    Args:
+        settings: what marks there are.
+        model: what is said of the model: a fingerprint.
+        signing: what manifests are signed with (none: that of the settings).
+
+    Raises:
+        UserError: the certificate can't be used; see `credentials`.
+    """
+
+    def __init__(self, settings: ProvenanceConfig, model: str, signing: Credentials | None = None) -> None:
+        self.settings, self._model = settings, model
+        tool = " ".join(_software().values())
+        self._xmp = source_type.packet(settings.source_type, tool) if settings.enabled else None
+        self._signer: c2pa.Signer | None = None
+        if settings.enabled:
+            own = signing or credentials(settings)
+            info = c2pa.C2paSignerInfo(own.algorithm.encode(), own.chain, own.key, None)
+            self._signer = c2pa.Signer.from_info(info)
+        # A thumbnail is not needed, and checking what was just signed would double the time.
+        options = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
+        self._context = c2pa.Context.builder().with_settings(c2pa.Settings.from_dict(options)).build()
+
+    def encode(self, pixels: Pixels, form: Format, *, seed: int, quality: int | None = None, **facts: Any) -> bytes:
+        """A picture's file with its marks.
+
+        Args:
+            pixels: (H, W, 3) uint8.
+            form: of the file.
+            seed: of the picture's noise.
+            quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless.
+            **facts: further JSON values that the manifest has.
+        """
+        plain = encode(pixels, form, quality=quality, xmp=self._xmp)
+        if self._signer is None:
+            return plain
+        builder = c2pa.Builder(self._manifest({"model": self._model, "seed": seed, **facts}), context=self._context)
+        marked = io.BytesIO()
+        builder.sign(self._signer, f"image/{form}", io.BytesIO(plain), marked)
+        return marked.getvalue()
+
+    def _manifest(self, facts: Mapping[str, Any]) -> str:
+        software = _software()
+        created = {
+            "action": "c2pa.created",
+            "digitalSourceType": source_type.term(self.settings.source_type),
+            "softwareAgent": software,
+            "parameters": {f"{PREFIX}{name}": value for name, value in facts.items()},
+        }
+        actions = {"label": "c2pa.actions.v2", "data": {"actions": [created]}}
+        return json.dumps({"claim_generator_info": [software], "assertions": [actions]})
+
+
+def _software() -> dict[str, str]:
+    """What made the picture, as C2PA names it; on a path alone, without an installation, its version isn't known."""
+    try:
+        return {"name": NAME, "version": importlib.metadata.version(NAME)}
+    except importlib.metadata.PackageNotFoundError:
+        return {"name": NAME}
+
+
+QUALITY = 95  # of JPEG and WebP where none is asked for
+
+
+def encode(pixels: Pixels, form: Format, *, quality: int | None = None, xmp: bytes | None = None) -> bytes:
+    """Encode a picture; without XMP the same pixels give the same bytes.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        form: png, jpeg or webp.
+        quality: see Marker.encode.
+        xmp: a packet that is put into the file.
+    """
+    picture, out = Image.fromarray(pixels), io.BytesIO()
+    chosen = QUALITY if quality is None else quality
+    options: dict[str, Any] = {} if xmp is None else {"xmp": xmp}
+    if form == "png":
+        texts = PngInfo()
+        if xmp is not None:
+            texts.add_itxt("XML:com.adobe.xmp", xmp.decode(), zip=False)
+        picture.save(out, "PNG", compress_level=3, pnginfo=texts)
+    elif form == "jpeg":
+        picture.save(out, "JPEG", quality=max(chosen, 1), subsampling=0, **options)
+    else:
+        picture.save(out, "WEBP", quality=chosen, lossless=chosen == 100, **options)
+    return out.getvalue()
