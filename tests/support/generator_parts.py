@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import io
 import json
 import socket
@@ -20,10 +21,12 @@ from fastapi import FastAPI
 from PIL import Image
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.data.images import ImageError, Pixels, paste_product
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import Reference
+from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
 from p2i_ray.serve.images.protocol import Verdict
@@ -32,6 +35,7 @@ from tests.support.serving import serving
 
 TOKEN = "first-token-of-the-tests-0123456789"
 OTHER = "second-token-of-the-tests-0123456789"
+MODEL = "0123456789abcdef"  # the model's fingerprint in the pictures' manifests
 
 
 @dataclass
@@ -178,6 +182,7 @@ def open_service(
         tokens=tokens or Tokens([TOKEN, OTHER]),
         generators=generators,
         styles=styles,
+        marker=Marker(ProvenanceConfig(), MODEL),
     )
     with serving(app, server_header=False) as url:
         yield RunningService(url, sampler, judge, app, Path(jobs), styles=styles)
@@ -208,6 +213,13 @@ def encoded(pixels: Any, kind: str = "PNG", **options: Any) -> bytes:
 def picture(answer: dict[str, Any], index: int = 0) -> Image.Image:
     """An image of an answer."""
     return Image.open(io.BytesIO(base64.b64decode(answer["data"][index]["b64_json"])))
+
+
+def shown(answer: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """A digest of each image's pixels, and its metadata: files differ in the time and the signature of their marks."""
+    rows = [{name: value for name, value in one.items() if name != "b64_json"} for one in answer["data"]]
+    pixels = (np.asarray(picture(answer, place)).tobytes() for place in range(len(rows)))
+    return [(hashlib.sha256(one).hexdigest(), row) for one, row in zip(pixels, rows, strict=True)]
 
 
 def error_of(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -12,8 +12,10 @@ import openai
 import pytest
 from PIL import Image
 
+from p2i_ray.provenance.reading import read
 from p2i_ray.serve.images.service import image_seed
 from tests.support.generator_parts import (
+    MODEL,
     RunningService,
     cutout,
     encoded,
@@ -21,6 +23,7 @@ from tests.support.generator_parts import (
     open_service,
     photo,
     picture,
+    shown,
     stub_cutter,
 )
 
@@ -43,6 +46,9 @@ def test_openai_client(service: RunningService, tmp_path: Path, kind: str) -> No
     for painted in answer.data or []:
         opened = Image.open(io.BytesIO(base64.b64decode(painted.b64_json or "")))
         assert opened.format == kind.upper() and opened.size == (128, 64)
+    seeds = [one.seed for one in service.sampler.requests]
+    marks = [read(base64.b64decode(painted.b64_json or "")) for painted in answer.data or []]
+    assert [(one.state, one.facts) for one in marks] == [("signed", {"model": MODEL, "seed": seed}) for seed in seeds]
     first, second = service.sampler.requests
     assert first.name == "Steel thermos bottle" and (first.steps, first.guidance, first.negative) == (7, 3, "")
     assert first.mask.shape == (64, 128) and first.product.shape == (64, 128, 3)
@@ -82,13 +88,13 @@ def test_our_fields_pass_through_extra_body(service: RunningService) -> None:
 
 def test_the_same_seed_gives_the_same_images_and_each_is_reproducible_alone(service: RunningService) -> None:
     first = service.edit(n=3, seed=11).json()
-    assert first["data"] == service.edit(n=3, seed=11).json()["data"]
+    assert shown(first) == shown(service.edit(n=3, seed=11).json())
     seeds = [data["seed"] for data in first["data"]]
     assert seeds == [11, image_seed(11, 1), image_seed(11, 2)] and len(set(seeds)) == 3
-    assert service.edit(n=1, seed=seeds[2]).json()["data"][0]["b64_json"] == first["data"][2]["b64_json"]
+    assert shown(service.edit(n=1, seed=seeds[2]).json()) == shown(first)[2:]
     free = service.edit().json()
     assert free["seed"] != service.edit().json()["seed"]
-    assert service.edit(seed=free["seed"]).json()["data"] == free["data"]
+    assert shown(service.edit(seed=free["seed"]).json()) == shown(free)
 
 
 def test_best_of_returns_the_best_with_score_and_reason(service: RunningService) -> None:
@@ -154,7 +160,9 @@ def test_the_aspect_is_kept_and_the_whole_product_is_inside(
 
 def test_the_image_quality_can_be_chosen(service: RunningService) -> None:
     small, large = (service.edit(output_format="webp", output_compression=q, seed=1).json() for q in (5, 95))
-    assert 3 * len(small["data"][0]["b64_json"]) < len(large["data"][0]["b64_json"])
+    marks = 4000  # bytes, the same in both
+    sizes = [len(base64.b64decode(one["data"][0]["b64_json"])) - marks for one in (small, large)]
+    assert 0 < 3 * sizes[0] < sizes[1]
     assert picture(small).size == (64, 64)
 
 

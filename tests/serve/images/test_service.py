@@ -15,7 +15,7 @@ from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.identifiers import Categories, Category
 from p2i_ray.generators.request import GeneratorRequest
 from p2i_ray.serve.images.schema import OwnGenerators
-from tests.support.generator_parts import RunningService, cutout, encoded, error_of, open_service
+from tests.support.generator_parts import RunningService, cutout, encoded, error_of, open_service, shown
 
 IMAGE, GENERATE = ImageConfig(resolution=64), GenerateConfig()
 
@@ -57,7 +57,7 @@ def test_openai_clients_second_image_is_the_reference(styled: RunningService) ->
     np.testing.assert_array_equal(reference.picture, style)
     assert request.category == "Thermos bottle" and request.name == "Steel bottle"
     assert (request.product[20:44, 20:44] == (200, 40, 30)).all()  # the first one is the product
-    first, *same = [styled.edit(reference=encoded(style), category="sofa", seed=1).json()["data"] for _ in range(2)]
+    first, *same = [shown(styled.edit(reference=encoded(style), category="sofa", seed=1).json()) for _ in range(2)]
     assert same == [first] and asked(styled).references[0].picture.tobytes() == style.tobytes()
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.errors import UserError
+from p2i_ray.provenance.reading import read
 from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.images.schema import EditRequest, EditRules
@@ -30,6 +31,7 @@ from p2i_ray.serve.jobs.routes import JobRoutes
 from p2i_ray.serve.jobs.runner import JobRunner
 from p2i_ray.serve.jobs.store import JobItem, JobStore
 from tests.support.generator_parts import (
+    MODEL,
     OTHER,
     TOKEN,
     RunningService,
@@ -92,6 +94,7 @@ def test_a_job_from_submission_to_result(service: RunningService) -> None:
     assert rows[3]["pictures"][0]["score"] == 4.5 and rows[3]["pictures"][0]["reason"]
     names = [picture["file"] for row in rows for picture in row["pictures"]]
     assert sorted(result.namelist()) == sorted([*names, "results.json"]) and names[2] == "00001-0.jpg"
+    assert {read(result.read(name)).state for name in names} == {"signed"}
     first = Image.open(io.BytesIO(result.read(names[0])))
     assert first.size == (128, 64) and rows[0]["pictures"][0]["seed"] == 5
     assert {request.steps for request in service.sampler.requests} == {4}
@@ -105,7 +108,11 @@ def test_a_job_gives_the_images_that_a_request_does(service: RunningService) -> 
     result, rows = finished(service, submit(service, [{**CUP, "n": 2, "seed": 3}]))
     data = service.edit(prompt="Steel cup", n=2, seed=3).json()["data"]
     for picture, expected in zip(rows[0]["pictures"], data, strict=True):
-        assert result.read(picture["file"]) == base64.b64decode(expected["b64_json"])
+        job, request = result.read(picture["file"]), base64.b64decode(expected["b64_json"])
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(io.BytesIO(job))), np.asarray(Image.open(io.BytesIO(request)))
+        )
+        assert read(job).facts == read(request).facts == {"model": MODEL, "seed": expected["seed"]}
 
 
 def test_a_job_is_its_owners_only(service: RunningService) -> None:
