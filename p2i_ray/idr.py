@@ -62,7 +62,7 @@ def refine(run: Run, data: str, judge: Judge, held_out: Judge | None = None) -> 
             exemplars = choose_exemplars(this, scores, exemplars)
         features = encode(this)
         model = train(this, features, kept, model)
-        if not settings.validates:
+        if not settings.validates(number):
             continue
         images = generate(this, model)
         measure(this, images)

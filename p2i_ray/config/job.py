@@ -186,7 +186,8 @@ class LoopConfig(Settings):
     baseline: Adjustable[bool] = Field(True, description="also sample and measure D_dev before training, as round 0")
     validate_rounds: Adjustable[bool] = Field(
         True,
-        description="false: D_dev is sampled and measured only where the judge looks at it, for controls without one",
+        description="false: D_dev is sampled and measured only where its critiques sharpen a later selection, for "
+        "controls",
     )
 
     @property
@@ -194,10 +195,9 @@ class LoopConfig(Settings):
         """Whether the judge is asked."""
         return self.select and self.given_scores is None
 
-    @property
-    def validates(self) -> bool:
+    def validates(self, number: int) -> bool:
         """Whether D_dev is sampled after a round."""
-        return self.validate_rounds or self.judged
+        return self.validate_rounds or (self.judged and self.feedback and number < self.rounds)
 
     @property
     def ranks(self) -> bool:

@@ -117,7 +117,11 @@ def _trained(config: Config, number: int) -> bool:
 
 
 def _painted(config: Config, number: int) -> bool:
-    return config.idr.validates if number > 0 else config.idr.baseline
+    return config.idr.validates(number) if number > 0 else config.idr.baseline
+
+
+def _criticised(config: Config, number: int) -> bool:
+    return _judged(config, number) and config.idr.validates(number)
 
 
 def _audited(config: Config, number: int) -> bool:
@@ -228,7 +232,7 @@ CRITIQUE = Step(
     output="critiques",
     kind=Kind.JUDGING,
     takes=_judge,
-    wanted=_judged,
+    wanted=_criticised,
     inputs=(Input("generate"),),
     early=Early(follows="generate"),
     by_row=True,
@@ -240,7 +244,7 @@ FEEDBACK = Step(
     output="feedback.txt",
     kind=Kind.JUDGING,
     takes=_judge,
-    wanted=lambda config, number: _judged(config, number) and config.idr.feedback,
+    wanted=lambda config, number: _criticised(config, number) and config.idr.feedback,
     inputs=(Input("critique"),),
     settings=(*ASKING, "judge.summary_examples", "judge.max_summary_tokens", "idr.feedback", "idr.given_feedback"),
     uses=("judge.model", "judge.prompts/summary"),

@@ -12,11 +12,35 @@ from p2i_ray.config import Config, load
 from p2i_ray.config.comparison import ComparisonConfig
 from p2i_ray.config.loading import flat
 from p2i_ray.errors import UserError
+from p2i_ray.run import step_table
 from p2i_ray.steps import settings_check
 
 CONFIG = load(Config, "mini")
 PROMPT = "{name}, high-quality and appropriate background"
 SETTINGS = ComparisonConfig(truth="gold.csv")
+
+
+@pytest.mark.parametrize(
+    ("arm", "painted"),
+    [
+        ("feedback", [1, 2]),
+        ("placebo", [1, 2]),
+        ("no_cba", [1, 2]),
+        ("no_feedback", []),
+        ("no_filter", []),
+        ("random", []),
+    ],
+)
+def test_an_arm_paints_only_what_its_feedback_comes_from(arm: str, painted: list[int]) -> None:
+    """Of three rounds: after the last one nothing is selected any more. The judge looks at nothing else either."""
+    config = config_of(
+        BY_NAME[arm], CONFIG, SETTINGS, seed=5, prompt=PROMPT, kept=(9, 8, 7), given_scores="scores.parquet"
+    )
+    steps = [(number, step.name) for number, step in step_table.of_run(config)]
+    assert [number for number, name in steps if name == "generate"] == painted
+    assert [number for number, name in steps if name == "critique"] == painted
+    assert [number for number, name in steps if name == "feedback"] == painted
+    assert [number for number, name in steps if name == "train"] == [1, 2, 3]
 
 
 def test_what_is_run_once_has_the_first_seed_alone() -> None:
