@@ -95,7 +95,7 @@ class _Paint:
         image: ImageConfig,
         painting: PaintingMethod,
         seed: int,
-        marks: Marks | None,
+        marks: Marks | None = None,
     ) -> None:
         from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
