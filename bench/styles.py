@@ -2,8 +2,8 @@
 
 For each seed five copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
 personality-wise, the same without spoiling, and the same told of its reference by CLIP tokens as IP-Adapter is. Each
-paints the test split, whose rows have a reference of another
-product, and p2i_ray.mini.style_share measures by the held-out classifier. What is there already is not made again.
+paints the test split, whose rows have a reference of another product, and p2i_ray.mini.style_share measures by the
+held-out classifier. What is there already is not made again.
 """
 
 from __future__ import annotations
