@@ -22,7 +22,7 @@ from p2i_ray.evaluate import catalogue, inception, picture_values
 from p2i_ray.evaluate.catalogue import known as known
 from p2i_ray.evaluate.metrics.batch import Batch
 from p2i_ray.evaluate.metrics.category_distance import CategoryDistance
-from p2i_ray.evaluate.metrics.metric import PictureMean, TwoSides
+from p2i_ray.evaluate.metrics.metric import MeanOfValues, TwoSides
 from p2i_ray.evaluate.picture_values import GENERATED, REAL, Side
 from p2i_ray.evaluate.preprocess import generated_images, real_images, real_picture
 from p2i_ray.storage import locations
@@ -251,7 +251,7 @@ class MetricSet:
     def write_values(self, out: str) -> None:
         """Write the values and features of all rows so far into a folder; see picture_values."""
         values = {name: score.values for name, score in self.scores.items()}
-        values |= {name: one.values for name, one in self.others.items() if isinstance(one, PictureMean)}
+        values |= {name: one.values for name, one in self.others.items() if isinstance(one, MeanOfValues)}
         features = {
             name: {
                 side: Side(self.ids[side], found) for side, found in zip((GENERATED, REAL), one.features, strict=True)

@@ -33,9 +33,8 @@ def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
     """
     _check_together(job)
     if job.generators.category is None and job.generators.personality is None:
-        sees = job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
         columns: tuple[str, ...] = ()
-        if sees:
+        if _sees_reference(job):
             own = job.reference == SELF
             columns = OWN if own else _columns(data, split, "baseline.ip_adapter_sees=reference")
         return Painting(job.diffusion, job.method, job.baseline, columns)
@@ -81,6 +80,11 @@ def _columns(data: str, split: str, setting: str) -> tuple[str, ...]:
     return tuple(name for name in REFERENCES.names if name in there)
 
 
+def _sees_reference(job: PaintingJobConfig) -> bool:
+    """Whether a baseline sees each row's reference."""
+    return job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
+
+
 def _check_together(job: PaintingJobConfig) -> None:
     """Refuse what would be given for nothing."""
     settings = job.generators
@@ -91,7 +95,7 @@ def _check_together(job: PaintingJobConfig) -> None:
         )
     if settings.reference_clip is not None and settings.personality is None:
         raise UserError(UNUSED_CLIP)
-    sees = job.method == "ip_adapter" and job.baseline.ip_adapter_sees == "reference"
+    sees = _sees_reference(job)
     if sees and job.reference not in (None, SELF):
         raise UserError(
             f"reference={job.reference} is used by a personality-wise generator alone; an IP-Adapter sees each row's: "

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.provenance import source_type
-from p2i_ray.provenance.certificate import Credentials, credentials
+from p2i_ray.provenance.certificate import credentials
 
 Format = Literal["png", "jpeg", "webp"]
 NAME = "p2i_ray"
@@ -32,26 +32,26 @@ class Marker:
     Args:
         settings: what marks there are.
         model: what is said of the model: a fingerprint.
-        signing: what manifests are signed with (none: that of the settings).
 
     Raises:
         UserError: the certificate can't be used; see `credentials`.
     """
 
-    def __init__(self, settings: ProvenanceConfig, model: str, signing: Credentials | None = None) -> None:
+    def __init__(self, settings: ProvenanceConfig, model: str) -> None:
         self.settings, self._model = settings, model
-        tool = " ".join(_software().values())
+        self._software = _software()  # once: it is looked up in files
+        tool = " ".join(self._software.values())
         self._xmp = source_type.packet(settings.source_type, tool) if settings.enabled else None
         self._signer: c2pa.Signer | None = None
         if settings.enabled:
-            own = signing or credentials(settings)
+            own = credentials(settings)
             info = c2pa.C2paSignerInfo(own.algorithm.encode(), own.chain, own.key, None)
             self._signer = c2pa.Signer.from_info(info)
         # A thumbnail is not needed, and checking what was just signed would double the time.
         options = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
         self._context = c2pa.Context.builder().with_settings(c2pa.Settings.from_dict(options)).build()
 
-    def encode(self, pixels: Pixels, form: Format, *, seed: int, quality: int | None = None, **facts: Any) -> bytes:
+    def encode(self, pixels: Pixels, form: Format, *, seed: int, quality: int | None = None) -> bytes:
         """A picture's file with its marks.
 
         Args:
@@ -59,18 +59,17 @@ class Marker:
             form: of the file.
             seed: of the picture's noise.
             quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless.
-            **facts: further JSON values that the manifest has.
         """
         plain = encode(pixels, form, quality=quality, xmp=self._xmp)
         if self._signer is None:
             return plain
-        builder = c2pa.Builder(self._manifest({"model": self._model, "seed": seed, **facts}), context=self._context)
+        builder = c2pa.Builder(self._manifest({"model": self._model, "seed": seed}), context=self._context)
         marked = io.BytesIO()
         builder.sign(self._signer, f"image/{form}", io.BytesIO(plain), marked)
         return marked.getvalue()
 
     def _manifest(self, facts: Mapping[str, Any]) -> str:
-        software = _software()
+        software = self._software
         created = {
             "action": "c2pa.created",
             "digitalSourceType": source_type.term(self.settings.source_type),

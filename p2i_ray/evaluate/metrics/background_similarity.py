@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2i_ray.evaluate.metrics.batch import Batch, Features, normalised
-from p2i_ray.evaluate.metrics.metric import PictureMean
+from p2i_ray.evaluate.metrics.metric import MeanOfValues
 
 OWN, REFERENCE = "background_similarity", "reference_similarity"
 
 
-class WantedSimilarity(PictureMean):
+class WantedSimilarity(MeanOfValues):
     """The mean of each row's similarity to what was wanted of it.
 
     Args:
@@ -27,7 +27,7 @@ class WantedSimilarity(PictureMean):
     """
 
     def __init__(self, name: str, wanted: Callable[[Batch], tuple[list[str], Features]]) -> None:
-        super().__init__(name, lambda batch: batch.background_clip[:, 0])
+        super().__init__(name)
         self._wanted_of = wanted
         self._wanted: dict[str, Features] = {}
         self._ids: list[str] = []
@@ -45,7 +45,7 @@ class WantedSimilarity(PictureMean):
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """See PictureMean; NaN where nothing was wanted."""
+        """See MeanOfValues; NaN where nothing was wanted."""
         rows = [row for part in self._generated for row in part]
         pairs = [(row, self._wanted.get(id_)) for row, id_ in zip(rows, self._ids, strict=True)]
         return np.array([np.nan if other is None else 100 * float(row @ other) for row, other in pairs], np.float64)

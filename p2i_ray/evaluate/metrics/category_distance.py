@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2i_ray.evaluate.metrics.batch import Batch, Features, normalised
-from p2i_ray.evaluate.metrics.metric import PictureMean
+from p2i_ray.evaluate.metrics.metric import MeanOfValues
 
 NAME = "category_distance"
 
 
-class CategoryDistance(PictureMean):
+class CategoryDistance(MeanOfValues):
     """The mean of each row's distance to its category's centre."""
 
     def __init__(self) -> None:
-        super().__init__(NAME, lambda batch: batch.background_clip[:, 0])
+        super().__init__(NAME)
         self._real: list[Features] = []
         self._generated: list[Features] = []
         self._categories: tuple[list[str], list[str]] = ([], [])  # of generated and of real rows
@@ -43,7 +43,7 @@ class CategoryDistance(PictureMean):
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """See PictureMean; NaN where a category has no centre."""
+        """See MeanOfValues; NaN where a category has no centre."""
         generated, real = map(normalised, self.features)
         categories, known = (np.array(names) for names in self._categories)
         found = np.full(len(generated), np.nan)

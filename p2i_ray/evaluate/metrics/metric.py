@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -36,18 +37,43 @@ class Metric(Protocol):
         ...
 
 
-class PictureMean:
-    """The mean of a value of each generated row.
+class MeanOfValues(ABC):
+    """The mean of a value of each generated row, however it comes about.
 
     Args:
         name: of the metric.
-        values: of the rows of a batch; NaN where a row has none, which leaves it out.
     """
 
     fewest = 2
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    @abstractmethod
+    def values(self) -> NDArray[np.float64]:
+        """The value of each row, (N,), in the order in which they came; NaN where a row has none: it is left out."""
+
+    def figures(self) -> Figures:
+        """See Metric; also NAME_left_out, the rows without a value, where there are any."""
+        every = bootstrap.ordered([self.values])
+        values = every[~np.isnan(every)]
+        enough(self._name, self.fewest, generated=len(values))
+        left_out = {f"{self._name}_left_out": float(len(every) - len(values))} if len(values) < len(every) else {}
+        return bootstrap.of_mean(self._name, values) | left_out
+
+
+class PictureMean(MeanOfValues):
+    """The mean of a value that each generated row has by itself.
+
+    Args:
+        name: of the metric.
+        values: of the rows of a batch; NaN where a row has none.
+    """
+
     def __init__(self, name: str, values: Callable[[Batch], NDArray[np.float64]]) -> None:
-        self._name, self._values = name, values
+        super().__init__(name)
+        self._values = values
         self._found: list[NDArray[np.float64]] = []
 
     def add_real(self, batch: Batch) -> None:
@@ -59,16 +85,8 @@ class PictureMean:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """The value of each row, (N,), in the order in which they came."""
+        """See MeanOfValues."""
         return np.concatenate([np.empty(0), *self._found])
-
-    def figures(self) -> Figures:
-        """See Metric; also NAME_left_out, the rows without a value, where there are any."""
-        every = bootstrap.ordered([self.values])
-        values = every[~np.isnan(every)]
-        enough(self._name, self.fewest, generated=len(values))
-        left_out = {f"{self._name}_left_out": float(len(every) - len(values))} if len(values) < len(every) else {}
-        return bootstrap.of_mean(self._name, values) | left_out
 
 
 def each_row(value: Callable[[MeasuredImages], float]) -> Callable[[Batch], NDArray[np.float64]]:
