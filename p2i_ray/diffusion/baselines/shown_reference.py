@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.images import ImageError, Pixels, background_of, decode, encoded, has_picture
+from p2i_ray.data.images import ImageError, Pixels, background_of, decode, encoded, has_picture, product_mask
 from p2i_ray.diffusion.sampling.request import PaintRequest
 
 WHITE = 255  # around the product, as in shops' pictures
@@ -44,7 +44,7 @@ def referred(plain: PaintRequest, row: Mapping[str, Any], columns: tuple[str, ..
             raise ImageError("the row has none, and baseline.ip_adapter_sees=reference needs one")
         picture = np.asarray(decode(encoded(row[pictured]), image).convert("RGB"))
         if cut and has_picture(row[cut[0]]):
-            mask = np.asarray(decode(encoded(row[cut[0]]), image).convert("RGBA").getchannel("A"))
+            mask = product_mask(decode(encoded(row[cut[0]]), image))
             if mask.shape != picture.shape[:2]:
                 raise ImageError("the picture and its cutout have different sizes")
             picture = background_of(picture, mask, WHITE)

@@ -109,6 +109,8 @@ def test_ip_adapter_sees_a_reference_without_its_product(tiny_painter: Diffusion
         method.request(plain, {**row, "reference": None}, IMAGE)
     with pytest.raises(ImageError, match=r"^reference: the picture and its cutout have different sizes$"):
         method.request(plain, {**row, "reference": png(reference[:20])}, IMAGE)
+    with pytest.raises(ImageError, match=r"^reference: the cutout has no alpha channel$"):  # else it would be all white
+        method.request(plain, {**row, "reference_cutout": png(reference)}, IMAGE)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
