@@ -17,7 +17,7 @@ from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
 from p2i_ray.run import disk_errors, lease, status, step_table
 from p2i_ray.run.folder import Run
-from p2i_ray.steps import checks
+from p2i_ray.steps import checks, learned
 from p2i_ray.steps.inputs import inputs_of
 from p2i_ray.steps.overlap.engines import JudgeEngines
 from p2i_ray.steps.overlap.overlap import overlapping
@@ -87,7 +87,7 @@ def refine(folder: Run, data: str, judge: Judge | None = None) -> str:
         folder.observe(JudgeEngines(folder, asked))
         with overlapping(folder, data, asked):
             model = idr.refine(folder, data, asked, other)
-    folder.publish(model)
+    folder.publish(model, also=learned.files_of(folder))
     folder.attempt.flush()
     return report.write(folder.dir)
 

@@ -6,6 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 SEPARATOR = " - "
+GROWN_PRODUCT = "grown product"
+CHANGED_PRODUCT, CHANGED_LABEL = "changed product", "changed label"
+NOT_JUDGED = "not judged"
+# What the truth report finds by measuring, and what has no verdict: reasons to refuse a picture beside the judge's.
+MEASURED = (
+    f"{CHANGED_PRODUCT} - its pixels or colours are not those that were sent",
+    f"{GROWN_PRODUCT} - it goes on beyond its outline",
+    f"{CHANGED_LABEL} - the text that is read on it is another",
+    f"{NOT_JUDGED} - the judge gave no verdict",
+)
 MAX_NAME = 40  # characters
 # What the built-in rubric judges, and what people labelled in RF1M, the published data set of generated advertisements
 # (ECCV 2024): unsuitable, size mismatch, space mismatch (perspective, floating), shape hallucination (grown),
@@ -22,7 +32,7 @@ DEFAULT = (
     "wrong scale - the product is too large or too small for what surrounds it",
     "wrong perspective - product and ground are seen from different angles",
     "floating - the product stands, lies or hangs on nothing",
-    "grown product - the background adds to the product: more parts, another outline",
+    f"{GROWN_PRODUCT} - the background adds to the product: more parts, another outline",
     "lost product - the product can hardly be told from the background",
 )
 

@@ -8,6 +8,7 @@ from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.job import Config, ImageConfig
 from p2i_ray.config.provenance import ProvenanceConfig
+from p2i_ray.config.truth import TruthConfig
 
 ALIASES = "further names of the model, for clients that hard-code one, e.g. [gpt-image-1]"
 
@@ -104,11 +105,18 @@ class ServeConfig(Settings):
         description="an image never depends on the rest of its batch; GPUs then pad every batch to max_batch_size "
         "(CPUs needn't), so a single image takes as long as a full batch",
     )
-    judge: bool = Field(True, description="also host the judge, for best_of")
+    judge: bool = Field(True, description="also host the judge, for best_of and accept=approved")
+    sharpened: bool = Field(
+        True, description="rank by what the judge of the model's run has learned, where its folder says that"
+    )
     sampler: ScaleConfig = ScaleConfig()
     lmm: ScaleConfig = ScaleConfig()
     chat: ChatConfig = ChatConfig()
     limits: LimitsConfig = LimitsConfig()
+    truth: TruthConfig = TruthConfig()
+    tolerated_flaws: tuple[str, ...] = Field(
+        (), description="names in judge.flaws with which accept=approved approves of a picture all the same"
+    )
     jobs: str = Field("runs/service-jobs", description="local folder of the batch jobs and their results")
     job_workers: int = Field(1, ge=1, description="items of batch jobs painted at a time, next to requests")
     job_days: float = Field(7, gt=0, description="how long a finished batch job's result is kept, days")

@@ -31,7 +31,7 @@ class Marker:
 
     Args:
         settings: what marks there are.
-        model: what is said of the model: a fingerprint.
+        model: what is said of the model where a picture names no other: a fingerprint.
 
     Raises:
         UserError: the certificate can't be used; see `credentials`.
@@ -51,7 +51,9 @@ class Marker:
         options = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
         self._context = c2pa.Context.builder().with_settings(c2pa.Settings.from_dict(options)).build()
 
-    def encode(self, pixels: Pixels, form: Format, *, seed: int, quality: int | None = None) -> bytes:
+    def encode(
+        self, pixels: Pixels, form: Format, *, seed: int, quality: int | None = None, model: str | None = None
+    ) -> bytes:
         """A picture's file with its marks.
 
         Args:
@@ -59,11 +61,12 @@ class Marker:
             form: of the file.
             seed: of the picture's noise.
             quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless.
+            model: fingerprint of the model that painted it (none: the marker's).
         """
         plain = encode(pixels, form, quality=quality, xmp=self._xmp)
         if self._signer is None:
             return plain
-        builder = c2pa.Builder(self._manifest({"model": self._model, "seed": seed}), context=self._context)
+        builder = c2pa.Builder(self._manifest({"model": model or self._model, "seed": seed}), context=self._context)
         marked = io.BytesIO()
         builder.sign(self._signer, f"image/{form}", io.BytesIO(plain), marked)
         return marked.getvalue()

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -254,12 +254,19 @@ class Run:
         }
         locations.write_text(locations.join(self.dir, "run.json"), json.dumps(summary, indent=1))
 
-    def publish(self, model: str) -> None:
-        """Make a round's model the run's model, and the run done."""
+    def publish(self, model: str, also: Mapping[str, bytes] | None = None) -> None:
+        """Make a round's model the run's model, and the run done.
+
+        Args:
+            model: location of the round's model folder.
+            also: files to put beside it, by their paths in the folder.
+        """
         target = locations.join(self.dir, "model")
         locations.remove(target)
         with locations.local_folder(model) as folder:
             locations.put_folder(folder, target)
+        for path, content in (also or {}).items():
+            locations.write_bytes(locations.join(target, path), content)
         self.write_summary("done")
 
     def table(self) -> str:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from p2i_ray.provenance.marks import Marks
     from p2i_ray.serve.edge.tokens import Tokens
+    from p2i_ray.serve.guidance import ModelGuidance
     from p2i_ray.serve.images.schema import OwnGenerators
 
 
@@ -61,8 +62,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
     from p2i_ray.provenance.marks import checked
     from p2i_ray.serve.sampler import deployment
 
-    # Made absolute without following links: a link that is pointed elsewhere is a new model.
-    model = _absolute(config.serve.model or config.diffusion.base)
+    model = _model(config)
     generators = config.generators
     if generators.category is None and generators.personality is None:
         validation.check_model(model, config.image, config.diffusion.widen)
@@ -108,12 +108,14 @@ def http_app(
 ) -> FastAPI:
     """The HTTP application over the handles of the sampler and the judge, with what its pictures are marked with."""
     from p2i_ray.serve.http_app import make_app
+    from p2i_ray.serve.images.label import RapidOCRReader
     from p2i_ray.serve.judge_client import JudgeClient
     from p2i_ray.serve.sampler.client import SamplerClient
 
     ranker = None
     if judge is not None:
-        ranker = JudgeClient(judge, _judge_settings(config), config.image, config.serve.limits.answer_s)
+        settings, limits = _judge_settings(config), config.serve.limits
+        ranker = JudgeClient(judge, settings, config.image, limits.answer_s, guidance=_guidance(config, settings))
     client, own = SamplerClient(sampler, config.serve), _own_generators(config.generators)
     return make_app(
         config.serve,
@@ -126,6 +128,7 @@ def http_app(
         generators=own,
         styles=client if own.personality else None,
         marker=marks.marker(),
+        reader=RapidOCRReader() if config.serve.truth.read_text else None,
     )
 
 
@@ -149,6 +152,21 @@ def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
     return OwnGenerators(settings.category is not None, settings.personality is not None, check)
 
 
+def _guidance(config: ServeJobConfig, judge: JudgeConfig) -> ModelGuidance | None:
+    """What the judge of the model's run has learned; none where it is not to be used."""
+    from p2i_ray.serve.guidance import ModelGuidance
+
+    if not config.serve.sharpened:
+        return None
+    interval_s = config.serve.reload_interval_s
+    return ModelGuidance(_model(config), config.image, judge.max_name_chars, interval_s=interval_s)
+
+
+def _model(config: ServeJobConfig) -> str:
+    """The model's folder, made absolute without following links: a link that is pointed elsewhere is a new model."""
+    return _absolute(config.serve.model or config.diffusion.base)
+
+
 def _style_clip(config: ServeJobConfig) -> str | None:
     """The CLIP that ranks by style; none where nothing is ranked so."""
     from p2i_ray.encoders import weight_files
@@ -166,10 +184,11 @@ def _style_clip(config: ServeJobConfig) -> str | None:
 
 
 def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
-    from p2i_ray.judge import length_check
+    from p2i_ray.judge import guidance, length_check
     from p2i_ray.judge.engines import model_folder
     from p2i_ray.judge.engines.openai.client import OpenAIEngine
     from p2i_ray.judge.engines.vllm.replica import VLLMEngine
+    from p2i_ray.judge.guidance import Guidance
     from p2i_ray.judge.request_lengths import Asked
     from p2i_ray.judge.requests import exemplars
     from p2i_ray.judge.requests.prompts import load_prompts
@@ -177,7 +196,11 @@ def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
 
     judge = _judge_settings(config)
     load_prompts(judge.prompts, reasoned=True)
-    asked = Asked(exemplars=exemplars.from_settings(judge, config.image))
+    learned, own = Guidance(), exemplars.from_settings(judge, config.image)
+    if config.serve.sharpened:
+        learned, shown = guidance.read(_model(config), config.image, judge.max_name_chars)
+        own = shown or own
+    asked = Asked(exemplars=own, feedback=learned.feedback, critiques=True)
     # A candidate is always scored with a reason, and without the cutout.
     length_check.check(judge.model_copy(update={"reasoned": True, "show_cutout": False}), config.image, asked)
     if not judge.hosted.url:

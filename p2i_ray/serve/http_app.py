@@ -16,7 +16,9 @@ from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.limits import RequestLimits
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.tokens import Tokens
+from p2i_ray.serve.images.acceptance import Assessor
 from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
+from p2i_ray.serve.images.label import LabelReader
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
 from p2i_ray.serve.images.schema import EditRules, OwnGenerators
@@ -41,6 +43,7 @@ def make_app(
     generators: OwnGenerators | None = None,
     styles: StyleRanker | None = None,
     marker: Marker | None = None,
+    reader: LabelReader | None = None,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -56,6 +59,7 @@ def make_app(
         generators: that the sampler has beside its model; none: it has none.
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
         marker: encodes pictures with their marks; none: they have none.
+        reader: reads products' labels; none: they are not read.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
@@ -66,7 +70,18 @@ def make_app(
     metrics.include(getattr(sampler, "metrics", ()))
     authenticator = Authenticator(tokens, settings.limits)
     decoder = ImageDecoder(settings.limits, image, cutter)
-    service = ImageService(decoder=decoder, sampler=sampler, judge=judge, styles=styles, marker=marker, metrics=metrics)
+    assessor = Assessor(
+        limits=settings.truth, judge=judge, reader=reader, tolerated=settings.tolerated_flaws, metrics=metrics
+    )
+    service = ImageService(
+        decoder=decoder,
+        sampler=sampler,
+        judge=judge,
+        assessor=assessor,
+        styles=styles,
+        marker=marker,
+        metrics=metrics,
+    )
     names = (settings.model_name, *settings.model_aliases)
     rules = EditRules(
         limits=settings.limits,

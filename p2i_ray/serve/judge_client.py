@@ -1,12 +1,14 @@
-"""The client of the judge's deployment: scores candidates as training images are scored, with a reason.
+"""The client of the judge's deployment: scores candidates as training images are scored, and names their flaws.
 
 Engine class, prompts, exemplars and constraint are the training judge's, except that it always writes its reason first.
+Where the model's folder has what its run's judge has learned, that feedback and those exemplars are used.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import resources, serving
@@ -18,8 +20,9 @@ from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.answers import Sample
 from p2i_ray.judge.requests.preprocess import fit
 from p2i_ray.judge.requests.prompts import load_prompts
-from p2i_ray.judge.requests.tasks import ScoreTask, clean_name
+from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
+from p2i_ray.serve.guidance import ModelGuidance
 from p2i_ray.serve.images.protocol import Verdict
 from p2i_ray.serve.sampler.deployment import scaling
 
@@ -38,18 +41,28 @@ class JudgeClient:
         settings: the judge's.
         image: limits and size of images.
         answer_s: longest wait for a request's verdicts, seconds.
+        guidance: what the run's judge has learned (none: the judge is asked as in the first round).
 
     Raises:
         UserError: the prompts can't be used, or score.yaml doesn't say how to ask for a reason.
     """
 
     def __init__(
-        self, handle: DeploymentHandle[Any], settings: JudgeConfig, image: ImageConfig, answer_s: float
+        self,
+        handle: DeploymentHandle[Any],
+        settings: JudgeConfig,
+        image: ImageConfig,
+        answer_s: float,
+        *,
+        guidance: ModelGuidance | None = None,
     ) -> None:
-        self._handle, self._image, self._answer_s = handle, image, answer_s
+        self._handle, self._image, self._answer_s, self._guidance = handle, image, answer_s, guidance
         self._max_name_chars = settings.max_name_chars
-        self._task = ScoreTask(
-            load_prompts(settings.prompts, reasoned=True).score,
+        prompts = load_prompts(settings.prompts, reasoned=True)
+        self._critique = CritiqueTask(prompts.critique, settings.max_reason_tokens, settings.flaws)
+        self._one_at_a_time = asyncio.Lock()  # of the threads that read the guidance
+        self._score = ScoreTask(
+            prompts.score,
             exemplars=exemplars.from_settings(settings, image),
             max_reason_tokens=settings.max_reason_tokens,
             scores_only=bool(settings.hosted.url) and not settings.hosted.logprobs,
@@ -62,14 +75,37 @@ class JudgeClient:
             Overloaded: the judge's queue is full, or it doesn't answer in time.
             NotReady: no engine runs, or it was lost twice with these images.
         """
+        answers = await self._answers(await self._sharpened(), name, images)
+        return [_verdict(answer) for answer in answers]
+
+    async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+        """Return the flaws of each image (H, W, 3) of one product, in their order; none: it can't be judged.
+
+        Raises:
+            Overloaded, NotReady: see `rank`.
+        """
+        answers = await self._answers(self._critique, name, images)
+        return [None if answer["error"] is not None else tuple(answer["flaws"]) for answer in answers]
+
+    async def _sharpened(self) -> ScoreTask:
+        """The task of scoring, with what the run's judge has learned."""
+        if self._guidance is None:
+            return self._score
+        async with self._one_at_a_time:
+            learned, shown = await asyncio.to_thread(self._guidance.current)
+        cap = learned.cap if learned.feedback else self._score.cap
+        return replace(self._score, feedback=learned.feedback, exemplars=shown or self._score.exemplars, cap=cap)
+
+    async def _answers(self, task: JudgeTask, name: str, images: Sequence[Pixels]) -> list[dict[str, Any]]:
+        """The columns of each image's answer, in their order."""
         samples = await asyncio.to_thread(self._samples, name, images)
         valid = [sample for sample in samples if isinstance(sample, Sample)]
         try:
             async with asyncio.timeout(self._answer_s):
-                answers = iter(await self._ask(valid) if valid else [])
+                answers = iter(await self._ask(task, valid) if valid else [])
         except TimeoutError:
             raise Overloaded(RETRY_AFTER_S) from None
-        return [Verdict(None, s) if isinstance(s, str) else _verdict(next(answers)) for s in samples]
+        return [{"error": one} if isinstance(one, str) else next(answers) for one in samples]
 
     def _samples(self, name: str, images: Sequence[Pixels]) -> list[Sample | str]:
         """The judge's samples, or in a sample's place why its image can't be judged."""
@@ -82,14 +118,14 @@ class JudgeClient:
                 samples.append(str(reason))
         return samples
 
-    async def _ask(self, samples: list[Sample]) -> list[dict[str, Any]]:
+    async def _ask(self, task: JudgeTask, samples: list[Sample]) -> list[dict[str, Any]]:
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
         from p2i_ray.cluster import replica_retry
 
         try:
             answers: list[dict[str, Any]] = await replica_retry.ask_async(
-                lambda: self._handle.ask.remote(self._task, samples), TRIES
+                lambda: self._handle.ask.remote(task, samples), TRIES
             )
             return answers
         except BackPressureError:

@@ -53,6 +53,7 @@ def refused(out: Path, data: str, *settings: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_same_seed_gives_the_same_tables_also_after_a_kill(mini_data: str, tmp_path: Path) -> None:
     calm, stormy = tmp_path / "calm", tmp_path / "stormy"
     own = make_folders(tmp_path / "generators")

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from p2i_ray.generators.request import Reference
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
-from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.protocol import PaintedImage, Verdict
 from p2i_ray.serve.images.schema import OwnGenerators
 from tests.support.serving import serving
 
@@ -51,6 +51,7 @@ class StubSampler:
     cancelled: int = 0
     running: int = 0
     most: int = 0
+    alter: Callable[[Pixels, PaintRequest], Pixels] = lambda pixels, _: pixels
 
     def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
         self.reserved.append((images, work, patient))
@@ -58,7 +59,7 @@ class StubSampler:
             raise self.refusal
         return nullcontext()
 
-    async def paint(self, request: PaintRequest) -> Pixels:
+    async def paint(self, request: PaintRequest) -> PaintedImage:
         self.requests.append(request)
         self.running += 1
         self.most = max(self.most, self.running)
@@ -70,7 +71,8 @@ class StubSampler:
                 raise self.fault
             height, width = request.mask.shape
             painted = np.random.default_rng(request.seed).integers(0, 256, (height, width, 3), np.uint8)
-            return paste_product(painted, request.product, request.mask)
+            pixels = paste_product(painted, request.product, request.mask)
+            return PaintedImage(self.alter(pixels, request), seconds=0.25)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -99,9 +101,13 @@ class StubRanker:
     """A judge: the k-th image gets the k-th of its scores."""
 
     scores: list[float | None] = field(default_factory=lambda: [2.0, 4.5, None, 3.25])
+    found: list[tuple[str, ...] | None] = field(default_factory=list)  # flaws of the next images; then there are none
 
     async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
         return [Verdict(self.scores[k % len(self.scores)], f"picture {k} of {name}") for k, _ in enumerate(pictures)]
+
+    async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+        return [self.found.pop(0) if self.found else () for _ in images]
 
 
 def stub_cutter(photo: Pixels) -> Pixels:

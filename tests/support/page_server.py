@@ -22,7 +22,7 @@ from p2i_ray.data.images import Pixels, paste_product
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
-from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.protocol import PaintedImage, Verdict
 from p2i_ray.serve.images.schema import OwnGenerators
 
 TOKEN = "a-token-for-tests"
@@ -50,7 +50,7 @@ class StubSampler:
     def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
         return nullcontext()
 
-    async def paint(self, request: PaintRequest) -> Pixels:
+    async def paint(self, request: PaintRequest) -> PaintedImage:
         if self.refusals:
             raise self.refusals.pop()
         self.requests.append(request)
@@ -60,7 +60,7 @@ class StubSampler:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return self.picture(request)
+        return PaintedImage(self.picture(request))
 
     def picture(self, request: PaintRequest) -> Pixels:
         """The image of a request."""
@@ -74,6 +74,9 @@ class StubRanker:
 
     async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
         return [Verdict(1.5 + index, REASONS[index % len(REASONS)]) for index, _ in enumerate(pictures)]
+
+    async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+        return [() for _ in images]
 
 
 class RunningService:

@@ -11,7 +11,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -59,6 +59,25 @@ class HTTPMetrics:
         self._images = Counter(
             "p2i_generated_images", "Images painted, for requests or jobs", ["source"], registry=self.registry
         )
+        self._candidates = Counter(
+            "p2i_candidates",
+            "Images that were assessed, by what the request accepts and whether they were accepted",
+            ["accept", "outcome"],
+            registry=self.registry,
+        )
+        self._refusals = Counter(
+            "p2i_refused_candidates", "Reasons for which images were refused", ["reason"], registry=self.registry
+        )
+        self._candidate_seconds = Counter(
+            "p2i_candidate_seconds",
+            "Seconds of replicas spent on images, by what the request accepts",
+            ["accept"],
+            registry=self.registry,
+        )
+        self._reports = Counter("p2i_truth_reports", "Images whose product was measured", registry=self.registry)
+        self._faults = Counter(
+            "p2i_product_faults", "Faults of the product in measured images", ["fault"], registry=self.registry
+        )
         self._items = Counter("p2i_job_items", "Items of batch jobs, by outcome", ["outcome"], registry=self.registry)
         self._storage_failing = Gauge(
             "p2i_job_storage_failing", "Results of batch jobs that can't be written now", registry=self.registry
@@ -76,7 +95,7 @@ class HTTPMetrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage: upload, decode, cutout, paint, judge, style, expansion, encode."""
+        """Time a stage: upload, decode, cutout, paint, truth, critique, judge, style, encode."""
         begin = time.perf_counter()
         try:
             yield
@@ -92,6 +111,23 @@ class HTTPMetrics:
     def generated(self, images: int, source: str) -> None:
         """Count images; the source is "request" or "job"."""
         self._images.labels(source).inc(images)
+
+    def took(self, seconds: float, accept: str) -> None:
+        """Count the seconds that replicas spent on images of a request that accepts `accept`."""
+        self._candidate_seconds.labels(accept).inc(seconds)
+
+    def reported(self, faults: Iterable[str]) -> None:
+        """Count an image whose product was measured, and its faults."""
+        self._reports.inc()
+        for fault in faults:
+            self._faults.labels(fault).inc()
+
+    def assessed(self, accept: str, reasons: Iterable[Sequence[str]]) -> None:
+        """Count assessed images of a request that accepts `accept`, by the reasons for which each is refused."""
+        for why in reasons:
+            self._candidates.labels(accept, "refused" if why else "accepted").inc()
+            for reason in why:
+                self._refusals.labels(reason).inc()
 
     def item(self, outcome: str) -> None:
         """Count an item of a batch job: "done" or "failed"."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from p2i_ray.config.truth import TruthConfig
 from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.truth import TruthReport
 
 SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 
@@ -18,14 +20,18 @@ class GeneratedImage:
         encoded: the file's content.
         seed: with n=1, it gives this image again.
         verdict: the judge's, where images were ranked.
-        expansion: growth of the product, fraction of its area, where that was requested.
+        report: how true it is to its product.
+        limits: of a faultless one.
+        check_expansion: the growth of the product was asked for, and stands beside the report, too.
         style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
     """
 
     encoded: bytes
     seed: int
+    report: TruthReport
+    limits: TruthConfig
     verdict: Verdict | None = None
-    expansion: float | None = None
+    check_expansion: bool = False
     style: float | None = None
 
     def metadata(self) -> dict[str, Any]:
@@ -36,6 +42,6 @@ class GeneratedImage:
             fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}
         if self.style is not None:
             fields["style"] = round(self.style, 4)
-        if self.expansion is not None:
-            fields["expansion"] = round(self.expansion, 4)
-        return fields
+        if self.check_expansion:
+            fields["expansion"] = round(self.report.expansion, 4)
+        return {**fields, "truth": self.report.metadata(self.limits)}

@@ -25,6 +25,21 @@ class Verdict:
     reason: str
 
 
+@dataclass(frozen=True)
+class PaintedImage:
+    """An image, and what it took.
+
+    Attributes:
+        pixels: (H, W, 3) uint8.
+        model: fingerprint of the model that painted it, which may have been replaced since the service was started.
+        seconds: of a replica, its share of its batch; 0: unknown.
+    """
+
+    pixels: Pixels
+    model: str = ""
+    seconds: float = 0.0
+
+
 class Sampler(Protocol):
     """Paints images; safe to call concurrently."""
 
@@ -42,8 +57,8 @@ class Sampler(Protocol):
         """
         ...
 
-    async def paint(self, request: PaintRequest) -> Pixels:
-        """Return the image, (H, W, 3) uint8.
+    async def paint(self, request: PaintRequest) -> PaintedImage:
+        """Return the image.
 
         Raises:
             Overloaded: as many requests wait as may.
@@ -75,8 +90,12 @@ class StyleRanker(Protocol):
 
 
 class Ranker(Protocol):
-    """Scores painted images."""
+    """Judges painted images."""
 
     async def rank(self, name: str, images: Sequence[Pixels]) -> list[Verdict]:
         """Return a verdict for each image of one product, in their order."""
+        ...
+
+    async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+        """Return the flaws of each image of one product, of judge.flaws, in their order; none: it can't be judged."""
         ...

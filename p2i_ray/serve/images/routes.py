@@ -15,9 +15,8 @@ from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import Form, one_file, only_files, product_and_reference, read_form, short
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
-from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.schema import EditParams, EditRules, parse, resolve
-from p2i_ray.serve.images.service import ImageService, Pictures
+from p2i_ray.serve.images.service import ImageService, Painted, Pictures
 
 IMAGE = ("image", "image[]", "image[0]", "image[1]")  # OpenAI's client names a list's files image[]
 MASK = ("mask",)
@@ -52,9 +51,9 @@ class ImageRoutes:
         for content, name in ((image, "image"), (mask, "mask"), (reference, "reference")):
             if content is not None:
                 self._decoder.check(content, name)
-        self._authenticator.take(request, params.candidates - 1)  # one was taken before the body was read
-        images = await self._service.generate(params, Pictures(image, mask, reference), "request")
-        return JSONResponse(await asyncio.to_thread(_response, params, images))
+        self._authenticator.take(request, params.most - 1)  # one was taken before the body was read
+        painted = await self._service.generate(params, Pictures(image, mask, reference), "request")
+        return JSONResponse(await asyncio.to_thread(_response, params, painted))
 
     async def cutout(self, request: Request) -> Response:
         """Segment a photo's product: a PNG with alpha, or with response_format=b64_json its base64."""
@@ -78,8 +77,8 @@ class ImageRoutes:
             return await read_form(request, MAX_FILES)
 
 
-def _response(params: EditParams, images: list[GeneratedImage]) -> dict[str, Any]:
-    data = [{"b64_json": base64.b64encode(image.encoded).decode("ascii"), **image.metadata()} for image in images]
+def _response(params: EditParams, painted: Painted) -> dict[str, Any]:
+    data = [{"b64_json": base64.b64encode(one.encoded).decode("ascii"), **one.metadata()} for one in painted.images]
     return {
         "created": int(time.time()),
         "background": "opaque",
@@ -87,4 +86,5 @@ def _response(params: EditParams, images: list[GeneratedImage]) -> dict[str, Any
         "output_format": params.output_format,
         "seed": params.seed,
         "size": f"{params.width}x{params.height}",
+        **painted.tally.totals(),
     }

@@ -18,10 +18,12 @@ from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import short
 from p2i_ray.serve.edge.health import check_model
 from p2i_ray.serve.edge.texts import given
+from p2i_ray.serve.images.acceptance import Accept
 
 STRIDE = 8  # the VAE halves a side three times
 MIN_SIDE = 64  # pixels
 MAX_GUIDANCE = 30.0
+TRIES = 4  # images painted at most for each that is accepted, where the request doesn't say
 MAX_SOFT_EDGE = 64.0  # pixels
 MAX_SEED = 2**53 - 1  # what every JSON reader keeps exactly
 _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
@@ -54,6 +56,8 @@ class EditRequest(BaseModel):
     guidance: float | None = None
     negative_prompt: str = ""
     best_of: int | None = None
+    accept: Accept = "any"
+    max_candidates: int | None = None
     soft_edge: float | None = None
     check_expansion: bool = False
     category: str | None = None
@@ -65,8 +69,10 @@ class EditParams:
 
     name: str
     n: int
-    candidates: int
+    candidates: int  # painted at first
+    most: int  # painted in all, where images are refused
     ranked: bool
+    accept: Accept
     width: int
     height: int
     seed: int
@@ -78,6 +84,11 @@ class EditParams:
     category: str | None
     output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the file loses something of the picture."""
+        return self.output_format == "jpeg" or (self.output_format == "webp" and self.quality != 100)
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         _within("best_of", request.best_of, request.n, limits.max_candidates)
     candidates = request.best_of or request.n
     _within("n", candidates, 1, limits.max_candidates)
+    most = _most_candidates(request, candidates, rules)
     width, height = _size(request.size, rules)
     if request.output_compression is not None:
         _within("output_compression", request.output_compression, 0, 100)
@@ -161,7 +173,9 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         name=name,
         n=request.n,
         candidates=candidates,
+        most=most,
         ranked=request.best_of is not None,
+        accept=request.accept,
         width=width,
         height=height,
         seed=secrets.randbelow(2**32) if request.seed is None else request.seed,
@@ -174,6 +188,20 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         output_format=request.output_format,
         quality=request.output_compression,
     )
+
+
+def _most_candidates(request: EditRequest, candidates: int, rules: EditRules) -> int:
+    """The most images that are painted until enough of them are accepted."""
+    limits = rules.limits
+    if request.accept == "approved" and not rules.judged:
+        raise bad_request("this server has no judge; accept=faultless asks for none", "accept")
+    if request.max_candidates is None:
+        enough = min(TRIES * request.n, limits.max_candidates)
+        return candidates if request.accept == "any" else max(candidates, enough)
+    if request.accept == "any":
+        raise bad_request("max_candidates goes with accept=faultless or approved; leave it out", "max_candidates")
+    _within("max_candidates", request.max_candidates, candidates, limits.max_candidates)
+    return request.max_candidates
 
 
 def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:

@@ -119,7 +119,7 @@ class JobRoutes:
                 param = f"items[{index}].{error.param}" if error.param else f"items[{index}]"
                 raise bad_request(f"items[{index}]: {error.message}", param, error.code) from None
             items.append(item)
-            images += item.ask.best_of or item.ask.n
+            images += item.ask.max_candidates or item.ask.best_of or item.ask.n
             if images > self._limits.max_job_pictures:
                 raise bad_request(
                     f"a job paints at most {self._limits.max_job_pictures} pictures; send several", "items"
@@ -153,7 +153,9 @@ class JobRoutes:
         assert image is not None
         return JobItem(
             index=index,
-            ask=request.model_copy(update={"seed": params.seed}),
+            ask=request.model_copy(
+                update={"seed": params.seed, "max_candidates": None if params.accept == "any" else params.most}
+            ),
             image=image,
             mask=files["mask"],
             reference=files["reference"],

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import Callable
-from typing import IO
+from collections.abc import Callable, Mapping
+from typing import IO, Any
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
+from p2i_ray.serve.images.acceptance import NoneAcceptedError
 from p2i_ray.serve.images.encoding import SUFFIX
 from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService, Pictures
@@ -156,16 +157,21 @@ class JobRunner:
         try:
             pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
-            images = await self._service.generate(params, pictures, "job")
+            painted = await self._service.generate(params, pictures, "job")
+            images = painted.images
             names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
-            records = [{"file": name, **painted.metadata()} for name, painted in zip(names, images, strict=True)]
-            files = [(name, painted.encoded) for name, painted in zip(names, images, strict=True)]
-            await self._stored(lambda: self._store.done(job, item, files, {"pictures": records}))
+            records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
+            files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
+            await self._stored(
+                lambda: self._store.done(job, item, files, {"pictures": records, **painted.tally.totals()})
+            )
             self._metrics.item("done")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)
         except NotReady:
             await asyncio.sleep(LOADING_S)
+        except NoneAcceptedError as error:
+            await self._failed(job, item, str(error), error.tally.totals())
         except (APIError, TooMuchWork) as error:
             await self._failed(job, item, str(error))
         except Exception as error:  # whatever a model raises fails its item, not the service
@@ -178,8 +184,8 @@ class JobRunner:
         mask, reference = (None if one is None else self._store.input(job, one) for one in (item.mask, item.reference))
         return Pictures(self._store.input(job, item.image), mask, reference)
 
-    async def _failed(self, job: Job, item: JobItem, reason: str) -> None:
-        await self._stored(lambda: self._store.failed(job, item, reason))
+    async def _failed(self, job: Job, item: JobItem, reason: str, more: Mapping[str, Any] | None = None) -> None:
+        await self._stored(lambda: self._store.failed(job, item, reason, more))
         self._metrics.item("failed")
 
     async def _stored(self, write: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,9 +148,9 @@ class JobStore:
             locations.write_bytes(str(self._folder / job.id / "pictures" / name), content)
         self._write_item(job, item, "done", record)
 
-    def failed(self, job: Job, item: JobItem, reason: str) -> None:
-        """Store why an item can't be painted."""
-        self._write_item(job, item, "failed", {"reason": reason})
+    def failed(self, job: Job, item: JobItem, reason: str, more: Mapping[str, Any] | None = None) -> None:
+        """Store why an item can't be painted, with more fields of its record."""
+        self._write_item(job, item, "failed", {"reason": reason, **(more or {})})
 
     def cancel(self, job: Job) -> None:
         """Mark a job as cancelled: nothing more of it is painted."""

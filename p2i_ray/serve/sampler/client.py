@@ -14,6 +14,7 @@ from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import Reference
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.images.protocol import PaintedImage
 from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
 from p2i_ray.serve.sampler.deployment import SampledImage, capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
@@ -58,8 +59,8 @@ class SamplerClient:
                 raise
             yield
 
-    async def paint(self, request: PaintRequest) -> Pixels:
-        """The image, (H, W, 3) uint8; an accepted request isn't lost with a replica.
+    async def paint(self, request: PaintRequest) -> PaintedImage:
+        """The image; an accepted request isn't lost with a replica.
 
         Raises:
             Overloaded: as many requests are in flight as may be, or no image came within limits.answer_s.
@@ -73,8 +74,7 @@ class SamplerClient:
         try:
             async with asyncio.timeout(self._settings.limits.answer_s):
                 sampled: SampledImage = await self._ask(lambda: self._handle.paint.remote(request))
-            self._count(request, sampled)
-            return sampled.pixels
+            return PaintedImage(sampled.pixels, sampled.model, self._count(request, sampled))
         except TimeoutError:
             self.metrics.requests.labels("late").inc()
             raise Overloaded(self._retry_after_s()) from None
@@ -133,7 +133,8 @@ class SamplerClient:
         except replica_retry.ReplicaLostError as error:
             raise NotReady(f"{TRIES} replicas of the sampler were lost with this request") from error.__cause__
 
-    def _count(self, request: PaintRequest, sampled: SampledImage) -> None:
+    def _count(self, request: PaintRequest, sampled: SampledImage) -> float:
+        """Count a painted image; returns its share of its batch's seconds."""
         painting_s = sum(seconds for stage, seconds in sampled.seconds.items() if stage != "queue")
         self._admission.observe(request.work, painting_s / sampled.slots)
         self._finished.append(time.monotonic())
@@ -143,6 +144,7 @@ class SamplerClient:
         self.metrics.batch.observe(sampled.batch)
         for stage, seconds in sampled.seconds.items():
             self.metrics.seconds.labels(stage).observe(seconds)
+        return painting_s / sampled.batch
 
     def _retry_after_s(self) -> float:
         """The time until half of the requests in flight will be done."""

@@ -40,13 +40,21 @@ class SampledImage:
         pixels: (H, W, 3) uint8.
         batch: images of its batch, itself included.
         slots: images that its batch was filled up to.
+        model: fingerprint of the model that painted it.
         seconds: of each stage: queue is its own; text, denoise and paste are the batch's.
     """
 
     pixels: Pixels
     batch: int
     slots: int
+    model: str
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _LoadedModel:
+    sampler: Sampler
+    fingerprint: str
 
 
 class SamplerReplica:
@@ -85,10 +93,12 @@ class SamplerReplica:
         self._fill_to = options.fill_to or 0
         self._max_batch_size = settings.max_batch_size
 
-        def load(location: str) -> Sampler:
+        def load(location: str) -> _LoadedModel:
+            from p2i_ray.diffusion.model.fingerprint import fingerprint
+
             sampler = _sampler(location, diffusion, options, generators)
             sampler.try_out(image.resolution)
-            return sampler
+            return _LoadedModel(sampler, fingerprint(location))
 
         self._metrics = ReplicaMetrics()
         # One thread samples; another loads a new model meanwhile.
@@ -100,10 +110,10 @@ class SamplerReplica:
             from p2i_ray.serve.sampler.style import StyleEncoder
 
             self._styles = await loop.run_in_executor(self._reader, StyleEncoder, clip, options.device)
-        self._model: ReloadingModel[Any] = await loop.run_in_executor(
+        self._model: ReloadingModel[_LoadedModel] = await loop.run_in_executor(
             self._reader, lambda: ReloadingModel(model, load, self._metrics.model_change)
         )
-        self._next: Any = None  # a model that takes over with the next batch
+        self._next: _LoadedModel | None = None  # a model that takes over with the next batch
         self._batches: Batcher[PaintRequest, SampledImage] = Batcher(
             self._paint,
             key=attrgetter("batch_key"),
@@ -164,10 +174,10 @@ class SamplerReplica:
             LOGGER.info("the new model is in use")
         from p2i_ray.diffusion.sampling.denoise import AbandonedError
 
-        sampler, seconds = self._model.model, dict[str, float]()
+        loaded, seconds = self._model.model, dict[str, float]()
         try:
             images = await asyncio.get_running_loop().run_in_executor(
-                self._thread, sampler.paint, requests, seconds.__setitem__, wanted
+                self._thread, loaded.sampler.paint, requests, seconds.__setitem__, wanted
             )
         except AbandonedError as stopped:
             LOGGER.info("a batch of %d is stopped: %s", len(requests), stopped)
@@ -180,7 +190,8 @@ class SamplerReplica:
             raise
         self._metrics.batch(len(requests), len(self._batches), seconds)
         slots = max(len(requests), self._fill_to)
-        return [SampledImage(pixels, len(requests), slots, seconds) for pixels in images]
+        facts: dict[str, Any] = {"batch": len(requests), "slots": slots, "model": loaded.fingerprint}
+        return [SampledImage(pixels, **facts, seconds=seconds) for pixels in images]
 
     async def _reload(self, interval_s: float) -> None:
         loop = asyncio.get_running_loop()

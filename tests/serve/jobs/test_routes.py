@@ -304,7 +304,8 @@ def test_a_job_whose_sender_hangs_up_while_it_is_stored_is_taken_back(tmp_path: 
 
     rules = EditRules(LimitsConfig(), ImageConfig(resolution=64), GenerateConfig(), ["m"], judged=False)
     store = Slow(str(tmp_path))
-    service = ImageService(decoder=None, sampler=StubSampler(), judge=None, metrics=HTTPMetrics())  # type: ignore[arg-type]
+    nothing: Any = None  # of it nothing is asked
+    service = ImageService(decoder=nothing, sampler=StubSampler(), judge=None, assessor=nothing, metrics=HTTPMetrics())
     runner = JobRunner(store, service, rules, HTTPMetrics(), workers=1, days=1)
     routes = JobRoutes(store, runner, rules, LimitsConfig())
     item = JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)

@@ -1,0 +1,127 @@
+"""Whether a painted image may be handed out: its product measured, its flaws named by the judge, the reasons counted.
+
+A request says what it accepts: any image; one whose product is faultless; or one that is approved, which is faultless
+and in which the judge names no flaw. The reasons are the names in judge.flaws and config.flaws.MEASURED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from p2i_ray.config.flaws import NOT_JUDGED
+from p2i_ray.config.truth import TruthConfig
+from p2i_ray.data.images import Pixels
+from p2i_ray.serve.edge.errors import APIError
+from p2i_ray.serve.edge.metrics import HTTPMetrics
+from p2i_ray.serve.images import truth
+from p2i_ray.serve.images.label import LabelReader
+from p2i_ray.serve.images.protocol import Ranker
+from p2i_ray.serve.images.truth import TruthReport
+
+Accept = Literal["any", "faultless", "approved"]
+MAX_IN_THREADS = 4  # images measured at a time
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of an image: the truth report, and why it is refused; without reasons it is accepted."""
+
+    report: TruthReport
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass
+class Tally:
+    """What a request's images took.
+
+    Attributes:
+        painted: how many there were.
+        seconds: of replicas.
+        refused: how many were, by reason; one image may have several.
+    """
+
+    painted: int = 0
+    seconds: float = 0.0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def totals(self) -> dict[str, Any]:
+        """The fields of a response or of a job's record."""
+        found: dict[str, Any] = {"painted": self.painted, "seconds": round(self.seconds, 3)}
+        return found | ({"refused": dict(self.refused)} if self.refused else {})
+
+
+class NoneAcceptedError(APIError):
+    """No image of a request is accepted; the tally says why."""
+
+    def __init__(self, accept: Accept, tally: Tally) -> None:
+        counted = ", ".join(f"{reason} ({times})" for reason, times in tally.refused.most_common())
+        were = "is faultless" if accept == "faultless" else "was approved"
+        text = f"none of {tally.painted} painted pictures {were}: {counted}; raise max_candidates, or send accept=any"
+        super().__init__(422, text, "accept", "none_accepted")
+        self.tally = tally
+
+
+class Assessor:
+    """Measures images and asks the judge. For one event loop.
+
+    Args:
+        limits: of a faultless product.
+        judge: names flaws (none: no request wants approval).
+        reader: reads labels (none: they are not read).
+        tolerated: names of flaws with which an image is approved all the same.
+        metrics: reports and refusals are counted there.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: TruthConfig,
+        judge: Ranker | None,
+        reader: LabelReader | None,
+        tolerated: Sequence[str],
+        metrics: HTTPMetrics,
+    ) -> None:
+        self.limits, self._judge, self._reader, self._metrics = limits, judge, reader, metrics
+        self._tolerated = frozenset(tolerated)
+        self._slots = asyncio.Semaphore(MAX_IN_THREADS)
+
+    async def report(self, picture: Pixels, product: Pixels, mask: Pixels) -> TruthReport:
+        """The truth report of one image; see `truth.report`."""
+        async with self._slots:
+            with self._metrics.stage("truth"):
+                found = await asyncio.to_thread(truth.report, picture, product, mask, self._reader)
+        self._metrics.reported(found.faults(self.limits))
+        return found
+
+    async def assess(
+        self, name: str, pictures: Sequence[Pixels], product: Pixels, mask: Pixels, *, accept: Accept
+    ) -> list[Assessment]:
+        """An assessment of each image (H, W, 3) of one product, in their order.
+
+        Raises:
+            Overloaded, NotReady: from the judge.
+        """
+        reports = await asyncio.gather(*(self.report(picture, product, mask) for picture in pictures))
+        reasons = [list(found.faults(self.limits)) for found in reports]
+        if accept == "approved":
+            true = [place for place, faults in enumerate(reasons) if not faults]  # of the others nothing more is asked
+            for place, flaws in zip(true, await self._flaws(name, [pictures[k] for k in true]), strict=True):
+                reasons[place] += [NOT_JUDGED] if flaws is None else [f for f in flaws if f not in self._tolerated]
+        found = [Assessment(report, tuple(why)) for report, why in zip(reports, reasons, strict=True)]
+        self._metrics.assessed(accept, [one.reasons for one in found])
+        return found
+
+    async def _flaws(self, name: str, pictures: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+        if not pictures:
+            return []
+        if self._judge is None:
+            raise RuntimeError("no judge could approve of images; the request should have been refused")
+        with self._metrics.stage("critique"):
+            found = await self._judge.flaws(name, pictures)
+        if len(found) != len(pictures):
+            raise RuntimeError("the judge gave another number of critiques than there are pictures")
+        return found

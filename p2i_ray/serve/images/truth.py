@@ -1,0 +1,128 @@
+"""The truth report: whether a picture shows the product as it was sent, measured on every picture."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from p2i_ray.config.flaws import CHANGED_LABEL, CHANGED_PRODUCT, GROWN_PRODUCT
+from p2i_ray.config.truth import TruthConfig
+from p2i_ray.data.images import Pixels
+from p2i_ray.evaluate.metrics import product_truth
+from p2i_ray.serve.images.expansion import expansion
+from p2i_ray.serve.images.label import LabelReader, same_text
+
+MOST = 20_000  # pixels whose colours are compared: the mean of so many is as good as that of all, and takes 10 ms
+DIGITS = 4
+
+
+class _Shown(NamedTuple):
+    """See product_truth.ShownProduct."""
+
+    picture: Pixels
+    cutout: Pixels
+    mask: Pixels
+
+
+@dataclass(frozen=True)
+class TruthReport:
+    """How true a picture is to its product.
+
+    Attributes:
+        unchanged: fraction of the product's pixels that are as they were sent, 0..1, give or take 2 of 255; none: no
+            pixel is wholly the product's.
+        colour: mean CIEDE2000 difference of its pixels, 0 or more, below 1 not visible; none as above.
+        expansion: its growth beyond its outline, as a fraction of its area, 0 or more.
+        seam: mean CIEDE2000 difference across its outline, 0..about 100; none: it has no outline.
+        label: the text read on the product, before and after; none: it was not read.
+    """
+
+    unchanged: float | None
+    colour: float | None
+    expansion: float
+    seam: float | None
+    label: tuple[str, str] | None = None
+
+    def faults(self, limits: TruthConfig) -> list[str]:
+        """The names of what is not true, of config.flaws; none: the product is faultless."""
+        found = []
+        changed = self.unchanged is not None and self.unchanged < limits.min_unchanged
+        if changed or (self.colour is not None and self.colour > limits.max_colour):
+            found.append(CHANGED_PRODUCT)
+        if self.expansion > limits.max_expansion:
+            found.append(GROWN_PRODUCT)
+        if self.label is not None and not same_text(*self.label):
+            found.append(CHANGED_LABEL)
+        return found
+
+    def metadata(self, limits: TruthConfig) -> dict[str, Any]:
+        """The report as a response has it."""
+        fields: dict[str, Any] = {"faultless": not (faults := self.faults(limits)), "faults": faults}
+        for name in ("unchanged", "colour", "expansion", "seam"):
+            value = getattr(self, name)
+            fields[name] = None if value is None else round(value, DIGITS)
+        if self.label is not None:
+            fields |= {"text_before": self.label[0], "text_after": self.label[1]}
+        return fields
+
+
+def report(picture: Pixels, product: Pixels, mask: Pixels, reader: LabelReader | None = None) -> TruthReport:
+    """Measure a painted picture.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        product: the product as it was sent, on the same canvas, (H, W, 3) uint8.
+        mask: its alpha, (H, W) uint8.
+        reader: reads the label (none: it is not read).
+    """
+    shown = _Shown(picture, product, mask)
+    label = None
+    if reader is not None:
+        label = (reader(_on_white(product, mask)), reader(_on_white(picture, mask)))
+    return TruthReport(
+        unchanged=_known(product_truth.unchanged(shown)),
+        colour=_known(product_truth.colour(_thinned(shown))),
+        expansion=expansion(picture, mask),
+        seam=_known(product_truth.seam(shown)),
+        label=label,
+    )
+
+
+def of_file(found: TruthReport, file: bytes, product: Pixels, mask: Pixels) -> TruthReport:
+    """The report of a picture whose file has lost something of it, as JPEG's and WebP's do.
+
+    Args:
+        found: of the picture as it was painted.
+        file: its encoded content.
+        product: see `report`.
+        mask: see there.
+    """
+    with Image.open(io.BytesIO(file)) as decoded:
+        shown = _Shown(np.asarray(decoded.convert("RGB")), product, mask)
+    unchanged, colour = product_truth.unchanged(shown), product_truth.colour(_thinned(shown))
+    return replace(found, unchanged=_known(unchanged), colour=_known(colour))
+
+
+def _thinned(shown: _Shown) -> _Shown:
+    """The same with about MOST of the product's pixels, evenly spaced."""
+    own = np.flatnonzero(shown.mask == 255)
+    if len(own) <= MOST:
+        return shown
+    chosen = np.zeros(shown.mask.size, np.uint8)
+    chosen[own[:: math.ceil(len(own) / MOST)]] = 255
+    return shown._replace(mask=chosen.reshape(shown.mask.shape))
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _on_white(picture: Pixels, mask: Pixels) -> Pixels:
+    """The product alone, on white: the scene's own texts don't count."""
+    share = mask[..., None].astype(np.float32) / 255  # (H, W, 1)
+    return np.round(picture * share + 255 * (1 - share)).astype(np.uint8)

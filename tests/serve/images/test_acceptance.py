@@ -1,0 +1,149 @@
+"""What requests accept: refused images are painted anew, reasons are counted, and none is better than a bad one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from p2i_ray.data.images import Pixels
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.images.service import image_seed
+from tests.support.generator_parts import RunningService, error_of, open_service
+
+GROWN = (200, 40, 30)  # the product's own colour
+
+
+@pytest.fixture(scope="module")
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    settings = {"tolerated_flaws": ("blur",)}
+    with open_service(str(tmp_path_factory.mktemp("jobs")), settings=settings, max_candidates=6) as running:
+        yield running
+
+
+@pytest.fixture
+def own(_own: RunningService) -> Iterator[RunningService]:
+    """A service whose n-th picture has a grown product where a test says so."""
+    yield _own
+    _own.sampler.requests.clear(), _own.sampler.reserved.clear(), _own.judge.found.clear()
+    _own.sampler.alter = lambda pixels, _: pixels
+
+
+def faulty(service: RunningService, *places: int) -> None:
+    """Have the pictures at these places of painting grow a handle, and all be plain otherwise."""
+    painted = iter(range(100))
+
+    def alter(pixels: Pixels, request: PaintRequest) -> Pixels:
+        plain = np.where(request.mask[..., None] > 0, pixels, np.uint8(120)).astype(np.uint8)
+        if next(painted) in places:
+            plain[24:40, 48:56] = GROWN
+        return plain
+
+    service.sampler.alter = alter
+
+
+def edit(service: RunningService, **fields: Any) -> dict[str, Any]:
+    answer = service.edit(seed=3, **fields)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json())
+
+
+def test_every_picture_has_a_truth_report(own: RunningService) -> None:
+    faulty(own, 1)
+    answer = edit(own, n=2)
+    first, second = (one["truth"] for one in answer["data"])
+    assert first["faultless"] and first["unchanged"] == 1 and first["colour"] == 0 and first["expansion"] == 0
+    assert not second["faultless"] and second["faults"] == ["grown product"]
+    assert answer["painted"] == 2 and answer["seconds"] == 0.5 and "refused" not in answer
+
+
+def test_a_faulty_product_is_painted_anew_with_another_seed(own: RunningService) -> None:
+    faulty(own, 0, 1)
+    answer = edit(own, accept="faultless")
+    [image] = answer["data"]
+    assert image["truth"]["faultless"] and image["seed"] == image_seed(3, 2)
+    assert answer["painted"] == 3 and answer["refused"] == {"grown product": 2}
+    assert [images for images, _, _ in own.sampler.reserved] == [1, 1, 1]
+
+
+def test_faultless_or_not_at_all(own: RunningService) -> None:
+    faulty(own, *range(100))
+    error = error_of(own.edit(accept="faultless", max_candidates=3), 422)
+    assert error["message"].startswith("none of 3 painted pictures is faultless: grown product (3);")
+    assert (error["param"], error["code"]) == ("accept", "none_accepted")
+    assert len(own.sampler.requests) == 3
+
+
+def test_fewer_than_wanted_where_the_rest_is_refused(own: RunningService) -> None:
+    faulty(own, 1, 2, 3)
+    answer = edit(own, accept="faultless", n=2, max_candidates=4)
+    assert len(answer["data"]) == 1 and answer["painted"] == 4 and answer["refused"] == {"grown product": 3}
+
+
+def test_approved_pictures_are_faultless_and_without_flaws(own: RunningService) -> None:
+    faulty(own, 0)
+    own.judge.found = [("wrong scene", "clutter"), None, ("blur",)]  # of pictures 1, 2 and 3: the first isn't asked of
+    answer = edit(own, accept="approved")
+    assert answer["data"][0]["seed"] == image_seed(3, 3)
+    assert answer["refused"] == {"grown product": 1, "wrong scene": 1, "clutter": 1, "not judged": 1}
+
+
+def test_best_of_ranks_those_that_are_accepted(own: RunningService) -> None:
+    """Pictures 0, 2 and 3 are left; the judge's scores for them are 2, 4.5 and none."""
+    faulty(own, 1)
+    answer = edit(own, accept="faultless", best_of=4)
+    assert [(one["seed"], one["score"]) for one in answer["data"]] == [(image_seed(3, 2), 4.5)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({"max_candidates": 3}, "max_candidates goes with accept=faultless or approved"),
+        ({"accept": "faultless", "n": 2, "max_candidates": 1}, "max_candidates must be from 2 to 6"),
+        ({"accept": "faultless", "max_candidates": 7}, "max_candidates must be from 1 to 6"),
+        ({"accept": "perfect"}, "accept: input should be 'any', 'faultless' or 'approved'"),
+    ],
+)
+def test_what_cannot_be_accepted_is_one_line(own: RunningService, fields: dict[str, Any], line: str) -> None:
+    assert line in error_of(own.edit(**fields), 400)["message"]
+    assert not own.sampler.requests
+
+
+def test_without_a_judge_nothing_is_approved(tmp_path: Any) -> None:
+    with open_service(str(tmp_path), judged=False) as service:
+        assert "this server has no judge" in error_of(service.edit(accept="approved"), 400)["message"]
+        assert service.edit(accept="faultless").status_code in (200, 422)
+
+
+def test_reasons_and_seconds_are_metrics(own: RunningService) -> None:
+    def value(name: str) -> float:
+        lines = own.send("GET", "/metrics").text.splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
+
+    names = (
+        'p2i_candidates_total{accept="approved",outcome="accepted"}',
+        'p2i_refused_candidates_total{reason="clutter"}',
+        'p2i_candidate_seconds_total{accept="approved"}',
+        "p2i_truth_reports_total",
+        'p2i_product_faults_total{fault="grown product"}',
+    )
+    before = [value(name) for name in names]
+    faulty(own, 0)
+    own.judge.found = [("clutter",)]
+    edit(own, accept="approved")
+    assert [value(name) - old for name, old in zip(names, before, strict=True)] == [1, 1, 0.75, 3, 1]
+
+
+def test_a_jobs_item_has_its_refusals(own: RunningService) -> None:
+    from tests.serve.jobs.test_routes import CUP, finished, submit
+
+    faulty(own, 0, 2, 3, 4)
+    items = [{**CUP, "accept": "faultless", "seed": 1, "max_candidates": 3}] * 2
+    _, rows = finished(own, submit(own, items))
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert rows[0]["refused"] == {"grown product": 1} and rows[0]["painted"] == 2
+    assert rows[1]["refused"] == {"grown product": 3} and rows[1]["reason"].startswith("none of 3 painted")
+    assert json.dumps(rows[0]["pictures"][0]["truth"])
