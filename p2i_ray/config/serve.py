@@ -106,6 +106,13 @@ class ServeConfig(Settings):
         "(CPUs needn't), so a single image takes as long as a full batch",
     )
     judge: bool = Field(True, description="also host the judge, for best_of and accept=approved")
+    compared: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="candidates of best_of, the best by score, that the judge also compares in pairs, each in both "
+        "orders: N (N - 1) requests (0: ranked by score alone; 4 is enough)",
+    )
     sharpened: bool = Field(
         True, description="rank by what the judge of the model's run has learned, where its folder says that"
     )

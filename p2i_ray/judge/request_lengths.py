@@ -17,8 +17,17 @@ import numpy as np
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.data import images
 from p2i_ray.judge.requests import flaws
+from p2i_ray.judge.requests.comparison import ComparisonTask
 from p2i_ray.judge.requests.exemplars import MAX_EXEMPLARS
-from p2i_ray.judge.requests.prompts import Exemplar, Message, Prompt, load_prompts, rest_messages, summary_messages
+from p2i_ray.judge.requests.prompts import (
+    Exemplar,
+    Message,
+    Prompt,
+    load_comparison,
+    load_prompts,
+    rest_messages,
+    summary_messages,
+)
 from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name, image_part
 
 # Width by height of pictures with so long a side: tiles, and small ones that are enlarged, cost by their shape.
@@ -40,6 +49,7 @@ class Asked(NamedTuple):
         later_feedback: whether rounds are to get feedback of the judge's own.
         critiques: whether pictures are criticised, and critiques summed up.
         prompt: asked in place of p_R.
+        compared: whether pictures are compared in pairs.
     """
 
     names: Sequence[str] = ()
@@ -49,6 +59,7 @@ class Asked(NamedTuple):
     later_feedback: bool = False
     critiques: bool = False
     prompt: Prompt | None = None
+    compared: bool = False
 
 
 class Length(NamedTuple):
@@ -123,7 +134,11 @@ class Measure:
         """The longest request of each kind that is going to be asked."""
         names = self.longest_names(asked.names)[: 1 + MAX_EXEMPLARS]
         asked = asked._replace(names=names)
-        return [*self._scores(asked), *(self._critiques(names) if asked.critiques else ())]
+        lengths = [*self._scores(asked), *(self._critiques(names) if asked.critiques else ())]
+        if asked.compared:
+            task = ComparisonTask(load_comparison())
+            lengths.append(self._asked("comparison", task, names[0], "", second=self._picture))
+        return lengths
 
     def score(self, asked: Asked, shown: Sequence[Exemplar], setting: str = "") -> Length:
         """The longest request for a score after these exemplars."""
@@ -189,8 +204,8 @@ class Measure:
         yield self._asked("critique (F)", task, names[0], verdict)
         yield self.summary(0)
 
-    def _asked(self, kind: str, task: JudgeTask, name: str, verdict: str) -> Length:
-        count, shown = self._counter.count, self._picture if self.settings.show_cutout else None
+    def _asked(self, kind: str, task: JudgeTask, name: str, verdict: str, *, second: bytes | None = None) -> Length:
+        count, shown = self._counter.count, second or (self._picture if self.settings.show_cutout else None)
         request = task.request(name, self._picture, shown)
         prompt, texts = count(request.messages), count(_without_pictures(request.messages))
         nameless = count(_without_pictures(task.request("", self._picture, shown).messages))

@@ -115,7 +115,14 @@ def http_app(
     ranker = None
     if judge is not None:
         settings, limits = _judge_settings(config), config.serve.limits
-        ranker = JudgeClient(judge, settings, config.image, limits.answer_s, guidance=_guidance(config, settings))
+        ranker = JudgeClient(
+            judge,
+            settings,
+            config.image,
+            limits.answer_s,
+            guidance=_guidance(config, settings),
+            compared=config.serve.compared,
+        )
     client, own = SamplerClient(sampler, config.serve), _own_generators(config.generators)
     return make_app(
         config.serve,
@@ -200,7 +207,7 @@ def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
     if config.serve.sharpened:
         learned, shown = guidance.read(_model(config), config.image, judge.max_name_chars)
         own = shown or own
-    asked = Asked(exemplars=own, feedback=learned.feedback, critiques=True)
+    asked = Asked(exemplars=own, feedback=learned.feedback, critiques=True, compared=config.serve.compared > 1)
     # A candidate is always scored with a reason, and without the cutout.
     length_check.check(judge.model_copy(update={"reasoned": True, "show_cutout": False}), config.image, asked)
     if not judge.hosted.url:

@@ -7,6 +7,7 @@ Where the model's folder has what its run's judge has learned, that feedback and
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from p2i_ray.data.images import ImageError, Pixels, encode_png
 from p2i_ray.judge.engines.vllm.settings import engine_environment
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.answers import Sample
+from p2i_ray.judge.requests.comparison import ComparisonTask, preferences
 from p2i_ray.judge.requests.preprocess import fit
-from p2i_ray.judge.requests.prompts import load_prompts
+from p2i_ray.judge.requests.prompts import load_comparison, load_prompts
 from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, clean_name
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 from p2i_ray.serve.guidance import ModelGuidance
@@ -42,6 +44,7 @@ class JudgeClient:
         image: limits and size of images.
         answer_s: longest wait for a request's verdicts, seconds.
         guidance: what the run's judge has learned (none: the judge is asked as in the first round).
+        compared: candidates, the best by score, that are also compared in pairs.
 
     Raises:
         UserError: the prompts can't be used, or score.yaml doesn't say how to ask for a reason.
@@ -55,10 +58,12 @@ class JudgeClient:
         answer_s: float,
         *,
         guidance: ModelGuidance | None = None,
+        compared: int = 0,
     ) -> None:
         self._handle, self._image, self._answer_s, self._guidance = handle, image, answer_s, guidance
         self._max_name_chars = settings.max_name_chars
         prompts = load_prompts(settings.prompts, reasoned=True)
+        self._compared, self._comparison = compared, ComparisonTask(load_comparison())
         self._critique = CritiqueTask(prompts.critique, settings.max_reason_tokens, settings.flaws)
         self._one_at_a_time = asyncio.Lock()  # of the threads that read the guidance
         self._score = ScoreTask(
@@ -75,8 +80,15 @@ class JudgeClient:
             Overloaded: the judge's queue is full, or it doesn't answer in time.
             NotReady: no engine runs, or it was lost twice with these images.
         """
-        answers = await self._answers(await self._sharpened(), name, images)
-        return [_verdict(answer) for answer in answers]
+        samples = await asyncio.to_thread(self._samples, name, images)
+        verdicts = [_verdict(answer) for answer in await self._answers(await self._sharpened(), samples)]
+        best = ranked_first(verdicts)[: self._compared]
+        if len(best) < 2:
+            return verdicts
+        preferred = await self._preferences([samples[place] for place in best])
+        for place, preference in zip(best, preferred, strict=True):
+            verdicts[place] = replace(verdicts[place], preference=preference)
+        return verdicts
 
     async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
         """Return the flaws of each image (H, W, 3) of one product, in their order; none: it can't be judged.
@@ -84,7 +96,8 @@ class JudgeClient:
         Raises:
             Overloaded, NotReady: see `rank`.
         """
-        answers = await self._answers(self._critique, name, images)
+        samples = await asyncio.to_thread(self._samples, name, images)
+        answers = await self._answers(self._critique, samples)
         return [None if answer["error"] is not None else tuple(answer["flaws"]) for answer in answers]
 
     async def _sharpened(self) -> ScoreTask:
@@ -96,9 +109,17 @@ class JudgeClient:
         cap = learned.cap if learned.feedback else self._score.cap
         return replace(self._score, feedback=learned.feedback, exemplars=shown or self._score.exemplars, cap=cap)
 
-    async def _answers(self, task: JudgeTask, name: str, images: Sequence[Pixels]) -> list[dict[str, Any]]:
-        """The columns of each image's answer, in their order."""
-        samples = await asyncio.to_thread(self._samples, name, images)
+    async def _preferences(self, samples: list[Sample | str]) -> list[float | None]:
+        """How much each is preferred to the others, by pairs in both orders; see `comparison.preferences`."""
+        valid = [sample for sample in samples if isinstance(sample, Sample)]  # all: they have scores
+        pairs = list(itertools.permutations(range(len(valid)), 2))
+        asked = [valid[one]._replace(cutout=valid[other].picture) for one, other in pairs]
+        answers = await self._answers(self._comparison, asked)
+        found = [None if answer["error"] is not None else answer["p_first"] for answer in answers]
+        return preferences(len(valid), dict(zip(pairs, found, strict=True)))
+
+    async def _answers(self, task: JudgeTask, samples: Sequence[Sample | str]) -> list[dict[str, Any]]:
+        """The columns of each sample's answer, in their order."""
         valid = [sample for sample in samples if isinstance(sample, Sample)]
         try:
             async with asyncio.timeout(self._answer_s):
@@ -163,6 +184,12 @@ def options(settings: ServeConfig, judge: JudgeConfig, environment: dict[str, An
         "max_constructor_retry_count": 1,
         "logging_config": serving.QUIET,
     }
+
+
+def ranked_first(verdicts: Sequence[Verdict]) -> list[int]:
+    """The places of those with a score, the best first."""
+    scores = {place: verdict.score for place, verdict in enumerate(verdicts) if verdict.score is not None}
+    return sorted(scores, key=lambda place: -scores[place])
 
 
 def _verdict(answer: dict[str, Any]) -> Verdict:

@@ -90,3 +90,25 @@ def test_the_judge_is_told_what_it_has_learned(tmp_path: Path) -> None:
     plain = JudgeClient(engines, settings, IMAGE, 5)  # type: ignore[arg-type]
     asyncio.run(plain.rank("cup", pictures))
     assert isinstance(engines.tasks[-1], ScoreTask) and engines.tasks[-1].feedback == ""
+
+
+class Comparing(Engines):
+    """Scores 3, 5, 4 and 1, and prefers the lower score."""
+
+    async def _answer(self, task: JudgeTask, number: int) -> list[dict[str, Any]]:
+        if isinstance(task, ScoreTask):
+            return [{"score": s, "expected_score": s, "reason": "", "error": None} for s in (3, 5, 4, 1)]
+        return [{"p_first": 0.25, "error": None}, {"p_first": 0.75, "error": None}]
+
+
+def test_the_best_by_score_are_compared_in_both_orders() -> None:
+    from p2i_ray.config import Config, load
+    from p2i_ray.judge.requests.comparison import ComparisonTask
+    from p2i_ray.serve.images.ranking import ranked
+
+    engines = Comparing()
+    client = JudgeClient(engines, load(Config, "mini", []).judge, IMAGE, 5, compared=2)  # type: ignore[arg-type]
+    verdicts = asyncio.run(client.rank("cup", [render(1, number, CLEAN).image for number in range(4)]))
+    assert [one.preference for one in verdicts] == [None, 0.25, 0.75, None]
+    assert isinstance(engines.tasks[-1], ComparisonTask)
+    assert [one.index for one in ranked(verdicts)] == [2, 1, 0, 3]

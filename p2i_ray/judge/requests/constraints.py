@@ -14,6 +14,7 @@ from typing import Any
 SCORES: tuple[int, ...] = (1, 2, 3, 4, 5)
 CHOICES: tuple[str, ...] = tuple(map(str, SCORES))
 YES_OR_NO = ("yes", "no")
+FIRST_OR_SECOND = ("first", "second")
 _JSON = r"""
 sp ::= " "?
 text ::= "\"" char* "\""

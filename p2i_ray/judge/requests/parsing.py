@@ -64,29 +64,35 @@ def first_step(steps: Iterable[Step]) -> Step | None:
 
 
 def read_yes(step: Step | None) -> float:
-    """The probability of "yes" in an answer that is yes or no, 0..1.
+    """The probability of "yes" in an answer that is yes or no, 0..1; see `read_first_word`."""
+    return read_first_word(step, YES_OR_NO)
+
+
+def read_first_word(step: Step | None, words: tuple[str, str]) -> float:
+    """The probability of the first of two words in an answer that is one of them, 0..1.
 
     Tokenizers differ: a token may begin with a space or a capital, and may be a part of the word. So an alternative
     counts for the word that begins with it, and the two words' probabilities are normalised to sum to one.
 
     Args:
         step: the first token of the answer, with its alternatives.
+        words: that begin with different letters.
 
     Raises:
         ReplyError: it has none, or neither word is among them.
     """
     if step is None:
-        raise ReplyError("no probabilities of yes and no came with the reply")
-    weights = dict.fromkeys(YES_OR_NO, 0.0)
+        raise ReplyError(f"no probabilities of {words[0]} and {words[1]} came with the reply")
+    weights = dict.fromkeys(words, 0.0)
     for token, logprob in step.alternatives:
         begun = token.strip(" \n\t▁").lower()
-        for word in YES_OR_NO:
+        for word in words:
             if begun and word.startswith(begun) and not math.isnan(logprob):
                 weights[word] += math.exp(logprob)
     total = sum(weights.values())
     if not total:
-        raise ReplyError(f"neither yes nor no is an alternative of the reply {_short(step.token)}")
-    return weights[YES_OR_NO[0]] / total
+        raise ReplyError(f"neither {words[0]} nor {words[1]} is an alternative of the reply {_short(step.token)}")
+    return weights[words[0]] / total
 
 
 def read_score(text: str, step: Step | None, scores_only: bool = False) -> Rating:

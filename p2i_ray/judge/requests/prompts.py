@@ -45,9 +45,11 @@ OPTIONAL_PLACEHOLDERS = {
 # A file by itself, in no folder of prompts: whether a photo is attractive. Any score.yaml can stand in for it.
 ATTRACTIVENESS = "attractiveness"
 SUITABILITY = "suitability"  # another: whether a background suits its product, yes or no
+COMPARISON = "comparison"  # another: which of two pictures is better
 ALONE: dict[str, dict[str, set[str]]] = {
     ATTRACTIVENESS: {key: set() for key in PLACEHOLDERS["score"]},
     SUITABILITY: {"system": set(), "user": {"name"}, "cutout": set()},
+    COMPARISON: {"system": set(), "user": {"name"}},
 }
 TEXTS = ("system", "user", "feedback", "reasoned", "cutout")
 
@@ -130,6 +132,15 @@ def load_suitability(cutouts: bool = False) -> Prompt:
         UserError: as there.
     """
     return _read(BUILT_IN / f"{SUITABILITY}.yaml", SUITABILITY, {"cutout": cutouts}, "it is part of p2i_ray")
+
+
+def load_comparison() -> Prompt:
+    """Read the built-in prompt that asks which of two pictures of a product is better, for first or second.
+
+    Raises:
+        UserError: as in `load_prompts`.
+    """
+    return _read(BUILT_IN / f"{COMPARISON}.yaml", COMPARISON, {}, "it is part of p2i_ray")
 
 
 def _read(path: Path, name: str, needed: Mapping[str, bool], advice: str) -> Prompt:
@@ -281,6 +292,21 @@ def suitability_messages(
         cutout: the product's cutout, as there.
     """
     return [_system(prompt), _sample(prompt, prompt.user, name=name, image_part=image_part, cutout=cutout)]
+
+
+def comparison_messages(
+    prompt: Prompt, name: str, first: Mapping[str, Any], second: Mapping[str, Any]
+) -> list[Message]:
+    """The chat whose reply is first or second: which of two pictures of one product is better.
+
+    Args:
+        prompt: from `load_comparison`.
+        name: the product's name P.
+        first: a picture, as in `score_messages`.
+        second: another.
+    """
+    asked = _user(prompt.user, second, name=name)
+    return [_system(prompt), {"role": "user", "content": [dict(first), *asked["content"]]}]
 
 
 def rest_messages(messages: list[Message], said: str) -> list[Message]:

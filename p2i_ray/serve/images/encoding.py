@@ -40,6 +40,8 @@ class GeneratedImage:
         if self.verdict is not None:
             score = self.verdict.score
             fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}
+            if self.verdict.preference is not None:
+                fields["preference"] = round(self.verdict.preference, 4)
         if self.style is not None:
             fields["style"] = round(self.style, 4)
         if self.check_expansion:

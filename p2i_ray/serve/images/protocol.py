@@ -19,10 +19,12 @@ class Verdict:
     Attributes:
         score: 1 to 5, the expectation over the digits' probabilities; none: it couldn't be judged, see reason.
         reason: the judge's reason, or the error.
+        preference: how much it is preferred to the other candidates, 0..1, where the best were compared in pairs.
     """
 
     score: float | None
     reason: str
+    preference: float | None = None
 
 
 @dataclass(frozen=True)
