@@ -20,7 +20,7 @@ OUT, DATA = Path("runs/styles"), Path("data/mini-styles")
 BASE = "p2i_ray/mini/weights/diffusion"
 CLIP = "generators.reference_clip=p2i_ray/mini/weights/diffusion_clip"
 SEEDS = (0, 1, 2)
-STEPS = 400
+STEPS = 150
 # The tiny model's prompts have 32 tokens, and its tokenizer knows few words.
 WORDS = (
     "generators.product_prompt=a {category}",
