@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from p2i_ray.config.shapes import Size
 from p2i_ray.serve.images.protocol import Verdict
 
 SUFFIX = {"png": "png", "jpeg": "jpg", "webp": "webp"}
@@ -17,6 +18,10 @@ class GeneratedImage:
     Attributes:
         encoded: the file's content.
         seed: with n=1, it gives this image again.
+        size: of the file, pixels.
+        painted: size of the canvas that it was cut from, pixels.
+        crop: the ratio that was asked for, where several were.
+        lowered: its quality, where the usual one made too large a file.
         verdict: the judge's, where images were ranked.
         expansion: growth of the product, fraction of its area, where that was requested.
         style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
@@ -24,13 +29,21 @@ class GeneratedImage:
 
     encoded: bytes
     seed: int
+    size: Size
+    painted: Size
+    crop: str | None = None
+    lowered: int | None = None
     verdict: Verdict | None = None
     expansion: float | None = None
     style: float | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
-        fields: dict[str, Any] = {"seed": self.seed}
+        fields: dict[str, Any] = {"seed": self.seed, "size": str(self.size), "painted": str(self.painted)}
+        if self.crop is not None:
+            fields["crop"] = self.crop
+        if self.lowered is not None:
+            fields["output_compression"] = self.lowered
         if self.verdict is not None:
             score = self.verdict.score
             fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}

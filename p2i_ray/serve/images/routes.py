@@ -80,11 +80,13 @@ class ImageRoutes:
 
 def _response(params: EditParams, images: list[GeneratedImage]) -> dict[str, Any]:
     data = [{"b64_json": base64.b64encode(image.encoded).decode("ascii"), **image.metadata()} for image in images]
+    size = {"size": data[0]["size"]} if len({image.size for image in images}) == 1 else {}  # of crops each has its own
     return {
         "created": int(time.time()),
         "background": "opaque",
         "data": data,
         "output_format": params.output_format,
         "seed": params.seed,
-        "size": f"{params.width}x{params.height}",
+        "painted": data[0]["painted"],
+        **size,
     }

@@ -15,6 +15,8 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.expansion import expansion
+from p2i_ray.serve.images.finishing import cut_to, file_within
+from p2i_ray.serve.images.framing import Frame, Shape
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.schema import EditParams
@@ -79,28 +81,38 @@ class ImageService:
             TooMuchWork: it takes longer to paint than a request may.
             Overloaded, NotReady: from the sampler or the judge.
         """
-        cost = work(params.width, params.height, params.steps, params.guidance)
+        shape = await self._shape(params, pictures)
+        cost = work(shape.canvas.width, shape.canvas.height, params.steps, params.guidance)
         with self._sampler.reserve(params.candidates, cost, patient=source == "job"):
-            return await self._generate(params, pictures, source)
+            return await self._generate(params, shape, pictures, source)
 
-    async def _generate(self, params: EditParams, pictures: Pictures, source: str) -> list[GeneratedImage]:
-        product, mask = await self._in_thread(
-            "decode", self._decoder.product, pictures.image, pictures.mask, params.width, params.height
-        )
+    async def _shape(self, params: EditParams, pictures: Pictures) -> Shape:
+        """The geometry; size=auto follows the reference, whose shape a picture must have, else the product's image."""
+        if isinstance(params.shape, Shape):
+            return params.shape
+        sent = (pictures.image, "image") if pictures.reference is None else (pictures.reference, "reference")
+        return params.shape.of(await self._in_thread("decode", self._decoder.size, *sent))
+
+    async def _generate(
+        self, params: EditParams, shape: Shape, pictures: Pictures, source: str
+    ) -> list[GeneratedImage]:
+        product, mask = await self._in_thread("decode", self._decoder.product, pictures.image, pictures.mask, shape)
         reference: Reference | None = None
         if pictures.reference is not None:
-            reference = await self._in_thread(
-                "decode", self._decoder.reference, pictures.reference, params.width, params.height
-            )
+            reference = await self._in_thread("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
         seeds = [image_seed(params.seed, index) for index in range(params.candidates)]
         with self._metrics.stage("paint"):
             painted = await gather([self._sampler.paint(replace(asked, seed=seed)) for seed in seeds])
         self._metrics.generated(len(painted), source)
         chosen = await self._choose(params, painted, mask, reference)
-        return await gather(
-            [self._encode(params, painted[one.index], mask, seed=seeds[one.index], candidate=one) for one in chosen]
+        encoded = await gather(
+            [
+                self._encode(params, shape, painted[one.index], mask, seed=seeds[one.index], candidate=one)
+                for one in chosen
+            ]
         )
+        return [image for images in encoded for image in images]
 
     async def cutout(self, image: bytes) -> bytes:
         """A photo's product as an RGBA PNG.
@@ -127,18 +139,40 @@ class ImageService:
         return ranked(verdicts, styles)[: params.n]
 
     async def _encode(
-        self, params: EditParams, pixels: Pixels, mask: Pixels, *, seed: int, candidate: Candidate
-    ) -> GeneratedImage:
+        self, params: EditParams, shape: Shape, pixels: Pixels, mask: Pixels, *, seed: int, candidate: Candidate
+    ) -> list[GeneratedImage]:
+        """The files of a canvas, one for each frame."""
         growth = None
         if params.check_expansion:
             growth = await self._in_thread("expansion", expansion, pixels, mask)
-        encoded = await self._in_thread("encode", self._file, params, pixels, seed)
-        return GeneratedImage(encoded, seed, candidate.verdict, growth, style=candidate.style)
+        files = await gather(
+            [self._in_thread("encode", self._file, params, frame, pixels, seed) for frame in shape.frames]
+        )
+        return [
+            GeneratedImage(
+                encoded,
+                seed,
+                size=frame.output,
+                painted=shape.canvas,
+                crop=frame.crop,
+                lowered=lowered,
+                verdict=candidate.verdict,
+                expansion=growth,
+                style=candidate.style,
+            )
+            for frame, (encoded, lowered) in zip(shape.frames, files, strict=True)
+        ]
 
-    def _file(self, params: EditParams, pixels: Pixels, seed: int) -> bytes:
-        if self._marker is None:
-            return encode(pixels, params.output_format, quality=params.quality)
-        return self._marker.encode(pixels, params.output_format, seed=seed, quality=params.quality)
+    def _file(self, params: EditParams, frame: Frame, painted: Pixels, seed: int) -> tuple[bytes, int | None]:
+        """A frame's file, and its quality where that was lowered."""
+        pixels = cut_to(painted, frame)
+
+        def file(quality: int | None) -> bytes:
+            if self._marker is None:
+                return encode(pixels, params.output_format, quality=quality)
+            return self._marker.encode(pixels, params.output_format, seed=seed, quality=quality)
+
+        return file_within(file, params.quality, params.max_bytes)
 
     async def _in_thread(self, stage: str, function: Callable[..., T], *args: Any) -> T:
         """The result of a function in a thread, a few at a time."""
