@@ -49,7 +49,7 @@ def make_app(
 
     Args:
         settings: limits, names and folders.
-        image: the resolution of size=auto.
+        image: the sizes of size=auto, and of a ratio.
         generate: steps, guidance and soft edge where a request names none.
         sampler: paints; called concurrently.
         judge: ranks the candidates of best_of; none: best_of is refused.

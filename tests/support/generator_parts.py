@@ -173,6 +173,7 @@ def open_service(
     judged: bool = True,
     sampler: StubSampler | None = None,
     settings: dict[str, Any] | None = None,
+    image: dict[str, Any] | None = None,
     generators: OwnGenerators | None = None,
     **limits: Any,
 ) -> Iterator[RunningService]:
@@ -180,7 +181,7 @@ def open_service(
     sampler, judge, styles = sampler or StubSampler(), StubRanker(), StubStyles()
     app = make_app(
         ServeConfig(jobs=jobs, limits=LimitsConfig(**{"per_minute": 100_000, **limits}), **(settings or {})),
-        ImageConfig(resolution=64),
+        ImageConfig(**(image or {"resolution": 64})),
         GenerateConfig(num_inference_steps=7, guidance_scale=3),
         sampler=sampler,
         judge=judge if judged else None,

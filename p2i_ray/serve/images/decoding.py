@@ -14,11 +14,18 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import ClientLimits, LimitsConfig
-from p2i_ray.data.cutouts.colours import decontaminate, fill_clear
-from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
+from p2i_ray.config.shapes import Size
+from p2i_ray.data.cutouts.colours import fill_clear
+from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask, upright_size
 from p2i_ray.errors import UserError
 from p2i_ray.generators.request import Reference, fitted
 from p2i_ray.serve.edge.errors import APIError, bad_request
+from p2i_ray.serve.images.composing import composed, product_box
+from p2i_ray.serve.images.framing import Shape
+from p2i_ray.serve.images.placement import Box
+
+SPARE = 2  # sides of the canvas that a photo keeps when it is decoded
+SPARE_TRIMMED = 4  # the same where its product alone is placed, which may be a small part of it
 
 Cutter = Callable[[Pixels], Pixels]  # photo (H, W, 3) to product mask (H, W); raises ImageError where it finds none
 
@@ -45,25 +52,39 @@ class ImageDecoder:
                 f"{param} is {width}x{height} pixels; at most {self._max_side} a side", param, "bad_image"
             )
 
-    def product(self, image: bytes, mask: bytes | None, width: int, height: int) -> tuple[Pixels, Pixels]:
-        """The product (height, width, 3) and its mask (height, width), fitted into the canvas with its aspect kept.
+    def size(self, content: bytes, param: str) -> Size:
+        """The size of an image as it is seen, upright.
 
         Raises:
-            APIError: an image can't be used, or there is no product in it.
+            APIError: it can't be read, or is beyond the limits.
+        """
+        self.check(content, param)
+        try:
+            return Size(*upright_size(content, self._limits))
+        except ImageError as error:
+            raise bad_request(f"{param}: {error}", param, "bad_image") from None
+
+    def product(self, image: bytes, mask: bytes | None, shape: Shape) -> tuple[Pixels, Pixels]:
+        """The product (H, W, 3) and its mask (H, W) on the canvas, placed with its aspect kept.
+
+        Raises:
+            APIError: an image can't be used, there is no product in it, or it can't be placed as asked.
         """
         self.check(image, "image")
         if mask is not None:
             self.check(mask, "mask")
-        photo = self._decode(image, "image", None if mask else 2 * max(width, height))
+        trimmed = shape.placement.product
+        enough = (SPARE_TRIMMED if trimmed else SPARE) * max(shape.canvas)
+        photo = self._decode(image, "image", None if mask or trimmed else enough)
         mixed = mask is not None or not _has_clear_pixels(photo)  # a photo's edges hold the background, too
         if mask is not None:
             photo.putalpha(_product_mask(self._decode(mask, "mask"), photo))
         elif mixed:
-            photo = self._cut(_within(photo.convert("RGB"), 2 * max(width, height)))
+            photo = self._cut(_within(photo.convert("RGB"), enough))
         if mask is None and photo.getchannel("A").getextrema()[1] in range(1, 128):
             raise _too_small()  # it was decoded smaller, and a few pixels are gone
         _check_mask(photo, "mask" if mask else "image")
-        return _on_canvas(photo, width, height, mixed=mixed)
+        return _on_canvas(photo, shape, mixed=mixed)
 
     def reference(self, picture: bytes, width: int, height: int) -> Reference:
         """A reference for the style, in the canvas's size.
@@ -161,29 +182,17 @@ def _within(image: Image.Image, side: int) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _on_canvas(cutout: Image.Image, width: int, height: int, *, mixed: bool) -> tuple[Pixels, Pixels]:
-    """The whole cutout in the middle of the canvas, as large as fits; the rest is transparent, to be painted.
+def _on_canvas(cutout: Image.Image, shape: Shape, *, mixed: bool) -> tuple[Pixels, Pixels]:
+    """The cutout on the canvas, the whole or its product alone; the rest is transparent, to be painted.
 
     `mixed` says that soft edges show the old background too, which is then taken out of them.
     """
-    scale = min(width / cutout.width, height / cutout.height)
-    size = (min(width, max(1, round(cutout.width * scale))), min(height, max(1, round(cutout.height * scale))))
-    if mixed:
-        colours, alpha = (_resized(cutout.convert(mode), size) for mode in ("RGB", "RGBA"))
-        small = Image.fromarray(decontaminate(np.asarray(colours), np.asarray(alpha.getchannel("A"))))
-    else:
-        small = _resized(cutout, size)
-    canvas = Image.new("RGBA", (width, height))
-    canvas.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
-    pixels = fill_clear(np.asarray(canvas))  # (H, W, 4)
+    source = product_box(cutout) if shape.placement.product else Box(0, 0, *cutout.size)
+    target = shape.place(source.size)
+    pixels = fill_clear(composed(cutout, source, target, canvas=shape.canvas, mixed=mixed))  # (H, W, 4)
     mask = pixels[..., 3]
     if mask.max() < 128:
         raise _too_small()
     if mask.min() >= 128:
         raise _no_product("no background is left to paint", "image")
     return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(mask)
-
-
-def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The image at another size; Pillow weights the colours of RGBA by alpha."""
-    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from p2i_ray.config.shapes import Size
 from p2i_ray.config.truth import TruthConfig
 from p2i_ray.serve.images.protocol import Verdict
 from p2i_ray.serve.images.truth import TruthReport
@@ -19,6 +20,10 @@ class GeneratedImage:
     Attributes:
         encoded: the file's content.
         seed: with n=1, it gives this image again.
+        size: of the file, pixels.
+        canvas: size of the canvas that it was cut from, pixels.
+        crop: the ratio that was asked for, where several were.
+        lowered: its quality, where the usual one made too large a file.
         verdict: the judge's, where images were ranked.
         report: how true it is to its product.
         limits: of a faultless one.
@@ -28,15 +33,23 @@ class GeneratedImage:
 
     encoded: bytes
     seed: int
+    size: Size
+    canvas: Size
     report: TruthReport
     limits: TruthConfig
+    crop: str | None = None
+    lowered: int | None = None
     verdict: Verdict | None = None
     check_expansion: bool = False
     style: float | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
-        fields: dict[str, Any] = {"seed": self.seed}
+        fields: dict[str, Any] = {"seed": self.seed, "size": str(self.size), "canvas": str(self.canvas)}
+        if self.crop is not None:
+            fields["crop"] = self.crop
+        if self.lowered is not None:
+            fields["output_compression"] = self.lowered
         if self.verdict is not None:
             score = self.verdict.score
             fields |= {"score": None if score is None else round(score, 4), "reason": self.verdict.reason}

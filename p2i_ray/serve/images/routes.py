@@ -78,13 +78,16 @@ class ImageRoutes:
 
 
 def _response(params: EditParams, painted: Painted) -> dict[str, Any]:
-    data = [{"b64_json": base64.b64encode(one.encoded).decode("ascii"), **one.metadata()} for one in painted.images]
+    images = painted.images
+    data = [{"b64_json": base64.b64encode(one.encoded).decode("ascii"), **one.metadata()} for one in images]
+    size = {"size": data[0]["size"]} if len({one.size for one in images}) == 1 else {}  # of crops each has its own
     return {
         "created": int(time.time()),
         "background": "opaque",
         "data": data,
         "output_format": params.output_format,
         "seed": params.seed,
-        "size": f"{params.width}x{params.height}",
+        "canvas": data[0]["canvas"],
+        **size,
         **painted.tally.totals(),
     }

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig
@@ -19,17 +18,18 @@ from p2i_ray.serve.edge.forms import short
 from p2i_ray.serve.edge.health import check_model
 from p2i_ray.serve.edge.texts import given
 from p2i_ray.serve.images.acceptance import Accept
+from p2i_ray.serve.images.finishing import file_format
+from p2i_ray.serve.images.framing import Shape
+from p2i_ray.serve.images.shape_fields import AutoShape, ShapeFields, resolve_shape
+from p2i_ray.serve.images.sizes import SizeLimits
 
-STRIDE = 8  # the VAE halves a side three times
-MIN_SIDE = 64  # pixels
 MAX_GUIDANCE = 30.0
 TRIES = 4  # images painted at most for each that is accepted, where the request doesn't say
 MAX_SOFT_EDGE = 64.0  # pixels
 MAX_SEED = 2**53 - 1  # what every JSON reader keeps exactly
-_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
-class EditRequest(BaseModel):
+class EditRequest(ShapeFields):
     """The fields of an images edit: OpenAI's, then ours. OpenAI's fields without effect here are accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,9 +37,8 @@ class EditRequest(BaseModel):
     prompt: str = ""
     model: str | None = None
     n: int = 1
-    size: str = "auto"
     response_format: Literal["b64_json", "url"] = "b64_json"
-    output_format: Literal["png", "jpeg", "webp"] = "png"
+    output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: int | None = None
     background: Literal["auto", "opaque", "transparent"] = "auto"
     quality: Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"] = "auto"
@@ -73,8 +72,7 @@ class EditParams:
     most: int  # painted in all, where images are refused
     ranked: bool
     accept: Accept
-    width: int
-    height: int
+    shape: Shape | AutoShape
     seed: int
     steps: int
     guidance: float
@@ -84,6 +82,7 @@ class EditParams:
     category: str | None
     output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
+    max_bytes: int | None
 
     @property
     def is_lossy(self) -> bool:
@@ -156,10 +155,11 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
     candidates = request.best_of or request.n
     _within("n", candidates, 1, limits.max_candidates)
     most = _most_candidates(request, candidates, rules)
-    width, height = _size(request.size, rules)
+    shape = resolve_shape(request, SizeLimits.of(limits, rules.image), n=request.n, max_n=limits.max_n)
+    output_format = file_format(request, request.output_format, shape)
     if request.output_compression is not None:
         _within("output_compression", request.output_compression, 0, 100)
-        if request.output_format == "png" and request.output_compression < 100:
+        if output_format == "png" and request.output_compression < 100:
             text = "output_compression must be 100 for png, which loses nothing; use webp or jpeg for a smaller file"
             raise bad_request(text, "output_compression")
     steps = generate.num_inference_steps if request.steps is None else request.steps
@@ -176,8 +176,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         most=most,
         ranked=request.best_of is not None,
         accept=request.accept,
-        width=width,
-        height=height,
+        shape=shape,
         seed=secrets.randbelow(2**32) if request.seed is None else request.seed,
         steps=steps,
         guidance=guidance,
@@ -185,8 +184,9 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         soft_edge=soft_edge,
         check_expansion=request.check_expansion,
         category=_category(request, name, rules),
-        output_format=request.output_format,
+        output_format=output_format,
         quality=request.output_compression,
+        max_bytes=request.preset.max_bytes if request.preset else None,
     )
 
 
@@ -234,22 +234,6 @@ def _check_offered(request: EditRequest) -> None:
         raise bad_request("pictures come whole, in one answer; leave stream out, or send stream=false", "stream")
     if request.partial_images:
         raise bad_request("pictures come whole, in one answer; leave partial_images out", "partial_images")
-
-
-def _size(size: str, rules: EditRules) -> tuple[int, int]:
-    if size == "auto":
-        return rules.image.resolution, rules.image.resolution
-    largest = max(rules.limits.max_size, rules.image.longest)
-    match = _SIZE.fullmatch(size)
-    sides = [int(side) for side in match.groups()] if match else []
-    smallest = min(MIN_SIDE, rules.image.resolution)
-    if not sides or any(side % STRIDE or not smallest <= side <= largest for side in sides):
-        allowed = f"multiples of {STRIDE} from {smallest} to {largest}"
-        raise bad_request(f"size must be auto or WIDTHxHEIGHT, both {allowed}", "size")
-    most = max(rules.limits.max_area, *(size.width * size.height for size in rules.image.sizes))
-    if sides[0] * sides[1] > most:
-        raise bad_request(f"size {size} has too many pixels; at most {most}", "size")
-    return sides[0], sides[1]
 
 
 def _one_line(text: str, name: str, limits: LimitsConfig) -> str:

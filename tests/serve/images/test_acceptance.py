@@ -11,7 +11,7 @@ import pytest
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.serve.images.service import image_seed
+from p2i_ray.serve.images.candidates import image_seed
 from tests.support.generator_parts import RunningService, error_of, open_service
 
 GROWN = (200, 40, 30)  # the product's own colour

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.provenance.reading import read
-from p2i_ray.serve.images.service import image_seed
+from p2i_ray.serve.images.candidates import image_seed
 from tests.support.generator_parts import (
     MODEL,
     RunningService,

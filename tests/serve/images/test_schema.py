@@ -80,7 +80,9 @@ def test_lines_that_say_what_to_change(service: RunningService) -> None:
         return str(error_of(service.edit(**fields), 400)["message"])
 
     assert line(n=1000) == "n must be from 1 to 8"
-    assert line(size="500x500") == "size must be auto or WIDTHxHEIGHT, both multiples of 8 from 64 to 1536"
+    assert line(size="500x500") == (
+        "size must be auto, a ratio such as 4:5 from 1:3 to 3:1, or WIDTHxHEIGHT, both multiples of 8 from 64 to 1536"
+    )
     assert line(size="1536x1536") == "size 1536x1536 has too many pixels; at most 1572864"
     assert line(response_format="url") == "pictures come in the answer; use response_format=b64_json"
     assert line(prompt="x" * 501) == "prompt has 501 characters; at most 500, please"

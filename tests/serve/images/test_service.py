@@ -85,7 +85,7 @@ def test_without_a_reference_there_is_none(styled: RunningService) -> None:
     ],
 )
 def test_a_reference_that_cannot_be_used_is_one_line(styled: RunningService, reference: bytes, line: str) -> None:
-    error = error_of(styled.edit(reference=reference, category="sofa"), 400)
+    error = error_of(styled.edit(reference=reference, category="sofa", size="64x64"), 400)
     assert line in error["message"] and error["param"] == "reference" and error["code"] == "bad_image"
     assert not styled.sampler.requests
 

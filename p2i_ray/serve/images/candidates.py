@@ -1,0 +1,107 @@
+"""The painting of a request's images until enough of them are accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.edge.metrics import HTTPMetrics
+from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
+from p2i_ray.serve.images.protocol import PaintedImage, Sampler
+from p2i_ray.serve.images.schema import EditParams
+from p2i_ray.serve.images.truth import TruthReport
+from p2i_ray.storage import locations
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AcceptedImage:
+    """An image that may be handed out.
+
+    Attributes:
+        image: as it was painted.
+        seed: of its noise.
+        report: how true it is to its product, where that was measured.
+    """
+
+    image: PaintedImage
+    seed: int
+    report: TruthReport | None = None
+
+
+class CandidatePainter:
+    """Paints candidates; those that are refused again, with other seeds. For one event loop.
+
+    Args:
+        sampler: paints.
+        assessor: says which may be handed out.
+        metrics: images are counted there.
+    """
+
+    def __init__(self, *, sampler: Sampler, assessor: Assessor, metrics: HTTPMetrics) -> None:
+        self._sampler, self._assessor, self._metrics = sampler, assessor, metrics
+
+    async def paint(self, params: EditParams, asked: PaintRequest, source: str) -> tuple[list[AcceptedImage], Tally]:
+        """The accepted images in the order of painting, and what all took.
+
+        The first params.candidates are painted in any case. Then so many more as are missing to params.n, until
+        params.most are painted.
+
+        Args:
+            params: of the request, which is reserved for params.candidates images.
+            asked: of each image, but for its seed.
+            source: "request" or "job", for the metrics.
+
+        Raises:
+            NoneAcceptedError: all that was painted is refused.
+            TooMuchWork, Overloaded, NotReady: from the sampler or the judge.
+        """
+        tally = Tally()
+        accepted = await self._some(params, asked, tally, images=params.candidates, source=source)
+        while len(accepted) < params.n and tally.painted < params.most:
+            missing = min(params.n - len(accepted), params.most - tally.painted)
+            with self._sampler.reserve(missing, asked.work, patient=source == "job"):
+                accepted += await self._some(params, asked, tally, images=missing, source=source)
+        if not accepted:
+            raise NoneAcceptedError(params.accept, tally)
+        return accepted, tally
+
+    async def _some(
+        self, params: EditParams, asked: PaintRequest, tally: Tally, *, images: int, source: str
+    ) -> list[AcceptedImage]:
+        """Paint some images, and return those that the request accepts."""
+        seeds = [image_seed(params.seed, tally.painted + k) for k in range(images)]
+        with self._metrics.stage("paint"):
+            painted = await gather([self._sampler.paint(replace(asked, seed=seed)) for seed in seeds])
+        seconds = sum(image.seconds for image in painted)
+        self._metrics.generated(images, source)
+        self._metrics.took(seconds, params.accept)
+        tally.painted, tally.seconds = tally.painted + images, tally.seconds + seconds
+        found = [AcceptedImage(image, seed) for image, seed in zip(painted, seeds, strict=True)]
+        if params.accept == "any":
+            return found
+        pixels = [image.pixels for image in painted]
+        assessed = await self._assessor.assess(params.name, pixels, asked.product, asked.mask, accept=params.accept)
+        for one in assessed:
+            tally.refused.update(one.reasons)
+        pairs = zip(found, assessed, strict=True)
+        return [replace(image, report=one.report) for image, one in pairs if not one.reasons]
+
+
+def image_seed(seed: int, index: int) -> int:
+    """The seed of a request's i-th image: the first has the request's own, so that each can be reproduced."""
+    return seed if index == 0 else locations.seed_for(seed, "picture", index) % 2**32
+
+
+async def gather(pieces: list[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; when one fails the others are cancelled, and its exception is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(piece) for piece in pieces]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
