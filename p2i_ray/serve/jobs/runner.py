@@ -8,17 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import IO
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
-from p2i_ray.serve.images.encoding import SUFFIX
+from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService, Pictures
 from p2i_ray.serve.jobs.backoff import Backoff
-from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
+from p2i_ray.serve.jobs.file_names import picture_name
+from p2i_ray.serve.jobs.schema import Job, JobItem
+from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.jobs.webhook import Webhooks
 
 POLL_S = 2.0  # interval of checking the folder for changes by other processes
 TRIES = 3  # of an item whose failure isn't the client's
@@ -32,6 +36,8 @@ class JobRunner:
         service: paints.
         rules: that items are resolved with.
         metrics: items are counted there.
+        quota: pictures that were not painted are given back to it.
+        webhooks: are told of what has ended.
         workers: items painted at a time.
         days: how long results are kept.
     """
@@ -43,10 +49,13 @@ class JobRunner:
         rules: EditRules,
         metrics: HTTPMetrics,
         *,
+        quota: Quota,
+        webhooks: Webhooks,
         workers: int,
         days: float,
     ) -> None:
         self._store, self._service, self._rules, self._metrics = store, service, rules, metrics
+        self._quota, self._webhooks = quota, webhooks
         self._workers, self._days = workers, days
         self._painting: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tries: dict[tuple[str, int], int] = {}
@@ -66,6 +75,7 @@ class JobRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._webhooks.close()
 
     def wake(self) -> None:
         """Check the folder now: it has changed."""
@@ -100,6 +110,7 @@ class JobRunner:
     async def _step(self) -> None:
         """Finish jobs with nothing left to paint, then start as many items as may be painted at a time."""
         await asyncio.to_thread(self._store.sweep, self._days)
+        await self._webhooks.step()
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
             busy = any(name == job.id for name, _ in self._painting)
@@ -108,7 +119,9 @@ class JobRunner:
             if self._store.is_cancelled(job):
                 left = []
             if not left and not busy:
-                await self._finish(job, done=sum(finished.values()))
+                await self._finish(job, finished)
+            if self._store.is_paused(job):
+                continue
             ready = [item for item in left if (job.id, item.index) not in self._painting]
             if ready:
                 waiting[job.id] = (job, ready)
@@ -123,19 +136,22 @@ class JobRunner:
             if items:
                 names.append(name)
 
-    async def _finish(self, job: Job, done: int) -> None:
+    async def _finish(self, job: Job, finished: Mapping[int, bool]) -> None:
         """Write a job's result; where that fails, now and then again."""
         backoff = self._finishing.setdefault(job.id, self._backoff())
         if backoff.wait_s:
             return
+        painted = sum(item.candidates for item in job.rows if finished.get(item.index))
         try:
+            await asyncio.to_thread(self._quota.settle, job.id, painted)
             await asyncio.to_thread(self._store.finish, job)
         except OSError as error:
             backoff.failed(error)
             return
         backoff.worked()
         del self._finishing[job.id]
-        self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=done)
+        self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
+        self.wake()  # its webhook is due
 
     def _backoff(self) -> Backoff:
         return Backoff(began=self._metrics.storage_fails, ended=self._metrics.storage_works)
@@ -156,11 +172,13 @@ class JobRunner:
         try:
             pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
+            begin = time.monotonic()
             images = await self._service.generate(params, pictures, "job")
-            names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
+            seconds = round(time.monotonic() - begin, 3)
+            names = [picture_name(item, number) for number in range(len(images))]
             records = [{"file": name, **painted.metadata()} for name, painted in zip(names, images, strict=True)]
             files = [(name, painted.encoded) for name, painted in zip(names, images, strict=True)]
-            await self._stored(lambda: self._store.done(job, item, files, {"pictures": records}))
+            await self._stored(lambda: self._store.done(job, item, files, {"seconds": seconds, "pictures": records}))
             self._metrics.item("done")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)
