@@ -110,8 +110,9 @@ class JobStore:
 
     def of_client(self, client: bytes) -> list[Job]:
         """A client's jobs, the newest first."""
-        jobs = [job for job in self._jobs(self._names()) if job.is_owned_by(client)]
-        return sorted(jobs, key=lambda job: (job.created, job.id), reverse=True)
+        jobs = [(job, self._stored(job)) for job in self._jobs(self._names()) if job.is_owned_by(client)]
+        newest = sorted(jobs, key=lambda one: (one[0].created, one[1], one[0].id), reverse=True)
+        return [job for job, _ in newest]
 
     def finished_items(self, job: Job) -> dict[int, bool]:
         """The indices of finished items, and whether they were painted."""
@@ -228,6 +229,13 @@ class JobStore:
 
     def _jobs(self, names: Iterable[str]) -> list[Job]:
         return [job for name in names if (job := self._read(name))]
+
+    def _stored(self, job: Job) -> int:
+        """When a job was stored, nanoseconds; 0: it is gone."""
+        try:
+            return (self._folder / job.id / "job.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _delivery(self, name: str) -> Delivery | None:
         try:
