@@ -31,6 +31,10 @@ class LimitsConfig(Settings):
     queue: int = Field(64, ge=1, description="images that wait for the sampler; more get 429 with Retry-After")
     max_job_bytes: int = Field(200_000_000, gt=0, description="largest body of a batch job, bytes")
     max_job_pictures: int = Field(1_000, ge=1, description="most images a batch job paints")
+    max_archive_entries: int = Field(3_000, ge=1, description="most entries of a batch job's zip of pictures")
+    max_archive_bytes: int = Field(
+        200_000_000, gt=0, description="what a batch job may take out of its zip of pictures, bytes in all"
+    )
     max_jobs: int = Field(4, ge=1, description="unfinished batch jobs a client may have")
 
 
@@ -75,6 +79,31 @@ class ChatConfig(Settings):
     max_tokens: int = Field(1_024, ge=1, description="longest answer, tokens; the default of a request without one")
     max_n: int = Field(4, ge=1, description="answers a request")
     max_schema_chars: int = Field(20_000, ge=2, description="longest JSON schema, or choices, characters")
+
+
+class QuotasConfig(Settings):
+    """What a client may have painted in a day."""
+
+    pictures_per_day: int | None = Field(
+        None, ge=1, description="pictures a token and day (UTC), candidates of best_of included (none: unlimited)"
+    )
+
+
+class WebhooksConfig(Settings):
+    """The addresses that may be told of finished batch jobs; else this server sends nothing anywhere."""
+
+    allowed: tuple[str, ...] = Field(
+        (),
+        description="hosts or URLs that begin as these, e.g. [hooks.shop.example, https://shop.example/orders/] (none: "
+        "webhooks are refused)",
+    )
+    secret_env: str = Field(
+        "P2I_WEBHOOK_SECRET",
+        description="variable with the secrets that sign, whsec_ and base64 each, separated by commas",
+    )
+    timeout_s: float = Field(10, gt=0, description="longest time for a receiver's answer, seconds")
+    tries: int = Field(8, ge=1, le=20, description="times that a webhook is sent until it is accepted")
+    retry_s: float = Field(5, gt=0, description="pause before the second try, seconds; each further is 4 times as long")
 
 
 class ServeConfig(Settings):
@@ -127,6 +156,11 @@ class ServeConfig(Settings):
     jobs: str = Field("runs/service-jobs", description="local folder of the batch jobs and their results")
     job_workers: int = Field(1, ge=1, description="items of batch jobs painted at a time, next to requests")
     job_days: float = Field(7, gt=0, description="how long a finished batch job's result is kept, days")
+    dollars_per_hour: float | None = Field(
+        None, ge=0, description="what a replica of the sampler costs, for the price of batch jobs (none: not said)"
+    )
+    quotas: QuotasConfig = QuotasConfig()
+    webhooks: WebhooksConfig = WebhooksConfig()
 
 
 class ServeJobConfig(Config):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import Depends, FastAPI
 
@@ -15,6 +17,7 @@ from p2i_ray.serve.edge import errors, health
 from p2i_ray.serve.edge.auth import Authenticator
 from p2i_ray.serve.edge.limits import RequestLimits
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
+from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.images.acceptance import Assessor
 from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
@@ -23,12 +26,19 @@ from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
 from p2i_ray.serve.images.schema import EditRules, OwnGenerators
 from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.jobs.intake import JobIntake
+from p2i_ray.serve.jobs.progress import state
 from p2i_ray.serve.jobs.routes import JobRoutes
 from p2i_ray.serve.jobs.runner import JobRunner
+from p2i_ray.serve.jobs.signature import read_secrets
 from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.jobs.submission import SubmissionReader
+from p2i_ray.serve.jobs.webhook import Webhooks
 from p2i_ray.serve.page import routes
 
 JOBS = "/v1/jobs"
+QUOTE = f"{JOBS}/quote"
+LARGE = (JOBS, QUOTE)  # paths whose body is a job's
 
 
 def make_app(
@@ -44,6 +54,7 @@ def make_app(
     styles: StyleRanker | None = None,
     marker: Marker | None = None,
     reader: LabelReader | None = None,
+    environment: Mapping[str, str] = os.environ,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -60,9 +71,10 @@ def make_app(
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
         marker: encodes pictures with their marks; none: they have none.
         reader: reads products' labels; none: they are not read.
+        environment: has the secrets that sign webhooks, where settings allow any.
 
     Raises:
-        UserError: settings.jobs is not a folder that can be written.
+        UserError: settings.jobs is not a folder that can be written; or webhooks are allowed that nothing signs.
     """
     if not logging.getLogger(LOGGER).handlers:
         log_to()
@@ -92,20 +104,23 @@ def make_app(
         generators=generators or OwnGenerators(),
     )
     store = JobStore(settings.jobs)
-    runner = JobRunner(store, service, rules, metrics, workers=settings.job_workers, days=settings.job_days)
-    edits = ImageRoutes(service=service, decoder=decoder, authenticator=authenticator, rules=rules, metrics=metrics)
-    jobs = JobRoutes(store, runner, rules, settings.limits)
+    quota = Quota(store.usage, settings.quotas.pictures_per_day, failed=metrics.failure)
+    signing = _signing(settings, environment)
+    jobs = _jobs(settings, store, service, rules, sampler=sampler, metrics=metrics, quota=quota, signing=signing)
+    edits = ImageRoutes(
+        service=service, decoder=decoder, authenticator=authenticator, rules=rules, metrics=metrics, quota=quota
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with runner:
+        async with jobs.runner:
             yield
 
     app = FastAPI(title=settings.model_name, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.router.redirect_slashes = False
     errors.install(app)
     app.add_middleware(
-        RequestLimits, limits=settings.limits, metrics=metrics, large=(JOBS,), hosts=settings.allowed_hosts
+        RequestLimits, limits=settings.limits, metrics=metrics, large=LARGE, hosts=settings.allowed_hosts
     )
 
     known, limited = [Depends(authenticator.authenticated)], [Depends(authenticator.rate_limited)]
@@ -118,9 +133,48 @@ def make_app(
     )
     app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=limited)
     app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=limited)
+    app.add_api_route("/v1/usage", quota.answer, methods=["GET"], dependencies=known)
     app.add_api_route(JOBS, jobs.submit, methods=["POST"], dependencies=limited)
+    app.add_api_route(QUOTE, jobs.quote, methods=["POST"], dependencies=limited)
+    app.add_api_route(JOBS, jobs.own, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.progress, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}/pause", jobs.pause, methods=["POST"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}/resume", jobs.resume, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
     routes.install(app, styled=rules.generators.personality)
     return app
+
+
+def _jobs(
+    settings: ServeConfig,
+    store: JobStore,
+    service: ImageService,
+    rules: EditRules,
+    *,
+    sampler: Sampler,
+    metrics: HTTPMetrics,
+    quota: Quota,
+    signing: list[bytes],
+) -> JobRoutes:
+    """The batch jobs' routes, with what takes and paints them."""
+    workers = settings.job_workers
+    webhooks = Webhooks(
+        store,
+        settings.webhooks,
+        secrets=signing,
+        state=partial(state, store=store, workers=workers),
+        metrics=metrics,
+    )
+    runner = JobRunner(
+        store, service, rules, metrics, quota=quota, webhooks=webhooks, workers=workers, days=settings.job_days
+    )
+    reader = SubmissionReader(rules, settings.limits)
+    intake = JobIntake(store, reader, sampler=sampler, quota=quota, webhooks=webhooks, settings=settings)
+    return JobRoutes(store, runner, intake, workers=workers)
+
+
+def _signing(settings: ServeConfig, environment: Mapping[str, str]) -> list[bytes]:
+    """The secrets that sign webhooks, where any are allowed."""
+    variable = settings.webhooks.secret_env
+    return read_secrets(environment.get(variable, ""), variable) if settings.webhooks.allowed else []

@@ -22,4 +22,4 @@ def service(_open: RunningService) -> Iterator[RunningService]:
     _open.sampler.cancelled = _open.sampler.most = 0
     yield _open
     _open.sampler.held, _open.sampler.fault, _open.sampler.loaded = False, None, True
-    _open.sampler.refusal = None
+    _open.sampler.refusal = _open.sampler.pace = None

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,7 @@ from p2i_ray.generators.request import Reference
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
-from p2i_ray.serve.images.protocol import PaintedImage, Verdict
+from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime, Verdict
 from p2i_ray.serve.images.schema import OwnGenerators
 from tests.support.serving import serving
 
@@ -44,6 +44,7 @@ class StubSampler:
 
     requests: list[PaintRequest] = field(default_factory=list)
     reserved: list[tuple[int, float, bool]] = field(default_factory=list)
+    pace: float | None = None  # seconds a unit of work
     refusal: Exception | None = None
     fault: Exception | None = None
     held: bool = False
@@ -58,6 +59,10 @@ class StubSampler:
         if self.refusal is not None:
             raise self.refusal
         return nullcontext()
+
+    def time_of(self, images: int, work: float) -> PaintingTime | None:
+        """One replica, batches of any size, no fixed costs."""
+        return None if self.pace is None else PaintingTime(images * work * self.pace, 1)
 
     async def paint(self, request: PaintRequest) -> PaintedImage:
         self.requests.append(request)
@@ -175,6 +180,7 @@ def open_service(
     settings: dict[str, Any] | None = None,
     image: dict[str, Any] | None = None,
     generators: OwnGenerators | None = None,
+    environment: Mapping[str, str] | None = None,
     **limits: Any,
 ) -> Iterator[RunningService]:
     """Serve on a free port until the block ends; further keywords are limits."""
@@ -190,6 +196,7 @@ def open_service(
         generators=generators,
         styles=styles,
         marker=Marker(ProvenanceConfig(), MODEL),
+        environment=environment or {},
     )
     with serving(app, server_header=False) as url:
         yield RunningService(url, sampler, judge, app, Path(jobs), styles=styles)

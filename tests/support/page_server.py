@@ -50,6 +50,9 @@ class StubSampler:
     def reserve(self, images: int, work: float, *, patient: bool = False) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def time_of(self, images: int, work: float) -> None:
+        return None
+
     async def paint(self, request: PaintRequest) -> PaintedImage:
         if self.refusals:
             raise self.refusals.pop()

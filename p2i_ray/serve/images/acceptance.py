@@ -50,7 +50,7 @@ class Tally:
 
     def totals(self) -> dict[str, Any]:
         """The fields of a response or of a job's record."""
-        found: dict[str, Any] = {"painted": self.painted, "seconds": round(self.seconds, 3)}
+        found: dict[str, Any] = {"painted": self.painted, "replica_seconds": round(self.seconds, 3)}
         return found | ({"refused": dict(self.refused)} if self.refused else {})
 
 

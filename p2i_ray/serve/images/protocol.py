@@ -42,6 +42,19 @@ class PaintedImage:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class PaintingTime:
+    """What images take to paint, with the sampler to themselves.
+
+    Attributes:
+        seconds: until all are there.
+        replicas: that paint meanwhile.
+    """
+
+    seconds: float
+    replicas: int
+
+
 class Sampler(Protocol):
     """Paints images; safe to call concurrently."""
 
@@ -65,6 +78,15 @@ class Sampler(Protocol):
         Raises:
             Overloaded: as many requests wait as may.
             NotReady: no model is loaded.
+        """
+        ...
+
+    def time_of(self, images: int, work: float) -> PaintingTime | None:
+        """What images that are asked for together take, at the pace that was measured; none: it isn't known yet.
+
+        Args:
+            images: asked for at one time.
+            work: of each image, see `diffusion.sampling.request.work`.
         """
         ...
 

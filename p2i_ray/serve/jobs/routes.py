@@ -1,87 +1,98 @@
-"""POST /v1/jobs, GET /v1/jobs/{id}, GET /v1/jobs/{id}/result, DELETE /v1/jobs/{id}.
+"""The routes of batch jobs.
 
-A submission is a multipart form: files under names of the client's choice, and the field `items`, a JSON list of
-{"image": FILE, "name": PRODUCT, "mask": FILE, "reference": FILE, …}, each with any field of an images edit. The form's
-other text fields apply to all items.
+POST /v1/jobs and /v1/jobs/quote, GET /v1/jobs, GET /v1/jobs/{id} and /v1/jobs/{id}/result, POST /v1/jobs/{id}/pause and
+/v1/jobs/{id}/resume, DELETE /v1/jobs/{id}.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from p2i_ray.config.serve import LimitsConfig
-from p2i_ray.serve.edge.errors import NOT_FOUND, APIError, bad_request, busy
-from p2i_ray.serve.edge.forms import Form, read_form, short
-from p2i_ray.serve.edge.texts import check_texts, given
-from p2i_ray.serve.images.schema import EditRules, parse, resolve
+from p2i_ray.serve.edge.errors import NOT_FOUND, APIError, bad_request
+from p2i_ray.serve.jobs.idempotency import REPLAYED
+from p2i_ray.serve.jobs.intake import JobIntake
+from p2i_ray.serve.jobs.progress import progress, state
 from p2i_ray.serve.jobs.runner import JobRunner
-from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
+from p2i_ray.serve.jobs.schema import Job
+from p2i_ray.serve.jobs.store import JobStore
 
-RETRY_AFTER_S = 60  # of a client with too many jobs
-MAX_RECEIVING = 4  # submissions received at a time, each up to limits.max_job_bytes in memory
-MAX_ITEMS_BYTES = 4 << 20  # of the field `items`
-EXAMPLE = 'items must be a JSON list such as [{"image": "cup.png", "name": "Steel cup"}]'
+LISTED, MOST_LISTED = 20, 100  # jobs of a page
 
 
 class JobRoutes:
-    """The routes of batch jobs."""
+    """The routes of batch jobs.
 
-    def __init__(self, store: JobStore, runner: JobRunner, rules: EditRules, limits: LimitsConfig) -> None:
-        self._store, self._runner, self._rules, self._limits = store, runner, rules, limits
-        self._receiving = 0
+    Args:
+        store: of the jobs.
+        runner: paints them.
+        intake: takes submissions.
+        workers: items painted at a time.
+
+    Attributes:
+        runner: paints while its context is open.
+    """
+
+    def __init__(self, store: JobStore, runner: JobRunner, intake: JobIntake, *, workers: int) -> None:
+        self.runner = runner
+        self._store, self._intake, self._workers = store, intake, workers
 
     async def submit(self, request: Request) -> Response:
-        """Store a job to be painted later; 202 with its id."""
-        client: bytes = request.state.client
-        unfinished = await asyncio.to_thread(self._store.unfinished)
-        if self._store.owned(unfinished, client) >= self._limits.max_jobs:
-            raise busy(
-                RETRY_AFTER_S, f"{self._limits.max_jobs} of your jobs aren't finished; wait, or cancel one", "busy"
-            )
-        if self._receiving >= MAX_RECEIVING:
-            raise busy(RETRY_AFTER_S, "other jobs are arriving; send this one again later", "busy")
-        self._receiving += 1
-        try:
-            form = await read_form(request, self._limits.max_job_pictures, MAX_ITEMS_BYTES)
-            items, inputs = self._items(form)
-            job = await self._add(client, items, inputs)
-        finally:
-            self._receiving -= 1
-        self._runner.wake()
-        return JSONResponse(self._state(job), 202, headers={"Location": f"/v1/jobs/{job.id}"})
+        """Store a job to be painted later; 202 with its id. 200: its idempotency key names a job that was there."""
+        job, is_new = await self._intake.take(request)
+        headers = {"Location": f"/v1/jobs/{job.id}"}
+        if is_new:
+            self.runner.wake()
+        else:
+            headers[REPLAYED] = "true"
+        return JSONResponse(await self._state(job), 202 if is_new else 200, headers=headers)
 
-    async def _add(self, client: bytes, items: list[JobItem], inputs: list[bytes]) -> Job:
-        """Store a job; when the client has hung up meanwhile, so that it never learns the id, take it back."""
-        adding = asyncio.ensure_future(asyncio.to_thread(self._store.add, client, items, inputs))
-        try:
-            return await asyncio.shield(adding)
-        except asyncio.CancelledError:
-            adding.add_done_callback(self._take_back)
-            raise
+    async def quote(self, request: Request) -> Response:
+        """What a submission would take and cost; nothing is stored or painted."""
+        return JSONResponse(await self._intake.quote(request))
 
-    def _take_back(self, added: asyncio.Future[Job]) -> None:
-        if not added.cancelled() and added.exception() is None:
-            self._store.remove(added.result())
+    async def own(self, request: Request) -> Response:
+        """The client's own jobs, the newest first, a page of them."""
+        limit, after = _page(request)
+        jobs = await asyncio.to_thread(self._store.of_client, request.state.client)
+        if after is not None:
+            places = [place for place, job in enumerate(jobs) if job.id == after]
+            if not places:
+                raise bad_request("after names no job of yours; name the last one of the page before", "after")
+            jobs = jobs[places[0] + 1 :]
+        states = [await self._state(job) for job in jobs[:limit]]
+        return JSONResponse({"object": "list", "data": states, "has_more": len(jobs) > limit})
 
     async def progress(self, request: Request, job: str) -> Response:
         """The progress of a job."""
-        return JSONResponse(self._state(self._find(request, job)))
+        return JSONResponse(await self._state(self._find(request, job)))
 
     async def result(self, request: Request, job: str) -> Response:
-        """The finished job: a zip of its images and results.json."""
+        """The finished job: a zip of its images and what is said of them."""
         found = self._find(request, job)
         path = self._store.result(found)
         if path is None:
-            progress = self._store.progress(found)
-            count = progress.done + progress.failed
-            text = f"the result isn't there yet, {count} of {progress.total} rows are finished; ask again later"
+            now = await asyncio.to_thread(progress, found, self._store, workers=self._workers)
+            count = now.done + now.failed
+            text = f"the result isn't there yet, {count} of {now.total} rows are finished; ask again later"
             raise APIError(409, text, None, "unfinished")
         return FileResponse(path, media_type="application/zip", filename=f"{found.id}.zip")
+
+    async def pause(self, request: Request, job: str) -> Response:
+        """Begin nothing more of an unfinished job; what is being painted is finished."""
+        found = self._unfinished(request, job)
+        await asyncio.to_thread(self._store.pause, found)
+        return JSONResponse(await self._state(found))
+
+    async def resume(self, request: Request, job: str) -> Response:
+        """Go on with a paused job."""
+        found = self._unfinished(request, job)
+        await asyncio.to_thread(self._store.resume, found)
+        self.runner.wake()
+        return JSONResponse(await self._state(found))
 
     async def cancel(self, request: Request, job: str) -> Response:
         """Stop an unfinished job, keeping what is painted; delete a finished one."""
@@ -90,8 +101,8 @@ class JobRoutes:
             await asyncio.to_thread(self._store.remove, found)
             return JSONResponse({"id": found.id, "object": "job", "status": "deleted"})
         self._store.cancel(found)
-        self._runner.stop(found)
-        return JSONResponse(self._state(found))
+        self.runner.stop(found)
+        return JSONResponse(await self._state(found))
 
     def _find(self, request: Request, name: str) -> Job:
         found = self._store.find(name, request.state.client)
@@ -99,74 +110,19 @@ class JobRoutes:
             raise APIError(404, f"there is no such job of yours; {NOT_FOUND}", None, "not_found")
         return found
 
-    def _state(self, job: Job) -> dict[str, Any]:
-        progress = self._store.progress(job)
-        return {"id": job.id, "object": "job", "created": job.created, **progress.model_dump()}
+    def _unfinished(self, request: Request, name: str) -> Job:
+        found = self._find(request, name)
+        if self._store.result(found) or self._store.is_cancelled(found):
+            raise APIError(409, "the job has ended; there is nothing to pause or resume", None, "ended")
+        return found
 
-    def _items(self, form: Form) -> tuple[list[JobItem], list[bytes]]:
-        """The items of a submission, each checked, and the files they name."""
-        shared = {name: text for name, text in form.texts.items() if name != "items"}
-        numbers = {name: number for number, name in enumerate(form.files)}
-        for name, contents in form.files.items():
-            if len(contents) > 1:
-                raise bad_request(f"{len(contents)} files are named {short(name)}; give each its own name", short(name))
-        items: list[JobItem] = []
-        images = 0
-        for index, fields in enumerate(_parse_items(form.texts.get("items", ""))):
-            try:
-                item = self._item(index, fields, shared, numbers)
-            except APIError as error:
-                param = f"items[{index}].{error.param}" if error.param else f"items[{index}]"
-                raise bad_request(f"items[{index}]: {error.message}", param, error.code) from None
-            items.append(item)
-            images += item.ask.max_candidates or item.ask.best_of or item.ask.n
-            if images > self._limits.max_job_pictures:
-                raise bad_request(
-                    f"a job paints at most {self._limits.max_job_pictures} pictures; send several", "items"
-                )
-        used = {number for item in items for number in (item.image, item.mask, item.reference)}
-        for name, number in numbers.items():
-            if number not in used:
-                raise bad_request(f"no item names the file {short(name)}; name it or leave it out", short(name))
-        return items, [contents[0] for contents in form.files.values()]
-
-    def _item(self, index: int, content: Any, shared: dict[str, str], numbers: dict[str, int]) -> JobItem:
-        if not isinstance(content, dict):
-            raise bad_request(EXAMPLE, None)
-        check_texts(content)
-        fields = given(content, known=content)  # null: as the form says; an empty text overrides it
-        files: dict[str, int | None] = {}
-        for part in ("image", "mask", "reference"):
-            name = fields.pop(part, None)
-            if name is None and part == "image":
-                raise bad_request("image is missing; name the file of the product's picture", part)
-            if name is not None and (not isinstance(name, str) or name not in numbers):
-                raise bad_request(f"{part} names no file of this request", part)
-            if name is not None and part == "reference" and not self._rules.generators.personality:
-                raise bad_request("a reference needs a server with generators.personality; leave it out", part)
-            files[part] = None if name is None else numbers[name]
-        if "name" in fields:
-            fields["prompt"] = fields.pop("name")
-        request = parse({**shared, **fields})
-        params = resolve(request, self._rules)
-        image = files["image"]
-        assert image is not None
-        return JobItem(
-            index=index,
-            ask=request.model_copy(
-                update={"seed": params.seed, "max_candidates": None if params.accept == "any" else params.most}
-            ),
-            image=image,
-            mask=files["mask"],
-            reference=files["reference"],
-        )
+    async def _state(self, job: Job) -> dict[str, Any]:
+        return await asyncio.to_thread(state, job, self._store, workers=self._workers)
 
 
-def _parse_items(text: str) -> list[Any]:
-    try:
-        items = json.loads(text)
-    except (ValueError, RecursionError):
-        raise bad_request(EXAMPLE, "items") from None
-    if not isinstance(items, list) or not items:
-        raise bad_request(EXAMPLE, "items")
-    return items
+def _page(request: Request) -> tuple[int, str | None]:
+    """The query's limit and after."""
+    limit = request.query_params.get("limit", str(LISTED))
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MOST_LISTED:
+        raise bad_request(f"limit must be from 1 to {MOST_LISTED}", "limit")
+    return int(limit), request.query_params.get("after")

@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
+from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.acceptance import NoneAcceptedError
-from p2i_ray.serve.images.encoding import SUFFIX
 from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService, Pictures
 from p2i_ray.serve.jobs.backoff import Backoff
-from p2i_ray.serve.jobs.store import Job, JobItem, JobStore
+from p2i_ray.serve.jobs.file_names import picture_name
+from p2i_ray.serve.jobs.schema import Job, JobItem
+from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.jobs.webhook import Webhooks
 
 POLL_S = 2.0  # interval of checking the folder for changes by other processes
 TRIES = 3  # of an item whose failure isn't the client's
@@ -33,6 +37,8 @@ class JobRunner:
         service: paints.
         rules: that items are resolved with.
         metrics: items are counted there.
+        quota: pictures that were not painted are given back to it.
+        webhooks: are told of what has ended.
         workers: items painted at a time.
         days: how long results are kept.
     """
@@ -44,10 +50,13 @@ class JobRunner:
         rules: EditRules,
         metrics: HTTPMetrics,
         *,
+        quota: Quota,
+        webhooks: Webhooks,
         workers: int,
         days: float,
     ) -> None:
         self._store, self._service, self._rules, self._metrics = store, service, rules, metrics
+        self._quota, self._webhooks = quota, webhooks
         self._workers, self._days = workers, days
         self._painting: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tries: dict[tuple[str, int], int] = {}
@@ -67,6 +76,7 @@ class JobRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._webhooks.close()
 
     def wake(self) -> None:
         """Check the folder now: it has changed."""
@@ -101,6 +111,7 @@ class JobRunner:
     async def _step(self) -> None:
         """Finish jobs with nothing left to paint, then start as many items as may be painted at a time."""
         await asyncio.to_thread(self._store.sweep, self._days)
+        await self._webhooks.step()
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
             busy = any(name == job.id for name, _ in self._painting)
@@ -109,7 +120,9 @@ class JobRunner:
             if self._store.is_cancelled(job):
                 left = []
             if not left and not busy:
-                await self._finish(job, done=sum(finished.values()))
+                await self._finish(job, finished)
+            if self._store.is_paused(job):
+                continue
             ready = [item for item in left if (job.id, item.index) not in self._painting]
             if ready:
                 waiting[job.id] = (job, ready)
@@ -124,19 +137,22 @@ class JobRunner:
             if items:
                 names.append(name)
 
-    async def _finish(self, job: Job, done: int) -> None:
+    async def _finish(self, job: Job, finished: Mapping[int, bool]) -> None:
         """Write a job's result; where that fails, now and then again."""
         backoff = self._finishing.setdefault(job.id, self._backoff())
         if backoff.wait_s:
             return
+        painted = sum(record.get("painted", 0) for record in await asyncio.to_thread(self._store.records, job))
         try:
+            await asyncio.to_thread(self._quota.settle, job.id, painted)
             await asyncio.to_thread(self._store.finish, job)
         except OSError as error:
             backoff.failed(error)
             return
         backoff.worked()
         del self._finishing[job.id]
-        self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=done)
+        self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
+        self.wake()  # its webhook is due
 
     def _backoff(self) -> Backoff:
         return Backoff(began=self._metrics.storage_fails, ended=self._metrics.storage_works)
@@ -157,14 +173,16 @@ class JobRunner:
         try:
             pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
+            begin = time.monotonic()
             painted = await self._service.generate(params, pictures, "job")
+            seconds = round(time.monotonic() - begin, 3)
             images = painted.images
-            names = [f"{item.index:05d}-{number}.{SUFFIX[params.output_format]}" for number in range(len(images))]
+            form = params.output_format
+            names = [picture_name(item, k, size=str(image.size), form=form) for k, image in enumerate(images)]
             records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
             files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
-            await self._stored(
-                lambda: self._store.done(job, item, files, {"pictures": records, **painted.tally.totals()})
-            )
+            record = {"seconds": seconds, **painted.tally.totals(), "pictures": records}
+            await self._stored(lambda: self._store.done(job, item, files, record))
             self._metrics.item("done")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)

@@ -6,13 +6,16 @@ A job's folder appears whole, by a rename:
     inputs/0007          the images as received
     pictures/00003-1.png painted
     rows/00003.done      a finished item, JSON (or 00003.failed); written after its images
+    paused               the client has paused the job; removed when it is resumed
     cancelled            the client cancelled the job
-    result.zip           the result: images and results.json
+    result.zip           the result: images, results.json, results.csv and summary.json
+    webhook.json         tries to tell the client's webhook of the end
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import json
 import os
 import re
@@ -20,49 +23,25 @@ import secrets
 import shutil
 import tempfile
 import time
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from p2i_ray.errors import UserError
-from p2i_ray.serve.images.schema import EditRequest
+from p2i_ray.serve.jobs.results import record, write_zip
+from p2i_ray.serve.jobs.schema import Delivery, Job, JobItem, Record
 from p2i_ray.storage import locations
 
-Status = Literal["queued", "running", "completed", "cancelled"]
+RESULT, WEBHOOK = "result.zip", "webhook.json"
 _ID = re.compile(r"job_[0-9a-f]{32}")
 _BUILDING = "building-"  # prefix of a submission that isn't complete
 STALE_S = 3_600  # age at which an incomplete submission is deleted
 
 
-class JobItem(BaseModel):
-    """One product of a job."""
-
-    index: int
-    ask: EditRequest  # job.json's key
-    image: int  # of the inputs
-    mask: int | None = None
-    reference: int | None = None
-
-
-class Job(BaseModel):
-    """A submission; never changes."""
-
-    id: str
-    owner: str
-    created: int
-    rows: list[JobItem]  # job.json's key
-
-
-class Progress(BaseModel):
-    """The progress of a job."""
-
-    status: Status
-    total: int
-    done: int
-    failed: int
+class JobExistsError(Exception):
+    """There is a job of this id."""
 
 
 class JobStore:
@@ -88,55 +67,61 @@ class JobStore:
         """The file whose lock is held by the one process that paints the jobs."""
         return self._folder / "lock"
 
-    def add(self, client: bytes, items: Sequence[JobItem], inputs: Sequence[bytes]) -> Job:
-        """Store a client's new job."""
-        name = f"job_{secrets.token_hex(16)}"
-        job = Job(id=name, owner=_owner(name, client), created=int(time.time()), rows=list(items))
+    @property
+    def usage(self) -> Path:
+        """The file in which clients' pictures are counted."""
+        return self._folder / "usage.sqlite3"
+
+    def add(self, job: Job, inputs: Sequence[bytes]) -> None:
+        """Store a new job.
+
+        Args:
+            job: see `new_job`.
+            inputs: the images that its items name, by number.
+
+        Raises:
+            JobExistsError: there is one of this id; it stays as it is.
+        """
         building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=self._folder))
         try:
             for part in ("inputs", "pictures", "rows"):
                 (building / part).mkdir()
-            for number, content in enumerate(inputs):
-                (building / "inputs" / f"{number:04d}").write_bytes(content)
+            for number, image in enumerate(inputs):
+                (building / "inputs" / f"{number:04d}").write_bytes(image)
+            if job.webhook:
+                locations.write_text(str(building / WEBHOOK), Delivery().model_dump_json())
             locations.write_text(str(building / "job.json"), job.model_dump_json())
-            building.rename(self._folder / name)
-        except BaseException:
+            building.rename(self._folder / job.id)
+        except BaseException as error:
             shutil.rmtree(building, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise JobExistsError(job.id) from None
             raise
-        return job
 
     def find(self, name: str, client: bytes) -> Job | None:
         """A client's own job; none for another client's, and for what is no job's id."""
-        if not _ID.fullmatch(name):
-            return None
-        job = self._read(name)
-        return job if job and secrets.compare_digest(job.owner, _owner(name, client)) else None
+        job = self._read(name) if _ID.fullmatch(name) else None
+        return job if job and job.is_owned_by(client) else None
 
     def unfinished(self) -> list[Job]:
         """The jobs without a result, the oldest first."""
-        names = [entry.name for entry in self._folder.iterdir() if _ID.fullmatch(entry.name)]
-        jobs = [self._read(name) for name in names if not (self._folder / name / "result.zip").exists()]
-        return sorted((job for job in jobs if job), key=lambda job: (job.created, job.id))
+        names = [name for name in self._names() if not (self._folder / name / RESULT).exists()]
+        return sorted(self._jobs(names), key=lambda job: (job.created, job.id))
 
-    def owned(self, jobs: Sequence[Job], client: bytes) -> int:
-        """The number of the jobs that are a client's."""
-        return sum(secrets.compare_digest(job.owner, _owner(job.id, client)) for job in jobs)
+    def of_client(self, client: bytes) -> list[Job]:
+        """A client's jobs, the newest first."""
+        jobs = [(job, self._stored(job)) for job in self._jobs(self._names()) if job.is_owned_by(client)]
+        newest = sorted(jobs, key=lambda one: (one[0].created, one[1], one[0].id), reverse=True)
+        return [job for job, _ in newest]
 
     def finished_items(self, job: Job) -> dict[int, bool]:
         """The indices of finished items, and whether they were painted."""
         names = [path.name.partition(".") for path in (self._folder / job.id / "rows").glob("*.*")]
         return {int(stem): suffix == "done" for stem, _, suffix in names if stem.isdigit()}
 
-    def progress(self, job: Job) -> Progress:
-        """The progress of a job."""
-        finished, folder = self.finished_items(job), self._folder / job.id
-        done = sum(finished.values())
-        status: Status = "running" if finished else "queued"
-        if (folder / "result.zip").exists():
-            status = "completed"
-        if self.is_cancelled(job):
-            status = "cancelled"
-        return Progress(status=status, total=len(job.rows), done=done, failed=len(finished) - done)
+    def records(self, job: Job) -> list[Record]:
+        """What came of each item, in their order; one that isn't finished counts as cancelled."""
+        return [self._record(self._folder / job.id, item) for item in job.rows]
 
     def input(self, job: Job, number: int) -> bytes:
         """An image as it was received."""
@@ -160,48 +145,103 @@ class JobStore:
         """Whether a job was cancelled."""
         return (self._folder / job.id / "cancelled").exists()
 
+    def pause(self, job: Job) -> None:
+        """Mark a job as paused: nothing more of it is begun."""
+        locations.write_bytes(str(self._folder / job.id / "paused"), b"")
+
+    def resume(self, job: Job) -> None:
+        """Take `pause` back."""
+        (self._folder / job.id / "paused").unlink(missing_ok=True)
+
+    def is_paused(self, job: Job) -> bool:
+        """Whether a job is paused."""
+        return (self._folder / job.id / "paused").exists()
+
     def finish(self, job: Job) -> None:
-        """Write the result: a zip of the images and results.json, one entry an item.
+        """Write the result; see `write_zip`.
 
         Nothing more is painted of the job, so that its inputs make room before.
         """
         folder = self._folder / job.id
         shutil.rmtree(folder / "inputs", ignore_errors=True)
-        results = []
         handle, name = tempfile.mkstemp(dir=folder)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "wb") as out, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as result:
-                for item in job.rows:
-                    results.append(record := self._record(folder, item))
-                    for image in record["pictures"]:
-                        result.write(folder / "pictures" / image["file"], image["file"])
-                result.writestr("results.json", json.dumps(results, indent=1, ensure_ascii=False))
-            temporary.replace(folder / "result.zip")
+            with os.fdopen(handle, "wb") as out:
+                write_zip(out, job, self.records(job), folder / "pictures")
+            temporary.replace(folder / RESULT)
         finally:
             temporary.unlink(missing_ok=True)
         shutil.rmtree(folder / "pictures", ignore_errors=True)
 
     def result(self, job: Job) -> Path | None:
         """The finished zip."""
-        path = self._folder / job.id / "result.zip"
+        path = self._folder / job.id / RESULT
         return path if path.exists() else None
 
+    def ended(self, job: Job) -> float | None:
+        """When its result was written, Unix time in seconds; none: it isn't there."""
+        try:
+            return (self._folder / job.id / RESULT).stat().st_mtime
+        except FileNotFoundError:
+            return None
+
     def remove(self, job: Job) -> None:
-        """Delete a job."""
-        shutil.rmtree(self._folder / job.id, ignore_errors=True)
+        """Delete a job, at once for whoever asks for it."""
+        self._remove(self._folder / job.id)
+
+    def delivery(self, job: Job) -> Delivery | None:
+        """How far the client's webhook is; none: it has none."""
+        return self._delivery(job.id)
+
+    def set_delivery(self, job: Job, delivery: Delivery) -> None:
+        """Store how far the webhook is of a job that is still there."""
+        if (self._folder / job.id / WEBHOOK).exists():
+            locations.write_text(str(self._folder / job.id / WEBHOOK), delivery.model_dump_json())
+
+    def undelivered(self) -> list[tuple[Job, Delivery]]:
+        """The finished jobs whose webhook was neither accepted nor given up."""
+        names = [name for name in self._names() if (self._folder / name / RESULT).exists()]
+        pending = {name: found for name in names if (found := self._delivery(name)) and found.status == "pending"}
+        return [(job, pending[job.id]) for job in self._jobs(pending)]
 
     def sweep(self, days: float) -> None:
         """Delete jobs that were finished so many days ago, and the remains of broken submissions."""
         now = time.time()
         for entry in (entry for entry in self._folder.iterdir() if entry.is_dir()):
             age, limit = 0.0, float("inf")
-            if _ID.fullmatch(entry.name) and (entry / "result.zip").exists():
-                age, limit = now - (entry / "result.zip").stat().st_mtime, days * 86_400
+            if _ID.fullmatch(entry.name) and (entry / RESULT).exists():
+                age, limit = now - (entry / RESULT).stat().st_mtime, days * 86_400
             elif entry.name.startswith(_BUILDING) or not (entry / "job.json").exists():
                 age, limit = now - entry.stat().st_mtime, STALE_S
             if age > limit:
-                shutil.rmtree(entry, ignore_errors=True)
+                self._remove(entry)
+
+    def _remove(self, folder: Path) -> None:
+        """Delete a folder; what is left of it after an interruption is no job's any more."""
+        gone = self._folder / f"{_BUILDING}{secrets.token_hex(8)}"
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _names(self) -> list[str]:
+        return [entry.name for entry in self._folder.iterdir() if _ID.fullmatch(entry.name)]
+
+    def _jobs(self, names: Iterable[str]) -> list[Job]:
+        return [job for name in names if (job := self._read(name))]
+
+    def _stored(self, job: Job) -> int:
+        """When a job was stored, nanoseconds; 0: it is gone."""
+        try:
+            return (self._folder / job.id / "job.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def _delivery(self, name: str) -> Delivery | None:
+        try:
+            return Delivery.model_validate_json((self._folder / name / WEBHOOK).read_bytes())
+        except FileNotFoundError:
+            return None
 
     def _read(self, name: str) -> Job | None:
         try:
@@ -213,15 +253,9 @@ class JobStore:
         path = self._folder / job.id / "rows" / f"{item.index:05d}.{suffix}"
         locations.write_text(str(path), json.dumps(record, ensure_ascii=False))
 
-    def _record(self, folder: Path, item: JobItem) -> dict[str, Any]:
-        base: dict[str, Any] = {"index": item.index, "name": item.ask.prompt}
+    def _record(self, folder: Path, item: JobItem) -> Record:
         for suffix in ("done", "failed"):
             path = folder / "rows" / f"{item.index:05d}.{suffix}"
             if path.exists():
-                return {**base, "status": suffix, "reason": None, "pictures": [], **json.loads(path.read_text("utf-8"))}
-        return {**base, "status": "cancelled", "reason": "the job was cancelled", "pictures": []}
-
-
-def _owner(name: str, client: bytes) -> str:
-    """The digest of a job's owner, salted with the job's id: the disk shows no tokens, and not which jobs share one."""
-    return hashlib.sha256(name.encode("ascii") + client).hexdigest()
+                return record(item, {"status": suffix, **json.loads(path.read_text("utf-8"))})
+        return record(item, {"status": "cancelled", "reason": "the job was cancelled"})

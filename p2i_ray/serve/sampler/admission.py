@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import median
 
 from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
 
@@ -62,6 +63,10 @@ class Admission:
     def observe(self, work: float, seconds: float) -> None:
         """Learn from an image: its work, and its part of its batch's seconds."""
         self._pace.append((self._clock(), seconds / work))
+
+    def usual_pace(self) -> float | None:
+        """Seconds a unit of work, the median of the kept images', however old; none: too few are known."""
+        return median(pace for _, pace in self._pace) if len(self._pace) >= FEWEST else None
 
     def _fastest(self) -> float | None:
         oldest = self._clock() - TTL_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import Reference
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
-from p2i_ray.serve.images.protocol import PaintedImage
+from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime
 from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
 from p2i_ray.serve.sampler.deployment import SampledImage, capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
@@ -41,6 +42,7 @@ class SamplerClient:
         self._s_per_image = INITIAL_S_PER_IMAGE  # between two finished images while there is work
         self._finished: deque[float] = deque(maxlen=RECENT)  # times of finishing, since there has been work
         self._admission = Admission(settings.limits.answer_s, settings.sampler.max_replicas)
+        self._filled = False  # whether batches are filled up to one size
         self.metrics = ClientMetrics()
 
     @contextmanager
@@ -58,6 +60,20 @@ class SamplerClient:
                 self.metrics.requests.labels("refused").inc(images)
                 raise
             yield
+
+    def time_of(self, images: int, work: float) -> PaintingTime | None:
+        """See `images.protocol.Sampler`: replicas share the images evenly, and paint batch after batch.
+
+        Batches that were seen to be filled up take as long as full ones.
+        """
+        pace = self._admission.usual_pace()
+        if pace is None:
+            return None
+        replicas = min(self._settings.sampler.max_replicas, images)
+        slots, batch = math.ceil(images / replicas), self._settings.max_batch_size
+        if self._filled:
+            slots = math.ceil(slots / batch) * batch
+        return PaintingTime(slots * work * pace, replicas)
 
     async def paint(self, request: PaintRequest) -> PaintedImage:
         """The image; an accepted request isn't lost with a replica.
@@ -136,6 +152,7 @@ class SamplerClient:
     def _count(self, request: PaintRequest, sampled: SampledImage) -> float:
         """Count a painted image; returns its share of its batch's seconds."""
         painting_s = sum(seconds for stage, seconds in sampled.seconds.items() if stage != "queue")
+        self._filled = self._filled or sampled.slots > sampled.batch
         self._admission.observe(request.work, painting_s / sampled.slots)
         self._finished.append(time.monotonic())
         if len(self._finished) > self._settings.max_batch_size:  # a batch is finished at one time

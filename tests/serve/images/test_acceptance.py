@@ -57,7 +57,7 @@ def test_every_picture_has_a_truth_report(own: RunningService) -> None:
     first, second = (one["truth"] for one in answer["data"])
     assert first["faultless"] and first["unchanged"] == 1 and first["colour"] == 0 and first["expansion"] == 0
     assert not second["faultless"] and second["faults"] == ["grown product"]
-    assert answer["painted"] == 2 and answer["seconds"] == 0.5 and "refused" not in answer
+    assert answer["painted"] == 2 and answer["replica_seconds"] == 0.5 and "refused" not in answer
 
 
 def test_a_faulty_product_is_painted_anew_with_another_seed(own: RunningService) -> None:

@@ -425,13 +425,12 @@ def test_a_jobs_items_take_the_same_fields(service: RunningService) -> None:
     rows = json.loads(result.read("results.json"))
     text = json.dumps(rows)
     for name, size in [
-        ("00000-0.png", (64, 80)),
-        *((f"00001-{k}.png", size) for k, size in enumerate([(64, 64), (88, 48)] * 2)),
-        ("00002-0.jpg", (1000, 1500)),
-        ("00003-0.png", (96, 48)),
+        ("00000-cup_64x80-0.png", (64, 80)),
+        *((f"00001-cup_{x}x{y}-{k}.png", (x, y)) for k, (x, y) in enumerate([(64, 64), (88, 48)] * 2)),
+        ("00002-cup_1000x1500-0.jpg", (1000, 1500)),
+        ("00003-cup_96x48-0.png", (96, 48)),
     ]:
-        found = next(path for path in result.namelist() if path.endswith(name))
-        assert Image.open(io.BytesIO(result.read(found))).size == size and name in text
+        assert Image.open(io.BytesIO(result.read(name))).size == size and name in text
     assert '"crop": "16:9"' in text and '"canvas": "88x64"' in text and "beyond the right border" in text
 
 

@@ -20,16 +20,19 @@ import pytest
 from PIL import Image
 
 from p2i_ray.config import GenerateConfig, ImageConfig
-from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.provenance.reading import read
 from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
+from p2i_ray.serve.edge.forms import Form
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
-from p2i_ray.serve.images.schema import EditRequest, EditRules
-from p2i_ray.serve.images.service import ImageService
-from p2i_ray.serve.jobs.routes import JobRoutes
-from p2i_ray.serve.jobs.runner import JobRunner
-from p2i_ray.serve.jobs.store import JobItem, JobStore
+from p2i_ray.serve.edge.quota import Quota
+from p2i_ray.serve.images.schema import EditRules
+from p2i_ray.serve.jobs.intake import JobIntake
+from p2i_ray.serve.jobs.schema import new_id
+from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.jobs.submission import SubmissionReader
+from p2i_ray.serve.jobs.webhook import Webhooks
 from tests.support.generator_parts import (
     MODEL,
     OTHER,
@@ -93,7 +96,8 @@ def test_a_job_from_submission_to_result(service: RunningService) -> None:
     assert rows[2]["reason"].startswith("image: unreadable") and rows[0]["reason"] is None
     assert rows[3]["pictures"][0]["score"] == 4.5 and rows[3]["pictures"][0]["reason"]
     names = [picture["file"] for row in rows for picture in row["pictures"]]
-    assert sorted(result.namelist()) == sorted([*names, "results.json"]) and names[2] == "00001-0.jpg"
+    tables = ["results.json", "results.csv", "summary.json"]
+    assert sorted(result.namelist()) == sorted([*names, *tables]) and names[2] == "00001-tasse_64x64-0.jpg"
     assert {read(result.read(name)).state for name in names} == {"signed"}
     first = Image.open(io.BytesIO(result.read(names[0])))
     assert first.size == (128, 64) and rows[0]["pictures"][0]["seed"] == 5
@@ -296,22 +300,21 @@ def test_a_job_whose_sender_hangs_up_while_it_is_stored_is_taken_back(tmp_path: 
     stored, go_on = threading.Event(), threading.Event()
 
     class Slow(JobStore):
-        def add(self, client: bytes, items: Any, inputs: Any) -> Any:
-            job = super().add(client, items, inputs)
+        def add(self, job: Any, inputs: Any) -> None:
+            super().add(job, inputs)
             stored.set()
             assert go_on.wait(30)
-            return job
 
     rules = EditRules(LimitsConfig(), ImageConfig(resolution=64), GenerateConfig(), ["m"], judged=False)
-    store = Slow(str(tmp_path))
-    nothing: Any = None  # of it nothing is asked
-    service = ImageService(decoder=nothing, sampler=StubSampler(), judge=None, assessor=nothing, metrics=HTTPMetrics())
-    runner = JobRunner(store, service, rules, HTTPMetrics(), workers=1, days=1)
-    routes = JobRoutes(store, runner, rules, LimitsConfig())
-    item = JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)
+    store, metrics, settings = Slow(str(tmp_path)), HTTPMetrics(), ServeConfig()
+    quota = Quota(store.usage, None, failed=metrics.failure)
+    webhooks = Webhooks(store, settings.webhooks, secrets=[], state=dict, metrics=metrics)
+    reader = SubmissionReader(rules, settings.limits)
+    intake = JobIntake(store, reader, sampler=StubSampler(), quota=quota, webhooks=webhooks, settings=settings)
+    form = Form({"items": json.dumps([CUP])}, {"cup.png": [b"image"]})
 
     async def go() -> None:
-        adding = asyncio.create_task(routes._add(b"client", [item], [b"image"]))
+        adding = asyncio.create_task(intake._added(b"client", form, new_id()))
         assert await asyncio.to_thread(stored.wait, 30)
         assert len(store.unfinished()) == 1
         adding.cancel()
@@ -321,6 +324,7 @@ def test_a_job_whose_sender_hangs_up_while_it_is_stored_is_taken_back(tmp_path: 
             await asyncio.sleep(0.005)
 
     asyncio.run(go())
+    assert quota.usage(b"client")["pictures"] == 0
 
 
 def test_a_job_may_be_larger_than_a_request_but_its_images_may_not(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""A zip of pictures, read in memory: nothing is written under a name that it gives, and its sizes are counted."""
+
+from __future__ import annotations
+
+import io
+import stat
+import unicodedata
+import zipfile
+import zlib
+
+from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.serve.edge.errors import APIError, bad_request
+from p2i_ray.serve.edge.forms import short
+from p2i_ray.storage.locations import HIDDEN
+
+PART = "archive"  # the form's field
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+UTF8 = 0x800  # an entry's flag: its name is UTF-8
+ENCRYPTED = 0x1
+CHUNK_BYTES = 1 << 20
+
+
+class Archive:
+    """The files of a zip by their paths; what a system put there for itself is left out.
+
+    Raises:
+        APIError: it is no zip, has too many entries, or one that isn't a plain file below its root.
+    """
+
+    def __init__(self, content: bytes, limits: LimitsConfig) -> None:
+        self._limits = limits
+        self._left = limits.max_archive_bytes
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(content))
+        except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+            raise _wrong("it is no zip file, or a broken one") from None
+        entries = self._zip.infolist()
+        if len(entries) > limits.max_archive_entries:
+            raise _wrong(f"it has {len(entries)} entries; at most {limits.max_archive_entries}")
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in entries:
+            self._add(entry)
+
+    @property
+    def names(self) -> list[str]:
+        """The paths of its files, with /."""
+        return list(self._entries)
+
+    def read(self, name: str) -> bytes:
+        """A file's content.
+
+        Raises:
+            APIError: it is broken, or larger than it may be: what is read is counted, not what the archive says.
+        """
+        entry, content = self._entries[name], bytearray()
+        try:
+            with self._zip.open(entry) as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    content += chunk
+                    self._check(name, len(content))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError):
+            raise _wrong(f"{short(name)} in it is broken") from None
+        self._left -= len(content)
+        return bytes(content)
+
+    def _check(self, name: str, size: int) -> None:
+        if size > self._limits.max_bytes:
+            raise _wrong(f"{short(name)} has more than {self._limits.max_bytes} bytes")
+        if size > self._left:
+            raise _wrong(f"its files have more than {self._limits.max_archive_bytes} bytes; send several jobs")
+
+    def _add(self, entry: zipfile.ZipInfo) -> None:
+        name = normal(_decoded(entry))
+        steps = name.split("/")
+        if entry.is_dir() or any(step.startswith(HIDDEN) and step not in (".", "..") for step in steps):
+            return
+        if not name or name.startswith("/") or "\\" in name or "\0" in name or ":" in steps[0] or ".." in steps:
+            raise _wrong(f"{short(name)} doesn't lie below its root; name entries as in photos/cup.png")
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise _wrong(f"{short(name)} is no plain file, such as a link; put the file itself there")
+        if entry.flag_bits & ENCRYPTED:
+            raise _wrong(f"{short(name)} is encrypted; make it without a password")
+        if entry.compress_type not in METHODS:
+            raise _wrong(f"{short(name)} is compressed in a way that isn't read; use deflate, as zip does")
+        if name in self._entries:
+            raise _wrong(f"{short(name)} is in it twice; keep one")
+        self._entries[name] = entry
+
+
+def normal(name: str) -> str:
+    """A path in one spelling: a Mac writes é as two characters, other systems as one."""
+    name = unicodedata.normalize("NFC", name)
+    while name.startswith("./"):
+        name = name[2:]
+    return name
+
+
+def _decoded(entry: zipfile.ZipInfo) -> str:
+    """An entry's name; some programs write UTF-8 without saying so, which zipfile takes for code page 437."""
+    if entry.flag_bits & UTF8:
+        return entry.orig_filename
+    try:
+        return entry.orig_filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.orig_filename
+
+
+def _wrong(message: str) -> APIError:
+    return bad_request(f"archive: {message}", PART)
