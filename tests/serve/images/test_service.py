@@ -153,7 +153,7 @@ def test_a_batch_jobs_item_names_its_reference(styled: RunningService) -> None:
     styles = {request.references[0].picture.tobytes() if request.references else b"" for request in requests(styled)}
     assert styles == {style.tobytes(), b""}
     content = styled.send("GET", f"{place}/result").content
-    assert len(zipfile.ZipFile(io.BytesIO(content)).namelist()) == 3
+    assert len(zipfile.ZipFile(io.BytesIO(content)).namelist()) == 5
 
 
 def requests(service: RunningService) -> list[Any]:
