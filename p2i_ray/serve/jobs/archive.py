@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import stat
 import unicodedata
 import zipfile
@@ -18,6 +19,10 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 UTF8 = 0x800  # an entry's flag: its name is UTF-8
 ENCRYPTED = 0x1
 CHUNK_BYTES = 1 << 20
+DIRECTORY_BYTES = 1_024  # of the list at a zip's end, an entry
+END, END_64 = b"PK\x05\x06", b"PK\x06\x07"  # how the record after this list begins, and the one that zip64 has before
+END_BYTES = 22  # of that record, which a comment of at most 65,535 bytes may follow
+_HERE = re.compile(r"^(?:\./)+")
 
 
 class Archive:
@@ -30,6 +35,7 @@ class Archive:
     def __init__(self, content: bytes, limits: LimitsConfig) -> None:
         self._limits = limits
         self._left = limits.max_archive_bytes
+        _check_directory(content, DIRECTORY_BYTES * limits.max_archive_entries)
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
@@ -88,12 +94,26 @@ class Archive:
         self._entries[name] = entry
 
 
+def _check_directory(content: bytes, most: int) -> None:
+    """Refuse a zip whose list of entries is larger than its reader should hold, before it is read.
+
+    Args:
+        content: of the file.
+        most: bytes of the list.
+
+    Raises:
+        APIError: it is larger, or says so in zip64's way, which no zip of allowed size needs.
+    """
+    found = {content.rfind(END, max(0, len(content) - END_BYTES - 0xFFFF)), len(content) - END_BYTES}
+    for at in (at for at in found if at >= 0 and content[at : at + 4] == END):
+        size = int.from_bytes(content[at + 12 : at + 16], "little")
+        if size > most or END_64 in content[max(0, at - 20) : at]:
+            raise _wrong("its list of entries is too long; put fewer files into it, in a zip without zip64")
+
+
 def normal(name: str) -> str:
     """A path in one spelling: a Mac writes é as two characters, other systems as one."""
-    name = unicodedata.normalize("NFC", name)
-    while name.startswith("./"):
-        name = name[2:]
-    return name
+    return _HERE.sub("", unicodedata.normalize("NFC", name))
 
 
 def _decoded(entry: zipfile.ZipInfo) -> str:

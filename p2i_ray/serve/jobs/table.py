@@ -16,6 +16,8 @@ from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 
 PART = "table"  # the form's field
+MAX_BYTES = 4 << 20
+MAX_COMPARED = 100  # characters
 DELIMITERS = (",", ";", "\t")  # commas; Excel where a comma is in numbers; copied cells
 
 
@@ -32,8 +34,8 @@ class TableRow:
     fields: dict[str, Any]
 
 
-def read_table(content: bytes, known: Collection[str]) -> list[TableRow]:
-    """The rows of a table that have any cell that isn't empty. CSV's cells are texts, as they stand.
+def read_table(content: bytes, known: Collection[str]) -> Iterator[TableRow]:
+    """The rows of a table that have any cell that isn't empty, one by one. CSV's cells are texts, as they stand.
 
     Args:
         content: of the file, UTF-8 with or without a byte order mark; the first line of CSV names the columns.
@@ -42,19 +44,26 @@ def read_table(content: bytes, known: Collection[str]) -> list[TableRow]:
     Raises:
         APIError: it can't be read; the message says on which line, and what to change.
     """
+    if len(content) > MAX_BYTES:
+        raise _wrong(f"the table has {len(content)} bytes; at most {MAX_BYTES}, send several jobs")
     text = _decoded(content)
     if not text.strip():
         raise _wrong("the table is empty; its first line names the columns")
     rows = _json_rows(text, known) if text.lstrip()[0] in "{[" else _csv_rows(text, known)
-    found = [TableRow(line, fields) for line, fields in rows if fields]
+    found = False
+    for line, fields in rows:
+        if fields:
+            found = True
+            yield TableRow(line, fields)
     if not found:
         raise _wrong("the table has no products, only names of columns")
-    return found
 
 
 def closest(word: str, known: Collection[str]) -> str:
-    """The known word that is most like another one."""
-    return difflib.get_close_matches(word, sorted(known), 1, 0.0)[0]
+    """The known word that is most like another one; long ones are not compared, which would take for ever."""
+    words = sorted(known)
+    short_ones = [one for one in words if len(one) <= MAX_COMPARED] or words[:1]
+    return difflib.get_close_matches(word[:MAX_COMPARED], short_ones, 1, 0.0)[0]
 
 
 def check_columns(names: Collection[str], known: Collection[str]) -> None:
@@ -82,7 +91,9 @@ def _decoded(content: bytes) -> str:
 
 def _csv_rows(text: str, known: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     lines = _cells(text, _delimiter(text, known))
-    at, header = next((line, cells) for line, cells in lines if _filled(cells))
+    at, header = next(((line, cells) for line, cells in lines if _filled(cells)), (1, []))
+    if not header:
+        raise _wrong("no column has a name; the first line names them")
     names = [cell.strip().lower() for cell in header]
     _check_header([name for name in names if name], known, at)
     for line, cells in lines:

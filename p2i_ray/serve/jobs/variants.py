@@ -14,6 +14,7 @@ from p2i_ray.serve.edge.texts import check_texts, given
 from p2i_ray.serve.jobs.table import check_columns
 
 MAX_LABEL_CHARS = 40
+MOST = 100  # styles, and sizes
 FIELDS = ("styles", "sizes")  # of the form
 STYLES = 'styles must be a JSON list such as [{"label": "summer", "reference": "summer.jpg"}]'
 SIZES = "sizes must be a list such as 1024x1024,1024x1536"
@@ -54,6 +55,7 @@ def _sizes(text: str) -> list[str]:
     sizes = [size.strip() for size in text.split(",")]
     if not all(sizes):
         raise bad_request(SIZES, "sizes")
+    _check_number(sizes, "sizes")
     for size in sizes:
         if sizes.count(size) > 1:
             raise bad_request(f"sizes has {short(size)} twice; give it once", "sizes")
@@ -67,6 +69,7 @@ def _styles(text: str, known: Collection[str]) -> list[Variant]:
         raise bad_request(STYLES, "styles") from None
     if not isinstance(styles, list) or not styles or not all(isinstance(style, dict) for style in styles):
         raise bad_request(STYLES, "styles")
+    _check_number(styles, "styles")
     variants = []
     for number, style in enumerate(styles):
         try:
@@ -78,6 +81,11 @@ def _styles(text: str, known: Collection[str]) -> list[Variant]:
         if labels.count(label) > 1:
             raise bad_request(f"styles has the label {label} twice; give each its own", "styles")
     return variants
+
+
+def _check_number(found: list[Any], field: str) -> None:
+    if len(found) > MOST:
+        raise bad_request(f"there are {len(found)} {field}; at most {MOST}, send several jobs", field)
 
 
 def _style(number: int, style: dict[str, Any], known: Collection[str]) -> Variant:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ class Webhooks:
         secrets: that sign.
         state: what a job's client is told of it; reads the disk.
         metrics: messages are logged there.
+        tls: that receivers' certificates are checked with (none: against the usual authorities).
         clock: Unix time, seconds.
 
     Raises:
@@ -52,10 +54,12 @@ class Webhooks:
         secrets: Sequence[bytes],
         state: Callable[[Job], dict[str, Any]],
         metrics: HTTPMetrics,
+        tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._settings, self._secrets = store, settings, secrets
         self._state, self._metrics, self._clock = state, metrics, clock
+        self._verify = True if tls is None else tls
         self._allowed = read_allowed(settings.allowed)
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._trouble = Backoff(began=metrics.failure, ended=lambda: metrics.log("webhooks go on"))  # on this machine
@@ -142,8 +146,8 @@ class Webhooks:
     async def _post(self, url: httpx.URL, address: str, body: bytes, signed: dict[str, str]) -> int:
         """The status of the answer of the machine at an address; its certificate must be the host's."""
         headers = {**signed, "content-type": "application/json", "host": url.netloc.decode("ascii")}
-        timeout = self._settings.timeout_s
-        async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=timeout) as client:
+        options: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "verify": self._verify}
+        async with httpx.AsyncClient(timeout=self._settings.timeout_s, **options) as client:
             request = client.build_request(
                 "POST",
                 url.copy_with(host=address),

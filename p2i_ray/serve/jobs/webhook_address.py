@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -26,6 +26,7 @@ _TEXT = re.compile(r"[\x21-\x7e]+")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 behind IPv6
 PORTS = {"https": 443, "http": 80}
 
+LookUp = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -79,12 +80,23 @@ def check_url(text: str, allowed: Sequence[AllowedURL]) -> str:
     return text
 
 
-async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL]) -> str:
+async def look_up(host: str, port: int) -> list[str]:
+    """A host's addresses.
+
+    Raises:
+        OSError: it has none.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL], look_up: LookUp = look_up) -> str:
     """The address to call for a URL's host.
 
     Args:
         url: that is allowed.
         allowed: entries of the settings; one that names an IP address, or localhost, allows a private one.
+        look_up: the addresses of a host and port.
 
     Raises:
         RefusedAddressError: the URL isn't allowed any more, or the host has an address of a private network.
@@ -92,9 +104,7 @@ async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL]) -> str:
     """
     if not any(entry.covers(url) for entry in allowed):
         raise RefusedAddressError("serve.webhooks.allowed doesn't list it any more")
-    port = url.port or PORTS[url.scheme]
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
+    addresses = [ipaddress.ip_address(one) for one in await look_up(url.host, url.port or PORTS[url.scheme])]
     for address in addresses:
         if not (is_public(address) or _is_named(url.host, address)):
             raise RefusedAddressError("its host has an address of a private network")

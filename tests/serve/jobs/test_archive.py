@@ -10,7 +10,7 @@ import pytest
 
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import APIError
-from p2i_ray.serve.jobs.archive import Archive
+from p2i_ray.serve.jobs.archive import Archive, normal
 from tests.support.orders import zipped
 
 LIMITS = LimitsConfig(max_bytes=1_000, max_archive_bytes=2_500, max_archive_entries=5)
@@ -81,6 +81,18 @@ def test_sizes_are_counted_as_they_are_read_and_not_believed() -> None:
     assert "more than 2500 bytes" in refused(three, "a", "b", "c")
     Archive(three, LIMITS).read("a")
     assert "6 entries; at most 5" in refused(zipped({str(k): b"" for k in range(6)}))
+
+
+def test_a_list_of_entries_that_is_too_long_is_refused_before_it_is_read() -> None:
+    content = bytearray(zipped({"cup.png": b"x"}))
+    end = content.index(b"PK\x05\x06")
+    assert end == len(content) - 22
+    large = content[:end] + content[end : end + 12] + (5 * 1_024 + 1).to_bytes(4, "little") + content[end + 16 :]
+    assert "list of entries is too long" in refused(bytes(large))
+    decoy = large[:-4] + b"PK\x05\x06"  # the end of the record looks as if another one began there
+    assert "list of entries is too long" in refused(bytes(decoy))
+    assert "without zip64" in refused(bytes(content[:end] + b"PK\x06\x07" + bytes(16) + content[end:]))
+    assert normal("./" * 1_000_000 + "cup.png") == "cup.png"
 
 
 def test_broken_ones() -> None:

@@ -96,6 +96,8 @@ def test_a_product_without_a_seed_has_one_for_all_its_sizes(service: RunningServ
         (b"image,name\ncup.png,Cup\n", {"sizes": "64x64,"}, "sizes", "sizes must be a list"),
         (b"image,name\ncup.png,Cup\n", {"sizes": "64x64,64x64"}, "sizes", "sizes has 64x64 twice"),
         (b"image,name\ncup.png,Cup\n", {"sizes": "64x64,63x64"}, "table.size", "table line 2: size must be"),
+        (b"image,name\ncup.png,Cup\n", {"styles": json.dumps([{}] * 101)}, "styles", "101 styles; at most 100"),
+        (b"image,name\ncup.png,Cup\n", {"sizes": "64x64," * 100 + "8x8"}, "sizes", "there are 101 sizes"),
         (b"image,name\ncup.png,Cup\n", {"styles": "[]"}, "styles", "styles must be a JSON list"),
         (b"image,name\ncup.png,Cup\n", {"styles": "[1]"}, "styles", "styles must be a JSON list"),
         (b"image,name\ncup.png,Cup\n", {"styles": '[{"sed": 1}]'}, "styles[0]", "styles[0]: sed is no field of a "

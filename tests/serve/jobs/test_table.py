@@ -22,7 +22,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 def refused(content: bytes) -> str:
     with pytest.raises(APIError) as error:
-        read_table(content, KNOWN)
+        list(read_table(content, KNOWN))
     assert error.value.status == 400 and error.value.param == "table" and "\n" not in error.value.message
     return error.value.message
 
@@ -55,9 +55,9 @@ def test_wild_cells_of_csv_arrive_as_they_were(
     content = mark + out.getvalue().encode("utf-8")
     if not expected:
         with pytest.raises(APIError, match="no products"):
-            read_table(content, COLUMNS)
+            list(read_table(content, COLUMNS))
         return
-    assert read_table(content, COLUMNS) == expected
+    assert list(read_table(content, COLUMNS)) == expected
 
 
 VALUES = CELLS | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False)
@@ -69,25 +69,25 @@ def test_lines_of_json_arrive_as_they_were(rows: list[dict[str, Any]], ascii_onl
     said = [{name: value for name, value in row.items() if value is not None and str(value).strip()} for row in rows]
     expected = [TableRow(1 + 2 * place, row) for place, row in enumerate(said) if row]
     if expected:
-        assert read_table(content, COLUMNS) == expected
+        assert list(read_table(content, COLUMNS)) == expected
 
 
 @given(st.binary(max_size=60))
 def test_no_bytes_are_more_than_refused(content: bytes) -> None:
     try:
-        read_table(content, KNOWN)
+        list(read_table(content, KNOWN))
     except APIError as error:
         assert error.param == "table" and "\n" not in error.message
 
 
 def test_what_spreadsheets_write() -> None:
     excel = "\ufeffImage;Name;;\r\n\r\ncup.png;Tasse, rot;;\r\n;;;\r\nmug.png;'Mug';;\r\n".encode()
-    assert read_table(excel, KNOWN) == [
+    assert list(read_table(excel, KNOWN)) == [
         TableRow(3, {"image": "cup.png", "name": "Tasse, rot"}),
         TableRow(5, {"image": "mug.png", "name": "'Mug'"}),
     ]
-    assert read_table(b"name\tseed\ncup\t5\n", KNOWN) == [TableRow(2, {"name": "cup", "seed": "5"})]
-    assert read_table(b'image\n"a\nb"\nc', KNOWN) == [TableRow(2, {"image": "a\nb"}), TableRow(4, {"image": "c"})]
+    assert list(read_table(b"name\tseed\ncup\t5\n", KNOWN)) == [TableRow(2, {"name": "cup", "seed": "5"})]
+    assert list(read_table(b'image\n"a\nb"\nc', KNOWN)) == [TableRow(2, {"image": "a\nb"}), TableRow(4, {"image": "c"})]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,7 @@ def test_what_spreadsheets_write() -> None:
         (b"image,name\na,\xff\n", "table line 2: the text is not UTF-8"),
         ("image,name\na,b\n".encode("utf-16"), "the table is UTF-16"),
         (b"", "the table is empty"),
+        (b'""', "no column has a name"),
         (b" \n\r\n", "the table is empty"),
         (b"image,name\n", "the table has no products"),
         (b"image,name\n,\n", "the table has no products"),
@@ -114,6 +115,8 @@ def test_what_spreadsheets_write() -> None:
         (b'{"image": "a"\n', "table line 1: a line of JSON must be one object"),
         (b'{"a":' * 100_000, "table line 1: a line of JSON must be one object"),
         (b'{"image": "a", "image": "b"}', "table line 1: image is given twice; give it once"),
+        (b"image,name\n" + b"a,b\n" * (1 << 20), "the table has 4194315 bytes; at most 4194304"),
+        (b"image," + b"x" * 100_000 + b"\n", "table line 1: " + "x" * 40 + " is no field of a product; the closest"),
         (b"image,name\na," + b"x" * 200_000, "table line 2: no CSV: field larger than field limit"),
     ],
 )  # fmt: skip

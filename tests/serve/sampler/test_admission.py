@@ -86,3 +86,14 @@ def test_a_slow_hour_is_forgotten_so_that_it_refuses_nobody_for_ever() -> None:
     assert not admitted(admission, 1, 25)
     clock.now += TTL_S + 1
     assert admitted(admission, 1, 25)
+
+
+def test_the_usual_pace_is_the_median_and_is_not_forgotten() -> None:
+    clock = Clock()
+    admission = Admission(120, 1, clock)
+    for seconds in (5.0, 1.0):
+        admission.observe(10, 10 * seconds)
+        assert admission.usual_pace() is None
+    admission.observe(10, 20)
+    clock.now += 2 * TTL_S
+    assert admission.usual_pace() == 2

@@ -14,7 +14,9 @@ import pytest
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.images.protocol import PaintingTime
 from p2i_ray.serve.sampler.client import SamplerClient
+from p2i_ray.serve.sampler.deployment import SampledImage
 from tests.support.generator_folders import make_folders
 from tests.support.make_requests import WEIGHTS, brighter, make_request
 from tests.support.make_sampler import SETTINGS, gather, kill_replicas, local, running_sampler
@@ -26,6 +28,21 @@ LONG_S = 60
 def handle(ray_cluster: None) -> Iterator[Any]:
     with running_sampler() as handle:
         yield handle
+
+
+def test_the_time_of_images_worked_out_by_hand() -> None:
+    """At 2 s a unit of work, on two replicas with batches of four."""
+    replicas = SETTINGS.sampler.model_copy(update={"max_replicas": 2})
+    client = SamplerClient(None, SETTINGS.model_copy(update={"sampler": replicas, "max_batch_size": 4}))  # type: ignore[arg-type]
+    assert client.time_of(1, 1.0) is None
+    request, pixels = make_request(0), np.zeros((64, 64, 3), np.uint8)
+    for _ in range(3):
+        client._count(request, SampledImage(pixels, 4, 4, {"queue": 100.0, "denoise": 8.0 * request.work}))
+    assert client.time_of(1, 10.0) == PaintingTime(20.0, 1)
+    assert client.time_of(5, 10.0) == PaintingTime(60.0, 2)  # three after each other on one of them
+    client._count(request, SampledImage(pixels, 1, 4, {"denoise": 8.0 * request.work}))  # batches are filled up
+    assert client.time_of(1, 10.0) == PaintingTime(80.0, 1)
+    assert client.time_of(8, 10.0) == PaintingTime(80.0, 2) and client.time_of(9, 10.0) == PaintingTime(160.0, 2)
 
 
 async def alone(handle: Any, request: PaintRequest) -> np.ndarray:

@@ -1,0 +1,192 @@
+"""Webhooks of jobs, to a real server on loopback: signed, sent until they are accepted, over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from p2i_ray.config.serve import WebhooksConfig
+from p2i_ray.errors import UserError
+from p2i_ray.serve.edge.metrics import HTTPMetrics
+from p2i_ray.serve.images.schema import EditRequest
+from p2i_ray.serve.jobs.schema import Delivery, JobItem, new_job
+from p2i_ray.serve.jobs.store import JobStore
+from p2i_ray.serve.jobs.webhook import Webhooks
+from tests.support.generator_parts import RunningService, open_service
+from tests.support.orders import order, result, state
+from tests.support.serving import wait_until
+from tests.support.webhook_receiver import SECRET, Receiver, receiver
+
+
+@contextmanager
+def service_for(folder: Path, target: Receiver, **settings: Any) -> Iterator[RunningService]:
+    """A service that may call a receiver."""
+    webhooks = {"allowed": [f"{target.url}/"], "retry_s": 0.01, "tries": 3, **settings}
+    environment = {"P2I_WEBHOOK_SECRET": SECRET}
+    with open_service(str(folder), settings={"webhooks": webhooks}, environment=environment) as service:
+        yield service
+
+
+def settled(service: RunningService, job: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a job's webhook, once it is accepted or given up."""
+    wait_until(lambda: state(service, job)["webhook"]["status"] != "pending")
+    return dict(state(service, job)["webhook"])
+
+
+def test_a_finished_job_is_told_once_and_signed(tmp_path: Path) -> None:
+    with receiver() as target, service_for(tmp_path, target) as service:
+        job = order(service, webhook=f"{target.url}/orders?shop=1")
+        assert job["webhook"] == {"url": f"{target.url}/orders?shop=1", "status": "pending", "tries": 0, "error": None}
+        result(service, job)
+        assert settled(service, job) == {**job["webhook"], "status": "delivered", "tries": 1}
+        [message] = target.messages
+        assert message["genuine"] and message["type"] == "job.completed" and message["id"] == f"{job['id']}_ended"
+        assert message["host"] == target.url.removeprefix("http://")
+        now = state(service, job)
+        assert message["data"] == {name: value for name, value in now.items() if name != "webhook"}
+        service.sampler.held = True
+        held = order(service, webhook=f"{target.url}/cancelled")
+        service.send("DELETE", f"/v1/jobs/{held['id']}")
+        assert settled(service, held)["status"] == "delivered"
+        [told] = [message for message in target.messages if message["data"]["id"] == held["id"]]
+        assert told["type"] == "job.cancelled" and told["data"]["status"] == "cancelled"
+
+
+def test_it_is_sent_until_it_is_accepted(tmp_path: Path) -> None:
+    with receiver() as target, service_for(tmp_path, target) as service:
+        target.answers = [500, 429, 204]
+        job = order(service, webhook=f"{target.url}/")
+        assert settled(service, job)["tries"] == 3
+        assert [message["id"] for message in target.messages] == [f"{job['id']}_ended"] * 3
+        assert all(message["genuine"] for message in target.messages)
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries", "error"),
+    [(503, 3, "503"), (302, 3, "302"), (307, 3, "307"), (410, 1, "410")],  # redirects are not followed; 410 is final
+)
+def test_it_is_given_up_after_so_many_tries(tmp_path: Path, answer: int, tries: int, error: str) -> None:
+    with receiver() as target, service_for(tmp_path, target) as service:
+        target.answers = [answer]
+        found = settled(service, order(service, webhook=f"{target.url}/"))
+        assert (found["status"], found["tries"], found["error"]) == ("failed", tries, error)
+        assert len(target.messages) == tries
+
+
+def test_a_slow_receiver_is_not_waited_for(tmp_path: Path) -> None:
+    with receiver() as target, service_for(tmp_path, target, timeout_s=0.2, tries=1) as service:
+        target.wait_s = 1.0
+        found = settled(service, order(service, webhook=f"{target.url}/"))
+        assert found["error"] == "no answer within 0.2 s"
+
+
+def test_a_restart_still_delivers(tmp_path: Path) -> None:
+    with receiver() as target:
+        target.answers = [500]
+        with service_for(tmp_path, target, tries=20) as service:
+            job = order(service, webhook=f"{target.url}/")
+            wait_until(lambda: len(target.messages) >= 1)
+        before = len(target.messages)
+        target.answers = [200]
+        with service_for(tmp_path, target, tries=20) as service:
+            assert settled(service, job)["status"] == "delivered"
+        assert len(target.messages) == before + 1 and target.messages[-1]["genuine"]
+        with service_for(tmp_path, target) as service:
+            other = order(service, webhook=f"{target.url}/other")
+            settled(service, other)
+        assert len(target.messages) == before + 2  # what was accepted isn't sent again
+
+
+def test_an_address_that_is_not_allowed_any_more_is_not_called(tmp_path: Path) -> None:
+    with receiver() as target:
+        target.answers = [500]
+        with service_for(tmp_path, target, retry_s=1) as service:
+            job = order(service, webhook=f"{target.url}/")
+            wait_until(lambda: len(target.messages) == 1)
+        with open_service(str(tmp_path)) as service:
+            found = settled(service, job)
+            assert found["status"] == "failed" and "any more" in found["error"] and len(target.messages) == 1
+
+
+def test_refused_at_submission_and_at_start(service: RunningService, tmp_path: Path) -> None:
+    error = order(service, webhook="https://hooks.shop.example/", status=400)
+    assert error["code"] == "webhook_refused" and "serve.webhooks.allowed" in error["message"]
+    for settings, message in (
+        ({"allowed": ["hooks.shop.example"]}, "P2I_WEBHOOK_SECRET"),
+        ({"allowed": ["x y"]}, "x y"),
+    ):
+        environment = {"P2I_WEBHOOK_SECRET": SECRET} if message == "x y" else {}
+        with pytest.raises(UserError, match=message), open_service(
+            str(tmp_path), settings={"webhooks": settings}, environment=environment
+        ):  # fmt: skip
+            raise AssertionError("it must not start")
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """TLS of a server whose certificate names localhost and no address, and that of a client that trusts it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.pem").write_bytes(private + pem)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "server.pem")
+    return server, ssl.create_default_context(cadata=pem.decode("ascii"))
+
+
+def test_the_certificate_must_be_the_names_though_the_address_is_called(tmp_path: Path) -> None:
+    server, trusting = certificate(tmp_path)
+    store, metrics = JobStore(str(tmp_path / "jobs")), HTTPMetrics()
+
+    def deliver(url: str, tls: ssl.SSLContext | None) -> Delivery:
+        job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=url)
+        store.add(job, [])
+        store.cancel(job)
+        store.finish(job)
+        settings = WebhooksConfig(allowed=(url,), tries=1)
+        told = {"id": job.id, "status": "cancelled", "created": 0, "elapsed_s": 0.0}
+        webhooks = Webhooks(store, settings, secrets=[bytes(32)], state=lambda _: told, metrics=metrics, tls=tls)
+
+        async def go() -> None:
+            await webhooks.step()
+            await asyncio.gather(*webhooks._sending.values())
+
+        asyncio.run(go())
+        found = store.delivery(job)
+        assert found is not None
+        return found
+
+    with receiver(server) as target:
+        assert deliver(f"{target.url}/", trusting).status == "delivered"
+        assert target.messages[0]["host"] == target.url.removeprefix("https://")
+        by_address = target.url.replace("localhost", "127.0.0.1")
+        for url, tls in ((f"{by_address}/", trusting), (f"{target.url}/", None)):
+            found = deliver(url, tls)
+            assert (found.status, found.error) == ("failed", "ConnectError")
+        assert len(target.messages) == 1
