@@ -79,7 +79,8 @@ def _resized(cutout: Image.Image, part: Part, size: Size, *, mixed: bool) -> Pix
         return np.asarray(cutout)
     times = min((part[2] - part[0]) / size.width, (part[3] - part[1]) / size.height)
     if (factor := int(times / SPARE)) > 1:  # less memory, and less time
-        cutout, (left, top, right, bottom) = cutout.reduce(factor), part
+        left, top, right, bottom = part
+        cutout = _reduced(cutout, factor, mixed=mixed)
         part = left / factor, top / factor, right / factor, bottom / factor
     pixels, part = _around(np.asarray(cutout), part, size)
     share = pixels[..., 3].astype(np.float32) / np.float32(255)
@@ -98,6 +99,15 @@ def _resized(cutout: Image.Image, part: Part, size: Size, *, mixed: bool) -> Pix
         resized[..., channel] = _levels(colour)
     resized[..., 3] = _levels(np.float32(255) * shown)
     return resized
+
+
+def _reduced(cutout: Image.Image, factor: int, *, mixed: bool) -> Image.Image:
+    """A cutout at 1/factor of its size; Pillow weights colours by alpha, which would lose a photo's background."""
+    if not mixed:
+        return cutout.reduce(factor)
+    small = cutout.convert("RGB").reduce(factor)
+    small.putalpha(cutout.getchannel("A").reduce(factor))
+    return small
 
 
 def _plane(values: NDArray[np.float32], size: Size, way: Image.Resampling, part: Part) -> NDArray[np.float32]:

@@ -120,3 +120,19 @@ def test_a_product_at_the_pictures_border_keeps_a_hard_edge() -> None:
     source = Box(0, 0, 30, 50)
     canvas = composed(rectangle(60, 50, source), source, Box(20, 20, 45, 75), canvas=Size(128, 128), mixed=False)
     assert found(canvas) == Box(20, 20, 45, 75) and (canvas[20:95, 20, 3] == 255).all()
+
+
+def test_no_old_background_stays_in_the_edges_of_a_photo_that_is_made_much_smaller() -> None:
+    """Its clear pixels' colours are needed for that: they are the background that its soft edges are mixed with."""
+    alpha = np.zeros((960, 960), np.float32)
+    alpha[240:720, 240:720] = 255
+    ramp = np.linspace(0, 255, 50).round()
+    alpha[240:720, 190:240] = ramp
+    green = np.array((0, 200, 0))
+    share = alpha[..., None] / 255
+    pixels = np.dstack([np.array(RED) * share + green * (1 - share), alpha]).round().astype(np.uint8)
+    canvas = composed(
+        Image.fromarray(pixels), Box(0, 0, 960, 960), Box(16, 16, 96, 96), canvas=Size(128, 128), mixed=True
+    )
+    soft = canvas[(canvas[..., 3] > 30) & (canvas[..., 3] < 225)]
+    assert len(soft) > 100 and (np.abs(soft[:, :3].astype(int) - RED) <= 6).all()

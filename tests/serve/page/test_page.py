@@ -11,13 +11,14 @@ from playwright.sync_api import Browser, expect
 
 from p2i_ray.data.images import Pixels
 from tests.support.page_browser import COFFEE, NAME, PHONE, visit
-from tests.support.page_server import SIDE, RunningService, cut, open_service
+from tests.support.page_server import RunningService, cut, open_service
 
 
-def on_canvas(x: float, y: float, width: int = 600, height: int = 400) -> tuple[int, int]:
-    """Row and column, on the square that is painted, of a point of the photo."""
-    scale = SIDE / max(width, height)
-    left, top = (SIDE - width * scale) / 2, (SIDE - height * scale) / 2
+def on_canvas(x: float, y: float, painted: Pixels, width: int = 600, height: int = 400) -> tuple[int, int]:
+    """Row and column, on what is painted (H, W), of a point of the photo, which is fitted into it."""
+    rows, columns = painted.shape
+    scale = min(rows / height, columns / width)
+    left, top = (columns - width * scale) / 2, (rows - height * scale) / 2
     return int(top + y * height * scale), int(left + x * width * scale)
 
 
@@ -51,8 +52,8 @@ def test_a_photo_becomes_four_images(browser: Browser, service: RunningService) 
         assert len(service.sampler.requests) == 4
         for request in service.sampler.requests:
             assert request.name == NAME
-            assert request.mask[on_canvas(*kept)] == 0
-            assert request.mask[on_canvas(*gone)] == 255
+            assert request.mask[on_canvas(*kept, request.mask)] == 0
+            assert request.mask[on_canvas(*gone, request.mask)] == 255
         assert here.uploaded("mask").size == here.uploaded("image").size == (600, 400)
         assert here.uploaded("image").convert("RGBA").getchannel("A").getextrema() == (255, 255)  # the whole photo
 
@@ -93,7 +94,9 @@ def test_before_and_after_part_where_the_slider_is(browser: Browser, service: Ru
         assert here.page.locator("#after").evaluate(clip) == "inset(0px 0px 0px 60%)"
         box = frame.bounding_box()
         assert box is not None
-        assert box["width"] == pytest.approx(box["height"], abs=2)  # the painted picture's shape
+        height, width = service.sampler.requests[0].mask.shape
+        assert abs(width / height - 600 / 400) < 0.03  # the photo's shape
+        assert box["width"] == pytest.approx(box["height"] * width / height, abs=2)
         here.page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 30)
         assert slider.input_value() == "25"
         here.check_clean()
