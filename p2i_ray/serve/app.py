@@ -126,6 +126,7 @@ def http_app(
         generators=own,
         styles=client if own.personality else None,
         marker=marks.marker(),
+        compositing=config.compositing,
     )
 
 

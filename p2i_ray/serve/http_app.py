@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge import errors, health
@@ -41,6 +42,7 @@ def make_app(
     generators: OwnGenerators | None = None,
     styles: StyleRanker | None = None,
     marker: Marker | None = None,
+    compositing: CompositingConfig | None = None,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -56,6 +58,7 @@ def make_app(
         generators: that the sampler has beside its model; none: it has none.
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
         marker: encodes pictures with their marks; none: they have none.
+        compositing: shadow and light where a request names none; none: the defaults.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
@@ -75,6 +78,7 @@ def make_app(
         model_names=names,
         judged=judge is not None,
         generators=generators or OwnGenerators(),
+        compositing=compositing or CompositingConfig(),
     )
     store = JobStore(settings.jobs)
     runner = JobRunner(store, service, rules, metrics, workers=settings.job_workers, days=settings.job_days)

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.data.images import ImageError, Pixels, paste_product
@@ -168,6 +169,7 @@ def open_service(
     sampler: StubSampler | None = None,
     settings: dict[str, Any] | None = None,
     generators: OwnGenerators | None = None,
+    compositing: CompositingConfig | None = None,
     **limits: Any,
 ) -> Iterator[RunningService]:
     """Serve on a free port until the block ends; further keywords are limits."""
@@ -183,6 +185,7 @@ def open_service(
         generators=generators,
         styles=styles,
         marker=Marker(ProvenanceConfig(), MODEL),
+        compositing=compositing,
     )
     with serving(app, server_header=False) as url:
         yield RunningService(url, sampler, judge, app, Path(jobs), styles=styles)

@@ -20,6 +20,7 @@ class GeneratedImage:
         verdict: the judge's, where images were ranked.
         expansion: growth of the product, fraction of its area, where that was requested.
         style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
+        compositing: what was done to its shadow and light, where something was to be done.
     """
 
     encoded: bytes
@@ -27,6 +28,7 @@ class GeneratedImage:
     verdict: Verdict | None = None
     expansion: float | None = None
     style: float | None = None
+    compositing: dict[str, Any] | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
@@ -38,4 +40,6 @@ class GeneratedImage:
             fields["style"] = round(self.style, 4)
         if self.expansion is not None:
             fields["expansion"] = round(self.expansion, 4)
+        if self.compositing:
+            fields["compositing"] = self.compositing
         return fields

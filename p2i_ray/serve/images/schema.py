@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig, LightMode
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.tasks import clean_name
@@ -57,6 +58,8 @@ class EditRequest(BaseModel):
     soft_edge: float | None = None
     check_expansion: bool = False
     category: str | None = None
+    shadow: float | None = None
+    light: LightMode | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class EditParams:
     category: str | None
     output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
+    compositing: CompositingConfig = field(default_factory=CompositingConfig)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class EditRules:
     model_names: Sequence[str]
     judged: bool
     generators: OwnGenerators = OwnGenerators()
+    compositing: CompositingConfig = field(default_factory=CompositingConfig)
 
 
 def parse(fields: dict[str, Any]) -> EditRequest:
@@ -173,6 +178,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         category=_category(request, name, rules),
         output_format=request.output_format,
         quality=request.output_compression,
+        compositing=_compositing(request, rules.compositing),
     )
 
 
@@ -193,6 +199,13 @@ def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
         missing = "" if given else "none is given, and the prompt is none: "
         raise bad_request(f"category: {missing}{error}", "category") from None
     return given or name
+
+
+def _compositing(request: EditRequest, defaults: CompositingConfig) -> CompositingConfig:
+    """The server's settings with what the request says."""
+    _within("shadow", request.shadow or 0, 0, 1)
+    given = {"shadow": request.shadow, "light": request.light}
+    return defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _check_offered(request: EditRequest) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from p2i_ray.compositing.finish import Done, Finished, finisher
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
 from p2i_ray.generators.request import GeneratorRequest, Reference
@@ -97,10 +98,14 @@ class ImageService:
         with self._metrics.stage("paint"):
             painted = await gather([self._sampler.paint(replace(asked, seed=seed)) for seed in seeds])
         self._metrics.generated(len(painted), source)
+        finished = await self._finish(params, painted, product, mask)
+        painted = [one.pixels for one in finished]
         chosen = await self._choose(params, painted, mask, reference)
-        return await gather(
+        images = await gather(
             [self._encode(params, painted[one.index], mask, seed=seeds[one.index], candidate=one) for one in chosen]
         )
+        done = [finished[one.index].done.as_fields() for one in chosen]
+        return [replace(image, compositing=one) for image, one in zip(images, done, strict=True)]
 
     async def cutout(self, image: bytes) -> bytes:
         """A photo's product as an RGBA PNG.
@@ -109,6 +114,13 @@ class ImageService:
             APIError: the photo can't be used.
         """
         return await self._in_thread("cutout", self._decoder.cutout, image)
+
+    async def _finish(self, params: EditParams, painted: list[Pixels], product: Pixels, mask: Pixels) -> list[Finished]:
+        """The pictures with their products' shadows and light, where the request or the server wants that."""
+        work = finisher(params.compositing)
+        if work is None:
+            return [Finished(picture, Done()) for picture in painted]
+        return await gather([self._in_thread("finish", work, picture, product, mask) for picture in painted])
 
     async def _choose(
         self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None
