@@ -28,8 +28,9 @@ WIDE, WIDE_DEPTH = (0.16, 0.075), 0.6
 SHIFT = 0.15  # of the wide one, away from light that comes from one side alone
 DROP = 0.03  # of the wide one, towards the viewer
 FULL = 0.8  # share of the blur's maximum that counts as all of it: a corner is no darker than a long edge
-FALL = 4  # deviations after which a blur has ended
+COARSE = 3  # deviation up and down, pixels, at which a blur is computed
 DARKER = 0.25  # share of the ground beside the product than which its shadow is darker
+UNSEEN = 0.996  # what is left of light from which not one level changes
 NEAR, FAR = 0.5, 0.03  # shares of the deepest occlusion: beside the contact; where the scene is as it was
 
 
@@ -86,7 +87,7 @@ def darken(picture: Pixels, product: Pixels, mask: Pixels, factor: NDArray[np.fl
         mask: (H, W), a.
         factor: (H, W), what is left of B's light, 0 to 1.
     """
-    changed = (mask < 255) & (factor < 1)
+    changed = (mask < 255) & (factor < UNSEEN)
     if not changed.any():
         return picture
     share = mask[changed, None].astype(np.float32) / 255
@@ -99,14 +100,23 @@ def darken(picture: Pixels, product: Pixels, mask: Pixels, factor: NDArray[np.fl
 
 
 def _blurred(line: Occlusion, deviations: tuple[float, float], size: float) -> Occlusion:
-    """A line blurred so far, 1 at most along it."""
+    """A line blurred so far, 1 at most along it; what lies outside of the picture is nothing."""
+    height, width = line.shape
     across, down = (max(0.6, part * size) for part in deviations)
-    padding = (round(FALL * across), round(FALL * down))  # what lies outside of the picture is no ground's edge
-    wide = cv2.copyMakeBorder(line, padding[1], padding[1], padding[0], padding[0], cv2.BORDER_CONSTANT, value=(0.0,))
-    soft = cv2.GaussianBlur(wide, (2 * padding[0] + 1, 2 * padding[1] + 1), sigmaX=across, sigmaY=down)
-    part = soft[padding[1] : padding[1] + line.shape[0], padding[0] : padding[0] + line.shape[1]]
-    full = FULL * float(part.max())
-    return np.asarray(np.minimum(part / full, 1) if full > 0 else part, np.float32)
+    scale = min(1.0, COARSE / down)  # a blur has no detail that a smaller picture would lose, and costs less there
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    soft = cv2.GaussianBlur(
+        cv2.resize(line, small, interpolation=cv2.INTER_AREA),
+        (0, 0),
+        sigmaX=across * small[0] / width,
+        sigmaY=down * small[1] / height,
+        borderType=cv2.BORDER_CONSTANT,
+    )
+    full = FULL * float(soft.max())
+    if full <= 0:
+        return np.zeros_like(line)
+    wide = np.asarray(cv2.resize(soft, (width, height)), np.float32)
+    return np.asarray(np.minimum(wide / full, 1), np.float32)
 
 
 def _moved(shade: Occlusion, right: float, down: float) -> Occlusion:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import ClientLimits, LimitsConfig
-from p2i_ray.data.cutouts.colours import decontaminate, fill_clear
+from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, unmatte
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask
 from p2i_ray.errors import UserError
 from p2i_ray.generators.request import Reference, fitted
@@ -164,7 +164,8 @@ def _within(image: Image.Image, side: int) -> Image.Image:
 def _on_canvas(cutout: Image.Image, width: int, height: int, *, mixed: bool) -> tuple[Pixels, Pixels]:
     """The whole cutout in the middle of the canvas, as large as fits; the rest is transparent, to be painted.
 
-    `mixed` says that soft edges show the old background too, which is then taken out of them.
+    `mixed` says that soft edges show the old background too, which is then taken out of them. So is the white or black
+    that a cutout's own edges were blended with, where they show it.
     """
     scale = min(width / cutout.width, height / cutout.height)
     size = (min(width, max(1, round(cutout.width * scale))), min(height, max(1, round(cutout.height * scale))))
@@ -172,7 +173,7 @@ def _on_canvas(cutout: Image.Image, width: int, height: int, *, mixed: bool) -> 
         colours, alpha = (_resized(cutout.convert(mode), size) for mode in ("RGB", "RGBA"))
         small = Image.fromarray(decontaminate(np.asarray(colours), np.asarray(alpha.getchannel("A"))))
     else:
-        small = _resized(cutout, size)
+        small = _resized(Image.fromarray(unmatte(np.asarray(cutout))), size)
     canvas = Image.new("RGBA", (width, height))
     canvas.paste(small, ((width - size[0]) // 2, (height - size[1]) // 2))
     pixels = fill_clear(np.asarray(canvas))  # (H, W, 4)
