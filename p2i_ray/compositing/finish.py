@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ class Done:
         no_shadow: why none was drawn though one was wanted; none: one was, or none was wanted.
         light_side: where the scene's light comes from, -1 (left) to 1 (right); 0: from above, or unknown.
         light: which of the product's pixels were changed.
+        no_light: why none were though that was wanted; none: they were, or it was not.
         gains: of their red, green and blue, for `light.undo`; none: they were not changed.
         colour_difference: mean CIEDE2000 of those pixels to what they were.
     """
@@ -33,6 +34,7 @@ class Done:
     no_shadow: str | None = None
     light_side: float = 0.0
     light: str = "off"
+    no_light: str | None = None
     gains: Gains | None = None
     colour_difference: float = 0.0
 
@@ -81,10 +83,10 @@ def finish(picture: Pixels, product: Pixels, mask: Pixels, settings: Compositing
         most=settings.max_colour_difference,
     )
     if found is None:
-        return Finished(pixels, done)
+        return Finished(pixels, replace(done, no_light="there is no scene beside the product"))
     lit = light.apply(pixels, weights, found)
-    facts = {"light": settings.light, "gains": found, "colour_difference": light.difference(pixels, lit, weights)}
-    return Finished(lit, Done(**{**done.__dict__, **facts}))
+    apart = light.difference(pixels, lit, weights)
+    return Finished(lit, replace(done, light=settings.light, gains=found, colour_difference=apart))
 
 
 def weights_of(mask: Pixels, settings: CompositingConfig) -> outline.Weights:
@@ -117,4 +119,4 @@ def _shadowed(picture: Pixels, product: Pixels, mask: Pixels, strength: float) -
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 4)
-    return [round(one, 4) for one in value] if isinstance(value, tuple) else value
+    return [round(one, 6) for one in value] if isinstance(value, tuple) else value

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from p2i_ray.compositing import light
@@ -82,6 +83,7 @@ def test_whatever_is_given(given_: tuple[np.ndarray, np.ndarray, np.ndarray], se
     json.dumps(done.as_fields(), allow_nan=False)
 
 
+@examples(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["rim", "whole"]), st.sampled_from([0.5, 3, 6]))
 def test_light_is_bounded_and_can_be_undone(seed: int, mode: str, most: float) -> None:
     mask = standing()
@@ -123,6 +125,23 @@ def test_why_there_is_no_shadow_is_said(bottom: int, why: str) -> None:
     pixels, done = finish(picture, product, mask, CompositingConfig(shadow=1))
     assert pixels is picture
     assert why in done.as_fields()["no_shadow"] and done.as_fields()["shadow"] == 0
+
+
+def test_light_that_has_no_scene_to_go_by_is_said() -> None:
+    mask = np.full((8, 8), 255, np.uint8)
+    picture, product = pasted(mask)
+    pixels, done = finish(picture, product, mask, CompositingConfig(light="whole"))
+    assert pixels is picture and done.as_fields() == {"no_light": "there is no scene beside the product"}
+
+
+def test_gains_as_they_are_handed_out_undo_it() -> None:
+    mask = standing()
+    picture, product = pasted(mask)
+    chosen = CompositingConfig(light="whole", light_strength=1, max_colour_difference=6)
+    pixels, done = finish(picture, product, mask, chosen)
+    told = json.loads(json.dumps(done.as_fields()))["gains"]
+    back = light.undo(pixels, weights_of(mask, chosen), light.Gains(*told))
+    assert np.abs(back.astype(int) - picture).max() <= 1 and (pixels != picture).any()
 
 
 def test_the_rim_leaves_the_middle_alone() -> None:
