@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.tables import as_lines
 
-DEFAULT = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling", "ingest")
+DEFAULT = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling", "ingest", "compositing")
 LONG = ("scale", "full_size", "styles")  # more than five minutes: run where they are named
 NAMES = (*DEFAULT, *LONG)
 OUT = Path("bench.json")

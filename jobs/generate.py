@@ -9,6 +9,9 @@ r"""Paint a background for every product of a split.
 generators.category paints by each row's category, generators.personality in the style of a reference: one picture for
 all rows (reference=FILE), or each row's own, in a column reference of the data. docs/generators.md has more.
 
+compositing.shadow and compositing.light are applied after painting; the column `compositing` then says, as JSON, what
+was done to each picture.
+
 Writes out/*.parquet (id, name, category, image, cutout, error); `datasets.load_dataset("parquet", …)` opens them.
 """
 
@@ -17,11 +20,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from p2i_ray.cluster import connection, preflight, resources
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
+from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
@@ -33,11 +38,13 @@ class GenerateJob(PaintingJobConfig):
     split: str = Field("test", description="split whose products are painted")
     model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
     out: str = Field(description="folder to write, a path or URI that all nodes reach; must be new")
+    compositing: CompositingConfig = CompositingConfig()
     provenance: ProvenanceConfig = ProvenanceConfig()
 
 
 def run(job: GenerateJob) -> None:
     """Paint the split."""
+    from p2i_ray.compositing.finish import finisher
     from p2i_ray.data import reading
     from p2i_ray.diffusion.model.fingerprint import fingerprint
     from p2i_ray.diffusion.sampling import generate
@@ -49,6 +56,11 @@ def run(job: GenerateJob) -> None:
     job_output.check(out, "generate")
     painting = method_of(job, data, job.split)
     painting.check(model, job.image)
+    finish = finisher(job.compositing)
+    if finish is not None and not job.generate.paste_product:
+        raise UserError(
+            "compositing.shadow and compositing.light need the product's own pixels; set generate.paste_product=true"
+        )
     marks = checked(job.provenance, fingerprint(model))
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
@@ -67,6 +79,7 @@ def run(job: GenerateJob) -> None:
                 image=job.image,
                 painting=painting,
                 seed=job.seed,
+                finish=finish,
                 marks=marks,
                 progress=progress,
             )

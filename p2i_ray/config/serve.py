@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from p2i_ray.config.base import Reserving, Settings
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.job import Config, ImageConfig
 from p2i_ray.config.provenance import ProvenanceConfig
@@ -168,4 +169,5 @@ class ServeJobConfig(Config):
 
     serve: ServeConfig = ServeConfig()
     generators: GeneratorsConfig = GeneratorsConfig()
+    compositing: CompositingConfig = CompositingConfig()
     provenance: ProvenanceConfig = ProvenanceConfig()

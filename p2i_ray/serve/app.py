@@ -136,6 +136,7 @@ def http_app(
         styles=client if own.personality else None,
         marker=marks.marker(),
         reader=RapidOCRReader() if config.serve.truth.read_text else None,
+        compositing=config.compositing,
     )
 
 

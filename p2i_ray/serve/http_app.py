@@ -11,6 +11,7 @@ from functools import partial
 from fastapi import Depends, FastAPI
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.serve import ServeConfig
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge import errors, health
@@ -54,6 +55,7 @@ def make_app(
     styles: StyleRanker | None = None,
     marker: Marker | None = None,
     reader: LabelReader | None = None,
+    compositing: CompositingConfig | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
@@ -71,6 +73,7 @@ def make_app(
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
         marker: encodes pictures with their marks; none: they have none.
         reader: reads products' labels; none: they are not read.
+        compositing: shadow and light where a request names none; none: the defaults.
         environment: has the secrets that sign webhooks, where settings allow any.
 
     Raises:
@@ -102,6 +105,7 @@ def make_app(
         model_names=names,
         judged=judge is not None,
         generators=generators or OwnGenerators(),
+        compositing=compositing or CompositingConfig(),
     )
     store = JobStore(settings.jobs)
     quota = Quota(store.usage, settings.quotas.pictures_per_day, failed=metrics.failure)

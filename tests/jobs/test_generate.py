@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -263,3 +264,28 @@ def load_method(job: ModuleType, generators: GeneratorsConfig, data: str, *setti
 def test_the_loop_refuses_generators() -> None:
     with pytest.raises(UserError, match=r"unknown setting 'generators.category'"):
         load(load_job("idr").IdrJob, "mini", ["run_dir=r", "data=d", "generators.category=x"])
+
+
+def test_shadow_and_light_need_the_products_own_pixels(
+    job: ModuleType, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    given = ["compositing.shadow=0.5", "generate.paste_product=false"]
+    with pytest.raises(SystemExit) as stopped:
+        run(job, f"data={mini_data}", f"out={tmp_path}/o", *given)
+    assert stopped.value.code == 2 and "set generate.paste_product=true" in capfd.readouterr().err
+
+
+def test_pictures_get_a_shadow_and_say_so(ray_cluster: None, job: ModuleType, mini_data: str, tmp_path: Path) -> None:
+    data = write(tmp_path / "data", rows_of(mini_data, 4), SCHEMA)
+    run(job, f"data={data}", f"out={tmp_path}/plain")
+    run(job, f"data={data}", f"out={tmp_path}/shaded", "compositing.shadow=1")
+    plain, shaded = (
+        read_parquet(str(tmp_path / name), locations_of(tmp_path / name)).to_pylist() for name in ("plain", "shaded")
+    )
+    assert "compositing" not in plain[0]
+    for before, after in zip(plain, shaded, strict=True):
+        done, inside = json.loads(after["compositing"]), pixels(before["cutout"])[..., 3] == 255
+        darker = pixels(before["image"]).astype(int) - pixels(after["image"])
+        assert (darker.max() > 0) == (done["shadow"] > 0) == ("no_shadow" not in done)
+        assert (darker >= 0).all() and not darker[inside].any()
+    assert any(json.loads(row["compositing"])["shadow"] > 0 for row in shaded)

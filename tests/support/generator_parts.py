@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.data.images import ImageError, Pixels, paste_product
@@ -181,6 +182,7 @@ def open_service(
     image: dict[str, Any] | None = None,
     generators: OwnGenerators | None = None,
     environment: Mapping[str, str] | None = None,
+    compositing: CompositingConfig | None = None,
     **limits: Any,
 ) -> Iterator[RunningService]:
     """Serve on a free port until the block ends; further keywords are limits."""
@@ -197,6 +199,7 @@ def open_service(
         styles=styles,
         marker=Marker(ProvenanceConfig(), MODEL),
         environment=environment or {},
+        compositing=compositing,
     )
     with serving(app, server_header=False) as url:
         yield RunningService(url, sampler, judge, app, Path(jobs), styles=styles)

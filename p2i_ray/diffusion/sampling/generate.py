@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.data.images import Pixels, encode_png
-from p2i_ray.diffusion.sampling.painter import PaintingMethod
+from p2i_ray.diffusion.sampling.painter import Finish, PaintingMethod
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.provenance.marks import Marks
 from p2i_ray.storage import locations
@@ -32,6 +33,7 @@ def generate(
     image: ImageConfig,
     painting: PaintingMethod,
     seed: int,
+    finish: Finish | None = None,
     marks: Marks | None = None,
     progress: Progress | None = None,
 ) -> Written:
@@ -49,6 +51,8 @@ def generate(
         image: resolution and limits.
         painting: the method, the token, and whether a plain model is to be widened.
         seed: with a row's id, it gives the row's noise.
+        finish: what is done to pictures after the product was pasted (none: nothing); what it did to each is written
+            into a further column, `compositing`, as JSON.
         marks: what pictures are marked with, that are handed out (none: they are not marked).
         progress: called with the number of rows just done.
 
@@ -70,6 +74,7 @@ def generate(
             "image": image,
             "painting": painting,
             "seed": seed,
+            "finish": finish,
             "marks": marks,
         },
         compute=ray.data.ActorPoolStrategy(size=need.count),
@@ -95,6 +100,7 @@ class _Paint:
         image: ImageConfig,
         painting: PaintingMethod,
         seed: int,
+        finish: Finish | None = None,
         marks: Marks | None = None,
     ) -> None:
         from p2i_ray.diffusion.sampling.sampler import SamplerOptions
@@ -105,6 +111,7 @@ class _Paint:
         self._settings = settings
         self._image = image
         self._seed = seed
+        self._finish = finish
         self._marker = marks.marker() if marks else None
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -118,14 +125,19 @@ class _Paint:
         for alike in self._alike(opened):
             images |= zip(alike, self._painter.paint([opened[i] for i in alike]), strict=True)
         columns = [
-            {
-                **row,
-                "image": self._struct(row["id"], images[i], opened[i].seed) if i in images else None,
-                "error": None if i in images else opened[i],
-            }
+            {**row, **self._written(row["id"], images[i], opened[i])}
+            if i in images
+            else {**row, "image": None, "error": opened[i]}
             for i, row in enumerate(rows)
         ]
-        return pa.Table.from_pylist(columns, schema=schema())
+        return pa.Table.from_pylist(columns, schema=schema(finished=self._finish is not None))
+
+    def _written(self, id_: str, pixels: Pixels, request: PaintRequest) -> dict[str, Any]:
+        """The columns of a painted row that are not its own."""
+        if self._finish is None:
+            return {"image": self._struct(id_, pixels, request.seed)}
+        pixels, done = self._finish(pixels, request.product, request.mask)
+        return {"image": self._struct(id_, pixels, request.seed), "compositing": json.dumps(done.as_fields())}
 
     def _struct(self, id_: str, pixels: Pixels, seed: int) -> dict[str, Any]:
         """A Hugging Face image struct."""
@@ -166,8 +178,8 @@ class _Paint:
             return str(error)
 
 
-def schema() -> pa.Schema:
-    """The columns of a file of painted rows."""
+def schema(*, finished: bool = False) -> pa.Schema:
+    """The columns of a file of painted rows; with what was done to each after painting, if something was to be."""
     import pyarrow as pa
 
     from p2i_ray.data.schema import IMAGE
@@ -180,5 +192,6 @@ def schema() -> pa.Schema:
             ("image", IMAGE),  # PNG; null where the row was set aside
             ("cutout", IMAGE),
             ("error", pa.string()),
+            *([("compositing", pa.string())] if finished else []),
         ]
     )

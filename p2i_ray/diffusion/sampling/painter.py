@@ -19,6 +19,22 @@ def columns_read(method: PaintingMethod) -> list[str]:
     return list(dict.fromkeys([*SCHEMA.names, *method.columns]))
 
 
+class Finish(Protocol):
+    """What is done to a picture after its product was pasted; see compositing/finish.py."""
+
+    def __call__(self, picture: Pixels, product: Pixels, mask: Pixels, /) -> tuple[Pixels, Done]:
+        """The picture (H, W, 3), of a picture and a product (H, W, 3) and its mask (H, W); and what was done to it."""
+        ...
+
+
+class Done(Protocol):
+    """What was done to a picture."""
+
+    def as_fields(self) -> dict[str, Any]:
+        """JSON values by name; empty: nothing."""
+        ...
+
+
 class Painter(Protocol):
     """A method that is loaded."""
 

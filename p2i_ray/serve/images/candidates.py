@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from p2i_ray.compositing.finish import Done, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
 from p2i_ray.serve.images.protocol import PaintedImage, Sampler
 from p2i_ray.serve.images.schema import EditParams
+from p2i_ray.serve.images.threads import StageThreads
 from p2i_ray.serve.images.truth import TruthReport
 from p2i_ray.storage import locations
 
@@ -23,14 +25,16 @@ class AcceptedImage:
     """An image that may be handed out.
 
     Attributes:
-        image: as it was painted.
+        image: as it was painted, with its product's shadow and light.
         seed: of its noise.
         report: how true it is to its product, where that was measured.
+        done: to its product's shadow and light.
     """
 
     image: PaintedImage
     seed: int
     report: TruthReport | None = None
+    done: Done = field(default_factory=Done)
 
 
 class CandidatePainter:
@@ -39,11 +43,12 @@ class CandidatePainter:
     Args:
         sampler: paints.
         assessor: says which may be handed out.
+        threads: shadow and light are computed there.
         metrics: images are counted there.
     """
 
-    def __init__(self, *, sampler: Sampler, assessor: Assessor, metrics: HTTPMetrics) -> None:
-        self._sampler, self._assessor, self._metrics = sampler, assessor, metrics
+    def __init__(self, *, sampler: Sampler, assessor: Assessor, threads: StageThreads, metrics: HTTPMetrics) -> None:
+        self._sampler, self._assessor, self._threads, self._metrics = sampler, assessor, threads, metrics
 
     async def paint(self, params: EditParams, asked: PaintRequest, source: str) -> tuple[list[AcceptedImage], Tally]:
         """The accepted images in the order of painting, and what all took.
@@ -81,15 +86,25 @@ class CandidatePainter:
         self._metrics.generated(images, source)
         self._metrics.took(seconds, params.accept)
         tally.painted, tally.seconds = tally.painted + images, tally.seconds + seconds
-        found = [AcceptedImage(image, seed) for image, seed in zip(painted, seeds, strict=True)]
+        pairs = zip(painted, seeds, strict=True)
+        found = await gather([self._finished(params, asked, AcceptedImage(image, seed)) for image, seed in pairs])
         if params.accept == "any":
             return found
-        pixels = [image.pixels for image in painted]
+        pixels = [one.image.pixels for one in found]
         assessed = await self._assessor.assess(params.name, pixels, asked.product, asked.mask, accept=params.accept)
         for one in assessed:
             tally.refused.update(one.reasons)
-        pairs = zip(found, assessed, strict=True)
-        return [replace(image, report=one.report) for image, one in pairs if not one.reasons]
+        return [
+            replace(one, report=known.report) for one, known in zip(found, assessed, strict=True) if not known.reasons
+        ]
+
+    async def _finished(self, params: EditParams, asked: PaintRequest, one: AcceptedImage) -> AcceptedImage:
+        """The image with its product's shadow and light, where the request or the server wants that."""
+        finish = finisher(params.compositing)
+        if finish is None:
+            return one
+        pixels, done = await self._threads.run("finish", finish, one.image.pixels, asked.product, asked.mask)
+        return replace(one, image=replace(one.image, pixels=pixels), done=done)
 
 
 def image_seed(seed: int, index: int) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import ClientLimits, LimitsConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts.colours import fill_clear
+from p2i_ray.data.cutouts.colours import fill_clear, unmatte
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask, upright_size
 from p2i_ray.errors import UserError
 from p2i_ray.generators.request import Reference, fitted
@@ -185,8 +185,11 @@ def _within(image: Image.Image, side: int) -> Image.Image:
 def _on_canvas(cutout: Image.Image, shape: Shape, *, mixed: bool) -> tuple[Pixels, Pixels]:
     """The cutout on the canvas, the whole or its product alone; the rest is transparent, to be painted.
 
-    `mixed` says that soft edges show the old background too, which is then taken out of them.
+    `mixed` says that soft edges show the old background too, which is then taken out of them. So is the white or black
+    that a cutout's own edges were blended with, where they show it.
     """
+    if not mixed:
+        cutout = Image.fromarray(unmatte(np.asarray(cutout)))
     source = product_box(cutout) if shape.placement.product else Box(0, 0, *cutout.size)
     target = shape.place(source.size)
     pixels = fill_clear(composed(cutout, source, target, canvas=shape.canvas, mixed=mixed))  # (H, W, 4)

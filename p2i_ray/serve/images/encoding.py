@@ -29,6 +29,7 @@ class GeneratedImage:
         limits: of a faultless one.
         check_expansion: the growth of the product was asked for, and stands beside the report, too.
         style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
+        compositing: what was done to its shadow and light, where something was to be done.
     """
 
     encoded: bytes
@@ -42,6 +43,7 @@ class GeneratedImage:
     verdict: Verdict | None = None
     check_expansion: bool = False
     style: float | None = None
+    compositing: dict[str, Any] | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
@@ -59,4 +61,6 @@ class GeneratedImage:
             fields["style"] = round(self.style, 4)
         if self.check_expansion:
             fields["expansion"] = round(self.report.expansion, 4)
+        if self.compositing:
+            fields["compositing"] = self.compositing
         return {**fields, "truth": self.report.metadata(self.limits)}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ConfigDict, ValidationError
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig, LightMode
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.tasks import clean_name
@@ -60,6 +61,8 @@ class EditRequest(ShapeFields):
     soft_edge: float | None = None
     check_expansion: bool = False
     category: str | None = None
+    shadow: float | None = None
+    light: LightMode | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class EditParams:
     output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
     max_bytes: int | None
+    compositing: CompositingConfig = field(default_factory=CompositingConfig)
 
     @property
     def is_lossy(self) -> bool:
@@ -115,6 +119,7 @@ class EditRules:
     model_names: Sequence[str]
     judged: bool
     generators: OwnGenerators = OwnGenerators()
+    compositing: CompositingConfig = field(default_factory=CompositingConfig)
 
 
 def parse(fields: dict[str, Any]) -> EditRequest:
@@ -187,6 +192,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         output_format=output_format,
         quality=request.output_compression,
         max_bytes=request.preset.max_bytes if request.preset else None,
+        compositing=_compositing(request, rules.compositing),
     )
 
 
@@ -221,6 +227,13 @@ def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
         missing = "" if given else "none is given, and the prompt is none: "
         raise bad_request(f"category: {missing}{error}", "category") from None
     return given or name
+
+
+def _compositing(request: EditRequest, defaults: CompositingConfig) -> CompositingConfig:
+    """The server's settings with what the request says."""
+    _within("shadow", request.shadow or 0, 0, 1)
+    given = {"shadow": request.shadow, "light": request.light}
+    return defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _check_offered(request: EditRequest) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
@@ -22,10 +19,7 @@ from p2i_ray.serve.images.framing import Shape
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.schema import EditParams
-
-MAX_IN_THREADS = 4  # images decoded at a time: each may take limits.max_pixels * 4 bytes
-
-T = TypeVar("T")
+from p2i_ray.serve.images.threads import StageThreads
 
 
 @dataclass(frozen=True)
@@ -77,8 +71,8 @@ class ImageService:
     ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
         self._assessor, self._styles, self._marker = assessor, styles, marker
-        self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, metrics=metrics)
-        self._slots = asyncio.Semaphore(MAX_IN_THREADS)
+        self._threads = StageThreads(metrics)
+        self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics)
 
     async def generate(self, params: EditParams, pictures: Pictures, source: str) -> Painted:
         """The images of a request, the best of them first where they are ranked.
@@ -106,13 +100,13 @@ class ImageService:
         if isinstance(params.shape, Shape):
             return params.shape
         sent = (pictures.image, "image") if pictures.reference is None else (pictures.reference, "reference")
-        return params.shape.of(await self._in_thread("decode", self._decoder.size, *sent))
+        return params.shape.of(await self._threads.run("decode", self._decoder.size, *sent))
 
     async def _generate(self, params: EditParams, shape: Shape, pictures: Pictures, source: str) -> Painted:
-        product, mask = await self._in_thread("decode", self._decoder.product, pictures.image, pictures.mask, shape)
+        product, mask = await self._threads.run("decode", self._decoder.product, pictures.image, pictures.mask, shape)
         reference: Reference | None = None
         if pictures.reference is not None:
-            reference = await self._in_thread("decode", self._decoder.reference, pictures.reference, *shape.canvas)
+            reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
         accepted, tally = await self._candidates.paint(params, asked, source)
         chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference)
@@ -125,7 +119,7 @@ class ImageService:
         Raises:
             APIError: the photo can't be used.
         """
-        return await self._in_thread("cutout", self._decoder.cutout, image)
+        return await self._threads.run("cutout", self._decoder.cutout, image)
 
     async def _choose(
         self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None
@@ -150,7 +144,7 @@ class ImageService:
         report = accepted.report or await self._assessor.report(accepted.image.pixels, asked.product, asked.mask)
         made = partial(frame_file, report=report, marker=self._marker)
         files = await gather(
-            [self._in_thread("encode", made, params, frame, accepted, asked) for frame in shape.frames]
+            [self._threads.run("encode", made, params, frame, accepted, asked) for frame in shape.frames]
         )
         return [
             GeneratedImage(
@@ -165,15 +159,10 @@ class ImageService:
                 verdict=candidate.verdict,
                 style=candidate.style,
                 check_expansion=params.check_expansion,
+                compositing=accepted.done.as_fields(),
             )
             for frame, file in zip(shape.frames, files, strict=True)
         ]
-
-    async def _in_thread(self, stage: str, function: Callable[..., T], *args: Any) -> T:
-        """The result of a function in a thread, a few at a time."""
-        async with self._slots:
-            with self._metrics.stage(stage):
-                return await asyncio.to_thread(function, *args)
 
 
 def _request(params: EditParams, product: Pixels, mask: Pixels, reference: Reference | None) -> PaintRequest:

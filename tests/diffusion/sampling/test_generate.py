@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image
 
+from p2i_ray.compositing.finish import finisher
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling import generate
+from p2i_ray.diffusion.sampling.painter import Finish
 from p2i_ray.errors import UserError
 from p2i_ray.storage.parquet import read_parquet
 from tests.support.make_rows import make_row, make_rows
@@ -82,6 +87,30 @@ def test_soft_edge_blends_only_near_the_edge(tiny_painter: DiffusionConfig) -> N
     changed = (hard != soft).any(axis=2)
     assert changed[8, 8:24].any()
     assert not changed[13:19, 13:19].any() and not changed[:3].any()
+
+
+def test_a_picture_is_finished_and_what_was_done_is_written(tiny_painter: DiffusionConfig) -> None:
+    row = make_row(0, resolution=32)
+
+    def paint(finish: Finish | None) -> dict[str, Any]:
+        actor = generate._Paint(
+            model=tiny_painter.base,
+            settings=SETTINGS,
+            image=ImageConfig(resolution=32),
+            painting=Painting(tiny_painter),
+            seed=0,
+            finish=finish,
+        )
+        bad = {**row, "id": "bad", "name": " "}
+        painted, refused = actor(pa.Table.from_pylist([row, bad])).to_pylist()
+        assert refused["image"] is None and "no name" in refused["error"] and refused.get("compositing") is None
+        return dict(painted)
+
+    plain, lit = paint(None), paint(finisher(CompositingConfig(light="whole", light_strength=1)))
+    assert "compositing" not in plain and json.loads(lit["compositing"])["light"] == "whole"
+    before, after = pixels(plain["image"]["bytes"]), pixels(lit["image"]["bytes"])
+    changed = (before != after).any(axis=2)
+    assert changed[8:24, 8:24].any() and not changed[:8].any() and not changed[24:].any()
 
 
 def test_resolution_must_suit_the_model(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:

@@ -169,6 +169,21 @@ def test_a_soft_edge_keeps_no_old_background_and_a_cutouts_shadow_stays_dark(ser
     assert (shadow.product[50:52, 16:48] == 0).all() and (shadow.mask[50:52, 16:48] == 60).all()
 
 
+@pytest.mark.parametrize("matte", [255, 0])
+def test_the_white_or_black_that_a_cutouts_edges_were_blended_with_leaves_no_fringe(
+    service: RunningService, matte: int
+) -> None:
+    y, x = np.mgrid[:64, :64]
+    share = ((24 - np.hypot(x - 31.5, y - 31.5)) / 6).clip(0, 1)[..., None]
+    colours = share * (200, 40, 30) + (1 - share) * matte
+    blended = np.dstack([colours, share * 255]).round().astype(np.uint8)
+    assert service.edit(encoded(blended), size="64x64").status_code == 200
+    request = service.sampler.requests[0]
+    np.testing.assert_array_equal(request.mask, blended[..., 3])
+    soft = (request.mask > 24) & (request.mask < 255)
+    assert soft.sum() > 100 and np.abs(request.product[soft].astype(int) - (200, 40, 30)).max() <= 11
+
+
 def test_masks_that_leave_nothing_to_do(service: RunningService) -> None:
     error = refused(service, mask=encoded(np.zeros((32, 32), np.uint8)))
     assert error["message"] == "mask is 32x32 pixels, image 64x64; make them one size" and error["param"] == "mask"

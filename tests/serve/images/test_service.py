@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import openai
 import pytest
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.identifiers import Categories, Category
 from p2i_ray.generators.request import GeneratorRequest
 from p2i_ray.serve.images.schema import OwnGenerators
-from tests.support.generator_parts import RunningService, cutout, encoded, error_of, open_service, shown
+from tests.support.generator_parts import RunningService, cutout, encoded, error_of, open_service, picture, shown
 
 IMAGE, GENERATE = ImageConfig(resolution=64), GenerateConfig()
 
@@ -166,3 +168,51 @@ def test_a_batch_jobs_reference_is_refused_by_a_server_without_that_generator(se
     error = error_of(service.send("POST", "/v1/jobs", files=files, data=data), 400)
     assert "items[0]: a reference needs a server with generators.personality" in error["message"]
     assert error["param"] == "items[0].reference"
+
+
+def pixels_of(answer: dict[str, Any], index: int = 0) -> np.ndarray:
+    return np.asarray(picture(answer, index)).astype(int)
+
+
+def test_a_shadow_is_drawn_outside_the_product_and_light_changes_the_product_alone(service: RunningService) -> None:
+    plain, shaded, lit = (service.edit(seed=3, **more).json() for more in ({}, {"shadow": 0.6}, {"light": "whole"}))
+    inside = np.zeros((64, 64), bool)
+    inside[16:48, 16:48] = True
+    darker = pixels_of(plain) - pixels_of(shaded)
+    assert not darker[inside].any() and (darker >= 0).all() and darker[48:52, 24:40].mean() > 10
+    assert shaded["data"][0]["compositing"] == {"shadow": 0.6}
+    changed = pixels_of(plain) != pixels_of(lit)
+    assert not changed[~inside].any() and changed[inside].any()
+    done = lit["data"][0]["compositing"]
+    assert done["light"] == "whole" and len(done["gains"]) == 3 and 0 < done["colour_difference"] <= 3
+    assert "compositing" not in plain["data"][0]
+    more = {"seed": 3, "shadow": 0.6}
+    by_openai = service.client().images.edit(image=("cutout.png", cutout()), prompt="Steel bottle", extra_body=more)
+    assert by_openai.data and by_openai.data[0].model_extra == {"seed": 3, "compositing": {"shadow": 0.6}}
+
+
+def test_a_request_changes_what_the_server_does_by_default(tmp_path: Path) -> None:
+    with open_service(str(tmp_path), compositing=CompositingConfig(shadow=0.4, light="rim")) as service:
+        both, neither = service.edit(seed=3).json(), service.edit(seed=3, shadow=0, light="off").json()
+    assert both["data"][0]["compositing"]["shadow"] == 0.4 and both["data"][0]["compositing"]["light"] == "rim"
+    assert "compositing" not in neither["data"][0]
+
+
+def test_a_shadow_that_can_not_be_drawn_is_answered_with_the_reason(service: RunningService) -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[30:, 20:40] = (200, 40, 30, 255)
+    done = service.edit(encoded(pixels), shadow=1).json()["data"][0]["compositing"]
+    assert done == {"shadow": 0.0, "no_shadow": "the product ends at the picture's lower border"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("shadow", 1.5), ("shadow", -1), ("shadow", "nan"), ("light", "full")])
+def test_a_shadow_or_light_that_there_is_not_is_refused(service: RunningService, field: str, value: object) -> None:
+    assert error_of(service.edit(**{field: value}), 400)["param"] == field
+    assert not service.sampler.requests
+
+
+def test_candidates_are_judged_as_they_are_handed_out(service: RunningService) -> None:
+    answer = service.edit(seed=3, n=2, best_of=4, shadow=0.6).json()
+    assert [one["compositing"]["shadow"] for one in answer["data"]] == [0.6, 0.6]
+    alone = service.edit(seed=answer["data"][0]["seed"], shadow=0.6).json()
+    np.testing.assert_array_equal(pixels_of(alone), pixels_of(answer))
