@@ -14,6 +14,7 @@ from p2i_ray.data.images import Pixels
 from p2i_ray.serve.images.placement import Box
 
 SUPPORT = 4  # pixels that a filter sees on each side, and one more
+RIM = 4  # pixels around what is seen that are resized with it
 SPARE = 1.5  # times the new size that a cutout keeps when it is first reduced by whole numbers
 OPAQUE = 0.98  # of the weight of opaque surroundings
 Part = tuple[float, float, float, float]  # left, top, right and bottom
@@ -37,11 +38,12 @@ def composed(cutout: Image.Image, source: Box, target: Box, *, canvas: Size, mix
         mixed: soft edges show the old background too, which is then taken out of them.
     """
     across, down = target.width / source.width, target.height / source.height  # canvas pixels for one of the cutout
-    faint = _box(np.asarray(cutout.getchannel("A")) > 0)
-    left = min(target.left, math.ceil(max(0, source.left - faint.left) * across))
-    top = min(target.top, math.ceil(max(0, source.top - faint.top) * down))
-    right = min(canvas.width - target.right, math.ceil(max(0, faint.right - source.right) * across))
-    bottom = min(canvas.height - target.bottom, math.ceil(max(0, faint.bottom - source.bottom) * down))
+    seen = _seen(cutout, math.ceil(RIM / min(across, down)))
+    # So many pixels around the target are seen; negative: so many of its own are clear, and left out.
+    left = min(target.left, math.ceil((source.left - seen.left) * across))
+    top = min(target.top, math.ceil((source.top - seen.top) * down))
+    right = min(canvas.width - target.right, math.ceil((seen.right - source.right) * across))
+    bottom = min(canvas.height - target.bottom, math.ceil((seen.bottom - source.bottom) * down))
     part = (
         source.left - left / across,
         source.top - top / down,
@@ -55,6 +57,14 @@ def composed(cutout: Image.Image, source: Box, target: Box, *, canvas: Size, mix
     whole = Image.new("RGBA", canvas)
     whole.paste(Image.fromarray(small), (target.left - left, target.top - top))
     return np.asarray(whole)
+
+
+def _seen(cutout: Image.Image, rim: int) -> Box:
+    """The box of what is not clear, with a rim around as far as the picture reaches: soft edges are mixed with that."""
+    box = _box(np.asarray(cutout.getchannel("A")) > 0)
+    left, top = max(0, box.left - rim), max(0, box.top - rim)
+    right, bottom = min(cutout.width, box.right + rim), min(cutout.height, box.bottom + rim)
+    return Box(left, top, right - left, bottom - top)
 
 
 def _box(shown: NDArray[np.bool_]) -> Box:
@@ -75,8 +85,8 @@ def _resized(cutout: Image.Image, part: Part, size: Size, *, mixed: bool) -> Pix
         size: of the result.
         mixed: the colours of clear pixels are the background's, and count; else colours are weighted by alpha.
     """
-    if part == (0, 0, *cutout.size) and size == cutout.size:
-        return np.asarray(cutout)
+    if size == (part[2] - part[0], part[3] - part[1]) and all(edge == int(edge) for edge in part):
+        return np.asarray(cutout.crop(part))
     times = min((part[2] - part[0]) / size.width, (part[3] - part[1]) / size.height)
     if (factor := int(times / SPARE)) > 1:  # less memory, and less time
         left, top, right, bottom = part

@@ -71,6 +71,13 @@ def test_a_reference_of_another_size_is_brought_to_the_canvas(styled: RunningSer
     assert asked(styled).references[0].picture.shape == (128, 256, 3)
 
 
+def test_size_auto_follows_the_reference_whose_shape_a_picture_must_have(styled: RunningService) -> None:
+    for sent, size in ((scene(), "64x64"), (scene(0, 48, 96), "96x48")):
+        answer = styled.edit(cutout(128, 64), reference=encoded(sent), category="sofa").json()
+        assert answer["size"] == size and asked(styled).references[0].picture.shape == asked(styled).product.shape
+    assert styled.edit(cutout(128, 64), category="sofa").json()["size"] == "96x48"
+
+
 def test_without_a_reference_there_is_none(styled: RunningService) -> None:
     assert styled.edit(category="sofa").status_code == 200
     assert asked(styled).references == () and not styled.styles.references

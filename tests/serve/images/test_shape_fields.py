@@ -404,6 +404,38 @@ def test_crops_that_cannot_be(service: RunningService) -> None:
     assert line(service, crops="1:1,16:9", product_share=0.5, product_x=0.1)[0] == "product_x"
 
 
+WILD = st.one_of(
+    st.text(max_size=12),
+    st.floats().map(str),
+    st.sampled_from(["1:1", "4:5", "16:9,4:5", "photo", "product", "ebay", "auto", "128x160", "64x64", "0.5", "0.1"]),
+)
+FIELDS = [
+    "size",
+    "output_size",
+    "crops",
+    "placement",
+    "product_share",
+    "product_x",
+    "product_y",
+    "margin",
+    "marketplace",
+    "output_format",
+    "n",
+    "best_of",
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.dictionaries(st.sampled_from(FIELDS), WILD, max_size=5))
+def test_wild_fields_are_painted_or_refused(service: RunningService, fields: dict[str, str]) -> None:
+    answer = service.edit(**fields)
+    if answer.status_code != 200:
+        assert error_of(answer, 400)["param"] in FIELDS
+        return
+    for place, one in enumerate(answer.json()["data"]):
+        assert "x".join(map(str, picture(answer.json(), place).size)) == one["size"]
+
+
 # Jobs
 
 
