@@ -49,25 +49,23 @@ MARKETPLACES: dict[str, Marketplace] = {
     # 2,000 pixels on the shortest side, 10 MB, previews cut to 4:3, 5:4 and squares (hence the margin): guides for
     # sellers of 2023 to 2026.
     "etsy": Marketplace(Size(2700, 2025), share=0.6, margin=0.1, formats=("jpeg", "png"), max_bytes=10 * MB),
-    # support.google.com/merchants/answer/6324350 and 6324370 (additional images may show staging): 75 to 90 % of the
-    # picture, 500 pixels (from January 2027), 64 megapixels, 16 MB; no picture that was scaled up, so a model
-    # of 1,024 pixels is wanted; IPTC's mark of generated pictures stays in the file.
+    # support.google.com/merchants/answer/6324350 and 6324370: formats, additional images may show staging, no picture
+    # that was scaled up (so a model of 1,024 pixels is wanted), IPTC's mark of generated pictures stays in the file.
+    # 75 to 90 % of the picture, 500 pixels, 64 megapixels, 16 MB: guides for sellers of 2026.
     "google": Marketplace(Size(1024, 1024), share=0.8, margin=0.05, formats=ALL, max_bytes=16 * MB),
-    # developers.facebook.com, Instagram's API: JPEG, 8 MB, from 4:5 to 1.91:1, 320 to 1,440 pixels wide. 4:5 is the
-    # tallest in a feed.
+    # JPEG, 8 MB, from 4:5, the tallest in a feed, to 1.91:1, 320 to 1,440 pixels wide: guides of 2026 to its API.
     "instagram": Marketplace(Size(1080, 1350), share=0.6, margin=0.08, formats=("jpeg",), max_bytes=8 * MB),
     # docs.ozon.com/global/en/products/upload/adding-content/images: 3:4 is shown whole. JPEG and PNG: guides for
     # sellers; 5 MB is the lowest figure in those of 2026.
     "ozon": Marketplace(Size(1200, 1600), share=0.7, margin=0.05, formats=("jpeg", "png"), max_bytes=5 * MB),
     # 2:3, 1,000 x 1,500 pixels, 20 MB: Pinterest's product specifications, by guides of 2026.
     "pinterest": Marketplace(Size(1000, 1500), share=0.6, margin=0.08, formats=ALL, max_bytes=20 * MB),
-    # help.shopify.com, product media types, by guides of 2026: at most 5,000 pixels a side, 20 MB; 2,048 x 2,048 is
-    # what Shopify itself recommends for squares.
+    # At most 5,000 pixels a side, 20 MB, 2,048 x 2,048 for squares: guides of 2026 to its product media.
     "shopify": Marketplace(Size(2048, 2048), share=0.7, margin=0.05, formats=ALL, max_bytes=20 * MB),
     # marketplacelearn.walmart.com, image guidelines (15 July 2025): 2,200 x 2,200, JPEG, PNG or BMP, 5 MB, RGB.
     "walmart": Marketplace(Size(2200, 2200), share=0.7, margin=0.05, formats=("jpeg", "png"), max_bytes=5 * MB),
     # 3:4, from 900 x 1,200 pixels, at most 8,000 a side, JPEG or PNG; the product takes most of the picture: guides
-    # for sellers of 2025 and 2026. 10 MB likewise.
+    # for sellers of 2025 and 2026. 10 MB is a guess on the safe side.
     "wildberries": Marketplace(Size(1200, 1600), share=0.75, margin=0.05, formats=("jpeg", "png"), max_bytes=10 * MB),
 }
 

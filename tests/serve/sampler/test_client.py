@@ -37,10 +37,11 @@ def test_the_time_of_images_worked_out_by_hand() -> None:
     assert client.time_of(1, 1.0) is None
     request, pixels = make_request(0), np.zeros((64, 64, 3), np.uint8)
     for _ in range(3):
-        client._count(request, SampledImage(pixels, 4, 4, {"queue": 100.0, "denoise": 8.0 * request.work}))
+        client._count(request, SampledImage(pixels, 4, 4, "model", {"queue": 100.0, "denoise": 8.0 * request.work}))
     assert client.time_of(1, 10.0) == PaintingTime(20.0, 1)
     assert client.time_of(5, 10.0) == PaintingTime(60.0, 2)  # three after each other on one of them
-    client._count(request, SampledImage(pixels, 1, 4, {"denoise": 8.0 * request.work}))  # batches are filled up
+    filled_up = SampledImage(pixels, 1, 4, "model", {"denoise": 8.0 * request.work})
+    client._count(request, filled_up)
     assert client.time_of(1, 10.0) == PaintingTime(80.0, 1)
     assert client.time_of(8, 10.0) == PaintingTime(80.0, 2) and client.time_of(9, 10.0) == PaintingTime(160.0, 2)
 
