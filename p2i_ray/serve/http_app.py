@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
@@ -27,6 +27,7 @@ from p2i_ray.serve.jobs.routes import JobRoutes
 from p2i_ray.serve.jobs.runner import JobRunner
 from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.page import routes
+from p2i_ray.serve.page.routes import Offers
 
 JOBS = "/v1/jobs"
 
@@ -44,6 +45,7 @@ def make_app(
     styles: StyleRanker | None = None,
     marker: Marker | None = None,
     reader: LabelReader | None = None,
+    marketplaces: Sequence[str] = (),
 ) -> FastAPI:
     """The application. Its lifespan runs the batch jobs; without one (`lifespan="off"`) they wait.
 
@@ -60,6 +62,7 @@ def make_app(
         styles: ranks candidates of requests with a reference, beside the judge; none: the judge alone does.
         marker: encodes pictures with their marks; none: they have none.
         reader: reads products' labels; none: they are not read.
+        marketplaces: names of the presets that the page offers; none: it has no such choice.
 
     Raises:
         UserError: settings.jobs is not a folder that can be written.
@@ -122,5 +125,7 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}", jobs.progress, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
-    routes.install(app, styled=rules.generators.personality)
+    own = rules.generators
+    offers = Offers(judged=rules.judged, styled=own.personality, by_category=own.category, marketplaces=marketplaces)
+    routes.install(app, offers=offers)
     return app
