@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from p2i_ray.serve.edge.backpressure import Overloaded
 from tests.support.page_browser import COFFEE, PHONE, Visit, visit
-from tests.support.page_server import RunningService, grown
+from tests.support.page_server import RunningService, changed, grown
 
 PAGE = Path(__file__).parents[3] / "p2i_ray" / "serve" / "page"
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -44,6 +44,36 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, service: RunningServic
         here.see_results()
         page.locator(".pick summary").first.click()
         assert faults(here) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, PHONE], ids=["light", "dark", "phone"])
+def test_axe_finds_nothing_in_the_lists(browser: Browser, service: RunningService, options: dict[str, object]) -> None:
+    with visit(browser, service, **options) as here:
+        page = here.page
+        page.set_input_files("#file", [COFFEE, COFFEE])
+        expect(page.get_by_role("heading", name="2 products")).to_be_visible()
+        page.get_by_label("Name of product 1").fill("")
+        page.get_by_role("button", name="Paint them all").click()
+        expect(page.locator("#products-error")).to_be_visible()
+        assert faults(here) == []
+        page.get_by_label("Name of product 1").fill("Espresso cup")
+        page.get_by_role("button", name="Paint them all").click()
+        expect(page.locator("#products-task .what")).to_contain_text("0 of 2")
+        assert faults(here) == []
+        page.get_by_role("button", name="Put the list away").click()
+        page.get_by_role("button", name="Try a sample").click()
+        page.get_by_role("radio", name="Faultless").check()
+        service.sampler.spoils = [changed] * 16
+        here.submit()
+        expect(page.locator("#painting").get_by_role("alert")).to_contain_text("None of 16")
+        assert faults(here) == []
+        service.sampler.spoils = [changed] * 14
+        here.submit()
+        here.see_results("two pictures", 2)
+        page.get_by_text("Earlier pictures").click()
+        expect(page.locator("#history-list img")).to_be_visible()
+        assert faults(here) == []
+        assert here.fits()
 
 
 def test_what_a_screen_reader_meets(browser: Browser, service: RunningService) -> None:
