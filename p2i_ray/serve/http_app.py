@@ -23,6 +23,7 @@ from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.images.acceptance import Assessor
 from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
 from p2i_ray.serve.images.label import LabelReader
+from p2i_ray.serve.images.marketplaces import MARKETPLACES
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
 from p2i_ray.serve.images.schema import EditRules, OwnGenerators
@@ -36,6 +37,7 @@ from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.jobs.submission import SubmissionReader
 from p2i_ray.serve.jobs.webhook import Webhooks
 from p2i_ray.serve.page import routes
+from p2i_ray.serve.page.routes import Offers
 
 JOBS = "/v1/jobs"
 QUOTE = f"{JOBS}/quote"
@@ -146,7 +148,11 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}/pause", jobs.pause, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/resume", jobs.resume, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
-    routes.install(app, styled=rules.generators.personality)
+    own = rules.generators
+    offers = Offers(
+        judged=rules.judged, styled=own.personality, by_category=own.category, marketplaces=tuple(MARKETPLACES)
+    )
+    routes.install(app, offers=offers)
     return app
 
 

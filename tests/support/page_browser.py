@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,10 +65,10 @@ class Visit:
         self.page.get_by_label("Name, as a shop would list it").fill(name)
         self.page.get_by_role("button", name="Paint four pictures").click()
 
-    def see_results(self) -> None:
-        """Wait for four pictures."""
-        expect(self.page.get_by_role("heading", name="four pictures")).to_be_visible(timeout=30_000)
-        expect(self.page.locator(".pick")).to_have_count(4)
+    def see_results(self, words: str = "four pictures", count: int = 4) -> None:
+        """Wait for pictures."""
+        expect(self.page.get_by_role("heading", name=words)).to_be_visible(timeout=30_000)
+        expect(self.page.locator(".pick")).to_have_count(count)
         self.page.wait_for_function("[...document.images].every((i) => !i.src || i.complete)")
 
     def place(self, x: float, y: float) -> tuple[float, float]:
@@ -97,6 +98,15 @@ class Visit:
         assert b"filename" in head
         return Image.open(io.BytesIO(content.split(b"\r\n------", 1)[0]))
 
+    def texts(self) -> dict[str, str]:
+        """The text fields of the last request that had a body."""
+        found = {}
+        for part in re.split(rb"\r\n?--+[^\r\n]+(?:--)?\r\n", b"\r\n" + self.service.bodies[-1][1]):
+            head, _, content = part.partition(b"\r\n\r\n")
+            if (name := re.search(rb'name="([^"]+)"', head)) and b"filename" not in head:
+                found[name[1].decode()] = content.decode()
+        return found
+
     def check_clean(self, allowed: str = "nothing") -> None:
         """Check that no error was logged, nothing left the origin, and the policy blocked nothing."""
         assert not [text for text in self.errors if allowed not in text]
@@ -115,6 +125,7 @@ def visit(browser: Browser, service: RunningService, *, token: bool = True, **op
     """A fresh tab on the page; token: the person has given it before. The sampler is reset."""
     service.open_gate()
     service.sampler.requests.clear()
+    service.sampler.spoils.clear()
     service.bodies.clear()
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
     context.set_default_timeout(60_000)

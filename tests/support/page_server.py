@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import uvicorn
@@ -35,12 +36,38 @@ REASONS = (
 SIDE = 256
 
 
+Spoil = Callable[[Pixels, PaintRequest], Pixels]
+
+
+def unspoilt(picture: Pixels, request: PaintRequest) -> Pixels:
+    """The picture as it is."""
+    return picture
+
+
+def changed(picture: Pixels, request: PaintRequest) -> Pixels:
+    """The lower half of the picture with other colours, the product's too."""
+    spoilt = picture.copy()
+    spoilt[len(picture) // 2 :] = 255 - picture[len(picture) // 2 :]
+    return spoilt
+
+
+def grown(picture: Pixels, request: PaintRequest) -> Pixels:
+    """The product, and behind it the same once more, further up."""
+    up = 24  # pixels
+    behind = paste_product(picture, np.roll(request.product, -up, 0), np.roll(request.mask, -up, 0))
+    return paste_product(behind, request.product, request.mask)
+
+
 class StubSampler:
-    """A sampler: one colour a seed. Keeps its requests; `refusals` are raised first, `gate` blocks it."""
+    """A sampler: one colour a seed. Keeps its requests; `refusals` are raised first, `gate` blocks it.
+
+    `spoils` are applied to the next images, one to each: a picture and its request to a picture.
+    """
 
     def __init__(self) -> None:
         self.requests: list[PaintRequest] = []
         self.refusals: list[Exception] = []
+        self.spoils: list[Spoil] = []
         self.gate: asyncio.Event | None = None
         self.cancelled = 0
 
@@ -57,17 +84,19 @@ class StubSampler:
         if self.refusals:
             raise self.refusals.pop()
         self.requests.append(request)
+        spoil = self.spoils.pop(0) if self.spoils else unspoilt
         if self.gate is not None:
             try:
                 await self.gate.wait()
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return PaintedImage(self.picture(request))
+        return PaintedImage(spoil(self.picture(request), request))
 
     def picture(self, request: PaintRequest) -> Pixels:
         """The image of a request."""
-        colour = np.random.default_rng(request.seed).integers(60, 230, 3, np.uint8)  # (3,)
+        # (3,): green to blue, which nobody takes for a part of the tests' products
+        colour = np.random.default_rng(request.seed).integers((30, 120, 160), (100, 200, 230), dtype=np.uint8)
         ground = np.broadcast_to(colour, request.product.shape)
         return paste_product(ground.astype(np.uint8), request.product, request.mask)
 
@@ -139,8 +168,15 @@ def cut(photo: Pixels) -> Pixels:
 
 
 @contextmanager
-def open_service(folder: Path, *, judged: bool = True, styled: bool = False) -> Iterator[RunningService]:
-    """Serve on a free port until the block ends."""
+def open_service(
+    folder: Path,
+    *,
+    judged: bool = True,
+    styled: bool = False,
+    by_category: bool = False,
+    jobs: bool = False,
+) -> Iterator[RunningService]:
+    """Serve on a free port until the block ends; jobs: batch jobs are painted."""
     sampler = StubSampler()
     settings = ServeConfig(jobs=str(folder), limits=LimitsConfig(per_minute=100_000))
     image, generate = ImageConfig(resolution=SIDE), GenerateConfig(num_inference_steps=2)
@@ -152,10 +188,11 @@ def open_service(folder: Path, *, judged: bool = True, styled: bool = False) -> 
         judge=StubRanker() if judged else None,
         cutter=cut,
         tokens=Tokens([TOKEN]),
-        generators=OwnGenerators(personality=styled),
+        generators=OwnGenerators(category=by_category, personality=styled),
     )
     bodies: list[tuple[str, bytes]] = []
-    server = uvicorn.Server(uvicorn.Config(recording(app, bodies), log_level="warning", lifespan="off"))
+    lifespan: Literal["on", "off"] = "on" if jobs else "off"
+    server = uvicorn.Server(uvicorn.Config(recording(app, bodies), log_level="warning", lifespan=lifespan))
     listener = socket.create_server(("127.0.0.1", 0))
     started = threading.Event()
     loops: list[asyncio.AbstractEventLoop] = []

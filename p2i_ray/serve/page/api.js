@@ -5,6 +5,10 @@ import { APIError } from "./errors.js";
 const CUTOUTS = "v1/cutouts"; // relative: the page may live below a prefix
 const EDITS = "v1/images/edits";
 const KEPT_AS = "p2i-token";
+const PRIVATE = { credentials: "omit", referrerPolicy: "no-referrer" };
+
+/** An error's code if none of the painted pictures is what was asked for. */
+export const NONE_ACCEPTED = "none_accepted";
 
 let askForToken = async () => null;
 
@@ -15,52 +19,53 @@ export function onTokenWanted(ask) {
 
 /** The product of a photo (Blob) on transparent ground, a PNG Blob; its sides may be smaller than the photo's. */
 export async function cutOut(photo, signal) {
-  const answer = await post(CUTOUTS, { image: photo, response_format: "png" }, signal);
+  const answer = await send("POST", CUTOUTS, { fields: { image: photo, response_format: "png" }, signal });
   return reach(() => answer.blob());
 }
-
-let judged = true; // until the server says that it has no judge
 
 /**
  * Pictures of the product, the best first if the server has a judge.
  * photo: Blob; mask: PNG Blob of its size, opaque where the product is, transparent where to paint (OpenAI's convention).
- * reference: Blob of a square picture in whose style is painted, or null.
- * Returns [{blob, seed, score, reason}]; score (1 to 5) and reason are null where nothing was judged.
+ * reference: Blob of a square picture in whose style is painted, or null. fields: more of the request's, as texts.
+ * Returns {pictures, painted, refused}: pictures are [{blob, format, seed, score, reason, truth}], where score (1 to 5)
+ * and reason are null if nothing was judged; painted is how many there were, refused how often for which reason.
  */
-export async function paint({ photo, mask, name, reference, count }, signal) {
-  const fields = { image: photo, mask, prompt: name, n: count, output_format: "png" };
-  if (reference) fields.reference = reference;
-  const ranked = { ...fields, best_of: count }; // every picture is judged and comes with its score
-  let answer;
-  try {
-    answer = await post(EDITS, judged ? ranked : fields, signal);
-  } catch (error) {
-    if (error.param !== "best_of" || !judged) throw error;
-    judged = false;
-    answer = await post(EDITS, fields, signal);
-  }
-  const { data } = await reach(() => answer.json());
-  return data.map(({ b64_json, seed = null, score = null, reason = null }) => ({
-    blob: pngOf(b64_json), seed, score, reason,
+export async function paint({ photo, mask, name, reference, fields }, signal) {
+  const sent = { image: photo, mask, prompt: name, ...fields };
+  if (reference) sent.reference = reference;
+  const answer = await send("POST", EDITS, { fields: sent, signal });
+  const { data, painted = data.length, refused = {} } = await reach(() => answer.json());
+  const format = fields.output_format;
+  const pictures = data.map(({ b64_json: base64, seed = null, score = null, reason = null, truth = null }) => ({
+    blob: blobOf(base64, format), format, seed, score, reason, truth,
   }));
+  return { pictures, painted, refused };
 }
 
-async function post(path, fields, signal) {
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) {
-    if (value instanceof Blob) form.append(name, value, value.type === "image/png" ? `${name}.png` : `${name}.jpg`);
-    else form.append(name, String(value));
-  }
+/**
+ * A response of the server, asked for a token where it wants one; raises an APIError where it isn't OK.
+ * fields: of a form, texts and Blobs; none: there is no body.
+ */
+export async function send(method, path, { fields = null, signal = null } = {}) {
+  const body = fields && formOf(fields);
   for (;;) {
     const token = sessionStorage.getItem(KEPT_AS);
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const options = { method: "POST", body: form, headers, signal, credentials: "omit", referrerPolicy: "no-referrer" };
-    const response = await reach(() => fetch(path, options));
+    const response = await reach(() => fetch(path, { method, body, headers, signal, ...PRIVATE }));
     if (response.ok) return response;
     if (response.status !== 401) throw await errorOf(response);
     if (!(await anotherToken(token))) throw await errorOf(response);
     signal?.throwIfAborted();
   }
+}
+
+function formOf(fields) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value instanceof Blob) form.append(name, value, value.type === "image/png" ? `${name}.png` : `${name}.jpg`);
+    else form.append(name, String(value));
+  }
+  return form;
 }
 
 // Two requests may be refused at once: the person is asked once.
@@ -74,7 +79,8 @@ async function anotherToken(refused) {
   return given;
 }
 
-async function reach(work) {
+/** The result of work that needs the connection. */
+export async function reach(work) {
   try {
     return await work();
   } catch (error) {
@@ -87,11 +93,16 @@ async function errorOf(response) {
   const { status } = response;
   const retryAfter = secondsOf(response.headers.get("Retry-After"));
   try {
-    const { message, param } = (await response.json()).error;
-    return new APIError(sentence(message), { status, retryAfter, param });
+    const { message, param, code } = (await response.json()).error;
+    return new APIError(code === NONE_ACCEPTED ? withoutPictures(message) : sentence(message), { status, retryAfter, param, code });
   } catch { // no error object of the server: e.g. a proxy's page
     return new APIError(`The server answered ${status}. Try again later.`, { status, retryAfter });
   }
+}
+
+// The server's own advice is for programs.
+function withoutPictures(line) {
+  return `${sentence(line.replace(/; raise max_candidates.*$/, ""))} Try again, mend the cutout, or take any picture.`;
 }
 
 function sentence(line) {
@@ -107,6 +118,6 @@ export function secondsOf(header, now = Date.now()) {
 }
 
 // fetch("data:…") would need connect-src data:, which the page's policy forbids.
-function pngOf(base64) {
-  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type: "image/png" });
+function blobOf(base64, format) {
+  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type: `image/${format}` });
 }

@@ -2,9 +2,9 @@
 
 /** An error that a person can act on; the message is one line. The other fields come from a server's response. */
 export class APIError extends Error {
-  /** status: of HTTP; retryAfter: seconds, or null; param: the field that was wrong, or null. */
-  constructor(message, { status = 0, retryAfter = null, param = null } = {}) {
+  /** status: of HTTP; retryAfter: seconds, or null; param: the field that was wrong, code: the kind of error, or null. */
+  constructor(message, { status = 0, retryAfter = null, param = null, code = null } = {}) {
     super(message);
-    Object.assign(this, { status, retryAfter, param });
+    Object.assign(this, { status, retryAfter, param, code });
   }
 }

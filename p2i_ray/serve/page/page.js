@@ -1,10 +1,15 @@
 // The page: makes a cutout of a photo, and images of the cutout and a name.
 
-import { cutOut, onTokenWanted, paint } from "./api.js";
+import { NONE_ACCEPTED, cutOut, onTokenWanted, paint } from "./api.js";
 import { Brush } from "./brush.js";
+import { Choices } from "./choices.js";
+import { History } from "./history.js";
 import { Mask } from "./mask.js";
 import { encoded, readPhoto } from "./photo.js";
+import { Placement } from "./placement.js";
+import { Products } from "./products.js";
 import { Results } from "./results.js";
+import { SAMPLE_NAME, sample } from "./sample.js";
 import { Style } from "./style.js";
 import { Task } from "./task.js";
 import { askForToken } from "./token.js";
@@ -24,20 +29,43 @@ const cutting = new Task(find("cutting"), say);
 const painting = new Task(find("painting"), say, [find("paint"), find("more")]);
 const results = new Results();
 const style = new Style(say);
+const choices = new Choices(say);
+const placement = new Placement({ say, aspect: () => choices.aspect });
+const products = new Products({
+  say,
+  fault: () => choices.fault(),
+  fields: () => choices.fields({ count: 1, candidates: COUNT }),
+});
+const history = new History({
+  say,
+  show: (result) => {
+    results.show(result, { earlier: true });
+    results.focus();
+  },
+});
 const brush = new Brush(
-  { canvas: find("cutout"), cursor: find("cursor"), size: find("size"), tool },
+  { canvas: find("cutout"), cursor: find("cursor"), size: find("brush-size"), tool },
   { say, changed: () => showState() },
 );
 let photo = null; // as readPhoto gives it
 let mask = null;
 
 onTokenWanted(askForToken);
-onPhoto(open, (file) => style.open(file));
+onPhoto({ accept: open, acceptMany: (files) => products.add(files), acceptStyle: (file) => style.open(file) });
 
 // ---- the photo and its cutout
 
 function open(file) {
-  cutting.run("Opening the photo…", () => readPhoto(file), (read) => {
+  openOf(async () => file);
+}
+
+function openSample() {
+  openOf(sample);
+  find("name").value ||= SAMPLE_NAME;
+}
+
+function openOf(file) {
+  cutting.run("Opening the photo…", async () => readPhoto(await file()), (read) => {
     photo = read;
     mask = new Mask(photo.width, photo.height);
     mask.fill(true);
@@ -53,6 +81,7 @@ function open(file) {
     if (photo.alpha) takeOwn();
     else recut();
     mask.forget();
+    placement.open(photo, mask);
     showState();
   });
 }
@@ -81,6 +110,7 @@ function changed(words) {
 }
 
 function showState() {
+  placement.update();
   find("undo").disabled = !mask.undos.length;
   const covered = mask.coverage();
   const share = covered > 0 && covered < 0.01 ? "less than 1" : Math.round(100 * covered);
@@ -97,6 +127,7 @@ find("recut").addEventListener("click", recut);
 find("own").addEventListener("click", takeOwn);
 find("keep").addEventListener("click", () => { mask.fill(true); changed("All is kept"); });
 find("clear").addEventListener("click", () => { mask.fill(false); changed("All is erased"); });
+find("sample").addEventListener("click", openSample);
 find("another").addEventListener("click", () => find("file").click());
 for (const input of document.querySelectorAll("input[name=tool]")) input.addEventListener("change", () => brush.draw());
 document.addEventListener("keydown", (event) => {
@@ -117,30 +148,42 @@ function missing(name) {
   return "";
 }
 
-function submit() {
+function refuse({ text, field }) {
+  find("request-error").textContent = text;
+  find("request-error").hidden = !text;
+  for (const input of [find("name"), find("seed")]) input.setAttribute("aria-invalid", String(input === field));
+  if (field?.closest("details")) field.closest("details").open = true;
+  field?.focus();
+}
+
+// anew: not with the seed that is set, which would give the same pictures.
+function submit({ anew = false } = {}) {
   if (painting.running) return;
   const name = find("name").value.trim();
-  const fault = missing(name);
-  find("request-error").textContent = fault;
-  find("request-error").hidden = !fault;
-  find("name").setAttribute("aria-invalid", String(Boolean(fault) && !name));
-  if (fault) {
-    if (photo && !name) find("name").focus();
-    return;
-  }
+  const text = missing(name);
+  const fault = text ? { text, field: photo && !name ? find("name") : null } : choices.fault();
+  refuse(fault ?? { text: "", field: null });
+  if (fault) return;
   const chosen = photo;
   painting.run(`Painting four pictures of ${name}…`, async (signal) => {
+    const { accept } = choices;
+    const fields = { ...choices.fields({ count: COUNT, anew }), ...placement.fields() };
     const [image, cut, reference] = await Promise.all([encoded(chosen), mask.encoded(), style.blob()]);
-    return { image, pictures: await paint({ photo: image, mask: cut, name, reference, count: COUNT }, signal) };
-  }, ({ image, pictures }) => {
-    results.show(pictures, name, image);
+    const painted = await paint({ photo: image, mask: cut, name, reference, fields }, signal).catch((error) => {
+      anew ||= error.code === NONE_ACCEPTED; // the same seed would give the same again
+      throw error;
+    });
+    return { ...painted, name, photo: image, wanted: COUNT, accept };
+  }, (result) => {
+    results.show(result);
     results.focus();
-    say(`Done: ${find("results-words").textContent}`);
+    history.keep(result);
+    say(`Done: ${find("results-words").textContent}. ${find("tally").textContent}`.trim());
   });
 }
 
 find("request").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
 find("more").addEventListener("click", () => {
-  submit();
+  submit({ anew: true });
   find("request").scrollIntoView({ block: "nearest" });
 });

@@ -1,28 +1,45 @@
-// The painted pictures: scores and reasons, one chosen, compared and downloaded.
+// The painted pictures: one chosen, compared and downloaded, or all downloaded.
 
+import { cardOf } from "./card.js";
 import { Compare } from "./compare.js";
+import { save } from "./save.js";
+import { verdict } from "./verdict.js";
+import { count, fileName, tally } from "./words.js";
+import { zip } from "./zip.js";
 
-const GOOD = 4; // from this score on, a picture is good (as the judge is asked)
+const SUFFIXES = { png: "png", jpeg: "jpg", webp: "webp" };
 const find = (id) => document.getElementById(id);
+const isTrue = ({ truth, format }) => verdict(truth, format).tone !== "bad";
 
-/** The page's third part. */
+/** The page's fourth part. */
 export class Results {
   constructor() {
     this.section = find("results");
     this.compare = new Compare({
       frame: find("compare"), before: find("before"), after: find("after"), slider: find("split"),
     });
-    this.urls = [];
+    Object.assign(this, { urls: [], pictures: [], name: "" });
+    find("download-all").addEventListener("click", () => this.saveAll());
   }
 
-  /** Show pictures (as api.paint gives them) of the named product; photo is the Blob they came from. */
-  show(pictures, name, photo) {
+  /**
+   * Show the pictures of a result: {pictures, painted, refused} as api.paint gives them, {name, photo (Blob), wanted,
+   * accept} as they were asked for. Those in which the product is not as it was sent come last, whatever their score.
+   * earlier: it was painted before, perhaps from another photo than the page's.
+   */
+  show({ pictures, painted, refused, name, photo, wanted, accept }, { earlier = false } = {}) {
     this.clear();
+    const faithful = pictures.filter(isTrue);
+    this.pictures = [...faithful, ...pictures.filter((picture) => !isTrue(picture))];
+    this.name = name;
     this.before = { src: this.urlOf(photo), alt: `Your photo of ${name}` };
-    const judged = pictures.some(({ score }) => score !== null);
     find("results-words").textContent = `${name}: ${count(pictures.length)}`;
-    find("picks-legend").textContent = judged ? "Best first, as the judge sees them. Choose one:" : "Choose one:";
-    find("picks").append(...pictures.map((picture, index) => this.card(picture, index, name)));
+    find("tally").hidden = accept === "any";
+    find("tally").textContent = accept === "any" ? "" : tally({ painted, refused, wanted, shown: pictures.length });
+    find("picks-legend").textContent = legend(pictures, faithful.length);
+    find("picks").append(...this.pictures.map((picture, index) => this.card(picture, index)));
+    find("more").hidden = earlier;
+    find("download-all").hidden = pictures.length < 2;
     this.section.hidden = false;
     find("picks").querySelector("input").click();
   }
@@ -41,24 +58,24 @@ export class Results {
     this.section.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
   }
 
-  card({ blob, score, reason, seed }, index, name) {
-    const card = find("pick").content.firstElementChild.cloneNode(true);
-    const part = (selector) => card.querySelector(selector);
-    const picture = { src: this.urlOf(blob), alt: `Picture ${index + 1} of ${name}` };
-    Object.assign(part("img"), picture);
-    part("img").addEventListener("load", ({ target }) => target.classList.toggle("tiny", target.naturalWidth < 200));
-    if (score !== null) {
-      const chip = Object.assign(part(".score"), { textContent: `${score.toFixed(1)} of 5`, hidden: false });
-      chip.classList.toggle("good", score >= GOOD);
-    }
-    part(".reason").textContent = reason ?? "";
-    part("input").addEventListener("change", () => this.choose(picture, `${fileName(name)}-${seed ?? index + 1}.png`));
-    return card;
+  card(picture, index) {
+    const shown = { src: this.urlOf(picture.blob), alt: `Picture ${index + 1} of ${this.name}` };
+    const chosen = () => this.choose(shown, this.fileOf(picture, index));
+    return cardOf(picture, { ...shown, number: index + 1, chosen });
   }
 
   choose(picture, file) {
     this.compare.show(this.before, picture);
     Object.assign(find("download"), { href: picture.src, download: file });
+  }
+
+  fileOf({ seed, format }, index) {
+    return `${fileName(this.name)}-${seed ?? index + 1}.${SUFFIXES[format]}`;
+  }
+
+  async saveAll() {
+    const files = this.pictures.map((picture, index) => ({ name: this.fileOf(picture, index), blob: picture.blob }));
+    save(await zip(files), `${fileName(this.name)}.zip`);
   }
 
   urlOf(blob) {
@@ -68,11 +85,11 @@ export class Results {
   }
 }
 
-function count(number) {
-  const words = ["no picture", "one picture", "two pictures", "three pictures", "four pictures"];
-  return words[number] ?? `${number} pictures`;
-}
-
-function fileName(name) {
-  return name.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 60) || "product";
+function legend(pictures, faithful) {
+  const judged = pictures.some(({ score }) => score !== null);
+  if (!faithful) return "In none of them is your product unchanged. Choose one:";
+  if (faithful < pictures.length) {
+    return `First those with your product unchanged${judged ? ", the best first as the judge sees them" : ""}. Choose one:`;
+  }
+  return judged ? "Best first, as the judge sees them. Choose one:" : "Choose one:";
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import html
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -19,26 +22,60 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
     ".png": "image/png",
+    ".webp": "image/webp",
 }
 
 
-def install(app: FastAPI, folder: Path = FOLDER, *, styled: bool = False) -> None:
+@dataclass(frozen=True)
+class Offers:
+    """What the service offers beyond painting, and the page then asks for.
+
+    Attributes:
+        judged: it has a judge, which scores pictures and approves of them.
+        styled: it paints in the style of a reference.
+        by_category: it paints by category.
+        marketplaces: names of the presets that the field `marketplace` takes; none: the page has no such choice.
+    """
+
+    judged: bool = False
+    styled: bool = False
+    by_category: bool = False
+    marketplaces: Sequence[str] = ()
+
+    def attributes(self) -> str:
+        """The attributes of the page's body that say so."""
+        flags = {"judged": self.judged, "styled": self.styled, "by-category": self.by_category}
+        found = [f"data-{name}" for name, offered in flags.items() if offered]
+        if self.marketplaces:
+            found.append(f'data-marketplaces="{html.escape(json.dumps(list(self.marketplaces)))}"')
+        return " ".join(found)
+
+
+def install(app: FastAPI, folder: Path = FOLDER, *, offers: Offers = Offers()) -> None:
     """Serve index.html at `/` and the folder's other files next to it; nothing if there is no page.
 
     Args:
         app: the application.
         folder: of the page's files.
-        styled: whether the service paints in the style of a reference, which the page then asks for.
+        offers: of the service.
     """
     if not (folder / "index.html").is_file():
         return
-    for file in sorted(folder.iterdir()):
-        if file.suffix in TYPES:
-            path = "/" if file.name == "index.html" else f"/{file.name}"
-            content = file.read_bytes()
-            if file.name == "index.html" and styled:
-                content = content.replace(b"<body>", b"<body data-styled>", 1)
-            app.add_api_route(path, _page(content, TYPES[file.suffix]), methods=["GET", "HEAD"])
+    files = [file for file in sorted(folder.iterdir()) if file.suffix in TYPES]
+    for file in files:
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        content = file.read_bytes()
+        if file.name == "index.html":
+            content = _filled(content, offers, [file.name for file in files if file.suffix == ".js"])
+        app.add_api_route(path, _page(content, TYPES[file.suffix]), methods=["GET", "HEAD"])
+
+
+def _filled(page: bytes, offers: Offers, modules: Sequence[str]) -> bytes:
+    """The page with the service's offers, and links by which a browser asks for all scripts at once."""
+    links = "".join(f'<link rel="modulepreload" href="{html.escape(name)}">\n' for name in modules)
+    page = page.replace(b"</head>", links.encode() + b"</head>", 1)
+    attributes = offers.attributes()
+    return page.replace(b"<body>", f"<body {attributes}>".encode(), 1) if attributes else page
 
 
 def _page(content: bytes, kind: str) -> Callable[[], Awaitable[Response]]:

@@ -10,7 +10,7 @@ export class Task {
     const find = (selector) => part.querySelector(selector);
     Object.assign(this, { say, starters });
     Object.assign(this, { busy: find(".busy"), failed: find(".failed"), stop: find(".cancel"), retry: find(".retry") });
-    Object.assign(this, { what: find(".what"), elapsed: find(".elapsed"), line: find(".error") });
+    Object.assign(this, { what: find(".what"), elapsed: find(".elapsed"), line: find(".error"), bar: find("progress") });
     Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {} });
     this.stop.addEventListener("click", () => this.cancel());
     this.retry.addEventListener("click", () => this.again());
@@ -25,6 +25,12 @@ export class Task {
   /** Cancel the running task; that is no failure. */
   cancel() {
     this.controller?.abort();
+  }
+
+  /** Say how far the running task is, of how much; what: its new label. */
+  progress(done, total, what) {
+    Object.assign(this.bar, { max: total, value: done });
+    this.what.textContent = what;
   }
 
   /** Clear the last failure. */
@@ -60,6 +66,7 @@ export class Task {
     if (!retried) this.opener = document.activeElement;
     this.clear();
     this.what.textContent = what;
+    this.bar.removeAttribute("value"); // nobody knows how far it is
     this.busy.hidden = false;
     for (const button of this.starters) button.setAttribute("aria-disabled", "true");
     if (retried) this.stop.focus();

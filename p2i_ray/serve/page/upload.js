@@ -4,23 +4,25 @@ import { inStyle } from "./style.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Call accept(file) with every image file that the person gives, acceptStyle(file) with those for the style's field. */
-export function onPhoto(accept, acceptStyle) {
+/** Call accept(file) with a picture file that the person gives, acceptMany(files) with several, acceptStyle(file) with the style's. */
+export function onPhoto({ accept, acceptMany, acceptStyle }) {
+  const photos = (files) => (images(files).length > 1 ? acceptMany(images(files)) : take(files, accept));
+  const styles = (files) => take(files, acceptStyle);
   for (const input of [find("file"), find("camera")]) {
     input.addEventListener("change", () => {
-      const [file] = input.files;
+      const files = [...input.files];
       input.value = ""; // the same file may be chosen again
-      if (file) accept(file);
+      photos(files);
     });
   }
   document.addEventListener("paste", ({ clipboardData }) => {
-    take(clipboardData.files, inStyle(document.activeElement) ? acceptStyle : accept);
+    (inStyle(document.activeElement) ? styles : photos)(clipboardData.files);
   });
-  acceptDrops(accept, acceptStyle);
+  acceptDrops(photos, styles);
 }
 
 // Anywhere on the page: a photo dropped next to the field would otherwise replace the page.
-function acceptDrops(accept, acceptStyle) {
+function acceptDrops(photos, styles) {
   const mark = (over, styled = false) => {
     document.body.classList.toggle("dropping", over && !styled);
     document.body.classList.toggle("dropping-style", over && styled);
@@ -34,12 +36,15 @@ function acceptDrops(accept, acceptStyle) {
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) mark(false); });
   document.addEventListener("drop", withFiles(({ dataTransfer, target }) => {
     mark(false);
-    take(dataTransfer.files, inStyle(target) ? acceptStyle : accept);
+    (inStyle(target) ? styles : photos)(dataTransfer.files);
   }));
 }
 
+function images(files) {
+  return [...files].filter(({ type }) => type.startsWith("image/"));
+}
+
 function take(files, accept) {
-  const list = [...files];
-  const file = list.find(({ type }) => type.startsWith("image/")) ?? list[0];
+  const file = images(files)[0] ?? files[0];
   if (file) accept(file);
 }

@@ -8,6 +8,32 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from p2i_ray.serve.page import routes
+from p2i_ray.serve.page.routes import Offers
+
+
+def test_what_the_service_offers_is_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<body>\n<p>", "utf-8")
+    for offers, body in (
+        (Offers(), "<body>\n<p>"),
+        (Offers(judged=True, by_category=True), "<body data-judged data-by-category>\n<p>"),
+        (
+            Offers(styled=True, marketplaces=('A "shop"', "b&c")),
+            '<body data-styled data-marketplaces="[&quot;A \\&quot;shop\\&quot;&quot;, &quot;b&amp;c&quot;]">\n<p>',
+        ),
+    ):
+        app = FastAPI()
+        routes.install(app, tmp_path, offers=offers)
+        assert TestClient(app).get("/").text == body
+
+
+def test_all_scripts_are_asked_for_at_once(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<head></head>", "utf-8")
+    for name in ("b.js", "a.js", "a.css"):
+        (tmp_path / name).write_text("", "utf-8")
+    app = FastAPI()
+    routes.install(app, tmp_path)
+    links = '<link rel="modulepreload" href="a.js">\n<link rel="modulepreload" href="b.js">\n'
+    assert TestClient(app).get("/").text == f"<head>{links}</head>"
 
 
 def test_the_page(tmp_path: Path) -> None:

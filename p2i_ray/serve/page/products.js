@@ -1,0 +1,148 @@
+// Several products at once: a list of photos and names, painted as one batch job.
+
+import { APIError } from "./errors.js";
+import { cancelJob, progressOf, resultOf, submitJob } from "./jobs.js";
+import { encoded, readPhoto, sheet, toBlob } from "./photo.js";
+import { Task } from "./task.js";
+
+const POLL_MS = 1500;
+const THUMB = 112; // pixels
+const find = (id) => document.getElementById(id);
+
+/** The list. */
+export class Products {
+  /** say(text) announces; fields(): of each product's request; fault(): what is wrong with them, or null. */
+  constructor({ say, fields, fault }) {
+    Object.assign(this, { say, fields, fault, list: [], url: null });
+    this.task = new Task(find("products-task"), say, [find("products-paint")]);
+    find("products-paint").addEventListener("click", () => this.paint());
+    find("products-away").addEventListener("click", () => this.putAway());
+    find("products-add").addEventListener("change", ({ target }) => {
+      this.add([...target.files]);
+      target.value = ""; // the same files may be chosen again
+    });
+  }
+
+  /** Add picture files; each gets the name of its file. */
+  async add(files) {
+    find("products").hidden = false;
+    const failed = [];
+    for (const file of files) { // one after the other: a decoded photo takes much memory
+      try {
+        this.append(await productOf(file));
+      } catch (error) {
+        if (!(error instanceof APIError)) throw error;
+        failed.push(file.name);
+      }
+    }
+    this.refuse(failed.length ? `Can't be opened as pictures: ${failed.join(", ")}.` : "");
+    this.showCount();
+    find("products-title").focus();
+    find("products").scrollIntoView({ block: "nearest" });
+  }
+
+  append(product) {
+    const row = find("product").content.firstElementChild.cloneNode(true);
+    const part = (selector) => row.querySelector(selector);
+    part("canvas").getContext("2d").drawImage(product.thumb, 0, 0);
+    part("input").value = product.name;
+    part("input").addEventListener("input", ({ target }) => { product.name = target.value; });
+    part("input").setAttribute("aria-label", `Name of product ${this.list.length + 1}`);
+    part("button").setAttribute("aria-label", `Remove product ${this.list.length + 1}`);
+    part("button").addEventListener("click", () => {
+      this.list = this.list.filter((other) => other !== product);
+      row.remove();
+      this.showCount();
+      find("products-title").focus();
+    });
+    product.field = part("input");
+    this.list.push(product);
+    find("products-list").append(row);
+  }
+
+  showCount() {
+    const { length } = this.list;
+    find("products-words").textContent = length === 1 ? "One product" : `${length} products`;
+    this.say(find("products-words").textContent);
+  }
+
+  refuse(text, field = null) {
+    find("products-error").textContent = text;
+    find("products-error").hidden = !text;
+    for (const product of this.list) product.field.setAttribute("aria-invalid", String(product.field === field));
+    field?.focus();
+  }
+
+  paint() {
+    if (this.task.running) return;
+    const nameless = this.list.find(({ name }) => !name.trim());
+    if (!this.list.length) return this.refuse("Add a photo first.");
+    if (nameless) return this.refuse("Type the name of every product.", nameless.field);
+    const wrong = this.fault();
+    if (wrong) return this.refuse(wrong.text);
+    this.refuse("");
+    this.forget();
+    let id = null; // kept when it is tried again: a lost connection doesn't end the job
+    const work = async (signal) => {
+      id ??= await submitJob(this.list.map((product) => ({ ...product, name: product.name.trim() })), this.fields(), signal);
+      signal.addEventListener("abort", () => cancelJob(id).catch((error) => this.refuse(error.message)), { once: true });
+      const progress = await this.finished(id, signal);
+      return { progress, zip: await resultOf(id, signal) };
+    };
+    this.task.run("Painting the products…", work, (result) => this.done(result));
+  }
+
+  async finished(id, signal) {
+    for (;;) {
+      const progress = await progressOf(id, signal);
+      const { status, total, done, failed } = progress;
+      this.task.progress(done + failed, total, `Painting the products: ${done + failed} of ${total}…`);
+      if (status === "completed" || status === "cancelled") return progress;
+      await pause(POLL_MS, signal);
+    }
+  }
+
+  done({ progress: { done, failed }, zip }) {
+    this.url = URL.createObjectURL(zip);
+    const words = failed ? `${done} painted, ${failed} not: results.json in the zip says why.` : `All ${done} are painted.`;
+    find("products-outcome").textContent = words;
+    Object.assign(find("products-download"), { href: this.url, download: "products.zip" });
+    find("products-done").hidden = false;
+    find("products-download").focus();
+    this.say(words);
+  }
+
+  forget() {
+    if (this.url) URL.revokeObjectURL(this.url);
+    this.url = null;
+    find("products-done").hidden = true;
+  }
+
+  putAway() {
+    this.task.cancel();
+    this.task.clear();
+    this.forget();
+    this.list = [];
+    find("products-list").replaceChildren();
+    find("products").hidden = true;
+    find("photo-title").focus();
+  }
+}
+
+async function productOf(file) {
+  const photo = await readPhoto(file);
+  const scale = THUMB / Math.max(photo.width, photo.height);
+  const { canvas: thumb, context } = sheet(THUMB, THUMB);
+  const [width, height] = [photo.width * scale, photo.height * scale];
+  context.drawImage(photo.canvas, (THUMB - width) / 2, (THUMB - height) / 2, width, height);
+  const mask = photo.alpha && await toBlob(photo.alpha, "image/png");
+  const name = file.name.replace(/\.\w+$/, "").replace(/[-_]+/g, " ").trim();
+  return { name, image: await encoded(photo), mask, thumb };
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((done, fail) => {
+    const clock = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", () => { clearTimeout(clock); fail(signal.reason); }, { once: true });
+  });
+}

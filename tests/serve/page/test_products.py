@@ -1,0 +1,145 @@
+"""Several products at once: one batch job, its progress and its zip."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from tests.support.page_browser import PHONE, Visit, visit
+from tests.support.page_server import TOKEN, RunningService, open_service
+
+DROP = """(files) => { const transfer = new DataTransfer();
+for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer })); }"""
+
+
+@pytest.fixture(scope="module")
+def working(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with open_service(tmp_path_factory.mktemp("jobs"), jobs=True) as service:
+        yield service
+
+
+def cutout(colour: tuple[int, int, int]) -> bytes:
+    """A disc on transparent ground."""
+    y, x = np.mgrid[:120, :160]
+    alpha = np.where(np.hypot(x - 80, y - 60) < 35, 255, 0)
+    out = io.BytesIO()
+    Image.fromarray(np.dstack([np.full_like(alpha, v) for v in colour] + [alpha]).astype(np.uint8), "RGBA").save(
+        out, "PNG"
+    )
+    return out.getvalue()
+
+
+def file(name: str, content: bytes) -> dict[str, Any]:
+    return {"name": name, "mimeType": "image/png", "buffer": content}
+
+
+RED, YELLOW = cutout((200, 30, 30)), cutout((220, 200, 40))
+BLANK = io.BytesIO()
+Image.new("RGB", (120, 80), "grey").save(BLANK, "PNG")
+
+
+def choose(here: Visit, *files: tuple[str, bytes]) -> None:
+    here.page.set_input_files("#file", [file(name, content) for name, content in files])
+    expect(here.page.get_by_role("heading", name=f"{len(files)} products")).to_be_visible()
+
+
+def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        page = here.page
+        page.evaluate(DROP, [["red-mug.png", list(RED)], ["yellow_vase.png", list(YELLOW)], ["c.png", list(RED)]])
+        expect(page.get_by_role("heading", name="3 products")).to_be_focused()
+        names = page.locator("#products-list input")
+        assert names.evaluate_all("(all) => all.map((e) => e.value)") == ["red mug", "yellow vase", "c"]
+        page.get_by_role("button", name="Remove product 3").click()
+        expect(page.get_by_role("heading", name="2 products")).to_be_visible()
+        page.get_by_label("Name of product 2").fill("")
+        page.get_by_role("button", name="Paint them all").click()
+        expect(page.locator("#products-error")).to_have_text("Type the name of every product.")
+        expect(page.get_by_label("Name of product 2")).to_be_focused()
+        page.get_by_label("Name of product 2").fill("Yellow vase 20 cm")
+        page.get_by_role("radio", name="Faultless").check()
+        page.get_by_role("button", name="Paint them all").click()
+        expect(page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
+        sent = here.texts()
+        assert json.loads(sent["items"]) == [
+            {"image": "image0", "name": "red mug", "mask": "mask0"},
+            {"image": "image1", "name": "Yellow vase 20 cm", "mask": "mask1"},
+        ]
+        assert {name: sent[name] for name in ("n", "best_of", "accept")} == {
+            "n": "1", "best_of": "4", "accept": "faultless"
+        }  # fmt: skip
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download the zip").click()
+        assert download.value.suggested_filename == "products.zip"
+        with zipfile.ZipFile(download.value.path()) as found:
+            results = json.loads(found.read("results.json"))
+            assert [row["name"] for row in results] == ["red mug", "Yellow vase 20 cm"]
+            for row in results:
+                assert [picture["truth"]["faultless"] for picture in row["pictures"]] == [True]
+                assert Image.open(found.open(row["pictures"][0]["file"])).size == (256, 256)
+        assert here.uploaded("mask1").getchannel("A").getpixel((80, 60)) == 255
+        here.check_clean()
+
+
+def test_what_fails_is_told_and_the_rest_is_painted(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("blank.png", BLANK.getvalue()))
+        here.page.set_input_files("#products-add", [file("text.png", b"no picture")])
+        expect(here.page.locator("#products-error")).to_have_text("Can't be opened as pictures: text.png.")
+        here.page.get_by_role("button", name="Paint them all").click()
+        expect(here.page.locator("#products-outcome")).to_have_text(
+            "1 painted, 1 not: results.json in the zip says why.", timeout=60_000
+        )
+        here.page.get_by_role("button", name="Put the list away").click()
+        expect(here.page.locator("#products")).to_be_hidden()
+        here.check_clean()
+
+
+def test_cancel_stops_the_job(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        working.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
+        assert here.page.locator("#products-task progress").get_attribute("max") == "2"
+        working.wait_until(lambda: len(working.sampler.requests) == 4)
+        with here.page.expect_response(lambda answer: answer.request.method == "DELETE") as stopped:
+            here.page.get_by_role("button", name="Cancel").click()
+        assert stopped.value.status == 200
+        expect(here.page.locator("#spoken")).to_have_text("Cancelled")
+        working.open_gate()
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        state = here.page.request.get(stopped.value.url, headers=headers).json()
+        assert (state["status"], state["done"]) == ("cancelled", 0)
+        here.check_clean()
+
+
+def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        working.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        working.wait_until(lambda: len(working.sampler.requests) == 4)
+        here.page.context.set_offline(True)
+        expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text("The server can't be reached.")
+        here.page.context.set_offline(False)
+        working.open_gate()
+        here.page.locator("#products-task .retry").click()
+        expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
+        assert [path for path, _ in working.bodies if path == "/v1/jobs"] == ["/v1/jobs"]  # submitted once
+        here.check_clean(allowed="Failed to load resource")
+
+
+def test_on_a_phone_it_fits(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working, **PHONE) as here:
+        choose(here, ("a-name-of-one-very-long-word-" + "m" * 80 + ".png", RED), ("yellow.png", YELLOW))
+        assert here.fits()
