@@ -85,7 +85,7 @@ def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> No
             assert [row["name"] for row in results] == ["red mug", "Yellow vase 20 cm"]
             for row in results:
                 assert [picture["truth"]["faultless"] for picture in row["pictures"]] == [True]
-                assert Image.open(found.open(row["pictures"][0]["file"])).size == (256, 256)
+                assert Image.open(found.open(row["pictures"][0]["file"])).size == (288, 216)  # the photo's shape
         assert here.uploaded("mask1").getchannel("A").getpixel((80, 60)) == 255
         here.check_clean()
 
