@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from p2i_ray.compositing.finish import Done, finisher
@@ -103,7 +104,7 @@ class CandidatePainter:
         finish = finisher(params.compositing)
         if finish is None:
             return one
-        pixels, done = await self._threads.run("finish", finish, one.image.pixels, asked.product, asked.mask)
+        pixels, done = await self._threads.run("finish", partial(finish, one.image.pixels, asked.product, asked.mask))
         return replace(one, image=replace(one.image, pixels=pixels), done=done)
 
 

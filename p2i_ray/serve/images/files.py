@@ -29,9 +29,9 @@ class FrameFile:
 def frame_file(
     params: EditParams,
     frame: Frame,
+    *,
     accepted: AcceptedImage,
     asked: PaintRequest,
-    *,
     report: TruthReport,
     marker: Marker | None,
 ) -> FrameFile:

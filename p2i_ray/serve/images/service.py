@@ -103,7 +103,8 @@ class ImageService:
         return params.shape.of(await self._threads.run("decode", self._decoder.size, *sent))
 
     async def _generate(self, params: EditParams, shape: Shape, pictures: Pictures, source: str) -> Painted:
-        product, mask = await self._threads.run("decode", self._decoder.product, pictures.image, pictures.mask, shape)
+        decoded = partial(self._decoder.product, pictures.image, pictures.mask, shape)
+        product, mask = await self._threads.run("decode", decoded)
         reference: Reference | None = None
         if pictures.reference is not None:
             reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
@@ -142,10 +143,8 @@ class ImageService:
     ) -> list[GeneratedImage]:
         """The files of an image, one for each frame."""
         report = accepted.report or await self._assessor.report(accepted.image.pixels, asked.product, asked.mask)
-        made = partial(frame_file, report=report, marker=self._marker)
-        files = await gather(
-            [self._threads.run("encode", made, params, frame, accepted, asked) for frame in shape.frames]
-        )
+        made = partial(frame_file, params, accepted=accepted, asked=asked, report=report, marker=self._marker)
+        files = await gather([self._threads.run("encode", made, frame) for frame in shape.frames])
         return [
             GeneratedImage(
                 file.encoded,
