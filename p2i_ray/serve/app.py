@@ -9,6 +9,7 @@ python jobs/serve.py --config mini
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -60,8 +61,10 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
     from p2i_ray.diffusion.model.fingerprint import fingerprint
     from p2i_ray.generators.painting import GeneratorPainting
     from p2i_ray.provenance.marks import checked
+    from p2i_ray.serve.jobs.webhook import signing_secrets
     from p2i_ray.serve.sampler import deployment
 
+    signing_secrets(config.serve.webhooks, os.environ)  # the front reads its own environment; this says it early
     model = _model(config)
     generators = config.generators
     if generators.category is None and generators.personality is None:

@@ -32,10 +32,9 @@ from p2i_ray.serve.jobs.intake import JobIntake
 from p2i_ray.serve.jobs.progress import state
 from p2i_ray.serve.jobs.routes import JobRoutes
 from p2i_ray.serve.jobs.runner import JobRunner
-from p2i_ray.serve.jobs.signature import read_secrets
 from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.jobs.submission import SubmissionReader
-from p2i_ray.serve.jobs.webhook import Webhooks
+from p2i_ray.serve.jobs.webhook import Webhooks, signing_secrets
 from p2i_ray.serve.page import routes
 from p2i_ray.serve.page.routes import Offers
 
@@ -111,7 +110,7 @@ def make_app(
     )
     store = JobStore(settings.jobs)
     quota = Quota(store.usage, settings.quotas.pictures_per_day, failed=metrics.failure)
-    signing = _signing(settings, environment)
+    signing = signing_secrets(settings.webhooks, environment)
     jobs = _jobs(settings, store, service, rules, sampler=sampler, metrics=metrics, quota=quota, signing=signing)
     edits = ImageRoutes(
         service=service, decoder=decoder, authenticator=authenticator, rules=rules, metrics=metrics, quota=quota
@@ -182,9 +181,3 @@ def _jobs(
     reader = SubmissionReader(rules, settings.limits)
     intake = JobIntake(store, reader, sampler=sampler, quota=quota, webhooks=webhooks, settings=settings)
     return JobRoutes(store, runner, intake, workers=workers)
-
-
-def _signing(settings: ServeConfig, environment: Mapping[str, str]) -> list[bytes]:
-    """The secrets that sign webhooks, where any are allowed."""
-    variable = settings.webhooks.secret_env
-    return read_secrets(environment.get(variable, ""), variable) if settings.webhooks.allowed else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # A cell that begins so is computed by some spreadsheet: also in full width, and behind spaces of any kind.
-FORMULA = re.compile(r"[\s\ufeff\x00-\x1f]*[=+\-@＝＋－＠]|[\t\r\n]")
+FORMULA = re.compile(r"[\s\ufeff\x00-\x1f]*[=+\-@＝＋－＠]|[\x00-\x1f]")
 
 
 def as_text(cell: str) -> str:

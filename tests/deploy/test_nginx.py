@@ -189,9 +189,10 @@ def test_a_body_that_says_it_is_too_large_is_refused_unread_but_a_jobs_may_be(pr
     head = f"Host: {NAME}\nContent-Length: {30_000_000}\nExpect: 100-continue"
     response, body = proxy.ask(f"POST /v1/images/edits HTTP/1.1\n{head}")
     assert response.status == 413 and json.loads(body)["error"]["code"] == "too_large"
-    with proxy.connect() as connection:
-        connection.sendall(f"POST /v1/jobs HTTP/1.1\n{head}".replace("\n", "\r\n").encode() + b"\r\n\r\n")
-        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+    for path in ("/v1/jobs", "/v1/jobs/quote"):
+        with proxy.connect() as connection:
+            connection.sendall(f"POST {path} HTTP/1.1\n{head}".replace("\n", "\r\n").encode() + b"\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
 
 
 def test_metrics_are_not_for_the_open_network(proxy: Proxy) -> None:

@@ -24,6 +24,8 @@ def test_the_mini_preset_serves_and_other_jobs_take_no_notice() -> None:
 def test_wrong_settings_are_one_line(ray_cluster: None) -> None:
     with pytest.raises(UserError, match="batch_size"):
         app.build({"config": "mini", "serve": {"batch_siz": 2}})
+    with pytest.raises(UserError, match="needs NO_SUCH_SECRET, with which messages are signed"):
+        app.build({"config": "mini", "serve.webhooks": {"allowed": ["hooks.example"], "secret_env": "NO_SUCH_SECRET"}})
     with pytest.raises(UserError, match=r"model folder .* is not there"):
         app.build({"config": "mini", "serve.model": "nowhere/model"})
 

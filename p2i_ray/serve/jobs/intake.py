@@ -79,7 +79,7 @@ class JobIntake:
         """
         async with self._received(request) as form:
             submission = await asyncio.to_thread(self._reader.read, form, quote=True)
-            said = self._priced(form, submission)
+            said, _ = self._priced(form, submission)
             self._webhooks.check(form.texts.get("webhook", ""))
         items, unnamed = len(submission.items), submission.unnamed
         return {"object": "quote", "items": items, **said.model_dump(), "unnamed_files": unnamed}
@@ -107,7 +107,8 @@ class JobIntake:
 
     async def _add(self, client: bytes, form: Form, name: str, content: str | None) -> Job:
         submission = await asyncio.to_thread(self._reader.read, form)
-        said = self._priced(form, submission)
+        said, most = self._priced(form, submission)
+        check_price(said, most)
         webhook = self._webhooks.check(form.texts.get("webhook", ""))
         about = {"content": content, "estimate": said, "webhook": webhook}
         job = new_job(client, submission.items, name, dollars_per_hour=self._settings.dollars_per_hour, **about)
@@ -126,7 +127,8 @@ class JobIntake:
             self._store.remove(added.result())
             self._quota.settle(added.result().id, 0)
 
-    def _priced(self, form: Form, submission: Submission) -> Estimate:
+    def _priced(self, form: Form, submission: Submission) -> tuple[Estimate, float | None]:
+        """What is said of a job, and the most that it may cost."""
         most = read_max_dollars(form.texts.get("max_dollars", ""))
         said = estimate(
             submission.items,
@@ -134,8 +136,7 @@ class JobIntake:
             workers=self._settings.job_workers,
             dollars_per_hour=self._settings.dollars_per_hour,
         )
-        check_price(said, most)
-        return said
+        return said, most
 
     async def _there(self, client: bytes, key: str) -> Job | None:
         return await asyncio.to_thread(self._store.find, idempotency.job_id(client, key), client)

@@ -27,9 +27,7 @@ def read_secrets(text: str, variable: str) -> list[bytes]:
     """
     secrets = [_secret(part.strip(), variable) for part in text.split(",") if part.strip()]
     if not secrets:
-        raise UserError(
-            f"serve.webhooks.allowed is set, and {variable} isn't: nothing signs; set it to what `{MAKE}` says"
-        )
+        raise UserError(f"serve.webhooks.allowed needs {variable}, with which messages are signed; `{MAKE}` makes one")
     return secrets
 
 

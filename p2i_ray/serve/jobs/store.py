@@ -240,7 +240,7 @@ class JobStore:
     def _delivery(self, name: str) -> Delivery | None:
         try:
             return Delivery.model_validate_json((self._folder / name / WEBHOOK).read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValidationError):  # it has none, or another version's
             return None
 
     def _read(self, name: str) -> Job | None:
@@ -255,7 +255,7 @@ class JobStore:
 
     def _record(self, folder: Path, item: JobItem) -> Record:
         for suffix in ("done", "failed"):
-            path = folder / "rows" / f"{item.index:05d}.{suffix}"
-            if path.exists():
-                return record(item, {"status": suffix, **json.loads(path.read_text("utf-8"))})
+            with contextlib.suppress(FileNotFoundError):
+                outcome = (folder / "rows" / f"{item.index:05d}.{suffix}").read_text("utf-8")
+                return record(item, {"status": suffix, **json.loads(outcome)})
         return record(item, {"status": "cancelled", "reason": "the job was cancelled"})

@@ -10,7 +10,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +28,21 @@ AT_A_TIME = 4  # messages being sent
 GROWTH = 4  # of the pause between two tries
 LONGEST_S = 6 * 3_600.0  # pause
 GONE = 410  # the receiver wants no more
+
+
+def signing_secrets(settings: WebhooksConfig, environment: Mapping[str, str]) -> list[bytes]:
+    """The secrets that sign, where any address is allowed.
+
+    Args:
+        settings: allowed addresses, and the name of the variable.
+        environment: that has it.
+
+    Raises:
+        UserError: an allowed address is none, or nothing signs.
+    """
+    if not read_allowed(settings.allowed):
+        return []
+    return signature.read_secrets(environment.get(settings.secret_env, ""), settings.secret_env)
 
 
 class Webhooks:

@@ -79,7 +79,7 @@ def test_the_commands_and_programs_of_the_documentation(tmp_path: Path, monkeypa
         names: dict[str, object] = {"token": TOKEN}
         exec(program, names)
         names["client"].close()  # type: ignore[attr-defined]
-        assert "00003-vase_rich_512x512-0.png" in zipfile.ZipFile("spring.zip").namelist()
+        assert "00003-vase_rich_128x128-0.png" in zipfile.ZipFile("spring.zip").namelist()
         found = rows(zipfile.ZipFile("spring.zip"))
         assert [(row["name"], row["style"]) for row in found] == [
             ("Red mug", "plain"), ("Red mug", "rich"), ("Vase", "plain"), ("Vase", "rich")

@@ -27,6 +27,7 @@ def test_figures_worked_out_by_hand(tmp_path: Path) -> None:
         assert (quote["items"], quote["pictures"], quote["candidates"], quote["unnamed_files"]) == (2, 3, 5, 0)
         assert quote["seconds"] == 10 and quote["dollars"] == 0.1 and "the judge's time for best_of" in quote["note"]
         assert order(service, TABLE, to="/v1/jobs/quote", status=200, sizes="64x64,64x128")["seconds"] == 30
+        assert order(service, TABLE, to="/v1/jobs/quote", status=200, max_dollars="0.01") == quote  # it is told anyway
         assert not sampler.requests and not list(tmp_path.glob("job_*"))
         error = order(service, TABLE, status=400, max_dollars="0.09")
         assert error["code"] == "too_expensive" and "about 0.1 dollars, and max_dollars is 0.09" in error["message"]

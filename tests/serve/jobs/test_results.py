@@ -78,7 +78,7 @@ def test_columns_that_only_some_pictures_have() -> None:
 
 
 def test_cells_that_a_spreadsheet_would_compute() -> None:
-    wild = ["=1", "+1", "-1", "@A1", "\t=1", "\r1", "＝1", " =1", 'plain "text", with\nlines']
+    wild = ["=1", "+1", "-1", "@A1", "\t=1", "\r1", "\x01a", "＝1", " =1", 'plain "text", with\nlines']
     base = {"index": 0, "status": "done", "reason": None, "pictures": []}
     assert [row["name"] for row in read([{**base, "name": name} for name in wild])] == [
         *(f"'{name}" for name in wild[:-1]),
