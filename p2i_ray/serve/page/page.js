@@ -51,6 +51,7 @@ let photo = null; // as readPhoto gives it
 let mask = null;
 
 onTokenWanted(askForToken);
+products.resume();
 onPhoto({ accept: open, acceptMany: (files) => products.add(files), acceptStyle: (file) => style.open(file) });
 
 // ---- the photo and its cutout

@@ -6,8 +6,15 @@ import { encoded, readPhoto, sheet, toBlob } from "./photo.js";
 import { Task } from "./task.js";
 
 const POLL_MS = 1500;
+const KEPT_AS = "p2i-job"; // the running job, for as long as the tab is open
 const THUMB = 112; // pixels
+const GONE = 404; // the status of a job that was deleted
 const find = (id) => document.getElementById(id);
+
+/** Whether an element lies in the list's section. */
+export function inList(element) {
+  return Boolean(element?.closest?.("#products"));
+}
 
 /** The list. */
 export class Products {
@@ -81,15 +88,50 @@ export class Products {
     const wrong = this.fault();
     if (wrong) return this.refuse(wrong.text);
     this.refuse("");
+    this.run();
+  }
+
+  /** Go on with the job that ran when the page was left, if there is one. */
+  resume() {
+    const id = sessionStorage.getItem(KEPT_AS);
+    if (!id) return;
+    find("products").hidden = false;
+    this.run(id);
+  }
+
+  // id: of a job that runs already. It is kept when it is tried again: a lost connection doesn't end the job.
+  run(id = null) {
     this.forget();
-    let id = null; // kept when it is tried again: a lost connection doesn't end the job
     const work = async (signal) => {
-      id ??= await submitJob(this.list.map((product) => ({ ...product, name: product.name.trim() })), this.fields(), signal);
-      signal.addEventListener("abort", () => cancelJob(id).catch((error) => this.refuse(error.message)), { once: true });
-      const progress = await this.finished(id, signal);
-      return { progress, zip: await resultOf(id, signal) };
+      id ??= await this.submit(signal);
+      signal.addEventListener("abort", () => this.stop(id), { once: true });
+      try {
+        const progress = await this.finished(id, signal);
+        return { progress, zip: await resultOf(id, signal) };
+      } catch (error) {
+        if (error.status === GONE) id = this.forgetJob();
+        throw error;
+      }
     };
     this.task.run("Painting the products…", work, (result) => this.done(result));
+  }
+
+  async submit(signal) {
+    if (!this.list.length) throw new APIError("The job is no longer on the server. Add the photos again.");
+    const products = this.list.map((product) => ({ ...product, name: product.name.trim() }));
+    const id = await submitJob(products, this.fields(), signal);
+    sessionStorage.setItem(KEPT_AS, id);
+    return id;
+  }
+
+  stop(id) {
+    this.forgetJob();
+    cancelJob(id).catch((error) => this.refuse(error.message));
+  }
+
+  forgetJob() {
+    sessionStorage.removeItem(KEPT_AS);
+    return null;
   }
 
   async finished(id, signal) {
@@ -103,6 +145,7 @@ export class Products {
   }
 
   done({ progress: { done, failed }, zip }) {
+    this.forgetJob();
     this.url = URL.createObjectURL(zip);
     const words = failed ? `${done} painted, ${failed} not: results.json in the zip says why.` : `All ${done} are painted.`;
     find("products-outcome").textContent = words;

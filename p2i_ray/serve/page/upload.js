@@ -1,5 +1,6 @@
 // Uploading a photo: chosen, taken with the camera, dropped, or pasted.
 
+import { inList } from "./products.js";
 import { inStyle } from "./style.js";
 
 const find = (id) => document.getElementById(id);
@@ -18,11 +19,15 @@ export function onPhoto({ accept, acceptMany, acceptStyle }) {
   document.addEventListener("paste", ({ clipboardData }) => {
     (inStyle(document.activeElement) ? styles : photos)(clipboardData.files);
   });
-  acceptDrops(photos, styles);
+  acceptDrops((files, target) => {
+    if (inStyle(target)) styles(files);
+    else if (inList(target) && images(files).length) acceptMany(images(files));
+    else photos(files);
+  });
 }
 
 // Anywhere on the page: a photo dropped next to the field would otherwise replace the page.
-function acceptDrops(photos, styles) {
+function acceptDrops(give) {
   const mark = (over, styled = false) => {
     document.body.classList.toggle("dropping", over && !styled);
     document.body.classList.toggle("dropping-style", over && styled);
@@ -36,7 +41,7 @@ function acceptDrops(photos, styles) {
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) mark(false); });
   document.addEventListener("drop", withFiles(({ dataTransfer, target }) => {
     mark(false);
-    (inStyle(target) ? styles : photos)(dataTransfer.files);
+    give(dataTransfer.files, target);
   }));
 }
 

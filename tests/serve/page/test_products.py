@@ -16,9 +16,10 @@ from playwright.sync_api import Browser, expect
 from tests.support.page_browser import PHONE, Visit, visit
 from tests.support.page_server import TOKEN, RunningService, open_service
 
-DROP = """(files) => { const transfer = new DataTransfer();
+DROP = """([files, place]) => { const transfer = new DataTransfer();
 for (const [name, bytes] of files) transfer.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
-document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer })); }"""
+const options = { bubbles: true, cancelable: true, dataTransfer: transfer };
+document.querySelector(place).dispatchEvent(new DragEvent("drop", options)); }"""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def choose(here: Visit, *files: tuple[str, bytes]) -> None:
 def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> None:
     with visit(browser, working) as here:
         page = here.page
-        page.evaluate(DROP, [["red-mug.png", list(RED)], ["yellow_vase.png", list(YELLOW)], ["c.png", list(RED)]])
+        page.evaluate(DROP, [[["red-mug.png", list(RED)], ["yellow_vase.png", list(YELLOW)]], "body"])
+        page.evaluate(DROP, [[["c.png", list(RED)]], "#products-list"])
         expect(page.get_by_role("heading", name="3 products")).to_be_focused()
         names = page.locator("#products-list input")
         assert names.evaluate_all("(all) => all.map((e) => e.value)") == ["red mug", "yellow vase", "c"]
@@ -137,6 +139,27 @@ def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningServic
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         assert [path for path, _ in working.bodies if path == "/v1/jobs"] == ["/v1/jobs"]  # submitted once
         here.check_clean(allowed="Failed to load resource")
+
+
+def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        working.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        working.wait_until(lambda: len(working.sampler.requests) == 4)
+        here.page.reload()
+        expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
+        working.open_gate()
+        expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
+        assert here.page.evaluate("sessionStorage.getItem('p2i-job')") is None
+        here.page.evaluate("sessionStorage.setItem('p2i-job', 'job_' + '0'.repeat(32))")
+        here.page.reload()
+        expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text(
+            "There is no such job of yours"
+        )
+        here.page.locator("#products-task .retry").click()
+        expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text("Add the photos again.")
+        here.check_clean(allowed="404")
 
 
 def test_on_a_phone_it_fits(browser: Browser, working: RunningService) -> None:
