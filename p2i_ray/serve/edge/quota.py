@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ CREATE TABLE IF NOT EXISTS held (job TEXT PRIMARY KEY, client TEXT, day INTEGER,
 COUNT = """
 INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (client, day) DO UPDATE SET pictures = pictures + excluded.pictures
 """
+
+
+@dataclass
+class Counted:
+    """What a request that is being counted has painted; none: it doesn't say."""
+
+    painted: int | None = None
 
 
 class Quota:
@@ -123,17 +131,20 @@ class Quota:
             database.execute("COMMIT")
 
     @asynccontextmanager
-    async def counted(self, client: bytes, pictures: int) -> AsyncIterator[None]:
-        """Count a request's pictures, which are painted within; those that fail are taken back.
+    async def counted(self, client: bytes, pictures: int) -> AsyncIterator[Counted]:
+        """Count a request's pictures, at most so many, which are painted within; those that were not are taken back.
 
-        A request that its client gives up stays counted: its pictures may have been painted.
+        A request that fails has painted none, unless it says otherwise. One that its client gives up stays counted: its
+        pictures may have been painted.
         """
-        day = await asyncio.to_thread(self.take, client, pictures)
+        day, held = await asyncio.to_thread(self.take, client, pictures), Counted()
         try:
-            yield
+            yield held
         except Exception:
-            await asyncio.to_thread(self.give_back, client, pictures, day)
+            await asyncio.to_thread(self.give_back, client, pictures - (held.painted or 0), day)
             raise
+        if held.painted is not None and held.painted < pictures:
+            await asyncio.to_thread(self.give_back, client, pictures - held.painted, day)
 
     def usage(self, client: bytes) -> dict[str, Any]:
         """A client's own: today's pictures, what is left of the quota, when it begins anew, and earlier days."""

@@ -15,6 +15,7 @@ from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import Form, one_file, only_files, product_and_reference, read_form, short
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
+from p2i_ray.serve.images.acceptance import NoneAcceptedError
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.schema import EditParams, EditRules, parse, resolve
 from p2i_ray.serve.images.service import ImageService, Painted, Pictures
@@ -55,8 +56,13 @@ class ImageRoutes:
             if content is not None:
                 self._decoder.check(content, name)
         self._authenticator.take(request, params.most - 1)  # one was taken before the body was read
-        async with self._quota.counted(request.state.client, params.most):
-            painted = await self._service.generate(params, Pictures(image, mask, reference), "request")
+        async with self._quota.counted(request.state.client, params.most) as counted:
+            try:
+                painted = await self._service.generate(params, Pictures(image, mask, reference), "request")
+            except NoneAcceptedError as refused:
+                counted.painted = refused.tally.painted
+                raise
+            counted.painted = painted.tally.painted
         return JSONResponse(await asyncio.to_thread(_response, params, painted))
 
     async def cutout(self, request: Request) -> Response:

@@ -147,3 +147,18 @@ def test_a_jobs_item_has_its_refusals(own: RunningService) -> None:
     assert rows[0]["refused"] == {"grown product": 1} and rows[0]["painted"] == 2
     assert rows[1]["refused"] == {"grown product": 3} and rows[1]["reason"].startswith("none of 3 painted")
     assert json.dumps(rows[0]["pictures"][0]["truth"])
+
+
+def test_only_what_was_painted_counts_against_the_quota(own: RunningService) -> None:
+    def used() -> int:
+        return int(own.send("GET", "/v1/usage").json()["pictures"])
+
+    before = used()
+    faulty(own, 0)
+    edit(own, accept="faultless")
+    assert used() - before == 2  # of at most four
+    faulty(own, *range(100))
+    error_of(own.edit(accept="faultless", max_candidates=3), 422)
+    assert used() - before == 5
+    error_of(own.edit(b"text", accept="faultless"), 400)
+    assert used() - before == 5
