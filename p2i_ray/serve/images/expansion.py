@@ -11,10 +11,11 @@ import numpy as np
 
 from p2i_ray.data.images import Pixels
 
-SIDE = 256  # pixels of the longest side on which it is measured: 30 ms
+# Every picture is measured: on photos over photos 256 pixels and 3 iterations took eight times as long, no better.
+SIDE = 128  # pixels of the longest side on which it is measured: 8 ms
 REACH = 1.0  # search distance beyond the mask, in radii of a disc of the product's area
 EDGE = 0.02  # width of the product's edge, which may be soft, in the image's longest side
-ITERATIONS = 3
+ITERATIONS = 1
 
 
 def expansion(image: Pixels, mask: Pixels) -> float:
