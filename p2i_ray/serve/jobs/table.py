@@ -17,6 +17,7 @@ from p2i_ray.serve.edge.forms import short
 
 PART = "table"  # the form's field
 MAX_BYTES = 4 << 20
+MAX_CELL = 100_000  # characters
 MAX_COMPARED = 100  # characters
 DELIMITERS = (",", ";", "\t")  # commas; Excel where a comma is in numbers; copied cells
 
@@ -119,6 +120,8 @@ def _cells(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise _wrong(f"no CSV: {error}", line) from None
+        if (longest := max(map(len, cells), default=0)) > MAX_CELL:  # csv's own limit is the whole process's
+            raise _wrong(f"a cell has {longest} characters; at most {MAX_CELL}", line)
         yield line, cells
 
 

@@ -117,7 +117,7 @@ def test_what_spreadsheets_write() -> None:
         (b'{"image": "a", "image": "b"}', "table line 1: image is given twice; give it once"),
         (b"image,name\n" + b"a,b\n" * (1 << 20), "the table has 4194315 bytes; at most 4194304"),
         (b"image," + b"x" * 100_000 + b"\n", "table line 1: " + "x" * 40 + " is no field of a product; the closest"),
-        (b"image,name\na," + b"x" * 200_000, "table line 2: no CSV: field larger than field limit"),
+        (b"image,name\na," + b"x" * 120_000, "table line 2: a cell has 120000 characters; at most 100000"),
     ],
 )  # fmt: skip
 def test_refused_tables(content: bytes, message: str) -> None:
