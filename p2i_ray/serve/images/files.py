@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.provenance.marker import Marker, encode
 from p2i_ray.serve.images import truth
@@ -59,11 +56,6 @@ def frame_file(
 
     encoded, lowered = file_within(file, params.quality, params.max_bytes)
     if params.is_lossy:
-        report = truth.of_file(report, encoded, _true(accepted, asked, frame), cut_to(asked.mask, frame))
+        sent = truth.as_sent(accepted.image.pixels, asked.product, asked.mask)
+        report = truth.of_file(report, encoded, cut_to(sent, frame), cut_to(asked.mask, frame))
     return FrameFile(encoded, lowered, report)
-
-
-def _true(accepted: AcceptedImage, asked: PaintRequest, frame: Frame) -> Pixels:
-    """The frame as it would be with the product's own pixels, (H, W, 3): scaled together with what is around them."""
-    own = (asked.mask == 255)[..., None]  # (H, W, 1)
-    return cut_to(np.where(own, asked.product, accepted.image.pixels), frame)

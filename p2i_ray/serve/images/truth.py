@@ -17,6 +17,7 @@ from p2i_ray.evaluate.metrics import product_truth
 from p2i_ray.serve.images.expansion import expansion
 from p2i_ray.serve.images.label import LabelReader, same_text
 
+OWN = 128  # alpha from which a pixel is the product's
 MOST = 20_000  # pixels whose colours are compared: the mean of so many is as good as that of all, and takes 10 ms
 DIGITS = 4
 
@@ -34,8 +35,8 @@ class TruthReport:
     """How true a picture is to its product.
 
     Attributes:
-        unchanged: fraction of the product's pixels that are as they were sent, 0..1, give or take 2 of 255; none: no
-            pixel is wholly the product's.
+        unchanged: fraction of the product's pixels that are as they were sent, 0..1, give or take 2 of 255; see
+            `as_sent` (none: it has no pixel).
         colour: mean CIEDE2000 difference of its pixels, 0 or more, below 1 not visible; none as above.
         expansion: its growth beyond its outline, as a fraction of its area, 0 or more.
         seam: mean CIEDE2000 difference across its outline, 0..about 100; none: it has no outline.
@@ -80,7 +81,7 @@ def report(picture: Pixels, product: Pixels, mask: Pixels, reader: LabelReader |
         mask: its alpha, (H, W) uint8.
         reader: reads the label (none: it is not read).
     """
-    shown = _Shown(picture, product, mask)
+    shown = _Shown(picture, as_sent(picture, product, mask), _own(mask))
     label = None
     if reader is not None:
         label = (reader(_on_white(product, mask)), reader(_on_white(picture, mask)))
@@ -99,13 +100,37 @@ def of_file(found: TruthReport, file: bytes, product: Pixels, mask: Pixels) -> T
     Args:
         found: of the picture as it was painted.
         file: its encoded content.
+        product: as it would be without loss, (H, W, 3) uint8.
+        mask: see `report`.
+    """
+    with Image.open(io.BytesIO(file)) as decoded:
+        shown = _Shown(np.asarray(decoded.convert("RGB")), product, _own(mask))
+    unchanged, colour = product_truth.unchanged(shown), product_truth.colour(_thinned(shown))
+    return replace(found, unchanged=_known(unchanged), colour=_known(colour))
+
+
+def as_sent(picture: Pixels, product: Pixels, mask: Pixels) -> Pixels:
+    """A picture (H, W, 3) in which every pixel of the product is as it was sent; the scene's are those of the picture.
+
+    Through a pixel of alpha a < 1 some of the scene is seen, so that it may have any colour from a F to a F + (1 - a)
+    white, F being the product's: it becomes the one of them that is nearest to the picture's.
+
+    Args:
+        picture: (H, W, 3) uint8.
         product: see `report`.
         mask: see there.
     """
-    with Image.open(io.BytesIO(file)) as decoded:
-        shown = _Shown(np.asarray(decoded.convert("RGB")), product, mask)
-    unchanged, colour = product_truth.unchanged(shown), product_truth.colour(_thinned(shown))
-    return replace(found, unchanged=_known(unchanged), colour=_known(colour))
+    own = mask >= OWN
+    share = mask[own, None].astype(np.float32) / 255
+    least = share * product[own]
+    sent = picture.copy()
+    sent[own] = np.clip(picture[own], least, least + 255 * (1 - share)).round().astype(np.uint8)
+    return sent
+
+
+def _own(mask: Pixels) -> Pixels:
+    """The mask (H, W) of the pixels that are compared."""
+    return np.where(mask >= OWN, np.uint8(255), np.uint8(0))
 
 
 def _thinned(shown: _Shown) -> _Shown:

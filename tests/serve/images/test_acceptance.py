@@ -12,7 +12,7 @@ import pytest
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.images.candidates import image_seed
-from tests.support.generator_parts import RunningService, error_of, open_service
+from tests.support.generator_parts import RunningService, encoded, error_of, open_service
 
 GROWN = (200, 40, 30)  # the product's own colour
 
@@ -67,6 +67,17 @@ def test_a_faulty_product_is_painted_anew_with_another_seed(own: RunningService)
     assert image["truth"]["faultless"] and image["seed"] == image_seed(3, 2)
     assert answer["painted"] == 3 and answer["refused"] == {"grown product": 2}
     assert [images for images, _, _ in own.sampler.reserved] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_a_cutout_that_is_nowhere_quite_opaque_is_measured_too(own: RunningService, form: str) -> None:
+    """Alphas of 254, as some cutting tools leave them, with a product in other colours."""
+    own.sampler.alter = lambda pixels, request: np.where(request.mask[..., None] > 0, np.uint8((0, 0, 255)), pixels)
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[16:48, 16:48] = (*GROWN, 254)
+    answer = own.edit(encoded(pixels), output_format=form).json()
+    assert "changed product" in answer["data"][0]["truth"]["faults"] and answer["data"][0]["truth"]["unchanged"] == 0
+    assert error_of(own.edit(encoded(pixels), accept="faultless", output_format=form), 422)["code"] == "none_accepted"
 
 
 def test_faultless_or_not_at_all(own: RunningService) -> None:

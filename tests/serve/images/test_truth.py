@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from p2i_ray.config.truth import TruthConfig
-from p2i_ray.data.images import Pixels
+from p2i_ray.data.images import Pixels, paste_product
 from p2i_ray.evaluate.metrics.colour_difference import ciede2000, lab
 from p2i_ray.provenance.marker import encode
 from p2i_ray.serve.images.label import same_text
-from p2i_ray.serve.images.truth import MOST, TruthReport, of_file, report
+from p2i_ray.serve.images.truth import MOST, TruthReport, as_sent, of_file, report
 
 LIMITS = TruthConfig()
 RED, GREY = (200, 30, 40), (120, 120, 120)
@@ -74,11 +74,32 @@ def test_colours_of_large_products_are_those_of_evenly_spaced_pixels() -> None:
     assert report(changed, product, mask).colour == pytest.approx(whole, rel=0.01)
 
 
-def test_a_product_without_a_whole_pixel_has_no_figures() -> None:
+@pytest.mark.parametrize("alpha", [254, 200, 128])
+def test_a_product_without_an_opaque_pixel_is_compared_as_far_as_it_is_seen(alpha: int) -> None:
+    """Glass over grey: its pixels are alpha F + (1 - alpha) B, whatever B is; blue ones are not."""
+    _, product, mask = pasted()
+    mask = np.minimum(mask, alpha).astype(np.uint8)
+    picture = paste_product(np.full_like(product, 120), product, mask)
+    found = report(picture, product, mask)
+    assert (found.unchanged, found.colour, found.faults(LIMITS)) == (1, 0, [])
+    picture[mask > 0] = (0, 0, 255)
+    found = report(picture, product, mask)
+    assert found.unchanged == 0 and found.colour is not None and found.colour > 10
+    assert found.faults(LIMITS) == ["changed product"]
+
+
+def test_colours_that_a_translucent_pixel_can_show() -> None:
+    """Of alpha 153, three fifths, and F = 100: from 60, over black, to 60 + 102, over white."""
+    mask = np.array([[153, 153, 153, 255, 0]], np.uint8)
+    product = np.full((1, 5, 3), 100, np.uint8)
+    picture = np.array([[40, 61, 180, 90, 7]], np.uint8)[..., None].repeat(3, axis=2)
+    assert as_sent(picture, product, mask)[0, :, 0].tolist() == [60, 61, 162, 100, 7]
+
+
+def test_a_product_without_a_pixel_has_no_figures() -> None:
     picture, product, mask = pasted()
-    found = report(picture, product, np.minimum(mask, 254))
-    assert found.unchanged is None and found.colour is None and found.faults(LIMITS) == []
-    assert found.metadata(LIMITS)["unchanged"] is None
+    found = report(picture, product, np.minimum(mask, 127).astype(np.uint8))
+    assert found.unchanged is None and found.colour is None and found.metadata(LIMITS)["unchanged"] is None
 
 
 def test_the_label_is_read_on_the_product_alone() -> None:
