@@ -149,7 +149,11 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
     own = rules.generators
     offers = Offers(
-        judged=rules.judged, styled=own.personality, by_category=own.category, marketplaces=tuple(MARKETPLACES)
+        judged=rules.judged,
+        styled=own.personality,
+        by_category=own.category,
+        marketplaces=MARKETPLACES,
+        shapes=[size.aspect for size in image.sizes] if len(image.sizes) > 1 else (),
     )
     routes.install(app, offers=offers)
     return app

@@ -34,8 +34,7 @@ export async function paint({ photo, mask, name, reference, fields }, signal) {
   const sent = { image: photo, mask, prompt: name, ...fields };
   if (reference) sent.reference = reference;
   const answer = await send("POST", EDITS, { fields: sent, signal });
-  const { data, painted = data.length, refused = {} } = await reach(() => answer.json());
-  const format = fields.output_format;
+  const { data, output_format: format, painted = data.length, refused = {} } = await reach(() => answer.json());
   const pictures = data.map(({ b64_json: base64, seed = null, score = null, reason = null, truth = null }) => ({
     blob: blobOf(base64, format), format, seed, score, reason, truth,
   }));

@@ -24,7 +24,7 @@ export async function submitJob(products, fields, signal) {
   return (await reach(() => answer.json())).id;
 }
 
-/** {status, total, done, failed}; status is "queued", "running", "completed" or "cancelled". */
+/** {status, total, done, failed}; status is "queued", "running", "paused", "completed" or "cancelled". */
 export async function progressOf(id, signal) {
   const answer = await send("GET", `${JOBS}/${id}`, { signal });
   return reach(() => answer.json());

@@ -28,9 +28,9 @@ const tool = () => document.querySelector("input[name=tool]:checked").value;
 const cutting = new Task(find("cutting"), say);
 const painting = new Task(find("painting"), say, [find("paint"), find("more")]);
 const results = new Results();
-const style = new Style(say);
-const choices = new Choices(say);
-const placement = new Placement({ say, aspect: () => choices.aspect });
+const style = new Style({ say, changed: () => placement.update() });
+const choices = new Choices(say, () => (style.picture || !photo ? 1 : photo.width / photo.height)); // a style is a square
+const placement = new Placement({ say, aspect: () => choices.aspect, preset: () => choices.marketplace });
 const products = new Products({
   say,
   fault: () => choices.fault(),

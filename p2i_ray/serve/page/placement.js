@@ -10,13 +10,19 @@ const LEAP = 0.1; // with Shift
 const GROWTH = 1.06; // a press of + or -
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const find = (id) => document.getElementById(id);
+// Three digits are sent, rounded to what still lies inside of the frame.
+const down = (value) => Math.floor(1000 * value + 1e-6) / 1000;
+const up = (value) => Math.ceil(1000 * value - 1e-6) / 1000;
 const within = (value, least, most) => Math.min(Math.max(value, least), most);
 
 /** The view of the frame. share: of the frame's width or height that the product's box fills, whichever is more. */
 export class Placement {
-  /** say(text) announces; aspect(): width by height of the frame. */
-  constructor({ say, aspect }) {
-    Object.assign(this, { say, aspect, photo: null, mask: null, box: null, chosen: null, drag: null });
+  /**
+   * say(text) announces; aspect(): width by height of the frame; preset(): {share, margin} of a marketplace, which
+   * places the product by itself, or null.
+   */
+  constructor({ say, aspect, preset }) {
+    Object.assign(this, { say, aspect, preset, photo: null, mask: null, box: null, chosen: null, drag: null });
     this.canvas = find("stage");
     this.context = this.canvas.getContext("2d");
     const on = (event, act) => this.canvas.addEventListener(event, act);
@@ -54,12 +60,14 @@ export class Placement {
   fields() {
     if (!this.chosen) return {};
     const { share, x, y } = this.chosen;
-    const [product_share, product_x, product_y] = [share, x, y].map((value) => Number(value.toFixed(3)));
-    return { placement: "product", product_share, product_x, product_y };
+    const [product_x, product_y] = [x, y].map((middle) => (middle < 0.5 ? up(middle) : down(middle)));
+    return { placement: "product", product_share: down(share), product_x, product_y };
   }
 
-  /** As in the photo: {share, x, y}, where x and y are the box's middle, in fractions of the frame. */
+  /** Where it stands of itself: {share, x, y}, where x and y are the box's middle, in fractions of the frame. */
   original() {
+    const preset = this.preset();
+    if (preset) return { share: preset.share, x: 0.5, y: 0.5 };
     const { scale, width, height } = this.measures();
     const { photo, box } = this;
     const middle = (start, length, whole) => (start + length / 2 - whole / 2) * scale;
@@ -84,9 +92,21 @@ export class Placement {
   }
 
   bounded({ share, x, y }) {
-    const kept = within(share, LEAST, MOST);
+    const margin = this.preset()?.margin ?? 0;
+    const kept = within(share, LEAST, Math.min(MOST, 1 - 2 * margin));
     const { width, height } = this.extent(kept);
-    return { share: kept, x: within(x, width / 2, 1 - width / 2), y: within(y, height / 2, 1 - height / 2) };
+    const middle = (value, length) => {
+      const least = Math.min(0.5, margin + length / 2);
+      return within(value, least, 1 - least);
+    };
+    const longest = { x: width + this.unsure("width", width, height), y: height + this.unsure("height", height, width) };
+    return { share: kept, x: middle(x, longest.x), y: middle(y, longest.y) };
+  }
+
+  // The box is known to a pixel of the copy; the longer side is as long as the share says.
+  unsure(side, length, other) {
+    const longer = length > other || (length === other && side === "width");
+    return longer ? 0 : (length * 2 * this.box.pixel) / this.box[side];
   }
 
   place(change) {
@@ -98,7 +118,7 @@ export class Placement {
   reset() {
     this.chosen = null;
     this.draw();
-    this.say("The product stands as in the photo");
+    this.say(this.preset() ? "The product stands in the middle" : "The product stands as in the photo");
   }
 
   draw() {
@@ -116,6 +136,7 @@ export class Placement {
     find("share").value = String(Math.round(100 * share));
     find("share").setAttribute("aria-valuetext", `fills ${Math.round(100 * share)} % of the frame`);
     find("as-photo").disabled = !this.chosen;
+    find("as-photo").textContent = this.preset() ? "In the middle" : "As in the photo";
   }
 
   // ---- finger, pen, mouse, keys
@@ -172,5 +193,5 @@ function boxOf(mask, photo) {
   }
   if (xs[1] < 0) return null;
   const [across, down] = [photo.width / width, photo.height / height];
-  return { x: xs[0] * across, y: ys[0] * down, width: (xs[1] - xs[0] + 1) * across, height: (ys[1] - ys[0] + 1) * down };
+  return { pixel: Math.max(across, down), x: xs[0] * across, y: ys[0] * down, width: (xs[1] - xs[0] + 1) * across, height: (ys[1] - ys[0] + 1) * down };
 }

@@ -138,16 +138,18 @@ export class Products {
     for (;;) {
       const progress = await progressOf(id, signal);
       const { status, total, done, failed } = progress;
-      this.task.progress(done + failed, total, `Painting the products: ${done + failed} of ${total}…`);
+      const what = status === "paused" ? "The products are paused" : "Painting the products";
+      this.task.progress(done + failed, total, `${what}: ${done + failed} of ${total}…`);
       if (status === "completed" || status === "cancelled") return progress;
       await pause(POLL_MS, signal);
     }
   }
 
-  done({ progress: { done, failed }, zip }) {
+  done({ progress: { done, total }, zip }) {
     this.forgetJob();
     this.url = URL.createObjectURL(zip);
-    const words = failed ? `${done} painted, ${failed} not: results.json in the zip says why.` : `All ${done} are painted.`;
+    const left = total - done; // failed, or cancelled from elsewhere
+    const words = left ? `${done} painted, ${left} not: results.json in the zip says why.` : `All ${done} are painted.`;
     find("products-outcome").textContent = words;
     Object.assign(find("products-download"), { href: this.url, download: "products.zip" });
     find("products-done").hidden = false;

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.responses import Response
+
+from p2i_ray.serve.images.marketplaces import Marketplace
 
 FOLDER = Path(__file__).parent
 POLICY = (
@@ -34,20 +36,26 @@ class Offers:
         judged: it has a judge, which scores pictures and approves of them.
         styled: it paints in the style of a reference.
         by_category: it paints by category.
-        marketplaces: names of the presets that the field `marketplace` takes; none: the page has no such choice.
+        marketplaces: the presets that the field `marketplace` takes; none: the page has no such choice.
+        shapes: width by height of the model's own sizes, where size=auto is the nearest of several.
     """
 
     judged: bool = False
     styled: bool = False
     by_category: bool = False
-    marketplaces: Sequence[str] = ()
+    marketplaces: Mapping[str, Marketplace] = field(default_factory=dict)
+    shapes: Sequence[float] = ()
 
     def attributes(self) -> str:
         """The attributes of the page's body that say so."""
         flags = {"judged": self.judged, "styled": self.styled, "by-category": self.by_category}
         found = [f"data-{name}" for name, offered in flags.items() if offered]
-        if self.marketplaces:
-            found.append(f'data-marketplaces="{html.escape(json.dumps(list(self.marketplaces)))}"')
+        places = {
+            name: {"aspect": place.size.aspect, "share": place.share, "margin": place.margin}
+            for name, place in self.marketplaces.items()
+        }
+        values = {"marketplaces": places, "shapes": list(self.shapes)}
+        found += [f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in values.items() if value]
         return " ".join(found)
 
 

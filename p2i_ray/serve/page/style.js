@@ -13,9 +13,9 @@ export function inStyle(element) {
 
 /** The field "In the style of". */
 export class Style {
-  /** say(text) announces. */
-  constructor(say) {
-    Object.assign(this, { say, picture: null, latest: 0 });
+  /** say(text) announces; changed(): there is another picture, or none. */
+  constructor({ say, changed }) {
+    Object.assign(this, { say, changed, picture: null, latest: 0 });
     find("style").hidden = !("styled" in document.body.dataset);
     find("style-file").addEventListener("change", ({ target }) => {
       const [file] = target.files;
@@ -68,6 +68,7 @@ export class Style {
     find("style-choose").textContent = picture ? "Choose another" : "Choose a picture";
     find("style-error").hidden = true;
     place.hidden = find("style-remove").hidden = !picture;
+    this.changed();
   }
 }
 

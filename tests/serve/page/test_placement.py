@@ -67,15 +67,29 @@ def test_nothing_is_sent_that_was_not_changed(here: Visit) -> None:
     assert not {"size", "placement", "product_share", "product_x", "product_y", "marketplace"} & found.keys()
 
 
+def aspect(here: Visit) -> float:
+    stage = here.page.locator("#stage").bounding_box()
+    assert stage is not None
+    return stage["width"] / stage["height"]
+
+
+def test_an_automatic_shape_is_the_photos(here: Visit) -> None:
+    here.choose(box(400, 200, 150, 50, 250, 150))
+    open_choices(here)
+    assert aspect(here) == pytest.approx(2, rel=0.02)
+    stage = here.page.locator("#stage")
+    stage.focus()
+    stage.press("Shift+ArrowRight")
+    assert place(sent(here)) == pytest.approx((0.5, 0.6, 0.5), abs=0.01)
+
+
 @pytest.mark.parametrize("shape", ["1:1", "4:5", "3:4", "16:9"])
 def test_a_shape(here: Visit, shape: str) -> None:
     here.choose(box(400, 200, 150, 50, 250, 150))
     open_choices(here)
     here.page.get_by_label("Shape").select_option(shape)
-    stage = here.page.locator("#stage").bounding_box()
-    assert stage is not None
     width, height = map(int, shape.split(":"))
-    assert stage["width"] / stage["height"] == pytest.approx(width / height, rel=0.02)
+    assert aspect(here) == pytest.approx(width / height, rel=0.02)
     found = sent(here)
     assert found["size"] == shape
     assert "placement" not in found
@@ -85,6 +99,7 @@ def test_keys_move_and_scale(here: Visit) -> None:
     # A square of 100 in the middle of a photo 400 wide and 200 high: a quarter of a square frame's width and height.
     here.choose(box(400, 200, 150, 50, 250, 150))
     open_choices(here)
+    here.page.get_by_label("Shape").select_option("1:1")
     stage, spoken = here.page.locator("#stage"), here.page.locator("#spoken")
     stage.focus()
     stage.press("Shift+ArrowRight")
@@ -171,7 +186,14 @@ def test_a_marketplace_sets_the_shape(browser: Browser, service: RunningService)
         expect(here.page.get_by_label("Shape")).to_be_disabled()
         found = sent(here)
         assert found["marketplace"] == "etsy"
-        assert "size" not in found
+        assert not {"size", "output_format", "output_compression"} & found.keys()
+        assert aspect(here) == pytest.approx(2700 / 2025, rel=0.02)
+        stage = here.page.locator("#stage")
+        stage.focus()
+        for _ in range(40):
+            stage.press("+")
+            stage.press("Shift+ArrowLeft")
+        assert place(sent(here)) == pytest.approx((0.8, 0.1 + 0.8 * 3 / 8, 0.5), abs=0.01)  # no nearer than the margin
         market.select_option("None")
         found = sent(here)
         assert found["size"] == "16:9"

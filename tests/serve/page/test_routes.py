@@ -7,8 +7,12 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from p2i_ray.config.shapes import Size
+from p2i_ray.serve.images.marketplaces import Marketplace
 from p2i_ray.serve.page import routes
 from p2i_ray.serve.page.routes import Offers
+
+SHOP = Marketplace(Size(900, 1200), share=0.6, margin=0.1, formats=("jpeg",), max_bytes=1)
 
 
 def test_what_the_service_offers_is_in_the_page(tmp_path: Path) -> None:
@@ -17,8 +21,9 @@ def test_what_the_service_offers_is_in_the_page(tmp_path: Path) -> None:
         (Offers(), "<body>\n<p>"),
         (Offers(judged=True, by_category=True), "<body data-judged data-by-category>\n<p>"),
         (
-            Offers(styled=True, marketplaces=('A "shop"', "b&c")),
-            '<body data-styled data-marketplaces="[&quot;A \\&quot;shop\\&quot;&quot;, &quot;b&amp;c&quot;]">\n<p>',
+            Offers(styled=True, marketplaces={'A "&" shop': SHOP}, shapes=[1, 0.8]),
+            '<body data-styled data-marketplaces="{&quot;A \\&quot;&amp;\\&quot; shop&quot;: {&quot;aspect&quot;: 0.75, '
+            '&quot;share&quot;: 0.6, &quot;margin&quot;: 0.1}}" data-shapes="[1, 0.8]">\n<p>',
         ),
     ):
         app = FastAPI()
