@@ -72,7 +72,7 @@ def finish(picture: Pixels, product: Pixels, mask: Pixels, settings: Compositing
     pixels, done = picture, Done()
     if settings.shadow > 0:
         pixels, done = _shadowed(picture, product, mask, settings.shadow)
-    if settings.light == "off" or settings.light_strength == 0:
+    if not settings.changes_product:
         return Finished(pixels, done)
     weights = weights_of(mask, settings)
     found = light.gains(
@@ -96,7 +96,7 @@ def weights_of(mask: Pixels, settings: CompositingConfig) -> outline.Weights:
 
 def finisher(settings: CompositingConfig) -> Callable[[Pixels, Pixels, Pixels], Finished] | None:
     """`finish` with these settings, for workers; none: they leave every picture as it is."""
-    if settings.shadow == 0 and (settings.light == "off" or settings.light_strength == 0):
+    if settings.shadow == 0 and not settings.changes_product:
         return None
     return partial(finish, settings=settings)
 

@@ -35,3 +35,8 @@ class CompositingConfig(Settings):
     rim_width: float = Field(
         0.08, gt=0, le=0.5, description="width of the band of light=rim; 1 is the root of the product's area"
     )
+
+    @property
+    def changes_product(self) -> bool:
+        """Whether pixels of the product are changed."""
+        return self.light != "off" and self.light_strength > 0

@@ -107,6 +107,7 @@ def make_app(
         judged=judge is not None,
         generators=generators or OwnGenerators(),
         compositing=compositing or CompositingConfig(),
+        truth=settings.truth,
     )
     store = JobStore(settings.jobs)
     quota = Quota(store.usage, settings.quotas.pictures_per_day, failed=metrics.failure)

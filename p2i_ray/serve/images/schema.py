@@ -12,6 +12,7 @@ from pydantic import ConfigDict, ValidationError
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.compositing import CompositingConfig, LightMode
 from p2i_ray.config.serve import LimitsConfig
+from p2i_ray.config.truth import TruthConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.tasks import clean_name
 from p2i_ray.serve.edge.errors import bad_request
@@ -120,6 +121,7 @@ class EditRules:
     judged: bool
     generators: OwnGenerators = OwnGenerators()
     compositing: CompositingConfig = field(default_factory=CompositingConfig)
+    truth: TruthConfig = field(default_factory=TruthConfig)
 
 
 def parse(fields: dict[str, Any]) -> EditRequest:
@@ -192,7 +194,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         output_format=output_format,
         quality=request.output_compression,
         max_bytes=request.preset.max_bytes if request.preset else None,
-        compositing=_compositing(request, rules.compositing),
+        compositing=_compositing(request, rules),
     )
 
 
@@ -229,11 +231,18 @@ def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
     return given or name
 
 
-def _compositing(request: EditRequest, defaults: CompositingConfig) -> CompositingConfig:
+def _compositing(request: EditRequest, rules: EditRules) -> CompositingConfig:
     """The server's settings with what the request says."""
     _within("shadow", request.shadow or 0, 0, 1)
     given = {"shadow": request.shadow, "light": request.light}
-    return defaults.model_copy(update={name: value for name, value in given.items() if value is not None})
+    found = rules.compositing.model_copy(update={name: value for name, value in given.items() if value is not None})
+    if request.accept != "any" and found.changes_product and rules.truth.min_unchanged > 0:
+        raise bad_request(
+            f"accept={request.accept} wants the product's pixels as they were sent, and light={found.light} changes "
+            "them; send light=off, or accept=any",
+            "light",
+        )
+    return found
 
 
 def _check_offered(request: EditRequest) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.images.candidates import image_seed
@@ -121,6 +122,26 @@ def test_best_of_ranks_those_that_are_accepted(own: RunningService) -> None:
 def test_what_cannot_be_accepted_is_one_line(own: RunningService, fields: dict[str, Any], line: str) -> None:
     assert line in error_of(own.edit(**fields), 400)["message"]
     assert not own.sampler.requests
+
+
+@pytest.mark.parametrize("light", ["rim", "whole"])
+def test_light_changes_the_product_and_is_refused_before_anything_is_painted(own: RunningService, light: str) -> None:
+    error = error_of(own.edit(accept="faultless", light=light), 400)
+    assert error["param"] == "light" and "send light=off, or accept=any" in error["message"]
+    assert not own.sampler.requests
+    assert edit(own, accept="any", light=light)["data"]
+
+
+def test_a_servers_own_light_doesnt_go_with_faultless_products_unless_its_limits_say_so(tmp_path: Any) -> None:
+    lit = CompositingConfig(light="whole")
+    with open_service(str(tmp_path / "strict"), compositing=lit) as service:
+        faulty(service)
+        assert "send light=off" in error_of(service.edit(accept="faultless"), 400)["message"]
+        assert service.edit(accept="faultless", light="off").status_code == 200
+    lax = {"truth": {"min_unchanged": 0, "max_colour": 3}}
+    with open_service(str(tmp_path / "lax"), compositing=lit, settings=lax) as service:
+        faulty(service)
+        assert service.edit(accept="faultless").json()["data"][0]["compositing"]["light"] == "whole"
 
 
 def test_without_a_judge_nothing_is_approved(tmp_path: Any) -> None:

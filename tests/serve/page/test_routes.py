@@ -22,8 +22,8 @@ def test_what_the_service_offers_is_in_the_page(tmp_path: Path) -> None:
         (Offers(judged=True, by_category=True), "<body data-judged data-by-category>\n<p>"),
         (
             Offers(styled=True, marketplaces={'A "&" shop': SHOP}, shapes=[1, 0.8]),
-            '<body data-styled data-marketplaces="{&quot;A \\&quot;&amp;\\&quot; shop&quot;: {&quot;aspect&quot;: 0.75, '
-            '&quot;share&quot;: 0.6, &quot;margin&quot;: 0.1}}" data-shapes="[1, 0.8]">\n<p>',
+            '<body data-styled data-marketplaces="{&quot;A \\&quot;&amp;\\&quot; shop&quot;: {&quot;aspect&quot;: '
+            '0.75, &quot;share&quot;: 0.6, &quot;margin&quot;: 0.1}}" data-shapes="[1, 0.8]">\n<p>',
         ),
     ):
         app = FastAPI()
