@@ -134,8 +134,8 @@ class Quota:
     async def counted(self, client: bytes, pictures: int) -> AsyncIterator[Counted]:
         """Count a request's pictures, at most so many, which are painted within; those that were not are taken back.
 
-        A request that fails has painted none, unless it says otherwise. One that its client gives up stays counted: its
-        pictures may have been painted.
+        A request that fails before it says what it has painted has painted none. One that its client gives up stays
+        counted: its pictures may have been painted.
         """
         day, held = await asyncio.to_thread(self.take, client, pictures), Counted()
         try:

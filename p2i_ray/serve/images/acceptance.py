@@ -62,7 +62,6 @@ class NoneAcceptedError(APIError):
         were = "is faultless" if accept == "faultless" else "was approved"
         text = f"none of {tally.painted} painted pictures {were}: {counted}; raise max_candidates, or send accept=any"
         super().__init__(422, text, "accept", "none_accepted")
-        self.tally = tally
 
 
 class Assessor:

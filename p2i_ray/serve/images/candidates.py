@@ -51,8 +51,8 @@ class CandidatePainter:
     def __init__(self, *, sampler: Sampler, assessor: Assessor, threads: StageThreads, metrics: HTTPMetrics) -> None:
         self._sampler, self._assessor, self._threads, self._metrics = sampler, assessor, threads, metrics
 
-    async def paint(self, params: EditParams, asked: PaintRequest, source: str) -> tuple[list[AcceptedImage], Tally]:
-        """The accepted images in the order of painting, and what all took.
+    async def paint(self, params: EditParams, asked: PaintRequest, tally: Tally, *, source: str) -> list[AcceptedImage]:
+        """The accepted images in the order of painting.
 
         The first params.candidates are painted in any case. Then so many more as are missing to params.n, until
         params.most are painted.
@@ -60,13 +60,13 @@ class CandidatePainter:
         Args:
             params: of the request, which is reserved for params.candidates images.
             asked: of each image, but for its seed.
+            tally: what all takes is added to it, also where it fails.
             source: "request" or "job", for the metrics.
 
         Raises:
             NoneAcceptedError: all that was painted is refused.
             TooMuchWork, Overloaded, NotReady: from the sampler or the judge.
         """
-        tally = Tally()
         accepted = await self._some(params, asked, tally, images=params.candidates, source=source)
         while len(accepted) < params.n and tally.painted < params.most:
             missing = min(params.n - len(accepted), params.most - tally.painted)
@@ -74,7 +74,7 @@ class CandidatePainter:
                 accepted += await self._some(params, asked, tally, images=missing, source=source)
         if not accepted:
             raise NoneAcceptedError(params.accept, tally)
-        return accepted, tally
+        return accepted
 
     async def _some(
         self, params: EditParams, asked: PaintRequest, tally: Tally, *, images: int, source: str

@@ -15,10 +15,11 @@ from p2i_ray.serve.edge.errors import bad_request
 from p2i_ray.serve.edge.forms import Form, one_file, only_files, product_and_reference, read_form, short
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
-from p2i_ray.serve.images.acceptance import NoneAcceptedError
+from p2i_ray.serve.images.acceptance import Tally
 from p2i_ray.serve.images.decoding import ImageDecoder
+from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.schema import EditParams, EditRules, parse, resolve
-from p2i_ray.serve.images.service import ImageService, Painted, Pictures
+from p2i_ray.serve.images.service import ImageService, Pictures
 
 IMAGE = ("image", "image[]", "image[0]", "image[1]")  # OpenAI's client names a list's files image[]
 MASK = ("mask",)
@@ -56,14 +57,13 @@ class ImageRoutes:
             if content is not None:
                 self._decoder.check(content, name)
         self._authenticator.take(request, params.most - 1)  # one was taken before the body was read
+        tally, pictures = Tally(), Pictures(image, mask, reference)
         async with self._quota.counted(request.state.client, params.most) as counted:
             try:
-                painted = await self._service.generate(params, Pictures(image, mask, reference), "request")
-            except NoneAcceptedError as refused:
-                counted.painted = refused.tally.painted
-                raise
-            counted.painted = painted.tally.painted
-        return JSONResponse(await asyncio.to_thread(_response, params, painted))
+                images = await self._service.generate(params, pictures, tally, source="request")
+            finally:
+                counted.painted = tally.painted
+        return JSONResponse(await asyncio.to_thread(_response, params, images, tally))
 
     async def cutout(self, request: Request) -> Response:
         """Segment a photo's product: a PNG with alpha, or with response_format=b64_json its base64."""
@@ -87,8 +87,7 @@ class ImageRoutes:
             return await read_form(request, MAX_FILES)
 
 
-def _response(params: EditParams, painted: Painted) -> dict[str, Any]:
-    images = painted.images
+def _response(params: EditParams, images: list[GeneratedImage], tally: Tally) -> dict[str, Any]:
     data = [{"b64_json": base64.b64encode(one.encoded).decode("ascii"), **one.metadata()} for one in images]
     size = {"size": data[0]["size"]} if len({one.size for one in images}) == 1 else {}  # of crops each has its own
     return {
@@ -99,5 +98,5 @@ def _response(params: EditParams, painted: Painted) -> dict[str, Any]:
         "seed": params.seed,
         "canvas": data[0]["canvas"],
         **size,
-        **painted.tally.totals(),
+        **tally.totals(),
     }

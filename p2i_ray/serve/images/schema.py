@@ -65,6 +65,11 @@ class EditRequest(ShapeFields):
     shadow: float | None = None
     light: LightMode | None = None
 
+    @property
+    def pictures(self) -> int:
+        """Pictures of the answer, at most."""
+        return self.n * self.files
+
 
 @dataclass(frozen=True)
 class EditParams:

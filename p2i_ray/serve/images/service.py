@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from p2i_ray.data.images import Pixels
@@ -37,14 +37,6 @@ class Pictures:
     reference: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Painted:
-    """The images of a request, the best first where they were ranked, and what they took."""
-
-    images: list[GeneratedImage]
-    tally: Tally = field(default_factory=Tally)
-
-
 class ImageService:
     """The work that requests and batch jobs share. For one event loop.
 
@@ -74,7 +66,9 @@ class ImageService:
         self._threads = StageThreads(metrics)
         self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics)
 
-    async def generate(self, params: EditParams, pictures: Pictures, source: str) -> Painted:
+    async def generate(
+        self, params: EditParams, pictures: Pictures, tally: Tally, *, source: str
+    ) -> list[GeneratedImage]:
         """The images of a request, the best of them first where they are ranked.
 
         Where a request accepts not any image, there may be fewer than it wants.
@@ -82,6 +76,7 @@ class ImageService:
         Args:
             params: of the request.
             pictures: the client's.
+            tally: what the images take is added to it, also where the request fails after that.
             source: "request" or "job", for the metrics.
 
         Raises:
@@ -93,7 +88,7 @@ class ImageService:
         shape = await self._shape(params, pictures)
         cost = work(shape.canvas.width, shape.canvas.height, params.steps, params.guidance)
         with self._sampler.reserve(params.candidates, cost, patient=source == "job"):
-            return await self._generate(params, shape, pictures, source)
+            return await self._generate(params, shape, pictures, tally, source=source)
 
     async def _shape(self, params: EditParams, pictures: Pictures) -> Shape:
         """The geometry; size=auto follows the reference, whose shape a picture must have, else the product's image."""
@@ -102,17 +97,19 @@ class ImageService:
         sent = (pictures.image, "image") if pictures.reference is None else (pictures.reference, "reference")
         return params.shape.of(await self._threads.run("decode", self._decoder.size, *sent))
 
-    async def _generate(self, params: EditParams, shape: Shape, pictures: Pictures, source: str) -> Painted:
+    async def _generate(
+        self, params: EditParams, shape: Shape, pictures: Pictures, tally: Tally, *, source: str
+    ) -> list[GeneratedImage]:
         decoded = partial(self._decoder.product, pictures.image, pictures.mask, shape)
         product, mask = await self._threads.run("decode", decoded)
         reference: Reference | None = None
         if pictures.reference is not None:
             reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
-        accepted, tally = await self._candidates.paint(params, asked, source)
+        accepted = await self._candidates.paint(params, asked, tally, source=source)
         chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference)
         files = [self._files(params, shape, accepted[one.index], asked, candidate=one) for one in chosen]
-        return Painted([image for images in await gather(files) for image in images], tally)
+        return [image for images in await gather(files) for image in images]
 
     async def cutout(self, image: bytes) -> bytes:
         """A photo's product as an RGBA PNG.

@@ -37,6 +37,11 @@ class ShapeFields(BaseModel):
     marketplace: str | None = None
 
     @property
+    def files(self) -> int:
+        """Files of a scene: one, or one for each crop."""
+        return len(_crop_texts(self.crops)) or 1
+
+    @property
     def preset(self) -> Marketplace | None:
         """What the place that is named takes.
 
@@ -134,6 +139,11 @@ def _within(name: str, request: ShapeFields, low: float, high: float) -> float |
     return value
 
 
+def _crop_texts(crops: str | Sequence[str] | None) -> list[str]:
+    texts = crops.split(",") if isinstance(crops, str) else crops or ()
+    return [text.strip() for text in texts]
+
+
 def _crops(request: ShapeFields, n: int, max_n: int) -> dict[str, Fraction]:
     """The ratios of the crops by their texts."""
     for name, value in (("size", request.size), ("output_size", request.output_size)):
@@ -141,9 +151,8 @@ def _crops(request: ShapeFields, n: int, max_n: int) -> dict[str, Fraction]:
             raise bad_request(f"crops have sizes of their own, by their ratios; leave {name} out", name)
     if request.marketplace is not None:
         raise bad_request("crops and marketplace both say what the files are; leave one of them out", "marketplace")
-    texts: Sequence[str] = request.crops.split(",") if isinstance(request.crops, str) else request.crops or ()
     crops: dict[str, Fraction] = {}
-    for text in (one.strip() for one in texts):
+    for text in _crop_texts(request.crops):
         ratio = sizes.ratio_of(text)
         if ratio is None:
             raise bad_request(

@@ -12,7 +12,8 @@ from p2i_ray.serve.jobs.schema import Estimate, JobItem
 UNKNOWN_PACE = "the time isn't known: too few pictures were painted since the server's start to tell its pace"
 NO_PRICE = "the price isn't known: this server has no serve.dollars_per_hour"
 FIGURES = "painting alone, with the server to itself: decoding and encoding{judge} come on top, and other work"
-JUDGE = ", the judge's time for best_of"
+JUDGE = ", the judge's time for best_of and accept=approved"
+AT_MOST = "as if all candidates were painted, which accept=faultless and approved need only where pictures are refused"
 
 
 def estimate(items: Sequence[JobItem], sampler: Sampler, *, workers: int, dollars_per_hour: float | None) -> Estimate:
@@ -34,13 +35,16 @@ def estimate(items: Sequence[JobItem], sampler: Sampler, *, workers: int, dollar
             break
         seconds += took.seconds / together * count
         replica_seconds += took.seconds * took.replicas / together * count
-    judge = JUDGE if any(item.ask.best_of for item in items) else ""
+    asks = [item.ask for item in items]
+    judge = JUDGE if any(ask.best_of or ask.accept == "approved" for ask in asks) else ""
     notes = [FIGURES.format(judge=judge) if known else UNKNOWN_PACE]
+    if known and any(ask.accept != "any" for ask in asks):
+        notes.append(AT_MOST)
     if dollars_per_hour is None:
         notes.append(NO_PRICE)
     priced = known and dollars_per_hour is not None
     return Estimate(
-        pictures=sum(item.ask.n for item in items),
+        pictures=sum(item.ask.pictures for item in items),
         candidates=sum(item.candidates for item in items),
         seconds=round(seconds, 2) if known else None,
         dollars=round(replica_seconds / 3_600 * (dollars_per_hour or 0.0), 4) if priced else None,

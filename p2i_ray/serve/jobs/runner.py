@@ -16,7 +16,7 @@ from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
-from p2i_ray.serve.images.acceptance import NoneAcceptedError
+from p2i_ray.serve.images.acceptance import Tally
 from p2i_ray.serve.images.schema import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService, Pictures
 from p2i_ray.serve.jobs.backoff import Backoff
@@ -170,40 +170,36 @@ class JobRunner:
 
     async def _paint(self, job: Job, item: JobItem) -> None:
         """Paint one item and store the outcome; while the sampler is unavailable, the item stays unfinished."""
+        tally, begin = Tally(), time.monotonic()
         try:
             pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
-            begin = time.monotonic()
-            painted = await self._service.generate(params, pictures, "job")
-            seconds = round(time.monotonic() - begin, 3)
-            images = painted.images
+            images = await self._service.generate(params, pictures, tally, source="job")
+            took = _taken(tally, begin)
             form = params.output_format
             names = [picture_name(item, k, size=str(image.size), form=form) for k, image in enumerate(images)]
             records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
             files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
-            record = {"seconds": seconds, **painted.tally.totals(), "pictures": records}
-            await self._stored(lambda: self._store.done(job, item, files, record))
+            await self._stored(lambda: self._store.done(job, item, files, {**took, "pictures": records}))
             self._metrics.item("done")
         except Overloaded as error:
             await asyncio.sleep(error.retry_after_s)
         except NotReady:
             await asyncio.sleep(LOADING_S)
-        except NoneAcceptedError as error:
-            await self._failed(job, item, str(error), error.tally.totals())
         except (APIError, TooMuchWork) as error:
-            await self._failed(job, item, str(error))
+            await self._failed(job, item, str(error), _taken(tally, begin))
         except Exception as error:  # whatever a model raises fails its item, not the service
             self._metrics.failure(error, job=job.id[:12], item=item.index)
             tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1
             if tries >= TRIES:
-                await self._failed(job, item, "internal error")
+                await self._failed(job, item, "internal error", _taken(tally, begin))
 
     def _pictures(self, job: Job, item: JobItem) -> Pictures:
         mask, reference = (None if one is None else self._store.input(job, one) for one in (item.mask, item.reference))
         return Pictures(self._store.input(job, item.image), mask, reference)
 
-    async def _failed(self, job: Job, item: JobItem, reason: str, more: Mapping[str, Any] | None = None) -> None:
-        await self._stored(lambda: self._store.failed(job, item, reason, more))
+    async def _failed(self, job: Job, item: JobItem, reason: str, took: Mapping[str, Any]) -> None:
+        await self._stored(lambda: self._store.failed(job, item, reason, took))
         self._metrics.item("failed")
 
     async def _stored(self, write: Callable[[], None]) -> None:
@@ -217,6 +213,16 @@ class JobRunner:
             else:
                 self._storage.worked()
                 return
+
+
+def _taken(tally: Tally, begin: float) -> dict[str, Any]:
+    """What an item took, as its record has it; nothing where nothing was painted.
+
+    Args:
+        tally: of its images.
+        begin: monotonic seconds.
+    """
+    return {"seconds": round(time.monotonic() - begin, 3), **tally.totals()} if tally.painted else {}
 
 
 def _locked(lock: IO[str]) -> bool:

@@ -24,7 +24,8 @@ class JobItem(BaseModel):
         ask: the images edit; job.json's key.
         image, mask, reference: numbers of the job's inputs.
         style: label of the style that was laid over the product (none: the job has no styles).
-        size: WIDTHxHEIGHT in pixels (none: written by an older version).
+        size: of its files, WIDTHxHEIGHT in pixels; of crops the canvas's; auto: a picture's, which decides (none:
+            written by an older version).
         work: of each candidate, see `diffusion.sampling.request.work` (0: written by an older version).
     """
 
@@ -47,8 +48,8 @@ class Estimate(BaseModel):
     """What a job takes and costs, said before its start.
 
     Attributes:
-        pictures: that it returns.
-        candidates: that it paints.
+        pictures: that it returns, at most.
+        candidates: that it paints, at most.
         seconds: of painting, with the server to itself (none: not known yet).
         dollars: of the replicas that paint meanwhile (none: not known).
         note: what the figures leave out, or why there are none.

@@ -12,6 +12,7 @@ import pytest
 from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.images.candidates import image_seed
 from tests.support.generator_parts import RunningService, encoded, error_of, open_service
 
@@ -179,6 +180,32 @@ def test_a_jobs_item_has_its_refusals(own: RunningService) -> None:
     assert rows[0]["refused"] == {"grown product": 1} and rows[0]["painted"] == 2
     assert rows[1]["refused"] == {"grown product": 3} and rows[1]["reason"].startswith("none of 3 painted")
     assert json.dumps(rows[0]["pictures"][0]["truth"])
+
+
+def test_what_fails_after_painting_has_taken_what_it_took(own: RunningService) -> None:
+    """Overload in the second round; a judge that fails, in a job."""
+    from tests.serve.jobs.test_routes import CUP, finished, submit
+
+    def used() -> int:
+        return int(own.send("GET", "/v1/usage").json()["pictures"])
+
+    def alter(pixels: Pixels, request: PaintRequest) -> Pixels:
+        own.sampler.refusal = Overloaded(1)
+        return grown(pixels, request)
+
+    faulty(own, 0)
+    grown, before = own.sampler.alter, used()
+    own.sampler.alter = alter
+    error_of(own.edit(accept="faultless"), 429)
+    own.sampler.refusal = None
+    assert used() - before == 1
+    own.sampler.alter = lambda pixels, _: pixels
+    scores, own.judge.scores = own.judge.scores, []  # the judge fails
+    _, [row] = finished(own, submit(own, [{**CUP, "best_of": 1}]))
+    own.judge.scores = scores
+    assert (row["status"], row["reason"]) == ("failed", "internal error")
+    assert (row["painted"], row["replica_seconds"]) == (1, 0.25) and row["seconds"] > 0
+    assert used() - before == 2
 
 
 def test_only_what_was_painted_counts_against_the_quota(own: RunningService) -> None:

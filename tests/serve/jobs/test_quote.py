@@ -41,6 +41,15 @@ def test_figures_worked_out_by_hand(tmp_path: Path) -> None:
         assert state(service, job)["remaining_s"] == 0
 
 
+def test_crops_are_pictures_and_what_accept_takes_is_at_most(tmp_path: Path) -> None:
+    table = b'image,name,crops,accept,n\ncup.png,Cup,"1:1, 4:5",,2\nmug.png,Mug,,approved,1\n'
+    with open_service(str(tmp_path), sampler=StubSampler(pace=1e-6), max_candidates=6) as service:
+        quote = order(service, table, to="/v1/jobs/quote", status=200)
+        assert (quote["pictures"], quote["candidates"]) == (2 * 2 + 1, 2 + 4)
+        assert "the judge's time for best_of and accept=approved" in quote["note"]
+        assert "as if all candidates were painted" in quote["note"]
+
+
 def test_what_isnt_known_is_null_and_said(service: RunningService) -> None:
     quote = order(service, to="/v1/jobs/quote", status=200)
     assert quote["seconds"] is None and quote["dollars"] is None
