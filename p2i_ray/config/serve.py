@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from p2i_ray.config.base import Reserving, Settings
 from p2i_ray.config.compositing import CompositingConfig
+from p2i_ray.config.flaws import name_of
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.config.job import Config, ImageConfig
 from p2i_ray.config.provenance import ProvenanceConfig
@@ -171,3 +172,13 @@ class ServeJobConfig(Config):
     generators: GeneratorsConfig = GeneratorsConfig()
     compositing: CompositingConfig = CompositingConfig()
     provenance: ProvenanceConfig = ProvenanceConfig()
+
+    @model_validator(mode="after")
+    def _tolerates_what_is_named(self) -> ServeJobConfig:
+        named = [name_of(flaw) for flaw in self.judge.flaws]
+        for flaw in self.serve.tolerated_flaws:
+            if flaw not in named:
+                raise ValueError(
+                    f"serve.tolerated_flaws: {flaw!r} is none of judge.flaws, which are {', '.join(named)}"
+                )
+        return self

@@ -6,6 +6,7 @@ import pytest
 
 from p2i_ray.config import Config, load
 from p2i_ray.config.flaws import DEFAULT, find_mistake, name_of
+from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 
 
@@ -31,3 +32,9 @@ def test_a_list_that_cannot_be_counted_is_refused_in_a_line(flaws: str, line: st
     with pytest.raises(UserError) as refused:
         load(Config, "mini", [f"judge.flaws={flaws}"])
     assert line in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_only_flaws_that_the_judge_may_name_are_tolerated() -> None:
+    assert load(ServeJobConfig, "mini", ["serve.tolerated_flaws=[clutter]"]).serve.tolerated_flaws == ("clutter",)
+    with pytest.raises(UserError, match=r"serve\.tolerated_flaws: 'cluter' is none of judge\.flaws, which are wrong"):
+        load(ServeJobConfig, "mini", ["serve.tolerated_flaws=[cluter]"])

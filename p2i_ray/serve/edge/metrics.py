@@ -95,7 +95,7 @@ class HTTPMetrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage: upload, decode, cutout, paint, truth, critique, judge, style, encode."""
+        """Time a stage: upload, decode, cutout, paint, finish, truth, critique, judge, style, encode."""
         begin = time.perf_counter()
         try:
             yield

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from p2i_ray.config.flaws import NOT_JUDGED
@@ -20,10 +21,10 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images import truth
 from p2i_ray.serve.images.label import LabelReader
 from p2i_ray.serve.images.protocol import Ranker
+from p2i_ray.serve.images.threads import StageThreads
 from p2i_ray.serve.images.truth import TruthReport
 
 Accept = Literal["any", "faultless", "approved"]
-MAX_IN_THREADS = 4  # images measured at a time
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,11 @@ class Assessor:
     ) -> None:
         self.limits, self._judge, self._reader, self._metrics = limits, judge, reader, metrics
         self._tolerated = frozenset(tolerated)
-        self._slots = asyncio.Semaphore(MAX_IN_THREADS)
+        self._threads = StageThreads(metrics)
 
     async def report(self, picture: Pixels, product: Pixels, mask: Pixels) -> TruthReport:
         """The truth report of one image; see `truth.report`."""
-        async with self._slots:
-            with self._metrics.stage("truth"):
-                found = await asyncio.to_thread(truth.report, picture, product, mask, self._reader)
+        found = await self._threads.run("truth", partial(truth.report, picture, product, mask, self._reader))
         self._metrics.reported(found.faults(self.limits))
         return found
 

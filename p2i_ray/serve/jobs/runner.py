@@ -60,6 +60,7 @@ class JobRunner:
         self._workers, self._days = workers, days
         self._painting: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tries: dict[tuple[str, int], int] = {}
+        self._lost: dict[tuple[str, int], Tally] = {}  # what tries took that came to nothing
         # While the disk is full or broken: what is painted is kept, nothing is painted again, the log has one line.
         self._storage, self._finishing = self._backoff(), dict[str, Backoff]()
         self._steps = Backoff(began=metrics.failure, ended=lambda: metrics.log("jobs go on"))
@@ -170,33 +171,51 @@ class JobRunner:
 
     async def _paint(self, job: Job, item: JobItem) -> None:
         """Paint one item and store the outcome; while the sampler is unavailable, the item stays unfinished."""
-        tally, begin = Tally(), time.monotonic()
+        tally, begin, key = Tally(), time.monotonic(), (job.id, item.index)
         try:
             pictures = await asyncio.to_thread(self._pictures, job, item)
             params = resolve(item.ask, self._rules)
             images = await self._service.generate(params, pictures, tally, source="job")
-            took = _taken(tally, begin)
+            took = self._taken(key, tally, begin)
             form = params.output_format
             names = [picture_name(item, k, size=str(image.size), form=form) for k, image in enumerate(images)]
             records = [{"file": name, **image.metadata()} for name, image in zip(names, images, strict=True)]
             files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
             await self._stored(lambda: self._store.done(job, item, files, {**took, "pictures": records}))
             self._metrics.item("done")
-        except Overloaded as error:
-            await asyncio.sleep(error.retry_after_s)
-        except NotReady:
-            await asyncio.sleep(LOADING_S)
+        except (Overloaded, NotReady) as error:
+            self._lost[key] = self._with_lost(key, tally)
+            await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else LOADING_S)
         except (APIError, TooMuchWork) as error:
-            await self._failed(job, item, str(error), _taken(tally, begin))
+            await self._failed(job, item, str(error), self._taken(key, tally, begin))
         except Exception as error:  # whatever a model raises fails its item, not the service
             self._metrics.failure(error, job=job.id[:12], item=item.index)
-            tries = self._tries[(job.id, item.index)] = self._tries.get((job.id, item.index), 0) + 1
+            tries = self._tries[key] = self._tries.get(key, 0) + 1
             if tries >= TRIES:
-                await self._failed(job, item, "internal error", _taken(tally, begin))
+                await self._failed(job, item, "internal error", self._taken(key, tally, begin))
+            else:
+                self._lost[key] = self._with_lost(key, tally)
 
     def _pictures(self, job: Job, item: JobItem) -> Pictures:
         mask, reference = (None if one is None else self._store.input(job, one) for one in (item.mask, item.reference))
         return Pictures(self._store.input(job, item.image), mask, reference)
+
+    def _with_lost(self, key: tuple[str, int], tally: Tally) -> Tally:
+        """What an item's last try took, and those before it; refusals are the last one's."""
+        lost = self._lost.get(key, Tally())
+        return Tally(lost.painted + tally.painted, lost.seconds + tally.seconds, tally.refused)
+
+    def _taken(self, key: tuple[str, int], tally: Tally, begin: float) -> dict[str, Any]:
+        """What a finished item took, as its record has it; nothing where nothing was painted.
+
+        Args:
+            key: of the item.
+            tally: of its last try.
+            begin: of that, monotonic seconds.
+        """
+        whole = self._with_lost(key, tally)
+        self._lost.pop(key, None)
+        return {"seconds": round(time.monotonic() - begin, 3), **whole.totals()} if whole.painted else {}
 
     async def _failed(self, job: Job, item: JobItem, reason: str, took: Mapping[str, Any]) -> None:
         await self._stored(lambda: self._store.failed(job, item, reason, took))
@@ -213,16 +232,6 @@ class JobRunner:
             else:
                 self._storage.worked()
                 return
-
-
-def _taken(tally: Tally, begin: float) -> dict[str, Any]:
-    """What an item took, as its record has it; nothing where nothing was painted.
-
-    Args:
-        tally: of its images.
-        begin: monotonic seconds.
-    """
-    return {"seconds": round(time.monotonic() - begin, 3), **tally.totals()} if tally.painted else {}
 
 
 def _locked(lock: IO[str]) -> bool:
