@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from p2i_ray.diffusion.model.fingerprint import fingerprint
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.serve.edge.backpressure import Overloaded
-from p2i_ray.serve.images.protocol import PaintingTime
+from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime
 from p2i_ray.serve.sampler.client import SamplerClient
 from p2i_ray.serve.sampler.deployment import SampledImage
 from tests.support.generator_folders import make_folders
@@ -126,7 +127,7 @@ def test_requests_beyond_the_capacity_are_refused_at_once(handle: Any) -> None:
         assert len(refused) == 60 - 20  # 16 wait, 4 are painted
         assert max(refused) < 1
         assert all(1 <= busy.retry_after_s <= 60 for busy in found if isinstance(busy, Overloaded))
-        assert sum(isinstance(picture, np.ndarray) for picture in found) == 20
+        assert sum(isinstance(picture, PaintedImage) for picture in found) == 20
         assert await sampler.ready()
 
     asyncio.run(go())
@@ -156,15 +157,17 @@ def test_a_new_model_takes_over_while_requests_arrive(ray_cluster: None, tmp_pat
 
     async def go(handle: Any) -> None:
         sampler = SamplerClient(handle, SETTINGS)
-        request, pictures, slowest = make_request(0), list[bytes](), 0.0
-        old = (await sampler.paint(request)).tobytes()
+        request, pictures, slowest, models = make_request(0), list[bytes](), 0.0, set[tuple[bytes, str]]()
+        old = (await sampler.paint(request)).pixels.tobytes()
         until = time.monotonic() + LONG_S
 
         async def client() -> None:
             nonlocal slowest
             while time.monotonic() < until and not (pictures and pictures[-1] != old and len(pictures) > 20):
                 begin = time.monotonic()
-                pictures.append((await sampler.paint(request)).tobytes())
+                painted = await sampler.paint(request)
+                pictures.append(painted.pixels.tobytes())
+                models.add((pictures[-1], painted.model))
                 slowest = max(slowest, time.monotonic() - begin)
 
         clients = [asyncio.create_task(client()) for _ in range(6)]
@@ -172,6 +175,7 @@ def test_a_new_model_takes_over_while_requests_arrive(ray_cluster: None, tmp_pat
         brighter(Path(model))
         await asyncio.gather(*clients)
         assert len(set(pictures)) == 2  # the old model's or the new one's, nothing between, no failure
+        assert {name for _, name in models} == {fingerprint(model)}  # its denoiser is as it was
         changed = [picture != old for picture in pictures]
         assert changed == sorted(changed)
         assert slowest < 20
@@ -189,7 +193,7 @@ def test_a_broken_new_model_is_refused(ray_cluster: None, tmp_path: Path) -> Non
             before = await sampler.paint(make_request(0))
             (Path(model) / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
             await asyncio.sleep(3)
-            np.testing.assert_array_equal(await sampler.paint(make_request(0)), before)
+            np.testing.assert_array_equal((await sampler.paint(make_request(0))).pixels, before.pixels)
 
         asyncio.run(go())
 
@@ -204,7 +208,7 @@ def test_a_killed_replica_loses_no_accepted_request(ray_cluster: None) -> None:
         assert await asyncio.to_thread(kill_replicas, handle) == 1
         assert not any(task.done() for task in waiting[8:])
         for number, picture in enumerate(await asyncio.gather(*waiting)):
-            np.testing.assert_array_equal(picture, expected[number])
+            np.testing.assert_array_equal(picture.pixels, expected[number].pixels)
 
     with running_sampler() as handle:
         asyncio.run(go(handle))
