@@ -20,7 +20,7 @@ export function inList(element) {
 export class Products {
   /** say(text) announces; fields(): of each product's request; fault(): what is wrong with them, or null. */
   constructor({ say, fields, fault }) {
-    Object.assign(this, { say, fields, fault, list: [], url: null });
+    Object.assign(this, { say, fields, fault, list: [], url: null, adding: Promise.resolve() });
     this.task = new Task(find("products-task"), say, [find("products-paint")]);
     find("products-paint").addEventListener("click", () => this.paint());
     find("products-away").addEventListener("click", () => this.putAway());
@@ -30,8 +30,13 @@ export class Products {
     });
   }
 
-  /** Add picture files; each gets the name of its file. */
-  async add(files) {
+  /** Add picture files behind those that are being added; each gets the name of its file. */
+  add(files) {
+    this.adding = this.adding.catch(() => {}).then(() => this.addAll(files)); // an earlier failure was reported already
+    return this.adding;
+  }
+
+  async addAll(files) {
     find("products").hidden = false;
     const failed = [];
     for (const file of files) { // one after the other: a decoded photo takes much memory
