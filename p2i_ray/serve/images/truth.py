@@ -41,6 +41,8 @@ class TruthReport:
         expansion: its growth beyond its outline, as a fraction of its area, 0 or more.
         seam: mean CIEDE2000 difference across its outline, 0..about 100; none: it has no outline.
         label: the text read on the product, before and after; none: it was not read.
+        file_unchanged, file_colour: the same as unchanged and colour, of the file, where its format has lost something:
+            no fault of the picture; none: it is as it was painted.
     """
 
     unchanged: float | None
@@ -48,6 +50,8 @@ class TruthReport:
     expansion: float
     seam: float | None
     label: tuple[str, str] | None = None
+    file_unchanged: float | None = None
+    file_colour: float | None = None
 
     def faults(self, limits: TruthConfig) -> list[str]:
         """The names of what is not true, of config.flaws; none: the product is faultless."""
@@ -67,6 +71,9 @@ class TruthReport:
         for name in ("unchanged", "colour", "expansion", "seam"):
             value = getattr(self, name)
             fields[name] = None if value is None else round(value, DIGITS)
+        for name in ("file_unchanged", "file_colour"):
+            if (value := getattr(self, name)) is not None:
+                fields[name] = round(value, DIGITS)
         if self.label is not None:
             fields |= {"text_before": self.label[0], "text_after": self.label[1]}
         return fields
@@ -95,7 +102,7 @@ def report(picture: Pixels, product: Pixels, mask: Pixels, reader: LabelReader |
 
 
 def of_file(found: TruthReport, file: bytes, product: Pixels, mask: Pixels) -> TruthReport:
-    """The report of a picture whose file has lost something of it, as JPEG's and WebP's do.
+    """The report of a picture with what its file has lost, as JPEG's and WebP's do.
 
     Args:
         found: of the picture as it was painted.
@@ -106,7 +113,7 @@ def of_file(found: TruthReport, file: bytes, product: Pixels, mask: Pixels) -> T
     with Image.open(io.BytesIO(file)) as decoded:
         shown = _Shown(np.asarray(decoded.convert("RGB")), product, _own(mask))
     unchanged, colour = product_truth.unchanged(shown), product_truth.colour(_thinned(shown))
-    return replace(found, unchanged=_known(unchanged), colour=_known(colour))
+    return replace(found, file_unchanged=_known(unchanged), file_colour=_known(colour))
 
 
 def as_sent(picture: Pixels, product: Pixels, mask: Pixels) -> Pixels:

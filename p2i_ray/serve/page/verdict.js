@@ -12,14 +12,7 @@ const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)} %`;
  */
 export function verdict(truth, format = "png") {
   if (!truth) return { text: "", tone: "plain" };
-  if (truth.faultless) {
-    if (truth.unchanged === null) return { text: "Too little of your product is opaque to be compared.", tone: "plain" };
-    return { text: "Your product is unchanged.", tone: "good" };
-  }
-  if (isOnlyTheFormat(truth, format)) {
-    const text = `${LOSSY[format]} alters your product's pixels a little, which nobody sees. PNG keeps them.`;
-    return { text, tone: "plain" };
-  }
+  if (truth.faultless) return ofFile(truth, LOSSY[format] ?? "The format");
   return { text: truth.faults.map((fault) => (SENTENCES[fault] ?? other)(truth, fault)).join(" "), tone: "bad" };
 }
 
@@ -28,6 +21,8 @@ export function figures(truth, seed) {
   const rows = [
     ["Unchanged pixels", truth?.unchanged, (value) => percent(Math.floor(1000 * value) / 1000, 1)],
     ["Colour difference", truth?.colour, (value) => `${value.toFixed(1)}, ${value < VISIBLE ? "not visible" : "visible"}`],
+    ["Unchanged pixels in the file", truth?.file_unchanged, (value) => percent(Math.floor(1000 * value) / 1000, 1)],
+    ["Colour difference in the file", truth?.file_colour, (value) => value.toFixed(1)],
     ["Growth", truth?.expansion, (value) => percent(value)],
     ["Step at the outline", truth?.seam, (value) => value.toFixed(1)],
     ["Label before", truth?.text_before, (value) => value || "none"],
@@ -49,6 +44,11 @@ const SENTENCES = {
 const other = (_, fault) => `Fault: ${fault}.`; // of a newer server
 const quoted = (text) => (text ? `“${text}”` : "nothing");
 
-function isOnlyTheFormat({ faults, colour }, format) {
-  return format in LOSSY && faults.length === 1 && faults[0] === "changed product" && colour !== null && colour <= VISIBLE;
+// A faultless picture, of which its file may have lost something.
+function ofFile({ file_unchanged: kept = null, file_colour: apart = null }, name) {
+  if (kept === null || kept >= EXACT) return { text: "Your product is unchanged.", tone: "good" };
+  if (apart <= VISIBLE) {
+    return { text: `${name} alters your product's pixels a little, which nobody sees. PNG keeps them.`, tone: "plain" };
+  }
+  return { text: `${name} changes your product's colours (by ${apart.toFixed(1)}). PNG keeps them.`, tone: "plain" };
 }

@@ -82,6 +82,19 @@ def test_a_cutout_that_is_nowhere_quite_opaque_is_measured_too(own: RunningServi
     assert error_of(own.edit(encoded(pixels), accept="faultless", output_format=form), 422)["code"] == "none_accepted"
 
 
+def test_what_a_format_loses_is_no_fault_of_the_picture(own: RunningService) -> None:
+    """A product of noise, of which JPEG leaves little: it is handed out as faultless, and the file's loss is said."""
+    faulty(own)
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[16:48, 16:48] = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    pixels[16:48, 16:48, 3] = 255
+    answer = own.edit(encoded(pixels), output_format="jpeg", accept="faultless", max_candidates=1).json()
+    found = answer["data"][0]["truth"]
+    assert found["faultless"] and found["unchanged"] == 1 and found["file_unchanged"] < 0.9 < found["file_colour"]
+    png = own.edit(encoded(pixels), accept="faultless", max_candidates=1).json()["data"][0]["truth"]
+    assert png["faultless"] and "file_unchanged" not in png
+
+
 def test_faultless_or_not_at_all(own: RunningService) -> None:
     faulty(own, *range(100))
     error = error_of(own.edit(accept="faultless", max_candidates=3), 422)

@@ -58,9 +58,12 @@ def test_what_a_format_loses_is_measured_on_the_file() -> None:
     picture = np.where(mask[..., None] > 0, product, picture).astype(np.uint8)
     painted = report(picture, product, mask)
     jpeg = of_file(painted, encode(picture, "jpeg", quality=60), product, mask)
-    assert painted.unchanged == 1 and jpeg.unchanged is not None and jpeg.unchanged < 0.5
-    assert jpeg.colour is not None and jpeg.colour > 1 and jpeg.expansion == painted.expansion
-    assert of_file(painted, encode(picture, "webp", quality=100), product, mask) == painted
+    assert painted.unchanged == jpeg.unchanged == 1 and jpeg.file_unchanged is not None and jpeg.file_unchanged < 0.5
+    assert jpeg.file_colour is not None and jpeg.file_colour > 1 and jpeg.faults(LIMITS) == painted.faults(LIMITS)
+    assert {"file_unchanged", "file_colour"} <= jpeg.metadata(LIMITS).keys()
+    lossless = of_file(painted, encode(picture, "webp", quality=100), product, mask)
+    assert (lossless.file_unchanged, lossless.file_colour) == (1, 0)
+    assert "file_unchanged" not in painted.metadata(LIMITS)
 
 
 def test_colours_of_large_products_are_those_of_evenly_spaced_pixels() -> None:

@@ -118,16 +118,15 @@ def test_what_each_report_is_in_words(browser: Browser, service: RunningService)
     label = {"text_before": "Olio 500 ml", "text_after": ""}
     cases = [
         ({**sent, "faultless": True, "faults": []}, "png", [UNCHANGED, "good"]),
-        ({**sent, "faultless": True, "faults": [], "unchanged": None, "colour": None}, "png", [
-            "Too little of your product is opaque to be compared.", "plain"]),
         ({**sent, "faults": ["changed product"]}, "png", [
             "Your product is changed (only 92 % of its pixels are as you sent them).", "bad"]),
         ({**sent, "faults": ["changed product"], "unchanged": 0.999}, "png", [
             "Your product is changed (its colours differ by 2.3).", "bad"]),
-        ({**sent, "faults": ["changed product"], "unchanged": 0.4, "colour": 0.7}, "jpeg", [
+        ({**sent, "faultless": True, "faults": [], "file_unchanged": 0.4, "file_colour": 0.7}, "jpeg", [
             "JPEG alters your product's pixels a little, which nobody sees. PNG keeps them.", "plain"]),
-        ({**sent, "faults": ["changed product"], "unchanged": 0.4}, "jpeg", [
-            "Your product is changed (only 40 % of its pixels are as you sent them).", "bad"]),
+        ({**sent, "faultless": True, "faults": [], "file_unchanged": 0.4, "file_colour": 2.14}, "jpeg", [
+            "JPEG changes your product's colours (by 2.1). PNG keeps them.", "plain"]),
+        ({**sent, "faultless": True, "faults": [], "file_unchanged": 1, "file_colour": 0}, "webp", [UNCHANGED, "good"]),
         ({**sent, "faults": ["grown product", "changed label"], **label}, "png", [
             "The background adds to the product (+14 %). The label reads differently (“Olio 500 ml” became nothing).",
             "bad"]),
