@@ -30,7 +30,7 @@ class Guidance(BaseModel):
     Attributes:
         feedback: f_R of Eq. 7; empty: there is none.
         cap: highest score of a picture that shows what the feedback names, 1..5; see ScoreTask.
-        judge: the judge's model, as the run's settings name it.
+        judge: the judge's model, see `short_name`.
         round: the feedback's.
     """
 
@@ -40,6 +40,11 @@ class Guidance(BaseModel):
     cap: int = Field(3, ge=1, le=5)
     judge: str = ""
     round: int = Field(0, ge=0)
+
+
+def short_name(model: str) -> str:
+    """A judge's model without its folders: no path of a machine travels with the guidance."""
+    return model.rstrip("/").rpartition("/")[2]
 
 
 def folder(model: str) -> str:

@@ -9,6 +9,7 @@ python jobs/serve.py --config mini
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from p2i_ray.serve.edge.tokens import Tokens
     from p2i_ray.serve.guidance import ModelGuidance
     from p2i_ray.serve.images.schema import OwnGenerators
+
+
+log = logging.getLogger(__name__)
 
 
 def build(args: Mapping[str, Any]) -> Application:
@@ -211,6 +215,14 @@ def _judge(config: ServeJobConfig, environment: dict[str, Any]) -> Application:
     if config.serve.sharpened:
         learned, shown = guidance.read(_model(config), config.image, judge.max_name_chars)
         own = shown or own
+        name = guidance.short_name(judge.model)
+        if learned.judge and learned.judge != name:
+            log.warning(
+                "the model's guidance is of the judge %s, and %s serves: what one has learned may not help the other; "
+                "serve.sharpened=false leaves it out",
+                learned.judge,
+                name,
+            )
     asked = Asked(exemplars=own, feedback=learned.feedback, critiques=True, compared=config.serve.compared > 1)
     # A candidate is always scored with a reason, and without the cutout.
     length_check.check(judge.model_copy(update={"reasoned": True, "show_cutout": False}), config.image, asked)

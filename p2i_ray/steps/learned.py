@@ -32,7 +32,7 @@ def files_of(run: Run) -> dict[str, bytes]:
     learned = Guidance(
         feedback=feedback,
         cap=cap_below(config.idr.gamma),
-        judge=config.judge.model.rstrip("/").rpartition("/")[2],  # no path of this machine
+        judge=guidance.short_name(config.judge.model),
         round=summed[-1] if summed else 0,
     )
     return guidance.files(learned, shown)
