@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from p2i_ray.compositing.finish import Done, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
 from p2i_ray.serve.images.protocol import PaintedImage, Sampler
@@ -55,7 +56,7 @@ class CandidatePainter:
         """The accepted images in the order of painting.
 
         The first params.candidates are painted in any case. Then so many more as are missing to params.n, until
-        params.most are painted.
+        params.most are painted; a request whose further images the sampler has no room for gets those that it has.
 
         Args:
             params: of the request, which is reserved for params.candidates images.
@@ -70,8 +71,13 @@ class CandidatePainter:
         accepted = await self._some(params, asked, tally, images=params.candidates, source=source)
         while len(accepted) < params.n and tally.painted < params.most:
             missing = min(params.n - len(accepted), params.most - tally.painted)
-            with self._sampler.reserve(missing, asked.work, patient=source == "job"):
-                accepted += await self._some(params, asked, tally, images=missing, source=source)
+            try:
+                with self._sampler.reserve(missing, asked.work, patient=source == "job"):
+                    accepted += await self._some(params, asked, tally, images=missing, source=source)
+            except Overloaded:
+                if accepted and source == "request":  # fewer images now are better than none and a second painting
+                    break
+                raise
         if not accepted:
             raise NoneAcceptedError(params.accept, tally)
         return accepted

@@ -31,7 +31,7 @@ def own(_own: RunningService) -> Iterator[RunningService]:
     """A service whose n-th picture has a grown product where a test says so."""
     yield _own
     _own.sampler.requests.clear(), _own.sampler.reserved.clear(), _own.judge.found.clear()
-    _own.sampler.alter = lambda pixels, _: pixels
+    _own.sampler.alter, _own.sampler.refusal = lambda pixels, _: pixels, None
 
 
 def faulty(service: RunningService, *places: int) -> None:
@@ -107,6 +107,23 @@ def test_fewer_than_wanted_where_the_rest_is_refused(own: RunningService) -> Non
     faulty(own, 1, 2, 3)
     answer = edit(own, accept="faultless", n=2, max_candidates=4)
     assert len(answer["data"]) == 1 and answer["painted"] == 4 and answer["refused"] == {"grown product": 3}
+
+
+def test_what_is_accepted_is_not_lost_where_there_is_no_room_for_more(own: RunningService) -> None:
+    faulty(own, 1)
+    plain = own.sampler.alter
+
+    def full(pixels: Pixels, request: PaintRequest) -> Pixels:
+        own.sampler.refusal = Overloaded(1)  # from the second reservation on
+        return plain(pixels, request)
+
+    own.sampler.alter = full
+    answer = edit(own, accept="faultless", n=2)
+    assert len(answer["data"]) == 1 and answer["painted"] == 2 and answer["refused"] == {"grown product": 1}
+    own.sampler.refusal = None
+    faulty(own, 0)
+    plain, own.sampler.alter = own.sampler.alter, full
+    assert own.edit(accept="faultless").status_code == 429  # nothing is accepted yet
 
 
 def test_approved_pictures_are_faultless_and_without_flaws(own: RunningService) -> None:
