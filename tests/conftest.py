@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,10 @@ PROFILE: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesi
 hypothesis.settings.register_profile("ci", derandomize=True, database=None, **PROFILE)
 hypothesis.settings.register_profile("random", print_blob=True, **PROFILE)
 hypothesis.settings.load_profile("ci")
+
+# A shell's background jobs ignore Ctrl-C, and so would the jobs that tests interrupt.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 heavy.note_processes()
 
