@@ -28,6 +28,7 @@ from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
 from p2i_ray.serve.images.schema import EditRules, OwnGenerators
 from p2i_ray.serve.images.service import ImageService
+from p2i_ray.serve.images.threads import StageThreads
 from p2i_ray.serve.jobs.intake import JobIntake
 from p2i_ray.serve.jobs.progress import state
 from p2i_ray.serve.jobs.routes import JobRoutes
@@ -86,8 +87,14 @@ def make_app(
     metrics.include(getattr(sampler, "metrics", ()))
     authenticator = Authenticator(tokens, settings.limits)
     decoder = ImageDecoder(settings.limits, image, cutter)
+    threads = StageThreads(metrics)
     assessor = Assessor(
-        limits=settings.truth, judge=judge, reader=reader, tolerated=settings.tolerated_flaws, metrics=metrics
+        limits=settings.truth,
+        judge=judge,
+        reader=reader,
+        tolerated=settings.tolerated_flaws,
+        threads=threads,
+        metrics=metrics,
     )
     service = ImageService(
         decoder=decoder,
@@ -96,6 +103,7 @@ def make_app(
         assessor=assessor,
         styles=styles,
         marker=marker,
+        threads=threads,
         metrics=metrics,
     )
     names = (settings.model_name, *settings.model_aliases)

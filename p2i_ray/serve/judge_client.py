@@ -26,6 +26,7 @@ from p2i_ray.judge.requests.tasks import CritiqueTask, JudgeTask, ScoreTask, cle
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
 from p2i_ray.serve.guidance import ModelGuidance
 from p2i_ray.serve.images.protocol import Verdict
+from p2i_ray.serve.images.ranking import ranked
 from p2i_ray.serve.sampler.deployment import scaling
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class JudgeClient:
         """
         samples = await asyncio.to_thread(self._samples, name, images)
         verdicts = [_verdict(answer) for answer in await self._answers(await self._sharpened(), samples)]
-        best = ranked_first(verdicts)[: self._compared]
+        best = [one.index for one in ranked(verdicts) if verdicts[one.index].score is not None][: self._compared]
         if len(best) < 2:
             return verdicts
         preferred = await self._preferences([samples[place] for place in best])
@@ -184,12 +185,6 @@ def options(settings: ServeConfig, judge: JudgeConfig, environment: dict[str, An
         "max_constructor_retry_count": 1,
         "logging_config": serving.QUIET,
     }
-
-
-def ranked_first(verdicts: Sequence[Verdict]) -> list[int]:
-    """The places of those with a score, the best first."""
-    scores = {place: verdict.score for place, verdict in enumerate(verdicts) if verdict.score is not None}
-    return sorted(scores, key=lambda place: -scores[place])
 
 
 def _verdict(answer: dict[str, Any]) -> Verdict:

@@ -6,7 +6,6 @@ and in which the judge names no flaw. The reasons are the names in judge.flaws a
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images import truth
 from p2i_ray.serve.images.label import LabelReader
 from p2i_ray.serve.images.protocol import Ranker
-from p2i_ray.serve.images.threads import StageThreads
+from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
 
 Accept = Literal["any", "faultless", "approved"]
@@ -73,6 +72,7 @@ class Assessor:
         judge: names flaws (none: no request wants approval).
         reader: reads labels (none: they are not read).
         tolerated: names of flaws with which an image is approved all the same.
+        threads: images are measured there.
         metrics: reports and refusals are counted there.
     """
 
@@ -83,11 +83,12 @@ class Assessor:
         judge: Ranker | None,
         reader: LabelReader | None,
         tolerated: Sequence[str],
+        threads: StageThreads,
         metrics: HTTPMetrics,
     ) -> None:
         self.limits, self._judge, self._reader, self._metrics = limits, judge, reader, metrics
         self._tolerated = frozenset(tolerated)
-        self._threads = StageThreads(metrics)
+        self._threads = threads
 
     async def report(self, picture: Pixels, product: Pixels, mask: Pixels) -> TruthReport:
         """The truth report of one image; see `truth.report`."""
@@ -103,7 +104,7 @@ class Assessor:
         Raises:
             Overloaded, NotReady: from the judge.
         """
-        reports = await asyncio.gather(*(self.report(picture, product, mask) for picture in pictures))
+        reports = await gather([self.report(picture, product, mask) for picture in pictures])
         reasons = [list(found.faults(self.limits)) for found in reports]
         if accept == "approved":
             true = [place for place, faults in enumerate(reasons) if not faults]  # of the others nothing more is asked

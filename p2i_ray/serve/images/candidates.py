@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
 
 from p2i_ray.compositing.finish import Done, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
@@ -15,11 +12,9 @@ from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
 from p2i_ray.serve.images.protocol import PaintedImage, Sampler
 from p2i_ray.serve.images.schema import EditParams
-from p2i_ray.serve.images.threads import StageThreads
+from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
 from p2i_ray.storage import locations
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -117,13 +112,3 @@ class CandidatePainter:
 def image_seed(seed: int, index: int) -> int:
     """The seed of a request's i-th image: the first has the request's own, so that each can be reproduced."""
     return seed if index == 0 else locations.seed_for(seed, "picture", index) % 2**32
-
-
-async def gather(pieces: list[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; when one fails the others are cancelled, and its exception is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(piece) for piece in pieces]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]

@@ -11,7 +11,7 @@ from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, Tally
-from p2i_ray.serve.images.candidates import AcceptedImage, CandidatePainter, gather
+from p2i_ray.serve.images.candidates import AcceptedImage, CandidatePainter
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.files import frame_file
@@ -19,7 +19,7 @@ from p2i_ray.serve.images.framing import Shape
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.schema import EditParams
-from p2i_ray.serve.images.threads import StageThreads
+from p2i_ray.serve.images.threads import StageThreads, gather
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class ImageService:
         assessor: measures images, and says which may be handed out.
         styles: ranks those of a request with a reference, too.
         marker: encodes images with their marks (none: they have none).
+        threads: images are decoded, finished and encoded there.
         metrics: stages and images are counted there.
     """
 
@@ -59,11 +60,12 @@ class ImageService:
         assessor: Assessor,
         styles: StyleRanker | None = None,
         marker: Marker | None = None,
+        threads: StageThreads,
         metrics: HTTPMetrics,
     ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
         self._assessor, self._styles, self._marker = assessor, styles, marker
-        self._threads = StageThreads(metrics)
+        self._threads = threads
         self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics)
 
     async def generate(
