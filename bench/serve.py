@@ -1,6 +1,8 @@
 """The generator service under load: 16 clients over HTTP, compared with no batching, and with diffusers alone.
 
     serve_pictures_per_s, serve_unbatched_pictures_per_s, serve_bare_pictures_per_s     and the ratios
+    serve_apart_*                             the same three with one thread, where the sampler has a core to itself,
+                                              and front and clients have the others; the bare pipeline has one core, too
     serve_p50_s, serve_p99_s                  latency with 16 clients that send the next request at once
     serve_overload_*                          ten times as many clients: throughput, and latency of refusals
     serve_memory_growth_mb                    of all replicas, during the overload
@@ -8,7 +10,7 @@
     serve_truth_and_marks_fraction            both at 64 pixels, of the time that a picture takes
 
 The mini preset on the CPU; a request is one image of 64x64 pixels in 30 steps. The bare pipeline runs in a process of
-its own, at its best batch size.
+its own, at its best batch size. Ten minutes of overload: `python -m bench overload`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import cores
 from p2i_ray.cluster import connection
 from p2i_ray.config import load
 from p2i_ray.config.environment import ENVIRONMENT
@@ -37,6 +41,7 @@ CLIENTS = 16
 OVERLOAD = 10  # times as many clients
 SECONDS = 40.0  # of each measurement
 BATCHES = (1, 2, 4, 8, 16)
+APART_BATCH = 8
 TOKEN, PORT, NAME = "bench", 8791, "bench-generator"
 HELD_OUT = 91
 
@@ -65,13 +70,13 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
         batched, (crowd, growth) = with_service(
             jobs, {}, lambda: measure(CLIENTS, seconds), lambda: overload(CLIENTS * OVERLOAD, seconds)
         )
+        alone = []
+        for size in (1, APART_BATCH):
+            one_thread = {"sampler": config.serve.sampler.model_copy(update={"threads": 1}), "max_batch_size": size}
+            seen, _ = with_service(jobs, one_thread, lambda: apart(CLIENTS, seconds))
+            alone.append(seen.pictures_per_s)
     disconnect()
-    bare = json.loads(
-        subprocess.run(
-            [sys.executable, "-m", "bench.serve", str(seconds)], check=True, capture_output=True, text=True
-        ).stdout.splitlines()[-1]
-    )
-    best, extras = max(bare.values()), truth_and_marks()
+    best, one_core, extras = best_bare(seconds), best_bare(seconds, one_core=True), truth_and_marks()
     seconds_64 = (extras["serve_truth_64_ms"] + extras["serve_marks_64_ms"]) / 1e3
     return {
         "serve_pictures_per_s": batched.pictures_per_s,
@@ -79,6 +84,11 @@ def run(seconds: float = SECONDS) -> dict[str, float]:
         "serve_bare_pictures_per_s": best,
         "serve_vs_unbatched": batched.pictures_per_s / unbatched.pictures_per_s,
         "serve_vs_bare": batched.pictures_per_s / best,
+        "serve_apart_unbatched_pictures_per_s": alone[0],
+        "serve_apart_pictures_per_s": alone[1],
+        "serve_apart_bare_pictures_per_s": one_core,
+        "serve_apart_vs_unbatched": alone[1] / alone[0],
+        "serve_apart_vs_bare": alone[1] / one_core,
         "serve_p50_s": float(np.quantile(batched.painted_s, 0.5)),
         "serve_p99_s": float(np.quantile(batched.painted_s, 0.99)),
         "serve_overload_pictures_per_s": crowd.pictures_per_s,
@@ -145,6 +155,23 @@ def disconnect() -> None:
     ray.shutdown()
 
 
+def apart(clients: int, seconds: float) -> Measurement:
+    """Measure with the sampler on a core of its own."""
+    everywhere = os.sched_getaffinity(0)
+    cores.apart()
+    try:
+        return measure(clients, seconds)
+    finally:
+        cores.together(everywhere)
+
+
+def best_bare(seconds: float, *, one_core: bool = False) -> float:
+    """Images a second of diffusers' own pipeline at its best batch size, in a process of its own."""
+    command = [sys.executable, "-m", "bench.serve", str(seconds), *(["one-core"] if one_core else [])]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    return float(max(json.loads(found).values()))
+
+
 def overload(clients: int, seconds: float) -> tuple[Measurement, float]:
     """Measure many clients, and by how many MB the replicas' memory grew."""
     measure(clients, min(seconds, 5))
@@ -206,17 +233,17 @@ def cutout(sample: Sample) -> tuple[bytes, str]:
     return out.getvalue(), sample.name
 
 
-def bare(seconds: float) -> dict[int, float]:
-    """Images a second of diffusers' own pipeline, by batch size."""
-    import os
-
+def bare(seconds: float, *, one_core: bool) -> dict[int, float]:
+    """Images a second of diffusers' own pipeline, by batch size; with the preset's threads, or one on a core."""
+    if one_core:
+        cores.together({cores.SAMPLERS_CORE})
     os.environ.update(ENVIRONMENT)
     import torch
     from diffusers import StableDiffusionInpaintPipeline
     from PIL import Image
 
     config = load(ServeJobConfig, "mini")
-    torch.set_num_threads(config.serve.sampler.threads or 1)
+    torch.set_num_threads(1 if one_core else config.serve.sampler.threads or 1)
     pipe: Any = StableDiffusionInpaintPipeline.from_pretrained(config.diffusion.base, use_safetensors=True)  # type: ignore[no-untyped-call]  # diffusers'
     pipe.to(torch.float32).set_progress_bar_config(disable=True)
     samples = [render(HELD_OUT, number, CLEAN) for number in range(max(BATCHES))]
@@ -246,4 +273,4 @@ def bare(seconds: float) -> dict[int, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(bare(float(sys.argv[1]))))
+    print(json.dumps(bare(float(sys.argv[1]), one_core="one-core" in sys.argv)))

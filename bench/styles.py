@@ -2,13 +2,14 @@
 
 For each seed five copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
 personality-wise, the same without spoiling, and the same told of its reference by CLIP tokens as IP-Adapter is. Each
-paints the test split, whose rows have a reference of another product, and p2i_ray.mini.style_share measures by the
-held-out classifier. What is there already is not made again.
+paints the test split, whose rows have a reference of another product; jobs/evaluate.py measures by CLIP's features, and
+p2i_ray.mini.style_share by the held-out classifier. What is there already is not made again.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -45,6 +46,7 @@ PAINTED = {
     "told": ("generators.personality={told}", CLIP),
     "both": ("generators.category={category}", "generators.personality={personality}"),
 }
+EVALUATED = ("category_compactness", "category_distance", "reference_similarity")
 MEASURED = (
     "scene_share",
     "style_share",
@@ -52,6 +54,7 @@ MEASURED = (
     "other_style_share",
     "patch_distance",
     "patch_distance_other",
+    *EVALUATED,
 )
 
 
@@ -88,8 +91,10 @@ def of_seed(seed: int) -> dict[str, dict[str, float]]:
         note = folder / f"{name}.json"
         if not note.is_file():
             given = (setting.format(**folders) for setting in settings)
-            job("generate", "split=test", f"model={BASE}", f"out={out}", f"seed={seed}", *given)
-            note.write_text(json.dumps(measured(out)))
+            methods = f"methods={','.join(EVALUATED)}"
+            job("evaluate", "split=test", f"model={BASE}", f"out={out}", f"seed={seed}", methods, *given)
+            evaluated = json.loads((out / "metrics.json").read_text())
+            note.write_text(json.dumps({**measured(out / "generated"), **evaluated}))
         found[name] = json.loads(note.read_text())
     return found
 
@@ -119,8 +124,8 @@ def as_table(found: dict[str, list[dict[str, float]]], wanted: dict[str, float])
     for name, figures in {**found, "wanted": [wanted]}.items():
         cells = []
         for figure in MEASURED:
-            values = [one[figure] for one in figures]
+            values = [one.get(figure, math.nan) for one in figures]  # the split's own pictures aren't evaluated
             spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.2f}{spread}")
+            cells.append("—" if any(map(math.isnan, values)) else f"{statistics.mean(values):.2f}{spread}")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

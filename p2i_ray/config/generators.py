@@ -97,6 +97,11 @@ class GeneratorsConfig(Settings):
     )
     spoiling: SpoilingConfig = Field(default_factory=SpoilingConfig)
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders of what stands beside the model."""
+        return [one for one in (self.category, self.personality, self.reference_clip) if one is not None]
+
     def keeps_base_plain(self, generator: GeneratorName) -> bool:
         """Whether a generator is trained beside a plain text-to-image model, which stays as it is."""
         return generator != "product2img" and self.base == "text_to_image"

@@ -14,8 +14,9 @@ from torch import nn
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model.loading import Parts
+from p2i_ray.generators.categories import Categories
 from p2i_ray.generators.generator import Control, Generator, Kind, copy_of
-from p2i_ray.generators.identifiers import Categories, Identifiers, start_from
+from p2i_ray.generators.identifiers import Identifiers, start_from
 from p2i_ray.generators.prompts import Templates
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.errors import UserError
-from p2i_ray.generators import folder
-from p2i_ray.generators.identifiers import Categories, Category
+from p2i_ray.generators import record_file
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.storage import locations
 
 NAMED = 3  # categories in the line of an error
@@ -31,7 +31,7 @@ def categories_of(counts: Mapping[str, int], settings: GeneratorsConfig) -> tupl
             "give them one, or leave them out by keep=FILE"
         )
     if settings.category is not None:
-        listed = [Category(one.name, one.parent) for one in folder.categories(settings.category).all]
+        listed = [Category(one.name, one.parent) for one in record_file.categories(settings.category).all]
         where = f"the generator generators.category={settings.category} has not learned"
     elif settings.categories is not None:
         listed = read_categories(settings.categories)

@@ -23,17 +23,18 @@ from p2i_ray.diffusion.model import loading, validation
 from p2i_ray.diffusion.model.fingerprint import fingerprint
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
+from p2i_ray.generators import record_file
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Generator, Kind, picture_widths
-from p2i_ray.generators.identifiers import Categories, Category, Identifiers
+from p2i_ray.generators.identifiers import Identifiers
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.prompts import Templates
 from p2i_ray.generators.reference_tokens import ReferenceTokens, reference_tokens
 from p2i_ray.storage import locations, safetensors_header
 
-RECORD, IDENTIFIERS, TENSOR = "generator.json", "identifiers.safetensors", "identifiers"
+IDENTIFIERS, TENSOR = "identifiers.safetensors", "identifiers"
 TOKENS = "reference_tokens.safetensors"
-FORMAT = 1
 # Settings that a copy has from its base; those that one of the two doesn't state are left to the weights.
 SHARED = (
     "block_out_channels",
@@ -55,7 +56,7 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
         made_from: location of the base's model folder.
         files: texts by file name, to be written beside.
     """
-    record: dict[str, Any] = {"format": FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
+    record: dict[str, Any] = {"format": record_file.FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):
@@ -73,7 +74,7 @@ def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, 
         _drop_origin(Path(local, "config.json"))
         for name, text in (files or {}).items():
             Path(local, name).write_text(text, "utf-8")
-        Path(local, RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        Path(local, record_file.NAME).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8")
         for name, some in ((IDENTIFIERS, tensors), (TOKENS, told)):
             if some:
                 save_file(some, Path(local, name))
@@ -98,9 +99,9 @@ def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> 
     config = validation.read_config(locations.join(location, "config.json"))
     if (own := config.get("_class_name")) != "ControlNetModel":
         raise UserError(f"{named} is a {own}, no ControlNetModel; give a generator's folder")
-    if not locations.exists(locations.join(location, RECORD)):
-        raise UserError(f"{named} has no {RECORD}: it is a ControlNet, but none of a {kind}-wise generator")
-    record = _record(location)
+    if not locations.exists(locations.join(location, record_file.NAME)):
+        raise UserError(f"{named} has no {record_file.NAME}: it is a ControlNet, but none of a {kind}-wise generator")
+    record = record_file.read(location)
     if record["kind"] != kind:
         raise UserError(f"{named} is a {record['kind']}-wise generator; give it as generators.{record['kind']}")
     _check_base(named, config, record, model, settings=settings)
@@ -114,11 +115,6 @@ def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> 
             raise UserError(f"{named} is told of references by a CLIP: set generators.reference_clip to its folder")
         if not locations.exists(locations.join(location, TOKENS)):
             raise UserError(f"{locations.join(location, TOKENS)} is not there: the folder isn't complete; copy it anew")
-
-
-def categories(location: str) -> Categories:
-    """The categories of a category-wise generator's folder, which has been checked."""
-    return Categories([Category(**entry) for entry in _record(location)["categories"]])
 
 
 def load_generators(
@@ -142,7 +138,7 @@ def load_generators(
         found["category"].scale = settings.category_scale
     if settings.personality is not None:
         check(settings.personality, "personality", model, settings)
-        record = _record(settings.personality)
+        record = record_file.read(settings.personality)
         templates = Templates(record["product"])
         copy = _copy(settings.personality, dtype)
         tokens = _tokens(settings.personality, settings, copy) if record.get("tokens") else None
@@ -159,9 +155,9 @@ def load_generators(
 
 
 def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
-    record = _record(location)
+    record = record_file.read(location)
     table = load(locations.read_bytes(locations.join(location, IDENTIFIERS)))[TENSOR].float()
-    found = categories(location)
+    found = record_file.categories(location)
     return CategoryGenerator(
         _copy(location, dtype),
         found,
@@ -173,7 +169,7 @@ def _category(location: str, dtype: torch.dtype) -> CategoryGenerator:
 
 def _tokens(location: str, settings: GeneratorsConfig, copy: ControlNetModel) -> ReferenceTokens:
     made = reference_tokens(str(settings.reference_clip), int(copy.config["cross_attention_dim"]))
-    if made.made_for != _record(location)["tokens"]:
+    if made.made_for != record_file.read(location)["tokens"]:
         raise UserError(
             f"generators.reference_clip={settings.reference_clip} is another CLIP than "
             f"generators.personality={location} was trained with; give that one"
@@ -186,30 +182,6 @@ def _copy(location: str, dtype: torch.dtype) -> ControlNetModel:
     with locations.local_folder(location) as folder:
         copy: ControlNetModel = loading.load_model(ControlNetModel.from_pretrained, folder, "", torch_dtype=dtype)
     return copy
-
-
-def _record(location: str) -> dict[str, Any]:
-    """A generator's own settings.
-
-    Raises:
-        UserError: they are of a later version, or not complete.
-    """
-    place = locations.join(location, RECORD)
-    record = validation.read_config(place)
-    if record.get("format") != FORMAT:
-        raise UserError(f"{place} has format {record.get('format')}, not {FORMAT}: another version wrote it")
-    kind = record.get("kind")
-    wanted: dict[str, type] = {"kind": str, "base": str, "product": str}
-    wanted |= {"background": str, "categories": list} if kind == "category" else {"masked": str}
-    if absent := [name for name, of in wanted.items() if not isinstance(record.get(name), of)]:
-        raise UserError(f"{place} has no usable {absent[0]}; restore it from a copy")
-    if kind == "category":
-        fields = {"name": str, "parent": str, "rows": int}
-        for entry in record["categories"]:
-            typed = isinstance(entry, dict) and {name: type(value) for name, value in entry.items()} == fields
-            if not typed:
-                raise UserError(f"{place} has a category {entry!r}, not {{name, parent, rows}}; restore it from a copy")
-    return record
 
 
 def _check_base(
@@ -244,8 +216,8 @@ def _check_identifiers(location: str, record: Mapping[str, Any], width: int) -> 
     count = len(record["categories"])
     if len(shape) != 3 or shape[0] != count:
         raise UserError(
-            f"{place} has identifiers of {shape[0] if shape else 0} categories, {RECORD} beside it names {count}; take "
-            "both from one generator"
+            f"{place} has identifiers of {shape[0] if shape else 0} categories, {record_file.NAME} beside it names "
+            f"{count}; take both from one generator"
         )
     if shape[2] != width:
         raise UserError(

@@ -6,10 +6,8 @@ product of a batch belongs to has a gradient of exactly zero in that batch.
 
 from __future__ import annotations
 
-import difflib
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -17,84 +15,10 @@ from torch.nn import functional
 
 from p2i_ray.diffusion.model.prompt import ids_of
 from p2i_ray.errors import UserError
+from p2i_ray.generators.categories import Categories
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.model.loading import Parts
-
-log = logging.getLogger(__name__)
-
-REMEMBERED = 10_000  # names that were not trained, and what is nearest to them
-
-
-class Category(NamedTuple):
-    """A category that is trained."""
-
-    name: str
-    parent: str = ""  # the name of the category above it; empty: there is none
-    rows: int = 0  # that it is trained on
-
-
-class Categories:
-    """The categories of a generator, in the order of their identifiers."""
-
-    def __init__(self, categories: Sequence[Category]) -> None:
-        """Take categories whose names differ in more than case and spaces.
-
-        Raises:
-            UserError: two have one name, one has none, or there are none.
-        """
-        self.all = tuple(categories)
-        if not self.all:
-            raise UserError("a category-wise generator needs at least one category; the data has none")
-        self._places: dict[str, int] = {}
-        for place, category in enumerate(self.all):
-            key = _key(category.name)
-            if not key:
-                raise UserError(f"category {place + 1} of {len(self.all)} has an empty name; name it or leave it out")
-            if key in self._places:
-                raise UserError(
-                    f"category {category.name!r} is there twice (case and spaces don't count); join the two"
-                )
-            self._places[key] = place
-        self._nearest: dict[str, int] = {}  # of names that were not trained
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.all)
-
-    def find(self, name: str, *, unknown: Literal["nearest", "error"]) -> int:
-        """A category's place; for one that was not trained that of the nearest name, with a warning.
-
-        Args:
-            name: case and spaces don't count.
-            unknown: what to do with a name that was not trained.
-
-        Raises:
-            UserError: it was not trained, and that is to be an error; or it is empty.
-        """
-        key = _key(name)
-        if key in self._places:
-            return self._places[key]
-        if not key:
-            raise UserError("the request has no category; name one, or leave the category-wise generator out")
-        if key not in self._nearest:
-            nearest = max(self._places, key=lambda other: difflib.SequenceMatcher(None, key, other).ratio())
-            place = self._places[nearest]
-            if unknown == "error":
-                raise UserError(
-                    f"category {name!r} was not trained; the nearest name is {self.all[place].name!r} "
-                    "(generators.unknown_category=nearest takes that)"
-                )
-            log.warning("category %r was not trained; it is painted as %r", name, self.all[place].name)
-            if len(self._nearest) >= REMEMBERED:  # a service is given new names for weeks
-                self._nearest.clear()
-            self._nearest[key] = place
-        return self._nearest[key]
-
-    def siblings(self, place: int) -> list[int]:
-        """The places of the other categories of the same parent; none without a parent."""
-        parent = self.all[place].parent
-        return [p for p, other in enumerate(self.all) if parent and other.parent == parent and p != place]
 
 
 class Identifiers(nn.Module):
@@ -220,7 +144,3 @@ def start_from(parts: Parts, word: str) -> torch.Tensor:
             raise UserError(f"generators.token_from={word!r} has no tokens in this tokenizer; give a word")
         found.append(cast(nn.Embedding, encoder.get_input_embeddings()).weight.detach()[ids].mean(dim=0))
     return torch.cat(found).float()
-
-
-def _key(name: str) -> str:
-    return " ".join(name.casefold().split())

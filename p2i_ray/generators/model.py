@@ -11,9 +11,10 @@ from p2i_ray.diffusion.model import card
 from p2i_ray.diffusion.step import recompute_activations
 from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Generator
-from p2i_ray.generators.identifiers import Categories, Category, Identifiers
+from p2i_ray.generators.identifiers import Identifiers
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.step import GeneratorModel, LossSettings, Rates
 

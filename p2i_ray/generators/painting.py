@@ -13,14 +13,14 @@ from p2i_ray.data.images import ImageError, encoded
 from p2i_ray.data.schema import REFERENCES
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.errors import UserError
-from p2i_ray.generators import references
+from p2i_ray.generators import record_file, references
 from p2i_ray.generators.request import GeneratorRequest, Reference, fitted
 from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.painter import Painter
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
-    from p2i_ray.generators.identifiers import Categories
+    from p2i_ray.generators.categories import Categories
 
 PICTURE, CUTOUT = REFERENCES.names
 OWN = ("image", "cutout")  # the columns of a row that is its own reference
@@ -55,8 +55,7 @@ class GeneratorPainting:
     @property
     def parts(self) -> list[str]:
         """Locations of what is needed beside the model, which all nodes must reach."""
-        settings = self.anywhere().settings
-        return [part for name in FOLDERS if (part := getattr(settings, name)) is not None]
+        return self.anywhere().settings.folders
 
     def anywhere(self) -> GeneratorPainting:
         """See PaintingMethod."""
@@ -86,9 +85,7 @@ class GeneratorPainting:
     @cached_property
     def _categories(self) -> Categories | None:
         """Those of the category-wise generator."""
-        from p2i_ray.generators import folder
-
-        return None if self.settings.category is None else folder.categories(self.settings.category)
+        return None if self.settings.category is None else record_file.categories(self.settings.category)
 
     def _reference(self, row: Mapping[str, Any], shape: tuple[int, ...], image: ImageConfig) -> Reference:
         """A row's reference in the size of what is painted."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from p2i_ray.provenance.marks import Marks
     from p2i_ray.serve.edge.tokens import Tokens
     from p2i_ray.serve.guidance import ModelGuidance
-    from p2i_ray.serve.images.schema import OwnGenerators
+    from p2i_ray.serve.images.params import OwnGenerators
 
 
 log = logging.getLogger(__name__)
@@ -62,11 +62,12 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         UserError: the model or the judge can't be used.
     """
     from p2i_ray.diffusion.model import validation
-    from p2i_ray.diffusion.model.fingerprint import fingerprint
+    from p2i_ray.diffusion.model.fingerprint import of_painter
     from p2i_ray.generators.painting import GeneratorPainting
     from p2i_ray.provenance.marks import checked
     from p2i_ray.serve.jobs.webhook import signing_secrets
     from p2i_ray.serve.sampler import deployment
+    from p2i_ray.serve.sampler.replica import SamplerReplica
 
     signing_secrets(config.serve.webhooks, os.environ)  # the front reads its own environment; this says it early
     model = _model(config)
@@ -79,7 +80,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         painting.check(model, config.image)
         generators = painting.settings
     environment = serving.runtime_environment()
-    sampler = serving.deployment(deployment.SamplerReplica, deployment.options(config.serve, environment)).bind(
+    sampler = serving.deployment(SamplerReplica, deployment.options(config.serve, environment)).bind(
         model=model,
         settings=config.serve,
         diffusion=config.diffusion,
@@ -101,7 +102,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         tokens=tokens,
         sampler=sampler,
         judge=judge,
-        marks=checked(config.provenance, fingerprint(model)),
+        marks=checked(config.provenance, of_painter(model, *generators.folders)),
     )
 
 
@@ -157,14 +158,17 @@ def cut(photo: Pixels) -> Pixels:
 
 def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
     """What requests are told of the generators, whose folders have been checked."""
-    from p2i_ray.serve.images.schema import OwnGenerators
+    from p2i_ray.serve.images.params import OwnGenerators
 
-    check: Callable[[str], object] | None = None
-    if settings.category is not None and settings.unknown_category == "error":
-        from p2i_ray.generators import folder
+    personality = settings.personality is not None
+    if settings.category is None:
+        return OwnGenerators(personality=personality)
+    from p2i_ray.generators import record_file
 
-        check = partial(folder.categories(settings.category).find, unknown="error")
-    return OwnGenerators(settings.category is not None, settings.personality is not None, check)
+    known = record_file.categories(settings.category)
+    check = partial(known.find, unknown="error") if settings.unknown_category == "error" else None
+    names = tuple(category.name for category in known.all)
+    return OwnGenerators(category=True, personality=personality, categories=names, check_category=check)
 
 
 def _guidance(config: ServeJobConfig, judge: JudgeConfig) -> ModelGuidance | None:

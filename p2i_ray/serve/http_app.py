@@ -24,9 +24,9 @@ from p2i_ray.serve.images.acceptance import Assessor
 from p2i_ray.serve.images.decoding import Cutter, ImageDecoder
 from p2i_ray.serve.images.label import LabelReader
 from p2i_ray.serve.images.marketplaces import MARKETPLACES
+from p2i_ray.serve.images.params import EditRules, OwnGenerators
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.routes import ImageRoutes
-from p2i_ray.serve.images.schema import EditRules, OwnGenerators
 from p2i_ray.serve.images.service import ImageService
 from p2i_ray.serve.images.threads import StageThreads
 from p2i_ray.serve.jobs.intake import JobIntake
@@ -161,6 +161,7 @@ def make_app(
         judged=rules.judged,
         styled=own.personality,
         by_category=own.category,
+        categories=own.categories,
         marketplaces=MARKETPLACES,
         shapes=[size.aspect for size in image.sizes] if len(image.sizes) > 1 else (),
     )

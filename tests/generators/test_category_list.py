@@ -10,8 +10,8 @@ from p2i_ray.config import DiffusionConfig
 from p2i_ray.errors import UserError
 from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
+from p2i_ray.generators.categories import Category
 from p2i_ray.generators.category_list import categories_of, read_categories
-from p2i_ray.generators.identifiers import Category
 from tests.support.make_generators import CATEGORIES, SETTINGS, make_generators
 
 

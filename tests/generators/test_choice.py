@@ -8,8 +8,8 @@ from p2i_ray.config import TrainConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.errors import UserError
+from p2i_ray.generators.categories import Category
 from p2i_ray.generators.choice import objective_of
-from p2i_ray.generators.identifiers import Category
 from p2i_ray.generators.objective import GeneratorObjective
 
 TRAIN = TrainConfig(contrastive_weight=0.3)

@@ -17,8 +17,8 @@ from p2i_ray.diffusion.training import launch as training
 from p2i_ray.errors import UserError
 from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.generator import Kind
-from p2i_ray.generators.identifiers import Categories, Category
 from p2i_ray.generators.objective import GeneratorObjective
 from tests.diffusion.training.test_launch import killing
 from tests.support.make_features import make_features

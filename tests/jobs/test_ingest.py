@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,11 @@ from p2i_ray.data.images import decode, product_mask
 from p2i_ray.data.schema import EXAMPLES
 from p2i_ray.data.sources.ingest import Ingested
 from p2i_ray.data.sources.rows import id_of
+from p2i_ray.data.sources.tasks import SAMPLES
+from tests.support.kill_when import kill_when
 from tests.support.photos import PHOTOS, make_folder, photo
+
+ROOT = Path(__file__).parents[2]
 
 BAD_ROWS = (
     ("missing.jpg", "Mug", "Cup"),
@@ -221,3 +227,23 @@ def test_the_figures_of_the_table_stand_below_each_other() -> None:
         "products" + " " * 27 + "7",
         "rejected: outside the folder" + " " * 7 + "2",
     ]
+
+
+@pytest.mark.slow
+def test_killed_at_several_moments_no_row_is_lost_and_none_is_there_twice(shop: Path, tmp_path: Path) -> None:
+    def command(out: Path) -> list[str]:
+        return [sys.executable, "jobs/ingest.py", *arguments(shop, out, *SPLITS)]
+
+    def content(out: Path) -> list[object]:
+        parts = ("train", "validation", "test", "test_unseen", "rejected", EXAMPLES, "ingested")
+        return [sorted(map(repr, rows_of(out, part))) for part in parts]
+
+    calm, stormy = tmp_path / "calm", tmp_path / "stormy"
+    subprocess.run(command(calm), cwd=ROOT, check=True)
+    building = ".building-*"
+    moments = [f"{building}/{part}/*" for part in (SAMPLES, "train", "ingested", EXAMPLES)]
+    for moment in (*moments, ".publishing.json"):
+        kill_when(subprocess.Popen(command(stormy), cwd=ROOT), stormy, moment)
+    subprocess.run(command(stormy), cwd=ROOT, check=True)
+    assert content(stormy) == content(calm)
+    assert not any(stormy.glob(building)) and not (stormy / ".publishing.json").exists()

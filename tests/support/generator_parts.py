@@ -30,8 +30,8 @@ from p2i_ray.generators.request import Reference
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
+from p2i_ray.serve.images.params import OwnGenerators
 from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime, Verdict
-from p2i_ray.serve.images.schema import OwnGenerators
 from tests.support.serving import serving
 
 TOKEN = "first-token-of-the-tests-0123456789"

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 
-def kill_when(process: subprocess.Popen[bytes], appears: Path) -> None:
-    """kill -9 the driver as soon as a file or folder is there."""
+def kill_when(process: subprocess.Popen[bytes], appears: Path, pattern: str = "") -> None:
+    """kill -9 the driver as soon as a file or folder is there, or in that folder one whose path fits the pattern."""
     deadline = time.monotonic() + 300
-    while not appears.exists():
-        assert process.poll() is None, f"the job ended before {appears} was there"
+    while not (any(appears.glob(pattern)) if pattern else appears.exists()):
+        assert process.poll() is None, f"the job ended before {appears / pattern} was there"
         assert time.monotonic() < deadline
         time.sleep(0.02)  # polling for the moment of the fault
     os.kill(process.pid, signal.SIGKILL)

@@ -11,9 +11,9 @@ from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.step import draw
 from p2i_ray.generators.base import load_base
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Generator
-from p2i_ray.generators.identifiers import Categories, Category
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.prompts import GeneratorPrompts, Templates
 from p2i_ray.generators.step import GeneratorBatch, GeneratorModel, LossSettings

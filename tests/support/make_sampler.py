@@ -36,7 +36,8 @@ def running_sampler(
     from ray import serve
 
     from p2i_ray.cluster import serving
-    from p2i_ray.serve.sampler.deployment import SamplerReplica, options
+    from p2i_ray.serve.sampler.deployment import options
+    from p2i_ray.serve.sampler.replica import SamplerReplica
 
     serving.start_serve()
     name = f"sampler-{uuid.uuid4().hex[:8]}"

@@ -16,17 +16,19 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.data.cutouts.grabcut import find_product
 from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import Pixels, paste_product
 from p2i_ray.diffusion.sampling.request import PaintRequest
+from p2i_ray.provenance.marker import Marker
 from p2i_ray.serve.edge.tokens import Tokens
 from p2i_ray.serve.http_app import make_app
+from p2i_ray.serve.images.params import OwnGenerators
 from p2i_ray.serve.images.protocol import PaintedImage, Verdict
-from p2i_ray.serve.images.schema import OwnGenerators
 
-TOKEN = "a-token-for-tests"
+TOKEN, MODEL = "a-token-for-tests", "0123abcd"
 REASONS = (
     "plain background, nothing around it",
     "street, fits a kitchen",
@@ -188,7 +190,8 @@ def open_service(
         judge=StubRanker() if judged else None,
         cutter=cut,
         tokens=Tokens([TOKEN]),
-        generators=OwnGenerators(category=by_category, personality=styled),
+        marker=Marker(ProvenanceConfig(), MODEL),
+        generators=OwnGenerators(category=by_category, personality=styled, categories=("mug", "sofa & co")),
     )
     bodies: list[tuple[str, bytes]] = []
     lifespan: Literal["on", "off"] = "on" if jobs else "off"

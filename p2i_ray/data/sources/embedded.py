@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ def read(root: str, files: Sequence[str], index: FileIndex, category: str = "") 
     """Yield the rows of table files; of columns with pictures nothing is read.
 
     The columns are found as those of a CSV. A picture is an image struct {bytes, path}, bytes, or a path; where there
-    is no column for it by name, the only one with pictures is it.
+    is no column for it by name, the only one with pictures is it. A list of photos is a row for each, of one group.
 
     Args:
         root: folder that the files are relative to.
@@ -73,7 +74,8 @@ def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -
     header = table.names
     if len(set(header)) < len(header):
         raise UserError(f"{file} has a column twice: {', '.join(header)[:200]}")
-    pictures = {field.name for field in table.schema if tables.is_picture(field.type)}
+    several = {field.name for field in table.schema if tables.holds_pictures(field.type)}
+    pictures = several | {field.name for field in table.schema if tables.is_picture(field.type)}
     places = {column: [header[place] for place in where] for column, where in columns.find(header).items()}
     if not pictures & set(places.get("file", [])):  # no picture has such a name
         others = sorted(pictures - {name for names in places.values() for name in names})
@@ -88,6 +90,9 @@ def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -
         records = (Record(cell.origin, [cell.texts.get(name, "") for name in texts], cell.reason) for cell in cells)
         yield from products.rows(texts, records, index, location=file, category=category)
         return
+    if many := [column for column in embedded if column != "file" and embedded[column] in several]:
+        raise UserError(f"{file} has lists of pictures as {embedded[many[0]]}; only photos may be several a row")
+    lengths = table.lengths(embedded["file"]) if embedded.get("file") in several else None
     read = [name for names in places.values() for name in names if name not in pictures]
     for cell in _cells(table, file, read):
         row = Row("", "", "", origin=cell.origin, reason=cell.reason)
@@ -98,7 +103,22 @@ def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -
             products.resolve(row, index)
         for column, name in embedded.items():
             setattr(row, column, f"{file}{INSIDE}{cell.where}/{name}")
-        yield row
+        if lengths is None:
+            yield row
+        else:
+            group, _, number = cell.where.partition("/")
+            yield from _each(row, f"{file}{INSIDE}{cell.where}", embedded["file"], lengths[int(group)][int(number)])
+
+
+def _each(row: Row, place: str, column: str, count: int) -> Iterator[Row]:
+    """A row for each photo of a list; without any, one that says so."""
+    if count == 0:
+        yield replace(row, file="")
+        return
+    group = row.group or row.id or place
+    for number in range(count):
+        id_ = f"{row.id}-{number + 1}" if row.id and number else row.id
+        yield replace(row, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
 
 
 class _Cells(NamedTuple):

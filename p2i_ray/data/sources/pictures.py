@@ -82,5 +82,6 @@ def chunk(place: str) -> str:
 def position(place: str) -> tuple[str, list[int], str]:
     """Where a picture lies, to read those of one container from front to back."""
     container, _, where = place.partition(INSIDE)
-    numbers = [int(part) for part in where.replace("+", "/").split("/")[:2] if part.isdigit()]
+    parts = where.replace("+", "/").replace(tables.OF, "/").split("/")[:3]
+    numbers = [int(part) for part in parts if part.isdigit()]
     return container, numbers, where

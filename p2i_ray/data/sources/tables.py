@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from p2i_ray.data.errors import ImageError
 
 PARQUET, ARROW = ".parquet", ".arrow"
 ROWS_AT_ONCE = 16  # of a column with pictures; it bounds a worker's memory
+OF = ":"  # in a cell's row: between the row and the place in its list
 TEXT_ROWS = 10_000  # of columns without pictures
 BUFFER = 1 << 20  # bytes; without it, Arrow holds a row group's whole column
 
@@ -62,6 +64,32 @@ class TableFile:
                     yield group, start, batch
                     start += batch.num_rows
 
+    def lengths(self, column: str) -> dict[int, list[int]]:
+        """How many pictures each row's list has: row group -> its rows; of the pictures nothing is kept.
+
+        Raises:
+            ImageError: the file is broken, or cut off.
+        """
+        with _as_reasons("broken, or cut off"):
+            if self._parquet is None:
+                return {group: _list_lengths(batch) for group, _, batch in self.batches([column])}
+            leaf = self._smallest(column)
+            return {
+                group: [
+                    length
+                    for batch in self._parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[leaf])
+                    for length in _list_lengths(batch)
+                ]
+                for group in range(self._parquet.num_row_groups)
+            }
+
+    def _smallest(self, column: str) -> str:
+        """The part of a Parquet column of lists that takes the fewest bytes: the pictures' paths, where it has them."""
+        assert self._parquet is not None
+        schema = self._parquet.schema
+        parts = [path for k in range(len(schema)) if (path := schema.column(k).path).startswith(f"{column}.")]
+        return next((path for path in parts if path.endswith(".path")), column)
+
     def cells(self, group: int, column: str) -> Iterator[pa.RecordBatch]:
         """One column of a row group, few rows at a time."""
         if self._parquet is not None:
@@ -84,12 +112,17 @@ class CellReader:
     def cell(self, where: str) -> bytes | str | None:
         """A picture's bytes, or the path that the cell names; None if it is empty.
 
+        Args:
+            where: "GROUP/ROW/COLUMN", of a list "GROUP/ROW:PLACE/COLUMN".
+
         Raises:
             ImageError: no such cell, or the file is broken.
         """
         group, row, column = where.split("/", 2)
+        row, _, place = row.partition(OF)
         with _as_reasons("broken in the table"):
-            return _picture(self._value(int(group), int(row), column))
+            value = self._value(int(group), int(row), column)
+            return _picture(value[int(place)] if place else value)
 
     def _value(self, group: int, row: int, column: str) -> Any:
         batches, start, batch = self._at.get((group, column), (None, 0, None))
@@ -110,6 +143,12 @@ def is_picture(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     return any((pa.types.is_binary(kind), pa.types.is_large_binary(kind), pa.types.is_binary_view(kind)))
+
+
+def holds_pictures(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold several pictures a row."""
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(lists and is_picture(kind.value_type))
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
@@ -140,6 +179,10 @@ def text(value: Any, names: list[str] | None = None) -> str:
     if isinstance(value, Mapping):
         return next((text(value[key]) for key in ("file_name", "path", "src", "url") if value.get(key)), "")
     return str(value)
+
+
+def _list_lengths(batch: pa.RecordBatch) -> list[int]:
+    return [length or 0 for length in pc.list_value_length(batch.column(0)).to_pylist()]
 
 
 def _picture(value: Any) -> bytes | str | None:

@@ -1,4 +1,4 @@
-"""What a model is recognised by: in a generator's folder, and in the manifests of pictures."""
+"""What models are recognised by: the denoiser in a generator's folder, all that paints in pictures' manifests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from p2i_ray.encoders import weight_files
 from p2i_ray.storage import locations
 
 ENDS = 1 << 20  # bytes at both ends of a file
+WEIGHTS = (".safetensors", ".onnx")
 
 
 def fingerprint(location: str) -> str:
@@ -15,3 +16,19 @@ def fingerprint(location: str) -> str:
         return locations.digest([location], ends=ENDS)
     folder = locations.join(location, validation.family_of(location).denoiser)
     return locations.digest(weight_files.find(folder, weight_files.DIFFUSERS).files, ends=ENDS)
+
+
+def of_painter(*locations_: str) -> str:
+    """A SHA-256 over names, sizes and both ends of all weights of a model, and of the generators beside it.
+
+    Args:
+        *locations_: of their folders; of one file, as LaMa's, the file. The order counts.
+    """
+    files = list[str]()
+    for location in locations_:
+        if locations.kind(location) == "file":
+            files.append(location)
+        else:
+            below = sorted(name for name in locations.files_below(location) if name.endswith(WEIGHTS))
+            files += [locations.join(location, name) for name in below]
+    return locations.digest(files, ends=ENDS)

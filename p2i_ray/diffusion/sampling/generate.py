@@ -136,7 +136,7 @@ class _Paint:
         """The columns of a painted row that are not its own."""
         if self._finish is None:
             return {"image": self._struct(id_, pixels, request.seed)}
-        pixels, done = self._finish(pixels, request.product, request.mask)
+        pixels, done = self._finish(pixels, request.product, request.pasted_mask())
         return {"image": self._struct(id_, pixels, request.seed), "compositing": json.dumps(done.as_fields())}
 
     def _struct(self, id_: str, pixels: Pixels, seed: int) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+import numpy as np
+from PIL import Image, ImageFilter
+
 from p2i_ray.data.images import Pixels
 
 VAE_STEPS = 4  # the VAE's share, in denoising steps
@@ -53,6 +56,12 @@ class PaintRequest:
         """See `work`."""
         height, width = self.mask.shape
         return work(width, height, self.steps, self.guidance)
+
+    def pasted_mask(self) -> Pixels:
+        """The mask (H, W) with which the product is pasted back, its edge blurred over soft_edge pixels."""
+        if not self.soft_edge:
+            return self.mask
+        return np.asarray(Image.fromarray(self.mask).filter(ImageFilter.GaussianBlur(self.soft_edge)))
 
     @property
     def batch_key(self) -> Hashable:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
 from torch import nn
 
 from p2i_ray.config import DiffusionConfig
@@ -193,12 +192,7 @@ def put_back(image: Pixels, request: PaintRequest) -> Pixels:
     """A generated image (H, W, 3) with the product's own pixels, if the request wants them."""
     if not request.paste_product:
         return image
-    return paste_product(image, request.product, softened(request.mask, request.soft_edge))
-
-
-def softened(mask: Pixels, radius: float) -> Pixels:
-    """The mask (H, W), its edge blurred over so many pixels; 0: as it is."""
-    return np.asarray(Image.fromarray(mask).filter(ImageFilter.GaussianBlur(radius))) if radius else mask
+    return paste_product(image, request.product, request.pasted_mask())
 
 
 def _ignore(stage: str, seconds: float) -> None:

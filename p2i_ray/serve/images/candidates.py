@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 
-from p2i_ray.compositing.finish import Done, finisher
+from p2i_ray.compositing.finish import Done, Finished, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
+from p2i_ray.serve.images.params import EditParams
 from p2i_ray.serve.images.protocol import PaintedImage, Sampler
-from p2i_ray.serve.images.schema import EditParams
 from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
 from p2i_ray.storage import locations
@@ -47,32 +48,40 @@ class CandidatePainter:
     def __init__(self, *, sampler: Sampler, assessor: Assessor, threads: StageThreads, metrics: HTTPMetrics) -> None:
         self._sampler, self._assessor, self._threads, self._metrics = sampler, assessor, threads, metrics
 
-    async def paint(self, params: EditParams, asked: PaintRequest, tally: Tally, *, source: str) -> list[AcceptedImage]:
+    async def paint(
+        self, params: EditParams, asked: PaintRequest, tally: Tally, *, source: str, reserved: ExitStack
+    ) -> list[AcceptedImage]:
         """The accepted images in the order of painting.
 
         The first params.candidates are painted in any case. Then so many more as are missing to params.n, until
-        params.most are painted; a request whose further images the sampler has no room for gets those that it has.
+        params.most are painted. Where the sampler has no room for these, a request gets those that it has, and a job,
+        for which nobody waits, keeps them until there is.
 
         Args:
-            params: of the request, which is reserved for params.candidates images.
+            params: of the request.
             asked: of each image, but for its seed.
             tally: what all takes is added to it, also where it fails.
             source: "request" or "job", for the metrics.
+            reserved: the room for the first images, given back when they are painted.
 
         Raises:
             NoneAcceptedError: all that was painted is refused.
             TooMuchWork, Overloaded, NotReady: from the sampler or the judge.
         """
         accepted = await self._some(params, asked, tally, images=params.candidates, source=source)
+        reserved.close()
         while len(accepted) < params.n and tally.painted < params.most:
             missing = min(params.n - len(accepted), params.most - tally.painted)
             try:
                 with self._sampler.reserve(missing, asked.work, patient=source == "job"):
                     accepted += await self._some(params, asked, tally, images=missing, source=source)
-            except Overloaded:
-                if accepted and source == "request":  # fewer images now are better than none and a second painting
+            except Overloaded as full:
+                if source == "job":
+                    await asyncio.sleep(full.retry_after_s)
+                elif accepted:  # fewer images now are better than none and a second painting
                     break
-                raise
+                else:
+                    raise
         if not accepted:
             raise NoneAcceptedError(params.accept, tally)
         return accepted
@@ -105,7 +114,11 @@ class CandidatePainter:
         finish = finisher(params.compositing)
         if finish is None:
             return one
-        pixels, done = await self._threads.run("finish", partial(finish, one.image.pixels, asked.product, asked.mask))
+
+        def composite() -> Finished:
+            return finish(one.image.pixels, asked.product, asked.pasted_mask())
+
+        pixels, done = await self._threads.run("finish", composite)
         return replace(one, image=replace(one.image, pixels=pixels), done=done)
 
 

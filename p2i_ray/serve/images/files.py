@@ -10,7 +10,7 @@ from p2i_ray.serve.images import truth
 from p2i_ray.serve.images.candidates import AcceptedImage
 from p2i_ray.serve.images.finishing import cut_to, file_within
 from p2i_ray.serve.images.framing import Frame
-from p2i_ray.serve.images.schema import EditParams
+from p2i_ray.serve.images.params import EditParams
 from p2i_ray.serve.images.truth import TruthReport
 
 

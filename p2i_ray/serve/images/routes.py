@@ -18,7 +18,8 @@ from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.acceptance import Tally
 from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage
-from p2i_ray.serve.images.schema import EditParams, EditRules, parse, resolve
+from p2i_ray.serve.images.params import EditParams, EditRules, resolve
+from p2i_ray.serve.images.schema import parse
 from p2i_ray.serve.images.service import ImageService, Pictures
 
 IMAGE = ("image", "image[]", "image[0]", "image[1]")  # OpenAI's client names a list's files image[]

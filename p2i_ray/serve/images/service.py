@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,9 +17,9 @@ from p2i_ray.serve.images.decoding import ImageDecoder
 from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.files import frame_file
 from p2i_ray.serve.images.framing import Shape
+from p2i_ray.serve.images.params import EditParams
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
-from p2i_ray.serve.images.schema import EditParams
 from p2i_ray.serve.images.threads import StageThreads, gather
 
 
@@ -89,8 +90,9 @@ class ImageService:
         """
         shape = await self._shape(params, pictures)
         cost = work(shape.canvas.width, shape.canvas.height, params.steps, params.guidance)
-        with self._sampler.reserve(params.candidates, cost, patient=source == "job"):
-            return await self._generate(params, shape, pictures, tally, source=source)
+        with ExitStack() as reserved:
+            reserved.enter_context(self._sampler.reserve(params.candidates, cost, patient=source == "job"))
+            return await self._generate(params, shape, pictures, tally, source=source, reserved=reserved)
 
     async def _shape(self, params: EditParams, pictures: Pictures) -> Shape:
         """The geometry; size=auto follows the reference, whose shape a picture must have, else the product's image."""
@@ -100,7 +102,14 @@ class ImageService:
         return params.shape.of(await self._threads.run("decode", self._decoder.size, *sent))
 
     async def _generate(
-        self, params: EditParams, shape: Shape, pictures: Pictures, tally: Tally, *, source: str
+        self,
+        params: EditParams,
+        shape: Shape,
+        pictures: Pictures,
+        tally: Tally,
+        *,
+        source: str,
+        reserved: ExitStack,
     ) -> list[GeneratedImage]:
         decoded = partial(self._decoder.product, pictures.image, pictures.mask, shape)
         product, mask = await self._threads.run("decode", decoded)
@@ -108,7 +117,7 @@ class ImageService:
         if pictures.reference is not None:
             reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
-        accepted = await self._candidates.paint(params, asked, tally, source=source)
+        accepted = await self._candidates.paint(params, asked, tally, source=source, reserved=reserved)
         chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference)
         files = [self._files(params, shape, accepted[one.index], asked, candidate=one) for one in chosen]
         return [image for images in await gather(files) for image in images]

@@ -17,7 +17,7 @@ from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.acceptance import Tally
-from p2i_ray.serve.images.schema import EditRules, resolve
+from p2i_ray.serve.images.params import EditRules, resolve
 from p2i_ray.serve.images.service import ImageService, Pictures
 from p2i_ray.serve.jobs.backoff import Backoff
 from p2i_ray.serve.jobs.file_names import picture_name

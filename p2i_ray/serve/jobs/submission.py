@@ -20,7 +20,8 @@ from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import Form, short
 from p2i_ray.serve.edge.texts import check_texts, given
 from p2i_ray.serve.images.framing import Shape
-from p2i_ray.serve.images.schema import EditRequest, EditRules, parse, resolve
+from p2i_ray.serve.images.params import EditRules, resolve
+from p2i_ray.serve.images.schema import EditRequest, parse
 from p2i_ray.serve.images.shape_fields import AutoShape
 from p2i_ray.serve.jobs import archive, table
 from p2i_ray.serve.jobs.archive import Archive

@@ -20,6 +20,8 @@ export class Choices {
     this.judged = "judged" in dataset;
     if (!this.judged) find("approved").remove();
     find("category-field").hidden = !("byCategory" in dataset);
+    const known = JSON.parse(dataset.categories ?? "[]");
+    find("categories").append(...known.map((name) => new Option(name)));
     this.offerMarketplaces(Object.keys(this.marketplaces));
     find("accept-note").textContent = NOTES[this.accept];
     find("accept").addEventListener("change", () => {

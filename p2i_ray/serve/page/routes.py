@@ -14,6 +14,7 @@ from starlette.responses import Response
 from p2i_ray.serve.images.marketplaces import Marketplace
 
 FOLDER = Path(__file__).parent
+MOST_CATEGORIES = 1_000  # they come with the page
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
@@ -36,6 +37,7 @@ class Offers:
         judged: it has a judge, which scores pictures and approves of them.
         styled: it paints in the style of a reference.
         by_category: it paints by category.
+        categories: the names of those that were trained, of which the page offers the first MOST_CATEGORIES.
         marketplaces: the presets that the field `marketplace` takes; none: the page has no such choice.
         shapes: width by height of the model's own sizes, where size=auto is the nearest of several.
     """
@@ -43,6 +45,7 @@ class Offers:
     judged: bool = False
     styled: bool = False
     by_category: bool = False
+    categories: Sequence[str] = ()
     marketplaces: Mapping[str, Marketplace] = field(default_factory=dict)
     shapes: Sequence[float] = ()
 
@@ -54,7 +57,8 @@ class Offers:
             name: {"aspect": place.size.aspect, "share": place.share, "margin": place.margin}
             for name, place in self.marketplaces.items()
         }
-        values = {"marketplaces": places, "shapes": list(self.shapes)}
+        named = list(self.categories[:MOST_CATEGORIES])
+        values = {"marketplaces": places, "shapes": list(self.shapes), "categories": named}
         found += [f'data-{name}="{html.escape(json.dumps(value))}"' for name, value in values.items() if value]
         return " ".join(found)
 

@@ -17,8 +17,9 @@ from p2i_ray.generators.request import Reference
 from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime
 from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
-from p2i_ray.serve.sampler.deployment import SampledImage, capacity
+from p2i_ray.serve.sampler.deployment import capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
+from p2i_ray.serve.sampler.replica import SampledImage
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator

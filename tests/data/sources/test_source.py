@@ -24,7 +24,7 @@ from PIL import Image
 from p2i_ray.data.images import ImageError, encode_png
 from p2i_ray.data.schema import IMAGE
 from p2i_ray.data.sources import source
-from p2i_ray.data.sources.pictures import PictureReader, chunk
+from p2i_ray.data.sources.pictures import PictureReader, chunk, position
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 from tests.support.variables import variables
@@ -185,6 +185,38 @@ def test_tables_with_bytes_paths_and_our_own_data(tmp_path: Path) -> None:
         "Tie": picture(5),
     }
     assert (found["Mug"]["id"], found["Mug"]["group"], found["Jug"]["cutout"]) == ("x", "g", picture(2, True))
+
+
+@pytest.mark.parametrize("kind", ["parquet", "bytes", "saved"])
+def test_lists_of_photos_are_rows_of_one_product(tmp_path: Path, kind: str) -> None:
+    lists = [[picture(1), picture(2)], [], [picture(3)]]
+    columns = {"id": ["a", "b", "c"], "title": ["Mug", "Jug", "Pot"], "category": ["Cups"] * 3}
+    if kind == "bytes":
+        table = pa.table({**columns, "images": lists})
+        pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    else:
+        features = {name: datasets.Value("string") for name in columns} | {"images": [datasets.Image()]}
+        structs = [[{"bytes": one, "path": None} for one in some] for some in lists]
+        data = datasets.Dataset.from_dict({**columns, "images": structs}, features=datasets.Features(features))
+        data.save_to_disk(tmp_path) if kind == "saved" else data.to_parquet(tmp_path / "a.parquet", batch_size=2)
+    found = source.read(str(tmp_path))
+    rows = found.rows.to_pylist()
+    assert [(row["id"], row["group"], row["reason"]) for row in rows] == [
+        ("a", "a", None),
+        ("a-2", "a", None),
+        ("b", None, "empty file: the row names no picture"),
+        ("c", "c", None),
+    ]
+    with PictureReader(found.root, 1 << 20) as reader:
+        shown = [reader.read(row["file"]) for row in sorted(rows, key=lambda row: position(row["file"])) if row["file"]]
+    assert shown == [picture(1), picture(2), picture(3)]
+
+
+def test_lists_of_masks_are_one_line(tmp_path: Path) -> None:
+    columns = {"name": ["Mug"], "category": ["Cups"], "image": [picture(1)], "mask": [[picture(2)]]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="has lists of pictures as mask; only photos may be several a row"):
+        source.read(str(tmp_path))
 
 
 def test_folders_of_classes(tmp_path: Path) -> None:

@@ -163,12 +163,13 @@ def test_light_changes_the_product_and_is_refused_before_anything_is_painted(own
     assert edit(own, accept="any", light=light)["data"]
 
 
-def test_a_servers_own_light_doesnt_go_with_faultless_products_unless_its_limits_say_so(tmp_path: Any) -> None:
+def test_a_servers_own_light_gives_way_to_faultless_products_unless_its_limits_allow_it(tmp_path: Any) -> None:
     lit = CompositingConfig(light="whole")
     with open_service(str(tmp_path / "strict"), compositing=lit) as service:
         faulty(service)
-        assert "send light=off" in error_of(service.edit(accept="faultless"), 400)["message"]
-        assert service.edit(accept="faultless", light="off").status_code == 200
+        assert service.edit().json()["data"][0]["compositing"]["light"] == "whole"
+        assert "compositing" not in service.edit(accept="faultless").json()["data"][0]  # the request goes first
+        assert "send light=off" in error_of(service.edit(accept="faultless", light="rim"), 400)["message"]
     lax = {"truth": {"min_unchanged": 0, "max_colour": 3}}
     with open_service(str(tmp_path / "lax"), compositing=lit, settings=lax) as service:
         faulty(service)
@@ -210,6 +211,25 @@ def test_a_jobs_item_has_its_refusals(own: RunningService) -> None:
     assert rows[0]["refused"] == {"grown product": 1} and rows[0]["painted"] == 2
     assert rows[1]["refused"] == {"grown product": 3} and rows[1]["reason"].startswith("none of 3 painted")
     assert json.dumps(rows[0]["pictures"][0]["truth"])
+
+
+def test_a_jobs_item_goes_on_where_it_was_when_there_is_room_again(own: RunningService) -> None:
+    from tests.serve.jobs.test_routes import CUP, finished, submit
+    from tests.support.serving import wait_until
+
+    def alter(pixels: Pixels, request: PaintRequest) -> Pixels:
+        own.sampler.refusal = Overloaded(0.02)
+        return grown(pixels, request)
+
+    faulty(own, 1)
+    grown, own.sampler.alter = own.sampler.alter, alter
+    job = submit(own, [{**CUP, "accept": "faultless", "n": 2, "seed": 1}])
+    wait_until(lambda: len(own.sampler.reserved) >= 3, 30)  # it was refused, and asked again
+    own.sampler.alter, own.sampler.refusal = lambda pixels, _: pixels, None
+    faulty(own)
+    _, [row] = finished(own, job)
+    assert (row["status"], row["painted"], row["refused"]) == ("done", 3, {"grown product": 1})
+    assert sorted(request.seed for request in own.sampler.requests) == sorted(image_seed(1, k) for k in range(3))
 
 
 def test_what_fails_after_painting_has_taken_what_it_took(own: RunningService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.generators.identifiers import Categories, Category
+from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.request import GeneratorRequest
-from p2i_ray.serve.images.schema import OwnGenerators
+from p2i_ray.serve.images.params import OwnGenerators
 from tests.support.generator_parts import RunningService, cutout, encoded, error_of, open_service, picture, shown
 
 IMAGE, GENERATE = ImageConfig(resolution=64), GenerateConfig()
@@ -29,7 +30,7 @@ def scene(seed: int = 0, height: int = 64, width: int = 64) -> np.ndarray:
 @pytest.fixture(scope="module")
 def _styled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     known = Categories([Category("thermos bottle"), Category("sofa")])
-    own = OwnGenerators(True, True, lambda name: known.find(name, unknown="error"))
+    own = OwnGenerators(category=True, personality=True, check_category=partial(known.find, unknown="error"))
     with open_service(str(tmp_path_factory.mktemp("jobs")), generators=own) as service:
         yield service
 
@@ -197,6 +198,17 @@ def test_a_shadow_is_drawn_outside_the_product_and_light_changes_the_product_alo
     by_openai = service.client().images.edit(image=("cutout.png", cutout()), prompt="Steel bottle", extra_body=more)
     assert by_openai.data and by_openai.data[0].model_extra
     assert by_openai.data[0].model_extra["compositing"] == {"shadow": 0.6}
+
+
+def test_a_shadow_goes_under_a_soft_edge_as_far_as_the_scene_shows_through(service: RunningService) -> None:
+    def darker(**fields: Any) -> np.ndarray:
+        plain, shaded = (service.edit(seed=3, **more, **fields).json() for more in ({}, {"shadow": 0.6}))
+        return pixels_of(plain) - pixels_of(shaded)
+
+    rim = (slice(46, 48), slice(24, 40))  # the lowest rows of the product
+    assert not darker()[rim].any()
+    soft = darker(soft_edge=3)
+    assert soft[rim].mean() > 1 and not soft[20:36, 28:36].any()
 
 
 def test_a_request_changes_what_the_server_does_by_default(tmp_path: Path) -> None:

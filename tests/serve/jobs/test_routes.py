@@ -27,7 +27,7 @@ from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
 from p2i_ray.serve.edge.forms import Form
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.quota import Quota
-from p2i_ray.serve.images.schema import EditRules
+from p2i_ray.serve.images.params import EditRules
 from p2i_ray.serve.jobs.intake import JobIntake
 from p2i_ray.serve.jobs.schema import new_id
 from p2i_ray.serve.jobs.store import JobStore

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from p2i_ray.serve.images.schema import OwnGenerators
+from p2i_ray.serve.images.params import OwnGenerators
 from tests.support.generator_parts import RunningService, cutout, encoded, open_service, photo, stub_cutter
 from tests.support.orders import order, result, rows, state, zipped
 from tests.support.serving import wait_until

@@ -6,13 +6,14 @@ import io
 import zipfile
 from collections.abc import Iterator
 
+import c2pa
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.support.page_browser import COFFEE, NAME, Visit, visit
-from tests.support.page_server import RunningService, open_service
+from tests.support.page_server import MODEL, RunningService, open_service
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,10 @@ def test_a_format(browser: Browser, service: RunningService, kind: str, suffix: 
             assert found.format == kind.split(",")[0].upper()
             same = np.array_equal(np.asarray(found.convert("RGB")), service.sampler.picture(best))
         assert same == (suffix != "jpg")
+        reader = c2pa.Reader(f"image/{kind.split(',')[0].lower()}", io.BytesIO(content))
+        assert reader.get_validation_state() == "Valid"  # nothing was lost on the way through the browser
+        [actions] = [one["data"]["actions"] for one in (reader.get_active_manifest() or {})["assertions"]]
+        assert actions[0]["parameters"] == {"p2i_ray.model": MODEL, "p2i_ray.seed": best.seed}
         said = "JPEG alters your product's pixels a little" if suffix == "jpg" else "Your product is unchanged."
         expect(here.page.locator(".pick .line").first).to_contain_text(said)
         here.check_clean()
@@ -111,6 +116,8 @@ def test_a_category(browser: Browser, service: RunningService, by_category: Runn
     with visit(browser, by_category) as here:
         here.choose(COFFEE)
         open_choices(here)
+        offered = here.page.locator("#categories option").evaluate_all("found => found.map((one) => one.value)")
+        assert offered == ["mug", "sofa & co"]
         here.page.get_by_label("Category, if not the name's").fill("mug")
         here.submit()
         here.see_results()

@@ -31,6 +31,11 @@ def test_what_the_service_offers_is_in_the_page(tmp_path: Path) -> None:
         assert TestClient(app).get("/").text == body
 
 
+def test_no_more_categories_than_a_page_can_list() -> None:
+    attributes = Offers(by_category=True, categories=["mug"] * 1001).attributes()
+    assert attributes.count("mug") == 1000 and attributes.startswith('data-by-category data-categories="[&quot;mug')
+
+
 def test_all_scripts_are_asked_for_at_once(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<head></head>", "utf-8")
     for name in ("b.js", "a.js", "a.css"):
