@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from open_clip.loss import ClipLoss
+from torch.nn import functional
 
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 
@@ -51,6 +53,16 @@ def test_contrastive_loss_is_eq_4_both_ways() -> None:
 
     expected = (eq_4(left, right) + eq_4(right, left)) / 2
     torch.testing.assert_close(contrastive_loss(left, right, tau), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_contrastive_loss_is_that_of_open_clip_to_the_bit() -> None:
+    torch.manual_seed(1)
+    pairs = [torch.randn(6, 8, requires_grad=True) for _ in range(2)]
+    expected = ClipLoss()(*(functional.normalize(one, dim=-1) for one in pairs), logit_scale=1 / 0.07)
+    found = contrastive_loss(pairs[0], pairs[1], 0.07)
+    assert torch.equal(found, expected)
+    for got, wanted in zip(torch.autograd.grad(found, pairs), torch.autograd.grad(expected, pairs), strict=True):
+        assert torch.equal(got, wanted)
 
 
 def test_total_loss_is_eq_5() -> None:
