@@ -164,13 +164,11 @@ class Comparison:
             if judge is not selecting:
                 selecting.release()  # the other one may need its GPUs
             cases = list(subjects.of_arms([arm], self.settings, self.rounds))
+            if arm.name == REFERENCE:  # some methods and all variants paint with its last model
+                cases += subjects.of_methods(self.settings, seed)
+                cases += subjects.variants(self.settings, self.rounds, self.config.generate.guidance_scale, seed)
             turns.take(functools.partial(self._evaluate, cases, seed, judge))
-        guidance = self.config.generate.guidance_scale
-        for seed in self.settings.seeds:
-            cases = list(subjects.of_methods(self.settings, seed))
-            cases += subjects.variants(self.settings, self.rounds, guidance, seed)
-            turns.take(functools.partial(self._evaluate, cases, seed, judge))
-        return turns.finish()
+        return sorted(turns.finish(), key=lambda one: one.name not in BY_NAME or bool(one.variant))
 
     def _beside(self) -> bool:
         """Whether an arm is evaluated beside the next one's run."""

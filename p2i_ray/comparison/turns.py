@@ -22,32 +22,35 @@ class Turns(Generic[Result]):
     """Takes work and gives its results in the order in which it came, one piece at a time.
 
     Attributes:
-        beside: whether a piece is done in a thread, beside what the caller does next; else before `take` returns.
-        name: of the thread.
+        beside: whether the work is done in threads, beside what the caller does next; else before `take` returns.
+        name: of the threads.
     """
 
     beside: bool
     name: str
     _done: list[Result] = field(default_factory=list)
-    _running: Future[list[Result]] | None = None
+    _taken: list[Future[list[Result]]] = field(default_factory=list)
 
     def take(self, work: Callable[[], list[Result]]) -> None:
-        """Do some work, after what was taken before it has ended; raises what that has raised, or the work itself."""
-        self._end()
-        if self.beside:
-            self._running = in_background(work, self.name)
-        else:
+        """Do some work when what was taken before has ended; raises what that has raised by now, or the work itself."""
+        if not self.beside:
             self._done += work()
+            return
+        before = self._taken[-1:]
+        for future in before:
+            if future.done():
+                future.result()
+
+        def in_turn() -> list[Result]:
+            for future in before:
+                future.result()  # after a failure nothing more is done
+            return work()
+
+        self._taken.append(in_background(in_turn, self.name))
 
     def finish(self) -> list[Result]:
         """All results, when all is done."""
-        self._end()
-        return self._done
-
-    def _end(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            self._done += running.result()
+        return [*self._done, *(result for future in self._taken for result in future.result())]
 
 
 def room_beside(

@@ -32,8 +32,8 @@ def test_beside_the_caller_goes_on_and_pieces_follow_each_other() -> None:
         return [1]
 
     turns.take(first)
-    gone_on.set()
     turns.take(lambda: order.append("second") or [2])  # type: ignore[func-returns-value]
+    gone_on.set()
     assert turns.finish() == [1, 2]
     assert order == ["first", "second"]
 
@@ -45,9 +45,12 @@ def test_what_the_work_raises_is_raised(beside: bool) -> None:
     def fails() -> list[int]:
         raise UserError("no room")
 
+    later: list[int] = []
     with pytest.raises(UserError, match="no room"):
         turns.take(fails)
-        turns.take(lambda: [1])
+        turns.take(lambda: later.append(1) or [1])  # type: ignore[func-returns-value]
+        turns.finish()
+    assert not later
 
 
 @pytest.mark.parametrize(
