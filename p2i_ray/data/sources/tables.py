@@ -43,8 +43,7 @@ class TableFile:
                 self._parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER)
                 self.schema: pa.Schema = self._parquet.schema_arrow
             else:
-                self._stream = _arrow(opened)
-                self.schema = self._stream.schema
+                self.schema = _arrow(opened).schema
             self.names: list[str] = self.schema.names
 
     def batches(self, columns: list[str]) -> Iterator[tuple[int, int, pa.RecordBatch]]:
@@ -55,7 +54,7 @@ class TableFile:
         """
         with _as_reasons("broken, or cut off"):
             if self._parquet is None:
-                for number, batch in enumerate(_batches(self._stream)):
+                for number, batch in enumerate(self._arrow_batches()):
                     yield number, 0, _checked(batch.select(columns))
                 return
             for group in range(self._parquet.num_row_groups):
@@ -95,11 +94,14 @@ class TableFile:
         if self._parquet is not None:
             yield from self._parquet.iter_batches(ROWS_AT_ONCE, row_groups=[group], columns=[column])
             return
-        self._opened.seek(0)
-        for number, batch in enumerate(_batches(_arrow(self._opened))):
+        for number, batch in enumerate(self._arrow_batches()):
             if number == group:
                 yield _checked(batch.select([column]))
                 return
+
+    def _arrow_batches(self) -> Iterator[pa.RecordBatch]:
+        self._opened.seek(0)
+        yield from _batches(_arrow(self._opened))
 
 
 class CellReader:
