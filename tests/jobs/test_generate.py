@@ -111,6 +111,7 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
     settings = generators.model_copy(update={"unknown_category": "error"})
     painter = GeneratorPainting(DIFFUSION, settings).load(DIFFUSION.base, SamplerOptions(fill_to=16))
     config = load(job.GenerateJob, "mini", [f"data={data}", "model=m", "out=o"])
+    requests: list[GeneratorRequest] = []
     for number in (0, 1, 2):
         row = found[rows[number]["id"]]
         assert row["error"] is None
@@ -132,8 +133,11 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
             GeneratorRequest(**{**asked.__dict__, "category": "bag"}),
             GeneratorRequest(**{**asked.__dict__, "references": (Reference(noise(99)),)}),
         ]
-        own, *changed = painter.paint([asked, *others])
-        np.testing.assert_array_equal(pixels(row["image"]), own)
+        requests += [asked, *others]
+    painted = painter.paint(requests)
+    for number in (0, 1, 2):
+        asked, (own, *changed) = requests[3 * number], painted[3 * number : 3 * number + 3]
+        np.testing.assert_array_equal(pixels(found[rows[number]["id"]]["image"]), own)
         for other in changed:
             around = asked.mask == 0
             assert np.abs(other[around].astype(int) - own[around]).mean() > 0.5
