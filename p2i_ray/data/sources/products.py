@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import columns
@@ -60,9 +61,10 @@ def rows(
     """
     places = columns.find(header)
     check(header, places, location, category)
-    products = list(_products(header, records, places, category))
-    prefix = shared_folder(cell for product in products[:FOLDER_ROWS] for cell in product.pictures)
-    for product in products:
+    products = _products(header, records, places, category)
+    first = list(islice(products, FOLDER_ROWS))
+    prefix = shared_folder(cell for product in first for cell in product.pictures)
+    for product in chain(first, products):
         yield from _rows(product, index, prefix)
 
 

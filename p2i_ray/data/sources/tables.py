@@ -43,8 +43,7 @@ class TableFile:
                 self._parquet = pq.ParquetFile(opened, pre_buffer=False, buffer_size=BUFFER)
                 self.schema: pa.Schema = self._parquet.schema_arrow
             else:
-                self._stream = _arrow(opened)
-                self.schema = self._stream.schema
+                self.schema = _arrow(opened).schema
             self.names: list[str] = self.schema.names
 
     def batches(self, columns: list[str]) -> Iterator[tuple[int, int, pa.RecordBatch]]:
@@ -55,7 +54,8 @@ class TableFile:
         """
         with _as_reasons("broken, or cut off"):
             if self._parquet is None:
-                for number, batch in enumerate(_batches(self._stream)):
+                self._opened.seek(0)  # what was read before is read again
+                for number, batch in enumerate(_batches(_arrow(self._opened))):
                     yield number, 0, _checked(batch.select(columns))
                 return
             for group in range(self._parquet.num_row_groups):
