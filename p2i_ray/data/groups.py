@@ -39,6 +39,9 @@ def find(rows: pa.Table, settings: GroupConfig) -> pa.DictionaryArray:
 
     if not rows.num_rows:
         return text_columns.as_column(np.empty(0, np.intp), pa.array([], pa.string()))
+    alike = np.empty((0, 2), np.intp)
+    if settings.near_duplicates:  # first, as it takes the most memory
+        alike = near_duplicates.pairs(near_duplicates.of_column(rows["fingerprint"]))
     shared = {"group": _groups(rows)} | ({"name": _names(rows)} if settings.by_name else {})
     # The row's own key joins it to pictures that are nearly the same.
     alone = np.logical_and.reduce([numbers < 0 for numbers, _ in shared.values()])
@@ -56,9 +59,7 @@ def find(rows: pa.Table, settings: GroupConfig) -> pa.DictionaryArray:
         first = np.where(first < 0, nodes, first)
         keys.append(_Keys(kind, texts, order))
         size += len(order)
-    if settings.near_duplicates:
-        edges.append(first[near_duplicates.pairs(near_duplicates.of_column(rows["fingerprint"]))])
-    component = near_duplicates.connected(np.concatenate(edges), size)
+    component = near_duplicates.connected(np.concatenate([*edges, first[alike]]), size)
     smallest = np.unique(component, return_index=True)[1]  # node of each component
     found = smallest[component[first]]
     used = np.bincount(found, minlength=size) > 0

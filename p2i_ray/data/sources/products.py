@@ -142,7 +142,10 @@ def resolve(row: Row, index: FileIndex, prefix: str = "") -> None:
         prefix: a folder that all paths of the list have in front.
     """
     for column in PICTURES:
-        path = tidy_path(getattr(row, column))
+        given = getattr(row, column)
+        if not given:
+            continue
+        path = tidy_path(given)
         try:
             found = index.find(path, prefix) if path else ""
         except ImageError as error:
@@ -155,4 +158,7 @@ def resolve(row: Row, index: FileIndex, prefix: str = "") -> None:
 
 
 def _first(fields: Sequence[str], places: Sequence[int]) -> str:
-    return next((fields[place].strip() for place in places if place < len(fields) and fields[place].strip()), "")
+    for place in places:
+        if place < len(fields) and (text := fields[place].strip()):
+            return text
+    return ""

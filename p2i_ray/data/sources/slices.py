@@ -76,7 +76,8 @@ def run(
     options = need.bundle.actor_options() if pool else need.bundle.task_options()
     if alone:
         options |= {"max_task_retries": 0, "max_restarts": 0} if pool else {"max_retries": 0}
-    results = ray.data.from_arrow_refs([ray.put(one) for one in slices]).map_batches(
+    puts: Any = [ray.put(one) for one in slices]  # each is made, and gone from here, before the next
+    results = ray.data.from_arrow_refs(puts).map_batches(
         function, fn_kwargs=arguments, compute=pool, batch_format="pyarrow", batch_size=None, **options
     )
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
