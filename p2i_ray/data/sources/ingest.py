@@ -1,8 +1,8 @@
 """Turn a source's rows into EPBD: every row ends exactly once, in a split or in rejected/ with a reason.
 
-The driver holds the rows' text and a fingerprint each. Each task takes a slice of rows, opens their photos one by one
-and writes one shard; when all are made, products get their splits, and tasks copy the samples there. Pictures never
-leave the tasks.
+The driver holds the rows' text and a fingerprint each, in columns; what it does with them is in `bookkeeping`. Each
+task takes a slice of rows, opens their photos one by one and writes one shard; when all are made, products get their
+splits, and tasks copy the samples there. Pictures never leave the tasks.
 
 Where the folder holds an earlier ingestion of the source, the rows that are new are added, and shards that are there
 stay as they are. What was set aside is tried again.
