@@ -15,7 +15,7 @@ from bench.tables import as_lines
 
 DEFAULT = ("judge", "memory", "cascade", "train", "loop", "arms", "serve", "autoscaling", "ingest", "compositing")
 # More than five minutes, or of a run that must be there: run where they are named.
-LONG = ("scale", "full_size", "styles", "approved", "overload")
+LONG = ("ingest_driver", "scale", "full_size", "styles", "approved", "overload")
 NAMES = (*DEFAULT, *LONG)
 OUT = Path("bench.json")
 

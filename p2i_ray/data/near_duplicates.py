@@ -7,12 +7,16 @@ them) and 48 mean colours, without which a red and a blue mug in the same photo 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from p2i_ray.data.images import Pixels
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BYTES = 56  # of a fingerprint
 SIDE = 32  # of the picture whose frequencies are taken
@@ -22,6 +26,7 @@ MEAN_LEVELS = 4.0  # by which their mean colours differ in the mean
 MOST_LEVELS = 12  # by which one mean colour differs
 BANDS = 4  # of 16 bits; near-duplicates have at least one in common
 REACH = 64  # rows with the same band that a row is compared with; more share one by chance in millions of rows
+AT_ONCE = 1 << 16  # pairs whose colours are compared
 _COSINES = np.cos(np.pi / SIDE * np.outer(np.arange(8), np.arange(SIDE) + 0.5))  # (8, 32): a DCT's lowest frequencies
 
 
@@ -38,51 +43,97 @@ def fingerprint(pixels: Pixels) -> bytes:
     return np.packbits(signs).tobytes() + np.asarray(small.resize((COLOURS, COLOURS), Image.Resampling.BOX)).tobytes()
 
 
-def pairs(fingerprints: Sequence[bytes], factor: float = 1) -> NDArray[np.intp]:
+def pairs(fingerprints: Sequence[bytes] | NDArray[np.uint8], factor: float = 1) -> NDArray[np.intp]:
     """Places of near-duplicates, (N, 2); those of more than two pictures are connected, not each given.
 
     Args:
-        fingerprints: of the pictures.
+        fingerprints: of the pictures; or a table of them, (number, BYTES).
         factor: of the limits; below 1, only pictures that are nearer than that are near-duplicates.
     """
-    found = [np.empty((0, 2), np.intp)]
-    if len(fingerprints) > 1:
-        table = np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, BYTES)
+    table = fingerprints if isinstance(fingerprints, np.ndarray) else as_table(fingerprints)
+    found = [np.empty(0, np.intp)]
+    size = max(len(table), 1)
+    if len(table) > 1:
         bands = table[:, :8].copy().view(np.uint16)  # (N, BANDS)
         for band in range(BANDS):
-            # Equal fingerprints become neighbours, similar ones mostly.
-            order = np.lexsort((*table[:, :7:-1].T, *bands.T, bands[:, band]))
-            found += _in_band(table, order, bands[order, band], factor)
-    left, right = np.concatenate(found).T
-    size = max(len(fingerprints), 1)
-    return np.stack(np.divmod(np.unique(left * size + right), size), axis=1)
+            order, structure = _order(table, bands, band)
+            found += [left * size + right for left, right in _in_band(table, order, structure, factor)]
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), size), axis=1)
 
 
-def connected(edges: NDArray[np.intp], size: int) -> list[int]:
+def as_table(fingerprints: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Fingerprints as a table, (N, BYTES)."""
+    return np.frombuffer(b"".join(fingerprints), np.uint8).reshape(-1, BYTES)
+
+
+def of_column(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    """A column of fingerprints, none of which is null, as a table, (N, BYTES); one in a single piece isn't copied."""
+    import pyarrow as pa
+
+    kind = pa.binary(BYTES)
+    pieces = [chunk if chunk.type == kind else chunk.cast(kind) for chunk in column.chunks if len(chunk)]
+    if any(piece.null_count for piece in pieces):
+        raise TypeError("a picture has no fingerprint")
+    tables = [
+        np.frombuffer(piece.buffers()[1], np.uint8, len(piece) * BYTES, piece.offset * BYTES).reshape(-1, BYTES)
+        for piece in pieces
+    ]
+    return tables[0] if len(tables) == 1 else np.concatenate([np.empty((0, BYTES), np.uint8), *tables])
+
+
+def connected(edges: NDArray[np.intp], size: int) -> NDArray[np.int32]:
     """The number of the component that each of `size` nodes is in, by undirected edges (N, 2) between their places."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(size, size))
-    components: list[int] = connected_components(graph, directed=False)[1].tolist()
+    components: NDArray[np.int32] = connected_components(graph, directed=False)[1]
     return components
 
 
+def _order(
+    table: NDArray[np.uint8], bands: NDArray[np.uint16], band: int
+) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Rows by a band, the other bands and the colours, and the structures in that order, the band in front.
+
+    Equal fingerprints become neighbours, similar ones mostly.
+    """
+    structure = bands[:, band].astype(np.uint64)
+    for other in reversed(range(BANDS)):
+        if other != band:
+            structure = structure << np.uint64(16) | bands[:, other]
+    order = np.argsort(structure, kind="stable")
+    structure = structure[order]
+    same = np.flatnonzero(structure[1:] == structure[:-1])
+    if len(same):  # colours decide between equal structures alone
+        places = np.union1d(same, same + 1)
+        rows = order[places]
+        order[places] = rows[np.lexsort((*table[rows, 8:].T[::-1], structure[places]))]
+    return order, structure
+
+
 def _in_band(
-    table: NDArray[np.uint8], order: NDArray[np.intp], values: NDArray[np.uint16], factor: float
-) -> Iterator[NDArray[np.intp]]:
+    table: NDArray[np.uint8], order: NDArray[np.intp], structure: NDArray[np.uint64], factor: float
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Near-duplicates among rows with the same value, each compared with the `REACH` rows behind it."""
+    values = (structure >> np.uint64(48)).astype(np.uint16)
     for step in range(1, min(REACH, len(values) - 1) + 1):
-        first = np.flatnonzero(values[:-step] == values[step:])
-        if not len(first):
+        same = values[:-step] == values[step:]
+        if not same.any():
             return
-        left, right = order[first], order[first + step]
-        near = _near(table[left], table[right], factor)
-        yield np.sort(np.stack([left[near], right[near]], axis=1), axis=1)
+        # Structures first: they lie in this order already, and hardly a pair is left then.
+        same &= np.bitwise_count(structure[:-step] ^ structure[step:]) <= int(factor * MOST_BITS)
+        first = np.flatnonzero(same)
+        for start in range(0, len(first), AT_ONCE):
+            some = first[start : start + AT_ONCE]
+            left, right = order[some], order[some + step]
+            near = _near(table[left], table[right], factor)
+            left, right = left[near], right[near]
+            yield np.minimum(left, right), np.maximum(left, right)
 
 
 def _near(left: NDArray[np.uint8], right: NDArray[np.uint8], factor: float) -> NDArray[np.bool_]:
-    bits = np.bitwise_count(left[:, :8] ^ right[:, :8]).sum(axis=1)
+    """Whether the mean colours of pictures are near each other."""
     levels = np.abs(left[:, 8:].astype(np.int16) - right[:, 8:])
     alike = np.less_equal(levels.mean(axis=1), factor * MEAN_LEVELS) & (levels.max(axis=1) <= factor * MOST_LEVELS)
-    return np.asarray(alike & (bits <= factor * MOST_BITS), np.bool_)
+    return np.asarray(alike, np.bool_)

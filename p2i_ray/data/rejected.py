@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from p2i_ray.data import text_columns
 from p2i_ray.storage import spreadsheet
 
 if TYPE_CHECKING:
@@ -27,6 +28,6 @@ def to_csv(rows: pa.Table) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)
     lines.writerow(rows.column_names)
-    for row in rows.to_pylist():
+    for row in text_columns.batched(rows):
         lines.writerow([spreadsheet.as_text(cell or "") for cell in row.values()])
     return out.getvalue().encode("utf-8-sig")

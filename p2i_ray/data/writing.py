@@ -55,11 +55,13 @@ def sample(
     }
 
 
-def write_shard(rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schema: pa.Schema = SCHEMA) -> str:
+def write_shard(
+    rows: Iterable[Mapping[str, Any]] | pa.Table, folder: str, schema: pa.Schema = SCHEMA, *, row_group: int = ROW_GROUP
+) -> str:
     """Write rows as one Parquet file into a folder; returns its name, which is unique."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
     name = f"part-{uuid.uuid4().hex}.parquet"
-    parquet.write_table(table, locations.join(folder, name), ROW_GROUP)
+    parquet.write_table(table, locations.join(folder, name), row_group)
     return name
 
 

@@ -25,7 +25,7 @@ ROWS: list[tuple[str, str | None, str, str, bytes]] = [
 def groups(rows: list[Any], **settings: bool) -> dict[str, str]:
     names = ("id", "group", "name", "category", "fingerprint")
     table = pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
-    return dict(zip(table["id"].to_pylist(), find(table, GroupConfig(**settings)), strict=True))
+    return dict(zip(table["id"].to_pylist(), find(table, GroupConfig(**settings)).to_pylist(), strict=True))
 
 
 def test_group_name_and_picture_connect_rows() -> None:
@@ -49,3 +49,19 @@ def test_what_connects_is_a_setting() -> None:
 def test_rows_that_are_added_elsewhere_change_no_group() -> None:
     found = groups(ROWS[:4])
     assert {id: group for id, group in groups(ROWS).items() if id in found} == found
+
+
+def test_the_first_key_in_the_alphabet_is_that_of_code_points() -> None:
+    rows = [(id, "sku", name, "Cups", FAR[0]) for id, name in (("1", "\U0001f600"), ("2", "\uffee"), ("3", "z"))]
+    assert set(groups([(*row[:1], None, *row[2:]) for row in rows]).values()) == {"name:z"}
+    assert set(groups([(*row[:1], None, *row[2:]) for row in rows[:2]]).values()) == {"name:\uffee"}
+    assert set(groups(rows).values()) == {"group:sku"}  # before all names
+
+
+def test_an_empty_group_is_none_and_rows_without_anything_join_by_their_ids() -> None:
+    rows = [("1", "", "Cups", "cups", FAR[0]), ("2", None, "Cups", "Cups", FAR[1]), ("2", None, "Cups", "Cups", FAR[2])]
+    table = pa.table(
+        dict(zip(("id", "group", "name", "category", "fingerprint"), zip(*rows, strict=True), strict=True))
+    )
+    assert find(table, GroupConfig()).to_pylist() == ["row:1", "row:2", "row:2"]
+    assert find(table.slice(0, 0), GroupConfig()).to_pylist() == []

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2i_ray.data.splits import ALONE, FEWEST, HELD_OUT, SplitConfig, assign, check, shuffled
+from p2i_ray.data import splits
+from p2i_ray.data.split_draws import FEWEST
+from p2i_ray.data.splits import ALONE, HELD_OUT, SEEN, SplitConfig, check
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 
 IDS = [f"id-{i}" for i in range(2000)]
 CATEGORIES = [("Cup", "Bag", "Lamp", "Toy")[i % 4] for i in range(2000)]
+
+
+class Assigned(NamedTuple):
+    """What became of a row."""
+
+    split: str
+    reason: str | None
+
+
+def assign(
+    groups: list[str],
+    categories: list[str],
+    scenes: list[bool],
+    *,
+    settings: SplitConfig,
+    seed: int,
+    before: list[tuple[str, str]] | None = None,
+) -> list[Assigned]:
+    """The rows' splits; `before` are products and splits of rows that are there."""
+    rows = pa.table({"product": groups, "category": categories, "scene": scenes})
+    there = before and pa.table({"product": [p for p, _ in before], "split": [s for _, s in before]})
+    found = splits.assign(rows, settings=settings, seed=seed, before=there or None)
+    return [Assigned(**row) for row in found.to_pylist()]
+
+
+def shuffled(ids: list[str], seed: int, chunks: list[str] | None = None) -> list[int]:
+    columns = [None if some is None else pa.chunked_array([some]) for some in (ids, chunks)]
+    found: list[int] = splits.shuffled(columns[0], seed, columns[1]).tolist()
+    return found
 
 
 def split(settings: SplitConfig, ids: list[str] = IDS, seed: int = 0) -> dict[str, str]:
@@ -121,10 +155,38 @@ def test_a_product_with_many_photos_fills_no_small_split() -> None:
 )
 def test_settings_that_do_not_fit(settings: SplitConfig, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        check(settings, CATEGORIES)
+        check(settings, Counter(CATEGORIES))
 
 
 def test_the_order_is_a_shuffle_of_the_ids() -> None:
     order = shuffled(IDS, 0)
     assert sorted(order) == list(range(2000)) and order != list(range(2000))
     assert [IDS[::-1][i] for i in shuffled(IDS[::-1], 0)] == [IDS[i] for i in order]
+
+
+def test_the_order_is_that_of_the_documented_seeds() -> None:
+    draws = {text: locations.seed_for(3, "order", text) for text in [*IDS[:300], "x", "y"]}
+    chunks = ["x" if place % 3 else "y" for place in range(300)]
+    assert shuffled(IDS[:300], 3) == sorted(range(300), key=lambda row: draws[IDS[row]])
+    assert shuffled(IDS[:300], 3, chunks) == sorted(range(300), key=lambda row: (draws[chunks[row]], draws[IDS[row]]))
+
+
+def test_products_that_are_there_keep_their_split_and_count() -> None:
+    before = [("a", "validation")] * 2 + [("b", "train"), ("c", "test_unseen")]
+    settings = SplitConfig(validation=3, test=0, unseen=("Toy",))
+    found = assign(
+        ["a", "b", "c", "c", "b", "d"],
+        ["Cup", "Cup", "Toy", "Cup", "Toy", "Cup"],
+        [True] * 6,
+        settings=settings,
+        seed=0,
+        before=before,
+    )
+    assert [tuple(row) for row in found] == [
+        ("validation", None),
+        ("train", None),
+        ("test_unseen", None),
+        ("test_unseen", HELD_OUT),
+        ("train", SEEN),
+        ("train", None),  # validation has its three rows
+    ]

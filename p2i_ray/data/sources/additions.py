@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, NamedTuple
 
-from p2i_ray.data.schema import REJECTED
-from p2i_ray.data.sources import ledger, tasks
+from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
+from p2i_ray.data.sources import ledger
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def divide(rows: pa.Table, before: pa.Table) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Rows that are new, those that are in a split already, and those whose picture is there under another id.
+class Divided(NamedTuple):
+    """What becomes of a source's rows: a mask each over all rows; one that can't be used is in none."""
+
+    new: pa.ChunkedArray
+    there: pa.ChunkedArray  # in a split already
+    again: pa.ChunkedArray  # its picture is there under another id
+
+
+def divide(rows: pa.Table, before: pa.Table) -> Divided:
+    """Which rows are new, and which are known by their ids or pictures.
 
     Args:
-        rows: usable ones of the source.
+        rows: of the source.
         before: the ledger's lines.
     """
-    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    ids, files = set(before["id"].to_pylist()), set(before["file"].to_pylist())
-    there = [id in ids for id in rows["id"].to_pylist()]
-    again = [file in files and not old for file, old in zip(_pictures(rows), there, strict=True)]
-    new = [not (old or double) for old, double in zip(there, again, strict=True)]
-    first, second, third = (rows.filter(pa.array(mask, pa.bool_())) for mask in (new, there, again))
-    return first, second, third
+    usable = pc.is_null(rows["reason"])
+    there = pc.and_(usable, _among(rows["id"], before["id"]))
+    again = pc.and_(pc.and_not(usable, there), _among(pictures_of(rows), before["file"]))
+    return Divided(pc.and_not(pc.and_not(usable, there), again), there, again)
 
 
 def changed(there: pa.Table, before: pa.Table) -> pa.Table:
@@ -35,44 +42,81 @@ def changed(there: pa.Table, before: pa.Table) -> pa.Table:
     A new row may show their product by what they are called now, as well as by what they were called.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    was = {line["id"]: line for line in before.to_pylist()}
-    now = [{**was[line["id"]], **line} for line in _from_source(there).to_pylist()]
-    return pa.Table.from_pylist([line for line in now if line != was[line["id"]]], schema=ledger.schema())
+    if not there.num_rows:
+        return ledger.schema().empty_table()
+    was = before.take(pc.index_in(there["id"], value_set=before["id"].combine_chunks()))
+    now = _from_source(there)
+    differ = [
+        pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
+        for a, b in ((now[name], was[name]) for name in ledger.FROM_SOURCE)
+    ]
+    mask = functools.reduce(pc.or_, differ)
+    lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
+    return pa.table(lines, schema=ledger.schema()).filter(mask)
 
 
 def gone(rows: pa.Table, before: pa.Table) -> int:
     """How many rows are there that the source no longer has."""
-    return len(set(before["id"].to_pylist()) - set(rows["id"].to_pylist()))
+    import pyarrow.compute as pc
+
+    return len(before["id"].filter(pc.invert(_among(before["id"], rows["id"]))).unique())
 
 
 def as_lines(rows: pa.Table) -> pa.Table:
-    """Rows with fingerprint, scene, product and split as lines of the ledger."""
-    found = _from_source(rows)
+    """Rows with fingerprint, scene, product and split as lines of the ledger, whose types they have when written."""
+    lines = _from_source(rows)
     for column in ledger.schema().names[len(ledger.FROM_SOURCE) :]:
-        found = found.append_column(column, rows[column])
-    return found.cast(ledger.schema())
+        lines = lines.append_column(column, rows[column])
+    return lines
 
 
-def rejected_elsewhere(rows: pa.Table, out: str) -> list[dict[str, Any]]:
+def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     """Rows that earlier ingestions set aside and that the source no longer has, by id and by file; they stay there."""
+    import pyarrow.compute as pc
+
     folder = locations.join(out, REJECTED)
     names = locations.names(folder, ".parquet")
     if not names:
-        return []
-    lines = [tasks.set_aside(row, "") for row in rows.to_pylist()]
-    ids, sources = {line["id"] for line in lines}, {line["source"] for line in lines}
-    old = parquet.read_parquet(folder, names).to_pylist()
-    return [line for line in old if line["id"] not in ids and line["source"] not in sources]
+        return REJECTED_SCHEMA.empty_table()
+    lines = aside(rows, rows["reason"])
+    old = parquet.read_parquet(folder, names).select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA)
+    return old.filter(pc.invert(pc.or_(*(_among(old[name], lines[name]) for name in ("id", "source")))))
+
+
+def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
+    """Rows of the source as rows of rejected/, as tasks.set_aside makes them.
+
+    Args:
+        rows: of the source.
+        reasons: of each, or one for all.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sources = [pc.if_else(pc.equal(rows[column], ""), None, rows[column]) for column in ("file", "cutout", "origin")]
+    reason = reasons if isinstance(reasons, pa.ChunkedArray) else pa.repeat(reasons, rows.num_rows)
+    return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
+
+
+def pictures_of(rows: pa.Table) -> pa.ChunkedArray:
+    """The file that each row is known by."""
+    import pyarrow.compute as pc
+
+    if not rows["cutout"].length() - rows["cutout"].null_count:
+        return rows["file"]
+    return pc.if_else(pc.not_equal(rows["file"], ""), rows["file"], rows["cutout"])
 
 
 def _from_source(rows: pa.Table) -> pa.Table:
     import pyarrow as pa
 
-    pictures = pa.array(_pictures(rows), pa.string())
-    return pa.table({name: pictures if name == "file" else rows[name] for name in ledger.FROM_SOURCE})
+    return pa.table({name: pictures_of(rows) if name == "file" else rows[name] for name in ledger.FROM_SOURCE})
 
 
-def _pictures(rows: pa.Table) -> list[str]:
-    """The file that each row is known by."""
-    return [file or cutout for file, cutout in zip(rows["file"].to_pylist(), rows["cutout"].to_pylist(), strict=True)]
+def _among(values: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each value is one of those that are known."""
+    import pyarrow.compute as pc
+
+    return pc.is_in(values, value_set=known)

@@ -5,16 +5,20 @@ Excel writes semicolons and Windows-1252 or UTF-16 with tabs; others a line `sep
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from p2i_ray.data.sources import columns
+from p2i_ray.data.sources.text_lines import TextLines
 from p2i_ray.errors import UserError
 
 SEPARATORS = ",;\t|"
 LONGEST_FIELD = 1 << 28  # characters; descriptions with embedded pictures are long
+CHECKED = 1 << 20  # bytes whose encoding is checked at once
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .xls
 _SEP = re.compile(r"sep=(.)\r?\n?", re.I)
 _PICTURE = re.compile(r"\.(jpe?g|png|webp|avif|gif|bmp|tiff?|heic)\b", re.I)
@@ -44,7 +48,7 @@ class Table:
     """
 
     location: str
-    lines: list[str]
+    lines: Sequence[str]
     header: list[str]
     start: int
     separator: str
@@ -68,16 +72,13 @@ def decode(content: bytes, location: str) -> tuple[str, str]:
     Raises:
         UserError: none of them.
     """
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return _strictly(content, "utf-16", location), "UTF-16"
-    head = content[:4096]
-    if len(head) > 3 and head.count(0) > len(head) // 4:
-        kind = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
-        return _strictly(content, kind, location), "UTF-16"
-    try:
-        return content.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError:
-        return _strictly(content, "cp1252", location), "Windows-1252"
+    codec, name = _codec(content)
+    return _strictly(content, codec, location), name
+
+
+def encoding(content: bytes) -> str:
+    """The encoding that `decode` takes."""
+    return _codec(content)[1]
 
 
 def parse(content: bytes, location: str) -> Table:
@@ -89,8 +90,7 @@ def parse(content: bytes, location: str) -> Table:
     csv.field_size_limit(LONGEST_FIELD)
     if content.startswith(WORKBOOKS):
         raise UserError(f"names {location} is a workbook, not text; save the sheet as CSV")
-    text, encoding = decode(content, location)
-    lines = re.findall(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+", text)
+    lines, encoding = _lines(content, location)
     start = next((place for place, line in enumerate(lines) if line.strip()), len(lines))
     declared = _SEP.fullmatch(lines[start]) if start < len(lines) else None
     start += bool(declared)
@@ -105,13 +105,48 @@ def looks_like_a_row(fields: list[str]) -> bool:
     return any(_PICTURE.search(field) for field in fields)
 
 
+def _codec(content: bytes) -> tuple[str, str]:
+    """Python's name for a file's encoding, and ours."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16", "UTF-16"
+    head = content[:4096]
+    if len(head) > 3 and head.count(0) > len(head) // 4:
+        return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be", "UTF-16"
+    return ("utf-8-sig", "UTF-8") if _error(content, "utf-8") is None else ("cp1252", "Windows-1252")
+
+
+def _error(content: bytes, codec: str) -> int | None:
+    """The first byte that an encoding doesn't have, if there is one; no text is kept."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    for start in range(0, len(content) or 1, CHECKED):
+        try:
+            decoder.decode(content[start : start + CHECKED], final=start + CHECKED >= len(content))
+        except UnicodeDecodeError as error:
+            return start + error.start
+    return None
+
+
+def _lines(content: bytes, location: str) -> tuple[TextLines, str]:
+    """The lines of a file, and its encoding."""
+    codec, name = _codec(content)
+    if name == "UTF-16":
+        return TextLines(_strictly(content, codec, location).encode(), "utf-8"), name
+    if codec == "cp1252" and (place := _error(content, codec)) is not None:
+        raise _unknown(location, place)
+    is_utf8 = name == "UTF-8"
+    return TextLines(content, "utf-8" if is_utf8 else codec, is_utf8 and content.startswith(codecs.BOM_UTF8)), name
+
+
 def _strictly(content: bytes, encoding: str, location: str) -> str:
     try:
-        return content.decode(encoding).removeprefix("\ufeff")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"names {location} is neither UTF-8, UTF-16 nor Windows-1252 (byte {error.start}); save it as UTF-8"
-        ) from None
+        raise _unknown(location, error.start) from None
+    return text.removeprefix("\ufeff") if encoding.startswith("utf-16") else text
+
+
+def _unknown(location: str, place: int) -> UserError:
+    return UserError(f"names {location} is neither UTF-8, UTF-16 nor Windows-1252 (byte {place}); save it as UTF-8")
 
 
 def _with_header(table: Table) -> Table:
@@ -133,7 +168,7 @@ def _fitness(table: Table) -> tuple[int, int]:
 
 def _in_single_quotes(table: Table) -> Table:
     """The table read with ' as its quote, if its first row is written so and then fits the header better."""
-    line = next((line.strip() for line in table.lines[table.start :] if line.strip()), "")
+    line = next((line.strip() for line in islice(table.lines, table.start, None) if line.strip()), "")
     if len(line) < 2 or line[0] != "'" or line[-1] != "'":
         return table
     plain, quoted = (

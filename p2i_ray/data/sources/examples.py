@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -76,13 +76,12 @@ def slices(chosen: pa.Table) -> list[pa.Table]:
     return [chosen.slice(start, MOST).combine_chunks() for start in range(0, chosen.num_rows, MOST)]
 
 
-def kept(data: str, rejected: Sequence[Mapping[str, Any]]) -> pa.Table:
+def kept(data: str, rejected: pa.Table) -> pa.Table:
     """The examples of earlier ingestions that are among rows which stay set aside."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     before = read(data)
-    return before.filter(pc.is_in(before["id"], value_set=pa.array([line["id"] for line in rejected], pa.string())))
+    return before.filter(pc.is_in(before["id"], value_set=rejected["id"]))
 
 
 def write(tables: list[pa.Table], building: str) -> list[str]:

@@ -29,11 +29,7 @@ class FileIndex:
     def __init__(self, files: Mapping[str, str], source: str) -> None:
         self.files = files
         self._base = ""
-        self._spelled: dict[str, list[str]] = {}
-        self._bare: dict[str, list[str]] = {}
-        for name in files:
-            self._spelled.setdefault(_spelling(name), []).append(name)
-            self._bare.setdefault(_spelling(posixpath.basename(name)), []).append(name)
+        self._spellings = _Spellings(files)
         self._own = [part for part in _spelling(source).split("/") if part]
         self._used: set[str] = set()
 
@@ -75,15 +71,56 @@ class FileIndex:
 
     def _spelled_so(self, path: str, prefix: str) -> list[str]:
         if "://" in path:
-            return self._bare.get(_spelling(posixpath.basename(urlsplit(path).path)), [])
+            return self._spellings.bare(_spelling(posixpath.basename(urlsplit(path).path)))
         spelled = _spelling(path)
         parts = spelled.strip("/").split("/")
         shorter = ["/".join(parts[count:]) for count in range(1, len(parts)) if self._own[-count:] == parts[:count]]
         before = f"{_spelling(prefix)}/" if prefix else spelled
         for candidate in (spelled, spelled.lstrip("/"), *shorter, spelled.removeprefix(before)):
-            if found := self._spelled.get(candidate):
+            if found := self._spellings.whole(candidate):
                 return found
-        return self._bare.get(spelled, [])  # which has no bare names with folders
+        return self._spellings.bare(spelled)  # which has no bare names with folders
+
+
+class _Spellings:
+    """Which files have a spelling; nothing is made before a list spells one otherwise.
+
+    Args:
+        files: their paths below the source.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._files = files
+        self._whole: dict[str, str | list[str]] = {}
+        self._bare: dict[str, str | list[str]] = {}
+
+    def whole(self, spelling: str) -> list[str]:
+        """The files whose whole path has it."""
+        if not self._whole:
+            for name in self._files:
+                _add(self._whole, _spelling(name), name)
+        return _listed(self._whole, spelling)
+
+    def bare(self, spelling: str) -> list[str]:
+        """The files whose name without folders has it."""
+        if not self._bare:
+            for name in self._files:
+                _add(self._bare, _spelling(posixpath.basename(name)), name)
+        return _listed(self._bare, spelling)
+
+
+def _add(files: dict[str, str | list[str]], spelling: str, name: str) -> None:
+    """Put a file to those of its spelling; a list for each would take more memory than all names."""
+    found = files.get(spelling)
+    if found is None:
+        files[name if spelling == name else spelling] = name
+    else:
+        files[spelling] = [*found, name] if isinstance(found, list) else [found, name]
+
+
+def _listed(files: dict[str, str | list[str]], spelling: str) -> list[str]:
+    found = files.get(spelling, [])
+    return [found] if isinstance(found, str) else found
 
 
 def shared_folder(paths: Iterable[str]) -> str:

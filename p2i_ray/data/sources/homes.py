@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from p2i_ray.data import groups, splits
+import numpy as np
+from numpy.typing import NDArray
+
+from p2i_ray.data import groups, near_duplicates, splits, text_columns
 from p2i_ray.data.cleaning import duplicates
-from p2i_ray.data.splits import Assigned
+from p2i_ray.data.schema import SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,20 +17,13 @@ if TYPE_CHECKING:
     from p2i_ray.data.sources.tasks import IngestConfig
 
 BETWEEN = "between splits: its product is in {splits} already, and photos of one product are in one split"
-
-
-class Home(NamedTuple):
-    """What became of a row: its product and its split, or why it is in none."""
-
-    product: str
-    split: str
-    reason: str | None = None
+ALIKE = "near-duplicate: its picture looks like that of "
 
 
 def find(
     rows: pa.Table, before: pa.Table, renamed: pa.Table | None = None, *, settings: IngestConfig, seed: int
-) -> list[Home]:
-    """The home of each new row.
+) -> pa.Table:
+    """The home of each new row: its product and its split, and the reason why it is in none, which is null if it is.
 
     Args:
         rows: id, group, name, category, fingerprint and scene of those that are new.
@@ -39,57 +34,86 @@ def find(
     """
     import pyarrow as pa
 
-    columns = ["id", "group", "name", "category", "fingerprint", "scene"]
     known = before if renamed is None else pa.concat_tables([before, renamed])
-    shown = pa.concat_tables([known.select(columns), rows.select(columns)])
-    homes: list[Home | None] = [None] * rows.num_rows
-    if settings.cleaning.near_duplicates:
-        ids, fingerprints = shown["id"].to_pylist(), shown["fingerprint"].to_pylist()
-        doubles = duplicates.superfluous(ids, fingerprints, settled=known.num_rows)
-        for place, first in doubles.items():
-            reason = f"near-duplicate: its picture looks like that of {first}"
-            homes[place - known.num_rows] = Home("", "", reason)
-        shown = shown.filter(pa.array([place not in doubles for place in range(shown.num_rows)], pa.bool_()))
-    open_places = [place for place, home in enumerate(homes) if home is None]
+    columns = ["id", "group", "name", "category", "fingerprint"]
+    shown = rows.select(columns)
+    shown = pa.concat_tables([known.select(columns).cast(shown.schema), shown])
+    if not settings.cleaning.near_duplicates:
+        return _homes(shown, rows, known, before=before, settings=settings, seed=seed)
+    prints = near_duplicates.of_column(shown["fingerprint"])
+    doubles = duplicates.superfluous(shown["id"], prints, settled=known.num_rows)
+    single = np.ones(shown.num_rows, np.bool_)
+    single[doubles["place"].to_numpy()] = False
+    new = single[known.num_rows :]
+    shown, rows = shown.filter(pa.array(single)), rows.filter(pa.array(new))
+    found = _homes(shown, rows, known, before=before, settings=settings, seed=seed)
+    return _woven(found, new, [f"{ALIKE}{like}" for like in doubles["like"].to_pylist()])
+
+
+def _homes(
+    shown: pa.Table, rows: pa.Table, known: pa.Table, *, before: pa.Table, settings: IngestConfig, seed: int
+) -> pa.Table:
+    """The homes of rows; `shown` are those that are there and behind them these."""
+    import pyarrow as pa
 
     keys = groups.find(shown, settings.groups)
-    taken = list(zip(known["product"].to_pylist(), known["split"].to_pylist(), strict=True))
-    products, settled = _settled(keys, taken)
-    apart = {key for key, found in settled.items() if len(found) > 1}
-    new = shown.slice(known.num_rows)
-    categories, scenes = new["category"].to_pylist(), new["scene"].to_pylist()
-    free = [place for place, product in enumerate(products) if product not in apart]
-    assigned = iter(
-        splits.assign(
-            [products[place] for place in free],
-            [categories[place] for place in free],
-            [scenes[place] for place in free],
-            settings=settings.split,
-            seed=seed,
-            before=taken[: before.num_rows],
-        )
-    )
-    for place, product in zip(open_places, products, strict=True):
-        if product in apart:
-            between = " and ".join(sorted(settled[product]))
-            home = Assigned("", BETWEEN.format(splits=between))
-        else:
-            home = next(assigned)
-        homes[place] = Home(product, *home)
-    return [home for home in homes if home is not None]
+    numbers = keys.indices.to_numpy()
+    product, products, settled = _settled(numbers[: known.num_rows], keys.dictionary, known)
+    own = product[numbers[known.num_rows :]]
+    rows = rows.select(["category", "scene"]).append_column("product", text_columns.as_column(own, products))
+    apart = np.bitwise_count(settled)[own] > 1
+    free = rows.filter(pa.array(~apart)) if apart.any() else rows
+    assigned = splits.assign(free, settings=settings.split, seed=seed, before=before)
+    found = pa.table({"product": free["product"], **{name: assigned[name] for name in assigned.column_names}})
+    between = {mask: BETWEEN.format(splits=" and ".join(_splits(mask))) for mask in set(settled.tolist())}
+    return _woven(found, ~apart, [between[mask] for mask in settled[own[apart]].tolist()])
 
 
-def _settled(keys: Sequence[str], taken: Sequence[tuple[str, str]]) -> tuple[list[str], dict[str, set[str]]]:
-    """The products of the new rows, and the splits in which those that are there already have rows.
+def _settled(
+    numbers: NDArray[np.int32], keys: pa.Array, known: pa.Table
+) -> tuple[NDArray[np.intp], pa.Array, NDArray[np.int64]]:
+    """The product of each key, as it is called already; the products; and the splits in which each has rows, as bits.
 
     Args:
-        keys: what each row shows by all that is known now; first the rows that are there.
-        taken: product and split of those.
+        numbers: of what each row that is there shows, by all that is known now.
+        keys: what they are numbers of; some are of new rows alone.
+        known: product and split of the rows that are there.
     """
-    names: dict[str, str] = {}  # key -> the product as it is called already
-    found: dict[str, set[str]] = {}
-    for key, (product, split) in zip(keys, taken, strict=False):
-        names[key] = min(names.get(key, product), product)
-        found.setdefault(key, set()).add(split)
-    products = [names.get(key, key) for key in keys[len(taken) :]]
-    return products, {names[key]: splits for key, splits in found.items()}
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    of_row, texts = text_columns.encode(known["product"])
+    rank, order = text_columns.ranks(texts)
+    smallest = np.full(len(keys), len(order))
+    np.minimum.at(smallest, numbers, rank[of_row])
+    names = texts.take(pa.array(np.append(order, -1)[smallest], pa.int64(), mask=smallest == len(order)))
+    product, products = text_columns.encode(pa.chunked_array([pc.coalesce(names, keys)]))
+
+    split, split_names = text_columns.encode(known["split"])
+    bits = np.array([1 << SPLITS.index(name) for name in split_names.to_pylist()], np.int64)
+    found = np.zeros(len(keys), np.int64)
+    np.bitwise_or.at(found, numbers, bits[split])
+    there, first = np.unique(numbers, return_index=True)
+    there = there[np.argsort(first)]  # of keys whose product has one name, the last counts
+    settled = np.zeros(len(products), np.int64)
+    settled[product[there]] = found[there]
+    return product, products, settled
+
+
+def _splits(mask: int) -> list[str]:
+    return sorted(split for place, split in enumerate(SPLITS) if mask >> place & 1)
+
+
+def _woven(found: pa.Table, has_home: NDArray[np.bool_], reasons: list[str]) -> pa.Table:
+    """Homes, and between them the rows that have none, with the reason for each, in order."""
+    import pyarrow as pa
+
+    if has_home.all():
+        return found
+    nothing = pa.nulls(len(reasons), pa.string())
+    plain = found.cast(pa.schema([(name, pa.string()) for name in found.column_names]))
+    aside = pa.table({"product": nothing, "split": nothing, "reason": pa.array(reasons, pa.string())})
+    places = np.empty(len(has_home), np.intp)
+    places[np.concatenate([np.flatnonzero(has_home), np.flatnonzero(~has_home)])] = np.arange(len(has_home))
+    whole = pa.concat_tables([plain, aside]).take(pa.array(places))
+    return pa.table({name: whole[name].dictionary_encode() for name in whole.column_names})

@@ -1,8 +1,8 @@
 """Turn a source's rows into EPBD: every row ends exactly once, in a split or in rejected/ with a reason.
 
-The driver holds the rows' text and a fingerprint each. Each task takes a slice of rows, opens their photos one by one
-and writes one shard; when all are made, products get their splits, and tasks copy the samples there. Pictures never
-leave the tasks.
+The driver holds the rows' text and a fingerprint each, in columns; what it does with them is in `bookkeeping`. Each
+task takes a slice of rows, opens their photos one by one and writes one shard; when all are made, products get their
+splits, and tasks copy the samples there. Pictures never leave the tasks.
 
 Where the folder holds an earlier ingestion of the source, the rows that are new are added, and shards that are there
 stay as they are. What was set aside is tried again.
@@ -13,15 +13,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import publishing, rejected, splits
+from p2i_ray.data import publishing, rejected, splits, text_columns
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
-from p2i_ray.data.schema import EXAMPLES, REJECTED, REJECTED_SCHEMA, SPLITS
-from p2i_ray.data.sources import additions, examples, homes, ledger, pictures, rejections, tasks
+from p2i_ray.data.schema import EXAMPLES, REJECTED, SPLITS
+from p2i_ray.data.sources import additions, bookkeeping, examples, ledger, rejections, reports, tasks
 from p2i_ray.data.sources.rejections import JudgeSamples
 from p2i_ray.data.sources.slices import run, run_all
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 TASK_GIB = 0.5  # memory of a task besides the largest picture that it may have to decode
 DETECTOR_GIB = 0.75  # memory of a task's detector of text or people; RapidOCR's took 0.5
-MIN_SLICES = 16  # so that a small folder keeps several cores busy too
 
 
 class Ingested(NamedTuple):
@@ -84,10 +85,15 @@ def ingest(
 
 def check(rows: pa.Table, plan: Plan) -> None:
     """Raise a UserError unless `out` is free or rows can be added to it, and the splits' settings fit the rows."""
+    import pyarrow.compute as pc
+
     check_out(plan.out)
     if ledger.is_there(plan.out):
         ledger.check(plan)
-    splits.check(plan.settings.split, _usable(rows)["category"].to_pylist())
+    usable = rows["category"].filter(pc.is_null(rows["reason"]))
+    numbers, categories = text_columns.encode(usable)
+    counts = np.bincount(numbers, minlength=len(categories)).tolist()
+    splits.check(plan.settings.split, dict(zip(categories.to_pylist(), counts, strict=True)))
 
 
 def check_out(out: str) -> None:
@@ -109,8 +115,7 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
 
 def count_new(rows: pa.Table, out: str) -> int:
     """How many of a source's rows can be used and are not in the folder yet."""
-    new, *_ = additions.divide(_usable(rows), ledger.read(out))
-    return len(new)
+    return int(np.count_nonzero(additions.divide(rows, ledger.read(out)).new.to_numpy()))
 
 
 def _ingest(
@@ -125,81 +130,59 @@ def _ingest(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    usable, there, again = additions.divide(_usable(rows), before)
-    usable = usable.take(pa.array(_order(usable, plan.seed), pa.int64()))
-    usable = usable.append_column("row", pa.array(range(usable.num_rows), pa.int64()))
-    aside = [tasks.set_aside(row, row["reason"]) for row in rows.filter(pc.is_valid(rows["reason"])).to_pylist()]
-    aside += [tasks.set_aside(row, "duplicate file: an earlier row has it") for row in again.to_pylist()]
-    if progress and (known := there.num_rows + len(aside)):
+    arranged = bookkeeping.arrange(rows, before, plan.seed)
+    if progress and (known := arranged.there + arranged.aside.num_rows):
         progress(known)
-    report = _make(usable, plan, building, progress)
-    made = report.filter(pc.is_null(report["reason"]))
+    report = _make(arranged.new, plan, building, progress)
     rejects = rejections.of_tasks(report, building)
-
-    shown = usable.take(made["row"])
-    for column in ("fingerprint", "scene"):
-        shown = shown.append_column(column, made[column])
-    later: list[dict[str, Any]] = []
-    if disliked := rejections.judged(made, building, judging):
-        aside_now = pa.array([id in disliked for id in shown["id"].to_pylist()], pa.bool_())
-        later += [tasks.set_aside(row, disliked[row["id"]]) for row in shown.filter(aside_now).to_pylist()]
-        shown, made = (table.filter(pc.invert(aside_now)) for table in (shown, made))
-    changed = additions.changed(there, before)
-    found = homes.find(shown, before, changed, settings=plan.settings, seed=plan.seed)
-    later += [
-        tasks.set_aside(row, home.reason) for row, home in zip(shown.to_pylist(), found, strict=True) if home.reason
-    ]
-    kept = pa.array([place for place, home in enumerate(found) if home.reason is None], pa.int64())
-    lines = shown.append_column("product", pa.array([home.product for home in found], pa.string()))
-    lines = lines.append_column("split", pa.array([home.split for home in found], pa.string())).take(kept)
-    made = made.select(["file", "place"]).take(kept)
-    made = made.append_column("group", lines["product"]).append_column("split", lines["split"])
+    disliked = rejections.judged(report.filter(pc.is_null(report["reason"])), building, judging) if judging else {}
+    lines, samples, later = bookkeeping.settle(arranged, report, before, plan=plan, disliked=disliked)
     files: dict[str, list[str]] = {part: [] for part in (*SPLITS, REJECTED, EXAMPLES)}
     copying = resources(plan.settings.model_copy(update={"cutter": CutterConfig()}), plan.image)
-    for written in run(_shards(made, plan.settings), tasks.copy_samples, copying, building=building):
+    shards = bookkeeping.shards(samples, plan.settings)
+    for written in run(shards, tasks.copy_samples, copying, building=building):
         for line in written.to_pylist():
             files[line["split"]].append(line["file"])
-    lines = additions.as_lines(lines)
     files[ledger.FOLDER] = ledger.write(lines, plan, building)
     old = additions.rejected_elsewhere(rows, plan.out)
-    rejects = pa.concat_tables([rejects, pa.Table.from_pylist(later, schema=REJECTED_SCHEMA)])
-    shown_rows = _show(examples.choose(usable, rejects.to_pylist()), plan, copying)
+    rejects = pa.concat_tables([rejects, later])
+    shown_rows = _show(examples.choose(arranged.new, text_columns.batched(rejects)), plan, copying)
     files[EXAMPLES] = examples.write([*shown_rows, examples.kept(plan.out, old)], building)
-    rejects = pa.concat_tables([pa.Table.from_pylist([*old, *aside], schema=REJECTED_SCHEMA), rejects])
-    reasons = Counter(map(rejected.kind, rejects["reason"].to_pylist()))
+    rejects = pa.concat_tables([old, arranged.aside, rejects])
+    reasons = Counter(map(rejected.kind, text_columns.batched(rejects["reason"])))
     files[REJECTED] = rejections.write(rejects, locations.join(building, REJECTED))
-    everything = pa.concat_tables([before, lines])
-    counts = Counter(everything["split"].to_pylist())
+    in_split, names = text_columns.encode(before["split"], lines["split"])
+    counts = dict(zip(names.to_pylist(), np.bincount(in_split, minlength=len(names)).tolist(), strict=True))
+    products, _ = text_columns.encode(before["product"], lines["product"])
     return Ingested(
         rows=rows.num_rows,
-        splits={split: counts[split] for split in SPLITS},
-        without_scene=everything.num_rows - (pc.sum(everything["scene"]).as_py() or 0),
-        products=len(set(everything["product"].to_pylist())),
+        splits={split: counts.get(split, 0) for split in SPLITS},
+        without_scene=sum(len(part) - (pc.sum(part["scene"]).as_py() or 0) for part in (before, lines)),
+        products=int(np.count_nonzero(np.bincount(products))),
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
-        there=there.num_rows,
-        changed=changed.num_rows,
-        gone=additions.gone(rows, before) + len(old),
+        there=arranged.there,
+        changed=arranged.changed.num_rows,
+        gone=additions.gone(rows, before) + old.num_rows,
     )
 
 
 def _make(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) -> pa.Table:
-    """Make samples of rows on the workers; a line for each, in order, see `tasks.report_schema`."""
-    import pyarrow as pa
-
+    """Make samples of rows on the workers; a line for each, in order, see `reports.Reports`."""
     need = resources(plan.settings, plan.image)
-    reports = [tasks.report_schema().empty_table()]
+    found = reports.Reports(rows.num_rows)
     has_network = plan.settings.cutter.model or plan.settings.cleaning.detectors
     maker = tasks.SampleMaker if has_network else tasks.make_samples
 
     def make(slices: Sequence[pa.Table], *, alone: bool) -> Iterator[pa.Table]:
         return run(slices, maker, need, alone=alone, plan=plan, building=building)
 
-    for report in run_all(_slices(rows, plan.settings), make, lambda row: tasks.killer(row.to_pylist()[0], building)):
-        reports.append(report)
+    slices = bookkeeping.slices(rows, plan.settings)
+    for report in run_all(slices, make, lambda row: tasks.killer(row.to_pylist()[0], building)):
+        found.add(report)
         if progress:
             progress(report.num_rows)
-    return pa.concat_tables(reports).sort_by("row")
+    return found.table()
 
 
 def _show(rows: pa.Table, plan: Plan, need: StepResources) -> Iterator[pa.Table]:
@@ -209,31 +192,3 @@ def _show(rows: pa.Table, plan: Plan, need: StepResources) -> Iterator[pa.Table]
         return run(slices, examples.make, need, alone=alone, plan=plan)
 
     return run_all(examples.slices(rows), make, examples.without_picture)
-
-
-def _order(rows: pa.Table, seed: int) -> list[int]:
-    """Row numbers in an order that mixes categories and depends on the seed alone; archives are read one by one."""
-    ids, files, cutouts = (rows[column].to_pylist() for column in ("id", "file", "cutout"))
-    chunks = [pictures.chunk(file or cutout) for file, cutout in zip(files, cutouts, strict=True)]
-    return splits.shuffled(ids, seed, chunks)
-
-
-def _usable(rows: pa.Table) -> pa.Table:
-    import pyarrow.compute as pc
-
-    return rows.filter(pc.is_null(rows["reason"]))
-
-
-def _slices(rows: pa.Table, settings: IngestConfig) -> list[pa.Table]:
-    """The rows of each task."""
-    size = max(1, min(settings.rows_per_file, -(-rows.num_rows // MIN_SLICES)))
-    return [rows.slice(start, size).combine_chunks() for start in range(0, rows.num_rows, size)]
-
-
-def _shards(made: pa.Table, settings: IngestConfig) -> list[pa.Table]:
-    """The samples of each final shard, in an order that mixes categories."""
-    import pyarrow.compute as pc
-
-    parts = [made.filter(pc.equal(made["split"], split)) for split in SPLITS]
-    size = settings.rows_per_file
-    return [part.slice(start, size).combine_chunks() for part in parts for start in range(0, part.num_rows, size)]

@@ -1,6 +1,7 @@
 """What became of a source's rows: kept beside the data, so that the same command adds the rows that are new.
 
-<out>/ingested/part-*.parquet   a line for each row that is in a split, one file for each ingestion
+<out>/ingested/part-*.parquet   a line for each row that is in a split, a file for each ingestion
+                                and each 100,000 rows of it
 <out>/ingested/settings.json    the settings that rows which are added must share
 """
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FOLDER = "ingested"
 SETTINGS = "settings.json"
+LINES_PER_FILE = 100_000  # a file is made in memory: about 50 MB while it is written
+LINES_PER_GROUP = 10_000  # lines are short, and a group of a file takes some kB of memory to write and to read
 FROM_SOURCE = ("id", "file", "group", "name", "category")
 
 
@@ -48,11 +51,21 @@ def read(out: str) -> pa.Table:
 
 
 def write(lines: pa.Table, plan: Plan, building: str) -> list[str]:
-    """Write an ingestion's lines and settings into the folder of what isn't finished; returns the files' names."""
+    """Write an ingestion's lines and settings into the folder of what isn't finished; returns the files' names.
+
+    Args:
+        lines: as additions.as_lines gives them.
+        plan: has the settings.
+        building: folder of what isn't finished.
+    """
     folder = locations.join(building, FOLDER)
-    shard = [writing.write_shard(lines, folder, schema())] if lines.num_rows else []
+    pieces = (lines.slice(start, LINES_PER_FILE) for start in range(0, lines.num_rows, LINES_PER_FILE))
+    shards = [
+        writing.write_shard(_alone(piece).cast(schema()), folder, schema(), row_group=LINES_PER_GROUP)
+        for piece in pieces
+    ]
     locations.write_text(locations.join(folder, SETTINGS), json.dumps(_settings(plan), indent=1, sort_keys=True))
-    return [*shard, SETTINGS]
+    return [*shards, SETTINGS]
 
 
 def check(plan: Plan) -> None:
@@ -70,6 +83,13 @@ def check(plan: Plan) -> None:
                 f"out {plan.out} already holds data, made with {name}={was}, and not {given}: "
                 "rows are added with the same source and settings alone; give those, or name another folder"
             )
+
+
+def _alone(piece: pa.Table) -> pa.Table:
+    """A copy of a slice; a cast of the slice itself would copy all that it is of."""
+    import pyarrow as pa
+
+    return piece.take(pa.array(range(piece.num_rows), pa.int64()))
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import columns
@@ -60,9 +61,10 @@ def rows(
     """
     places = columns.find(header)
     check(header, places, location, category)
-    products = list(_products(header, records, places, category))
-    prefix = shared_folder(cell for product in products[:FOLDER_ROWS] for cell in product.pictures)
-    for product in products:
+    products = _products(header, records, places, category)
+    first = list(islice(products, FOLDER_ROWS))
+    prefix = shared_folder(cell for product in first for cell in product.pictures)
+    for product in chain(first, products):
         yield from _rows(product, index, prefix)
 
 
@@ -140,7 +142,10 @@ def resolve(row: Row, index: FileIndex, prefix: str = "") -> None:
         prefix: a folder that all paths of the list have in front.
     """
     for column in PICTURES:
-        path = tidy_path(getattr(row, column))
+        given = getattr(row, column)
+        if not given:
+            continue
+        path = tidy_path(given)
         try:
             found = index.find(path, prefix) if path else ""
         except ImageError as error:
@@ -153,4 +158,7 @@ def resolve(row: Row, index: FileIndex, prefix: str = "") -> None:
 
 
 def _first(fields: Sequence[str], places: Sequence[int]) -> str:
-    return next((fields[place].strip() for place in places if place < len(fields) and fields[place].strip()), "")
+    for place in places:
+        if place < len(fields) and (text := fields[place].strip()):
+            return text
+    return ""

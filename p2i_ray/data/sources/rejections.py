@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from p2i_ray.data import rejected, writing
+from p2i_ray.data import rejected, text_columns, writing
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import tasks
 from p2i_ray.data.sources.advice import advice
@@ -35,7 +35,7 @@ def of_tasks(report: pa.Table, building: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    files = sorted(set(report.filter(pc.is_valid(report["reason"]))["file"].to_pylist()))
+    files = _files(report["file"].filter(pc.is_valid(report["reason"])))
     none = REJECTED_SCHEMA.empty_table()
     return pa.concat_tables([none, parquet.read_parquet(locations.join(building, REJECTED), files)]) if files else none
 
@@ -48,19 +48,22 @@ def judged(made: pa.Table, building: str, judging: JudgeSamples | None) -> Mappi
         building: folder of what isn't finished.
         judging: the rule.
     """
-    scenes = made.filter(made["scene"])
-    if judging is None or not scenes.num_rows:
+    scenes = made["file"].filter(made["scene"])
+    if judging is None or not len(scenes):
         return {}
-    files, work = sorted(set(scenes["file"].to_pylist())), locations.join(building, "judged")
-    return judging(locations.join(building, tasks.SAMPLES), files, work=work, photos=scenes.num_rows)
+    files, work = _files(scenes), locations.join(building, "judged")
+    return judging(locations.join(building, tasks.SAMPLES), files, work=work, photos=len(scenes))
 
 
 def write(table: pa.Table, folder: str) -> list[str]:
     """Write all rows that are set aside as one file, and as a list for spreadsheets; returns the files' names."""
-    import pyarrow as pa
-
     if not table.num_rows:
         return []
-    listed = table.append_column("what to do", pa.array(map(advice, table["reason"].to_pylist()), pa.string()))
+    listed = table.append_column("what to do", text_columns.each(table["reason"], advice))
     locations.write_bytes(locations.join(folder, rejected.NAME), rejected.to_csv(listed))
     return [writing.write_shard(table, folder, REJECTED_SCHEMA), rejected.NAME]
+
+
+def _files(column: pa.ChunkedArray) -> list[str]:
+    """The files of rows, each once, sorted."""
+    return sorted(column.unique().to_pylist())

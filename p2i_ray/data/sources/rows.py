@@ -6,9 +6,13 @@ import hashlib
 import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from p2i_ray.data.sources import repeats
 from p2i_ray.data.sources.product_names import CONTROL, clean
 
 REQUIRED = ("file", "name", "category")
@@ -18,6 +22,7 @@ SCHEMA = pa.schema([(column, pa.string()) for column in COLUMNS])
 INSIDE = "::"  # between a container (zip, tar, Parquet file) and a picture in it
 LONGEST_NAME = 1000  # characters; what is longer is a description, or a CSV whose quotes went wrong
 LONGEST_ID = 256
+BATCH = 10_000  # rows that are Python objects at once
 
 
 @dataclass
@@ -50,19 +55,18 @@ class Row:
 
 def to_table(rows: Iterable[Row]) -> pa.Table:
     """Check rows and put them into a table, in order; `reason` says why one is set aside, else it is null."""
-    columns: dict[str, list[str | None]] = {name: [] for name in COLUMNS}
-    ids: set[str] = set()
-    files: set[str] = set()
-    for row in rows:
-        _tidy(row)
-        row.reason = row.reason or _invalid(row) or _repeated(row, ids, files)
-        if row.reason is None:
-            ids.add(row.id)
-            files.add(row.file or row.cutout)
-        for name, values in columns.items():
-            value = getattr(row, name)
-            values.append(value if value or name in ("id", *REQUIRED) else None)
-    return pa.table(columns, schema=SCHEMA)
+    batches: list[pa.RecordBatch] = []
+    hashes: list[NDArray[np.int64]] = []
+    left = iter(rows)
+    while some := list(islice(left, BATCH)):
+        for row in some:
+            _tidy(row)
+            row.reason = row.reason or _invalid(row)
+        batches.append(_batch(some))
+        # Those of rows that can't be used count for nothing; equal ones among the others are looked at later.
+        hashes.append(np.array([(hash(row.file or row.cutout), hash(row.id)) for row in some], np.int64))
+    table = pa.Table.from_batches(batches, SCHEMA)
+    return repeats.set_aside(table, np.concatenate(hashes)) if hashes else table
 
 
 def id_of(file: str) -> str:
@@ -89,6 +93,16 @@ def tidy_path(file: str) -> str:
     return posixpath.normpath(file) if file and "://" not in file and INSIDE not in file else file
 
 
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    columns = []
+    for name in COLUMNS:
+        values = [getattr(row, name) for row in rows]
+        columns.append(
+            pa.array(values if name in ("id", *REQUIRED) else [value or None for value in values], pa.string())
+        )
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
 def _tidy(row: Row) -> None:
     row.name, row.category = clean(row.name), clean(row.category)
     row.id, row.group = row.id.strip(), " ".join(row.group.split())
@@ -106,12 +120,4 @@ def _invalid(row: Row) -> str | None:
         return f"name too long: {longest} characters, more than {LONGEST_NAME} are no product's name"
     if len(row.id) > LONGEST_ID or CONTROL.search(row.id):
         return f"bad id: it has control characters, or more than {LONGEST_ID}"
-    return None
-
-
-def _repeated(row: Row, ids: set[str], files: set[str]) -> str | None:
-    if (row.file or row.cutout) in files:
-        return "duplicate file: an earlier row has it"
-    if row.id in ids:
-        return "duplicate id: an earlier row has it"
     return None

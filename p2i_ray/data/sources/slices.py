@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from p2i_ray.cluster import placement, root_cause
 from p2i_ray.cluster.resources import StepResources
@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 
 SUSPECTS = 16  # slices that may have been at work when a process ended; each is run by itself then
 MOST_KILLERS = 8  # rows that may end their process; with more, it isn't the rows
+
+
+class Slices(Sequence["pa.Table"]):
+    """Slices of rows, each made when it is asked for, so that not all are there at once.
+
+    Args:
+        number: of slices.
+        make: makes the slice of a number.
+    """
+
+    def __init__(self, number: int, make: Callable[[int], pa.Table]) -> None:
+        self._numbers, self._make = range(number), make
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> pa.Table: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[pa.Table]: ...
+    def __getitem__(self, place: int | slice) -> pa.Table | Sequence[pa.Table]:
+        if isinstance(place, slice):
+            return [self._make(number) for number in self._numbers[place]]
+        return self._make(self._numbers[place])
 
 
 class Run(Protocol):
@@ -41,9 +65,10 @@ def run(
         alone: a task whose process dies is not tried again.
         arguments: the function's others.
     """
+    import ray
     import ray.data
 
-    if not slices:
+    if not len(slices):
         return
     # Each actor loads the network once; there are as many as the cluster has room for, but no more than slices.
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=len(slices)) if isinstance(function, type) else None
@@ -51,7 +76,8 @@ def run(
     options = need.bundle.actor_options() if pool else need.bundle.task_options()
     if alone:
         options |= {"max_task_retries": 0, "max_restarts": 0} if pool else {"max_retries": 0}
-    results = ray.data.from_arrow(list(slices)).map_batches(
+    puts: Any = [ray.put(one) for one in slices]  # each is made, and gone from here, before the next
+    results = ray.data.from_arrow_refs(puts).map_batches(
         function, fn_kwargs=arguments, compute=pool, batch_format="pyarrow", batch_size=None, **options
     )
     for batch in results.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -72,17 +98,17 @@ def run_all(slices: Sequence[pa.Table], run: Run, set_aside: Callable[[pa.Table]
     Raises:
         WorkerDiedError: more rows than a few end their process.
     """
-    left, killers = {_first(one): one for one in slices}, 0
+    left, killers = {_first(one): place for place, one in enumerate(slices)}, 0
     while left:
         try:
-            for report in run([*left.values()], alone=False):
+            for report in run(_some(slices, [*left.values()]), alone=False):
                 _take(left, report)
                 yield report
             return
         except Exception as error:
             if root_cause.death_line(error) is None and root_cause.memory_line(error) is None:
                 raise
-        suspects = [left.pop(first) for first in [*left][:SUSPECTS]]
+        suspects = [slices[left.pop(first)] for first in [*left][:SUSPECTS]]
         while suspects:
             one = suspects.pop()
             try:
@@ -102,11 +128,15 @@ def run_all(slices: Sequence[pa.Table], run: Run, set_aside: Callable[[pa.Table]
             yield set_aside(one)
 
 
+def _some(slices: Sequence[pa.Table], places: Sequence[int]) -> Slices:
+    return Slices(len(places), lambda number: slices[places[number]])
+
+
 def _first(one: pa.Table) -> int:
     return int(one["row"][0].as_py())
 
 
-def _take(left: dict[int, pa.Table], report: pa.Table) -> None:
+def _take(left: dict[int, int], report: pa.Table) -> None:
     """Take the slices off that a report is of."""
     for row in report["row"].to_pylist():
         left.pop(row, None)

@@ -127,7 +127,7 @@ def _list(source: _Source, content: bytes, names: str) -> Iterator[Row]:
     elif names.lower().endswith((".jsonl", ".ndjson", ".json")):
         yield from json_lines.read(content, names, source.files, source.category)
     else:
-        encoding = delimited.decode(content, names)[1]
+        encoding = delimited.encoding(content)
         if encoding == "Windows-1252":
             source.notes.append(f"{names} is not UTF-8 and was read as {encoding}; check the names in preview.png")
         yield from listing.read(content, names, source.files, source.category)

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from p2i_ray.data import writing
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
-from p2i_ray.data.sources import additions
+from p2i_ray.data.sources import additions, ledger, tasks
 from p2i_ray.data.sources.rows import Row, to_table
 from p2i_ray.storage import locations
 
@@ -18,7 +18,7 @@ def lines(rows: pa.Table) -> pa.Table:
     count = rows.num_rows
     for name, values in {"fingerprint": [b""], "scene": [True], "product": ["p"], "split": ["train"]}.items():
         rows = rows.append_column(name, pa.array(values * count))
-    return additions.as_lines(rows)
+    return additions.as_lines(rows).cast(ledger.schema())
 
 
 def test_rows_are_known_by_their_ids_and_pictures() -> None:
@@ -31,20 +31,20 @@ def test_rows_are_known_by_their_ids_and_pictures() -> None:
         ]
     )
     found = additions.divide(now, before)
-    assert [part["id"].to_pylist() for part in found] == [["3"], ["1"], ["4"]]
-    assert additions.changed(found[1], before).num_rows == 0 and additions.gone(now, before) == 1
+    assert [now.filter(part)["id"].to_pylist() for part in found] == [["3"], ["1"], ["4"]]
+    assert additions.changed(now.filter(found.there), before).num_rows == 0 and additions.gone(now, before) == 1
 
 
 def test_a_row_that_has_changed_is_counted() -> None:
     before = lines(to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")]))
     now = to_table([Row("a.jpg", "Red Mug", "Cup", id="1"), Row("b.jpg", "Mug", "Cup", id="2")])
-    (line,) = additions.changed(additions.divide(now, before)[1], before).to_pylist()
+    (line,) = additions.changed(now.filter(additions.divide(now, before).there), before).to_pylist()
     assert (line["id"], line["name"], line["product"], line["split"]) == ("1", "Red Mug", "p", "train")
 
 
 def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
     rows = to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Bag", "Bag")])
-    assert additions.rejected_elsewhere(rows, str(tmp_path)) == []
+    assert not additions.rejected_elsewhere(rows, str(tmp_path)).num_rows
     # The first has another file in the list now, the second has got an id there.
     old = [
         {"id": id, "source": source, "reason": "unreadable: x"}
@@ -52,4 +52,18 @@ def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
     ]
     shard = writing.write_shard(old, str(tmp_path / REJECTED), REJECTED_SCHEMA)
     assert locations.names(str(tmp_path / REJECTED), ".parquet") == [shard]
-    assert additions.rejected_elsewhere(rows, str(tmp_path)) == old[2:]
+    assert additions.rejected_elsewhere(rows, str(tmp_path)).to_pylist() == old[2:]
+
+
+def test_rows_are_set_aside_by_what_names_them_first() -> None:
+    rows = to_table(
+        [
+            Row("a.jpg", "", "Cup", id="1", cutout="b.png", origin="line 2"),
+            Row("", "", "Cup", id="2", cutout="b.png", origin="line 3"),
+            Row("", "Mug", "Cup", id="3", origin="line 4"),
+            Row("", "Mug", "Cup", id="4"),
+        ]
+    )
+    found = additions.aside(rows, rows["reason"]).to_pylist()
+    assert found == [tasks.set_aside(row, row["reason"]) for row in rows.to_pylist()]
+    assert [row["source"] for row in found] == ["a.jpg", "b.png", "line 4", ""]

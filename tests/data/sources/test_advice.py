@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from p2i_ray.data import cleaning, sources, splits
+from p2i_ray.data.sources import homes, repeats
 from p2i_ray.data.sources.advice import ADVICE, advice
 from p2i_ray.data.sources.tasks import KILLER
 
@@ -37,7 +38,12 @@ def given(node: ast.AST, *, returned: bool) -> ast.expr | None:
 
 
 def test_every_kind_of_reason_has_advice() -> None:
-    found = {text for path in FILES for text in reasons(path)} | {splits.HELD_OUT, splits.ALONE}
+    found = {text for path in FILES for text in reasons(path)} | {
+        *splits.REASONS,
+        homes.ALIKE,
+        repeats.FILE,
+        repeats.ID,
+    }
     kinds = {text.partition(": ")[0] for text in found}
     assert kinds >= {"unreadable", "poor cutout", "bad row", "duplicate id", "too plain", "near-duplicate"}
     assert kinds | COMPOSED | JUDGED | EMPTY | {KILLER} == ADVICE.keys()

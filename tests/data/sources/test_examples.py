@@ -71,7 +71,7 @@ def test_examples_of_rows_that_stay_set_aside_are_kept(tmp_path: Path) -> None:
     ids = [f"{n}" for n in range(examples.MOST)]
     (name,) = examples.write([table(ids, "too small: x", b"old")], str(tmp_path))
     assert locations.names(str(tmp_path / "rejected_examples")) == [name]
-    old = examples.kept(str(tmp_path), [{"id": "1"}, {"id": "3"}, {"id": "elsewhere"}])
+    old = examples.kept(str(tmp_path), pa.table({"id": ["1", "3", "elsewhere"]}))
     assert old["id"].to_pylist() == ["1", "3"]
     new = table(["3", "a", "b"], "too small: y", b"new")
     examples.write([new, old], str(tmp_path / "next"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from hypothesis import given
@@ -12,11 +12,19 @@ from p2i_ray.data.cleaning.settings import CleaningConfig
 from p2i_ray.data.groups import GroupConfig
 from p2i_ray.data.near_duplicates import BYTES
 from p2i_ray.data.sources import ledger
-from p2i_ray.data.sources.homes import Home, find
+from p2i_ray.data.sources.homes import find
 from p2i_ray.data.sources.tasks import IngestConfig
 from p2i_ray.data.splits import ALONE, SEEN, SplitConfig
 
 SHAPES = (b"\x00" * BYTES, b"\xff" * BYTES, b"\x0f" * BYTES, b"\xf0" * BYTES)  # unlike each other
+
+
+class Home(NamedTuple):
+    """What became of a row."""
+
+    product: str | None
+    split: str | None
+    reason: str | None = None
 
 
 def rows(*lines: dict[str, Any]) -> pa.Table:
@@ -38,7 +46,8 @@ BEFORE = [
 
 def homes(*lines: dict[str, Any], before: list[dict[str, Any]] | None = None, **settings: Any) -> list[Home]:
     found = [dict(line) for line in (BEFORE if before is None else before)]
-    return find(rows(*lines), rows(*found), settings=IngestConfig(**settings), seed=0)
+    table = find(rows(*lines), rows(*found), settings=IngestConfig(**settings), seed=0)
+    return [Home(**home) for home in table.to_pylist()]
 
 
 def test_a_new_photo_of_a_product_goes_where_the_product_is() -> None:
@@ -53,7 +62,7 @@ def test_a_new_photo_follows_a_product_by_its_new_name() -> None:
     renamed = rows(row("a", "Crimson Mug", 0, product="name:red mug", split="validation"))
     new = rows(row("c", "crimson mug", 2), row("d", "Red Mug", 3))
     found = find(new, before, renamed, settings=IngestConfig(), seed=0)
-    assert found == [Home("name:red mug", "validation")] * 2
+    assert [Home(**home) for home in found.to_pylist()] == [Home("name:red mug", "validation")] * 2
 
 
 def test_a_row_that_joins_products_of_two_splits_is_set_aside() -> None:

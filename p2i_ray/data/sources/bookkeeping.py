@@ -1,0 +1,142 @@
+"""What the driver does in an ingestion, without Ray and without pictures.
+
+Which rows are made, and in which order; and, when their tasks have reported, which split each goes to and what its
+shards and the ledger have of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2i_ray.data import splits, text_columns
+from p2i_ray.data.schema import SPLITS
+from p2i_ray.data.sources import additions, homes, pictures, repeats
+from p2i_ray.data.sources.rows import INSIDE
+from p2i_ray.data.sources.slices import Slices
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from p2i_ray.data.sources.tasks import IngestConfig, Plan
+
+MIN_SLICES = 16  # so that a small folder keeps several cores busy too
+
+
+class Arranged(NamedTuple):
+    """A source's rows before anything is made of them."""
+
+    new: pa.Table  # in the order in which samples are made, with their number as `row`
+    changed: pa.Table  # lines of rows that are in a split already, see additions.changed
+    there: int  # number of those
+    aside: pa.Table  # rows that can't be used, as schema.REJECTED_SCHEMA
+
+
+class Settled(NamedTuple):
+    """What becomes of the rows that tasks have made samples of."""
+
+    lines: pa.Table  # of the ledger, for rows that are in a split
+    samples: pa.Table  # of those: file and place of the sample, its group and its split
+    aside: pa.Table  # the others, as schema.REJECTED_SCHEMA
+
+
+def arrange(rows: pa.Table, before: pa.Table, seed: int) -> Arranged:
+    """Divide a source's rows into those that are new, those that are there, and those that can't be used.
+
+    Args:
+        rows: as `rows.to_table` gives them.
+        before: the ledger's lines.
+        seed: of the order, which mixes categories and depends on it and the ids alone; archives are read one by one.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    divided = additions.divide(rows, before)
+    is_new = divided.new.to_numpy()
+    places = np.flatnonzero(is_new)
+    known = rows.select(["id", "file", "cutout"])
+    order = _order(known if is_new.all() else known.filter(divided.new), seed)
+    new = rows.take(pa.array(places[order])).append_column("row", pa.array(np.arange(len(order))))
+    there, bad, again = (rows.filter(mask) for mask in (divided.there, pc.is_valid(rows["reason"]), divided.again))
+    aside = [additions.aside(bad, bad["reason"]), additions.aside(again, pa.scalar(repeats.FILE))]
+    return Arranged(new, additions.changed(there, before), there.num_rows, pa.concat_tables(aside))
+
+
+def settle(
+    arranged: Arranged, report: pa.Table, before: pa.Table, *, plan: Plan, disliked: Mapping[str, str] | None = None
+) -> Settled:
+    """Give the products of the rows of which samples were made their splits.
+
+    Args:
+        arranged: the rows.
+        report: what the tasks say of the new ones, see reports.Reports.
+        before: the ledger's lines.
+        plan: how products are told apart, and how large the splits are.
+        disliked: why a rule sets samples aside, by their ids.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    made = _where(report, pc.is_null(report["reason"]))
+    shown = arranged.new if made.num_rows == arranged.new.num_rows else arranged.new.take(made["row"])
+    later = []
+    if disliked:
+        apart = pc.is_in(shown["id"], value_set=pa.array(disliked, pa.string()))
+        some = shown.filter(apart)
+        reasons = text_columns.each(some["id"], lambda id: disliked[id])
+        later.append(additions.aside(some, reasons))
+        shown, made = (table.filter(pc.invert(apart)) for table in (shown, made))
+    for column in ("fingerprint", "scene"):
+        shown = shown.append_column(column, made[column])
+    found = homes.find(shown, before, arranged.changed, settings=plan.settings, seed=plan.seed)
+    reasons = found["reason"].cast(pa.string())
+    apart = pc.is_valid(reasons)
+    later.append(additions.aside(shown.filter(apart), reasons.filter(apart)))
+    for column in ("product", "split"):
+        shown = shown.append_column(column, found[column])
+    kept = pc.invert(apart)
+    lines = _where(additions.as_lines(shown), kept)
+    samples = pa.table({"file": made["file"], "place": made["place"], "group": shown["product"]})
+    samples = _where(samples.append_column("split", shown["split"]), kept)
+    return Settled(lines, samples, pa.concat_tables(later))
+
+
+def slices(rows: pa.Table, settings: IngestConfig) -> Slices:
+    """The rows of each task."""
+    size = max(1, min(settings.rows_per_file, -(-rows.num_rows // MIN_SLICES)))
+    return Slices(-(-rows.num_rows // size), lambda number: rows.slice(number * size, size).combine_chunks())
+
+
+def shards(samples: pa.Table, settings: IngestConfig) -> Slices:
+    """The samples of each final shard, in an order that mixes categories."""
+    import pyarrow as pa
+
+    size = settings.rows_per_file
+    kinds = {"split": pa.string(), "file": pa.string(), "place": pa.int32(), "group": pa.string()}
+    schema = pa.schema([(name, kinds[name]) for name in samples.column_names])
+    names, texts = text_columns.encode(samples["split"])
+    found: list[NDArray[np.int32]] = []
+    for split in SPLITS:
+        places = np.flatnonzero(names == texts.index(split).as_py()).astype(np.int32)
+        found += [places[start : start + size] for start in range(0, len(places), size)]
+    return Slices(len(found), lambda number: samples.take(pa.array(found[number])).cast(schema).combine_chunks())
+
+
+def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows for which a mask is true; no copy where it is for all."""
+    import pyarrow.compute as pc
+
+    return table if pc.all(mask, min_count=0).as_py() else table.filter(mask)
+
+
+def _order(rows: pa.Table, seed: int) -> NDArray[np.intp]:
+    """The places of rows in the order in which samples are made."""
+    import pyarrow.compute as pc
+
+    chunks = additions.pictures_of(rows)
+    if pc.any(pc.match_substring(chunks, INSIDE)).as_py():
+        chunks = text_columns.each(chunks, pictures.chunk)
+    return splits.shuffled(rows["id"], seed, chunks)
