@@ -15,7 +15,7 @@ PINS := $(wildcard requirements/*.txt)
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup idr tables styles tables-all models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
+.PHONY: help setup idr tables styles models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -33,9 +33,6 @@ tables: $(READY)  ## the paper's tables and the loop's controls on the toy world
 	@test -d data/mini || $(PY) -m p2i_ray.mini.data --out data/mini
 	$(PY) -m p2i_ray.mini.gold --data data/mini --out runs/gold.parquet
 	$(PY) jobs/evaluate.py --tables --config mini-tables data=data/mini out=runs/tables
-
-tables-all: tables  ## the same with more arms: by CLIP score, by the truth, self-training (10 minutes more)
-	$(PY) jobs/evaluate.py --tables --config mini-tables-all data=data/mini out=runs/tables
 
 models: $(READY)  ## fetch the models that a preset names from the hub (PRESET=gpu24gb)
 	HF_HUB_OFFLINE=0 $(PY) jobs/models.py --config $(PRESET)
