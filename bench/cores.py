@@ -12,8 +12,8 @@ SAMPLER = re.compile(r"^ray::ServeReplica:.*:Sampler\b")  # a replica's process 
 SAMPLERS_CORE = 0
 
 
-def apart() -> int:
-    """Pin this process and all that it started, thread by thread; returns the number of sampler processes.
+def apart() -> None:
+    """Pin this process and all that it started, thread by thread.
 
     Raises:
         RuntimeError: there is one core only, or no sampler.
@@ -21,15 +21,14 @@ def apart() -> int:
     others = os.sched_getaffinity(0) - {SAMPLERS_CORE}
     if not others:
         raise RuntimeError("one core can't be shared out")
-    mine, samplers = psutil.Process(), 0
+    mine, found = psutil.Process(), False
     for process in (mine, *mine.children(recursive=True)):
         with suppress(psutil.NoSuchProcess):
             samples = bool(SAMPLER.match(" ".join(process.cmdline())))
-            samplers += samples
+            found = found or samples
             pin(process, {SAMPLERS_CORE} if samples else others)
-    if not samplers:
+    if not found:
         raise RuntimeError("no sampler runs")
-    return samplers
 
 
 def together(cores: set[int]) -> None:

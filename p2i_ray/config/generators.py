@@ -98,9 +98,10 @@ class GeneratorsConfig(Settings):
     spoiling: SpoilingConfig = Field(default_factory=SpoilingConfig)
 
     @property
-    def folders(self) -> list[str]:
-        """The folders of what stands beside the model."""
-        return [one for one in (self.category, self.personality, self.reference_clip) if one is not None]
+    def folders(self) -> dict[str, str]:
+        """The folders of what stands beside the model, by the settings that name them."""
+        named = {"category": self.category, "personality": self.personality, "reference_clip": self.reference_clip}
+        return {name: folder for name, folder in named.items() if folder is not None}
 
     def keeps_base_plain(self, generator: GeneratorName) -> bool:
         """Whether a generator is trained beside a plain text-to-image model, which stays as it is."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PICTURE, CUTOUT = REFERENCES.names
 OWN = ("image", "cutout")  # the columns of a row that is its own reference
-FOLDERS = ("category", "personality", "reference_clip")  # settings that name one
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,11 @@ class GeneratorPainting:
     @property
     def parts(self) -> list[str]:
         """Locations of what is needed beside the model, which all nodes must reach."""
-        return self.anywhere().settings.folders
+        return list(self.anywhere().settings.folders.values())
 
     def anywhere(self) -> GeneratorPainting:
         """See PaintingMethod."""
-        given = {name: getattr(self.settings, name) for name in FOLDERS}
-        absolute = {name: locations.absolute(part) for name, part in given.items() if part is not None}
+        absolute = {name: locations.absolute(part) for name, part in self.settings.folders.items()}
         return replace(self, settings=self.settings.model_copy(update=absolute))
 
     def made_with(self) -> dict[str, Any]:

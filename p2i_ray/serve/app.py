@@ -102,7 +102,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         tokens=tokens,
         sampler=sampler,
         judge=judge,
-        marks=checked(config.provenance, of_painter(model, *generators.folders)),
+        marks=checked(config.provenance, of_painter(model, *generators.folders.values())),
     )
 
 

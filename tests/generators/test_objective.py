@@ -86,6 +86,15 @@ def alike(
         torch.testing.assert_close(left[1][name], value, rtol=1e-3, atol=1e-3)
 
 
+def two_as_one(
+    features: FeatureIndex, diffusion: DiffusionConfig, folder: Path, what: GeneratorObjective
+) -> list[dict[str, float]]:
+    """Train with one worker and with two, to the same end; the steps of the one."""
+    one = train(features, diffusion, folder / "one", what, num_workers=1)
+    alike(train(features, diffusion, folder / "two", what, gradient_accumulation_steps=2), one)
+    return one[0]
+
+
 def test_two_workers_train_the_category_wise_generator(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
@@ -107,23 +116,19 @@ def test_two_workers_train_the_category_wise_generator(
 def test_two_workers_train_the_category_wise_generator_as_one_does(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    what = objective("category")
-    one = train(features, tiny_painter, tmp_path / "one", what, num_workers=1)
-    alike(train(features, tiny_painter, tmp_path / "two", what, gradient_accumulation_steps=2), one)
+    two_as_one(features, tiny_painter, tmp_path, objective("category"))
 
 
 @pytest.mark.slow
 def test_two_workers_train_the_personality_wise_generator_as_one_does(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    what = objective("personality")
-    one = train(features, tiny_painter, tmp_path / "one", what, num_workers=1)
-    alike(train(features, tiny_painter, tmp_path / "two", what, gradient_accumulation_steps=2), one)
+    first, *_, last = two_as_one(features, tiny_painter, tmp_path, objective("personality"))
     spoilt = objective("personality", spoiling=SETTINGS.spoiling.model_copy(update={"enabled": False}))
     other, _ = train(features, tiny_painter, tmp_path / "unspoilt", spoilt, num_workers=1)
     # A new copy adds nothing, and reads its picture through a convolution of zeros: both learn before it sees one.
-    assert other[0] == pytest.approx(one[0][0])
-    assert other[-1]["noise"] != one[0][-1]["noise"]  # by a little, so early
+    assert other[0] == pytest.approx(first)
+    assert other[-1]["noise"] != last["noise"]  # by a little, so early
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import ledger
+from p2i_ray.data.sources.repeats import pictures_of
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
@@ -98,15 +99,6 @@ def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
     sources = [pc.if_else(pc.equal(rows[column], ""), None, rows[column]) for column in ("file", "cutout", "origin")]
     reason = reasons if isinstance(reasons, pa.ChunkedArray) else pa.repeat(reasons, rows.num_rows)
     return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
-
-
-def pictures_of(rows: pa.Table) -> pa.ChunkedArray:
-    """The file that each row is known by."""
-    import pyarrow.compute as pc
-
-    if not rows["cutout"].length() - rows["cutout"].null_count:
-        return rows["file"]
-    return pc.if_else(pc.not_equal(rows["file"], ""), rows["file"], rows["cutout"])
 
 
 def _from_source(rows: pa.Table) -> pa.Table:

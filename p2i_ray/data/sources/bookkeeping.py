@@ -136,7 +136,7 @@ def _order(rows: pa.Table, seed: int) -> NDArray[np.intp]:
     """The places of rows in the order in which samples are made."""
     import pyarrow.compute as pc
 
-    chunks = additions.pictures_of(rows)
+    chunks = repeats.pictures_of(rows)
     if pc.any(pc.match_substring(chunks, INSIDE)).as_py():
         chunks = text_columns.each(chunks, pictures.chunk)
     return splits.shuffled(rows["id"], seed, chunks)

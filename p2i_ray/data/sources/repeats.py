@@ -32,8 +32,7 @@ def set_aside(rows: pa.Table, hashes: NDArray[np.int64]) -> pa.Table:
     if not len(places):
         return rows
     some = rows.select(["id", "file", "cutout"]).take(pa.array(places))
-    pictures = pc.if_else(pc.not_equal(some["file"], ""), some["file"], some["cutout"])
-    (files, names), (ids, texts) = text_columns.encode(pictures), text_columns.encode(some["id"])
+    (files, names), (ids, texts) = text_columns.encode(pictures_of(some)), text_columns.encode(some["id"])
     taken, has = bytearray(len(names)), bytearray(len(texts))
     found = np.full(rows.num_rows, -1, np.int32)
     for start in range(0, len(places), text_columns.BATCH):
@@ -50,6 +49,15 @@ def set_aside(rows: pa.Table, hashes: NDArray[np.int64]) -> pa.Table:
     repeated = text_columns.as_column(found, pa.array([FILE, ID])).cast(pa.string())
     column = rows.column_names.index("reason")
     return rows.set_column(column, rows.schema.field(column), pc.coalesce(rows["reason"], repeated))
+
+
+def pictures_of(rows: pa.Table) -> pa.ChunkedArray:
+    """The file that each row is known by."""
+    import pyarrow.compute as pc
+
+    if not rows["cutout"].length() - rows["cutout"].null_count:
+        return rows["file"]
+    return pc.if_else(pc.not_equal(rows["file"], ""), rows["file"], rows["cutout"])
 
 
 def _several(hashes: NDArray[np.int64], usable: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from p2i_ray.data.sources import repeats
 from p2i_ray.data.sources.product_names import CONTROL, clean
+from p2i_ray.data.text_columns import BATCH
 
 REQUIRED = ("file", "name", "category")
 PICTURES = ("file", "mask", "cutout")  # columns that name pictures
@@ -22,7 +23,6 @@ SCHEMA = pa.schema([(column, pa.string()) for column in COLUMNS])
 INSIDE = "::"  # between a container (zip, tar, Parquet file) and a picture in it
 LONGEST_NAME = 1000  # characters; what is longer is a description, or a CSV whose quotes went wrong
 LONGEST_ID = 256
-BATCH = 10_000  # rows that are Python objects at once
 
 
 @dataclass

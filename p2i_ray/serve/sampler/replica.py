@@ -95,7 +95,7 @@ class SamplerReplica:
 
             sampler = _sampler(location, diffusion, options, generators)
             sampler.try_out(image.resolution)
-            return _LoadedModel(sampler, of_painter(location, *generators.folders))
+            return _LoadedModel(sampler, of_painter(location, *generators.folders.values()))
 
         self._metrics = ReplicaMetrics()
         # One thread samples; another loads a new model meanwhile.
