@@ -21,7 +21,7 @@ from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.data.schema import IMAGE, REFERENCES, SCHEMA
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.diffusion.sampling.sampler import SamplerOptions
+from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from p2i_ray.errors import UserError
 from p2i_ray.generators.painting import GeneratorPainting
 from p2i_ray.generators.request import GeneratorRequest, Reference
@@ -76,6 +76,20 @@ def folders(settings: GeneratorsConfig) -> list[str]:
     return [f"generators.{kind}={getattr(settings, kind)}" for kind in ("category", "personality")]
 
 
+def plain_request(row: dict[str, Any], config: Any) -> PaintRequest:
+    """What the job asks for of a painted row, without generators."""
+    cut = pixels(row["cutout"])
+    return PaintRequest(
+        name=row["name"],
+        product=cut[..., :3],
+        mask=cut[..., 3],
+        seed=locations.seed_for(config.seed, "generate", row["id"]),
+        steps=STEPS,
+        guidance=config.generate.guidance_scale,
+        soft_edge=config.generate.soft_edge,
+    )
+
+
 @pytest.mark.long
 def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_reference(
     ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
@@ -115,16 +129,7 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
     for number in (0, 1, 2):
         row = found[rows[number]["id"]]
         assert row["error"] is None
-        cut = pixels(row["cutout"])
-        plain = PaintRequest(
-            name="cup",
-            product=cut[..., :3],
-            mask=cut[..., 3],
-            seed=locations.seed_for(config.seed, "generate", row["id"]),
-            steps=STEPS,
-            guidance=config.generate.guidance_scale,
-            soft_edge=config.generate.soft_edge,
-        )
+        plain = plain_request(row, config)
         mask = product[..., 3] if number == 1 else None
         asked = GeneratorRequest(
             **plain.__dict__, category=row["category"], references=(Reference(noise(number), mask),)
@@ -281,15 +286,14 @@ def test_shadow_and_light_need_the_products_own_pixels(
 
 def test_pictures_get_a_shadow_and_say_so(ray_cluster: None, job: ModuleType, mini_data: str, tmp_path: Path) -> None:
     data = write(tmp_path / "data", rows_of(mini_data, 4), SCHEMA)
-    run(job, f"data={data}", f"out={tmp_path}/plain")
-    run(job, f"data={data}", f"out={tmp_path}/shaded", "compositing.shadow=1")
-    plain, shaded = (
-        read_parquet(str(tmp_path / name), locations_of(tmp_path / name)).to_pylist() for name in ("plain", "shaded")
-    )
-    assert "compositing" not in plain[0]
-    for before, after in zip(plain, shaded, strict=True):
-        done, inside = json.loads(after["compositing"]), pixels(before["cutout"])[..., 3] == 255
-        darker = pixels(before["image"]).astype(int) - pixels(after["image"])
+    run(job, f"data={data}", f"out={tmp_path}/out", "compositing.shadow=1")
+    shaded = read_parquet(str(tmp_path / "out"), locations_of(tmp_path / "out")).to_pylist()
+    config = load(job.GenerateJob, "mini", [f"data={data}", "model=m", "out=o"])
+    requests = [plain_request(row, config) for row in shaded]
+    plain = Sampler(DIFFUSION.base, DIFFUSION, SamplerOptions(fill_to=16)).paint(requests)
+    for request, before, after in zip(requests, plain, shaded, strict=True):
+        done, inside = json.loads(after["compositing"]), request.mask == 255
+        darker = before.astype(int) - pixels(after["image"])
         assert (darker.max() > 0) == (done["shadow"] > 0) == ("no_shadow" not in done)
         assert (darker >= 0).all() and not darker[inside].any()
     assert any(json.loads(row["compositing"])["shadow"] > 0 for row in shaded)
