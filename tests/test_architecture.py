@@ -96,18 +96,53 @@ WITHOUT_A_CLUSTER = [
     "judge/engines/openai/budget.py",
 ]
 
+MODEL_LIBRARIES = {"torch", "diffusers", "transformers", "deepspeed", "vllm"}
+# Drivers and Ray Train's controller hold these objects; each would load a model's libraries for seconds, into 500 MB.
+WITHOUT_A_MODEL = [
+    "diffusion.training.launch",
+    "diffusion.training.ingest",
+    "diffusion.training.product2img",
+    "diffusion.features.encode",
+    "diffusion.sampling.generate",
+    "generators.choice",
+    "generators.objective",
+    "generators.painting",
+    "judge.judge",
+    "judge.batch.ask",
+    "evaluate.measure",
+    "serve.sampler.deployment",
+    "idr_run",
+]
+
 TENSOR_METHODS = (".view", ".reshape")  # which take a size a dimension
 WITHOUT_A_MODULE = {"deploy", "test_architecture.py", "test_docs.py"}  # files of cluster/; structure; README, docs/
 
 
 def imported(path: Path) -> set[str]:
     """Full names of what a file imports, wherever in it."""
+    return {name for node in ast.walk(ast.parse(path.read_text("utf-8"))) for name in names_of(node)}
+
+
+def names_of(node: ast.AST) -> set[str]:
+    """Full names of what a statement imports."""
+    if isinstance(node, ast.Import):
+        return {alias.name for alias in node.names}
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return set()
+
+
+def loaded(path: Path) -> set[str]:
+    """Full names of what is imported when a file is: not within functions, nor for type checkers alone."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    waiting: list[ast.stmt] = list(ast.parse(path.read_text("utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        names |= names_of(node)
+        if isinstance(node, ast.ClassDef | ast.Try | ast.With):
+            waiting += node.body
+        elif isinstance(node, ast.If) and ast.unparse(node.test) != "TYPE_CHECKING":
+            waiting += node.body + node.orelse
     return names
 
 
@@ -172,6 +207,22 @@ def test_maths_and_models_need_no_cluster(place: str) -> None:
     paths = sorted(found.rglob("*.py")) if found.is_dir() else [found]
     for path in paths:
         assert not {name.split(".")[0] for name in imported(path)} & CLUSTER_LIBRARIES, path
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_MODEL)
+def test_drivers_load_no_model_s_libraries(name: str) -> None:
+    waiting, seen = [f"p2i_ray.{name}"], set()
+    found: set[str] = set()
+    while waiting:
+        here = waiting.pop()
+        if here in seen or here not in MODULES:
+            continue
+        seen.add(here)
+        names = loaded(MODULES[here])
+        found |= {f"{here} loads {library}" for one in names if (library := one.partition(".")[0]) in MODEL_LIBRARIES}
+        waiting += names
+    assert len(seen) > 5, "it reads nothing"
+    assert not found
 
 
 def test_what_is_not_python_is_installed_too() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, cast
 
 from p2i_ray.config import DiffusionConfig, ImageConfig
 from p2i_ray.config.generators import GeneratorsConfig
-from p2i_ray.diffusion.model import loading, validation
+from p2i_ray.diffusion.model import validation
 from p2i_ray.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from p2i_ray.diffusion.model.loading import Parts
 
 
 def check_base(
@@ -30,15 +32,19 @@ def check_base(
 
 
 def load_base(
-    location: str, diffusion: DiffusionConfig, settings: GeneratorsConfig, dtype: torch.dtype = torch.float32
-) -> loading.Parts:
+    location: str, diffusion: DiffusionConfig, settings: GeneratorsConfig, dtype: torch.dtype | None = None
+) -> Parts:
     """Load a base; a plain one keeps the 4 input channels that it has.
 
     Raises:
         UserError: it can't be loaded, or isn't what the settings ask for.
     """
+    import torch
+
+    from p2i_ray.diffusion.model import loading
+
     check_base(location, diffusion, settings)
-    parts = loading.load(location, loadable(diffusion, settings), dtype)
+    parts = loading.load(location, loadable(diffusion, settings), dtype or torch.float32)
     if settings.base == "text_to_image":
         narrow(parts)
     return parts
@@ -49,8 +55,11 @@ def loadable(diffusion: DiffusionConfig, settings: GeneratorsConfig) -> Diffusio
     return diffusion.model_copy(update={"widen": True}) if settings.base == "text_to_image" else diffusion
 
 
-def narrow(parts: loading.Parts) -> None:
+def narrow(parts: Parts) -> None:
     """Take the input channels away that the loader has just added to a plain model."""
+    import torch
+    from torch import nn
+
     assert parts.widened, "these channels belong to the model"
     old: Any = parts.denoiser.conv_in
     channels = validation.PLAIN_CHANNELS

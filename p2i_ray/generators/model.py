@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -11,10 +10,11 @@ from p2i_ray.diffusion.model import card
 from p2i_ray.diffusion.step import recompute_activations
 from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
-from p2i_ray.generators.categories import Categories, Category
+from p2i_ray.generators.categories import Categories
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Generator
 from p2i_ray.generators.identifiers import Identifiers
+from p2i_ray.generators.learner import GeneratorRecord, Learner
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.step import GeneratorModel, LossSettings, Rates
 
@@ -23,36 +23,8 @@ if TYPE_CHECKING:
     from p2i_ray.config.generators import GeneratorsConfig
     from p2i_ray.diffusion.model.loading import Parts
     from p2i_ray.diffusion.training.job import TrainingJob
-    from p2i_ray.generators.generator import Kind
 
 LAST = 50  # steps whose mean the card gives
-
-
-class GeneratorRecord(NamedTuple):
-    """One optimizer step, over the global batch."""
-
-    step: int  # from 1
-    noise: float  # mean squared error of the predicted noise, Eq. 3
-    pull: float  # of rare categories to their parents' means, before its weight
-    total: float
-    lr: float  # of the copy
-    grad_norm: float  # L2, before clipping
-
-
-@dataclass(frozen=True)
-class Learner:
-    """The generator that learns.
-
-    Attributes:
-        kind: of it.
-        settings: of it; where they name a folder of its kind it goes on from there, and one of the other kind is beside
-            it, frozen.
-        categories: of a category-wise generator, in the order of their identifiers.
-    """
-
-    kind: Kind
-    settings: GeneratorsConfig
-    categories: tuple[Category, ...] = ()
 
 
 def build(learner: Learner, job: TrainingJob) -> tuple[Parts, GeneratorModel]:

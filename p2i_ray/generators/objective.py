@@ -6,22 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.config.generators import UNUSED_CLIP
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
-from p2i_ray.generators import base, folder
-from p2i_ray.generators.model import GeneratorRecord, Learner, build, save
+from p2i_ray.generators.learner import GeneratorRecord, Learner
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
     from p2i_ray.diffusion.model.loading import Parts
     from p2i_ray.diffusion.training.job import TrainingJob
     from p2i_ray.generators.batches import GeneratorCollate
+    from p2i_ray.generators.generator import Kind
     from p2i_ray.generators.step import GeneratorBatch, GeneratorModel
 
 
@@ -40,6 +39,8 @@ class GeneratorObjective(Learner):
 
     def check(self, base_folder: str, diffusion: DiffusionConfig, settings: TrainConfig) -> None:
         """See Objective."""
+        from p2i_ray.generators import base
+
         base.check_base(base_folder, diffusion, self.settings)
         training_checks.check_clip(diffusion.clip, base_folder)
         if settings.lora_rank:
@@ -51,13 +52,17 @@ class GeneratorObjective(Learner):
             raise UserError(UNUSED_CLIP)
         if self.settings.base_prompt == "product2img":
             validation.check_prompt(base_folder, diffusion)
-        if self.settings.category is not None:
-            folder.check(self.settings.category, "category", base_folder, self.settings)
-        if self.settings.personality is not None:
-            folder.check(self.settings.personality, "personality", base_folder, self.settings)
+        kinds: tuple[Kind, ...] = ("category", "personality")
+        for kind in kinds:
+            if (given := getattr(self.settings, kind)) is not None:
+                from p2i_ray.generators import folder
+
+                folder.check(given, kind, base_folder, self.settings)
 
     def build(self, job: TrainingJob) -> tuple[Parts, GeneratorModel]:
         """See Objective."""
+        from p2i_ray.generators.model import build
+
         return build(self, job)
 
     def collate(self, job: TrainingJob, parts: Parts, model: GeneratorModel) -> GeneratorCollate:
@@ -81,6 +86,8 @@ class GeneratorObjective(Learner):
 
     def losses_of_rows(self, losses: Any) -> torch.Tensor:
         """Noise and pull of each row, (B, 2)."""
+        import torch
+
         return torch.stack([losses.noise, losses.pull], dim=1)
 
     def record(self, step: int, rows: torch.Tensor, losses: Any, *, rates: Mapping[str, float]) -> GeneratorRecord:
@@ -108,4 +115,6 @@ class GeneratorObjective(Learner):
 
     def save(self, job: TrainingJob, weights: dict[str, torch.Tensor], curve: Sequence[Any]) -> None:
         """Write the generator's folder."""
+        from p2i_ray.generators.model import save
+
         save(self, job, weights, list(curve))
