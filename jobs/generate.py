@@ -49,13 +49,14 @@ def run(job: GenerateJob) -> None:
     from p2i_ray.diffusion.model.fingerprint import of_painter
     from p2i_ray.diffusion.sampling import generate
     from p2i_ray.diffusion.sampling.painter import columns_read
-    from p2i_ray.generators.methods import method_of
+    from p2i_ray.generators.methods import method_of, warn_of_stand_ins
     from p2i_ray.provenance.marks import checked
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     job_output.check(out, "generate")
     painting = method_of(job, data, job.split)
     painting.check(model, job.image)
+    warn_of_stand_ins(painting, data, job.split)
     finish = finisher(job.compositing)
     if finish is not None and not job.generate.paste_product:
         raise UserError(

@@ -20,7 +20,6 @@ from p2i_ray.cluster import resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config import Config, JudgeConfig
 from p2i_ray.console.progress import phase
-from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, measure, picture_values, record
 from p2i_ray.storage import fingerprints, locations, parquet
 
@@ -76,18 +75,17 @@ class Evaluation:
         Raises:
             UserError: a metric or the method lacks a part, or there are too few pictures.
         """
-        from p2i_ray.data import categories, footers, reading
+        from p2i_ray.data import categories, reading
+        from p2i_ray.generators.methods import check_compared, warn_of_stand_ins
 
         pictures = reading.count_scenes(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
-        if "reference_similarity" in self.metrics and "reference" not in footers.columns_of_any(self.data, self.split):
-            raise UserError(
-                f"reference_similarity compares with each row's reference, and {self.split} has no column reference; "
-                "add it (docs/generators.md), or leave reference_similarity out of the metrics"
-            )
+        if "reference_similarity" in self.metrics:
+            check_compared(self.painting, self.data, self.split)
         if "scene_fit" in self.metrics:
             catalogue.check_categories(self.config.evaluate, categories.read(self.data, self.split))
         self.painting.check(self.model, self.config.image)
+        warn_of_stand_ins(self.painting, self.data, self.split)
 
     def judge(self, cache: str) -> Judge:
         """The judge that it asks, with what it is going to be asked checked; its engines start when it is asked.

@@ -50,15 +50,21 @@ class Categories:
         """How many there are."""
         return len(self.all)
 
+    def has(self, name: str) -> bool:
+        """Whether a category was trained; case and spaces don't count."""
+        return _key(name) in self._places
+
     def find(self, name: str, *, unknown: Literal["nearest", "error"]) -> int:
         """A category's place; for one that was not trained that of the nearest name, with a warning.
+
+        A name that shares no letters with any has no nearest one.
 
         Args:
             name: case and spaces don't count.
             unknown: what to do with a name that was not trained.
 
         Raises:
-            UserError: it was not trained, and that is to be an error; or it is empty.
+            UserError: it was not trained, and that is to be an error or no name is near; or it is empty.
         """
         key = _key(name)
         if key in self._places:
@@ -66,8 +72,14 @@ class Categories:
         if not key:
             raise UserError("the request has no category; name one, or leave the category-wise generator out")
         if key not in self._nearest:
-            nearest = max(self._places, key=lambda other: difflib.SequenceMatcher(None, key, other).ratio())
+            likeness = {other: difflib.SequenceMatcher(None, key, other).ratio() for other in self._places}
+            nearest = max(likeness, key=lambda other: likeness[other])
             place = self._places[nearest]
+            if not likeness[nearest]:
+                raise UserError(
+                    f"category {name!r} was not trained, and no name is near it; name one that was, such as "
+                    f"{self.all[0].name!r}"
+                )
             if unknown == "error":
                 raise UserError(
                     f"category {name!r} was not trained; the nearest name is {self.all[place].name!r} "

@@ -47,16 +47,25 @@ SHARED = (
 )
 
 
-def save(generator: Generator, out: str, *, made_from: str, files: Mapping[str, str] | None = None) -> None:
+def save(
+    generator: Generator,
+    out: str,
+    *,
+    made_from: str,
+    base_prompt: str | None = None,
+    files: Mapping[str, str] | None = None,
+) -> None:
     """Write a generator's folder.
 
     Args:
         generator: its copy's weights are written in the precision that they have.
         out: location of the folder.
         made_from: location of the base's model folder.
+        base_prompt: what the base read in training, see the setting (none: unknown).
         files: texts by file name, to be written beside.
     """
     record: dict[str, Any] = {"format": record_file.FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
+    record |= {} if base_prompt is None else {"base_prompt": base_prompt}
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):
@@ -106,9 +115,11 @@ def check(location: str, kind: Kind, model: str, settings: GeneratorsConfig) -> 
         raise UserError(f"{named} is a {record['kind']}-wise generator; give it as generators.{record['kind']}")
     _check_base(named, config, record, model, settings=settings)
     weight_files.find(location, weight_files.DIFFUSERS, setting=f"generators.{kind}").tensors()
+    tokens = _check_identifiers(location, record, _text_width(model)) if kind == "category" else None
+    record_file.check_settings(location, record, settings, tokens)
     if kind == "category":
-        _check_identifiers(location, record, _text_width(model))
-    elif record.get("tokens") is None and settings.reference_clip is not None:
+        return
+    if record.get("tokens") is None and settings.reference_clip is not None:
         raise UserError(f"{named} sees references themselves; leave generators.reference_clip out")
     elif record.get("tokens") is not None:
         if settings.reference_clip is None:
@@ -207,7 +218,8 @@ def _check_base(
         )
 
 
-def _check_identifiers(location: str, record: Mapping[str, Any], width: int) -> None:
+def _check_identifiers(location: str, record: Mapping[str, Any], width: int) -> int:
+    """The number of tokens of each."""
     place = locations.join(location, IDENTIFIERS)
     if not locations.exists(place):
         raise UserError(f"{place} is not there: the folder isn't complete; copy it anew")
@@ -225,6 +237,7 @@ def _check_identifiers(location: str, record: Mapping[str, Any], width: int) -> 
             "model"
         )
     Categories([Category(**entry) for entry in record["categories"]])
+    return shape[1]
 
 
 def _text_width(model: str) -> int:

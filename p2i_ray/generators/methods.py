@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.config.generators import UNUSED_CLIP, GeneratorsConfig
 from p2i_ray.config.painting import PaintingJobConfig
-from p2i_ray.data import footers
+from p2i_ray.data import categories, footers
 from p2i_ray.data.schema import REFERENCES
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.errors import UserError
-from p2i_ray.generators import references
+from p2i_ray.generators import record_file, references
 from p2i_ray.generators.painting import OWN, GeneratorPainting
 from p2i_ray.storage import locations
 
@@ -46,6 +47,50 @@ def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
         read = references.read_reference(picture, cutout, job.image)
         return replace(painting, reference=read, files=(picture, *([] if cutout is None else [cutout])))
     return beside(job.diffusion, job.generators, data, split, own=job.reference == SELF)
+
+
+def check_compared(painting: PaintingMethod, data: str, split: str) -> None:
+    """Check that `reference_similarity`, which compares with the column, compares with what was painted after.
+
+    Args:
+        painting: the method.
+        data: location of the EPBD folder.
+        split: that is painted.
+
+    Raises:
+        UserError: there is no such column, or pictures are painted after another reference.
+    """
+    if PICTURE not in footers.columns_of_any(data, split):
+        raise UserError(
+            f"reference_similarity compares with each row's reference, and {split} has no column {PICTURE}; add it "
+            "(docs/generators.md), or leave reference_similarity out of the metrics"
+        )
+    one_for_all = isinstance(painting, GeneratorPainting) and painting.reference is not None
+    if one_for_all or painting.columns == OWN:
+        given = "reference=FILE" if one_for_all else f"reference={SELF}"
+        raise UserError(
+            f"reference_similarity compares with the column {PICTURE}, and {given} has pictures painted after another "
+            f"one; leave {given} or reference_similarity out"
+        )
+
+
+def warn_of_stand_ins(painting: PaintingMethod, data: str, split: str) -> None:
+    """Say here, not in workers' logs, which categories of a split are painted as others that were trained.
+
+    Args:
+        painting: the method, which has been checked.
+        data: location of the EPBD folder.
+        split: that is painted.
+    """
+    if not isinstance(painting, GeneratorPainting) or painting.settings.category is None:
+        return
+    if painting.settings.unknown_category == "error":  # such rows are set aside
+        return
+    known = record_file.categories(painting.settings.category)
+    for name in categories.read(data, split):
+        if name.strip() and not known.has(name):
+            with suppress(UserError):  # such rows are set aside, too
+                known.find(name, unknown="nearest")  # which warns
 
 
 def beside(

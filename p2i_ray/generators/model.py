@@ -98,6 +98,7 @@ def save(learner: Learner, job: TrainingJob, weights: dict[str, torch.Tensor], c
         generator,
         job.out,
         made_from=job.base,
+        base_prompt=learner.settings.base_prompt,
         files={card.RECORD: card.dump(training), "README.md": _card(learner, job, generator, curve)},
     )
 

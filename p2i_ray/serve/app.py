@@ -166,7 +166,7 @@ def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
     from p2i_ray.generators import record_file
 
     known = record_file.categories(settings.category)
-    check = partial(known.find, unknown="error") if settings.unknown_category == "error" else None
+    check = partial(known.find, unknown=settings.unknown_category)
     names = tuple(category.name for category in known.all)
     return OwnGenerators(category=True, personality=personality, categories=names, check_category=check)
 

@@ -25,6 +25,9 @@ def test_an_unknown_category_is_the_nearest_name_with_one_warning(caplog: pytest
     ]
     with pytest.raises(UserError, match=r"'pack' was not trained; the nearest name is 'backpack' \(generators.unk"):
         categories.find("pack", unknown="error")
+    with pytest.raises(UserError, match=r"'zzzz' was not trained, and no name is near it; .* such as 'kettle'"):
+        categories.find("zzzz", unknown="nearest")
+    assert categories.has(" KETTLE") and not categories.has("kettles")
     with pytest.raises(UserError, match="the request has no category"):
         categories.find("  ", unknown="nearest")
 

@@ -47,7 +47,7 @@ def test_what_is_saved_is_loaded_by_us_and_the_copy_by_diffusers(
 ) -> None:
     parts = loading.load(tiny_painter.base, tiny_painter)
     made = make_generators(parts)
-    settings = SETTINGS.model_copy(update={**saved, "category_scale": 0.5, "product_prompt": "other {category}"})
+    settings = SETTINGS.model_copy(update={**saved, "category_scale": 0.5})
     found = folder.load_generators(tiny_painter.base, parts, settings)
     for kind, generator in found.items():
         stock, told = ControlNetModel.from_pretrained(saved[kind], local_files_only=True, output_loading_info=True)
@@ -70,6 +70,15 @@ def test_files_are_diffusers_own_and_two_small_ones(saved: dict[str, str], tiny_
     [table] = load_file(Path(saved["category"], "identifiers.safetensors")).values()
     assert table.shape == (4, 2, 16)
     assert all(tiny_painter.base not in path.read_text("utf-8") for path in Path(saved["category"]).glob("*.json"))
+
+
+def test_what_the_base_read_in_training_it_reads_again(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    generator = make_generators(loading.load(tiny_painter.base, tiny_painter))["category"]
+    out = str(tmp_path / "category")
+    folder.save(generator, out, made_from=tiny_painter.base, base_prompt="product2img")
+    with pytest.raises(UserError, match=r"trained with generators.base_prompt=product2img, not category; set that"):
+        folder.check(out, "category", tiny_painter.base, SETTINGS)
+    folder.check(out, "category", tiny_painter.base, SETTINGS.model_copy(update={"base_prompt": "product2img"}))
 
 
 def test_what_does_not_fit_is_one_line(
@@ -106,6 +115,15 @@ def test_what_does_not_fit_is_one_line(
     check("was made beside another base than .*, of the same shape", saved["category"], model=str(other))
     folder.check(saved["category"], "category", str(other), SETTINGS.model_copy(update={"other_base": True}))
 
+    check(
+        "product_prompt=other {category} is not what .* was trained with, ",
+        saved["category"],
+        product_prompt="other {category}",
+    )
+    check("background_prompt=on is not what", saved["category"], background_prompt="on")
+    check("tokens=3 is not what .* was trained with, 2; leave it out", saved["category"], tokens=3)
+    check("plain=True is not what .* was trained with, False", saved["category"], plain=True)
+    check("masked=attention is not what .*, all", saved["personality"], "personality", masked="attention")
     folder.check(saved["category"], "category", base, SETTINGS)
     record = category / "generator.json"
     good = record.read_text("utf-8")
@@ -119,6 +137,16 @@ def test_what_does_not_fit_is_one_line(
     check("'CUP' is there twice", saved["category"])
     change(record, lambda values: values.pop("background"))
     check("has no usable background", saved["category"])
+    record.write_text(good, "utf-8")
+    change(record, lambda values: values.update(product="a cup"))
+    check("has product 'a cup', without one {category}", saved["category"])
+    change(record, lambda values: values.update(kind="colour"))
+    check("has kind 'colour', not category or personality", saved["category"])
+    other_record = Path(saved["personality"], "generator.json")
+    good_other = other_record.read_text("utf-8")
+    change(other_record, lambda values: values.update(masked="sideways"))
+    check("has masked 'sideways', not attention or all", saved["personality"], "personality")
+    other_record.write_text(good_other, "utf-8")
     change(record, lambda values: values.update(format=2))
     check("has format 2, not 1", saved["category"])
     record.write_text(good, "utf-8")
