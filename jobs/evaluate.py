@@ -116,24 +116,30 @@ def show_table(job: TableJob) -> None:
 
 
 def folders_of(evaluated: str) -> list[str]:
-    """The folders of evaluations that a setting names."""
+    """The folders of evaluations that a setting names, each once."""
     folders = [locations.absolute(one.strip()) for one in evaluated.split(",") if one.strip()]
     if not folders:
         raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
+    if twice := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
+        raise UserError(f"evaluated= names {twice[0]} twice; name each evaluation once")
     return folders
 
 
 def draw_clusters(job: ClustersJob) -> None:
     """Draw the figure of clusters, and print its numbers."""
-    from p2i_ray.evaluate import clusters, record, table
+    from p2i_ray.evaluate import clusters, names, record, table
     from p2i_ray.evaluate.metrics.category_distance import NAME
 
     folders, out = folders_of(job.evaluated), locations.absolute(job.out)
     if not out.lower().endswith(".png"):
         raise UserError(f"out={job.out} is written as a PNG; give a name that ends in .png")
     found = clusters.points(folders, job.categories)
-    lines = table.lines({folder: record.read(folder) for folder in folders}, (NAME,))
-    labels = dict(zip(folders, (" ".join(line.rsplit("/", 1)[-1].split()) for line in lines[1:]), strict=True))
+    records = {folder: record.read(folder) for folder in folders}
+    lines = table.lines(records, (NAME,))
+    short = names.short(folders)
+    labels = {
+        folder: f"{short[folder]}: {table.cell(folder, NAME, one.metrics[NAME])}" for folder, one in records.items()
+    }
     locations.write_bytes(out, clusters.draw(found, labels))
     print("\n".join([*lines, f"figure  {out}"]))
 

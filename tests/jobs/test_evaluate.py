@@ -108,6 +108,13 @@ def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.C
         table("a", "c")
     assert stopped.value.code == 2
     assert "can't be compared by clip_c_b: images 8 and 9" in capfd.readouterr().err
+    for action in ("--table", "--clusters"):
+        given = [action, f"evaluated={tmp_path}/a,{tmp_path}/b,{tmp_path}/a/"]
+        given += [f"out={tmp_path}/c.png"] if action == "--clusters" else []
+        with pytest.raises(SystemExit) as stopped:
+            main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given], instead=[job.TABLE, job.CLUSTERS])
+        assert stopped.value.code == 2
+        assert f"error: evaluated= names {tmp_path}/a twice; name each evaluation once" in capfd.readouterr().err
     for name, value in (("a", 12.0), ("b", 13.0)):
         picture_values.write(str(tmp_path / name), ["x", "y"], {"clip_c_b": np.array([value, value])}, {})
     table("a", "b", paired=True)
