@@ -69,7 +69,8 @@ def _read(folder: str) -> Mapping[str, tuple[Features, list[str]]]:
     sides = picture_values.read_features(folder, NAME)
     if sides is None:
         raise UserError(
-            f"{folder} has no features of backgrounds; evaluate it with methods={NAME}, which goes on with its pictures"
+            f"{folder} has no features of backgrounds; give the command that made it again with methods={NAME}, which "
+            "adds them and paints nothing"
         )
     names = json.loads(locations.read_text(locations.join(folder, "generated.json")))["files"]
     table = parquet.read_parquet(locations.join(folder, "generated"), names, columns=["id", "category"])

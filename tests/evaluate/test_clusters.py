@@ -62,5 +62,7 @@ def test_fewer_categories_and_too_few_points(tmp_path: Path) -> None:
     folder = evaluation(tmp_path / "one", spread=0.3)
     assert clusters.points([folder], most=2).categories == ["hat", "lamp"]
     (tmp_path / "one" / "features-category_distance.parquet").unlink()
-    with pytest.raises(UserError, match=r"has no features of backgrounds; evaluate it with methods=category_distance"):
+    with pytest.raises(
+        UserError, match=r"no features of backgrounds; give the command .* with methods=category_distance"
+    ):
         clusters.points([folder], most=2)
