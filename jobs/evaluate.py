@@ -134,7 +134,7 @@ def folders_of(evaluated: str) -> list[str]:
 
 def draw_clusters(job: ClustersJob) -> None:
     """Draw the figure of clusters, and print its numbers."""
-    from p2i_ray.evaluate import clusters, names, record, table
+    from p2i_ray.evaluate import cluster_figure, clusters, names, record, table
     from p2i_ray.evaluate.metrics.category_distance import NAME
 
     folders, out = folders_of(job.evaluated), locations.absolute(job.out)
@@ -145,9 +145,10 @@ def draw_clusters(job: ClustersJob) -> None:
     lines = table.lines(records, (NAME,))
     short = names.short(folders)
     labels = {
-        folder: f"{short[folder]}: {table.cell(folder, NAME, one.metrics[NAME])}" for folder, one in records.items()
+        folder: f"{short[folder]}: {NAME} {table.cell(folder, NAME, one.metrics[NAME])}"
+        for folder, one in records.items()
     }
-    locations.write_bytes(out, clusters.draw(found, labels))
+    locations.write_bytes(out, cluster_figure.draw(found, labels))
     print("\n".join([*lines, f"figure  {out}"]))
 
 
