@@ -36,14 +36,14 @@ class Categories:
             raise UserError("a category-wise generator needs at least one category; the data has none")
         self._places: dict[str, int] = {}
         for place, category in enumerate(self.all):
-            key = _key(category.name)
-            if not key:
+            own = key(category.name)
+            if not own:
                 raise UserError(f"category {place + 1} of {len(self.all)} has an empty name; name it or leave it out")
-            if key in self._places:
+            if own in self._places:
                 raise UserError(
                     f"category {category.name!r} is there twice (case and spaces don't count); join the two"
                 )
-            self._places[key] = place
+            self._places[own] = place
         self._nearest: dict[str, int] = {}  # of names that were not trained
 
     def __len__(self) -> int:
@@ -60,13 +60,13 @@ class Categories:
         Raises:
             UserError: it was not trained, and that is to be an error; or it is empty.
         """
-        key = _key(name)
-        if key in self._places:
-            return self._places[key]
-        if not key:
+        own = key(name)
+        if own in self._places:
+            return self._places[own]
+        if not own:
             raise UserError("the request has no category; name one, or leave the category-wise generator out")
-        if key not in self._nearest:
-            nearest = max(self._places, key=lambda other: difflib.SequenceMatcher(None, key, other).ratio())
+        if own not in self._nearest:
+            nearest = max(self._places, key=lambda other: difflib.SequenceMatcher(None, own, other).ratio())
             place = self._places[nearest]
             if unknown == "error":
                 raise UserError(
@@ -76,8 +76,8 @@ class Categories:
             log.warning("category %r was not trained; it is painted as %r", name, self.all[place].name)
             if len(self._nearest) >= REMEMBERED:  # a service is given new names for weeks
                 self._nearest.clear()
-            self._nearest[key] = place
-        return self._nearest[key]
+            self._nearest[own] = place
+        return self._nearest[own]
 
     def siblings(self, place: int) -> list[int]:
         """The places of the other categories of the same parent; none without a parent."""
@@ -85,5 +85,6 @@ class Categories:
         return [p for p, other in enumerate(self.all) if parent and other.parent == parent and p != place]
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """What names are compared by: case and spaces don't count."""
     return " ".join(name.casefold().split())
