@@ -16,7 +16,7 @@ NAMED = 3  # categories in the line of an error
 def categories_of(
     counts: Mapping[str, int], settings: GeneratorsConfig, without: Sequence[str] = ()
 ) -> tuple[Category, ...]:
-    """The categories that a category-wise generator is to learn.
+    """The categories that a category-wise generator is to learn; of one that is beside another, those that it has.
 
     Args:
         counts: rows by category; an empty name: rows without one.
@@ -53,10 +53,11 @@ def categories_of(
             lacking.append(name)
     if lacking:
         more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
+        advice = "add them" if settings.category is None else "give these rows categories that it has"
         rows_lacking = sum(counts[name] for name in lacking)
         raise UserError(
             f"{rows_lacking} of {total} rows have categories that {where}: "
-            f"{', '.join(map(repr, lacking[:NAMED]))}{more}; add them, or leave these rows out by keep=FILE"
+            f"{', '.join(map(repr, lacking[:NAMED]))}{more}; {advice}, or leave these rows out by keep=FILE"
         )
     check_rare(known.all, settings)
     return tuple(one._replace(rows=count) for one, count in zip(known.all, rows, strict=True))

@@ -80,8 +80,8 @@ def check_rows(generator: GeneratorName, generators: GeneratorsConfig, found: Ro
 
 
 def reads_categories(generator: GeneratorName, generators: GeneratorsConfig) -> bool:
-    """Whether a training needs each row's category."""
-    return generator == "category"
+    """Whether a training needs each row's category: a category-wise generator learns, or is beside what learns."""
+    return generator == "category" or (generator == "personality" and generators.category is not None)
 
 
 def _absolute(generators: GeneratorsConfig) -> GeneratorsConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,18 @@ def test_rows_are_checked_where_their_categories_are_read(tmp_path: Path) -> Non
         check_rows("category", GeneratorsConfig(), found)
     check_rows("personality", GeneratorsConfig(), found)
     check_rows("product2img", GeneratorsConfig(), found)
+
+
+def test_rows_are_checked_against_a_category_wise_generator_that_stands_beside_another(tmp_path: Path) -> None:
+    record = {"format": 1, "kind": "category", "base": "b", "product": "a {category}", "background": "in"}
+    learned = [{"name": "Cup", "parent": "", "rows": 3}]
+    (tmp_path / "generator.json").write_text(json.dumps({**record, "categories": learned}))
+    beside = GeneratorsConfig(category=str(tmp_path))
+    check_rows("personality", beside, RowCategories({"cup": 3}, []))
+    with pytest.raises(
+        UserError, match=r"^1 of 4 rows have no category \(first a\), which a category-wise generator ne"
+    ):
+        check_rows("personality", beside, RowCategories({"": 1, "cup": 3}, ["a"]))
+    line = rf"^3 of 4 rows have categories that the generator \S+{tmp_path} has not learned: 'bag', 'tie'; give these"
+    with pytest.raises(UserError, match=line):
+        check_rows("personality", beside, RowCategories({"bag": 2, "cup": 1, "tie": 1}, []))
