@@ -14,7 +14,7 @@ available_rate and vqa_score ask the judge, whose answers are written, too.
 Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures; out/values.parquet and
 out/features-METRIC.parquet have the values of each picture, and the features that sets are compared by. The same
 command after a failure goes on: pictures that are generated are measured, also with other metrics or other settings of
-the evaluation.
+the evaluation. Once more with other methods= it adds these to a finished evaluation, whose pictures and figures stay.
 --tables runs the whole comparison: arms of the loop and other methods, with seeds, paired differences and the paper's
 figures. --table compares evaluations, and refuses where library, weights, resolution, data or number of pictures
 differ; paired=true shows the differences to the first evaluation, on the products that both have, with intervals.
@@ -49,7 +49,7 @@ class EvaluateJob(PaintingJobConfig):
     methods: str = Field(
         "fid,clip_c_i,clip_c_b", description="metrics, with commas between: see docs/training.md for all of them"
     )
-    out: str = Field(description="folder for generated pictures and figures, a path or URI; must be new")
+    out: str = Field(description="folder for generated pictures and figures, a path or URI; new, or to be added to")
 
 
 class ComparisonJob(Config):
@@ -80,6 +80,7 @@ class ClustersJob(Config):
 
 def run(job: EvaluateJob) -> None:
     """Run the job."""
+    from p2i_ray.comparison import further
     from p2i_ray.comparison.evaluation import Evaluation, engines_of
     from p2i_ray.evaluate import measure
     from p2i_ray.generators.methods import method_of
@@ -88,17 +89,23 @@ def run(job: EvaluateJob) -> None:
     painting = method_of(job, data, job.split)
     metrics = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     evaluation = Evaluation(job, data, job.split, model=model, painting=painting, metrics=metrics)
-    job_output.check(out, "evaluate")
+    before = further.recorded(out)
+    job_output.check(out, "evaluate", adds=before is not None)
+    if before:
+        evaluation = further.lacking(evaluation, before, out)
     preset_data.ready(job, data)
     evaluation.check()
+    if before:
+        further.check(evaluation, out)
     judge = evaluation.judge(locations.join(out, "judge-cache")) if evaluation.judged else None
     preflight.check_rights(out)
     connection.connect(job.ray)
     preflight.check(evaluation.phases, writes=[out], reads=evaluation.reads)
-    with job_output.held(out, "evaluate"):
-        folder, files = evaluation.paint(out)
-        with engines_of(judge):
-            figures = evaluation.measure(folder, files, out, judge)
+    with job_output.held(out, "evaluate", adds=before is not None), engines_of(judge):
+        if before:
+            figures = further.measure(evaluation, before, out, judge=judge)
+        else:
+            figures = evaluation.measure(*evaluation.paint(out), out, judge)
     width = max(map(len, figures)) + 1
     for name, value in figures.items():
         print(f"{name:<{width}}{value:g}")
@@ -116,25 +123,32 @@ def show_table(job: TableJob) -> None:
 
 
 def folders_of(evaluated: str) -> list[str]:
-    """The folders of evaluations that a setting names."""
+    """The folders of evaluations that a setting names, each once."""
     folders = [locations.absolute(one.strip()) for one in evaluated.split(",") if one.strip()]
     if not folders:
         raise UserError("evaluated= names no folder; give the out= folders of evaluations, with commas between")
+    if twice := [folder for place, folder in enumerate(folders) if folder in folders[:place]]:
+        raise UserError(f"evaluated= names {twice[0]} twice; name each evaluation once")
     return folders
 
 
 def draw_clusters(job: ClustersJob) -> None:
     """Draw the figure of clusters, and print its numbers."""
-    from p2i_ray.evaluate import clusters, record, table
+    from p2i_ray.evaluate import cluster_figure, clusters, names, record, table
     from p2i_ray.evaluate.metrics.category_distance import NAME
 
     folders, out = folders_of(job.evaluated), locations.absolute(job.out)
     if not out.lower().endswith(".png"):
         raise UserError(f"out={job.out} is written as a PNG; give a name that ends in .png")
     found = clusters.points(folders, job.categories)
-    lines = table.lines({folder: record.read(folder) for folder in folders}, (NAME,))
-    labels = dict(zip(folders, (" ".join(line.rsplit("/", 1)[-1].split()) for line in lines[1:]), strict=True))
-    locations.write_bytes(out, clusters.draw(found, labels))
+    records = {folder: record.read(folder) for folder in folders}
+    lines = table.lines(records, (NAME,))
+    short = names.short(folders)
+    labels = {
+        folder: f"{short[folder]}: {NAME} {table.cell(folder, NAME, one.metrics[NAME])}"
+        for folder, one in records.items()
+    }
+    locations.write_bytes(out, cluster_figure.draw(found, labels))
     print("\n".join([*lines, f"figure  {out}"]))
 
 

@@ -86,6 +86,7 @@ def run(job: TrainJob) -> None:
     objective_of(job).check(base, validation.anywhere(job.diffusion), job.train)
     validation.check_model(base, job.image, diffusion_of(job).widen)
     rows = count(job)
+    check_categories(job)
     training.check_rows(job.train, rows)
     preflight.check_rights(work)
     with lease.held(f"{work}.{lease.FILE}"):
@@ -209,6 +210,16 @@ def count(job: TrainJob) -> int:
         reading.check_keep(keep)  # before data are made
     data = preset_data.ready(job, job.data)
     return reading.count_listed(data, job.split, keep) if keep else reading.count(data, job.split)
+
+
+def check_categories(job: TrainJob) -> None:
+    """Raise UserError if a row's category is one that the training can't take; before anything is encoded."""
+    from p2i_ray.generators import choice, row_categories
+
+    if choice.reads_categories(job.generator, job.generators):
+        keep = locations.absolute(job.keep) if job.keep else None
+        found = row_categories.read(locations.absolute(job.data), job.split, keep)
+        choice.check_rows(job.generator, job.generators, found)
 
 
 def encode(job: TrainJob, diffusion: DiffusionConfig, rows: int, out: str) -> FeatureIndex:

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray.cluster import ray_internals
+from p2i_ray.cluster import ray_internals, reachable
 from p2i_ray.config import RayConfig
 from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.console import interrupts, native_lines
@@ -29,7 +29,7 @@ def connect(settings: RayConfig) -> None:
     Workers import p2i_ray from where the driver does, so a checkout needs no installation.
 
     Raises:
-        UserError: the named cluster doesn't answer.
+        UserError: the named cluster doesn't answer, or doesn't take this process; or Ray doesn't start here in time.
     """
     import ray
 
@@ -41,6 +41,9 @@ def connect(settings: RayConfig) -> None:
     environment = {name: os.environ.get(name, value) for name, value in ENVIRONMENT.items()}
     runtime = {"env_vars": {**environment, "PYTHONPATH": python_path}}
     address = settings.address or os.environ.get("RAY_ADDRESS")
+    named = f"{'ray.address' if settings.address else 'RAY_ADDRESS'}={address}" if address else ""
+    if address:
+        reachable.check(address, named.partition("=")[0])
     _joined[:] = [(settings, not address)]
     try:
         if address:
@@ -59,16 +62,38 @@ def connect(settings: RayConfig) -> None:
                 logging_level=logging.WARNING,
             )
     except Exception as error:
-        if STARTS_TOO_SLOWLY in str(error):  # Ray raises no class of its own
-            raise UserError(
-                "Ray did not start on this machine in time, as when other programs keep it busy; give the same command "
-                "again"
-            ) from None
-        if not isinstance(error, RuntimeError) or "Version mismatch" not in str(error):
-            raise
-        raise UserError(f"the cluster at {address} is of another version: {' '.join(str(error).split())}") from None
-    except ConnectionError as error:
-        raise UserError(f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+        if line := _said(error, named):
+            raise UserError(line) from None
+        raise
+
+
+def _said(error: Exception, named: str) -> str | None:
+    """What a user can do about a cluster that can't be joined or started; none: it is a fault of another kind.
+
+    Args:
+        error: of ray.init.
+        named: the setting with the cluster's address; empty: one was to be started.
+    """
+    from ray.exceptions import AuthenticationError
+
+    told = " ".join(str(error).split())
+    if STARTS_TOO_SLOWLY in told:  # Ray raises no class of its own
+        return (
+            "Ray did not start on this machine in time, as when other programs keep it busy; give the same command "
+            "again"
+        )
+    if isinstance(error, RuntimeError) and "Version mismatch" in told:
+        return f"the cluster at {named} is of another version: {told}"
+    if isinstance(error, AuthenticationError):
+        return f"Ray's token can't be used: {told}"
+    if named and isinstance(error, ConnectionError):  # also with another token, of which Ray says nothing more
+        return (
+            f"no Ray cluster at {named} takes this process: {told}; if one runs there, set RAY_AUTH_MODE and "
+            "RAY_AUTH_TOKEN as its head has them"
+        )
+    if named and isinstance(error, ValueError):
+        return f"{named} is no address of a Ray cluster: {told}; give HOST:PORT"
+    return None
 
 
 def settings() -> RayConfig:

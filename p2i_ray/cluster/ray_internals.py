@@ -38,6 +38,13 @@ def on_loopback() -> Iterator[None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
 
+def joined_host(host: str) -> str:
+    """The host at which Ray looks for a head: 2.60.0 takes this machine's outer address for a loopback one."""
+    from ray._private import services
+
+    return str(services.resolve_ip_for_localhost(host))
+
+
 class NodeGroup(NamedTuple):
     """Nodes of one kind that a platform can start."""
 

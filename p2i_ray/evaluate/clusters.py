@@ -7,7 +7,6 @@ where points lie in it, and how far apart clusters are, says nothing by itself: 
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,6 @@ from p2i_ray.evaluate.metrics.category_distance import NAME
 from p2i_ray.evaluate.picture_values import GENERATED, REAL
 from p2i_ray.storage import locations, parquet
 
-MARKERS = "^sDPXv"  # the paper's are triangles and rectangles
 PERPLEXITY = 30  # sklearn's, less where there are few points
 FEWEST = 10  # points that t-SNE is asked to lay out
 
@@ -60,7 +58,9 @@ def points(folders: Sequence[str], most: int) -> Points:
         painted[folder] = own[keep], [names[place] for place in keep]
     count = sum(len(names) for _, names in painted.values()) + len(shown)
     if count < FEWEST or not shown:
-        raise UserError(f"the figure needs {FEWEST} points, and there are {count}; evaluate more pictures")
+        also = [name for name in counts if name in there]
+        more = f", or show more of the {len(also)} categories by categories=" if len(also) > len(shown) else ""
+        raise UserError(f"the figure needs {FEWEST} points, and there are {count}; evaluate more pictures{more}")
     return Points(shown, np.stack(centres), painted)
 
 
@@ -69,7 +69,8 @@ def _read(folder: str) -> Mapping[str, tuple[Features, list[str]]]:
     sides = picture_values.read_features(folder, NAME)
     if sides is None:
         raise UserError(
-            f"{folder} has no features of backgrounds; evaluate it with methods={NAME}, which goes on with its pictures"
+            f"{folder} has no features of backgrounds; give the command that made it again with methods={NAME}, which "
+            "adds them and paints nothing"
         )
     names = json.loads(locations.read_text(locations.join(folder, "generated.json")))["files"]
     table = parquet.read_parquet(locations.join(folder, "generated"), names, columns=["id", "category"])
@@ -91,35 +92,3 @@ def layout(found: Points, seed: int = 0) -> tuple[NDArray[np.float64], dict[str,
     ends = np.cumsum([len(found.centres), *(len(features) for features, _ in found.painted.values())])
     centres, *parts = np.split(np.asarray(placed, np.float64), ends[:-1])
     return centres, dict(zip(found.painted, parts, strict=True))
-
-
-def draw(found: Points, labels: Mapping[str, str]) -> bytes:
-    """The figure as a PNG.
-
-    Args:
-        found: what is drawn.
-        labels: of the evaluations, for the legend.
-    """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    centres, placed = layout(found)
-    colours = colormaps["tab20"].resampled(20)
-    colour = {name: colours(place % 20) for place, name in enumerate(found.categories)}
-    figure = Figure(figsize=(10, 7), layout="constrained")
-    axes = figure.subplots()
-    for place, (folder, where) in enumerate(placed.items()):
-        of_each = [colour[name] for name in found.painted[folder][1]]
-        marker = MARKERS[place % len(MARKERS)]
-        axes.scatter(where[:, 0], where[:, 1], c=of_each, marker=marker, s=22, alpha=0.75, linewidths=0)
-        axes.scatter([], [], c="grey", marker=marker, s=22, label=labels[folder])
-    ring = [colour[name] for name in found.categories]
-    axes.scatter(centres[:, 0], centres[:, 1], c=ring, marker="o", s=170, edgecolors="black", linewidths=1.2)
-    axes.scatter([], [], c="white", marker="o", s=90, edgecolors="black", label="centre of the real backgrounds")
-    for name, (x, y) in zip(found.categories, centres, strict=True):
-        axes.annotate(name, (x, y), xytext=(9, 6), textcoords="offset points", fontsize=8)
-    axes.set(xticks=[], yticks=[])
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
-    return out.getvalue()

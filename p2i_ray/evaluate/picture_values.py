@@ -52,9 +52,24 @@ def write(out: str, ids: Sequence[str], values: Values, features: Mapping[str, S
 def add(out: str, name: str, values: Mapping[str, float]) -> None:
     """Add a metric's values, by picture, to those of an evaluation's folder."""
     own = pa.table({"id": pa.array(values.keys(), pa.string()), name: pa.array(values.values(), pa.float64())})
+    _add(out, own)
+
+
+def join(other: str, out: str, metrics: Sequence[str]) -> None:
+    """Add values and features of the same pictures from another folder; what the other one has of a metric counts."""
+    if locations.exists(locations.join(other, FILE)):
+        _add(out, parquet.read_parquet(other, [FILE]))
+    for file in map(_features_file, metrics):
+        if locations.exists(locations.join(other, file)):
+            locations.write_bytes(locations.join(out, file), locations.read_bytes(locations.join(other, file)))
+
+
+def _add(out: str, own: pa.Table) -> None:
+    """Add columns to the table of values, in place of those of the same name."""
     location = locations.join(out, FILE)
     if locations.exists(location):
         known = parquet.read_parquet(out, [FILE])
+        known = known.select([name for name in known.column_names if name == "id" or name not in own.column_names])
         own = known.join(own, keys="id", join_type="full outer")
     parquet.write_table(own.sort_by("id"), location)
 

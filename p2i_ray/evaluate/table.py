@@ -30,9 +30,7 @@ def lines(records: Mapping[str, Record], metrics: Sequence[str] = ()) -> list[st
         for other in others:
             _compare(name, first, other, records)
     cells = [["", *columns]]
-    cells += [
-        [folder, *(_cell(folder, name, one.metrics[name]) for name in columns)] for folder, one in records.items()
-    ]
+    cells += [[folder, *(cell(folder, name, one.metrics[name]) for name in columns)] for folder, one in records.items()]
     return _aligned(cells)
 
 
@@ -89,7 +87,12 @@ def _compare(name: str, first: str, other: str, records: Mapping[str, Record], *
         )
 
 
-def _cell(folder: str, name: str, measured: Measured) -> str:
+def cell(folder: str, name: str, measured: Measured) -> str:
+    """A metric's figure with its interval, where it has one, and how many pictures were left out.
+
+    Raises:
+        UserError: the evaluation of this folder has no figure of the metric.
+    """
     figures = measured.figures
     value, low, high = (figures.get(f"{name}{end}") for end in ("", "_low", "_high"))
     if value is None:

@@ -36,14 +36,14 @@ class Categories:
             raise UserError("a category-wise generator needs at least one category; the data has none")
         self._places: dict[str, int] = {}
         for place, category in enumerate(self.all):
-            key = _key(category.name)
-            if not key:
+            own = key(category.name)
+            if not own:
                 raise UserError(f"category {place + 1} of {len(self.all)} has an empty name; name it or leave it out")
-            if key in self._places:
+            if own in self._places:
                 raise UserError(
                     f"category {category.name!r} is there twice (case and spaces don't count); join the two"
                 )
-            self._places[key] = place
+            self._places[own] = place
         self._nearest: dict[str, int] = {}  # of names that were not trained
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class Categories:
 
     def has(self, name: str) -> bool:
         """Whether a category was trained; case and spaces don't count."""
-        return _key(name) in self._places
+        return key(name) in self._places
 
     def find(self, name: str, *, unknown: Literal["nearest", "error"]) -> int:
         """A category's place; for one that was not trained that of the nearest name, with a warning.
@@ -66,13 +66,13 @@ class Categories:
         Raises:
             UserError: it was not trained, and that is to be an error or no name is near; or it is empty.
         """
-        key = _key(name)
-        if key in self._places:
-            return self._places[key]
-        if not key:
+        own = key(name)
+        if own in self._places:
+            return self._places[own]
+        if not own:
             raise UserError("the request has no category; name one, or leave the category-wise generator out")
-        if key not in self._nearest:
-            likeness = {other: difflib.SequenceMatcher(None, key, other).ratio() for other in self._places}
+        if own not in self._nearest:
+            likeness = {other: difflib.SequenceMatcher(None, own, other).ratio() for other in self._places}
             nearest = max(likeness, key=lambda other: likeness[other])
             place = self._places[nearest]
             if not likeness[nearest]:
@@ -88,8 +88,8 @@ class Categories:
             log.warning("category %r was not trained; it is painted as %r", name, self.all[place].name)
             if len(self._nearest) >= REMEMBERED:  # a service is given new names for weeks
                 self._nearest.clear()
-            self._nearest[key] = place
-        return self._nearest[key]
+            self._nearest[own] = place
+        return self._nearest[own]
 
     def siblings(self, place: int) -> list[int]:
         """The places of the other categories of the same parent; none without a parent."""
@@ -97,5 +97,6 @@ class Categories:
         return [p for p, other in enumerate(self.all) if parent and other.parent == parent and p != place]
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """What names are compared by: case and spaces don't count."""
     return " ".join(name.casefold().split())

@@ -52,6 +52,13 @@ class GeneratorPrompts:
         self._product = templates.product.replace(CATEGORY, NAME)
         self._background = f"{templates.background} {NAME}"  # whose name is empty
         self._whole = f"{self._product}, {templates.background}"
+        product = f"generators.product_prompt={templates.product!r}"
+        background = f"generators.background_prompt={templates.background!r} and generators.tokens={tokens}"
+        self._sources = {  # in an error
+            self._product: product,
+            self._background: background.replace(" and ", " with "),
+            self._whole: f"{product} with {background}",
+        }
 
     def product(self, names: Sequence[str]) -> torch.Tensor:
         """P_fg of B categories' names."""
@@ -69,8 +76,8 @@ class GeneratorPrompts:
         rows = []
         for place, tokenizer in enumerate(self._tokenizers):
             learned = [self._learned(place, category) for category in categories or ()] or [[] for _ in names]
-            setting = "generators.product_prompt" if categories is None else "generators.background_prompt"
-            found = tokenise_learned(tokenizer, learned, names, template=template, setting=setting)
+            source = self._sources[template]
+            found = tokenise_learned(tokenizer, learned, names, template=template, source=source)
             rows.append(found.ids)
         return torch.stack(rows, dim=1)
 

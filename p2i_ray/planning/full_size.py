@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,10 +15,11 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from p2i_ray.diffusion.backbones import registry
 from p2i_ray.diffusion.backbones.families import TextPart
-from p2i_ray.diffusion.model.loading import Parts, TextEncoder, TextProjection
+from p2i_ray.diffusion.model.loading import Parts, TextEncoder, TextProjection, load_part
 from p2i_ray.diffusion.model.prompt import add_token, tokenise_each
 from p2i_ray.diffusion.step import Batch, draw
 from p2i_ray.planning.architectures import Architecture
+from p2i_ray.storage import locations
 
 
 def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
@@ -52,6 +54,21 @@ def _build_text(part: TextPart, settings: dict[str, Any]) -> tuple[CLIPTokenizer
     config = CLIPTextConfig(**settings)
     encoder: TextEncoder = CLIPTextModelWithProjection(config) if part.pooled else CLIPTextModel(config)
     return stand_in_tokenizer(int(config.vocab_size), int(config.max_position_embeddings)), encoder
+
+
+def tokenizers(location: str, architecture: Architecture) -> tuple[CLIPTokenizer, ...]:
+    """A model folder's own tokenizers, of whose files alone they are made; each has its text encoder's length.
+
+    Raises:
+        UserError: one can't be read.
+    """
+    found = []
+    for text, settings in zip(architecture.family.texts, architecture.texts, strict=True):
+        with locations.local_folder(locations.join(location, text.tokenizer)) as folder:
+            tokenizer = load_part(CLIPTokenizer.from_pretrained, str(Path(folder).parent), Path(folder).name)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, int(settings["max_position_embeddings"]))
+        found.append(tokenizer)
+    return tuple(found)
 
 
 def build_projection(architecture: Architecture) -> TextProjection:

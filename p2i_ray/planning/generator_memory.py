@@ -8,7 +8,7 @@ from diffusers.schedulers.scheduling_euler_ancestral_discrete import EulerAncest
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from p2i_ray.config import TrainConfig
-from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.config.generators import CATEGORY, GeneratorsConfig
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.step import draw, recompute_activations
 from p2i_ray.generators.base import narrow
@@ -19,7 +19,7 @@ from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.prompts import GeneratorPrompts
 from p2i_ray.generators.step import GeneratorBatch, GeneratorModel, trained_groups
 from p2i_ray.planning.architectures import Architecture
-from p2i_ray.planning.full_size import allocate, build, build_scheduler, cast_parameters
+from p2i_ray.planning.full_size import allocate, build, build_scheduler, cast_parameters, tokenizers
 from p2i_ray.planning.training_memory import DTYPES, Sizes, TrainingMemory, peak_of_step, states
 
 CATEGORIES = 1000  # that are counted: how many the rows have is not known yet
@@ -32,6 +32,7 @@ def need(
     *,
     kind: Kind,
     generators: GeneratorsConfig,
+    location: str | None = None,
 ) -> tuple[Sizes, TrainingMemory]:
     """Count parameters, `unet` being the copy's and `text` the identifiers', and work out what a worker needs.
 
@@ -41,10 +42,19 @@ def need(
         resolution: side of the pictures, pixels.
         kind: of the generator that learns.
         generators: its settings. One beside it is not counted.
+        location: of the base's folder, whose tokenizers read the prompts (none: it isn't there, and any prompt fits).
+
+    Raises:
+        UserError: the prompts are too long for the base.
     """
     scheduler = build_scheduler(architecture)
+    if location is None:
+        # The stand-in tokenizer reads bytes, of which a prompt has many times more than a real one's tokens.
+        generators = generators.model_copy(update={"product_prompt": CATEGORY, "background_prompt": ""})
     with torch.device("meta"):
         parts, model = _model(architecture, scheduler, kind, generators)
+    if location is not None:
+        parts.tokenizers = tokenizers(location, architecture)
     groups = trained_groups(model)
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     trained = {name: sum(p.numel() for p in group) for name, group in groups.items()}

@@ -63,7 +63,12 @@ def work_out(
 
         assert generators is not None, "a generator has settings"
         counted, needed = generator_memory.need(
-            architecture, settings, resolution, kind=generator, generators=generators
+            architecture,
+            settings,
+            resolution,
+            kind=generator,
+            generators=generators,
+            location=location if there else None,
         )
         plain = generators.base == "text_to_image"
         return TrainingPlan(

@@ -70,6 +70,17 @@ def test_the_judges_values_join_the_others_or_stand_alone(tmp_path: Path) -> Non
     ]
 
 
+def test_what_another_folder_has_of_the_same_pictures_joins_and_counts(tmp_path: Path) -> None:
+    out, other = str(tmp_path / "out"), str(tmp_path / "other")
+    side = {"generated": Side(["a"], np.array([[1.0]])), "real": Side(["c"], np.array([[2.0]]))}
+    picture_values.write(out, ["a", "b"], {"m": np.array([1.0, 2.0]), "n": np.array([8.0, 9.0])}, {})
+    picture_values.write(other, ["b", "a"], {"n": np.array([4.0, 3.0])}, {"kid": side})
+    for _ in range(2):  # also after an attempt that ended here
+        picture_values.join(other, out, ["n", "kid"])
+    assert picture_values.read(out, "m") == {"a": 1, "b": 2} and picture_values.read(out, "n") == {"a": 3, "b": 4}
+    assert (picture_values.read_features(out, "kid") or {})["real"].features.tolist() == [[2]]
+
+
 @pytest.mark.parametrize("value", [0.5, 0.1])
 def test_features_come_back_as_they_were(tmp_path: Path, value: float) -> None:
     """Also those that single precision does not hold."""

@@ -11,7 +11,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.generators import folder
 from p2i_ray.generators.base import load_base
 from p2i_ray.generators.categories import Category
-from p2i_ray.generators.category_list import categories_of, read_categories
+from p2i_ray.generators.category_list import categories_of, check_rare
 from tests.support.make_generators import CATEGORIES, SETTINGS, make_generators
 
 
@@ -46,24 +46,26 @@ def test_those_of_a_folder_to_go_on_from(tiny_painter: DiffusionConfig, tmp_path
         categories_of({"lamp": 1}, settings)
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("name,parent\ncup,ware\n", "no column category"),
-        ("", "no column category"),
-        ("category\ncup\nCup\n", "is there twice"),
-        ("category\n\n,\ncup\n", "has an empty name"),
-    ],
-)
-def test_files_that_are_none(tmp_path: Path, text: str, line: str) -> None:
-    settings = SETTINGS.model_copy(update={"categories": listed(tmp_path / "categories.csv", text)})
-    with pytest.raises(UserError, match=line):
-        categories_of({"cup": 1}, settings)
+def test_rows_of_which_some_can_t_be_taken_are_counted_and_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^3 of 5 rows have no category \(first 7, 9\), which .* keep=FILE$"):
+        categories_of({"": 2, " ": 1, "cup": 2}, SETTINGS, ["7", "9"])
+    settings = SETTINGS.model_copy(update={"categories": listed(tmp_path / "categories.csv", "category\ncup\n")})
+    with pytest.raises(UserError, match=r"^5 of 6 rows have categories that \S+ doesn't have: 'bag', 'tie'; add them"):
+        categories_of({"bag": 2, "cup": 1, "tie": 3}, settings)
+    with pytest.raises(
+        UserError, match=r"^category 'cup' is there twice \(case and spaces don't count\); join the two"
+    ):
+        categories_of({"Cup": 2, "cup": 1}, SETTINGS)
 
 
-def test_a_file_that_is_not_there_or_no_text(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"generators.categories=\S+ is not there; check the path"):
-        read_categories(str(tmp_path / "none.csv"))
-    (tmp_path / "latin.csv").write_bytes("category\ntaß".encode("latin-1"))
-    with pytest.raises(UserError, match="is not UTF-8 text"):
-        read_categories(str(tmp_path / "latin.csv"))
+def test_rare_categories_have_others_of_their_parent(tmp_path: Path) -> None:
+    rare = SETTINGS.model_copy(update={"rare_below": 5})
+    with pytest.raises(UserError, match=r"^generators.rare_below=5 draws .* and no two have one; give generators.cat"):
+        categories_of({"cup": 2, "bag": 1}, rare)
+    check_rare([Category("cup", "ware"), Category("mug", "ware"), Category("bag")], rare)
+    check_rare([Category("cup")], SETTINGS)
+    with pytest.raises(UserError, match=r"and no two have one"):
+        check_rare([Category("cup", "ware"), Category("bag", "cloth"), Category("tie")], rare)
+    file = listed(tmp_path / "categories.csv", "category,parent\ncup,ware\nmug,ware\n")
+    found = categories_of({"cup": 2, "mug": 9}, rare.model_copy(update={"categories": file}))
+    assert found == (Category("cup", "ware", 2), Category("mug", "ware", 9))

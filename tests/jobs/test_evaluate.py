@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -59,8 +60,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not Path(tmp_path, "out").exists()
 
 
-def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
-    ray_cluster: None, job: ModuleType, mini_data: str, tmp_path: Path
+def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has_and_takes_further_metrics(
+    ray_cluster: None, job: ModuleType, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     given = [f"data={mini_data}", f"model={MODEL}", f"out={out}", "split=test_unseen", "generate.num_inference_steps=1"]
@@ -84,8 +85,30 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has(
     values = picture_values.read(str(out), "clip_c_b") or {}
     assert len(values) == 8 and picture_values.read(str(out), "fid") is None
     assert sum(values.values()) / 8 == pytest.approx(json.loads((out / "metrics.json").read_text())["clip_c_b"])
+    pictures = {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()}
     with pytest.raises(SystemExit):
-        run()  # it is finished
+        run("methods=scene_fit,clip_c_b")  # it has both
+    assert f"{out} is there already, and has clip_c_b, scene_fit; ask for others" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        run("methods=category_distance", "seed=7")
+    assert "its pictures were painted with something else (seed); give" in capfd.readouterr().err
+
+    def clusters() -> None:
+        given = ["--config", "mini", "--clusters", f"evaluated={out}", f"out={tmp_path}/c.png"]
+        main(job.EvaluateJob, job.__doc__, job.run, given, instead=[job.CLUSTERS])
+
+    with pytest.raises(SystemExit) as stopped:
+        clusters()
+    found = re.search(r"give the command that made it again with (methods=\S+), which", capfd.readouterr().err)
+    assert stopped.value.code == 2 and found
+    run(found[1])  # as the line says
+    clusters()
+    assert Path(tmp_path, "c.png").exists()
+    assert {path: path.stat().st_mtime_ns for path in (out / "generated").iterdir()} == pictures
+    assert list(record.read(str(out)).metrics) == ["clip_c_b", "scene_fit", "category_distance"]
+    assert picture_values.read(str(out), "clip_c_b") == values
+    figures = json.loads((out / "metrics.json").read_text())
+    assert {"clip_c_b", "scene_fit", "category_distance", "images"} <= set(figures) and not (out / "further").exists()
 
 
 def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +131,13 @@ def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.C
         table("a", "c")
     assert stopped.value.code == 2
     assert "can't be compared by clip_c_b: images 8 and 9" in capfd.readouterr().err
+    for action in ("--table", "--clusters"):
+        given = [action, f"evaluated={tmp_path}/a,{tmp_path}/b,{tmp_path}/a/"]
+        given += [f"out={tmp_path}/c.png"] if action == "--clusters" else []
+        with pytest.raises(SystemExit) as stopped:
+            main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given], instead=[job.TABLE, job.CLUSTERS])
+        assert stopped.value.code == 2
+        assert f"error: evaluated= names {tmp_path}/a twice; name each evaluation once" in capfd.readouterr().err
     for name, value in (("a", 12.0), ("b", 13.0)):
         picture_values.write(str(tmp_path / name), ["x", "y"], {"clip_c_b": np.array([value, value])}, {})
     table("a", "b", paired=True)

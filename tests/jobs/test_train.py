@@ -42,7 +42,17 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path: Path) -> None:
     assert "has 4 input channels" in (line := refused(f"model={plain}", out=out)) and "diffusion.widen=true" in line
     assert "image.resolution=70" in refused("image.resolution=70", out=out)
     assert "keep /nowhere.parquet is not there" in refused("keep=/nowhere.parquet", out=out)
+    line = refused("generator=category", "generators.categories=/nowhere.csv", out=out)
+    assert "generators.categories=/nowhere.csv is not there; check the path" in line
     assert "data" in refused(out=out) and not out.exists() and not Path(f"{out}.work").exists()
+
+
+def test_rows_with_other_categories_are_refused_before_they_are_encoded(tmp_path: Path, mini_data: str) -> None:
+    file, out = tmp_path / "categories.csv", tmp_path / "model"
+    file.write_text("category,parent\ntea pot,\n")
+    line = refused("generator=category", f"generators.categories={file}", out=out, data=mini_data)
+    assert f"rows have categories that generators.categories={file} doesn't have: " in line
+    assert not out.exists() and not Path(f"{out}.work").exists()
 
 
 def test_an_unfinished_training_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:

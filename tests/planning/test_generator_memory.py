@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from p2i_ray.config import DiffusionConfig, TrainConfig
+from p2i_ray.config import Config, DiffusionConfig, TrainConfig, load
+from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model.loading import load_projection
+from p2i_ray.errors import UserError
 from p2i_ray.generators.generator import Kind
 from p2i_ray.planning import generator_memory as plan
 from p2i_ray.planning.architectures import PUBLISHED, of
@@ -30,6 +32,23 @@ def test_the_plan_is_what_a_real_step_takes(tiny_painter: DiffusionConfig, kind:
     frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
     assert counted.frozen == frozen - width  # without the row of <background>, which the folder has
     assert needed.activations == pytest.approx(real, rel=0.15)  # names and padding of prompts differ
+
+
+def test_prompts_are_read_by_the_base_s_own_tokenizer_as_in_training() -> None:
+    """The paper's have 35 letters, more than the mini model's 32 tokens, and 12 tokens."""
+    mini = load(Config, "mini").diffusion
+    architecture, there = of(mini.base, mini)
+    assert there
+    given = GeneratorsConfig()
+    counted, _ = plan.need(architecture, TRAIN, 64, kind="category", generators=given, location=mini.base)
+    assert counted == plan.need(architecture, TRAIN, 64, kind="category", generators=given)[0]
+    long = given.model_copy(update={"background_prompt": "x y z " * 10})
+    with pytest.raises(UserError) as refused:
+        plan.need(architecture, TRAIN, 64, kind="category", generators=long, location=mini.base)
+    assert str(refused.value) == (
+        f"generators.product_prompt='a photo of {{category}}' with generators.background_prompt={'x y z ' * 10!r} and "
+        "generators.tokens=4 leaves no room for a name among 32 tokens; shorten it"
+    )
 
 
 def test_the_published_base_with_a_copy() -> None:

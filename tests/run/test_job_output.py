@@ -35,6 +35,19 @@ def test_the_same_job_goes_on_with_what_it_left_and_no_other_touches_it(tmp_path
     assert sorted(path.name for path in Path(out).iterdir()) == ["part"]
 
 
+def test_a_job_that_adds_takes_a_finished_folder_but_no_other_job_s_unfinished_one(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with job_output.held(out, "evaluate"):
+        Path(out, "part").touch()
+    job_output.check(out, "evaluate", adds=True)
+    with job_output.held(out, "evaluate", adds=True):
+        Path(out, "more").touch()
+    assert sorted(path.name for path in Path(out).iterdir()) == ["more", "part"]
+    Path(out, job_output.MARKER).write_text("score\n")
+    with pytest.raises(UserError, match=f"{out} was left unfinished by another job"):
+        job_output.check(out, "evaluate", adds=True)
+
+
 def test_an_empty_folder_is_as_good_as_none(tmp_path: Path) -> None:
     with job_output.held(str(tmp_path), "generate"):
         assert {path.name for path in tmp_path.iterdir()} == {job_output.MARKER, lease.FILE}

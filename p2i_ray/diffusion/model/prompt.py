@@ -64,9 +64,17 @@ def tokenise_learned(
     names: Sequence[str],
     *,
     template: str = NAME,
-    setting: str = "diffusion.prompt",
+    source: str | None = None,
 ) -> Prompts:
-    """As `tokenise`, with learned ids of each name's own in the token's place; `setting` has the template."""
+    """As `tokenise`, with learned ids of each name's own in the token's place.
+
+    Args:
+        tokenizer: of the model.
+        learned: for each name.
+        names: B.
+        template: with the name's place in it.
+        source: the settings that the template comes from, with their values, for an error (none: diffusion.prompt).
+    """
     length = tokenizer.model_max_length
     before, words_after = ids_of(tokenizer, template.split(NAME))
     rows, ends = [], []
@@ -74,7 +82,8 @@ def tokenise_learned(
         after = [*words_after, *own, tokenizer.eos_token_id]
         room = length - 1 - len(before) - len(after)
         if room < 1:
-            raise UserError(f"{setting}={template!r} leaves no room for a name among {length} tokens; shorten it")
+            given = source or f"diffusion.prompt={template!r}"
+            raise UserError(f"{given} leaves no room for a name among {length} tokens; shorten it")
         row = [tokenizer.bos_token_id, *before, *name[:room], *after]
         rows.append(_padded(tokenizer, row))
         ends.append(len(row) - 1)

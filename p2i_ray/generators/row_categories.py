@@ -1,0 +1,64 @@
+"""How many rows of a split each category has, from the split's columns of ids and categories alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from p2i_ray.data import conform, footers, reading
+from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+COLUMNS = ["id", "category"]
+FIRST = 3  # rows without a category that are named
+
+
+class RowCategories(NamedTuple):
+    """What the rows to train on have."""
+
+    counts: dict[str, int]  # by category, sorted; an empty name: rows without one
+    without: list[str]  # ids of the first rows that have none
+
+
+def read(data: str, split: str, keep: str | None = None) -> RowCategories:
+    """The categories of the rows to train on.
+
+    Args:
+        data: EPBD folder, a path or URI.
+        split: its rows are looked at.
+        keep: location of a Parquet file whose `id` column lists the rows that count; none: all.
+
+    Raises:
+        UserError: no such folder or split, or a file's ids or categories can't be read.
+    """
+    files = footers.split_files(data, split)
+    footers.each(files, _check)
+    listed = None if keep is None else frozenset(reading.ids_of(keep))
+    counts: Counter[str] = Counter()
+    without: list[str] = []
+    with ThreadPoolExecutor(footers.AT_ONCE) as pool:
+        for found in pool.map(lambda file: _of(file, listed), files):
+            counts.update(found.counts)
+            without += found.without[: FIRST - len(without)]
+    return RowCategories(dict(sorted(counts.items())), without)
+
+
+def _check(file: str, footer: pq.FileMetaData) -> None:
+    footers.check(file, footer, COLUMNS)
+
+
+def _of(file: str, listed: frozenset[str] | None) -> RowCategories:
+    import pyarrow.parquet as pq
+
+    filesystem, path = locations.open_location(file)
+    table = pq.read_table(path, columns=COLUMNS, filesystem=filesystem)
+    ids, names = (conform.as_text(table[name]).to_pylist() for name in COLUMNS)
+    rows = [
+        (id_, name if name and name.strip() else "")
+        for id_, name in zip(ids, names, strict=True)
+        if listed is None or id_ in listed
+    ]
+    return RowCategories(Counter(name for _, name in rows), [id_ for id_, name in rows if not name][:FIRST])
