@@ -15,7 +15,7 @@ PICTURES = tuple(name for name, kind in KNOWN.items() if kind == IMAGE)
 
 
 def is_own(schema: pa.Schema, columns: Sequence[str]) -> bool:
-    """Whether these columns of a file have the types of EPBD's own files, so that nothing is to be done."""
+    """Whether these columns of a file have the types of EPBD's own files: only nulls of FILLED are to be replaced."""
     return all(schema.field(column).type == KNOWN[column] for column in columns if column in TEXTS + PICTURES)
 
 

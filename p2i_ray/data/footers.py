@@ -92,6 +92,18 @@ def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Sche
     return schema
 
 
+def has_nulls(footer: pq.FileMetaData, column: str) -> bool:
+    """Whether rows lack a value in a column without parts; a file whose footer counts no nulls may have some."""
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema == column:
+                counted = chunk.statistics and chunk.statistics.has_null_count
+                if not counted or chunk.statistics.null_count:
+                    return True
+    return False
+
+
 def count(data: str, split: str) -> int:
     """The number of rows of a split, from the footers of its files."""
     return sum(each(split_files(data, split), lambda _, footer: int(footer.num_rows)))
