@@ -62,16 +62,23 @@ def each(files: Sequence[str], look: Callable[[str, pq.FileMetaData], Found]) ->
 
 
 def read(file: str) -> pq.FileMetaData:
-    """The footer of a Parquet file; UserError where it is none, maybe half of one."""
+    """The footer of a Parquet file.
+
+    Raises:
+        UserError: it is none, maybe half of one; or two of its columns have one name.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(file)
     try:
         with filesystem.open(path, "rb") as opened:
-            return pq.read_metadata(opened)
+            footer = pq.read_metadata(opened)
     except pa.ArrowInvalid as error:
         raise UserError(f"{file} is no Parquet file: {str(error).splitlines()[0]}") from None
+    names = footer.schema.to_arrow_schema().names
+    conform.check_once(names, names, file)  # all: Ray reads no file in which any two columns have one name
+    return footer
 
 
 def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Schema:

@@ -213,6 +213,20 @@ def test_a_mistake_is_one_line_before_ray_starts(
     assert not (tmp_path / "o").exists()
 
 
+def test_a_column_of_references_that_is_there_twice_is_one_line(
+    job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{**row, "reference": struct(noise(1))} for row in rows_of(mini_data, 1)]
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*SCHEMA, pa.field("reference", IMAGE)]))
+    (tmp_path / "data" / "test").mkdir(parents=True)
+    pq.write_table(table.append_column("reference", table["reference"]), tmp_path / "data" / "test" / "0.parquet")
+    with pytest.raises(SystemExit) as stopped:
+        run(job, f"data={tmp_path}/data", f"out={tmp_path}/o", *folders(generators))
+    assert stopped.value.code == 2
+    [line] = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert "0.parquet: 2 columns are called reference; keep one" in line
+
+
 def test_rows_whose_name_or_category_is_null_are_set_aside_with_the_reason(
     ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
 ) -> None:
