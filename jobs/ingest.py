@@ -30,7 +30,7 @@ from p2i_ray.config import Config, new_preset
 from p2i_ray.config.loading import given_settings
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase, say
-from p2i_ray.data import card, checksums, rejected
+from p2i_ray.data import card, checksums, pair_list, rejected
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
@@ -89,6 +89,8 @@ def run(job: IngestJob) -> None:
             _prepare(judging, job, count_new(found.rows, out), out)
         with lease.held(locations.join(out, lease.FILE)), phase("ingest", found.rows.num_rows, "photos") as progress:
             done = ingest(found.rows, plan, progress, judging)
+            if found.pairs:
+                pair_list.write(found.pairs, out)
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
     if not made:  # maybe because an earlier call was killed after its samples were there: show them all

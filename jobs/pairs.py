@@ -4,11 +4,14 @@
     python jobs/evaluate.py --config mini data=data/bgpair-joined split=test model=MODEL \
       generators.personality=FOLDER methods=reference_similarity out=runs/bgpair
 
-Writes out/test/*.parquet with the columns reference and reference_cutout. Pairs of which one picture was set aside when
-they were ingested are left out and counted.
+Writes out/test/*.parquet with the columns reference and reference_cutout. A picture may be in several pairs. Lines of
+the list that are no pair, and pairs of which a picture was set aside when it was ingested, are left out and counted by
+their reasons: every line of the list is joined or left out.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
@@ -16,9 +19,11 @@ from p2i_ray.cluster import preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import pairs
+from p2i_ray.data import pairs, rejected
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
+
+SHOWN = 5  # pairs of a reason whose ids are listed
 
 
 class PairsJob(Config):
@@ -36,9 +41,23 @@ def run(job: PairsJob) -> None:
     preflight.check_rights(out)
     with phase("join", None, "pairs") as progress:
         joined = pairs.join(data, out, progress)
-    shown = ", ".join(joined.alone[:5]) + ", …" * (len(joined.alone) > 5)
-    left_out = f"{len(joined.alone)}: {shown}" if joined.alone else "0"
-    print(f"pairs      {joined.pairs}\nleft out   {left_out}\nwritten    {out}")
+    print(f"pairs      {joined.pairs + len(joined.left_out)}\njoined     {joined.pairs}")
+    print(f"left out   {len(joined.left_out)}")
+    for line in _left_out(joined.left_out):
+        print(f"  {line}")
+    print(f"written    {out}")
+
+
+def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
+    """A line for each kind of reason: how many pairs, and the first of them, with what is said of it."""
+    by_kind: dict[str, list[str]] = {}
+    for pair, reason in reasons.items():
+        by_kind.setdefault(rejected.kind(reason), []).append(pair)
+    for kind, alike in by_kind.items():
+        first, *others = alike
+        told = reasons[first].removeprefix(kind).removeprefix(": ")
+        more = f"; {', '.join(others[:SHOWN])}" + ", …" * (len(others) > SHOWN) if others else ""
+        yield f"{kind:<20} {len(alike):>6}: {first}{f' ({told})' if told else ''}{more}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from p2i_ray.data.schema import IMAGE, INGESTED, REFERENCES
+from p2i_ray.errors import UserError
 
 KNOWN = {field.name: field.type for field in (*INGESTED, *REFERENCES)}
 TEXTS = tuple(name for name, kind in KNOWN.items() if kind == pa.string())
@@ -15,8 +16,24 @@ PICTURES = tuple(name for name, kind in KNOWN.items() if kind == IMAGE)
 
 
 def is_own(schema: pa.Schema, columns: Sequence[str]) -> bool:
-    """Whether these columns of a file have the types of EPBD's own files, so that nothing is to be done."""
+    """Whether these columns of a file have the types of EPBD's own files: only nulls of FILLED are to be replaced."""
     return all(schema.field(column).type == KNOWN[column] for column in columns if column in TEXTS + PICTURES)
+
+
+def check_once(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    """Refuse columns that are there twice: which one is meant can't be told, and Arrow finds neither by its name.
+
+    Args:
+        names: of all columns of a table.
+        wanted: columns that are looked for.
+        where: the table, for the message.
+
+    Raises:
+        UserError: one of them is there twice.
+    """
+    for column in wanted:
+        if (times := names.count(column)) > 1:
+            raise UserError(f"{where}: {times} columns are called {column}; keep one, and rename or drop the rest")
 
 
 def complaint(schema: pa.Schema, column: str) -> str | None:

@@ -62,16 +62,23 @@ def each(files: Sequence[str], look: Callable[[str, pq.FileMetaData], Found]) ->
 
 
 def read(file: str) -> pq.FileMetaData:
-    """The footer of a Parquet file; UserError where it is none, maybe half of one."""
+    """The footer of a Parquet file.
+
+    Raises:
+        UserError: it is none, maybe half of one; or two of its columns have one name.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     filesystem, path = locations.open_location(file)
     try:
         with filesystem.open(path, "rb") as opened:
-            return pq.read_metadata(opened)
+            footer = pq.read_metadata(opened)
     except pa.ArrowInvalid as error:
         raise UserError(f"{file} is no Parquet file: {str(error).splitlines()[0]}") from None
+    names = footer.schema.to_arrow_schema().names
+    conform.check_once(names, names, file)  # all: Ray reads no file in which any two columns have one name
+    return footer
 
 
 def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Schema:
@@ -90,6 +97,18 @@ def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Sche
     if nameless := footer.num_rows - _filled(footer, "id"):
         raise UserError(f"{file}: {nameless} of {footer.num_rows} rows have no id; give each one of its own")
     return schema
+
+
+def has_nulls(footer: pq.FileMetaData, column: str) -> bool:
+    """Whether rows lack a value in a column without parts; a file whose footer counts no nulls may have some."""
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for chunk in map(group.column, range(group.num_columns)):
+            if chunk.path_in_schema == column:
+                counted = chunk.statistics and chunk.statistics.has_null_count
+                if not counted or chunk.statistics.null_count:
+                    return True
+    return False
 
 
 def count(data: str, split: str) -> int:

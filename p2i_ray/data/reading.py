@@ -32,7 +32,8 @@ def read_split(
 ) -> ray.data.Dataset:
     """Stream the rows of a split: id, name, category, image and cutout (structs {bytes, path}).
 
-    Files may have other types than EPBD's own, and each file its own: see conform.
+    Files may have other types than EPBD's own, and each file its own, and names and categories may be null: see
+    conform.
 
     Args:
         data: EPBD folder, a path or URI that all nodes reach.
@@ -70,8 +71,10 @@ def read_split(
 
 
 def _checked(file: str, footer: pq.FileMetaData, columns: list[str]) -> tuple[bool, int]:
-    """Whether a file has EPBD's own types, and how many row groups."""
-    return conform.is_own(footers.check(file, footer, columns), columns), footer.num_row_groups
+    """Whether nothing of a file must be conformed, and how many row groups it has."""
+    schema = footers.check(file, footer, columns)
+    is_filled = not any(footers.has_nulls(footer, column) for column in conform.FILLED if column in columns)
+    return is_filled and conform.is_own(schema, columns), footer.num_row_groups
 
 
 def _read_own(files: list[str], columns: list[str]) -> ray.data.Dataset:

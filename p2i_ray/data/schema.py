@@ -16,6 +16,7 @@ import pyarrow as pa
 SPLITS: tuple[str, ...] = ("train", "validation", "test", "test_unseen")
 REJECTED = "rejected"
 EXAMPLES = "rejected_examples"  # small pictures of some of those rows
+PAIRS = "pairs.json"  # which of the rows are pairs, see pair_list
 RECORD = "ingest.json"  # the outcome of the last ingestion, and the settings that it used
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

@@ -90,6 +90,19 @@ def test_a_folder_of_all_types_is_one_split(tmp_path: Path, ray_cluster: None) -
     assert sorted(row["id"] for row in kept) == ["0", "21"]
 
 
+def test_nulls_in_a_file_of_our_own_types_become_empty(tmp_path: Path, ray_cluster: None) -> None:
+    """Beside a file without nulls, and one of which nobody has counted them; each column alone, too."""
+    nulls = {column: pa.array(values, pa.string()) for column, values in NULLS.items()}
+    write(tmp_path / "test", "a", {})
+    write(tmp_path / "test", "b", {**nulls, "id": pa.array(["17", "18", "19"])})
+    table = pa.table({**OWN, **nulls, "id": pa.array(["27", "28", "29"])})
+    pq.write_table(table, tmp_path / "test" / "c.parquet", write_statistics=False)
+    for columns in (list(OWN), ["id", "category"], ["id", "name"], ["id", "image"]):
+        found = reading.read_split(str(tmp_path), "test", columns=columns).take_all()
+        wanted = [{**row, "id": f"{tens}{row['id']}"} for tens in ("", 1, 2) for row in pa.table(OWN).to_pylist()]
+        assert sorted(found, key=lambda row: int(row["id"])) == [{c: row[c] for c in columns} for row in wanted]
+
+
 @pytest.mark.parametrize(
     ("columns", "line"),
     [

@@ -14,12 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from p2i_ray.config import load
+from p2i_ray.config import ImageConfig, load
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.console.cli import main
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.data.schema import IMAGE, REFERENCES, SCHEMA
+from p2i_ray.diffusion.features.encode import look_up
+from p2i_ray.diffusion.features.shards import KnownShards
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from p2i_ray.errors import UserError
@@ -209,6 +211,41 @@ def test_a_mistake_is_one_line_before_ray_starts(
     errors = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
     assert len(errors) == 1 and line in errors[0]
     assert not (tmp_path / "o").exists()
+
+
+def test_a_column_of_references_that_is_there_twice_is_one_line(
+    job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{**row, "reference": struct(noise(1))} for row in rows_of(mini_data, 1)]
+    table = pa.Table.from_pylist(rows, schema=pa.schema([*SCHEMA, pa.field("reference", IMAGE)]))
+    (tmp_path / "data" / "test").mkdir(parents=True)
+    pq.write_table(table.append_column("reference", table["reference"]), tmp_path / "data" / "test" / "0.parquet")
+    with pytest.raises(SystemExit) as stopped:
+        run(job, f"data={tmp_path}/data", f"out={tmp_path}/o", *folders(generators))
+    assert stopped.value.code == 2
+    [line] = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert "0.parquet: 2 columns are called reference; keep one" in line
+
+
+def test_rows_whose_name_or_category_is_null_are_set_aside_with_the_reason(
+    ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
+) -> None:
+    """In a file of EPBD's own types; what training looks up has the same rows."""
+    changes = [{"category": "cup"}, {"category": None}, {"category": "cup", "name": None}]
+    rows = [{**row, **change} for row, change in zip(rows_of(mini_data, 3), changes, strict=True)]
+    data, ids = write(tmp_path / "data", rows, SCHEMA), [row["id"] for row in rows]
+    run(job, f"data={data}", f"out={tmp_path}/out", folders(generators)[0])
+    written = read_parquet(str(tmp_path / "out"), locations_of(tmp_path / "out"))
+    painted = {row["id"]: row for row in written.to_pylist()}
+    assert [painted[id_]["error"] for id_ in ids] == [
+        None,
+        "the request has no category; name one, or leave the category-wise generator out",
+        "the product has no name",
+    ]
+    [read] = reading.read_split(data, "test").iter_batches(batch_size=None, batch_format="pyarrow")
+    looked_up = look_up(read, KnownShards(str(tmp_path / "none")), ImageConfig(resolution=64), pictures=True)
+    trained = {row["id"]: (row["category"], row["error"]) for row in looked_up.to_pylist()}
+    assert [trained[id_] for id_ in ids] == [("cup", None), ("", None), ("cup", "the product has no name")]
 
 
 def test_files_of_a_split_that_differ_in_the_columns_of_references_are_one_line(

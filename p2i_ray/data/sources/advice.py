@@ -29,6 +29,7 @@ ADVICE: dict[str, str] = {
     "outside the folder": "Save the photo in the folder itself; web addresses, links and other places are not read.",
     "people in the background": "Use a photo without people.",
     "poor cutout": f"Use a photo with a calm background and space around the product; or {CUTOUT}.",
+    "repeated pair": "Nothing: an earlier line of the list names the same two pictures.",
     "text in the background": "Use a photo without text in its background, such as prices or banners.",
     "too large": "Save the photo smaller, or raise the limit that the reason names.",
     "too plain": "Use a photo of the product in a scene, not in front of a plain wall.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.data.errors import ImageError
+from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.sources import (
     archives,
     bg60k,
@@ -41,6 +42,7 @@ class Read(NamedTuple):
     root: str  # folder that the rows' paths are relative to
     rows: pa.Table  # one a picture of a product, see `rows.SCHEMA`
     notes: list[str]  # what a user should know, a line each
+    pairs: Sequence[Pair] = ()  # of the rows, where a list has pairs
 
 
 class _Source(NamedTuple):
@@ -48,6 +50,7 @@ class _Source(NamedTuple):
     files: FileIndex  # its files, also those inside its zips
     category: str  # of rows without one
     notes: list[str]
+    bg1k: bg60k.Pictures  # those of its lists
 
 
 def read(location: str, names: str = "", category: str = "") -> Read:
@@ -63,7 +66,8 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     """
     try:
         root, files = _files(location)
-        source = _Source(root, FileIndex(files, location), category, [])
+        index = FileIndex(files, location)
+        source = _Source(root, files=index, category=category, notes=[], bg1k=bg60k.Pictures())
         rows = to_table(_listed(source, names) if names else _found(source, location))
     except PermissionError as error:
         where = error.filename or f"{location}{f' or names {names}' if names else ''}"
@@ -76,7 +80,7 @@ def read(location: str, names: str = "", category: str = "") -> Read:
         raise UserError(f"{where}: none of {rows.num_rows} rows can be used; {first['origin']}: {first['reason']}")
     if unlisted := source.files.unlisted():
         source.notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
-    return Read(root, rows, source.notes)
+    return Read(root, rows, source.notes, source.bg1k.pairs)
 
 
 def _files(location: str) -> tuple[str, dict[str, str]]:
@@ -121,7 +125,10 @@ def _listed(source: _Source, names: str) -> Iterator[Row]:
 def _list(source: _Source, content: bytes, names: str) -> Iterator[Row]:
     """The rows of a list by its content and name."""
     if bg60k.is_list(names):
-        yield from bg60k.read(content, names, source.files)
+        yield from bg60k.read(content, names, source.files, source.bg1k)
+        if bg60k.has_pairs(names):
+            lines = len(source.bg1k.pairs)
+            source.notes.append(f"{names} has {lines} lines, and a row is a picture of them; jobs/pairs.py joins pairs")
     elif content.startswith(b"PAR1"):
         yield from embedded.listed(content, names, source.files, source.category)
     elif names.lower().endswith((".jsonl", ".ndjson", ".json")):
@@ -141,8 +148,11 @@ def _found(source: _Source, location: str) -> Iterator[Row]:
     tars = [name for name in names if name.lower().endswith(archives.TAR)]
     if not (lists or held or tars):
         lists = _only_list(names, location)
+    if len(pairs := [name for name in lists if bg60k.has_pairs(name)]) > 1:
+        raise UserError(f"source {location} has several lists of pairs ({', '.join(pairs[:3])}); say which by names=")
     if lists:
-        for name in lists:
+        # Pairs last: a list of their pictures knows the category of each.
+        for name in sorted(lists, key=bg60k.has_pairs):
             yield from _within(source, name)
     elif held:
         yield from embedded.read(source.root, held, source.files, source.category)

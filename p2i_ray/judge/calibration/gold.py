@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from p2i_ray.data import conform
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -181,11 +182,14 @@ def _table(location: str, where: str) -> pa.Table:
     try:
         if location.lower().endswith(".csv"):
             text = dict.fromkeys(("id", "score", FLAWS), pa.string())  # an id may look like a number, for example 007
-            return csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
-        return pq.read_table(content)
+            table = csv.read_csv(content, convert_options=csv.ConvertOptions(column_types=text))
+        else:
+            table = pq.read_table(content)
     except (pa.ArrowInvalid, OSError) as error:
         kind = "CSV" if location.lower().endswith(".csv") else "Parquet, as its name doesn't end in .csv"
         raise UserError(f"{where} can't be read as {kind}: {str(error).splitlines()[0]}") from None
+    conform.check_once(table.column_names, ("id", "score", FLAWS), where)
+    return table
 
 
 def _score(value: Any, where: str) -> float:

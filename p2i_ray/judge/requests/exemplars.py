@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from p2i_ray.config import ImageConfig, JudgeConfig
-from p2i_ray.data import images
+from p2i_ray.data import conform, images
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests.preprocess import fit
 from p2i_ray.judge.requests.prompts import Exemplar
@@ -193,6 +193,7 @@ def _score(text: str) -> int | str | None:
 
 
 def _require(columns: tuple[str, ...], found: list[str], where: str) -> None:
+    conform.check_once(found, columns, where)
     if missing := [column for column in columns if column not in found]:
         raise UserError(f"{where} lack the column {', '.join(missing)}; each row needs a score from 1 to 5")
 

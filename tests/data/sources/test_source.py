@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.data.images import ImageError, encode_png
+from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.schema import IMAGE
 from p2i_ray.data.sources import source
 from p2i_ray.data.sources.pictures import PictureReader, chunk, position
@@ -305,15 +306,61 @@ def test_bg60k_as_published(tmp_path: Path, kind: str) -> None:
     )
 
 
-def test_pairs_of_bg1k_stay_together(tmp_path: Path) -> None:
-    files = {f"bg1k_imgs_{n % 10}/{n}.png": picture(n) for n in range(4)}
-    write(tmp_path, files | {"bgpair_info.txt": "0.png\t1.png\tsofa\n2.png\t3.png\tlamp\n"})
+PAIRS = "1.png\t2.png\tsofa\n3.png\t2.png\tsofa\n2.png\t0.png\tlamp\nbroken\n1.png\t2.png\tsofa\n4.png\t1.png\tvase\n"
+BG1K = {f"bg1k_imgs_{n % 10}/{n}.png": picture(n) for n in range(5)}
+
+
+def test_a_picture_of_several_pairs_is_one_row(tmp_path: Path) -> None:
+    """As a product in one pair and the reference in others; its category is that of the line where it's the product."""
+    write(tmp_path, BG1K | {"bgpair_info.txt": PAIRS})
     found = source.read(str(tmp_path), str(tmp_path / "bgpair_info.txt"))
-    assert [(row["id"], row["group"], row["category"], row["file"]) for row in rows(found)] == [
-        ("bgpair-1", "bgpair-1", "sofa", picture(0)),
-        ("bgpair-1-reference", "bgpair-1", "sofa", picture(1)),
-        ("bgpair-2", "bgpair-2", "lamp", picture(2)),
-        ("bgpair-2-reference", "bgpair-2", "lamp", picture(3)),
+    table = [row for row in found.rows.to_pylist() if row["reason"] is None]
+    assert [(row["id"], row["name"], row["file"]) for row in table] == [
+        ("bg1k-1", "sofa", "bg1k_imgs_1/1.png"),
+        ("bg1k-3", "sofa", "bg1k_imgs_3/3.png"),
+        ("bg1k-2", "lamp", "bg1k_imgs_2/2.png"),
+        ("bg1k-4", "vase", "bg1k_imgs_4/4.png"),
+        ("bg1k-0", "lamp", "bg1k_imgs_0/0.png"),
+    ]
+    aside = [(row["id"], row["origin"], row["reason"]) for row in found.rows.to_pylist() if row["reason"]]
+    assert aside == [
+        ("bgpair-4", "bgpair_info.txt line 4", "bad row: 1 fields"),
+        ("bgpair-5", "bgpair_info.txt line 5", "repeated pair: line 1 has it"),
+    ]
+    assert list(found.pairs) == [
+        Pair("bgpair-1", "bg1k-1", "bg1k-2", "sofa"),
+        Pair("bgpair-2", "bg1k-3", "bg1k-2", "sofa"),
+        Pair("bgpair-3", "bg1k-2", "bg1k-0", "lamp"),
+        Pair("bgpair-4", category="broken", reason="bad row: 1 fields"),
+        Pair("bgpair-5", "bg1k-1", "bg1k-2", "sofa", "repeated pair: line 1 has it"),
+        Pair("bgpair-6", "bg1k-4", "bg1k-1", "vase"),
+    ]
+    assert "has 6 lines" in found.notes[0]
+
+
+def test_pairs_beside_the_list_of_their_pictures(tmp_path: Path) -> None:
+    """The rows are those of that list, whose folder may come later; a picture that only a pair has is one more."""
+    write(tmp_path / "a", {"bgpair_info.txt": PAIRS})
+    write(tmp_path / "b", BG1K | {"bg1k_info.txt": "".join(f"{n}.png\tchair\n" for n in (0, 1, 2, 3))})
+    found = source.read(str(tmp_path))
+    table = [row for row in found.rows.to_pylist() if row["reason"] is None]
+    assert [(row["id"], row["name"]) for row in table] == [
+        *((f"bg1k-{n}", "chair") for n in (0, 1, 2, 3)),
+        ("bg1k-4", "vase"),
+    ]
+    assert [pair.reference for pair in found.pairs] == ["bg1k-2", "bg1k-2", "bg1k-0", "", "bg1k-2", "bg1k-1"]
+
+
+def test_pictures_whose_names_differ_in_their_ending_are_two(tmp_path: Path) -> None:
+    files = {"bg1k_imgs_1/1.png": picture(1), "bg1k_imgs_1/1.jpg": picture(2), "bg1k_imgs_2/2.png": picture(3)}
+    write(tmp_path, files | {"bgpair_info.txt": "1.png\t1.jpg\tsofa\n1.jpg\t2.png\t<b></b>\n1.jpg\t./2.png\tsofa\n"})
+    found = source.read(str(tmp_path))
+    usable = [row for row in found.rows.to_pylist() if row["reason"] is None]
+    assert [row["id"] for row in usable] == ["bg1k-1", "bg1k-1.jpg", "bg1k-2"]
+    assert [(pair.picture, pair.reference, pair.reason) for pair in found.pairs] == [
+        ("bg1k-1", "bg1k-1.jpg", None),
+        ("", "", "empty category"),
+        ("bg1k-1.jpg", "bg1k-2", None),
     ]
 
 
@@ -322,6 +369,10 @@ def test_pairs_of_bg1k_stay_together(tmp_path: Path) -> None:
     [
         ({"a.png": b""}, "has 1 pictures, and no list"),
         ({}, "has 0 pictures, and no list"),
+        (
+            {"a/bgpair_info.txt": PAIRS, "b/bgpair_info.txt": PAIRS},
+            r"several lists of pairs \(a/bgpair_info.txt, b/bgpair_info.txt\); say which by names=",
+        ),
         ({"a.csv": CSV, "b.csv": CSV}, r"several lists \(a.csv, b.csv\); say which by names="),
         ({"a.csv": "file,name,category\n"}, "has no rows"),
         (

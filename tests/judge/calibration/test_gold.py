@@ -33,6 +33,7 @@ def test_csv_and_parquet_give_the_same_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("id,score,score\na,4,5\n", r"gold\.csv: 2 columns are called score; keep one"),
         ("id,rating\na,4\n", r"lack the column score; they have id, rating$"),
         ("id,score\na,4\nb,6\n", r"row 2 \(id b\): the score is '6'; give a number from 1 to 5$"),
         ("id,score\na,0.9\n", r"row 1 \(id a\): the score is '0.9'"),

@@ -86,6 +86,7 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     [
         ("", r"exemplars\.csv lack the column file, name, score"),
         ("file,name\na.png,mug\n", "lack the column score"),
+        ("file,name,score,name\na.png,mug,4,jar\n", "2 columns are called name; keep one"),
         ("file,name,score\n", "there are 0 rows"),
         ("file,name,score\n" + "a.png,mug,4\n" * 9, "there are 9 rows"),
         ("file,name,score\na.png,mug,\n", "line 2: there is no score"),
