@@ -53,11 +53,12 @@ class GeneratorPrompts:
         self._background = f"{templates.background} {NAME}"  # whose name is empty
         self._whole = f"{self._product}, {templates.background}"
         product = f"generators.product_prompt={templates.product!r}"
-        background = f"generators.background_prompt={templates.background!r} and generators.tokens={tokens}"
+        background = f"generators.background_prompt={templates.background!r}"
+        count = f"generators.tokens={tokens}"
         self._sources = {  # in an error
             self._product: product,
-            self._background: background.replace(" and ", " with "),
-            self._whole: f"{product} with {background}",
+            self._background: f"{background} with {count}",
+            self._whole: f"{product} with {background} and {count}",
         }
 
     def product(self, names: Sequence[str]) -> torch.Tensor:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
-from p2i_ray.data import conform, footers, reading
-from p2i_ray.storage import locations
+from p2i_ray.data import categories, reading
 
 if TYPE_CHECKING:
-    import pyarrow.parquet as pq
+    import pyarrow as pa
 
 COLUMNS = ["id", "category"]
 FIRST = 3  # rows without a category that are named
@@ -34,28 +32,17 @@ def read(data: str, split: str, keep: str | None = None) -> RowCategories:
     Raises:
         UserError: no such folder or split, or a file's ids or categories can't be read.
     """
-    files = footers.split_files(data, split)
-    footers.each(files, _check)
     listed = None if keep is None else frozenset(reading.ids_of(keep))
     counts: Counter[str] = Counter()
     without: list[str] = []
-    with ThreadPoolExecutor(footers.AT_ONCE) as pool:
-        for found in pool.map(lambda file: _of(file, listed), files):
-            counts.update(found.counts)
-            without += found.without[: FIRST - len(without)]
+    for found in categories.of_files(data, split, COLUMNS, lambda columns: _of(columns, listed)):
+        counts.update(found.counts)
+        without += found.without[: FIRST - len(without)]
     return RowCategories(dict(sorted(counts.items())), without)
 
 
-def _check(file: str, footer: pq.FileMetaData) -> None:
-    footers.check(file, footer, COLUMNS)
-
-
-def _of(file: str, listed: frozenset[str] | None) -> RowCategories:
-    import pyarrow.parquet as pq
-
-    filesystem, path = locations.open_location(file)
-    table = pq.read_table(path, columns=COLUMNS, filesystem=filesystem)
-    ids, names = (conform.as_text(table[name]).to_pylist() for name in COLUMNS)
+def _of(columns: list[pa.ChunkedArray], listed: frozenset[str] | None) -> RowCategories:
+    ids, names = (column.to_pylist() for column in columns)
     rows = [
         (id_, name if name and name.strip() else "")
         for id_, name in zip(ids, names, strict=True)
