@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -101,14 +101,7 @@ def check(file: str, footer: pq.FileMetaData, columns: Sequence[str]) -> pa.Sche
 
 def has_nulls(footer: pq.FileMetaData, column: str) -> bool:
     """Whether rows lack a value in a column without parts; a file whose footer counts no nulls may have some."""
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for chunk in map(group.column, range(group.num_columns)):
-            if chunk.path_in_schema == column:
-                counted = chunk.statistics and chunk.statistics.has_null_count
-                if not counted or chunk.statistics.null_count:
-                    return True
-    return False
+    return any(count is None or count > 0 for count in _nulls(footer, column))
 
 
 def count(data: str, split: str) -> int:
@@ -138,10 +131,14 @@ def count_scenes(data: str, split: str) -> int:
 
 def _filled(footer: pq.FileMetaData, *names: str) -> int:
     """Rows that have a value in a column, which has one of these names in Parquet."""
-    empty = 0
+    return int(footer.num_rows) - sum(count or 0 for count in _nulls(footer, *names))
+
+
+def _nulls(footer: pq.FileMetaData, *names: str) -> Iterator[int | None]:
+    """The nulls of each row group's column, which has one of these names in Parquet; None: they weren't counted."""
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         for chunk in map(group.column, range(group.num_columns)):
-            if chunk.path_in_schema in names and chunk.statistics and chunk.statistics.has_null_count:
-                empty += int(chunk.statistics.null_count)
-    return int(footer.num_rows) - empty
+            if chunk.path_in_schema in names:
+                counted = chunk.statistics and chunk.statistics.has_null_count
+                yield int(chunk.statistics.null_count) if counted else None
