@@ -1,7 +1,8 @@
 """Train the generators by category and style on the toy world of styles, and measure what they paint: `make styles`.
 
 For each seed five copies of one size are trained for as many steps: category-wise, an ordinary ControlNet in its place,
-personality-wise, the same without spoiling, and the same told of its reference by CLIP tokens as IP-Adapter is. Each
+personality-wise, the same without spoiling, and the same told of its reference by CLIP tokens as IP-Adapter is. Two of
+them, with spoiling and without, are also trained for four times as many: pasting takes longer to learn than style. Each
 paints the test split, whose rows have a reference of another product; jobs/evaluate.py measures by CLIP's features, and
 p2i_ray.mini.style_share by the held-out classifier. What is there already is not made again.
 """
@@ -21,7 +22,7 @@ OUT, DATA = Path("runs/styles"), Path("data/mini-styles")
 BASE = "p2i_ray/mini/weights/diffusion"
 CLIP = "generators.reference_clip=p2i_ray/mini/weights/diffusion_clip"
 SEEDS = (0, 1, 2)
-STEPS = 150
+STEPS, LONGER = 150, 600
 # The tiny model's prompts have 32 tokens, and its tokenizer knows few words.
 WORDS = (
     "generators.product_prompt=a {category}",
@@ -30,12 +31,15 @@ WORDS = (
     "generators.lr_copy=1e-3",
     "generators.lr_identifiers=1e-2",
 )
+UNSPOILT = "generators.spoiling.enabled=false"
 TRAINED = {
     "category": ("generator=category",),
     "controlnet": ("generator=category", "generators.plain=true"),
     "personality": ("generator=personality",),
-    "unspoilt": ("generator=personality", "generators.spoiling.enabled=false"),
+    "unspoilt": ("generator=personality", UNSPOILT),
     "told": ("generator=personality", CLIP),
+    "personality_longer": ("generator=personality",),
+    "unspoilt_longer": ("generator=personality", UNSPOILT),
 }
 PAINTED = {
     "base": ("generators.category={controlnet}", "generators.category_scale=0"),  # which reads «a {category}» alone
@@ -44,6 +48,8 @@ PAINTED = {
     "personality": ("generators.personality={personality}",),
     "unspoilt": ("generators.personality={unspoilt}",),
     "told": ("generators.personality={told}", CLIP),
+    "personality_longer": ("generators.personality={personality_longer}",),
+    "unspoilt_longer": ("generators.personality={unspoilt_longer}",),
     "both": ("generators.category={category}", "generators.personality={personality}"),
 }
 EVALUATED = ("category_compactness", "category_distance", "reference_similarity")
@@ -81,8 +87,9 @@ def of_seed(seed: int) -> dict[str, dict[str, float]]:
     folder = OUT / str(seed)
     for name, settings in TRAINED.items():
         if not (folder / name).is_dir():
+            steps = LONGER if name.endswith("_longer") else STEPS
             job(
-                "train", f"out={folder / name}", f"steps={STEPS}", f"seed={seed}", "train.tracking.samples=8", *settings
+                "train", f"out={folder / name}", f"steps={steps}", f"seed={seed}", "train.tracking.samples=8", *settings
             )
     folders = {name: str(folder / name) for name in TRAINED}
     found = {}

@@ -91,6 +91,11 @@ class Categories:
             self._nearest[own] = place
         return self._nearest[own]
 
+    def stand_in(self, name: str, *, unknown: Literal["nearest", "error"]) -> str | None:
+        """The trained category that one is painted as; none: it was trained itself. See `find`."""
+        place = self.find(name, unknown=unknown)
+        return None if self.has(name) else self.all[place].name
+
     def siblings(self, place: int) -> list[int]:
         """The places of the other categories of the same parent; none without a parent."""
         parent = self.all[place].parent

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from p2i_ray.generators.categories import Categories
 
 PICTURE, CUTOUT = REFERENCES.names
+PAINTED_AS = "painted_as"  # column: the trained category that stood in for a row's own
 OWN = ("image", "cutout")  # the columns of a row that is its own reference
 
 
@@ -79,6 +80,17 @@ class GeneratorPainting:
         except UserError as error:
             raise ImageError(str(error)) from None
         return GeneratorRequest(**plain.__dict__, category=row["category"] or None, references=found)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """See PaintingMethod."""
+        return () if self.settings.category is None else (PAINTED_AS,)
+
+    def notes(self, row: Mapping[str, Any]) -> dict[str, str | None]:
+        """See PaintingMethod."""
+        if self._categories is None:
+            return {}
+        return {PAINTED_AS: self._categories.stand_in(row["category"], unknown=self.settings.unknown_category)}
 
     @cached_property
     def _categories(self) -> Categories | None:

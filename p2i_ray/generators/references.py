@@ -59,16 +59,17 @@ def read_reference(picture: str, cutout: str | None, image: ImageConfig) -> Refe
         UserError: it can't be used.
     """
     found = [None if one is None else _read(one, setting) for one, setting in _named(picture, cutout)]
+    given = f"reference={picture}" if cutout is None else f"reference={picture} with reference_cutout={cutout}"
     try:
         reference = open_reference(found[0], found[1], image)
     except ImageError as error:
-        raise UserError(f"reference={picture} can't be used: {error}") from None
+        raise UserError(f"{given} can't be used: {error}") from None
     height, width = reference.picture.shape[:2]
     size = image.nearest(width, height)[0]
     try:
         return fitted((reference,), (size.height, size.width))
     except UserError as error:
-        raise UserError(f"reference={picture} can't be used: {error}") from None
+        raise UserError(f"{given} can't be used: {error}") from None
 
 
 def _named(picture: str, cutout: str | None) -> tuple[tuple[str, str], tuple[str | None, str]]:

@@ -166,9 +166,9 @@ def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
     from p2i_ray.generators import record_file
 
     known = record_file.categories(settings.category)
-    check = partial(known.find, unknown=settings.unknown_category)
+    stand_in = partial(known.stand_in, unknown=settings.unknown_category)
     names = tuple(category.name for category in known.all)
-    return OwnGenerators(category=True, personality=personality, categories=names, check_category=check)
+    return OwnGenerators(category=True, personality=personality, categories=names, stand_in=stand_in)
 
 
 def _guidance(config: ServeJobConfig, judge: JudgeConfig) -> ModelGuidance | None:

@@ -28,6 +28,8 @@ def test_an_unknown_category_is_the_nearest_name_with_one_warning(caplog: pytest
     with pytest.raises(UserError, match=r"'zzzz' was not trained, and no name is near it; .* such as 'kettle'"):
         categories.find("zzzz", unknown="nearest")
     assert categories.has(" KETTLE") and not categories.has("kettles")
+    found = [categories.stand_in(name, unknown="nearest") for name in (" KETTLE", "kettles", "Backpack", "packs")]
+    assert found == [None, "kettle", None, "backpack"]
     with pytest.raises(UserError, match="the request has no category"):
         categories.find("  ", unknown="nearest")
 

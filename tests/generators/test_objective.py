@@ -98,8 +98,7 @@ def two_as_one(
 def test_the_category_wise_generator_is_trained(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    settings = {"num_workers": 1, "gradient_accumulation_steps": 2}
-    steps, _ = train(features, tiny_painter, tmp_path / "one", objective("category"), **settings)
+    steps, _ = train(features, tiny_painter, tmp_path / "one", objective("category"), gradient_accumulation_steps=2)
     assert all(step["total"] == pytest.approx(step["noise"] + 0.5 * step["pull"]) for step in steps)
     assert steps[0]["pull"] == 0 and steps[-1]["pull"] > 0  # all identifiers start alike
     [sheet] = (tmp_path / "one-tracking" / "samples").iterdir()

@@ -227,6 +227,10 @@ def test_what_is_wrong_with_a_request_is_one_line(tiny_painter: DiffusionConfig,
     nearest = GeneratorPainting(tiny_painter, method.settings.model_copy(update={"unknown_category": "nearest"}))
     asked = [request(category="cup"), request(category="kup")]
     assert len(nearest.load(tiny_painter.base, SamplerOptions()).paint(asked)) == 2
+    assert nearest.notes({"category": "kup"}) == {"painted_as": "cup"} and list(nearest.written) == ["painted_as"]
+    assert nearest.notes({"category": " CUP"}) == {"painted_as": None}
+    by_style = replace(nearest, settings=nearest.settings.model_copy(update={"category": None}))
+    assert by_style.notes({"category": "kup"}) == {} and not by_style.written
 
 
 def test_it_tries_itself_out_and_workers_get_absolute_places(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
     given = [*folders(generators), "generators.unknown_category=error", "image.max_bytes=150000"]
     run(job, f"data={data}", f"out={tmp_path}/out", *given)
     found = {row["id"]: row for row in read_parquet(str(tmp_path / "out"), locations_of(tmp_path / "out")).to_pylist()}
-    assert set(next(iter(found.values()))) == {"id", "name", "category", "image", "cutout", "error"}
+    assert set(next(iter(found.values()))) == {"id", "name", "category", "image", "cutout", "error", "painted_as"}
+    assert all(row["painted_as"] is None for row in found.values())
     for number, (_, reason) in bad.items():
         row = found[rows[number]["id"]]
         assert row["image"] is None and reason in row["error"]

@@ -191,7 +191,12 @@ def open_service(
         cutter=cut,
         tokens=Tokens([TOKEN]),
         marker=Marker(ProvenanceConfig(), MODEL),
-        generators=OwnGenerators(category=by_category, personality=styled, categories=("mug", "sofa & co")),
+        generators=OwnGenerators(
+            category=by_category,
+            personality=styled,
+            categories=("mug", "sofa & co"),
+            stand_in=lambda name: None if name == "mug" else "sofa & co",
+        ),
     )
     bodies: list[tuple[str, bytes]] = []
     lifespan: Literal["on", "off"] = "on" if jobs else "off"

@@ -68,6 +68,15 @@ class Painting:
         return referred(plain, row, self.columns, image) if self.columns else plain
 
     @property
+    def written(self) -> tuple[str, ...]:
+        """See PaintingMethod."""
+        return ()
+
+    def notes(self, row: Mapping[str, Any]) -> dict[str, str | None]:
+        """See PaintingMethod."""
+        return {}
+
+    @property
     def parts(self) -> list[str]:
         """Locations of what the method needs beside the model, which all nodes must reach."""
         names = {"controlnet": ["controlnet"], "ip_adapter": ["ip_adapter", "ip_adapter_encoder"]}

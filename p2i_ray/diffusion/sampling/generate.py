@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def generate(
 ) -> Written:
     """Paint a background for each row (id, name, category, cutout); writes id, name, category, image, cutout, error.
 
-    A method may read further columns of a row.
+    A method may read further columns of a row, and may write some.
 
     An image depends on its row, the model and the seed; not on the rows it is painted together with.
 
@@ -125,12 +125,13 @@ class _Paint:
         for alike in self._alike(opened):
             images |= zip(alike, self._painter.paint([opened[i] for i in alike]), strict=True)
         columns = [
-            {**row, **self._written(row["id"], images[i], opened[i])}
+            {**row, **self._written(row["id"], images[i], opened[i]), **self._painting.notes(row)}
             if i in images
             else {**row, "image": None, "error": opened[i]}
             for i, row in enumerate(rows)
         ]
-        return pa.Table.from_pylist(columns, schema=schema(finished=self._finish is not None))
+        finished = self._finish is not None
+        return pa.Table.from_pylist(columns, schema=schema(finished=finished, further=self._painting.written))
 
     def _written(self, id_: str, pixels: Pixels, request: PaintRequest) -> dict[str, Any]:
         """The columns of a painted row that are not its own."""
@@ -178,8 +179,13 @@ class _Paint:
             return str(error)
 
 
-def schema(*, finished: bool = False) -> pa.Schema:
-    """The columns of a file of painted rows; with what was done to each after painting, if something was to be."""
+def schema(*, finished: bool = False, further: Sequence[str] = ()) -> pa.Schema:
+    """The columns of a file of painted rows.
+
+    Args:
+        finished: with what was done to each after painting.
+        further: columns that the method writes.
+    """
     import pyarrow as pa
 
     from p2i_ray.data.schema import IMAGE
@@ -193,5 +199,6 @@ def schema(*, finished: bool = False) -> pa.Schema:
             ("cutout", IMAGE),
             ("error", pa.string()),
             *([("compositing", pa.string())] if finished else []),
+            *((name, pa.string()) for name in further),
         ]
     )

@@ -94,6 +94,15 @@ class PaintingMethod(Protocol):
         """
         ...
 
+    @property
+    def written(self) -> Sequence[str]:
+        """Columns of text that are written for a painted row beside those of every method."""
+        ...
+
+    def notes(self, row: Mapping[str, Any]) -> dict[str, str | None]:
+        """What the columns `written` have for a row that `request` takes."""
+        ...
+
     def load(self, model: str, options: SamplerOptions) -> Painter:
         """Load the method on this machine.
 

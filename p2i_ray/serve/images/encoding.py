@@ -30,6 +30,7 @@ class GeneratedImage:
         check_expansion: the growth of the product was asked for, and stands beside the report, too.
         style: similarity of its background to the reference's, -1 to 1, where images were ranked by it.
         compositing: what was done to its shadow and light, where something was to be done.
+        painted_as: the trained category that stood in for one that was not.
     """
 
     encoded: bytes
@@ -44,6 +45,7 @@ class GeneratedImage:
     check_expansion: bool = False
     style: float | None = None
     compositing: dict[str, Any] | None = None
+    painted_as: str | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The response's fields besides the content."""
@@ -59,6 +61,8 @@ class GeneratedImage:
                 fields["preference"] = round(self.verdict.preference, 4)
         if self.style is not None:
             fields["style"] = round(self.style, 4)
+        if self.painted_as is not None:
+            fields["painted_as"] = self.painted_as
         if self.check_expansion:
             fields["expansion"] = round(self.report.expansion, 4)
         if self.compositing:

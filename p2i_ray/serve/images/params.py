@@ -46,6 +46,7 @@ class EditParams:
     soft_edge: float
     check_expansion: bool
     category: str | None
+    painted_as: str | None  # the trained category that stands in for it
     output_format: Literal["png", "jpeg", "webp"]
     quality: int | None
     max_bytes: int | None
@@ -65,13 +66,14 @@ class OwnGenerators:
         category: whether there is a category-wise one.
         personality: whether there is a personality-wise one.
         categories: the names of those that were trained.
-        check_category: raises a UserError for a category that can't be painted.
+        stand_in: the trained category that one is painted as, none for one that was trained; raises a UserError for a
+            category that can't be painted.
     """
 
     category: bool = False
     personality: bool = False
     categories: Sequence[str] = ()
-    check_category: Callable[[str], object] | None = None
+    stand_in: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
     steps = generate.num_inference_steps if request.steps is None else request.steps
     guidance = generate.guidance_scale if request.guidance is None else request.guidance
     soft_edge = generate.soft_edge if request.soft_edge is None else request.soft_edge
+    category, painted_as = _category(request, name, rules)
     _within("seed", request.seed or 0, 0, MAX_SEED)
     _within("steps", steps, 1, limits.max_steps)
     _within("guidance", guidance, 1, MAX_GUIDANCE)
@@ -137,7 +140,8 @@ def resolve(request: EditRequest, rules: EditRules) -> EditParams:
         negative=_one_line(request.negative_prompt, "negative_prompt", limits),
         soft_edge=soft_edge,
         check_expansion=request.check_expansion,
-        category=_category(request, name, rules),
+        category=category,
+        painted_as=painted_as,
         output_format=output_format,
         quality=request.output_compression,
         max_bytes=request.preset.max_bytes if request.preset else None,
@@ -159,8 +163,11 @@ def _most_candidates(request: EditRequest, candidates: int, rules: EditRules) ->
     return request.max_candidates
 
 
-def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
-    """The category to paint by: the request's, else the product's name; none: no generator asks for one."""
+def _category(request: EditRequest, name: str, rules: EditRules) -> tuple[str | None, str | None]:
+    """The category to paint by, and the one that stands in for it.
+
+    It is the request's, else the product's name; none: no generator asks for one.
+    """
     own = rules.generators
     given = _one_line(request.category or "", "category", rules.limits)
     if given and not (own.category or own.personality):
@@ -168,14 +175,12 @@ def _category(request: EditRequest, name: str, rules: EditRules) -> str | None:
             "this server has no generator that paints by category (generators.category); leave category out", "category"
         )
     if not own.category:
-        return given or None
+        return given or None, None
     try:
-        if own.check_category:
-            own.check_category(given or name)
+        return given or name, own.stand_in(given or name) if own.stand_in else None
     except UserError as error:
         missing = "" if given else "none is given, and the prompt is none: "
         raise bad_request(f"category: {missing}{error}", "category") from None
-    return given or name
 
 
 def _compositing(request: EditRequest, rules: EditRules) -> CompositingConfig:

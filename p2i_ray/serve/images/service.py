@@ -167,6 +167,7 @@ class ImageService:
                 style=candidate.style,
                 check_expansion=params.check_expansion,
                 compositing=accepted.done.as_fields(),
+                painted_as=params.painted_as,
             )
             for frame, file in zip(shape.frames, files, strict=True)
         ]

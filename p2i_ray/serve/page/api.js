@@ -27,17 +27,19 @@ export async function cutOut(photo, signal) {
  * Pictures of the product, the best first if the server has a judge.
  * photo: Blob; mask: PNG Blob of its size, opaque where the product is, transparent where to paint (OpenAI's convention).
  * reference: Blob of a square picture in whose style is painted, or null. fields: more of the request's, as texts.
- * Returns {pictures, painted, refused}: pictures are [{blob, format, seed, score, reason, truth}], where score (1 to 5)
- * and reason are null if nothing was judged; painted is how many there were, refused how often for which reason.
+ * Returns {pictures, painted, refused}: pictures are [{blob, format, seed, score, reason, truth, paintedAs}], where score
+ * (1 to 5) and reason are null if nothing was judged, and paintedAs is the trained category that stood in for one that
+ * was not, else null; painted is how many there were, refused how often for which reason.
  */
 export async function paint({ photo, mask, name, reference, fields }, signal) {
   const sent = { image: photo, mask, prompt: name, ...fields };
   if (reference) sent.reference = reference;
   const answer = await send("POST", EDITS, { fields: sent, signal });
   const { data, output_format: format, painted = data.length, refused = {} } = await reach(() => answer.json());
-  const pictures = data.map(({ b64_json: base64, seed = null, score = null, reason = null, truth = null }) => ({
-    blob: blobOf(base64, format), format, seed, score, reason, truth,
-  }));
+  const pictures = data.map((one) => {
+    const { b64_json: base64, seed = null, score = null, reason = null, truth = null, painted_as: paintedAs = null } = one;
+    return { blob: blobOf(base64, format), format, seed, score, reason, truth, paintedAs };
+  });
   return { pictures, painted, refused };
 }
 

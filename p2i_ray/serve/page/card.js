@@ -13,6 +13,7 @@ export function cardOf(picture, { src, alt, number, chosen }) {
   part("input").addEventListener("change", chosen);
   opinion(part(".opinion"), picture);
   truth(part(".verdict"), picture);
+  standIn(part(".stand-in"), picture);
   const rows = figures(picture.truth, picture.seed);
   part(".figures").hidden = !rows.length;
   part(".which").textContent = ` of picture ${number}`;
@@ -37,6 +38,11 @@ function truth(place, picture) {
   place.classList.add(tone);
   place.querySelector(".sign").textContent = SIGNS[tone];
   place.querySelector(".line").textContent = text;
+}
+
+function standIn(place, { paintedAs = null }) {
+  place.hidden = paintedAs === null;
+  if (paintedAs !== null) place.textContent = `Painted as “${paintedAs}”: the server hasn't learned this category.`;
 }
 
 function element(tag, textContent) {

@@ -65,6 +65,7 @@ def train(
     return recorded, load_file(out / "unet" / "diffusion_pytorch_model.safetensors")
 
 
+@pytest.mark.slow
 def test_two_workers_train_as_one_does(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def scene(seed: int = 0, height: int = 64, width: int = 64) -> np.ndarray:
 @pytest.fixture(scope="module")
 def _styled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     known = Categories([Category("thermos bottle"), Category("sofa")])
-    own = OwnGenerators(category=True, personality=True, check_category=partial(known.find, unknown="error"))
+    own = OwnGenerators(category=True, personality=True, stand_in=partial(known.stand_in, unknown="error"))
     with open_service(str(tmp_path_factory.mktemp("jobs")), generators=own) as service:
         yield service
 
@@ -122,6 +122,14 @@ def test_the_category_falls_back_to_the_name(styled: RunningService) -> None:
     error = error_of(styled.edit(category="sofas"), 400)
     assert "category 'sofas' was not trained; the nearest name is 'sofa'" in error["message"]
     assert error["param"] == "category"
+
+
+def test_an_answer_says_which_category_stood_in(tmp_path: Path) -> None:
+    known = Categories([Category("thermos bottle"), Category("sofa")])
+    own = OwnGenerators(category=True, stand_in=partial(known.stand_in, unknown="nearest"))
+    with open_service(str(tmp_path), generators=own) as service:
+        said = [service.edit(category=name).json()["data"][0].get("painted_as") for name in ("Sofas", "SOFA")]
+        assert said == ["sofa", None] and asked(service).category == "SOFA"
 
 
 def test_best_of_ranks_by_judge_and_style(styled: RunningService) -> None:

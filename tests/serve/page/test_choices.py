@@ -122,4 +122,10 @@ def test_a_category(browser: Browser, service: RunningService, by_category: Runn
         here.submit()
         here.see_results()
         assert here.texts()["category"] == "mug"
+        expect(here.page.locator(".stand-in").first).to_be_hidden()
+        here.page.get_by_label("Category, if not the name's").fill("couch")
+        here.submit()
+        here.see_results()
+        said = "Painted as “sofa & co”: the server hasn't learned this category."
+        expect(here.page.locator(".stand-in").first).to_have_text(said)
         here.check_clean()
