@@ -91,14 +91,14 @@ def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
     """
     with _opened(encoded, limits) as image:
         width, height = image.size
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        turn = _turn(image)
         return (height, width) if turn in SIDEWAYS else (width, height)
 
 
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:
     with _opened(encoded, limits) as image:
         profile = None if levels else stated_colours.profile_of(image, encoded or b"")
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        turn = _turn(image)
         # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
         white_is_zero = image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0
         if at_least:
@@ -111,6 +111,11 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
         factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1
         seen = _reduced(image, factor, profile) if factor > 1 else to_srgb(image, profile)
         return seen if turn is None else seen.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How a picture is turned upright; none where it is so, or where Pillow does it by itself, as for TIFF."""
+    return None if image.format == "TIFF" else UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
 
 
 def _at_8_bits(image: Image.Image, encoded: bytes | None) -> Any:

@@ -136,10 +136,11 @@ def plot(table: pa.Table, title: str) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 4), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     categories, names, fractions = figure.subplots(1, 3)
     largest = Counter(table["category"].to_pylist()).most_common(20)[::-1]
-    categories.barh([name[:24] for name, _ in largest], [rows for _, rows in largest], color="tab:blue")
+    labels = [name[:24].replace("$", r"\$") for name, _ in largest]  # two of them enclose a formula
+    categories.barh(labels, [rows for _, rows in largest], color="tab:blue")
     categories.set(title="largest categories", xlabel="rows")
     categories.tick_params(axis="y", labelsize=8)
     names.hist([len(name) for name in table["name"].to_pylist()], bins=30, color="tab:blue")

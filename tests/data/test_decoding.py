@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data.decoding import check_size, decode
+from p2i_ray.data.decoding import check_size, decode, upright_size
 from p2i_ray.data.errors import ImageError
 
 LIMITS = ImageConfig()
@@ -43,17 +43,19 @@ def test_a_clear_colour_of_a_gif_is_transparent_and_its_first_picture_counts() -
     assert seen.mode == "RGBA" and seen.getpixel((0, 0))[3] == 0 and seen.getpixel((4, 4)) == (200, 60, 40, 255)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_all_eight_ways_up(turn: int) -> None:
+def test_all_eight_ways_up(kind: str, turn: int) -> None:
     from PIL import ImageOps
 
     exif = Image.Exif()
     exif[0x0112] = turn
     marked = Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3).repeat(8, 0).repeat(8, 1) * 40)
-    encoded = saved(marked, "PNG", exif=exif)
-    with Image.open(io.BytesIO(encoded)) as opened:
-        pillow = np.asarray(ImageOps.exif_transpose(opened))
-    assert np.array_equal(np.asarray(decode(encoded, LIMITS))[..., 0], pillow)
+    encoded = saved(marked, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(io.BytesIO(encoded)) as opened:  # which turns a TIFF by itself
+        pillow = ImageOps.exif_transpose(opened).convert("L")
+    assert np.array_equal(np.asarray(decode(encoded, LIMITS))[..., 0], np.asarray(pillow))
+    assert upright_size(encoded, LIMITS) == pillow.size
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,11 @@ def test_figures(tmp_path: Path, ray_cluster: None) -> None:
     assert statistics.plot(table, "five rows").startswith(b"\x89PNG")
 
 
+def test_dollars_in_categories_and_paths_are_no_formulas() -> None:
+    table = pa.table({"category": ["$10_to_$20", "Cup"], "name": ["Mug", "Jug"], "product_share": [0.2, None]})
+    assert statistics.plot(table, "data/$_$: 2 rows").startswith(b"\x89PNG")
+
+
 def test_a_cutout_without_a_scene_is_measured_by_itself() -> None:
     row = sample("a", "Mug", "Cup", grey=1, product_rows=2) | {"image": None}
     found = statistics._measure_row(row, ImageConfig())

@@ -13,6 +13,7 @@ ADVICE: dict[str, str] = {
     "bad id": "Give the product a shorter id, on one line.",
     "bad mask": "Export the mask again, in the photo's own size or shape: white is the product, black is the rest.",
     "bad row": "Mend this line of the list; a text with a comma in it stands in quotes.",
+    "between splits": "Nothing: it joins products of several splits. To use it, ingest all photos into a new folder.",
     "duplicate file": "Nothing, if the list names the photo twice; else write the right file name into this row.",
     "duplicate id": "Give the product an id of its own.",
     "empty category": "Fill in the category, or give all rows without one the same: ingest.category=NAME.",

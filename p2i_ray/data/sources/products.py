@@ -14,6 +14,7 @@ from p2i_ray.data.sources.rows import PICTURES, REQUIRED, Row, outside, tidy_pat
 from p2i_ray.errors import UserError
 
 SEVERAL = re.compile(r"\s*[,;|\r\n]\s*")  # between the pictures of one cell
+SEVERAL_URLS = re.compile(r"[,;|\s]+(?=[a-z]+://)", re.I)
 FOLDER_ROWS = 1000  # rows by which a folder that all paths have in front is found
 
 
@@ -123,10 +124,14 @@ def _rows(product: Product, index: FileIndex, prefix: str) -> Iterator[Row]:
 
 
 def _split(cell: str, index: FileIndex, prefix: str) -> list[str]:
-    """The paths in a cell: one, unless each part between separators names a picture."""
+    """The paths in a cell: one, unless each part between separators is a URL or names a picture."""
+    if len(urls := SEVERAL_URLS.split(cell.strip(",;| \t\r\n"))) > 1:
+        return urls
     parts = [part for part in SEVERAL.split(cell.strip()) if part]
     if len(parts) < 2 or not all(PICTURE.search(part.partition("?")[0]) for part in parts):
         return [cell]
+    if "://" in cell:  # looked for as one URL, it would be its last part
+        return parts
     try:
         return [cell] if index.find(tidy_path(cell), prefix) else parts
     except ImageError:

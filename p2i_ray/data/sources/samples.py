@@ -190,7 +190,8 @@ def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
 def _fit(pixels: Pixels, photo: Pixels, kind: str) -> Pixels:
     """A mask's or cutout's pixels (h, w, 4) at the photo's size."""
     (height, width), (own_height, own_width) = photo.shape[:2], pixels.shape[:2]
-    if abs(own_height * width - own_width * height) > max(height, width, own_height, own_width):  # a pixel of rounding
+    rounding = max(own_height + width, own_width + height)  # a pixel of each side; both may have been decoded smaller
+    if abs(own_height * width - own_width * height) > rounding:
         sizes = f"{own_width}x{own_height} pixels, the photo {width}x{height}"
         raise ImageError(f"bad {kind}: it has another shape than its photo ({sizes})")
     return colours.resize(pixels, width, height)

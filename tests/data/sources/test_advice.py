@@ -41,6 +41,7 @@ def test_every_kind_of_reason_has_advice() -> None:
     found = {text for path in FILES for text in reasons(path)} | {
         *splits.REASONS,
         homes.ALIKE,
+        homes.BETWEEN,
         repeats.FILE,
         repeats.ID,
     }

@@ -120,6 +120,27 @@ def test_exports_of_shop_systems(tmp_path: Path, text: str, expected: list[tuple
     assert [tuple(row[c] for c in ("file", "name", "category", "group", "id")) for row in rows] == expected
 
 
+URLS = [f"https://cdn.example.com/w_800,h_800/{file}" for file in ("pan.jpg", "jug.jpg", "c.jpg")]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        ", ".join(URLS),
+        ",".join(f"{url}?v={n}" for n, url in enumerate(URLS)),
+        " ".join(URLS),
+        ";".join(["", *URLS, ""]),
+        "https://cdn.example.com/pan.jpg|jug.jpg|c.jpg",
+    ],
+)
+def test_each_url_of_a_cell_is_a_picture(tmp_path: Path, cell: str) -> None:
+    rows = read(tmp_path, f'ID,Name,Categories,Images\n7,Mug,Home,"{cell}"\n8,Pot,Home,"https://x.com/w_8,h_8/b.jpg"\n')
+    assert shown(rows) == [(file, "Mug", "Home") for file in ("pan.jpg", "jug.jpg", "c.jpg")] + [
+        ("a/b.jpg", "Pot", "Home")
+    ]
+    assert [row["id"] for row in rows] == ["7", "7-2", "7-3", "8"]
+
+
 def test_a_category_for_rows_that_have_none(tmp_path: Path) -> None:
     assert shown(read(tmp_path, "file_name,text\npan.jpg,Mug\n", "Home")) == [("pan.jpg", "Mug", "Home")]
     assert shown(read(tmp_path, "file,name,category\npan.jpg,Mug,\n", "Home")) == [("pan.jpg", "Mug", "Home")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
 
@@ -147,6 +148,16 @@ def test_a_masks_levels_are_no_colours() -> None:
 def test_a_mask_of_another_size_is_brought_to_the_photos() -> None:
     mask = np.asarray(Image.fromarray(LEFT).resize((32, 32)))
     assert np.array_equal(made(encode_png(NOISE), mask=encode_png(mask)).cutout[..., 3] >= 128, LEFT >= 128)
+
+
+def test_a_mask_fits_its_photo_however_both_are_made_smaller() -> None:
+    """A JPEG is decoded at an eighth and then halved, 163x204; its mask is reduced by 20, 130x164."""
+    mask = Image.new("L", (2598, 3264))
+    mask.paste(255, (600, 800, 1900, 2400))
+    file = io.BytesIO()
+    Image.new("RGB", mask.size, RED).save(file, "JPEG")
+    quality = made(file.getvalue(), mask=encode_png(np.asarray(mask))).quality
+    assert abs(quality.coverage - 1300 * 1600 / (2598 * 3264)) < 0.01
 
 
 @pytest.mark.parametrize(
