@@ -111,14 +111,15 @@ def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -
 
 
 def _each(row: Row, place: str, column: str, count: int) -> Iterator[Row]:
-    """A row for each photo of a list; without any, one that says so."""
+    """A row for each photo of a list, a mask or cutout being the first one's; without any, one that says so."""
     if count == 0:
         yield replace(row, file="")
         return
     group = row.group or row.id or place
     for number in range(count):
         id_ = f"{row.id}-{number + 1}" if row.id and number else row.id
-        yield replace(row, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
+        of_photo = row if number == 0 else replace(row, mask="", cutout="")
+        yield replace(of_photo, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
 
 
 class _Cells(NamedTuple):

@@ -37,8 +37,8 @@ class FileIndex:
         """How the file is read that a path of a list names; None if there is none.
 
         It is looked for, in this order: as it is; spelled otherwise (case, NFC or NFD, %20, backslashes); without
-        what it has in front (a slash, the source's own folders, `prefix`); and if it has no folders, or is a URL, by
-        its bare name anywhere in the source.
+        what it has in front (a slash, the source's own folders, `prefix`), unless the source has such a folder; and if
+        it has no folders, or is a URL, by its bare name anywhere in the source.
 
         Args:
             path: from the list.
@@ -74,9 +74,16 @@ class FileIndex:
             return self._spellings.bare(_spelling(posixpath.basename(urlsplit(path).path)))
         spelled = _spelling(path)
         parts = spelled.strip("/").split("/")
-        shorter = ["/".join(parts[count:]) for count in range(1, len(parts)) if self._own[-count:] == parts[:count]]
-        before = f"{_spelling(prefix)}/" if prefix else spelled
-        for candidate in (spelled, spelled.lstrip("/"), *shorter, spelled.removeprefix(before)):
+        # A file that lacks in a folder which is there is not another one that lies elsewhere.
+        shorter = [
+            "/".join(parts[count:])
+            for count in range(1, len(parts))
+            if self._own[-count:] == parts[:count] and not self._spellings.has_folder("/".join(parts[:count]))
+        ]
+        before = _spelling(prefix) if prefix else ""
+        if before and not self._spellings.has_folder(before.strip("/")):
+            shorter.append(spelled.removeprefix(f"{before}/"))
+        for candidate in (spelled, spelled.lstrip("/"), *shorter):
             if found := self._spellings.whole(candidate):
                 return found
         return self._spellings.bare(spelled)  # which has no bare names with folders
@@ -92,6 +99,7 @@ class _Spellings:
     def __init__(self, files: Iterable[str]) -> None:
         self._files = files
         self._whole: dict[str, str | list[str]] = {}
+        self._folders: set[str] | None = None
         self._bare: dict[str, str | list[str]] = {}
 
     def whole(self, spelling: str) -> list[str]:
@@ -100,6 +108,15 @@ class _Spellings:
             for name in self._files:
                 _add(self._whole, _spelling(name), name)
         return _listed(self._whole, spelling)
+
+    def has_folder(self, spelling: str) -> bool:
+        """Whether a folder with files below it has it."""
+        if self._folders is None:
+            self._folders = set()
+            for folder in {posixpath.dirname(name) for name in self._files}:
+                parts = _spelling(folder).split("/")
+                self._folders |= {"/".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        return spelling in self._folders
 
     def bare(self, spelling: str) -> list[str]:
         """The files whose name without folders has it."""

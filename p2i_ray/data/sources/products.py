@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -15,6 +16,7 @@ from p2i_ray.errors import UserError
 
 SEVERAL = re.compile(r"\s*[,;|\r\n]\s*")  # between the pictures of one cell
 SEVERAL_URLS = re.compile(r"[,;|\s]+(?=[a-z]+://)", re.I)
+OF_PHOTOS = ("mask", "cutout")
 FOLDER_ROWS = 1000  # rows by which a folder that all paths have in front is found
 
 
@@ -65,8 +67,15 @@ def rows(
     products = _products(header, records, places, category)
     first = list(islice(products, FOLDER_ROWS))
     prefix = shared_folder(cell for product in first for cell in product.pictures)
+    # Where the column of ids is that of products, a product may have several records, and its photos are numbered on.
+    several = bool(set(places.get("id", [])) & set(places.get("group", [])))
+    photos: Counter[str] = Counter()  # of each product
     for product in chain(first, products):
-        yield from _rows(product, index, prefix)
+        id = product.values.get("id", "")
+        made = _rows(product, index, prefix, before=photos[id] if several else 0)
+        if several:
+            photos[id] += len(made)
+        yield from made
 
 
 def check(header: Sequence[str], places: Collection[str], location: str, category: str) -> None:
@@ -100,27 +109,43 @@ def _products(
         yield Product(record.origin, values, [cell for cell in cells if cell], record.reason)
 
 
-def _rows(product: Product, index: FileIndex, prefix: str) -> Iterator[Row]:
+def _rows(product: Product, index: FileIndex, prefix: str, *, before: int) -> list[Row]:
+    """A row for each picture of a product, of which earlier records had so many."""
     values = product.values
     paths = list(dict.fromkeys(path for cell in product.pictures for path in _split(cell, index, prefix)))
-    for number, path in enumerate(paths or [""], start=1):
+    masks, cutouts = (_split(cell, index, prefix) if (cell := values.get(kind, "")) else [] for kind in OF_PHOTOS)
+    number = len(paths) or len(cutouts) or 1
+    group = values.get("group", "")
+    if number > 1:
+        group = group or values.get("id", "") or (paths or cutouts)[0]
+    rows = []
+    for place in range(number):
+        id = values.get("id", "")
         row = Row(
-            file=path,
+            file=paths[place] if paths else "",
             name=values.get("name", ""),
             category=values["category"],
-            id=values.get("id", ""),
-            group=values.get("group", ""),
-            mask=values.get("mask", ""),
-            cutout=values.get("cutout", ""),
+            id=f"{id}-{before + place + 1}" if id and before + place else id,
+            group=group,
+            mask=masks[place] if place < len(masks) else "",
+            cutout=cutouts[place] if place < len(cutouts) else "",
             origin=product.origin,
-            reason=product.reason,
+            reason=product.reason or _unpaired(number, {"mask": masks, "cutout": cutouts}),
         )
-        if len(paths) > 1:
-            row.group = row.group or row.id
-            row.id = f"{row.id}-{number}" if row.id and number > 1 else row.id
         if row.reason is None:
             resolve(row, index, prefix)
-        yield row
+        rows.append(row)
+    return rows
+
+
+def _unpaired(photos: int, given: dict[str, list[str]]) -> str | None:
+    """Why the masks or cutouts of a record can't be told to its photos; None if they can: one is that of the first."""
+    for kind, paths in given.items():
+        if len(paths) not in (0, 1, photos):
+            return (
+                f"bad {kind}: {len(paths)} for {photos} photos; give one for each in their order, or the first's alone"
+            )
+    return None
 
 
 def _split(cell: str, index: FileIndex, prefix: str) -> list[str]:

@@ -60,6 +60,13 @@ def test_a_folder_that_all_paths_have_in_front_is_left_out() -> None:
     )
 
 
+def test_a_file_that_lacks_in_its_folder_is_not_one_elsewhere() -> None:
+    files = index("1.jpg", "new/2.jpg", "photos/3.jpg")
+    assert [files.find(path, "new") for path in ("new/1.jpg", "new/2.jpg", "New/1.jpg")] == [None, "new/2.jpg", None]
+    assert files.find("photos/1.jpg") is None and files.find("shop/photos/1.jpg") == "1.jpg"
+    assert index("new/1/a.jpg", "a.jpg").find("new/a.jpg", "new") is None
+
+
 def test_pictures_without_a_row_are_counted() -> None:
     found = index()
     found.find("photos/MUG.jpg")

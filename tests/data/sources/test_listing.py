@@ -141,6 +141,45 @@ def test_each_url_of_a_cell_is_a_picture(tmp_path: Path, cell: str) -> None:
     assert [row["id"] for row in rows] == ["7", "7-2", "7-3", "8"]
 
 
+@pytest.mark.parametrize("kind", ["mask", "cutout"])
+@pytest.mark.parametrize("several", ["pan.jpg|jug.jpg", "pan.jpg, jug.jpg"])
+def test_a_mask_or_cutout_is_of_its_own_photo(tmp_path: Path, kind: str, several: str) -> None:
+    def found(given: str) -> list[tuple[str, str | None, str | None]]:
+        rows = read(tmp_path, f'file,name,category,{kind}\n"{several}",Mug,Cup,"{given}"\n')
+        return [(row["file"], row[kind], row["reason"]) for row in rows]
+
+    assert found("c.jpg") == [("pan.jpg", "c.jpg", None), ("jug.jpg", None, None)]
+    assert found("c.jpg; a/b.jpg") == [("pan.jpg", "c.jpg", None), ("jug.jpg", "a/b.jpg", None)]
+    why = f"bad {kind}: 3 for 2 photos; give one for each in their order, or the first's alone"
+    assert [reason for *_, reason in found("c.jpg,a/b.jpg,pan.jpg")] == [why, why]
+    [first, second] = read(tmp_path, f"image,image2,name,category,{kind}\npan.jpg,jug.jpg,Mug,Cup,c.jpg\n")
+    assert (first[kind], second[kind]) == ("c.jpg", None)
+
+
+def test_several_cutouts_without_photos_are_several_rows_of_a_product(tmp_path: Path) -> None:
+    rows = read(tmp_path, "cutout,name,category\npan.jpg|jug.jpg,Mug,Cup\n")
+    assert [(row["file"], row["cutout"], row["group"]) for row in rows] == [
+        ("", "pan.jpg", "pan.jpg"),
+        ("", "jug.jpg", "pan.jpg"),
+    ]
+
+
+def test_several_photos_of_a_line_without_id_are_one_product(tmp_path: Path) -> None:
+    rows = read(tmp_path, 'file,name,category\n"pan.jpg,jug.jpg",Sofa,Sofa\n"c.jpg,a/b.jpg",Sofa,Sofa\n')
+    assert [row["group"] for row in rows] == ["pan.jpg", "pan.jpg", "c.jpg", "c.jpg"]
+
+
+def test_photos_of_a_products_id_are_numbered_over_its_lines(tmp_path: Path) -> None:
+    text = 'product_id,image,name,category\n17,pan.jpg,Mug,Cup\n18,c.jpg,Jug,Cup\n17,"jug.jpg,a/b.jpg",Mug,Cup\n'
+    rows = read(tmp_path, text)
+    assert [(row["id"], row["group"], row["reason"]) for row in rows] == [
+        ("17", "17", None),
+        ("18", "18", None),
+        ("17-2", "17", None),
+        ("17-3", "17", None),
+    ]
+
+
 def test_a_category_for_rows_that_have_none(tmp_path: Path) -> None:
     assert shown(read(tmp_path, "file_name,text\npan.jpg,Mug\n", "Home")) == [("pan.jpg", "Mug", "Home")]
     assert shown(read(tmp_path, "file,name,category\npan.jpg,Mug,\n", "Home")) == [("pan.jpg", "Mug", "Home")]

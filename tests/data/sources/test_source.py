@@ -213,6 +213,13 @@ def test_lists_of_photos_are_rows_of_one_product(tmp_path: Path, kind: str) -> N
     assert shown == [picture(1), picture(2), picture(3)]
 
 
+def test_the_mask_of_a_list_of_photos_is_the_firsts(tmp_path: Path) -> None:
+    columns = {"name": ["Mug"], "category": ["Cups"], "images": [[picture(1), picture(2)]], "mask": [picture(3)]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    first, second = source.read(str(tmp_path)).rows.to_pylist()
+    assert first["mask"] == "a.parquet::0/0/mask" and second["mask"] is None and second["group"] == first["group"]
+
+
 def test_lists_of_masks_are_one_line(tmp_path: Path) -> None:
     columns = {"name": ["Mug"], "category": ["Cups"], "image": [picture(1)], "mask": [[picture(2)]]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
