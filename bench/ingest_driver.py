@@ -24,7 +24,7 @@ from p2i_ray.data.near_duplicates import BYTES
 if TYPE_CHECKING:
     from p2i_ray.data.sources.slices import Slices
 
-ROWS = (100_000, 1_000_000)
+ROWS = (10_000, 100_000, 1_000_000)
 NAMES, CATEGORIES = 20_000, 300
 NAMES_OF_A_GROUP = 4
 ROWS_OF_A_FOLDER = 1_000
@@ -34,7 +34,7 @@ Work = Callable[["Slices"], pa.Table]  # makes samples of slices of rows; the ta
 
 
 def run() -> dict[str, float]:
-    """Memory a row and processor time of a million rows, for few and many rows; the text of a row for comparison."""
+    """Memory and processor time, by the number of rows; the text of a row for comparison."""
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="ingest-driver-") as name:
         for rows in ROWS:
@@ -42,6 +42,7 @@ def run() -> dict[str, float]:
             text = write_list(folder, rows)
             cost = children.measure("bench.ingest_driver", folder)
             label = f"ingest_driver_{rows // 1000}k_rows"
+            found[f"{label}_peak_mb"] = cost.peak_mb
             found[f"{label}_bytes_a_row"] = 1e6 * cost.peak_mb / rows
             found[f"{label}_text_bytes_a_row"] = text / rows
             found[f"{label}_processor_s_a_million"] = 1e6 * cost.processor_s / rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from p2i_ray.config import Settings
-from p2i_ray.data import near_duplicates, text_columns
+from p2i_ray.data import mapped_rows, near_duplicates, numbers, text_columns
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,32 +40,31 @@ def find(rows: pa.Table, settings: GroupConfig) -> pa.DictionaryArray:
     import pyarrow as pa
 
     if not rows.num_rows:
-        return text_columns.as_column(np.empty(0, np.intp), pa.array([], pa.string()))
+        return text_columns.as_column(np.empty(0, np.int32), pa.array([], pa.string()))
     alike = np.empty((0, 2), np.intp)
     if settings.near_duplicates:  # first, as it takes the most memory
         alike = near_duplicates.pairs(near_duplicates.of_column(rows["fingerprint"]))
     shared = {"group": _groups(rows)} | ({"name": _names(rows)} if settings.by_name else {})
     # The row's own key joins it to pictures that are nearly the same.
-    alone = np.logical_and.reduce([numbers < 0 for numbers, _ in shared.values()])
-    ids, texts = text_columns.encode(rows["id"].filter(pa.array(alone)))
-    shared["row"] = (np.full(rows.num_rows, -1), texts)
-    shared["row"][0][alone] = ids
+    shared["row"] = _alone(rows, [own for own, _ in shared.values()])
 
-    first, edges, keys = np.full(rows.num_rows, -1), [np.empty((0, 2), np.intp)], []
+    first, edges, keys = numbers.filled(rows.num_rows, -1), [np.empty(0, np.int64)], []
     size = 0
-    for kind, (numbers, texts) in shared.items():  # in the order of their keys, so that a smaller node is a smaller key
+    for kind, (own, texts) in shared.items():  # in the order of their keys, so that a smaller node is a smaller key
         rank, order = text_columns.ranks(texts)
-        nodes = np.where(numbers < 0, -1, size + np.append(rank, -1)[numbers])
-        both = (first >= 0) & (nodes >= 0)
-        edges.append(np.unique(np.stack([first[both], nodes[both]], axis=1), axis=0))
-        first = np.where(first < 0, nodes, first)
+        edges.append(_distinct(_joined(first, own, size + rank)))
         keys.append(_Keys(kind, texts, order))
         size += len(order)
-    component = near_duplicates.connected(np.concatenate([*edges, first[alike]]), size)
-    smallest = np.unique(component, return_index=True)[1]  # node of each component
-    found = smallest[component[first]]
-    used = np.bincount(found, minlength=size) > 0
-    return text_columns.as_column((np.cumsum(used) - 1)[found], _texts(keys, used))
+    ends = np.concatenate(edges)
+    ends = np.concatenate([np.stack([ends >> 32, ends & 0xFFFFFFFF], axis=1), first[alike]])
+    component = near_duplicates.connected(ends, size)
+    smallest = np.unique(component, return_index=True)[1].astype(np.int32)  # node of each component
+    key = smallest[component]  # of each node
+    used = np.zeros(size, np.bool_)
+    for (some,) in numbers.views(first):
+        used[key[some]] = True
+    renumbered = (np.cumsum(used, dtype=np.int32) - 1)[key]
+    return text_columns.as_column(numbers.look_up(renumbered, first), _texts(keys, used))
 
 
 def named(name: str) -> str:
@@ -76,23 +77,66 @@ class _Keys(NamedTuple):
 
     kind: str
     texts: pa.Array
-    order: NDArray[np.intp]  # of the texts
+    order: NDArray[np.int32]  # of the texts
 
 
-def _groups(rows: pa.Table) -> tuple[NDArray[np.intp], pa.Array]:
+def _joined(
+    first: NDArray[np.int32], texts: NDArray[np.int32], nodes: NDArray[np.int32]
+) -> Iterator[NDArray[np.int64]]:
+    """Give rows their node, unless they have one; yields edges between that and the one that they have.
+
+    Args:
+        first: the node of each row, -1 where it has none.
+        texts: the number of each row's text, -1 where it has none.
+        nodes: of the texts.
+    """
+    of_text = np.append(nodes, np.int32(-1))
+    for own, text in numbers.views(first, texts):
+        node = of_text[text]
+        both = (own >= 0) & (node >= 0)
+        yield own[both].astype(np.int64) << 32 | node[both]
+        np.copyto(own, node, where=own < 0)
+
+
+def _distinct(pieces: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The distinct values of all pieces, which are not all held."""
+    found, waiting = np.empty(0, np.int64), []
+    for piece in pieces:
+        waiting.append(np.unique(piece))
+        if sum(map(len, waiting)) > len(found) + spilled.ROWS:
+            found, waiting = np.unique(np.concatenate([found, *waiting])), []
+    return np.unique(np.concatenate([found, *waiting]))
+
+
+def _groups(rows: pa.Table) -> tuple[NDArray[np.int32], pa.Array]:
     """Each row's group, -1 where it has none, see text_columns.encode."""
-    numbers, texts = text_columns.encode(rows["group"])
+    group, texts = text_columns.encode(rows["group"])
     empty = texts.index("").as_py()
-    return np.where(numbers == empty, -1, numbers) if empty >= 0 else numbers, texts
+    if empty >= 0:
+        group[group == empty] = -1
+    return group, texts
 
 
-def _names(rows: pa.Table) -> tuple[NDArray[np.intp], pa.Array]:
+def _names(rows: pa.Table) -> tuple[NDArray[np.int32], pa.Array]:
     """Each row's name as it is compared, -1 where it is that of its category."""
     columns = [text_columns.encode(rows[column]) for column in ("name", "category")]
     spelled, texts = text_columns.encode(*(text_columns.each(distinct, named) for _, distinct in columns))
     (name, names), (category, _) = columns
-    of_name, of_category = spelled[: len(names)][name], spelled[len(names) :][category]
-    return np.where(of_name == of_category, -1, of_name), texts
+    for some, other in numbers.views(name, category):
+        of_name, of_category = spelled[: len(names)][some], spelled[len(names) :][other]
+        some[:] = np.where(of_name == of_category, -1, of_name)
+    return name, texts
+
+
+def _alone(rows: pa.Table, shared: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int32], pa.Array]:
+    """Each row's id where it has neither a group nor a name, else -1."""
+    import pyarrow as pa
+
+    alone = np.logical_and.reduce([own < 0 for own in shared])
+    ids, texts = text_columns.encode(mapped_rows.where(rows.select(["id"]), pa.chunked_array([alone]))["id"])
+    found = numbers.filled(rows.num_rows, -1)
+    found[alone] = ids
+    return found, texts
 
 
 def _texts(keys: list[_Keys], used: NDArray[np.bool_]) -> pa.Array:

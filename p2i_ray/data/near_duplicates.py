@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from p2i_ray.data import numbers
 from p2i_ray.data.images import Pixels
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,10 +55,10 @@ def pairs(fingerprints: Sequence[bytes] | NDArray[np.uint8], factor: float = 1) 
     table = fingerprints if isinstance(fingerprints, np.ndarray) else as_table(fingerprints)
     found = [np.empty(0, np.intp)]
     size = max(len(table), 1)
-    if len(table) > 1:
-        bands = table[:, :8].copy().view(np.uint16)  # (N, BANDS)
-        for band in range(BANDS):
-            order, structure = _order(table, bands, band)
+    for band in range(BANDS if len(table) > 1 else 0):
+        values = table[:, 2 * band : 2 * band + 2].view(np.uint16)[:, 0]
+        for rows in numbers.parted(values, bits=16):
+            order, structure = _order(table, rows, band)
             found += [left * size + right for left, right in _in_band(table, order, structure, factor)]
     return np.stack(np.divmod(np.unique(np.concatenate(found)), size), axis=1)
 
@@ -78,7 +80,14 @@ def of_column(column: pa.ChunkedArray) -> NDArray[np.uint8]:
         np.frombuffer(piece.buffers()[1], np.uint8, len(piece) * BYTES, piece.offset * BYTES).reshape(-1, BYTES)
         for piece in pieces
     ]
-    return tables[0] if len(tables) == 1 else np.concatenate([np.empty((0, BYTES), np.uint8), *tables])
+    if len(tables) == 1:
+        return tables[0]
+    found = spilled.array((sum(map(len, tables)), BYTES), np.uint8)
+    end = 0
+    for own in tables:
+        start, end = end, end + len(own)
+        found[start:end] = own
+    return found
 
 
 def connected(edges: NDArray[np.intp], size: int) -> NDArray[np.int32]:
@@ -91,24 +100,23 @@ def connected(edges: NDArray[np.intp], size: int) -> NDArray[np.int32]:
     return components
 
 
-def _order(
-    table: NDArray[np.uint8], bands: NDArray[np.uint16], band: int
-) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+def _order(table: NDArray[np.uint8], rows: NDArray[np.intp], band: int) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     """Rows by a band, the other bands and the colours, and the structures in that order, the band in front.
 
     Equal fingerprints become neighbours, similar ones mostly.
     """
+    bands = table[rows, :8].view(np.uint16)  # (N, BANDS)
     structure = bands[:, band].astype(np.uint64)
     for other in reversed(range(BANDS)):
         if other != band:
             structure = structure << np.uint64(16) | bands[:, other]
     order = np.argsort(structure, kind="stable")
-    structure = structure[order]
+    structure, order = structure[order], rows[order]
     same = np.flatnonzero(structure[1:] == structure[:-1])
     if len(same):  # colours decide between equal structures alone
         places = np.union1d(same, same + 1)
-        rows = order[places]
-        order[places] = rows[np.lexsort((*table[rows, 8:].T[::-1], structure[places]))]
+        alike = order[places]
+        order[places] = alike[np.lexsort((*table[alike, 8:].T[::-1], structure[places]))]
     return order, structure
 
 

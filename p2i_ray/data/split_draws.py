@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data import text_columns
+from p2i_ray.data import numbers, text_columns
 from p2i_ray.data.schema import SPLITS
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,22 +28,27 @@ class Products(NamedTuple):
     """Products in the order of their draws, a value each."""
 
     draw: NDArray[np.float64]  # uniform in [0, 1)
-    rows: NDArray[np.intp]
-    scenes: NDArray[np.intp]  # rows with a scene, which can be trained on
-    home: NDArray[np.intp]  # the split in which it has rows already, or NONE
+    rows: NDArray[np.int32]
+    scenes: NDArray[np.int32]  # rows with a scene, which can be trained on
+    home: NDArray[np.int8]  # the split in which it has rows already, or NONE
 
 
-def order(keys: pa.Array, seed: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def order(keys: pa.Array, seed: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """The places of products by their draws, which depend on key and seed alone, and the draws in that order."""
-    draws = text_columns.draws(keys, seed, "split").astype(np.float64) / 2.0**63
-    places = np.argsort(draws, kind="stable")
-    ordered = draws[places]
+    drawn = text_columns.draws(keys, seed, "split")
+    places, ordered = spilled.array(len(keys), np.int32), spilled.array(len(keys), np.float64)
+    end = 0
+    for some in numbers.parted(drawn, bits=63):
+        start, end = end, end + len(some)
+        draws = drawn[some].astype(np.float64) / 2.0**63
+        by_draw = np.argsort(draws, kind="stable")
+        places[start:end], ordered[start:end] = some[by_draw], draws[by_draw]
     if (ordered[1:] == ordered[:-1]).any():  # the first in the alphabet comes first
-        places = np.lexsort((text_columns.ranks(keys)[0], draws))
+        places = np.lexsort((text_columns.ranks(keys)[0], drawn.astype(np.float64) / 2.0**63)).astype(np.int32)
     return places, ordered
 
 
-def homes(products: Products, *, validation: float, test: float) -> NDArray[np.intp]:
+def homes(products: Products, *, validation: float, test: float) -> NDArray[np.int8]:
     """The split of each product.
 
     Args:
@@ -80,7 +86,7 @@ def _kept_for_training(products: Products) -> int:
     return int(with_scene[-1]) if len(with_scene) else len(products.home) - 1
 
 
-def _by_number(sizes: NDArray[np.intp], wanted: int, *, at_least_one: bool) -> list[int]:
+def _by_number(sizes: NDArray[np.int32], wanted: int, *, at_least_one: bool) -> list[int]:
     """The places of products of so many rows together, or the nearest below."""
     taken: list[int] = []
     left = max(wanted, 0)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from p2i_ray.config import Settings
-from p2i_ray.data import split_draws, text_columns
+from p2i_ray.data import numbers, split_draws, text_columns
 from p2i_ray.data.groups import named
 from p2i_ray.data.schema import SPLITS
 from p2i_ray.data.split_draws import NONE, TEST, TRAIN, UNSEEN
 from p2i_ray.errors import UserError
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,30 +56,36 @@ def assign(rows: pa.Table, *, settings: SplitConfig, seed: int, before: pa.Table
     there = 0 if before is None else before.num_rows
     shown, keys = text_columns.encode(*([] if before is None else [before["product"]]), rows["product"])
     own = shown[there:]  # product of each row
-    homes = np.full(len(keys), NONE)  # split of each product that has rows already
+    homes = np.full(len(keys), NONE, np.int8)  # split of each product that has rows already
     if before is not None:
         splits, names = text_columns.encode(before["split"])
-        homes[shown[:there]] = np.array([SPLITS.index(name) for name in names.to_pylist()], np.intp)[splits]
+        of_name = np.array([SPLITS.index(name) for name in names.to_pylist()], np.int8)
+        for some, product in numbers.views(splits, shown[:there]):
+            homes[product] = of_name[some]
     unseen = _unseen(rows["category"], settings)
     scenes = rows["scene"].to_numpy()
     held_out = homes == UNSEEN
-    held_out[own[unseen & (homes[own] == NONE)]] = True
+    for product, is_unseen in numbers.views(own, unseen):
+        held_out[product[is_unseen & (homes[product] == NONE)]] = True
 
-    sizes, with_scene = (np.bincount(some, minlength=len(keys)) for some in (shown, own[scenes]))
+    sizes, with_scene = (numbers.count(some, len(keys)) for some in (shown, own[scenes]))
     drawn = np.flatnonzero(~held_out & (sizes > 0))
     places, draws = split_draws.order(keys.take(pa.array(drawn)), seed)
     drawn = drawn[places]
     products = split_draws.Products(draws, sizes[drawn], with_scene[drawn], homes[drawn])
     ends = homes.copy()
     ends[drawn] = split_draws.homes(products, validation=settings.validation, test=settings.test)
-    alone = (ends[own] == TRAIN) & ~scenes
     trained = (with_scene > 0) | (homes != NONE)
-    split = np.where(held_out[own], UNSEEN, np.where(alone & ~unseen & ~trained[own], TEST, ends[own]))
-    reason = np.select(
-        [held_out[own] & unseen, held_out[own], unseen, alone & trained[own]],
-        [-1, *map(REASONS.index, (HELD_OUT, SEEN, ALONE))],
-        -1,
-    )
+    split, reason = (spilled.array(len(own), np.int32) for _ in range(2))
+    for product, is_unseen, scene, end, why in numbers.views(own, unseen, scenes, split, reason):
+        alone = (ends[product] == TRAIN) & ~scene
+        seen = held_out[product]
+        end[:] = np.where(seen, UNSEEN, np.where(alone & ~is_unseen & ~trained[product], TEST, ends[product]))
+        why[:] = np.select(
+            [seen & is_unseen, seen, is_unseen, alone & trained[product]],
+            [-1, *map(REASONS.index, (HELD_OUT, SEEN, ALONE))],
+            -1,
+        )
     return pa.table(
         {
             "split": text_columns.as_column(split, pa.array(SPLITS)),
@@ -98,7 +105,12 @@ def shuffled(ids: pa.ChunkedArray, seed: int, chunks: pa.ChunkedArray | None = N
     keys = [text_columns.draws(ids, seed, "order")]
     if chunks is not None:
         keys.append(text_columns.draws(chunks, seed, "order"))
-    return np.asarray(np.lexsort(keys), np.intp)
+    found = spilled.array(len(ids), np.intp)
+    end = 0
+    for rows in numbers.parted(keys[-1], bits=63):
+        start, end = end, end + len(rows)
+        found[start:end] = rows[np.lexsort([key[rows] for key in keys])]
+    return found
 
 
 def check(settings: SplitConfig, categories: Mapping[str, int]) -> None:
@@ -129,5 +141,5 @@ def _unseen(categories: pa.ChunkedArray, settings: SplitConfig) -> NDArray[np.bo
     unseen = {named(category) for category in settings.unseen}
     if not unseen:
         return np.zeros(len(categories), np.bool_)
-    numbers, distinct = text_columns.encode(categories)
-    return np.array([named(category) in unseen for category in distinct.to_pylist()], np.bool_)[numbers]
+    places, distinct = text_columns.encode(categories)
+    return numbers.look_up(np.array([named(category) in unseen for category in distinct.to_pylist()], np.bool_), places)

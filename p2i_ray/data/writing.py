@@ -60,8 +60,15 @@ def write_shard(
 ) -> str:
     """Write rows as one Parquet file into a folder; returns its name, which is unique."""
     table = rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(list(rows), schema=schema)
-    name = f"part-{uuid.uuid4().hex}.parquet"
+    name = _new_name()
     parquet.write_table(table, locations.join(folder, name), row_group)
+    return name
+
+
+def write_groups(groups: Iterable[pa.Table], folder: str, schema: pa.Schema) -> str:
+    """The same for rows that come as tables, each a row group, of which one is in memory at a time."""
+    name = _new_name()
+    parquet.write_groups(groups, locations.join(folder, name), schema)
     return name
 
 
@@ -87,6 +94,10 @@ def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], row
     folder = locations.join(data, split)
     locations.make_folder(folder)
     return [write_shard(chunk, folder) for chunk in _chunks(iter(samples), rows_per_file)]
+
+
+def _new_name() -> str:
+    return f"part-{uuid.uuid4().hex}.parquet"
 
 
 def _chunks(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:

@@ -16,6 +16,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from mmap import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -169,16 +170,24 @@ def read_bytes(location: str) -> bytes:
     return bytes(filesystem.cat_file(path))
 
 
+def read_pieces(location: str) -> Iterator[bytes]:
+    """A file's content in pieces."""
+    filesystem, path = open_location(location)
+    with filesystem.open(path, "rb") as opened:
+        while piece := opened.read(CHUNK_BYTES):
+            yield piece
+
+
 def read_text(location: str) -> str:
     """A UTF-8 file's content."""
     return read_bytes(location).decode("utf-8")
 
 
-def write_bytes(location: str, content: bytes) -> None:
+def write_bytes(location: str, content: bytes | mmap) -> None:
     """Write a file atomically: a reader finds the old content or the new, never a part."""
     filesystem, path = open_location(location)
     if is_uri(location):
-        filesystem.pipe_file(path, content)  # object stores show an object when it is complete
+        filesystem.pipe_file(path, content[:])  # object stores show an object when it is complete
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +196,7 @@ def write_bytes(location: str, content: bytes) -> None:
 
 
 @contextmanager
-def written_beside(target: Path, content: bytes) -> Iterator[Path]:
+def written_beside(target: Path, content: bytes | mmap) -> Iterator[Path]:
     """Provide a file with this content, on the disk for good, in the target's folder; what is left of it is removed."""
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
@@ -262,11 +271,9 @@ def local_folder(location: str) -> Iterator[str]:
 def sha256(location: str) -> tuple[str, int]:
     """The SHA-256 of a file, hexadecimal, and its size in bytes; a piece at a time is in memory."""
     found, size = hashlib.sha256(), 0
-    filesystem, path = open_location(location)
-    with filesystem.open(path, "rb") as opened:
-        while chunk := opened.read(CHUNK_BYTES):
-            found.update(chunk)
-            size += len(chunk)
+    for piece in read_pieces(location):
+        found.update(piece)
+        size += len(piece)
     return found.hexdigest(), size
 
 

@@ -7,14 +7,14 @@ in; the caller's manifest then lists the files that count, so files of an attemp
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from p2i_ray.errors import UserError, one_line
-from p2i_ray.storage import locations
+from p2i_ray.storage import locations, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,6 +87,18 @@ def write_table(table: pa.Table, location: str, row_group_size: int | None = Non
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, row_group_size=row_group_size)
     locations.write_bytes(location, buffer.getvalue().to_pybytes())
+
+
+def write_groups(groups: Iterable[pa.Table], location: str, schema: pa.Schema) -> None:
+    """Write tables as the row groups of one Parquet file, atomically; one of them is in memory at a time."""
+    import pyarrow.parquet as pq
+
+    def write(file: IO[bytes]) -> None:
+        with pq.ParquetWriter(file, schema) as writer:
+            for group in groups:
+                writer.write_table(group)
+
+    locations.write_bytes(location, spilled.written(write))
 
 
 def read_parquet(folder: str, names: list[str], columns: list[str] | None = None) -> pa.Table:

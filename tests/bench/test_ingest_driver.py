@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
-from bench import ingest_driver
+from bench import children, ingest_driver
 from p2i_ray.data.near_duplicates import pairs
 from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.slices import Slices
@@ -28,3 +29,13 @@ def test_all_rows_end_in_splits_and_in_the_ledger(tmp_path: Path) -> None:
     alike = pairs(lines["fingerprint"].to_pylist())
     assert len(alike) == 2  # one row of a thousand
     assert all(lines["product"][a] == lines["product"][b] for a, b in alike.tolist())
+
+
+@pytest.mark.slow
+@pytest.mark.heavy
+def test_memory_hardly_grows_with_the_rows(tmp_path: Path) -> None:
+    peaks = []
+    for rows in (50_000, 150_000):
+        ingest_driver.write_list(tmp_path / str(rows), rows)
+        peaks.append(children.measure("bench.ingest_driver", tmp_path / str(rows)).peak_mb)
+    assert peaks[1] - peaks[0] < 20  # rows in memory took 50

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from p2i_ray.data.near_duplicates import BYTES, fingerprint, pairs
+from p2i_ray.data.numbers import ROWS_OF_A_PART
 from tests.support.photos import PHOTOS, photo
 
 
@@ -60,3 +61,13 @@ def test_many_that_are_equal_are_connected_at_little_cost() -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_no_pair_of_fewer_than_two(number: int) -> None:
     assert pairs([bytes(BYTES)] * number).shape == (0, 2)
+
+
+def test_pairs_are_found_among_rows_that_are_sorted_by_parts() -> None:
+    count = 2 * ROWS_OF_A_PART + 9
+    table = np.random.default_rng(0).integers(0, 256, (count, BYTES), np.uint8)
+    first = np.arange(0, count // 2, 1000)
+    table[count - 1 - first] = table[first]
+    table[first, 3] ^= 1  # of the structure
+    table[first[::2], 30] ^= 2  # of a colour
+    assert pairs(table).tolist() == [[place, count - 1 - place] for place in first.tolist()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data import near_duplicates
+from p2i_ray.data import mapped_rows, near_duplicates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,8 @@ def superfluous(ids: pa.ChunkedArray, fingerprints: NDArray[np.uint8], settled: 
     if not len(places):
         return pa.table({"place": pa.array([], pa.int64()), "like": pa.array([], pa.string())})
     component = near_duplicates.connected(ends.reshape(-1, 2), len(places))
-    alike = pa.table({"component": component, "new": places >= settled, "id": ids.take(pa.array(places))})
+    own = mapped_rows.take(pa.table({"id": ids}), places)["id"]
+    alike = pa.table({"component": component, "new": places >= settled, "id": own})
     # Those that are settled come before others.
     order = pc.sort_indices(alike, [(column, "ascending") for column in alike.column_names]).to_numpy()
     first = order[np.unique(component[order], return_index=True)[1]]  # row of each component

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from p2i_ray.data import mapped_rows
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.repeats import pictures_of
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import locations, parquet, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,26 +46,15 @@ def changed(there: pa.Table, before: pa.Table) -> pa.Table:
 
     A new row may show their product by what they are called now, as well as by what they were called.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not there.num_rows:
-        return ledger.schema().empty_table()
-    was = before.take(pc.index_in(there["id"], value_set=before["id"].combine_chunks()))
-    now = _from_source(there)
-    differ = [
-        pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
-        for a, b in ((now[name], was[name]) for name in ledger.FROM_SOURCE)
-    ]
-    mask = functools.reduce(pc.or_, differ)
-    lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
-    return pa.table(lines, schema=ledger.schema()).filter(mask)
+    return spilled.table(_changed(there, before), ledger.schema())
 
 
 def gone(rows: pa.Table, before: pa.Table) -> int:
     """How many rows are there that the source no longer has."""
     import pyarrow.compute as pc
 
+    if not before.num_rows:
+        return 0
     return len(before["id"].filter(pc.invert(_among(before["id"], rows["id"]))).unique())
 
 
@@ -75,15 +68,19 @@ def as_lines(rows: pa.Table) -> pa.Table:
 
 def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     """Rows that earlier ingestions set aside and that the source no longer has, by id and by file; they stay there."""
-    import pyarrow.compute as pc
+    import pyarrow as pa
 
     folder = locations.join(out, REJECTED)
     names = locations.names(folder, ".parquet")
     if not names:
         return REJECTED_SCHEMA.empty_table()
-    lines = aside(rows, rows["reason"])
     old = parquet.read_parquet(folder, names).select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA)
-    return old.filter(pc.invert(pc.or_(*(_among(old[name], lines[name]) for name in ("id", "source")))))
+    is_there = np.zeros(old.num_rows, np.bool_)
+    for some in mapped_rows.pieces(rows):
+        lines = aside(some, some["reason"])
+        for name in ("id", "source"):
+            is_there |= _among(old[name], lines[name]).to_numpy()
+    return old.filter(pa.array(~is_there))
 
 
 def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
@@ -99,6 +96,22 @@ def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
     sources = [pc.if_else(pc.equal(rows[column], ""), None, rows[column]) for column in ("file", "cutout", "origin")]
     reason = reasons if isinstance(reasons, pa.ChunkedArray) else pa.repeat(reasons, rows.num_rows)
     return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
+
+
+def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
+    """See `changed`; some rows at a time."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(there["id"], value_set=before["id"])
+    for some, place in zip(mapped_rows.pieces(there), mapped_rows.pieces(places), strict=True):
+        was, now = mapped_rows.some(before, place.to_numpy()), _from_source(some)
+        differ = [
+            pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
+            for a, b in ((now[name], was[name]) for name in ledger.FROM_SOURCE)
+        ]
+        lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
+        yield pa.table(lines, schema=ledger.schema()).filter(functools.reduce(pc.or_, differ))
 
 
 def _from_source(rows: pa.Table) -> pa.Table:

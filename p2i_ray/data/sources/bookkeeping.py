@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data import splits, text_columns
+from p2i_ray.data import mapped_rows, numbers, splits, text_columns
 from p2i_ray.data.schema import SPLITS
 from p2i_ray.data.sources import additions, homes, pictures, repeats
 from p2i_ray.data.sources.rows import INSIDE
@@ -55,12 +55,12 @@ def arrange(rows: pa.Table, before: pa.Table, seed: int) -> Arranged:
     import pyarrow.compute as pc
 
     divided = additions.divide(rows, before)
-    is_new = divided.new.to_numpy()
-    places = np.flatnonzero(is_new)
-    known = rows.select(["id", "file", "cutout"])
-    order = _order(known if is_new.all() else known.filter(divided.new), seed)
-    new = rows.take(pa.array(places[order])).append_column("row", pa.array(np.arange(len(order))))
-    there, bad, again = (rows.filter(mask) for mask in (divided.there, pc.is_valid(rows["reason"]), divided.again))
+    order = _order(mapped_rows.where(rows.select(["id", "file", "cutout"]), divided.new), seed)
+    if len(order) < rows.num_rows:
+        order = numbers.look_up(np.flatnonzero(divided.new.to_numpy()), order)
+    new = mapped_rows.take(rows, order).append_column("row", pa.array(numbers.upto(len(order))))
+    there = mapped_rows.where(rows, divided.there)
+    bad, again = (rows.filter(mask) for mask in (pc.is_valid(rows["reason"]), divided.again))
     aside = [additions.aside(bad, bad["reason"]), additions.aside(again, pa.scalar(repeats.FILE))]
     return Arranged(new, additions.changed(there, before), there.num_rows, pa.concat_tables(aside))
 
@@ -80,27 +80,28 @@ def settle(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    made = _where(report, pc.is_null(report["reason"]))
-    shown = arranged.new if made.num_rows == arranged.new.num_rows else arranged.new.take(made["row"])
+    made = mapped_rows.where(report.drop_columns(["reason"]), pc.is_null(report["reason"]))
+    shown = arranged.new
+    if made.num_rows < shown.num_rows:
+        shown = mapped_rows.take(shown.drop_columns(["row"]), made["row"].to_numpy())
     later = []
     if disliked:
         apart = pc.is_in(shown["id"], value_set=pa.array(disliked, pa.string()))
         some = shown.filter(apart)
         reasons = text_columns.each(some["id"], lambda id: disliked[id])
         later.append(additions.aside(some, reasons))
-        shown, made = (table.filter(pc.invert(apart)) for table in (shown, made))
+        shown, made = (mapped_rows.where(table, pc.invert(apart)) for table in (shown, made))
     for column in ("fingerprint", "scene"):
         shown = shown.append_column(column, made[column])
     found = homes.find(shown, before, arranged.changed, settings=plan.settings, seed=plan.seed)
-    reasons = found["reason"].cast(pa.string())
-    apart = pc.is_valid(reasons)
-    later.append(additions.aside(shown.filter(apart), reasons.filter(apart)))
+    apart = pc.is_valid(found["reason"])
+    later.append(additions.aside(shown.filter(apart), found["reason"].filter(apart).cast(pa.string())))
     for column in ("product", "split"):
         shown = shown.append_column(column, found[column])
     kept = pc.invert(apart)
-    lines = _where(additions.as_lines(shown), kept)
+    lines = mapped_rows.where(additions.as_lines(shown), kept)
     samples = pa.table({"file": made["file"], "place": made["place"], "group": shown["product"]})
-    samples = _where(samples.append_column("split", shown["split"]), kept)
+    samples = mapped_rows.where(samples.append_column("split", shown["split"]), kept)
     return Settled(lines, samples, pa.concat_tables(later))
 
 
@@ -120,16 +121,9 @@ def shards(samples: pa.Table, settings: IngestConfig) -> Slices:
     names, texts = text_columns.encode(samples["split"])
     found: list[NDArray[np.int32]] = []
     for split in SPLITS:
-        places = np.flatnonzero(names == texts.index(split).as_py()).astype(np.int32)
+        places = numbers.places_of(texts.index(split).as_py(), names)
         found += [places[start : start + size] for start in range(0, len(places), size)]
     return Slices(len(found), lambda number: samples.take(pa.array(found[number])).cast(schema).combine_chunks())
-
-
-def _where(table: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
-    """The rows for which a mask is true; no copy where it is for all."""
-    import pyarrow.compute as pc
-
-    return table if pc.all(mask, min_count=0).as_py() else table.filter(mask)
 
 
 def _order(rows: pa.Table, seed: int) -> NDArray[np.intp]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from mmap import mmap
 
 from p2i_ray.data.sources import columns
 from p2i_ray.data.sources.text_lines import TextLines
@@ -64,7 +65,7 @@ class Table:
         return _records(self, self.start)
 
 
-def decode(content: bytes, location: str) -> tuple[str, str]:
+def decode(content: bytes | mmap, location: str) -> tuple[str, str]:
     """A file's text and its encoding.
 
     By its byte order mark; else UTF-16, if every other byte is 0; else UTF-8, and if it isn't that, Windows-1252.
@@ -76,19 +77,19 @@ def decode(content: bytes, location: str) -> tuple[str, str]:
     return _strictly(content, codec, location), name
 
 
-def encoding(content: bytes) -> str:
+def encoding(content: bytes | mmap) -> str:
     """The encoding that `decode` takes."""
     return _codec(content)[1]
 
 
-def parse(content: bytes, location: str) -> Table:
+def parse(content: bytes | mmap, location: str) -> Table:
     """Find out how a table is written. Its header is the first line with text, or the one after `sep=…`.
 
     Raises:
         UserError: neither UTF-8, UTF-16 nor Windows-1252, or no header.
     """
     csv.field_size_limit(LONGEST_FIELD)
-    if content.startswith(WORKBOOKS):
+    if content[:4].startswith(WORKBOOKS):
         raise UserError(f"names {location} is a workbook, not text; save the sheet as CSV")
     lines, encoding = _lines(content, location)
     start = next((place for place, line in enumerate(lines) if line.strip()), len(lines))
@@ -105,17 +106,17 @@ def looks_like_a_row(fields: list[str]) -> bool:
     return any(_PICTURE.search(field) for field in fields)
 
 
-def _codec(content: bytes) -> tuple[str, str]:
+def _codec(content: bytes | mmap) -> tuple[str, str]:
     """Python's name for a file's encoding, and ours."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16", "UTF-16"
     head = content[:4096]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16", "UTF-16"
     if len(head) > 3 and head.count(0) > len(head) // 4:
         return "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be", "UTF-16"
     return ("utf-8-sig", "UTF-8") if _error(content, "utf-8") is None else ("cp1252", "Windows-1252")
 
 
-def _error(content: bytes, codec: str) -> int | None:
+def _error(content: bytes | mmap, codec: str) -> int | None:
     """The first byte that an encoding doesn't have, if there is one; no text is kept."""
     decoder = codecs.getincrementaldecoder(codec)()
     for start in range(0, len(content) or 1, CHECKED):
@@ -126,7 +127,7 @@ def _error(content: bytes, codec: str) -> int | None:
     return None
 
 
-def _lines(content: bytes, location: str) -> tuple[TextLines, str]:
+def _lines(content: bytes | mmap, location: str) -> tuple[TextLines, str]:
     """The lines of a file, and its encoding."""
     codec, name = _codec(content)
     if name == "UTF-16":
@@ -134,12 +135,12 @@ def _lines(content: bytes, location: str) -> tuple[TextLines, str]:
     if codec == "cp1252" and (place := _error(content, codec)) is not None:
         raise _unknown(location, place)
     is_utf8 = name == "UTF-8"
-    return TextLines(content, "utf-8" if is_utf8 else codec, is_utf8 and content.startswith(codecs.BOM_UTF8)), name
+    return TextLines(content, "utf-8" if is_utf8 else codec, is_utf8 and content[:3] == codecs.BOM_UTF8), name
 
 
-def _strictly(content: bytes, encoding: str, location: str) -> str:
+def _strictly(content: bytes | mmap, encoding: str, location: str) -> str:
     try:
-        text = content.decode(encoding)
+        text = content[:].decode(encoding)
     except UnicodeDecodeError as error:
         raise _unknown(location, error.start) from None
     return text.removeprefix("\ufeff") if encoding.startswith("utf-16") else text

@@ -10,10 +10,12 @@ import copy
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 from p2i_ray.data.errors import ImageError
+from p2i_ray.data.sources import file_names
+from p2i_ray.data.sources.file_names import FileNames
 
 PICTURE = re.compile(r"\.(jpe?g|jfif|png|webp|avif|gif|bmp|tiff?|heic|heif)$", re.I)
 
@@ -27,11 +29,11 @@ class FileIndex:
     """
 
     def __init__(self, files: Mapping[str, str], source: str) -> None:
-        self.files = files
+        self.files = files if isinstance(files, FileNames) else file_names.listed(files.items())
         self._base = ""
-        self._spellings = _Spellings(files)
+        self._spellings = _Spellings(self.files)
         self._own = [part for part in _spelling(source).split("/") if part]
-        self._used: set[str] = set()
+        self._used = bytearray(len(self.files))  # whether a row named the file at a place
 
     def find(self, path: str, prefix: str = "") -> str | None:
         """How the file is read that a path of a list names; None if there is none.
@@ -47,17 +49,12 @@ class FileIndex:
         Raises:
             ImageError: several files have the spelling.
         """
-        own = posixpath.normpath(posixpath.join(self._base, path)) if self._base else path
-        found = [own] if own in self.files else self._spelled_so(own, "") if self._base else []
-        if not found:
-            found = [path] if path in self.files else self._spelled_so(path, prefix)
-        if len(found) > 1:
-            both = ", ".join(sorted(found)[:2])
-            raise ImageError(f"ambiguous file: {len(found)} files of source are spelled like {path}: {both}")
-        if not found:
-            return None
-        self._used.add(found[0])
-        return self.files[found[0]]
+        for name in self._names(path, prefix):
+            place = self.files.place(name)
+            if place is not None:
+                self._used[place] = True
+                return self.files.read_as(place, name)
+        return None
 
     def below(self, folder: str) -> FileIndex:
         """The same index for a list whose paths are relative to a folder of the source."""
@@ -65,9 +62,25 @@ class FileIndex:
         other._base = folder
         return other
 
-    def unlisted(self) -> list[str]:
+    def unlisted(self) -> Iterator[str]:
         """The pictures that no row named."""
-        return [name for name in self.files if name not in self._used and PICTURE.search(name)]
+        return (name for name, used in zip(self.files, self._used, strict=True) if not used and PICTURE.search(name))
+
+    def _names(self, path: str, prefix: str) -> Iterator[str]:
+        """What a file may be called that a path of a list names, in the order in which it is looked for."""
+        if self._base:
+            own = posixpath.normpath(posixpath.join(self._base, path))
+            yield own
+            yield from self._only(self._spelled_so(own, ""), path)
+        yield path
+        yield from self._only(self._spelled_so(path, prefix), path)
+
+    def _only(self, names: list[str], path: str) -> list[str]:
+        """The one file, or none, that is spelled like a path."""
+        if len(names) > 1:
+            both = ", ".join(sorted(names)[:2])
+            raise ImageError(f"ambiguous file: {len(names)} files of source are spelled like {path}: {both}")
+        return names
 
     def _spelled_so(self, path: str, prefix: str) -> list[str]:
         if "://" in path:

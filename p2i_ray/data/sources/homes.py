@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data import groups, near_duplicates, splits, text_columns
+from p2i_ray.data import groups, mapped_rows, near_duplicates, numbers, splits, text_columns
 from p2i_ray.data.cleaning import duplicates
 from p2i_ray.data.schema import SPLITS
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,8 @@ def find(
     known = before if renamed is None else pa.concat_tables([before, renamed])
     columns = ["id", "group", "name", "category", "fingerprint"]
     shown = rows.select(columns)
-    shown = pa.concat_tables([known.select(columns).cast(shown.schema), shown])
+    there = spilled.table((some.cast(shown.schema) for some in mapped_rows.pieces(known.select(columns))), shown.schema)
+    shown = pa.concat_tables([there, shown])
     if not settings.cleaning.near_duplicates:
         return _homes(shown, rows, known, before=before, settings=settings, seed=seed)
     prints = near_duplicates.of_column(shown["fingerprint"])
@@ -45,7 +47,7 @@ def find(
     single = np.ones(shown.num_rows, np.bool_)
     single[doubles["place"].to_numpy()] = False
     new = single[known.num_rows :]
-    shown, rows = shown.filter(pa.array(single)), rows.filter(pa.array(new))
+    shown, rows = (mapped_rows.where(*each) for each in ((shown, _mask(single)), (rows, _mask(new))))
     found = _homes(shown, rows, known, before=before, settings=settings, seed=seed)
     return _woven(found, new, [f"{ALIKE}{like}" for like in doubles["like"].to_pylist()])
 
@@ -57,25 +59,25 @@ def _homes(
     import pyarrow as pa
 
     keys = groups.find(shown, settings.groups)
-    numbers = keys.indices.to_numpy()
-    product, products, settled = _settled(numbers[: known.num_rows], keys.dictionary, known)
-    own = product[numbers[known.num_rows :]]
+    places = keys.indices.to_numpy()
+    product, products, settled = _settled(places[: known.num_rows], keys.dictionary, known)
+    own = numbers.look_up(product, places[known.num_rows :])
     rows = rows.select(["category", "scene"]).append_column("product", text_columns.as_column(own, products))
-    apart = np.bitwise_count(settled)[own] > 1
-    free = rows.filter(pa.array(~apart)) if apart.any() else rows
+    apart = numbers.look_up(np.bitwise_count(settled) > 1, own)
+    free = mapped_rows.where(rows, _mask(~apart))
     assigned = splits.assign(free, settings=settings.split, seed=seed, before=before)
     found = pa.table({"product": free["product"], **{name: assigned[name] for name in assigned.column_names}})
-    between = {mask: BETWEEN.format(splits=" and ".join(_splits(mask))) for mask in set(settled.tolist())}
+    between = {mask: BETWEEN.format(splits=" and ".join(_splits(mask))) for mask in np.unique(settled).tolist()}
     return _woven(found, ~apart, [between[mask] for mask in settled[own[apart]].tolist()])
 
 
 def _settled(
-    numbers: NDArray[np.int32], keys: pa.Array, known: pa.Table
-) -> tuple[NDArray[np.intp], pa.Array, NDArray[np.int64]]:
+    shown: NDArray[np.int32], keys: pa.Array, known: pa.Table
+) -> tuple[NDArray[np.int32], pa.Array, NDArray[np.int8]]:
     """The product of each key, as it is called already; the products; and the splits in which each has rows, as bits.
 
     Args:
-        numbers: of what each row that is there shows, by all that is known now.
+        shown: the number of what each row that is there shows, by all that is known now.
         keys: what they are numbers of; some are of new rows alone.
         known: product and split of the rows that are there.
     """
@@ -84,18 +86,20 @@ def _settled(
 
     of_row, texts = text_columns.encode(known["product"])
     rank, order = text_columns.ranks(texts)
-    smallest = np.full(len(keys), len(order))
-    np.minimum.at(smallest, numbers, rank[of_row])
+    split, split_names = text_columns.encode(known["split"])
+    bits = np.array([1 << SPLITS.index(name) for name in split_names.to_pylist()], np.int8)
+    smallest, first = np.full(len(keys), len(order), np.int32), np.full(len(keys), len(shown))
+    found = np.zeros(len(keys), np.int8)
+    for key, text, home, row in numbers.views(shown, of_row, split, numbers.upto(len(shown))):
+        np.minimum.at(smallest, key, rank[text])
+        np.minimum.at(first, key, row)
+        np.bitwise_or.at(found, key, bits[home])
     names = texts.take(pa.array(np.append(order, -1)[smallest], pa.int64(), mask=smallest == len(order)))
     product, products = text_columns.encode(pa.chunked_array([pc.coalesce(names, keys)]))
 
-    split, split_names = text_columns.encode(known["split"])
-    bits = np.array([1 << SPLITS.index(name) for name in split_names.to_pylist()], np.int64)
-    found = np.zeros(len(keys), np.int64)
-    np.bitwise_or.at(found, numbers, bits[split])
-    there, first = np.unique(numbers, return_index=True)
-    there = there[np.argsort(first)]  # of keys whose product has one name, the last counts
-    settled = np.zeros(len(products), np.int64)
+    there = np.flatnonzero(first < len(shown))
+    there = there[np.argsort(first[there])]  # of keys whose product has one name, the last counts
+    settled = np.zeros(len(products), np.int8)
     settled[product[there]] = found[there]
     return product, products, settled
 
@@ -110,10 +114,20 @@ def _woven(found: pa.Table, has_home: NDArray[np.bool_], reasons: list[str]) -> 
 
     if has_home.all():
         return found
-    nothing = pa.nulls(len(reasons), pa.string())
-    plain = found.cast(pa.schema([(name, pa.string()) for name in found.column_names]))
-    aside = pa.table({"product": nothing, "split": nothing, "reason": pa.array(reasons, pa.string())})
-    places = np.empty(len(has_home), np.intp)
-    places[np.concatenate([np.flatnonzero(has_home), np.flatnonzero(~has_home)])] = np.arange(len(has_home))
-    whole = pa.concat_tables([plain, aside]).take(pa.array(places))
-    return pa.table({name: whole[name].dictionary_encode() for name in whole.column_names})
+    columns = {}
+    for name in found.column_names:
+        own, texts = text_columns.encode(found[name])
+        whole = numbers.filled(len(has_home), -1)
+        whole[has_home] = own
+        if name == "reason":
+            kinds, distinct = text_columns.encode(pa.chunked_array([reasons], pa.string()))
+            whole[~has_home] = len(texts) + kinds
+            texts = pa.concat_arrays([texts, distinct])
+        columns[name] = text_columns.as_column(whole, texts)
+    return pa.table(columns)
+
+
+def _mask(rows: NDArray[np.bool_]) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    return pa.chunked_array([rows])

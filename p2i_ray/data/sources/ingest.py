@@ -1,8 +1,9 @@
 """Turn a source's rows into EPBD: every row ends exactly once, in a split or in rejected/ with a reason.
 
-The driver holds the rows' text and a fingerprint each, in columns; what it does with them is in `bookkeeping`. Each
-task takes a slice of rows, opens their photos one by one and writes one shard; when all are made, products get their
-splits, and tasks copy the samples there. Pictures never leave the tasks.
+The driver has the rows' text and a fingerprint each in columns that are mapped from temporary files (storage.spilled),
+so that its memory hardly grows with the rows; what it does with them is in `bookkeeping`. Each task takes a slice of
+rows, opens their photos one by one and writes one shard; when all are made, products get their splits, and tasks copy
+the samples there. Pictures never leave the tasks.
 
 Where the folder holds an earlier ingestion of the source, the rows that are new are added, and shards that are there
 stay as they are. What was set aside is tried again.
@@ -19,7 +20,7 @@ import numpy as np
 
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import publishing, rejected, splits, text_columns
+from p2i_ray.data import mapped_rows, numbers, publishing, rejected, splits, text_columns
 from p2i_ray.data.cutouts.settings import CutterConfig
 from p2i_ray.data.decoding import BYTES_PER_PIXEL
 from p2i_ray.data.schema import EXAMPLES, REJECTED, SPLITS
@@ -90,10 +91,8 @@ def check(rows: pa.Table, plan: Plan) -> None:
     check_out(plan.out)
     if ledger.is_there(plan.out):
         ledger.check(plan)
-    usable = rows["category"].filter(pc.is_null(rows["reason"]))
-    numbers, categories = text_columns.encode(usable)
-    counts = np.bincount(numbers, minlength=len(categories)).tolist()
-    splits.check(plan.settings.split, dict(zip(categories.to_pylist(), counts, strict=True)))
+    usable = mapped_rows.where(rows.select(["category"]), pc.is_null(rows["reason"]))["category"]
+    splits.check(plan.settings.split, text_columns.counts(usable))
 
 
 def check_out(out: str) -> None:
@@ -115,7 +114,9 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
 
 def count_new(rows: pa.Table, out: str) -> int:
     """How many of a source's rows can be used and are not in the folder yet."""
-    return int(np.count_nonzero(additions.divide(rows, ledger.read(out)).new.to_numpy()))
+    import pyarrow.compute as pc
+
+    return int(pc.sum(additions.divide(rows, ledger.read(out)).new, min_count=0).as_py())
 
 
 def _ingest(
@@ -151,14 +152,13 @@ def _ingest(
     rejects = pa.concat_tables([old, arranged.aside, rejects])
     reasons = Counter(map(rejected.kind, text_columns.batched(rejects["reason"])))
     files[REJECTED] = rejections.write(rejects, locations.join(building, REJECTED))
-    in_split, names = text_columns.encode(before["split"], lines["split"])
-    counts = dict(zip(names.to_pylist(), np.bincount(in_split, minlength=len(names)).tolist(), strict=True))
-    products, _ = text_columns.encode(before["product"], lines["product"])
+    counts = text_columns.counts(before["split"], lines["split"])
+    products, keys = text_columns.encode(before["product"], lines["product"])
     return Ingested(
         rows=rows.num_rows,
         splits={split: counts.get(split, 0) for split in SPLITS},
         without_scene=sum(len(part) - (pc.sum(part["scene"]).as_py() or 0) for part in (before, lines)),
-        products=int(np.count_nonzero(np.bincount(products))),
+        products=int(np.count_nonzero(numbers.count(products, len(keys)))),
         rejected=dict(reasons.most_common()),
         files={part: sorted(names) for part, names in files.items()},
         there=arranged.there,

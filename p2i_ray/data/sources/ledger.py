@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from p2i_ray.config.shapes import SQUARE
-from p2i_ray.data import writing
+from p2i_ray.data import mapped_rows, writing
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import locations, parquet, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 FOLDER = "ingested"
 SETTINGS = "settings.json"
-LINES_PER_FILE = 100_000  # a file is made in memory: about 50 MB while it is written
+LINES_PER_FILE = 100_000  # a file is made in memory
 LINES_PER_GROUP = 10_000  # lines are short, and a group of a file takes some kB of memory to write and to read
 FROM_SOURCE = ("id", "file", "group", "name", "category")
 
@@ -41,13 +44,14 @@ def is_there(out: str) -> bool:
 
 
 def read(out: str) -> pa.Table:
-    """The lines of all ingestions into a folder; none if there was none."""
-    import pyarrow as pa
+    """The lines of all ingestions into a folder by their ids, mapped; none if there was none."""
+    import pyarrow.compute as pc
 
     folder = locations.join(out, FOLDER)
-    names = locations.names(folder, ".parquet")
-    lines = schema().empty_table()
-    return pa.concat_tables([lines, parquet.read_parquet(folder, names)]) if names else lines
+    files = locations.names(folder, ".parquet")
+    lines = spilled.table((parquet.read_parquet(folder, [file]).cast(schema()) for file in files), schema())
+    order = pc.sort_indices(lines.select(["id"]), sort_keys=[("id", "ascending")])
+    return mapped_rows.take(lines, order.to_numpy())
 
 
 def write(lines: pa.Table, plan: Plan, building: str) -> list[str]:
@@ -59,11 +63,8 @@ def write(lines: pa.Table, plan: Plan, building: str) -> list[str]:
         building: folder of what isn't finished.
     """
     folder = locations.join(building, FOLDER)
-    pieces = (lines.slice(start, LINES_PER_FILE) for start in range(0, lines.num_rows, LINES_PER_FILE))
-    shards = [
-        writing.write_shard(_alone(piece).cast(schema()), folder, schema(), row_group=LINES_PER_GROUP)
-        for piece in pieces
-    ]
+    files = (lines.slice(start, LINES_PER_FILE) for start in range(0, lines.num_rows, LINES_PER_FILE))
+    shards = [writing.write_groups(_groups(some), folder, schema()) for some in files]
     locations.write_text(locations.join(folder, SETTINGS), json.dumps(_settings(plan), indent=1, sort_keys=True))
     return [*shards, SETTINGS]
 
@@ -85,11 +86,11 @@ def check(plan: Plan) -> None:
             )
 
 
-def _alone(piece: pa.Table) -> pa.Table:
-    """A copy of a slice; a cast of the slice itself would copy all that it is of."""
-    import pyarrow as pa
-
-    return piece.take(pa.array(range(piece.num_rows), pa.int64()))
+def _groups(lines: pa.Table) -> Iterator[pa.Table]:
+    """Lines as their schema has them, some at a time; a cast of a slice would copy all that it is of."""
+    for start in range(0, lines.num_rows, LINES_PER_GROUP):
+        places = np.arange(start, min(start + LINES_PER_GROUP, lines.num_rows))
+        yield mapped_rows.some(lines, places).cast(schema())
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

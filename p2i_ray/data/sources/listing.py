@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from mmap import mmap
 
 from p2i_ray.data.sources import columns, delimited, products
 from p2i_ray.data.sources.file_index import FileIndex
@@ -10,7 +11,7 @@ from p2i_ray.data.sources.products import Record
 from p2i_ray.data.sources.rows import Row
 
 
-def read(content: bytes, location: str, index: FileIndex, category: str = "") -> Iterator[Row]:
+def read(content: bytes | mmap, location: str, index: FileIndex, category: str = "") -> Iterator[Row]:
     """Yield the rows of a list.
 
     Its header has the columns file, name and category, or what `columns` knows by other names; and perhaps id, group,

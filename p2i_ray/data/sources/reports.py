@@ -1,4 +1,4 @@
-"""What tasks report of the rows, in columns that are made once: about 70 bytes a row, in the order of the rows."""
+"""What tasks report of the rows, in the order of the rows: about 80 bytes a row, mapped from temporary files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from p2i_ray.data import text_columns
+from p2i_ray.data import mapped_rows, numbers, text_columns
 from p2i_ray.data.near_duplicates import BYTES, of_column
+from p2i_ray.storage import spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,25 +24,24 @@ class Reports:
 
     def __init__(self, rows: int) -> None:
         self._texts: dict[str, dict[str, int]] = {"file": {}, "reason": {}}
-        self._numbers = {column: np.full(rows, -1, np.int32) for column in self._texts}
-        self._place = np.full(rows, -1, np.int32)
-        self._scene = np.zeros(rows, np.bool_)
+        self._numbers = {column: numbers.filled(rows, -1) for column in self._texts}
+        self._place = numbers.filled(rows, -1)
+        self._scene, self._has_fingerprint = (spilled.array(rows, np.bool_) for _ in range(2))
         self._fingerprint: NDArray[np.uint8] | None = None  # until there is one
-        self._has_fingerprint = np.zeros(rows, np.bool_)
 
     def add(self, lines: pa.Table) -> None:
         """Take lines of rows, see tasks.report_schema."""
         rows = lines["row"].to_numpy()
         for column, known in self._texts.items():
-            numbers, texts = text_columns.encode(lines[column])
+            places, texts = text_columns.encode(lines[column])
             own = np.array([known.setdefault(text, len(known)) for text in texts.to_pylist()] + [-1], np.int32)
-            self._numbers[column][rows] = own[numbers]
+            self._numbers[column][rows] = own[places]
         self._place[rows] = lines["place"].fill_null(-1).to_numpy()
         self._scene[rows] = lines["scene"].fill_null(False).to_numpy()
         has = lines["fingerprint"].is_valid().to_numpy()
         if has.any():
             if self._fingerprint is None:
-                self._fingerprint = np.zeros((len(self._scene), BYTES), np.uint8)
+                self._fingerprint = spilled.array((len(self._scene), BYTES), np.uint8)
             self._fingerprint[rows[has]] = of_column(lines["fingerprint"].drop_null())
             self._has_fingerprint[rows[has]] = True
 
@@ -49,7 +49,7 @@ class Reports:
         """The lines by their rows, without a row of which nothing was reported; this may not be used any more."""
         import pyarrow as pa
 
-        columns: dict[str, Any] = {"row": np.arange(len(self._scene))}
+        columns: dict[str, Any] = {"row": numbers.upto(len(self._scene))}
         for column, known in self._texts.items():
             columns[column] = text_columns.as_column(self._numbers[column], pa.array(known, pa.string()))
         missing = self._place < 0
@@ -58,7 +58,7 @@ class Reports:
         columns["fingerprint"] = self._fingerprints()
         found = pa.table(columns)
         reported = self._numbers["file"] >= 0
-        return found if reported.all() else found.filter(pa.array(reported))
+        return mapped_rows.where(found, pa.chunked_array([reported]))
 
     def _fingerprints(self) -> pa.Array:
         import pyarrow as pa

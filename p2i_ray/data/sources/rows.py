@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from p2i_ray.data.sources import repeats
 from p2i_ray.data.sources.product_names import CONTROL, clean
 from p2i_ray.data.text_columns import BATCH
+from p2i_ray.storage import spilled
 
 REQUIRED = ("file", "name", "category")
 PICTURES = ("file", "mask", "cutout")  # columns that name pictures
 COLUMNS = ("id", "group", "name", "category", *PICTURES, "origin", "reason")
+MAY_LACK = ("group", "mask", "cutout", "origin", "reason")  # they are null then
 SCHEMA = pa.schema([(column, pa.string()) for column in COLUMNS])
 INSIDE = "::"  # between a container (zip, tar, Parquet file) and a picture in it
 LONGEST_NAME = 1000  # characters; what is longer is a description, or a CSV whose quotes went wrong
@@ -54,19 +54,12 @@ class Row:
 
 
 def to_table(rows: Iterable[Row]) -> pa.Table:
-    """Check rows and put them into a table, in order; `reason` says why one is set aside, else it is null."""
-    batches: list[pa.RecordBatch] = []
-    hashes: list[NDArray[np.int64]] = []
-    left = iter(rows)
-    while some := list(islice(left, BATCH)):
-        for row in some:
-            _tidy(row)
-            row.reason = row.reason or _invalid(row)
-        batches.append(_batch(some))
-        # Those of rows that can't be used count for nothing; equal ones among the others are looked at later.
-        hashes.append(np.array([(hash(row.file or row.cutout), hash(row.id)) for row in some], np.int64))
-    table = pa.Table.from_batches(batches, SCHEMA)
-    return repeats.set_aside(table, np.concatenate(hashes)) if hashes else table
+    """Check rows and put them into a table, in order; `reason` says why one is set aside, else it is null.
+
+    The table is mapped from a temporary file, see `spilled`; a batch of rows is in memory.
+    """
+    written = spilled.table(_batches(iter(rows)), pa.schema([*SCHEMA, *repeats.HASHES]))
+    return repeats.set_aside(written.select(list(COLUMNS)), written.select(repeats.HASHES.names))
 
 
 def id_of(file: str) -> str:
@@ -93,14 +86,16 @@ def tidy_path(file: str) -> str:
     return posixpath.normpath(file) if file and "://" not in file and INSIDE not in file else file
 
 
-def _batch(rows: list[Row]) -> pa.RecordBatch:
-    columns = []
-    for name in COLUMNS:
-        values = [getattr(row, name) for row in rows]
-        columns.append(
-            pa.array(values if name in ("id", *REQUIRED) else [value or None for value in values], pa.string())
-        )
-    return pa.record_batch(columns, schema=SCHEMA)
+def _batches(rows: Iterator[Row]) -> Iterator[pa.Table]:
+    while some := list(islice(rows, BATCH)):
+        for row in some:
+            _tidy(row)
+            row.reason = row.reason or _invalid(row)
+        columns = {name: [getattr(row, name) for row in some] for name in COLUMNS}
+        columns |= {name: [value or None for value in columns[name]] for name in MAY_LACK}
+        text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        hashes = repeats.hashes((row.file or row.cutout, row.id) for row in some)
+        yield pa.table({**text, **hashes})
 
 
 def _tidy(row: Row) -> None:

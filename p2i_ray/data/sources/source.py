@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.data.errors import ImageError
@@ -13,6 +14,7 @@ from p2i_ray.data.sources import (
     bg60k,
     delimited,
     embedded,
+    file_names,
     image_folder,
     json_lines,
     listing,
@@ -24,7 +26,7 @@ from p2i_ray.data.sources.photos import open_file
 from p2i_ray.data.sources.pictures import PictureReader
 from p2i_ray.data.sources.rows import INSIDE, REQUIRED, Row, to_table
 from p2i_ray.errors import UserError, reason
-from p2i_ray.storage import locations
+from p2i_ray.storage import locations, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +68,7 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     """
     try:
         root, files = _files(location)
-        index = FileIndex(files, location)
-        source = _Source(root, files=index, category=category, notes=[], bg1k=bg60k.Pictures())
+        source = _Source(root, files=FileIndex(files, location), category=category, notes=[], bg1k=bg60k.Pictures())
         rows = to_table(_listed(source, names) if names else _found(source, location))
     except PermissionError as error:
         where = error.filename or f"{location}{f' or names {names}' if names else ''}"
@@ -78,29 +79,31 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     if not rows["reason"].null_count:
         first = rows.slice(0, 1).to_pylist()[0]
         raise UserError(f"{where}: none of {rows.num_rows} rows can be used; {first['origin']}: {first['reason']}")
-    if unlisted := source.files.unlisted():
-        source.notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
+    unlisted = source.files.unlisted()
+    if first_unlisted := next(unlisted, ""):
+        count = 1 + sum(1 for _ in unlisted)
+        source.notes.append(f"{count} pictures in source have no row, such as {first_unlisted}")
     return Read(root, rows, source.notes, source.bg1k.pairs)
 
 
-def _files(location: str) -> tuple[str, dict[str, str]]:
+def _files(location: str) -> tuple[str, Mapping[str, str]]:
     """The folder of a source, and its files -> how they are read."""
     kind = locations.kind(location)
     if kind is None:
         raise UserError(f"source {location} is not there; it is a folder of photos, or a zip, tar or Parquet file")
     if kind == "directory":
-        root, names = location, sorted(locations.files_below(location))
+        root, names = location, locations.files_below(location)
     else:
         root, name = posixpath.split(location)
         if name.lower().endswith(PACKED):
             raise UserError(f"source {location} is packed so that nothing in it can be read by itself; unpack it")
         if not name.lower().endswith(CONTAINERS):
             raise UserError(f"source {location} is a file, and no zip, tar, Parquet or Arrow file")
-        names = [name]
-    files = {name: name for name in names if INSIDE not in name}
+        names = iter([name])
+    files = file_names.ordered(name for name in names if INSIDE not in name)
     zips = [name for name in files if name.lower().endswith(archives.ZIP)]
     if zips and not any(PICTURE.search(name) for name in files):
-        files |= {member: place for name in zips for member, place in _zipped(root, name)}
+        return root, {**files, **{member: place for name in zips for member, place in _zipped(root, name)}}
     return root, files
 
 
@@ -119,20 +122,20 @@ def _listed(source: _Source, names: str) -> Iterator[Row]:
     if kind != "file":
         what = "is a folder, not a file" if kind else "is not there"
         raise UserError(f"names {names} {what}; it is a list with the columns {', '.join(REQUIRED)}, such as a CSV")
-    yield from _list(source, locations.read_bytes(names), names)
+    yield from _list(source, spilled.content(locations.read_pieces(names)), names)
 
 
-def _list(source: _Source, content: bytes, names: str) -> Iterator[Row]:
+def _list(source: _Source, content: bytes | mmap, names: str) -> Iterator[Row]:
     """The rows of a list by its content and name."""
     if bg60k.is_list(names):
-        yield from bg60k.read(content, names, source.files, source.bg1k)
+        yield from bg60k.read(content[:], names, source.files, source.bg1k)
         if bg60k.has_pairs(names):
             lines = len(source.bg1k.pairs)
             source.notes.append(f"{names} has {lines} lines, and a row is a picture of them; jobs/pairs.py joins pairs")
-    elif content.startswith(b"PAR1"):
-        yield from embedded.listed(content, names, source.files, source.category)
+    elif content[:4] == b"PAR1":
+        yield from embedded.listed(content[:], names, source.files, source.category)
     elif names.lower().endswith((".jsonl", ".ndjson", ".json")):
-        yield from json_lines.read(content, names, source.files, source.category)
+        yield from json_lines.read(content[:], names, source.files, source.category)
     else:
         encoding = delimited.encoding(content)
         if encoding == "Windows-1252":
@@ -142,7 +145,7 @@ def _list(source: _Source, content: bytes, names: str) -> Iterator[Row]:
 
 def _found(source: _Source, location: str) -> Iterator[Row]:
     """The rows of a source without a list: by what it holds."""
-    names = list(source.files.files)
+    names = [name for name in source.files.files if not PICTURE.search(name)]  # of pictures there may be millions
     lists = [name for name in names if bg60k.is_list(name)] or image_folder.metadata(names)
     held = [name for name in names if embedded.is_data(name)]
     tars = [name for name in names if name.lower().endswith(archives.TAR)]
@@ -158,13 +161,13 @@ def _found(source: _Source, location: str) -> Iterator[Row]:
         yield from embedded.read(source.root, held, source.files, source.category)
     elif tars:
         yield from webdataset.read(source.root, tars, source.category)
-    elif any("/" in name and PICTURE.search(name) for name in names):
+    elif any("/" in name and PICTURE.search(name) for name in source.files.files):
         source.notes.append(
             "no list of names was given, so folders are categories, and each product is named after its"
         )
         yield from image_folder.classes(source.files)
     else:
-        held_pictures = sum(1 for name in names if PICTURE.search(name))
+        held_pictures = len(source.files.files) - len(names)
         raise UserError(
             f"source {location} has {held_pictures} pictures, and no list, tables, tars or folders of classes; name "
             f"a list with names= (a CSV with the columns {', '.join(REQUIRED)})"
@@ -175,7 +178,7 @@ def _within(source: _Source, name: str) -> Iterator[Row]:
     """The rows of a list in the source; its paths are relative to its own folder."""
     with PictureReader(source.root, LIST_BYTES) as reader:
         try:
-            content = reader.read(source.files.files[name])
+            content = spilled.content([reader.read(source.files.files[name])])
         except ImageError as error:
             raise UserError(f"source {source.root}/{name}: {error}") from None
     folder = posixpath.dirname(name)

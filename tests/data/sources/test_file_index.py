@@ -70,4 +70,4 @@ def test_a_file_that_lacks_in_its_folder_is_not_one_elsewhere() -> None:
 def test_pictures_without_a_row_are_counted() -> None:
     found = index()
     found.find("photos/MUG.jpg")
-    assert found.unlisted() == ["Tassen/grüne Tasse.JPG", "jug.png", "old/jug.png", "x/only.webp"]
+    assert [*found.unlisted()] == ["Tassen/grüne Tasse.JPG", "jug.png", "old/jug.png", "x/only.webp"]
