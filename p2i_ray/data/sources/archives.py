@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 from p2i_ray.data.errors import ImageError
+from p2i_ray.data.sources import half_pairs
 from p2i_ray.storage import locations
 
 ZIP, TAR = ".zip", ".tar"
@@ -82,7 +83,8 @@ def tar_members(opened: BinaryIO) -> Iterator[Member]:
             if end > size:
                 raise ImageError(f"unreadable: the tar is cut off in {info.name}")
             if info.isreg() and not _hidden(info.name):
-                yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{info.name}")
+                name = half_pairs.replaced(info.name)  # for messages: a file is read by its place
+                yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{name}")
     opened.seek(end)
     if opened.read(BLOCK) != bytes(BLOCK):
         raise ImageError("unreadable: the tar has no end mark, so it is cut off")

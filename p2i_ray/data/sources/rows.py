@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray.data.sources import repeats
+from p2i_ray.data.sources import half_pairs, repeats
 from p2i_ray.data.sources.product_names import CONTROL, clean
 from p2i_ray.data.text_columns import BATCH
 
@@ -62,6 +62,7 @@ def to_table(rows: Iterable[Row]) -> pa.Table:
         for row in some:
             _tidy(row)
             row.reason = row.reason or _invalid(row)
+            _make_writable(row)
         batches.append(_batch(some))
         # Those of rows that can't be used count for nothing; equal ones among the others are looked at later.
         hashes.append(np.array([(hash(row.file or row.cutout), hash(row.id)) for row in some], np.int64))
@@ -109,9 +110,18 @@ def _tidy(row: Row) -> None:
     row.id = row.id or id_of(row.file or row.cutout)
 
 
+def _make_writable(row: Row) -> None:
+    """Replace what no table can hold: in the names of files, such rows are set aside; in messages, it can be read."""
+    for column in COLUMNS:
+        if (value := getattr(row, column)) and half_pairs.has_any(value):
+            setattr(row, column, half_pairs.replaced(value))
+
+
 def _invalid(row: Row) -> str | None:
     if not (row.file or row.cutout):
         return "empty file: the row names no picture"
+    if any(half_pairs.has_any(getattr(row, column)) for column in PICTURES):
+        return "bad file name: it is not UTF-8, and can't be written down; rename the file"
     for column in ("name", "category"):
         if not getattr(row, column):
             return f"empty {column}"

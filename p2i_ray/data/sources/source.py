@@ -13,6 +13,7 @@ from p2i_ray.data.sources import (
     bg60k,
     delimited,
     embedded,
+    half_pairs,
     image_folder,
     json_lines,
     listing,
@@ -80,7 +81,8 @@ def read(location: str, names: str = "", category: str = "") -> Read:
         raise UserError(f"{where}: none of {rows.num_rows} rows can be used; {first['origin']}: {first['reason']}")
     if unlisted := source.files.unlisted():
         source.notes.append(f"{len(unlisted)} pictures in source have no row, such as {unlisted[0]}")
-    return Read(root, rows, source.notes, source.bg1k.pairs)
+    notes = [half_pairs.replaced(note) for note in source.notes]  # names of files that are not UTF-8
+    return Read(root, rows, notes, source.bg1k.pairs)
 
 
 def _files(location: str) -> tuple[str, dict[str, str]]:

@@ -233,6 +233,22 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert found.notes[1:] == ["1 pictures in source have no row, such as loose.png"]
 
 
+def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    write(tmp_path / "photos", {"Cups/a.png": picture(1), "Cups/b.png": picture(2)})
+    (tmp_path / "photos/Cups/b.png").rename(tmp_path / "photos/Cups/caf\udce9.png")  # the byte E9
+    found = source.read(str(tmp_path / "photos"))
+    assert shown(found) == [(picture(1), "Cups", "Cups")]
+    assert [(row["file"], row["reason"][:13]) for row in found.rows.to_pylist() if row["reason"]] == [
+        ("Cups/caf\ufffd.png", "bad file name")
+    ]
+    write(tmp_path, {"list.csv": "file,name,category\nCups/a.png,Mug,Cups\n"})
+    found = source.read(str(tmp_path / "photos"), str(tmp_path / "list.csv"))
+    assert found.notes == ["1 pictures in source have no row, such as Cups/caf\ufffd.png"]
+    # In a tar, a file is read by its place: whatever its name, it is there.
+    tarred(tmp_path / "0.tar", {"caf\udce9.png": picture(3), "caf\udce9.json": '{"name": "Mug", "category": "Cups"}'})
+    assert shown(source.read(str(tmp_path / "0.tar"))) == [(picture(3), "Mug", "Cups")]
+
+
 def test_an_image_folders_metadata_counts_from_its_own_folder(tmp_path: Path) -> None:
     lines = "".join(json.dumps({"file_name": f"{n}.png", "text": f"Mug {n}"}) + "\n" for n in (1, 2))
     files = {f"{split}/{n}.png": picture(n) for split in ("train", "test") for n in (1, 2)}
