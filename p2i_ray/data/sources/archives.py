@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import half_pairs
-from p2i_ray.storage import locations
+from p2i_ray.storage import locations, zip_names
 
 ZIP, TAR = ".zip", ".tar"
 BLOCK = tarfile.BLOCKSIZE
@@ -42,7 +42,8 @@ def zip_members(opened: BinaryIO) -> Iterator[Member]:
     with _as_reasons("no zip, or one that is cut off"), open_zip(opened) as archive:
         for info in archive.infolist():
             if not info.is_dir() and not _hidden(info.filename):
-                yield Member(posixpath.normpath(info.filename), info.filename)
+                name = zip_names.decoded(info.filename, info.flag_bits)
+                yield Member(posixpath.normpath(name), info.filename)  # opened by the name that zipfile has
 
 
 def open_zip(opened: BinaryIO) -> zipfile.ZipFile:
