@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 from p2i_ray.data.errors import ImageError
-from p2i_ray.storage import locations
+from p2i_ray.data.sources import half_pairs
+from p2i_ray.storage import locations, zip_names
 
 ZIP, TAR = ".zip", ".tar"
 BLOCK = tarfile.BLOCKSIZE
@@ -41,7 +42,8 @@ def zip_members(opened: BinaryIO) -> Iterator[Member]:
     with _as_reasons("no zip, or one that is cut off"), open_zip(opened) as archive:
         for info in archive.infolist():
             if not info.is_dir() and not _hidden(info.filename):
-                yield Member(posixpath.normpath(info.filename), info.filename)
+                name = zip_names.decoded(info.filename, info.flag_bits)
+                yield Member(posixpath.normpath(name), info.filename)  # opened by the name that zipfile has
 
 
 def open_zip(opened: BinaryIO) -> zipfile.ZipFile:
@@ -82,7 +84,8 @@ def tar_members(opened: BinaryIO) -> Iterator[Member]:
             if end > size:
                 raise ImageError(f"unreadable: the tar is cut off in {info.name}")
             if info.isreg() and not _hidden(info.name):
-                yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{info.name}")
+                name = half_pairs.replaced(info.name)  # for messages: a file is read by its place
+                yield Member(posixpath.normpath(info.name), f"{info.offset_data}+{info.size}/{name}")
     opened.seek(end)
     if opened.read(BLOCK) != bytes(BLOCK):
         raise ImageError("unreadable: the tar has no end mark, so it is cut off")

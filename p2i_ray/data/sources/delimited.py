@@ -101,11 +101,6 @@ def parse(content: bytes | mmap, location: str) -> Table:
     return _in_single_quotes(best)
 
 
-def looks_like_a_row(fields: list[str]) -> bool:
-    """Whether a header is rather a row: one of its fields is a picture's file name."""
-    return any(_PICTURE.search(field) for field in fields)
-
-
 def _codec(content: bytes | mmap) -> tuple[str, str]:
     """Python's name for a file's encoding, and ours."""
     head = content[:4096]
@@ -220,13 +215,35 @@ def _mended(table: Table, number: int) -> list[str]:
 
 def _check_swallowed(table: Table, place: int, fields: list[str]) -> None:
     """Raise a UserError if a field holds lines that are rows: a quote opened in one row and closed in another."""
-    width = len(table.header)
     for field in fields:
         if "\n" not in field and "\r" not in field:
             continue
-        for part in field.splitlines()[1:]:
-            if width > 1 and part.count(table.separator) >= width - 1 and looks_like_a_row([part]):
-                raise UserError(
-                    f"names {table.location} line {place + 1}: a quote ({table.quote}) opens a field that holds whole "
-                    "rows; close it, or double the quotes that belong to a name"
-                )
+        if any(_is_row(table, part) for part in field.splitlines()[1:]):
+            raise UserError(
+                f"names {table.location} line {place + 1}: a quote ({table.quote}) opens a field that holds whole "
+                "rows; close it, or double the quotes that belong to a name"
+            )
+
+
+def _is_row(table: Table, line: str) -> bool:
+    """Whether a line within a field is a row: it has the header's fields, and each looks like one of its column.
+
+    A description may have lines with as many separators and names of pictures, as in "See front.jpg, back.jpg, …".
+    """
+    parts, width = line.split(table.separator), len(table.header)
+    if len(parts) < max(width, 2) or any(part.strip() for part in parts[width:]):
+        return False
+    if all(part.startswith(" ") for part in parts[1:width]):  # prose has a blank behind each comma
+        return False
+    places = columns.find(table.header)
+    pictures, texts = (
+        [parts[place] for name in names for place in places.get(name, [])]
+        for names in (("file", "cutout"), ("name", "category"))
+    )
+    return any(_is_picture(part) for part in pictures) and not any(_is_picture(part) for part in texts)
+
+
+def _is_picture(field: str) -> bool:
+    """Whether a field is the name or URL of a picture, and nothing else."""
+    found = _PICTURE.search(name := field.strip().partition("?")[0])
+    return found is not None and found.end() == len(name)

@@ -10,7 +10,7 @@ import copy
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote, urlsplit
 
 from p2i_ray.data.errors import ImageError
@@ -26,12 +26,13 @@ class FileIndex:
     Args:
         files: their paths below the source, with / -> how they are read: the same, or CONTAINER::WHERE.
         source: the source's own location; its last parts may precede the paths of a list.
+        also: other names -> the files that may be meant.
     """
 
-    def __init__(self, files: Mapping[str, str], source: str) -> None:
+    def __init__(self, files: Mapping[str, str], source: str, also: Mapping[str, Sequence[str]] | None = None) -> None:
         self.files = files if isinstance(files, FileNames) else file_names.listed(files.items())
         self._base = ""
-        self._spellings = _Spellings(self.files)
+        self._spellings = _Spellings(self.files, also or {})
         self._own = [part for part in _spelling(source).split("/") if part]
         self._used = bytearray(len(self.files))  # whether a row named the file at a place
 
@@ -107,10 +108,12 @@ class _Spellings:
 
     Args:
         files: their paths below the source.
+        also: other names -> the files that may be meant.
     """
 
-    def __init__(self, files: Iterable[str]) -> None:
+    def __init__(self, files: Iterable[str], also: Mapping[str, Sequence[str]]) -> None:
         self._files = files
+        self._also = also
         self._whole: dict[str, str | list[str]] = {}
         self._folders: set[str] | None = None
         self._bare: dict[str, str | list[str]] = {}
@@ -120,6 +123,9 @@ class _Spellings:
         if not self._whole:
             for name in self._files:
                 _add(self._whole, _spelling(name), name)
+            for other, names in self._also.items():
+                for name in names:
+                    _add(self._whole, _spelling(other), name)
         return _listed(self._whole, spelling)
 
     def has_folder(self, spelling: str) -> bool:

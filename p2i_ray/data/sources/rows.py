@@ -10,7 +10,7 @@ from itertools import islice
 
 import pyarrow as pa
 
-from p2i_ray.data.sources import repeats
+from p2i_ray.data.sources import half_pairs, repeats
 from p2i_ray.data.sources.product_names import CONTROL, clean
 from p2i_ray.data.text_columns import BATCH
 from p2i_ray.storage import spilled
@@ -91,6 +91,7 @@ def _batches(rows: Iterator[Row]) -> Iterator[pa.Table]:
         for row in some:
             _tidy(row)
             row.reason = row.reason or _invalid(row)
+            _make_writable(row)
         columns = {name: [getattr(row, name) for row in some] for name in COLUMNS}
         columns |= {name: [value or None for value in columns[name]] for name in MAY_LACK}
         text = {name: pa.array(values, pa.string()) for name, values in columns.items()}
@@ -104,9 +105,18 @@ def _tidy(row: Row) -> None:
     row.id = row.id or id_of(row.file or row.cutout)
 
 
+def _make_writable(row: Row) -> None:
+    """Replace what no table can hold: in the names of files, such rows are set aside; in messages, it can be read."""
+    for column in COLUMNS:
+        if (value := getattr(row, column)) and half_pairs.has_any(value):
+            setattr(row, column, half_pairs.replaced(value))
+
+
 def _invalid(row: Row) -> str | None:
     if not (row.file or row.cutout):
         return "empty file: the row names no picture"
+    if any(half_pairs.has_any(getattr(row, column)) for column in PICTURES):
+        return "bad file name: it is not UTF-8, and can't be written down; rename the file"
     for column in ("name", "category"):
         if not getattr(row, column):
             return f"empty {column}"

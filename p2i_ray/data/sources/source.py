@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,14 +15,15 @@ from p2i_ray.data.sources import (
     delimited,
     embedded,
     file_names,
+    half_pairs,
     image_folder,
     json_lines,
     listing,
     tables,
     webdataset,
+    zipped,
 )
 from p2i_ray.data.sources.file_index import PICTURE, FileIndex
-from p2i_ray.data.sources.photos import open_file
 from p2i_ray.data.sources.pictures import PictureReader
 from p2i_ray.data.sources.rows import INSIDE, REQUIRED, Row, to_table
 from p2i_ray.errors import UserError, reason
@@ -67,8 +68,10 @@ def read(location: str, names: str = "", category: str = "") -> Read:
         UserError: nothing there, it can't be read, or no row can be used; one line says what and where.
     """
     try:
-        root, files = _files(location)
-        source = _Source(root, files=FileIndex(files, location), category=category, notes=[], bg1k=bg60k.Pictures())
+        root, found = _files(location)
+        notes = _clashes(found)
+        index = FileIndex(found.files, location, found.inside)
+        source = _Source(root, files=index, category=category, notes=notes, bg1k=bg60k.Pictures())
         rows = to_table(_listed(source, names) if names else _found(source, location))
     except PermissionError as error:
         where = error.filename or f"{location}{f' or names {names}' if names else ''}"
@@ -83,11 +86,12 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     if first_unlisted := next(unlisted, ""):
         count = 1 + sum(1 for _ in unlisted)
         source.notes.append(f"{count} pictures in source have no row, such as {first_unlisted}")
-    return Read(root, rows, source.notes, source.bg1k.pairs)
+    notes = [half_pairs.replaced(note) for note in source.notes]  # names of files that are not UTF-8
+    return Read(root, rows, notes, source.bg1k.pairs)
 
 
-def _files(location: str) -> tuple[str, Mapping[str, str]]:
-    """The folder of a source, and its files -> how they are read."""
+def _files(location: str) -> tuple[str, zipped.Zipped]:
+    """The folder of a source, and its files, also those inside its zips."""
     kind = locations.kind(location)
     if kind is None:
         raise UserError(f"source {location} is not there; it is a folder of photos, or a zip, tar or Parquet file")
@@ -103,17 +107,17 @@ def _files(location: str) -> tuple[str, Mapping[str, str]]:
     files = file_names.ordered(name for name in names if INSIDE not in name)
     zips = [name for name in files if name.lower().endswith(archives.ZIP)]
     if zips and not any(PICTURE.search(name) for name in files):
-        return root, {**files, **{member: place for name in zips for member, place in _zipped(root, name)}}
-    return root, files
+        inside = zipped.read(root, zips, files)
+        return root, inside._replace(files={**files, **inside.files})
+    return root, zipped.Zipped(files, inside={})
 
 
-def _zipped(root: str, name: str) -> Iterator[tuple[str, str]]:
-    try:
-        with open_file(root, name) as opened:
-            for member in archives.zip_members(opened):
-                yield member.name, f"{name}{INSIDE}{member.where}"
-    except ImageError as error:
-        raise UserError(f"source {root}/{name}: {error}") from None
+def _clashes(found: zipped.Zipped) -> list[str]:
+    """A note that the zips have files of the same name, if they do."""
+    if not found.inside:
+        return []
+    name, names = next(iter(found.inside.items()))
+    return [f"zips have files of the same name, so each zip's name is in front, as in {names[0]} for its {name}"]
 
 
 def _listed(source: _Source, names: str) -> Iterator[Row]:

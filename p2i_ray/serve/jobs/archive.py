@@ -12,11 +12,11 @@ import zlib
 from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
+from p2i_ray.storage import zip_names
 from p2i_ray.storage.locations import HIDDEN
 
 PART = "archive"  # the form's field
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-UTF8 = 0x800  # an entry's flag: its name is UTF-8
 ENCRYPTED = 0x1
 CHUNK_BYTES = 1 << 20
 DIRECTORY_BYTES = 1_024  # of the list at a zip's end, an entry
@@ -76,7 +76,7 @@ class Archive:
             raise _wrong(f"its files have more than {self._limits.max_archive_bytes} bytes; send several jobs")
 
     def _add(self, entry: zipfile.ZipInfo) -> None:
-        name = normal(_decoded(entry))
+        name = normal(zip_names.decoded(entry.orig_filename, entry.flag_bits))
         steps = name.split("/")
         if entry.is_dir() or any(step.startswith(HIDDEN) and step not in (".", "..") for step in steps):
             return
@@ -114,16 +114,6 @@ def _check_directory(content: bytes, most: int) -> None:
 def normal(name: str) -> str:
     """A path in one spelling: a Mac writes é as two characters, other systems as one."""
     return _HERE.sub("", unicodedata.normalize("NFC", name))
-
-
-def _decoded(entry: zipfile.ZipInfo) -> str:
-    """An entry's name; some programs write UTF-8 without saying so, which zipfile takes for code page 437."""
-    if entry.flag_bits & UTF8:
-        return entry.orig_filename
-    try:
-        return entry.orig_filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return entry.orig_filename
 
 
 def _wrong(message: str) -> APIError:

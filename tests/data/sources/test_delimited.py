@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from p2i_ray.data.sources import delimited
+from p2i_ray.errors import UserError
 
 FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
 
@@ -47,3 +49,29 @@ def test_a_record_knows_its_lines() -> None:
         (5, 5, 'f"" g'),
         (6, 6, 'j" k'),
     ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "See also front.jpg, back.jpg, side.jpg, top.jpg",
+        "front.jpg,back.jpg,side.jpg,top.jpg",
+        '<p style="font-family: Arial, Helvetica, sans-serif, x">Big <img src="x.jpg"></p>',
+        "a.jpg,Mug,Cups",  # a field less than the header has
+        "a.jpg,Mug,Cups,x,y",  # and one more
+        "now a.jpg too,Mug,Cups,x",
+    ],
+)
+def test_a_line_of_a_description_is_no_row_that_a_quote_swallowed(line: str) -> None:
+    out = io.StringIO()
+    rows = [["a.jpg", "Mug", "Cups", f"Nice.\n{line}"], ["b.jpg", "Jug", "Cups", "x"]]
+    csv.writer(out).writerows([["file", "name", "category", "description"], *rows])
+    table = delimited.parse(out.getvalue().encode(), "names.csv")
+    assert [record.fields for record in table.records()] == rows
+
+
+@pytest.mark.parametrize("line", ["b.jpg,Jug,Cups,x", "b c.jpg,Jug,Cups,", "https://x.com/b.jpg?v=1,Jug,Cups,x,,"])
+def test_a_row_that_a_quote_swallowed_is_found(line: str) -> None:
+    text = f'file,name,category,description\na.jpg,"Mug,Cups,x\n{line}\nc.jpg,Pan",Pans,x\n'
+    with pytest.raises(UserError, match=r"line 2: a quote .* holds whole rows"):
+        list(delimited.parse(text.encode(), "names.csv").records())

@@ -50,3 +50,20 @@ def test_many_rows_are_in_order_over_batches() -> None:
     table = to_table(Row(f"{row % (count - 1)}.jpg", f"Mug {row}", "Cup", id=f"{row}") for row in range(count))
     assert table["name"].to_pylist() == [f"Mug {row}" for row in range(count)]
     assert table["reason"].drop_null().to_pylist() == [table["reason"][count - 1].as_py()] == [repeats.FILE]
+
+
+def test_text_that_is_not_utf8_is_replaced_and_a_file_of_such_a_name_set_aside() -> None:
+    bad = "bad file name: it is not UTF-8, and can't be written down; rename the file"
+    names = ("caf\udce9.jpg", "b.jpg", "c.jpg", "d.jpg")
+    given = [
+        Row(names[0], "Mug", "Cup", origin=names[0]),
+        Row(names[1], "Mug \ud83d", "Cup", group="x\ud83d"),  # halves of an emoji
+        Row(names[2], "Mug", "Cup", mask="m\udce9.png"),
+        Row(names[3], "Mug", "Cup", id="4\ud83d"),
+    ]
+    table = to_table(given)
+    assert table["file"].to_pylist() == ["caf\ufffd.jpg", *names[1:]] and table["mask"][2].as_py() == "m\ufffd.png"
+    assert table["origin"][0].as_py() == "caf\ufffd.jpg"
+    assert table["reason"].to_pylist() == [bad, None, bad, "bad id: it has control characters, or more than 256"]
+    assert (table["name"][1].as_py(), table["group"][1].as_py()) == ("Mug", "x\ufffd")
+    assert table["id"].to_pylist() == [*(rows.id_of(name) for name in names[:3]), "4\ufffd"]

@@ -103,6 +103,44 @@ def test_a_list_beside_photos_or_in_their_zip(tmp_path: Path, name: str, content
     assert shown(found) == MUG_AND_JUG and not found.notes
 
 
+def test_zips_with_files_of_the_same_name_are_all_read(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    zipped(photos / "january.zip", {"mugs/0.png": picture(1), "mugs/1.png": picture(2)})
+    zipped(photos / "february.zip", {"mugs/0.png": picture(3), "jugs/0.png": picture(4)})
+    found = source.read(str(photos))
+    mugs, jugs = ("mugs", "mugs"), ("jugs", "jugs")  # in the zips' order
+    assert shown(found) == [(picture(k), *label) for k, label in ((4, jugs), (3, mugs), (1, mugs), (2, mugs))]
+    assert "zip's name is in front, as in february/mugs/0.png for its mugs/0.png" in found.notes[0]
+    # A list may name them so; as before, where that says which file is meant.
+    names = ("january/mugs/0.png", "mugs/1.png", "mugs/0.png", "0.png", "jugs/0.png")
+    write(tmp_path, {"list.csv": "file,name,category\n" + "".join(f"{name},Mug,Cups\n" for name in names)})
+    found = source.read(str(photos), str(tmp_path / "list.csv"))
+    assert [content for content, *_ in shown(found)] == [picture(1), picture(2), picture(4)]
+    assert [row["reason"] for row in found.rows.to_pylist()][2:4] == [
+        "ambiguous file: 2 files of source are spelled like mugs/0.png: february/mugs/0.png, january/mugs/0.png",
+        "ambiguous file: 3 files of source are spelled like 0.png: february/jugs/0.png, february/mugs/0.png",
+    ]
+
+
+def test_zips_are_known_by_their_whole_names_where_that_is_needed(tmp_path: Path) -> None:
+    zipped(tmp_path / "a.zip", {"b/1.png": picture(1)})
+    write(tmp_path, {"a/x.txt": ""})
+    zipped(tmp_path / "a" / "b.zip", {"1.png": picture(2)})
+    zipped(tmp_path / "c.zip", {"1.png": picture(3)})
+    found = source.read(str(tmp_path))
+    assert sorted(found.rows["origin"].to_pylist()) == ["a.zip/b/1.png", "a/b.zip/1.png", "c.zip/1.png"]
+    assert len(shown(found)) == 3
+
+
+def test_names_in_utf8_that_a_zip_does_not_mark_so(tmp_path: Path) -> None:
+    place = zipped(tmp_path / "photos.zip", {"K__che/a.png": picture(1), "K__che/b.png": picture(2)})
+    place.write_bytes(place.read_bytes().replace(b"K__che", "Küche".encode()))  # as the Mac's Finder writes them
+    assert shown(source.read(str(place))) == [(picture(1), "Küche", "Küche"), (picture(2), "Küche", "Küche")]
+    write(tmp_path, {"list.csv": "file,name,category\nKüche/a.png,Tasse,Küche\n"})
+    assert shown(source.read(str(place), str(tmp_path / "list.csv"))) == [(picture(1), "Tasse", "Küche")]
+
+
 def test_a_list_in_parquet_with_the_types_of_other_writers(tmp_path: Path) -> None:
     table = pa.table(
         {
@@ -238,6 +276,22 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert shown(found) == [(picture(2), "bags", "bags"), (picture(1), "red mugs", "red mugs")]
     assert rows(found)[0]["mask"] == picture(0)
     assert found.notes[1:] == ["1 pictures in source have no row, such as loose.png"]
+
+
+def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
+    write(tmp_path / "photos", {"Cups/a.png": picture(1), "Cups/b.png": picture(2)})
+    (tmp_path / "photos/Cups/b.png").rename(tmp_path / "photos/Cups/caf\udce9.png")  # the byte E9
+    found = source.read(str(tmp_path / "photos"))
+    assert shown(found) == [(picture(1), "Cups", "Cups")]
+    assert [(row["file"], row["reason"][:13]) for row in found.rows.to_pylist() if row["reason"]] == [
+        ("Cups/caf\ufffd.png", "bad file name")
+    ]
+    write(tmp_path, {"list.csv": "file,name,category\nCups/a.png,Mug,Cups\n"})
+    found = source.read(str(tmp_path / "photos"), str(tmp_path / "list.csv"))
+    assert found.notes == ["1 pictures in source have no row, such as Cups/caf\ufffd.png"]
+    # In a tar, a file is read by its place: whatever its name, it is there.
+    tarred(tmp_path / "0.tar", {"caf\udce9.png": picture(3), "caf\udce9.json": '{"name": "Mug", "category": "Cups"}'})
+    assert shown(source.read(str(tmp_path / "0.tar"))) == [(picture(3), "Mug", "Cups")]
 
 
 def test_an_image_folders_metadata_counts_from_its_own_folder(tmp_path: Path) -> None:
