@@ -60,6 +60,7 @@ MEASURED = (
     "other_style_share",
     "patch_distance",
     "patch_distance_other",
+    "patch_distance_gap",
     *EVALUATED,
 )
 

@@ -6,7 +6,7 @@
 prefix same_ or other_ says that reference and product are of one category, or of two. `scene_share` is the share whose
 scene suits the category. `patch_distance` is that to the picture's own reference, `patch_distance_other` to another
 row's reference of the same style and scene: if the first is far smaller, the reference was copied (see
-evaluate/metrics/patch_distance.py). Both are means over the `patch_distance_pictures` for which there is such another
+evaluate/metrics/patch_distance.py); `patch_distance_gap` is the second less the first. All are means over the `patch_distance_pictures` for which there is such another
 row. Without --painted the split's own pictures are measured: what is wanted, and so how
 high a share can be. The truth is read, so this is for measuring alone.
 """
@@ -96,6 +96,7 @@ def _distances(rows: Sequence[Painted]) -> Figures:
         return {}
     names = ("patch_distance", "patch_distance_other")
     found = {k: v for name, one in zip(names, values, strict=True) for k, v in bootstrap.of_mean(name, one).items()}
+    found |= bootstrap.of_mean("patch_distance_gap", values[1] - values[0])
     return found | {"patch_distance_pictures": float(values.shape[1])}
 
 

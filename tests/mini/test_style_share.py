@@ -60,6 +60,8 @@ def test_a_copied_reference_shows_by_its_distance_to_another(folder: Path, tmp_p
     found = figures(rows, style_classifier.load())
     assert found["style_share"] > 0.8  # a copy has the style
     assert found["patch_distance"] < 0.6 * found["patch_distance_other"]
+    gap = found["patch_distance_other"] - found["patch_distance"]
+    assert found["patch_distance_gap"] == pytest.approx(gap) and 0 < found["patch_distance_gap_low"] < gap
 
 
 def test_a_partner_has_a_reference_of_the_same_style_and_scene(folder: Path) -> None:
