@@ -22,12 +22,12 @@ from bench import children
 from p2i_ray.config import Config, ImageConfig, load
 from p2i_ray.data.schema import QUALITY
 
-ROWS = {"small": 1000, "large": 100}
+ROWS = {"small": 4000, "large": 200}
 SIDES = {"small": (160, 64), "large": (1000, 512)}  # of a photo and of what becomes of it, pixels
 MEMORY_ROWS = (1000, 5000)
 REPEATS = 3
 PROCESSES = 2
-WARM_UP = 64  # rows
+WARM_UP = 256  # rows, so that each process has some
 
 
 def run() -> dict[str, float]:

@@ -6,9 +6,9 @@
 prefix same_ or other_ says that reference and product are of one category, or of two. `scene_share` is the share whose
 scene suits the category. `patch_distance` is that to the picture's own reference, `patch_distance_other` to another
 row's reference of the same style and scene: if the first is far smaller, the reference was copied (see
-evaluate/metrics/patch_distance.py); `patch_distance_gap` is the second less the first. All are means over the `patch_distance_pictures` for which there is such another
-row. Without --painted the split's own pictures are measured: what is wanted, and so how
-high a share can be. The truth is read, so this is for measuring alone.
+evaluate/metrics/patch_distance.py); `patch_distance_gap` is the second less the first. All are means over the
+`patch_distance_pictures` for which there is such another row. Without --painted the split's own pictures are measured:
+what is wanted, and so how high a share can be. The truth is read, so this is for measuring alone.
 """
 
 from __future__ import annotations
