@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.repeats import pictures_of
+from p2i_ray.data.sources.rows import INSIDE, id_of
+from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+TABLE_CELL = rf"(\.parquet|\.arrow){INSIDE}"  # in a picture's place
 
 
 class Divided(NamedTuple):
@@ -33,7 +38,9 @@ def divide(rows: pa.Table, before: pa.Table) -> Divided:
 
     usable = pc.is_null(rows["reason"])
     there = pc.and_(usable, _among(rows["id"], before["id"]))
-    again = pc.and_(pc.and_not(usable, there), _among(pictures_of(rows), before["file"]))
+    pictures = pictures_of(rows)
+    known = pc.and_not(_among(pictures, before["file"]), in_table(pictures))
+    again = pc.and_(pc.and_not(usable, there), known)
     return Divided(pc.and_not(pc.and_not(usable, there), again), there, again)
 
 
@@ -49,11 +56,12 @@ def changed(there: pa.Table, before: pa.Table) -> pa.Table:
         return ledger.schema().empty_table()
     was = before.take(pc.index_in(there["id"], value_set=before["id"].combine_chunks()))
     now = _from_source(there)
-    differ = [
-        pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
-        for a, b in ((now[name], was[name]) for name in ledger.FROM_SOURCE)
-    ]
-    mask = functools.reduce(pc.or_, differ)
+    differ = {
+        name: pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
+        for name, a, b in ((name, now[name], was[name]) for name in ledger.FROM_SOURCE)
+    }
+    differ["file"] = pc.and_not(differ["file"], in_table(now["file"]))
+    mask = functools.reduce(pc.or_, differ.values())
     lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
     return pa.table(lines, schema=ledger.schema()).filter(mask)
 
@@ -83,7 +91,8 @@ def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
         return REJECTED_SCHEMA.empty_table()
     lines = aside(rows, rows["reason"])
     old = parquet.read_parquet(folder, names).select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA)
-    return old.filter(pc.invert(pc.or_(*(_among(old[name], lines[name]) for name in ("id", "source")))))
+    same = pc.and_not(_among(old["source"], lines["source"]), in_table(old["source"]))
+    return old.filter(pc.invert(pc.or_(_among(old["id"], lines["id"]), same)))
 
 
 def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
@@ -99,6 +108,34 @@ def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
     sources = [pc.if_else(pc.equal(rows[column], ""), None, rows[column]) for column in ("file", "cutout", "origin")]
     reason = reasons if isinstance(reasons, pa.ChunkedArray) else pa.repeat(reasons, rows.num_rows)
     return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
+
+
+def in_table(pictures: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each picture lies in a table, where its place says nothing: rows in front of it move it."""
+    import pyarrow.compute as pc
+
+    found = pc.match_substring_regex(pictures, TABLE_CELL, ignore_case=True)
+    return pc.fill_null(found, False)
+
+
+def check_ids(rows: pa.Table, out: str) -> None:
+    """Raise a UserError if rows of tables are there under ids of their places, which they had in earlier versions.
+
+    Args:
+        rows: of the source.
+        out: folder of the earlier ingestion.
+    """
+    import pyarrow.compute as pc
+
+    if not pc.any(in_table(pictures_of(rows))).as_py():
+        return
+    before = ledger.read(out).select(["id", "file"])
+    cells = before.filter(in_table(before["file"]))
+    if any(line["id"] == id_of(line["file"]) for batch in cells.to_batches() for line in batch.to_pylist()):
+        raise UserError(
+            f"out {out} has rows of tables without ids, from a version that knew them by their places there; now they "
+            "are known by their pictures: ingest all of them into a new folder"
+        )
 
 
 def _from_source(rows: pa.Table) -> pa.Table:

@@ -90,6 +90,7 @@ def check(rows: pa.Table, plan: Plan) -> None:
     check_out(plan.out)
     if ledger.is_there(plan.out):
         ledger.check(plan)
+        additions.check_ids(rows, plan.out)
     usable = rows["category"].filter(pc.is_null(rows["reason"]))
     numbers, categories = text_columns.encode(usable)
     counts = np.bincount(numbers, minlength=len(categories)).tolist()
