@@ -12,10 +12,15 @@ from p2i_ray.data import mapped_rows
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.repeats import pictures_of
+from p2i_ray.data.sources.rows import INSIDE, id_of
+from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+TABLE_CELL = rf"(\.parquet|\.arrow){INSIDE}"  # in a picture's place
 
 
 class Divided(NamedTuple):
@@ -37,7 +42,9 @@ def divide(rows: pa.Table, before: pa.Table) -> Divided:
 
     usable = pc.is_null(rows["reason"])
     there = pc.and_(usable, _among(rows["id"], before["id"]))
-    again = pc.and_(pc.and_not(usable, there), _among(pictures_of(rows), before["file"]))
+    pictures = pictures_of(rows)
+    known = pc.and_not(_among(pictures, before["file"]), in_table(pictures))
+    again = pc.and_(pc.and_not(usable, there), known)
     return Divided(pc.and_not(pc.and_not(usable, there), again), there, again)
 
 
@@ -69,6 +76,7 @@ def as_lines(rows: pa.Table) -> pa.Table:
 def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     """Rows that earlier ingestions set aside and that the source no longer has, by id and by file; they stay there."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     folder = locations.join(out, REJECTED)
     names = locations.names(folder, ".parquet")
@@ -78,8 +86,8 @@ def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     is_there = np.zeros(old.num_rows, np.bool_)
     for some in mapped_rows.pieces(rows):
         lines = aside(some, some["reason"])
-        for name in ("id", "source"):
-            is_there |= _among(old[name], lines[name]).to_numpy()
+        same = pc.and_not(_among(old["source"], lines["source"]), in_table(old["source"]))
+        is_there |= pc.or_(_among(old["id"], lines["id"]), same).to_numpy()
     return old.filter(pa.array(~is_there))
 
 
@@ -98,6 +106,34 @@ def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
     return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
 
 
+def in_table(pictures: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each picture lies in a table, where its place says nothing: rows in front of it move it."""
+    import pyarrow.compute as pc
+
+    found = pc.match_substring_regex(pictures, TABLE_CELL, ignore_case=True)
+    return pc.fill_null(found, False)
+
+
+def check_ids(rows: pa.Table, out: str) -> None:
+    """Raise a UserError if rows of tables are there under ids of their places, which they had in earlier versions.
+
+    Args:
+        rows: of the source.
+        out: folder of the earlier ingestion.
+    """
+    import pyarrow.compute as pc
+
+    if not any(pc.any(in_table(pictures_of(some))).as_py() for some in mapped_rows.pieces(rows)):
+        return
+    before = ledger.read(out).select(["id", "file"])
+    cells = before.filter(in_table(before["file"]))
+    if any(line["id"] == id_of(line["file"]) for batch in cells.to_batches() for line in batch.to_pylist()):
+        raise UserError(
+            f"out {out} has rows of tables without ids, from a version that knew them by their places there; now they "
+            "are known by their pictures: ingest all of them into a new folder"
+        )
+
+
 def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
     """See `changed`; some rows at a time."""
     import pyarrow as pa
@@ -106,12 +142,13 @@ def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
     places = pc.index_in(there["id"], value_set=before["id"])
     for some, place in zip(mapped_rows.pieces(there), mapped_rows.pieces(places), strict=True):
         was, now = mapped_rows.some(before, place.to_numpy()), _from_source(some)
-        differ = [
-            pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
-            for a, b in ((now[name], was[name]) for name in ledger.FROM_SOURCE)
-        ]
+        differ = {
+            name: pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
+            for name, a, b in ((name, now[name], was[name]) for name in ledger.FROM_SOURCE)
+        }
+        differ["file"] = pc.and_not(differ["file"], in_table(now["file"]))
         lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
-        yield pa.table(lines, schema=ledger.schema()).filter(functools.reduce(pc.or_, differ))
+        yield pa.table(lines, schema=ledger.schema()).filter(functools.reduce(pc.or_, differ.values()))
 
 
 def _from_source(rows: pa.Table) -> pa.Table:

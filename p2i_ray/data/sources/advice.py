@@ -16,7 +16,7 @@ ADVICE: dict[str, str] = {
     "bad row": "Mend this line of the list; a text with a comma in it stands in quotes.",
     "between splits": "Nothing: it joins products of several splits. To use it, ingest all photos into a new folder.",
     "duplicate file": "Nothing, if the list names the photo twice; else write the right file name into this row.",
-    "duplicate id": "Give the product an id of its own.",
+    "duplicate id": "Give the product an id of its own; a table's rows without ids are known by their pictures.",
     "empty category": "Fill in the category, or give all rows without one the same: ingest.category=NAME.",
     "empty file": "Fill in the name of the photo's file.",
     "empty name": "Fill in the product's name, as customers read it.",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.schema import REJECTED_SCHEMA
-from p2i_ray.data.sources import columns, products, tables
+from p2i_ray.data.sources import columns, picture_ids, products, tables
 from p2i_ray.data.sources.file_index import FileIndex
 from p2i_ray.data.sources.photos import open_file
+from p2i_ray.data.sources.picture_ids import PictureIds
 from p2i_ray.data.sources.products import Record
 from p2i_ray.data.sources.rows import INSIDE, PICTURES, Row
 from p2i_ray.errors import UserError
@@ -25,7 +27,7 @@ def is_data(name: str) -> bool:
 
 
 def read(root: str, files: Sequence[str], index: FileIndex, category: str = "") -> Iterator[Row]:
-    """Yield the rows of table files; of columns with pictures nothing is read.
+    """Yield the rows of table files; of columns with pictures nothing is read, unless rows lack ids.
 
     The columns are found as those of a CSV. A picture is an image struct {bytes, path}, bytes, or a path; where there
     is no column for it by name, the only one with pictures is it. A list of photos is a row for each, of one group.
@@ -39,14 +41,19 @@ def read(root: str, files: Sequence[str], index: FileIndex, category: str = "") 
     Raises:
         UserError: a file is no table, or lacks a column.
     """
+    lacking, paths = set(), {}
     for file in files:
-        try:
-            with open_file(root, file) as opened:
-                table = tables.TableFile(opened, file)
-                if table.names != REJECTED_SCHEMA.names:  # what an ingestion set aside
-                    yield from _rows(table, file, index, category)
-        except ImageError as error:
-            raise UserError(f"source {root}/{file}: {error}") from None
+        with _opened(root, file) as table:
+            layout = _layout(table, file, category) if _has_rows(table) else None
+            if layout and layout.pictures and _lacks_ids(table, layout):
+                lacking.add(file)
+                if tables.has_paths(table.schema.field(layout.pictures[0]).type):
+                    paths[file] = picture_ids.hashes(table.paths(layout.pictures[0]))
+    ids = PictureIds(paths)
+    for file in files:
+        with _opened(root, file) as table:
+            if _has_rows(table):
+                yield from _rows(table, file, index, category, ids=ids if file in lacking else None)
 
 
 def listed(content: bytes, location: str, index: FileIndex, category: str = "") -> Iterator[Row]:
@@ -70,7 +77,36 @@ def listed(content: bytes, location: str, index: FileIndex, category: str = "") 
     yield from _rows(table, location, index, category)
 
 
-def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -> Iterator[Row]:
+class _Layout(NamedTuple):
+    """What the columns of a table hold."""
+
+    places: dict[str, list[str]]  # our columns -> the table's
+    embedded: dict[str, str]  # our columns with pictures -> the table's
+    all_pictures: set[str]  # the table's columns that may hold pictures
+    several: bool  # its photos are lists
+
+    @property
+    def pictures(self) -> list[str]:
+        """The columns by which a row's picture is known, in order; none where pictures are files."""
+        return [self.embedded[column] for column in ("file", "cutout") if column in self.embedded]
+
+
+@contextmanager
+def _opened(root: str, file: str) -> Iterator[tables.TableFile]:
+    """A table of the source; what can't be read of it ends the job."""
+    try:
+        with open_file(root, file) as opened:
+            yield tables.TableFile(opened, file)
+    except ImageError as error:
+        raise UserError(f"source {root}/{file}: {error}") from None
+
+
+def _has_rows(table: tables.TableFile) -> bool:
+    """Whether a table is not one of what an ingestion set aside."""
+    return bool(table.names != REJECTED_SCHEMA.names)
+
+
+def _layout(table: tables.TableFile, file: str, category: str) -> _Layout:
     header = table.names
     if len(set(header)) < len(header):
         raise UserError(f"{file} has a column twice: {', '.join(header)[:200]}")
@@ -82,63 +118,98 @@ def _rows(table: tables.TableFile, file: str, index: FileIndex, category: str) -
         places |= {"file": others} if len(others) == 1 else {}
     products.check(header, places, file, category)
     embedded = {column: places[column][0] for column in PICTURES if pictures & set(places.get(column, []))}
-    if "file" in places and "file" not in embedded:
-        if embedded:
-            raise UserError(f"{file} names photos by paths and holds {', '.join(embedded)}; let it do one of the two")
-        texts = [name for name in header if name not in pictures]
+    if "file" in places and "file" not in embedded and embedded:
+        raise UserError(f"{file} names photos by paths and holds {', '.join(embedded)}; let it do one of the two")
+    if many := [column for column in embedded if column != "file" and embedded[column] in several]:
+        raise UserError(f"{file} has lists of pictures as {embedded[many[0]]}; only photos may be several a row")
+    return _Layout(places, embedded, pictures, several=embedded.get("file") in several)
+
+
+def _lacks_ids(table: tables.TableFile, layout: _Layout) -> bool:
+    """Whether there is a row without an id."""
+    names = layout.places.get("id", [])
+    cells = (value for name in names for _, _, batch in table.batches([name]) for value in batch.column(name))
+    return not names or any(not tables.text(value.as_py()).strip() for value in cells)
+
+
+def _rows(
+    table: tables.TableFile, file: str, index: FileIndex, category: str, *, ids: PictureIds | None = None
+) -> Iterator[Row]:
+    """The rows of a table.
+
+    Args:
+        table: open.
+        file: its name.
+        index: the source's files.
+        category: of rows without one.
+        ids: of rows that have none; None if all have one, or pictures are files.
+    """
+    layout = _layout(table, file, category)
+    if not layout.pictures:
+        texts = [name for name in table.names if name not in layout.all_pictures]
         cells = _cells(table, file, texts)
         records = (Record(cell.origin, [cell.texts.get(name, "") for name in texts], cell.reason) for cell in cells)
         yield from products.rows(texts, records, index, location=file, category=category)
         return
-    if many := [column for column in embedded if column != "file" and embedded[column] in several]:
-        raise UserError(f"{file} has lists of pictures as {embedded[many[0]]}; only photos may be several a row")
-    lengths = table.lengths(embedded["file"]) if embedded.get("file") in several else None
-    read = [name for names in places.values() for name in names if name not in pictures]
-    for cell in _cells(table, file, read):
+    lengths = table.lengths(layout.embedded["file"]) if layout.several else None
+    read = [name for names in layout.places.values() for name in names if name not in layout.all_pictures]
+    by_paths = ids is not None and ids.by_paths(file)
+    known_by = layout.pictures[: 1 if by_paths else None] if ids else []
+    for cell in _cells(table, file, read, known_by, paths_alone=by_paths):
         row = Row("", "", "", origin=cell.origin, reason=cell.reason)
-        for column, names in places.items():
+        for column, names in layout.places.items():
             setattr(row, column, next((text for name in names if (text := cell.texts.get(name, ""))), ""))
         row.category = row.category or category
         if row.reason is None:
             products.resolve(row, index)
-        for column, name in embedded.items():
+        for column, name in layout.embedded.items():
             setattr(row, column, f"{file}{INSIDE}{cell.where}/{name}")
         if lengths is None:
+            row.id = row.id or (ids.of(*cell.pictures) if ids else "")
             yield row
         else:
             group, _, number = cell.where.partition("/")
-            yield from _each(row, f"{file}{INSIDE}{cell.where}", embedded["file"], lengths[int(group)][int(number)])
+            shown = [ids.of(one) for one in (cell.pictures or [None])[0] or ()] if ids else []
+            place, count = f"{file}{INSIDE}{cell.where}", lengths[int(group)][int(number)]
+            yield from _each(row, place, layout.embedded["file"], shown or [""] * count)
 
 
-def _each(row: Row, place: str, column: str, count: int) -> Iterator[Row]:
-    """A row for each photo of a list, a mask or cutout being the first one's; without any, one that says so."""
-    if count == 0:
+def _each(row: Row, place: str, column: str, ids: Sequence[str]) -> Iterator[Row]:
+    """A row for each photo of a list, which has these ids if the row has none; without any, one that says so.
+
+    A mask or cutout is the first photo's.
+    """
+    if not ids:
         yield replace(row, file="")
         return
-    group = row.group or row.id or place
-    for number in range(count):
-        id_ = f"{row.id}-{number + 1}" if row.id and number else row.id
+    group = row.group or row.id or ids[0] or place
+    for number, own in enumerate(ids):
+        id_ = f"{row.id}-{number + 1}" if row.id and number else row.id or own
         of_photo = row if number == 0 else replace(row, mask="", cutout="")
         yield replace(of_photo, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
 
 
 class _Cells(NamedTuple):
-    """A row's columns without pictures."""
+    """A row's columns."""
 
     where: str  # row group and row
-    texts: dict[str, str]
+    texts: dict[str, str]  # of those without pictures
+    pictures: list[Any]  # of those that were asked for
     origin: str
     reason: str | None
 
 
-def _cells(table: tables.TableFile, file: str, names: list[str]) -> Iterator[_Cells]:
+def _cells(
+    table: tables.TableFile, file: str, names: list[str], pictures: Sequence[str] = (), *, paths_alone: bool = False
+) -> Iterator[_Cells]:
     classes = tables.class_names(table.schema)
-    for group, start, batch in table.batches(names):
+    for group, start, batch in table.batches(names, pictures, paths_alone=paths_alone):
         for number in range(batch.num_rows):
-            reason, texts = None, {}
+            reason, texts, shown = None, {}, []
             try:
                 texts = {name: tables.text(batch.column(name)[number].as_py(), classes.get(name)) for name in names}
+                shown = [batch.column(name)[number].as_py() for name in pictures]
             except (ValueError, ArithmeticError) as error:  # no UTF-8, or a date that is none
                 reason = f"bad row: {error}"
-            place = start + number
-            yield _Cells(f"{group}/{place}", texts, f"{file} row group {group} row {place}", reason)
+            origin = f"{file} row group {group} row {start + number}"
+            yield _Cells(f"{group}/{start + number}", texts, shown, origin=origin, reason=reason)

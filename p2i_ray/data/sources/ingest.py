@@ -91,6 +91,7 @@ def check(rows: pa.Table, plan: Plan) -> None:
     check_out(plan.out)
     if ledger.is_there(plan.out):
         ledger.check(plan)
+        additions.check_ids(rows, plan.out)
     usable = mapped_rows.where(rows.select(["category"]), pc.is_null(rows["reason"]))["category"]
     splits.check(plan.settings.split, text_columns.counts(usable))
 

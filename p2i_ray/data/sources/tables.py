@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -46,8 +46,15 @@ class TableFile:
                 self.schema = _arrow(opened).schema
             self.names: list[str] = self.schema.names
 
-    def batches(self, columns: list[str]) -> Iterator[tuple[int, int, pa.RecordBatch]]:
+    def batches(
+        self, columns: list[str], pictures: Sequence[str] = (), *, paths_alone: bool = False
+    ) -> Iterator[tuple[int, int, pa.RecordBatch]]:
         """Batches of some columns, each with the number of its row group and the place of its first row there.
+
+        Args:
+            columns: without pictures.
+            pictures: columns with pictures; then a batch has few rows, unless only their paths are read.
+            paths_alone: of image structs, only the paths are needed.
 
         Raises:
             ImageError: the file is broken, or cut off.
@@ -55,13 +62,29 @@ class TableFile:
         with _as_reasons("broken, or cut off"):
             if self._parquet is None:
                 for number, batch in enumerate(self._arrow_batches()):
-                    yield number, 0, _checked(batch.select(columns))
+                    yield number, 0, _checked(batch.select([*columns, *pictures]))
                 return
+            read = [*columns, *(map(self._smallest, pictures) if paths_alone else pictures)]
+            rows = ROWS_AT_ONCE if pictures and not paths_alone else TEXT_ROWS
             for group in range(self._parquet.num_row_groups):
                 start = 0
-                for batch in self._parquet.iter_batches(batch_size=TEXT_ROWS, row_groups=[group], columns=columns):
+                for batch in self._parquet.iter_batches(batch_size=rows, row_groups=[group], columns=read):
                     yield group, start, batch
                     start += batch.num_rows
+
+    def paths(self, column: str) -> Iterator[bytes | None]:
+        """The paths that image structs of a column have beside the bytes, in UTF-8; of the bytes nothing is kept.
+
+        Raises:
+            ImageError: the file is broken, or cut off.
+        """
+        if not has_paths(self.schema.field(column).type):
+            return
+        for _, _, batch in self.batches([], [column], paths_alone=True):
+            pictures = batch.column(column)
+            if holds_pictures(self.schema.field(column).type):
+                pictures = pictures.flatten()
+            yield from pc.struct_field(pictures, "path").cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
 
     def lengths(self, column: str) -> dict[int, list[int]]:
         """How many pictures each row's list has: row group -> its rows; of the pictures nothing is kept.
@@ -83,7 +106,7 @@ class TableFile:
             }
 
     def _smallest(self, column: str) -> str:
-        """The part of a Parquet column of lists that takes the fewest bytes: the pictures' paths, where it has them."""
+        """The part of a Parquet column of pictures that takes the fewest bytes: their paths, where it has them."""
         assert self._parquet is not None
         schema = self._parquet.schema
         parts = [path for k in range(len(schema)) if (path := schema.column(k).path).startswith(f"{column}.")]
@@ -124,7 +147,7 @@ class CellReader:
         row, _, place = row.partition(OF)
         with _as_reasons("broken in the table"):
             value = self._value(int(group), int(row), column)
-            return _picture(value[int(place)] if place else value)
+            return picture(value[int(place)] if place else value)
 
     def _value(self, group: int, row: int, column: str) -> Any:
         batches, start, batch = self._at.get((group, column), (None, 0, None))
@@ -151,6 +174,12 @@ def holds_pictures(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold several pictures a row."""
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     return bool(lists and is_picture(kind.value_type))
+
+
+def has_paths(kind: pa.DataType) -> bool:
+    """Whether a column of this type has image structs with a path beside the bytes, each or in lists."""
+    one = kind.value_type if holds_pictures(kind) else kind
+    return bool(pa.types.is_struct(one) and is_picture(one) and one.get_field_index("path") >= 0)
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
@@ -187,7 +216,8 @@ def _list_lengths(batch: pa.RecordBatch) -> list[int]:
     return [length or 0 for length in pc.list_value_length(batch.column(0)).to_pylist()]
 
 
-def _picture(value: Any) -> bytes | str | None:
+def picture(value: Any) -> bytes | str | None:
+    """A cell's picture, or the path of the file that has it; None if the cell is empty."""
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     return value or None

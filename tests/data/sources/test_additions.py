@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from p2i_ray.data import writing
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import additions, ledger, tasks
 from p2i_ray.data.sources.rows import Row, to_table
+from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
 
@@ -67,3 +69,30 @@ def test_rows_are_set_aside_by_what_names_them_first() -> None:
     found = additions.aside(rows, rows["reason"]).to_pylist()
     assert found == [tasks.set_aside(row, row["reason"]) for row in rows.to_pylist()]
     assert [row["source"] for row in found] == ["a.jpg", "b.png", "line 4", ""]
+
+
+def cells(*ids: str, first: int = 0) -> pa.Table:
+    """Rows of a table, whose pictures lie in its rows from `first` on."""
+    return to_table(Row(f"a.parquet::0/{first + k}/image", "Mug", "Cups", id=id) for k, id in enumerate(ids))
+
+
+def test_rows_of_tables_are_known_by_their_ids_alone() -> None:
+    before = lines(cells("a", "b"))
+    now = cells("x", "a", "b")  # x lies where a lay
+    divided = additions.divide(now, before)
+    assert divided.new.to_pylist() == [True, False, False] and divided.there.to_pylist() == [False, True, True]
+    assert not any(divided.again.to_pylist())
+    assert additions.changed(now.filter(divided.there), before).num_rows == 0
+
+
+def test_rows_that_were_known_by_their_places_are_one_line(tmp_path: Path) -> None:
+    def add(rows: pa.Table) -> str:
+        out = str(tmp_path / rows["id"][0].as_py())
+        writing.write_shard(lines(rows), locations.join(out, ledger.FOLDER), ledger.schema())
+        return out
+
+    by_place, by_picture = add(cells("", "")), add(cells("a", "b"))
+    additions.check_ids(cells("x"), by_picture)
+    additions.check_ids(to_table([Row("a.jpg", "Mug", "Cups")]), by_place)
+    with pytest.raises(UserError, match=r"from a version that knew them by their places .* into a new folder"):
+        additions.check_ids(cells("x"), by_place)

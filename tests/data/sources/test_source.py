@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -24,7 +26,7 @@ from PIL import Image
 from p2i_ray.data.images import ImageError, encode_png
 from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.schema import IMAGE
-from p2i_ray.data.sources import source
+from p2i_ray.data.sources import repeats, source
 from p2i_ray.data.sources.pictures import PictureReader, chunk, position
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -256,6 +258,59 @@ def test_the_mask_of_a_list_of_photos_is_the_firsts(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     first, second = source.read(str(tmp_path)).rows.to_pylist()
     assert first["mask"] == "a.parquet::0/0/mask" and second["mask"] is None and second["group"] == first["group"]
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("kind", ["bytes", "parquet", "saved", "paths", "some paths"])
+def test_rows_of_tables_without_ids_are_known_by_their_pictures(tmp_path: Path, kind: str) -> None:
+    def read(levels: list[int], parts: int) -> list[dict[str, Any]]:
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        (tmp_path / "data").mkdir()
+        columns = {"name": [f"Mug {level}" for level in levels], "category": ["Cups"] * len(levels)}
+        paths = {"paths": str, "some paths": lambda level: "ab"[level > 2]}.get(kind, lambda level: None)
+        cells = [{"bytes": picture(level), "path": paths(level)} for level in levels]
+        if kind == "saved":
+            features = {name: datasets.Value("string") for name in columns} | {"image": datasets.Image()}
+            data = datasets.Dataset.from_dict({**columns, "image": cells}, features=datasets.Features(features))
+            data.save_to_disk(tmp_path / "data" / "set", num_shards=parts)
+        else:
+            images = pa.array([one["bytes"] for one in cells]) if kind == "bytes" else pa.array(cells, IMAGE)
+            table = pa.table({**columns, "image": images})
+            for k in range(parts):
+                pq.write_table(table.slice(k * 2, 2), tmp_path / "data" / f"{k}.parquet", row_group_size=1)
+        return rows(source.read(str(tmp_path / "data")))
+
+    first, later = read([1, 2], 1), read([3, 1, 2], 2)
+    expected = {
+        "paths": lambda level: digest(b"%d" % level),
+        "some paths": lambda k: digest(b"b" if k == 3 else picture(k)),
+    }
+    id_of = expected.get(kind, lambda level: digest(picture(level)))
+    assert [(row["id"], row["name"], row["file"]) for row in later] == [
+        (id_of(level), f"Mug {level}", picture(level)) for level in (3, 1, 2)
+    ]
+    if kind != "some paths":
+        assert [row["id"] for row in first] == [id_of(1), id_of(2)]
+
+
+def test_a_picture_that_a_table_without_ids_has_twice_is_one_row(tmp_path: Path) -> None:
+    columns = {"name": ["Mug", "Mug", "Jug"], "category": ["Cups"] * 3}
+    pq.write_table(pa.table({**columns, "image": [picture(k) for k in (1, 2, 1)]}), tmp_path / "a.parquet")
+    found = source.read(str(tmp_path)).rows.to_pylist()
+    assert [row["reason"] for row in found] == [None, None, repeats.ID]
+
+
+def test_rows_with_ids_keep_them_and_lists_without_are_known_by_their_photos(tmp_path: Path) -> None:
+    lists = [[picture(1), picture(2)], [picture(3)], [], None]
+    columns = {"id": ["x", None, None, None], "name": ["Mug", "Jug", "Pot", "Pan"], "category": ["Cups"] * 4}
+    pq.write_table(pa.table({**columns, "images": lists}), tmp_path / "a.parquet")
+    found = source.read(str(tmp_path)).rows.to_pylist()
+    three = digest(picture(3))
+    assert [(row["id"], row["group"]) for row in found[:3]] == [("x", "x"), ("x-2", "x"), (three, three)]
+    assert [row["reason"] for row in found[3:]] == ["empty file: the row names no picture"] * 2
 
 
 def test_lists_of_masks_are_one_line(tmp_path: Path) -> None:
