@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-TABLE_CELL = rf"(\.parquet|\.arrow){INSIDE}"  # in a picture's place
+BY_PLACE = rf"(\.parquet|\.arrow|\.tar){INSIDE}"  # in front of a picture's place
 
 
 class Divided(NamedTuple):
@@ -28,24 +28,35 @@ class Divided(NamedTuple):
 
     new: pa.ChunkedArray
     there: pa.ChunkedArray  # in a split already
-    again: pa.ChunkedArray  # its picture is there under another id
+    taken: pa.ChunkedArray  # new, and its id is that of another picture, which the source still has
 
 
 def divide(rows: pa.Table, before: pa.Table) -> Divided:
-    """Which rows are new, and which are known by their ids or pictures.
+    """Which rows are new, and which are known by their pictures or ids.
+
+    A picture that is there stays the row that it is, whatever its id is now: a list that numbers a product's pictures
+    gives each another one where a new one comes first. A row whose id is there shows its product anew, unless the
+    source still has the picture that has the id.
 
     Args:
         rows: of the source.
         before: the ledger's lines.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     usable = pc.is_null(rows["reason"])
-    there = pc.and_(usable, _among(rows["id"], before["id"]))
     pictures = pictures_of(rows)
-    known = pc.and_not(_among(pictures, before["file"]), in_table(pictures))
-    again = pc.and_(pc.and_not(usable, there), known)
-    return Divided(pc.and_not(pc.and_not(usable, there), again), there, again)
+    shown = pc.and_(usable, pc.and_not(_among(pictures, before["file"]), by_place(pictures)))
+    named = pc.and_(pc.and_not(usable, shown), _among(rows["id"], before["id"]))
+    taken = named.to_numpy().copy()
+    if taken.any():
+        lines = pc.index_in(rows["id"].filter(named), value_set=before["id"])
+        owners = mapped_rows.some(before, lines.to_numpy())["file"]
+        taken[taken] = pc.and_not(_among(owners, pictures.filter(usable)), by_place(owners)).to_numpy()
+    is_taken = pa.chunked_array([pa.array(taken)])
+    there = pc.or_(shown, pc.and_not(named, is_taken))
+    return Divided(pc.and_not(usable, there), there, is_taken)
 
 
 def changed(there: pa.Table, before: pa.Table) -> pa.Table:
@@ -62,7 +73,9 @@ def gone(rows: pa.Table, before: pa.Table) -> int:
 
     if not before.num_rows:
         return 0
-    return len(before["id"].filter(pc.invert(_among(before["id"], rows["id"]))).unique())
+    pictures = pictures_of(rows)
+    shown = pc.and_not(_among(before["file"], pictures), by_place(before["file"]))
+    return len(before["id"].filter(pc.invert(pc.or_(shown, _among(before["id"], rows["id"])))).unique())
 
 
 def as_lines(rows: pa.Table) -> pa.Table:
@@ -86,7 +99,7 @@ def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     is_there = np.zeros(old.num_rows, np.bool_)
     for some in mapped_rows.pieces(rows):
         lines = aside(some, some["reason"])
-        same = pc.and_not(_among(old["source"], lines["source"]), in_table(old["source"]))
+        same = pc.and_not(_among(old["source"], lines["source"]), by_place(old["source"]))
         is_there |= pc.or_(_among(old["id"], lines["id"]), same).to_numpy()
     return old.filter(pa.array(~is_there))
 
@@ -106,11 +119,11 @@ def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
     return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
 
 
-def in_table(pictures: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Whether each picture lies in a table, where its place says nothing: rows in front of it move it."""
+def by_place(pictures: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each picture is known by its place in a table or tar, which says nothing: what is in front moves it."""
     import pyarrow.compute as pc
 
-    found = pc.match_substring_regex(pictures, TABLE_CELL, ignore_case=True)
+    found = pc.match_substring_regex(pictures, BY_PLACE, ignore_case=True)
     return pc.fill_null(found, False)
 
 
@@ -123,10 +136,10 @@ def check_ids(rows: pa.Table, out: str) -> None:
     """
     import pyarrow.compute as pc
 
-    if not any(pc.any(in_table(pictures_of(some))).as_py() for some in mapped_rows.pieces(rows)):
+    if not any(pc.any(by_place(pictures_of(some))).as_py() for some in mapped_rows.pieces(rows)):
         return
     before = ledger.read(out).select(["id", "file"])
-    cells = before.filter(in_table(before["file"]))
+    cells = before.filter(by_place(before["file"]))
     if any(line["id"] == id_of(line["file"]) for batch in cells.to_batches() for line in batch.to_pylist()):
         raise UserError(
             f"out {out} has rows of tables without ids, from a version that knew them by their places there; now they "
@@ -139,15 +152,19 @@ def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    places = pc.index_in(there["id"], value_set=before["id"])
+    pictures = pictures_of(there)
+    by_picture = pc.index_in(pictures, value_set=before["file"])
+    by_picture = pc.if_else(by_place(pictures), None, by_picture)
+    places = pc.coalesce(by_picture, pc.index_in(there["id"], value_set=before["id"]))
     for some, place in zip(mapped_rows.pieces(there), mapped_rows.pieces(places), strict=True):
         was, now = mapped_rows.some(before, place.to_numpy()), _from_source(some)
         differ = {
             name: pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
-            for name, a, b in ((name, now[name], was[name]) for name in ledger.FROM_SOURCE)
+            for name, a, b in ((name, now[name], was[name]) for name in ledger.FROM_SOURCE if name != "id")
         }
-        differ["file"] = pc.and_not(differ["file"], in_table(now["file"]))
-        lines = {name: (now if name in ledger.FROM_SOURCE else was)[name] for name in ledger.schema().names}
+        differ["file"] = pc.and_not(differ["file"], by_place(now["file"]))
+        kept = {"id", *ledger.schema().names[len(ledger.FROM_SOURCE) :]}
+        lines = {name: (was if name in kept else now)[name] for name in ledger.schema().names}
         yield pa.table(lines, schema=ledger.schema()).filter(functools.reduce(pc.or_, differ.values()))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from p2i_ray.data import mapped_rows, numbers, splits, text_columns
 from p2i_ray.data.schema import SPLITS
-from p2i_ray.data.sources import additions, homes, pictures, repeats
+from p2i_ray.data.sources import additions, free_ids, homes, pictures, repeats
 from p2i_ray.data.sources.rows import INSIDE
 from p2i_ray.data.sources.slices import Slices
 
@@ -55,14 +55,14 @@ def arrange(rows: pa.Table, before: pa.Table, seed: int) -> Arranged:
     import pyarrow.compute as pc
 
     divided = additions.divide(rows, before)
+    rows = free_ids.given(rows, divided.taken, before)
     order = _order(mapped_rows.where(rows.select(["id", "file", "cutout"]), divided.new), seed)
     if len(order) < rows.num_rows:
         order = numbers.look_up(np.flatnonzero(divided.new.to_numpy()), order)
     new = mapped_rows.take(rows, order).append_column("row", pa.array(numbers.upto(len(order))))
     there = mapped_rows.where(rows, divided.there)
-    bad, again = (rows.filter(mask) for mask in (pc.is_valid(rows["reason"]), divided.again))
-    aside = [additions.aside(bad, bad["reason"]), additions.aside(again, pa.scalar(repeats.FILE))]
-    return Arranged(new, additions.changed(there, before), there.num_rows, pa.concat_tables(aside))
+    bad = rows.filter(pc.is_valid(rows["reason"]))
+    return Arranged(new, additions.changed(there, before), there.num_rows, additions.aside(bad, bad["reason"]))
 
 
 def settle(

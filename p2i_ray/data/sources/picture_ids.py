@@ -47,7 +47,7 @@ class PictureIds:
         path = first.get("path") if isinstance(first, Mapping) else None
         if path and _hash(path.encode()) not in self._ambiguous:
             return id_of(path)
-        content = next(filter(None, map(tables.picture, pictures)), None)
+        content = next((found for one in pictures if (found := tables.picture(one))), "")
         if isinstance(content, bytes):
             return hashlib.sha256(content).hexdigest()[:16]
         return id_of(content) if content else ""

@@ -9,7 +9,7 @@ import pytest
 
 from p2i_ray.data import writing
 from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
-from p2i_ray.data.sources import additions, ledger, tasks
+from p2i_ray.data.sources import additions, free_ids, ledger, tasks
 from p2i_ray.data.sources.rows import Row, to_table
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -33,8 +33,34 @@ def test_rows_are_known_by_their_ids_and_pictures() -> None:
         ]
     )
     found = additions.divide(now, before)
-    assert [now.filter(part)["id"].to_pylist() for part in found] == [["3"], ["1"], ["4"]]
-    assert additions.changed(now.filter(found.there), before).num_rows == 0 and additions.gone(now, before) == 1
+    assert [now.filter(part)["id"].to_pylist() for part in found] == [["3"], ["1", "4"], []]
+    assert additions.changed(now.filter(found.there), before).num_rows == 0 and additions.gone(now, before) == 0
+    assert additions.gone(now.slice(0, 2), before) == 1
+
+
+def test_a_picture_in_front_of_those_that_are_there_is_new_under_a_free_id() -> None:
+    before = lines(to_table([Row("a.jpg", "Mug", "Cup", id="7"), Row("b.jpg", "Mug", "Cup", id="7-2")]))
+    now = to_table(Row(f"{k}.jpg", "Mug", "Cup", id=id) for k, id in zip("cabd", ("7", "7-2", "7-3", "8"), strict=True))
+    found = additions.divide(now, before)
+    assert [now.filter(part)["file"].to_pylist() for part in found] == [
+        ["c.jpg", "d.jpg"],
+        ["a.jpg", "b.jpg"],
+        ["c.jpg"],
+    ]
+    assert free_ids.given(now, found.taken, before)["id"].to_pylist() == ["7-4", "7-2", "7-3", "8"]
+    assert additions.changed(now.filter(found.there), before).num_rows == 0 and additions.gone(now, before) == 0
+
+
+def test_a_photo_that_replaces_another_under_its_id_is_the_row_that_is_there() -> None:
+    before = lines(to_table([Row("old.jpg", "Mug", "Cup", id="7"), Row("b.jpg", "Mug", "Cup", id="8")]))
+    now = to_table([Row("new.jpg", "Mug", "Cup", id="7"), Row("b.jpg", "Cup", "Cup", id="9")])
+    found = additions.divide(now, before)
+    assert found.there.to_pylist() == [True, True] and not any(found.taken.to_pylist())
+    changed = additions.changed(now, before).to_pylist()
+    assert [(line["id"], line["file"], line["name"]) for line in changed] == [
+        ("7", "new.jpg", "Mug"),
+        ("8", "b.jpg", "Cup"),
+    ]
 
 
 def test_a_row_that_has_changed_is_counted() -> None:
@@ -81,7 +107,7 @@ def test_rows_of_tables_are_known_by_their_ids_alone() -> None:
     now = cells("x", "a", "b")  # x lies where a lay
     divided = additions.divide(now, before)
     assert divided.new.to_pylist() == [True, False, False] and divided.there.to_pylist() == [False, True, True]
-    assert not any(divided.again.to_pylist())
+    assert not any(divided.taken.to_pylist())
     assert additions.changed(now.filter(divided.there), before).num_rows == 0
 
 
