@@ -27,7 +27,7 @@ SIDES = {"small": (160, 64), "large": (1000, 512)}  # of a photo and of what bec
 MEMORY_ROWS = (1000, 5000)
 REPEATS = 3
 PROCESSES = 2
-WARM_UP = 256  # rows, so that each process has some
+WARM_UP = 128  # rows, so that each process has some
 
 
 def run() -> dict[str, float]:
