@@ -9,7 +9,7 @@ CUTOUT = "add the product's cutout (a PNG with a transparent background)"
 # By the kind of a reason: what is in front of its first colon.
 ADVICE: dict[str, str] = {
     "ambiguous file": "Two files are spelled alike. Rename one, and write its exact name into the list.",
-    "bad cutout": "Export the cutout again, as PNG with a transparent background, in the photo's own size or shape.",
+    "bad cutout": "Export the cutout again, as PNG with a transparent background, in the photo's own size, untrimmed.",
     "bad file name": "Rename the file, best with plain letters and digits, and write that name into the list.",
     "bad id": "Give the product a shorter id, on one line.",
     "bad mask": "Export the mask again, in the photo's own size or shape: white is the product, black is the rest.",

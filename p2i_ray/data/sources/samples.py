@@ -14,7 +14,7 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts import colours, framing
+from p2i_ray.data.cutouts import agreement, colours, framing
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
 from p2i_ray.data.cutouts.quality import Quality, measure
@@ -166,6 +166,11 @@ def _product(
         alpha = np.ascontiguousarray(own[..., 3])
         if alpha.min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
+        if not agreement.agrees(own, photo):  # trimmed around the product, and of the photo's shape by chance
+            raise ImageError(
+                "bad cutout: it shows something else than the photo at this place; export it untrimmed, or leave the "
+                "column out"
+            )
         return "cutout", alpha, colours.unmatte(own)
     if files.mask is not None:
         mask = _open(files.mask, "mask", image)

@@ -103,9 +103,22 @@ def test_a_mask_file_wins_over_alpha() -> None:
 
 
 def test_a_cutout_file_brings_its_colours() -> None:
-    cutout, picture, _ = made(encode_png(NOISE), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
-    assert picture is not None and np.array_equal(picture, NOISE)
+    dark = np.where(ball(soft=2)[..., 3:] > 0, np.uint8([120, 40, 30]), NOISE)  # the cutout was retouched
+    cutout, picture, _ = made(encode_png(dark), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
+    assert picture is not None and np.array_equal(picture, dark)
     assert (cutout[..., :3] == RED).all() and np.array_equal(cutout[..., 3], ball(soft=2)[..., 3])
+
+
+def test_a_cutout_that_was_trimmed_is_not_stretched_over_its_photo() -> None:
+    picture = NOISE // 2
+    picture[36:56, 8:28] = RED
+    trimmed = np.zeros((24, 24, 4), np.uint8)
+    trimmed[2:22, 2:22] = (*RED, 255)
+    with pytest.raises(ImageError, match="bad cutout: it shows something else than the photo at this place"):
+        made(encode_png(picture), cutout=encode_png(trimmed))
+    whole = np.zeros((64, 64, 4), np.uint8)
+    whole[36:56, 8:28] = (*RED, 255)
+    assert made(encode_png(picture), cutout=encode_png(whole)).picture is not None
 
 
 def test_a_batch_goes_to_the_cutter_at_once_and_keeps_its_order(tmp_path: Path) -> None:
