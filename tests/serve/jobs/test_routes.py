@@ -349,6 +349,17 @@ def test_old_results_go(tmp_path: Path) -> None:
         wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
 
 
+def test_folders_that_are_no_jobs_stay(tmp_path: Path) -> None:
+    """Such as those of other runs, where serve.jobs is a folder that has them."""
+    model, left = tmp_path / "mini" / "model", tmp_path / f"job_{'0' * 32}"
+    model.mkdir(parents=True)
+    left.mkdir()  # of a job that was half deleted
+    for folder in (model.parent, left):
+        os.utime(folder, (1, 1))
+    JobStore(str(tmp_path)).sweep(days=7)
+    assert model.is_dir() and not left.exists()
+
+
 def test_what_is_on_disk_shows_no_token(service: RunningService, tmp_path: Path) -> None:
     with open_service(str(tmp_path)) as own:
         finished(own, submit(own, [CUP]))
