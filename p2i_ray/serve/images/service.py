@@ -50,6 +50,7 @@ class ImageService:
         marker: encodes images with their marks (none: they have none).
         threads: images are decoded, finished and encoded there.
         metrics: stages and images are counted there.
+        answer_s: longest time for a request's answer, seconds.
     """
 
     def __init__(
@@ -63,11 +64,14 @@ class ImageService:
         marker: Marker | None = None,
         threads: StageThreads,
         metrics: HTTPMetrics,
+        answer_s: float,
     ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
         self._assessor, self._styles, self._marker = assessor, styles, marker
         self._threads = threads
-        self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics)
+        self._candidates = CandidatePainter(
+            sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics, answer_s=answer_s
+        )
 
     async def generate(
         self, params: EditParams, pictures: Pictures, tally: Tally, *, source: str

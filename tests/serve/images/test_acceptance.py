@@ -126,6 +126,24 @@ def test_what_is_accepted_is_not_lost_where_there_is_no_room_for_more(own: Runni
     assert own.edit(accept="faultless").status_code == 429  # nothing is accepted yet
 
 
+def test_what_is_accepted_is_not_lost_where_more_would_come_too_late(tmp_path: Any) -> None:
+    with open_service(str(tmp_path), answer_s=4) as own:
+        faulty(own, 1)
+        plain = own.sampler.alter
+
+        def stuck(pixels: Pixels, request: PaintRequest) -> Pixels:
+            altered.append(request.seed)
+            own.sampler.held = len(altered) == 2  # from the second round on
+            return plain(pixels, request)
+
+        altered: list[int] = []
+        own.sampler.alter = stuck
+        answer = edit(own, accept="faultless", n=2)
+        assert len(answer["data"]) == 1 and answer["painted"] == 2 and answer["refused"] == {"grown product": 1}
+        assert own.sampler.cancelled == 1 and own.sampler.running == 0  # nobody waits for it any more
+        assert own.send("GET", "/v1/usage").json()["pictures"] == 2
+
+
 def test_approved_pictures_are_faultless_and_without_flaws(own: RunningService) -> None:
     faulty(own, 0)
     own.judge.found = [("wrong scene", "clutter"), None, ("blur",)]  # of pictures 1, 2 and 3: the first isn't asked of
