@@ -115,16 +115,16 @@ class JobRunner:
         await self._webhooks.step()
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
-            busy = any(name == job.id for name, _ in self._painting)
+            painting = {index for name, index in self._painting if name == job.id}  # before the outcomes are read
             finished = await asyncio.to_thread(self._store.finished_items, job)
             left = [item for item in job.rows if item.index not in finished]
             if self._store.is_cancelled(job):
                 left = []
-            if not left and not busy:
+            if not left and not painting:
                 await self._finish(job, finished)
             if self._store.is_paused(job):
                 continue
-            ready = [item for item in left if (job.id, item.index) not in self._painting]
+            ready = [item for item in left if item.index not in painting]
             if ready:
                 waiting[job.id] = (job, ready)
         names = list(waiting)

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -347,6 +348,27 @@ def test_old_results_go(tmp_path: Path) -> None:
         (tmp_path / "building-left").mkdir()
         os.utime(tmp_path / "building-left", (1, 1))
         wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
+
+
+def test_an_item_that_ends_while_the_outcomes_are_read_is_not_painted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_outcomes = JobStore.finished_items
+    with open_service(str(tmp_path), settings={"job_workers": 2}) as service:
+
+        def slow(store: JobStore, job: Any) -> dict[int, bool]:
+            found = read_outcomes(store, job)
+            if running := service.sampler.running:
+                service.sampler.held = False
+                wait_until(lambda: len(read_outcomes(store, job)) == len(found) + running)
+                time.sleep(0.2)  # until the runner knows it, too
+            return found
+
+        service.sampler.held = True
+        monkeypatch.setattr(JobStore, "finished_items", slow)
+        job = submit(service, [CUP] * 3)
+        finished(service, job)
+        assert len(service.sampler.requests) == 3
 
 
 def test_folders_that_are_no_jobs_stay(tmp_path: Path) -> None:
