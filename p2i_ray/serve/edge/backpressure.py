@@ -24,3 +24,7 @@ class TooMuchWork(Exception):  # noqa: N818
 
 class NotReady(Exception):  # noqa: N818
     """The models are being loaded, or were lost and are being restarted."""
+
+
+class CannotSign(NotReady):
+    """The certificate that pictures are signed with has ended."""

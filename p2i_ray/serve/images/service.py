@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
+from p2i_ray.errors import UserError
 from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.provenance.marker import Marker
+from p2i_ray.serve.edge.backpressure import CannotSign
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, Tally
 from p2i_ray.serve.images.candidates import AcceptedImage, CandidatePainter
@@ -91,12 +94,24 @@ class ImageService:
             NoneAcceptedError: all that was painted is refused.
             TooMuchWork: it takes longer to paint than a request may.
             Overloaded, NotReady: from the sampler or the judge.
+            CannotSign: the certificate has ended.
         """
+        await self._check_marker()
         shape = await self._shape(params, pictures)
         cost = work(shape.canvas.width, shape.canvas.height, params.steps, params.guidance)
         with ExitStack() as reserved:
             reserved.enter_context(self._sampler.reserve(params.candidates, cost, patient=source == "job"))
             return await self._generate(params, shape, pictures, tally, source=source, reserved=reserved)
+
+    async def _check_marker(self) -> None:
+        """See that pictures can be signed, before any is painted."""
+        if self._marker is None:
+            return
+        try:
+            await asyncio.to_thread(self._marker.check)
+        except UserError as error:
+            self._metrics.failure(error)
+            raise CannotSign from error
 
     async def _shape(self, params: EditParams, pictures: Pictures) -> Shape:
         """The geometry; size=auto follows the reference, whose shape a picture must have, else the product's image."""
