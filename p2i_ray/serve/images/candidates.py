@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from p2i_ray.compositing.finish import Done, Finished, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.edge.backpressure import Late, Overloaded
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
 from p2i_ray.serve.images.params import EditParams
@@ -91,6 +91,8 @@ class CandidatePainter:
                         accepted += await self._some(params, asked, tally, images=missing, source=source)
             except TimeoutError:  # they would be lost with the answer
                 break
+            except Late:
+                raise
             except Overloaded as full:
                 if source == "job":
                     await asyncio.sleep(full.retry_after_s)

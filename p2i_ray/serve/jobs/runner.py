@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import Late, NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
@@ -183,6 +183,15 @@ class JobRunner:
             files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
             await self._stored(lambda: self._store.done(job, item, files, {**took, "pictures": records}))
             self._metrics.item("done")
+        except Late as error:
+            tries = self._tries[key] = self._tries.get(key, 0) + 1
+            if tries >= TRIES:
+                reason = f"it wasn't painted within {error.most_s:g} s, {tries} times"
+                advice = "ask for fewer pictures or steps, or a smaller size"
+                await self._failed(job, item, f"{reason}; {advice}", self._taken(key, tally, begin))
+                return
+            self._lost[key] = self._with_lost(key, tally)
+            await asyncio.sleep(error.retry_after_s)
         except (Overloaded, NotReady) as error:
             self._lost[key] = self._with_lost(key, tally)
             await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else LOADING_S)

@@ -24,7 +24,7 @@ from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.provenance.reading import read
-from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import Late, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.forms import Form
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.quota import Quota
@@ -348,6 +348,14 @@ def test_old_results_go(tmp_path: Path) -> None:
         (tmp_path / "building-left").mkdir()
         os.utime(tmp_path / "building-left", (1, 1))
         wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
+
+
+def test_an_item_that_never_comes_in_time_fails(tmp_path: Path) -> None:
+    with open_service(str(tmp_path)) as service:
+        service.sampler.fault = Late(0.05, 120)
+        _, rows = finished(service, submit(service, [CUP]))
+        assert rows[0]["status"] == "failed" and len(service.sampler.requests) == 3
+        assert rows[0]["reason"].startswith("it wasn't painted within 120 s, 3 times; ask for fewer pictures or steps")
 
 
 def test_an_item_that_ends_while_the_outcomes_are_read_is_not_painted_again(
