@@ -120,7 +120,9 @@ class CandidatePainter:
         if params.accept == "any":
             return found
         pixels = [one.image.pixels for one in found]
-        assessed = await self._assessor.assess(params.name, pixels, asked.product, asked.mask, accept=params.accept)
+        assessed = await self._assessor.assess(
+            params.name, pixels, asked.product, asked.mask, accept=params.accept, source=source
+        )
         for one in assessed:
             tally.refused.update(one.reasons)
         return [

@@ -21,6 +21,7 @@ from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.files import frame_file
 from p2i_ray.serve.images.framing import Shape
 from p2i_ray.serve.images.params import EditParams
+from p2i_ray.serve.images.patience import patiently
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.threads import StageThreads, gather
@@ -137,7 +138,7 @@ class ImageService:
             reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
         accepted = await self._candidates.paint(params, asked, tally, source=source, reserved=reserved)
-        chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference)
+        chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference, source=source)
         files = [self._files(params, shape, accepted[one.index], asked, candidate=one) for one in chosen]
         return [image for images in await gather(files) for image in images]
 
@@ -150,20 +151,21 @@ class ImageService:
         return await self._threads.run("cutout", self._decoder.cutout, image)
 
     async def _choose(
-        self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None
+        self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None, *, source: str
     ) -> list[Candidate]:
         """The candidates to return; see `ranked`."""
-        if not params.ranked or self._judge is None:
+        judge, styles = self._judge, self._styles
+        if not params.ranked or judge is None:
             return [Candidate(index) for index in range(min(params.n, len(painted)))]
         with self._metrics.stage("judge"):
-            verdicts = await self._judge.rank(params.name, painted)
+            verdicts = await patiently(lambda: judge.rank(params.name, painted), source)
         if len(verdicts) != len(painted):
             raise RuntimeError("the judge gave another number of verdicts than there are pictures")
-        if reference is None or self._styles is None:
+        if reference is None or styles is None:
             return ranked(verdicts)[: params.n]
         with self._metrics.stage("style"):
-            styles = await self._styles.similarity(painted, mask, reference)
-        return ranked(verdicts, styles)[: params.n]
+            found = await patiently(lambda: styles.similarity(painted, mask, reference), source)
+        return ranked(verdicts, found)[: params.n]
 
     async def _files(
         self, params: EditParams, shape: Shape, accepted: AcceptedImage, asked: PaintRequest, *, candidate: Candidate
