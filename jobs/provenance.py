@@ -19,6 +19,7 @@ from p2i_ray.provenance.reading import Report, read
 STATES = {
     "none": "there is none",
     "changed": "does NOT hold: the file was changed after it was signed, or its manifest is broken",
+    "expired": "the file is as it was signed, by a certificate that is out of date now, so that it proves nothing",
     "signed": "holds; the file is as it was signed. The signer is not on a trust list",
     "trusted": "holds; the file is as it was signed, by a trusted signer",
 }

@@ -120,6 +120,6 @@ def _blurred(line: Occlusion, deviations: tuple[float, float], size: float) -> O
 
 
 def _moved(shade: Occlusion, right: float, down: float) -> Occlusion:
-    """An occlusion shifted by so many pixels."""
-    matrix = np.array([[1, 0, right], [0, 1, down]], np.float64)
-    return np.asarray(cv2.warpAffine(shade, matrix, (shade.shape[1], shade.shape[0])), np.float32)
+    """An occlusion shifted by so many pixels; what comes in at a border goes on as it was there."""
+    matrix, size = np.array([[1, 0, right], [0, 1, down]], np.float64), (shade.shape[1], shade.shape[0])
+    return np.asarray(cv2.warpAffine(shade, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -32,12 +32,14 @@ class Credentials:
         algorithm: as C2PA calls it, e.g. es256.
         chain: certificates in PEM, the signing one first.
         key: its private key in PEM.
+        until: when the certificate ends.
         made: nobody but this process vouches for it.
     """
 
     algorithm: str
     chain: bytes
     key: bytes
+    until: datetime.datetime
     made: bool = False
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ def credentials(settings: ProvenanceConfig) -> Credentials:
             f"provenance.certificate={settings.certificate} is valid from {own.not_valid_before_utc:%Y-%m-%d} to "
             f"{own.not_valid_after_utc:%Y-%m-%d}, not now; renew it"
         )
-    return Credentials(_algorithm(private, named), chain, key)
+    return Credentials(_algorithm(private, named), chain, key, own.not_valid_after_utc)
 
 
 def _algorithm(key: object, named: str) -> str:
@@ -104,7 +106,7 @@ def _made() -> Credentials:
     top = _certificate(f"{MADE}, root", root.public_key(), root)
     chain = b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (signed, top))
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Credentials("es256", chain, own.private_bytes(*form), made=True)
+    return Credentials("es256", chain, own.private_bytes(*form), signed.not_valid_after_utc, made=True)
 
 
 def _certificate(name: str, key: ec.EllipticCurvePublicKey, root: ec.EllipticCurvePrivateKey) -> x509.Certificate:

@@ -6,9 +6,11 @@ fingerprint and the seed: with them and the same inputs the picture can be made 
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import io
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,16 +20,20 @@ from PIL.PngImagePlugin import PngInfo
 
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.data.images import Pixels
+from p2i_ray.errors import UserError
 from p2i_ray.provenance import source_type
 from p2i_ray.provenance.certificate import credentials
 
 Format = Literal["png", "jpeg", "webp"]
 NAME = "p2i_ray"
 PREFIX = "p2i_ray."  # of our own parameters in a manifest
+EARLY = datetime.timedelta(days=1)  # before the certificate's end, from which a new one is looked for
 
 
 class Marker:
     """Encodes pictures with their marks. Made once a process; it may be used by several threads.
+
+    When its certificate ends, the files of the settings are read again, or another one is made.
 
     Args:
         settings: what marks there are.
@@ -42,11 +48,11 @@ class Marker:
         self._software = _software()  # once: it is looked up in files
         tool = " ".join(self._software.values())
         self._xmp = source_type.packet(settings.source_type, tool) if settings.enabled else None
+        self._one_at_a_time = threading.Lock()  # of those that look for another certificate
         self._signer: c2pa.Signer | None = None
+        self._until = datetime.datetime.max.replace(tzinfo=datetime.UTC)
         if settings.enabled:
-            own = credentials(settings)
-            info = c2pa.C2paSignerInfo(own.algorithm.encode(), own.chain, own.key, None)
-            self._signer = c2pa.Signer.from_info(info)
+            self._signer, self._until = _signer(settings)
         # A thumbnail is not needed, and checking what was just signed would double the time.
         options = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
         self._context = c2pa.Context.builder().with_settings(c2pa.Settings.from_dict(options)).build()
@@ -62,14 +68,36 @@ class Marker:
             seed: of the picture's noise.
             quality: of JPEG or WebP, 0 to 100; WebP of 100 is lossless.
             model: fingerprint of the model that painted it (none: the marker's).
+
+        Raises:
+            UserError: see `check`.
         """
-        plain = encode(pixels, form, quality=quality, xmp=self._xmp)
-        if self._signer is None:
+        self.check()
+        plain, signer = encode(pixels, form, quality=quality, xmp=self._xmp), self._signer
+        if signer is None:
             return plain
         builder = c2pa.Builder(self._manifest({"model": model or self._model, "seed": seed}), context=self._context)
         marked = io.BytesIO()
-        builder.sign(self._signer, f"image/{form}", io.BytesIO(plain), marked)
+        builder.sign(signer, f"image/{form}", io.BytesIO(plain), marked)
         return marked.getvalue()
+
+    def check(self) -> None:
+        """See that pictures can be signed now.
+
+        Raises:
+            UserError: the certificate has ended, and its file has no other.
+        """
+        if self._signer is None:
+            return
+        with self._one_at_a_time:
+            now = datetime.datetime.now(datetime.UTC)
+            if now <= self._until - EARLY:
+                return
+            try:
+                self._signer, self._until = _signer(self.settings)
+            except UserError:
+                if now > self._until:
+                    raise
 
     def _manifest(self, facts: Mapping[str, Any]) -> str:
         software = self._software
@@ -81,6 +109,12 @@ class Marker:
         }
         actions = {"label": "c2pa.actions.v2", "data": {"actions": [created]}}
         return json.dumps({"claim_generator_info": [software], "assertions": [actions]})
+
+
+def _signer(settings: ProvenanceConfig) -> tuple[c2pa.Signer, datetime.datetime]:
+    """What signs, and until when."""
+    own = credentials(settings)
+    return c2pa.Signer.from_info(c2pa.C2paSignerInfo(own.algorithm.encode(), own.chain, own.key, None)), own.until
 
 
 def _software() -> dict[str, str]:

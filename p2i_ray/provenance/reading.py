@@ -15,9 +15,9 @@ from p2i_ray.errors import UserError, one_line
 from p2i_ray.provenance import source_type
 from p2i_ray.provenance.marker import PREFIX
 
-State = Literal["none", "changed", "signed", "trusted"]
+State = Literal["none", "changed", "expired", "signed", "trusted"]
 FORMATS = ("PNG", "JPEG", "WEBP")
-UNTRUSTED = "signingCredential.untrusted"
+UNTRUSTED, EXPIRED = "signingCredential.untrusted", "signingCredential.expired"
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Report:
     Attributes:
         source_type: IPTC's, in XMP; none: there is none.
         state: of the C2PA manifest: there is none; the file was changed since it was signed; it is as it was signed, by
-            somebody whom C2PA's trust list doesn't know; or whom it knows.
+            a certificate that is out of date now; by somebody whom C2PA's trust list doesn't know; or whom it knows.
         signer: whom the certificate names.
         software: that made the picture.
         claimed: the digital source type that the manifest has.
@@ -67,6 +67,8 @@ def read(content: bytes) -> Report:
     state: State = "changed"
     if valid in ("Valid", "Trusted"):
         state = "signed" if UNTRUSTED in codes else "trusted"
+    elif {*codes} - {UNTRUSTED} == {EXPIRED}:
+        state = "expired"
     software, signature = created.get("softwareAgent", {}), manifest.get("signature_info", {})
     parameters = created.get("parameters", {})
     return Report(

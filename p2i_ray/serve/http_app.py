@@ -105,6 +105,7 @@ def make_app(
         marker=marker,
         threads=threads,
         metrics=metrics,
+        answer_s=settings.limits.answer_s,
     )
     names = (settings.model_name, *settings.model_aliases)
     rules = EditRules(

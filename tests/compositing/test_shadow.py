@@ -35,6 +35,14 @@ def test_it_falls_away_from_the_light() -> None:
     np.testing.assert_allclose(from_left[155, ::-1], from_right[155], atol=0.05)
 
 
+def test_it_has_no_edge_where_the_product_stands_at_a_border() -> None:
+    mask = np.roll(MASK, -70, axis=1)
+    for side, turned in ((-1.0, mask), (1.0, np.fliplr(mask))):
+        found = contact(turned)
+        assert found is not None
+        assert np.abs(np.diff(occlusion(turned, found, side)[155:], axis=1)).max() < 0.05
+
+
 def test_light_is_multiplied() -> None:
     picture, factor = grey(200), np.full((SIDE, SIDE), 0.5, np.float32)
     dark = darken(picture, picture, MASK, factor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from pydantic import ValidationError
 
 from p2i_ray.config.provenance import ProvenanceConfig
 from p2i_ray.errors import UserError
+from p2i_ray.provenance import certificate
 from p2i_ray.provenance.certificate import credentials
 from p2i_ray.provenance.marker import Marker
 from p2i_ray.provenance.reading import read
+from tests.support.generator_parts import error_of, open_service
+from tests.support.orders import order, result, rows, state
 
 PIXELS = np.zeros((16, 16, 3), np.uint8)
 KEYS = {
@@ -84,6 +88,45 @@ def test_a_given_certificate_signs(algorithm: str, tmp_path: Path) -> None:
 def test_a_made_one_is_new_each_time() -> None:
     one, two = credentials(ProvenanceConfig()), credentials(ProvenanceConfig())
     assert one.made and one.key != two.key and one.chain != two.chain
+
+
+def test_another_certificate_is_looked_for_when_one_ends(tmp_path: Path) -> None:
+    marker = Marker(write(tmp_path, KEYS["es256"](), days=30), "m")
+    marker._until = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
+    write(tmp_path, KEYS["es256"](), days=-1)
+    with pytest.raises(UserError, match="not now; renew it"):
+        marker.encode(PIXELS, "png", seed=1)
+    write(tmp_path, KEYS["es384"]())
+    assert read(marker.encode(PIXELS, "png", seed=1)).state == "signed"
+    write(tmp_path, KEYS["es384"](), days=-1)
+    marker._until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+    assert read(marker.encode(PIXELS, "png", seed=1)).state == "signed"  # the old one still holds
+
+
+def test_a_certificate_that_ended_is_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "DAYS", 2 / 86_400)
+    signed = Marker(ProvenanceConfig(), "m").encode(PIXELS, "png", seed=1)
+    time.sleep(3)
+    assert read(signed).state == "expired"
+    changed = signed[:-40] + bytes([signed[-40] ^ 1]) + signed[-39:]
+    assert read(changed).state == "changed"
+
+
+def test_nothing_is_painted_that_can_not_be_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = True
+
+    def check(_: Marker) -> None:
+        if ended:
+            raise UserError("it ended")
+
+    monkeypatch.setattr(Marker, "check", check)
+    with open_service(str(tmp_path)) as service:
+        assert "certificate has ended" in error_of(service.edit(), 503)["message"]
+        job = order(service)
+        time.sleep(0.5)
+        assert state(service, job)["failed"] == 0 and not service.sampler.requests
+        ended = False
+        assert [row["status"] for row in rows(result(service, job))] == ["done", "done"]  # it goes on
 
 
 def test_what_can_t_sign_is_one_line(tmp_path: Path) -> None:

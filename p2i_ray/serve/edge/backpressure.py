@@ -11,6 +11,19 @@ class Overloaded(Exception):  # noqa: N818, it is a state, not an error
         self.retry_after_s = retry_after_s
 
 
+class Late(Overloaded):
+    """An image wasn't painted in time, by a sampler that runs, but so slowly that nothing is known of its pace.
+
+    Args:
+        retry_after_s: see Overloaded.
+        most_s: the time, seconds.
+    """
+
+    def __init__(self, retry_after_s: float, most_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.most_s = most_s
+
+
 class TooMuchWork(Exception):  # noqa: N818
     """A request takes longer than one may, however quiet the service is; the attributes are seconds."""
 
@@ -24,3 +37,7 @@ class TooMuchWork(Exception):  # noqa: N818
 
 class NotReady(Exception):  # noqa: N818
     """The models are being loaded, or were lost and are being restarted."""
+
+
+class CannotSign(NotReady):
+    """The certificate that pictures are signed with has ended."""

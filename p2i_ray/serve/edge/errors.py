@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import CannotSign, NotReady, Overloaded, TooMuchWork
 from p2i_ray.storage.disk_full import is_disk_full
 
 LOADING_S = 5  # Retry-After while the models are being loaded
@@ -77,6 +77,9 @@ def as_api_error(error: Exception) -> APIError | None:
             return busy(wait, f"busy; send the request again in {max(1, math.ceil(wait))} s", "busy")
         case TooMuchWork():
             return bad_request(str(error), "steps", "too_much_work")
+        case CannotSign():
+            text = "pictures can't be signed, the server's certificate has ended; tell its operator"
+            return busy(FULL_S, text, "not_ready", 503)
         case NotReady():
             return busy(
                 LOADING_S, f"the model is being loaded; send the request again in {LOADING_S} s", "not_ready", 503

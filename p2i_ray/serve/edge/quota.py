@@ -131,17 +131,23 @@ class Quota:
             database.execute("COMMIT")
 
     @asynccontextmanager
-    async def counted(self, client: bytes, pictures: int) -> AsyncIterator[Counted]:
+    async def counted(self, client: bytes, pictures: int, given_up: Callable[[], bool]) -> AsyncIterator[Counted]:
         """Count a request's pictures, at most so many, which are painted within; those that were not are taken back.
 
-        A request that fails before it says what it has painted has painted none. One that its client gives up stays
-        counted: its pictures may have been painted.
+        A request that fails before it says what it has painted has painted none, and so has one that is cancelled
+        because its time is over. One that its client gives up stays counted: its pictures may have been painted.
+
+        Args:
+            client: that asks for them.
+            pictures: candidates included.
+            given_up: whether the client disconnected.
         """
         day, held = await asyncio.to_thread(self.take, client, pictures), Counted()
         try:
             yield held
-        except Exception:
-            await asyncio.to_thread(self.give_back, client, pictures - (held.painted or 0), day)
+        except (Exception, asyncio.CancelledError) as error:
+            if not (isinstance(error, asyncio.CancelledError) and given_up()):
+                await asyncio.to_thread(self.give_back, client, pictures - (held.painted or 0), day)
             raise
         if held.painted is not None and held.painted < pictures:
             await asyncio.to_thread(self.give_back, client, pictures - held.painted, day)

@@ -19,6 +19,7 @@ from p2i_ray.serve.edge.errors import APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images import truth
 from p2i_ray.serve.images.label import LabelReader
+from p2i_ray.serve.images.patience import patiently
 from p2i_ray.serve.images.protocol import Ranker
 from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
@@ -97,18 +98,19 @@ class Assessor:
         return found
 
     async def assess(
-        self, name: str, pictures: Sequence[Pixels], product: Pixels, mask: Pixels, *, accept: Accept
+        self, name: str, pictures: Sequence[Pixels], product: Pixels, mask: Pixels, *, accept: Accept, source: str
     ) -> list[Assessment]:
         """An assessment of each image (H, W, 3) of one product, in their order.
 
         Raises:
-            Overloaded, NotReady: from the judge.
+            Overloaded, NotReady: from the judge, which a job waits for.
         """
         reports = await gather([self.report(picture, product, mask) for picture in pictures])
         reasons = [list(found.faults(self.limits)) for found in reports]
         if accept == "approved":
             true = [place for place, faults in enumerate(reasons) if not faults]  # of the others nothing more is asked
-            for place, flaws in zip(true, await self._flaws(name, [pictures[k] for k in true]), strict=True):
+            named = await patiently(lambda: self._flaws(name, [pictures[k] for k in true]), source)
+            for place, flaws in zip(true, named, strict=True):
                 reasons[place] += [NOT_JUDGED] if flaws is None else [f for f in flaws if f not in self._tolerated]
         found = [Assessment(report, tuple(why)) for report, why in zip(reports, reasons, strict=True)]
         self._metrics.assessed(accept, [one.reasons for one in found])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from p2i_ray.compositing.finish import Done, Finished, finisher
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.edge.backpressure import Late, Overloaded
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, NoneAcceptedError, Tally
 from p2i_ray.serve.images.params import EditParams
@@ -16,6 +16,8 @@ from p2i_ray.serve.images.protocol import PaintedImage, Sampler
 from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
 from p2i_ray.storage import locations
+
+PAINTING = 0.75  # of limits.answer_s, after which a request that has an accepted image gets no more
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,20 @@ class CandidatePainter:
         assessor: says which may be handed out.
         threads: shadow and light are computed there.
         metrics: images are counted there.
+        answer_s: longest time for a request's answer, seconds.
     """
 
-    def __init__(self, *, sampler: Sampler, assessor: Assessor, threads: StageThreads, metrics: HTTPMetrics) -> None:
+    def __init__(
+        self,
+        *,
+        sampler: Sampler,
+        assessor: Assessor,
+        threads: StageThreads,
+        metrics: HTTPMetrics,
+        answer_s: float,
+    ) -> None:
         self._sampler, self._assessor, self._threads, self._metrics = sampler, assessor, threads, metrics
+        self._answer_s = answer_s
 
     async def paint(
         self, params: EditParams, asked: PaintRequest, tally: Tally, *, source: str, reserved: ExitStack
@@ -54,8 +66,8 @@ class CandidatePainter:
         """The accepted images in the order of painting.
 
         The first params.candidates are painted in any case. Then so many more as are missing to params.n, until
-        params.most are painted. Where the sampler has no room for these, a request gets those that it has, and a job,
-        for which nobody waits, keeps them until there is.
+        params.most are painted. Where the sampler has no room for these, or they would come too late for an answer, a
+        request gets those that it has, and a job, for which nobody waits, keeps them until there is.
 
         Args:
             params: of the request.
@@ -68,13 +80,19 @@ class CandidatePainter:
             NoneAcceptedError: all that was painted is refused.
             TooMuchWork, Overloaded, NotReady: from the sampler or the judge.
         """
+        latest = asyncio.get_running_loop().time() + PAINTING * self._answer_s
         accepted = await self._some(params, asked, tally, images=params.candidates, source=source)
         reserved.close()
         while len(accepted) < params.n and tally.painted < params.most:
             missing = min(params.n - len(accepted), params.most - tally.painted)
             try:
-                with self._sampler.reserve(missing, asked.work, patient=source == "job"):
-                    accepted += await self._some(params, asked, tally, images=missing, source=source)
+                async with asyncio.timeout_at(latest if accepted and source == "request" else None):
+                    with self._sampler.reserve(missing, asked.work, patient=source == "job"):
+                        accepted += await self._some(params, asked, tally, images=missing, source=source)
+            except TimeoutError:  # they would be lost with the answer
+                break
+            except Late:
+                raise
             except Overloaded as full:
                 if source == "job":
                     await asyncio.sleep(full.retry_after_s)
@@ -102,7 +120,9 @@ class CandidatePainter:
         if params.accept == "any":
             return found
         pixels = [one.image.pixels for one in found]
-        assessed = await self._assessor.assess(params.name, pixels, asked.product, asked.mask, accept=params.accept)
+        assessed = await self._assessor.assess(
+            params.name, pixels, asked.product, asked.mask, accept=params.accept, source=source
+        )
         for one in assessed:
             tally.refused.update(one.reasons)
         return [

@@ -106,13 +106,13 @@ def _check(axis: str, length: float, middle: float, placement: Placement) -> Non
     where = f"{-found:.1%} beyond the {border} border" if found < 0 else f"{found:.1%} from the {border} border"
     room = 2 * (min(middle, 1 - middle) - margin)
     advice = []
-    if length + 2 * margin <= 1:
+    if length + 2 * margin <= 1 + _ROUNDING:
         low, high = margin + length / 2, 1 - margin - length / 2
-        advice.append(f"give product_{axis} from {_up(low)} to {_down(high)}")
+        advice.append(f"give product_{axis} from {_up(low)} to {down(high)}")
     if (share := placement.share * room / length) >= MIN_SHARE:
-        advice.append(f"lower product_share to {_down(share)}")
+        advice.append(f"lower product_share to {down(share)}")
     if margin and found >= 0:
-        advice.append(f"lower margin to {_down(found)}")
+        advice.append(f"lower margin to {down(found)}")
     asked = f", margin={margin:g} is asked for" if margin else ""
     raise bad_request(f"the product would be {where}{asked}; {', or '.join(advice)}", f"product_{axis}")
 
@@ -121,5 +121,6 @@ def _up(value: float) -> str:
     return f"{math.ceil(value * 1000 - 1e-6) / 1000:g}"
 
 
-def _down(value: float) -> str:
+def down(value: float) -> str:
+    """Three digits, never more than the value."""
     return f"{math.floor(value * 1000 + 1e-6) / 1000:g}"

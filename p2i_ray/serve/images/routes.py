@@ -59,7 +59,8 @@ class ImageRoutes:
                 self._decoder.check(content, name)
         self._authenticator.take(request, params.most - 1)  # one was taken before the body was read
         tally, pictures = Tally(), Pictures(image, mask, reference)
-        async with self._quota.counted(request.state.client, params.most) as counted:
+        exchange = request.state.exchange
+        async with self._quota.counted(request.state.client, params.most, lambda: bool(exchange.gone)) as counted:
             try:
                 images = await self._service.generate(params, pictures, tally, source="request")
             finally:

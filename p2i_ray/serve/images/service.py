@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest, work
+from p2i_ray.errors import UserError
 from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.provenance.marker import Marker
+from p2i_ray.serve.edge.backpressure import CannotSign
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.acceptance import Assessor, Tally
 from p2i_ray.serve.images.candidates import AcceptedImage, CandidatePainter
@@ -18,6 +21,7 @@ from p2i_ray.serve.images.encoding import GeneratedImage
 from p2i_ray.serve.images.files import frame_file
 from p2i_ray.serve.images.framing import Shape
 from p2i_ray.serve.images.params import EditParams
+from p2i_ray.serve.images.patience import patiently
 from p2i_ray.serve.images.protocol import Ranker, Sampler, StyleRanker
 from p2i_ray.serve.images.ranking import Candidate, ranked
 from p2i_ray.serve.images.threads import StageThreads, gather
@@ -50,6 +54,7 @@ class ImageService:
         marker: encodes images with their marks (none: they have none).
         threads: images are decoded, finished and encoded there.
         metrics: stages and images are counted there.
+        answer_s: longest time for a request's answer, seconds.
     """
 
     def __init__(
@@ -63,11 +68,14 @@ class ImageService:
         marker: Marker | None = None,
         threads: StageThreads,
         metrics: HTTPMetrics,
+        answer_s: float,
     ) -> None:
         self._decoder, self._sampler, self._judge, self._metrics = decoder, sampler, judge, metrics
         self._assessor, self._styles, self._marker = assessor, styles, marker
         self._threads = threads
-        self._candidates = CandidatePainter(sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics)
+        self._candidates = CandidatePainter(
+            sampler=sampler, assessor=assessor, threads=self._threads, metrics=metrics, answer_s=answer_s
+        )
 
     async def generate(
         self, params: EditParams, pictures: Pictures, tally: Tally, *, source: str
@@ -87,12 +95,24 @@ class ImageService:
             NoneAcceptedError: all that was painted is refused.
             TooMuchWork: it takes longer to paint than a request may.
             Overloaded, NotReady: from the sampler or the judge.
+            CannotSign: the certificate has ended.
         """
+        await self._check_marker()
         shape = await self._shape(params, pictures)
         cost = work(shape.canvas.width, shape.canvas.height, params.steps, params.guidance)
         with ExitStack() as reserved:
             reserved.enter_context(self._sampler.reserve(params.candidates, cost, patient=source == "job"))
             return await self._generate(params, shape, pictures, tally, source=source, reserved=reserved)
+
+    async def _check_marker(self) -> None:
+        """See that pictures can be signed, before any is painted."""
+        if self._marker is None:
+            return
+        try:
+            await asyncio.to_thread(self._marker.check)
+        except UserError as error:
+            self._metrics.failure(error)
+            raise CannotSign from error
 
     async def _shape(self, params: EditParams, pictures: Pictures) -> Shape:
         """The geometry; size=auto follows the reference, whose shape a picture must have, else the product's image."""
@@ -118,7 +138,7 @@ class ImageService:
             reference = await self._threads.run("decode", self._decoder.reference, pictures.reference, *shape.canvas)
         asked = _request(params, product, mask, reference)
         accepted = await self._candidates.paint(params, asked, tally, source=source, reserved=reserved)
-        chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference)
+        chosen = await self._choose(params, [one.image.pixels for one in accepted], mask, reference, source=source)
         files = [self._files(params, shape, accepted[one.index], asked, candidate=one) for one in chosen]
         return [image for images in await gather(files) for image in images]
 
@@ -131,20 +151,21 @@ class ImageService:
         return await self._threads.run("cutout", self._decoder.cutout, image)
 
     async def _choose(
-        self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None
+        self, params: EditParams, painted: list[Pixels], mask: Pixels, reference: Reference | None, *, source: str
     ) -> list[Candidate]:
         """The candidates to return; see `ranked`."""
-        if not params.ranked or self._judge is None:
+        judge, styles = self._judge, self._styles
+        if not params.ranked or judge is None:
             return [Candidate(index) for index in range(min(params.n, len(painted)))]
         with self._metrics.stage("judge"):
-            verdicts = await self._judge.rank(params.name, painted)
+            verdicts = await patiently(lambda: judge.rank(params.name, painted), source)
         if len(verdicts) != len(painted):
             raise RuntimeError("the judge gave another number of verdicts than there are pictures")
-        if reference is None or self._styles is None:
+        if reference is None or styles is None:
             return ranked(verdicts)[: params.n]
         with self._metrics.stage("style"):
-            styles = await self._styles.similarity(painted, mask, reference)
-        return ranked(verdicts, styles)[: params.n]
+            found = await patiently(lambda: styles.similarity(painted, mask, reference), source)
+        return ranked(verdicts, found)[: params.n]
 
     async def _files(
         self, params: EditParams, shape: Shape, accepted: AcceptedImage, asked: PaintRequest, *, candidate: Candidate

@@ -126,7 +126,8 @@ def _placement(request: ShapeFields) -> Placement:
     if found.share + 2 * found.margin > 1 + 1e-9:
         raise bad_request(
             f"product_share={found.share:g} leaves no margin={found.margin:g} on both sides; lower one of them: "
-            f"product_share to {1 - 2 * found.margin:.3g}, or margin to {(1 - found.share) / 2:.3g}",
+            f"product_share to {placement.down(1 - 2 * found.margin)}, or margin to "
+            f"{placement.down((1 - found.share) / 2)}",
             "product_share" if share is not None or margin is None else "margin",
         )
     return found

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import Late, NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.errors import LOADING_S, APIError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.edge.quota import Quota
@@ -115,16 +115,16 @@ class JobRunner:
         await self._webhooks.step()
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
-            busy = any(name == job.id for name, _ in self._painting)
+            painting = {index for name, index in self._painting if name == job.id}  # before the outcomes are read
             finished = await asyncio.to_thread(self._store.finished_items, job)
             left = [item for item in job.rows if item.index not in finished]
             if self._store.is_cancelled(job):
                 left = []
-            if not left and not busy:
+            if not left and not painting:
                 await self._finish(job, finished)
             if self._store.is_paused(job):
                 continue
-            ready = [item for item in left if (job.id, item.index) not in self._painting]
+            ready = [item for item in left if item.index not in painting]
             if ready:
                 waiting[job.id] = (job, ready)
         names = list(waiting)
@@ -183,6 +183,15 @@ class JobRunner:
             files = [(name, image.encoded) for name, image in zip(names, images, strict=True)]
             await self._stored(lambda: self._store.done(job, item, files, {**took, "pictures": records}))
             self._metrics.item("done")
+        except Late as error:
+            tries = self._tries[key] = self._tries.get(key, 0) + 1
+            if tries >= TRIES:
+                reason = f"it wasn't painted within {error.most_s:g} s, {tries} times"
+                advice = "ask for fewer pictures or steps, or a smaller size"
+                await self._failed(job, item, f"{reason}; {advice}", self._taken(key, tally, begin))
+                return
+            self._lost[key] = self._with_lost(key, tally)
+            await asyncio.sleep(error.retry_after_s)
         except (Overloaded, NotReady) as error:
             self._lost[key] = self._with_lost(key, tally)
             await asyncio.sleep(error.retry_after_s if isinstance(error, Overloaded) else LOADING_S)

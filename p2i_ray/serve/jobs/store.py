@@ -206,13 +206,16 @@ class JobStore:
         return [(job, pending[job.id]) for job in self._jobs(pending)]
 
     def sweep(self, days: float) -> None:
-        """Delete jobs that were finished so many days ago, and the remains of broken submissions."""
+        """Delete jobs that were finished so many days ago, and the remains of broken submissions.
+
+        Folders of other names are somebody else's, and stay.
+        """
         now = time.time()
         for entry in (entry for entry in self._folder.iterdir() if entry.is_dir()):
-            age, limit = 0.0, float("inf")
-            if _ID.fullmatch(entry.name) and (entry / RESULT).exists():
+            age, limit, own = 0.0, float("inf"), bool(_ID.fullmatch(entry.name))
+            if own and (entry / RESULT).exists():
                 age, limit = now - (entry / RESULT).stat().st_mtime, days * 86_400
-            elif entry.name.startswith(_BUILDING) or not (entry / "job.json").exists():
+            elif entry.name.startswith(_BUILDING) or (own and not (entry / "job.json").exists()):
                 age, limit = now - entry.stat().st_mtime, STALE_S
             if age > limit:
                 self._remove(entry)

@@ -14,9 +14,9 @@ from p2i_ray.config.serve import ServeConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import Reference
-from p2i_ray.serve.edge.backpressure import NotReady, Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import Late, NotReady, Overloaded, TooMuchWork
 from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime
-from p2i_ray.serve.sampler.admission import MAX_RETRY_AFTER_S, Admission
+from p2i_ray.serve.sampler.admission import FEWEST, MAX_RETRY_AFTER_S, Admission
 from p2i_ray.serve.sampler.deployment import capacity
 from p2i_ray.serve.sampler.metrics import ClientMetrics
 from p2i_ray.serve.sampler.replica import SampledImage
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle, DeploymentResponse, DeploymentResponseGenerator
 
 TRIES = 2  # times that a request is sent: one replica may be lost with it
+RUNS_S = 2.0  # in which a replica that runs says so
 RECENT = 64  # images whose finishing times give the throughput
 INITIAL_S_PER_IMAGE = 1.0  # before the throughput is known
 
@@ -39,7 +40,7 @@ class SamplerClient:
     def __init__(self, handle: DeploymentHandle[Any], settings: ServeConfig) -> None:
         self._handle, self._settings = handle, settings
         self._capacity = capacity(settings)
-        self._in_flight = 0
+        self._in_flight = self._painted = 0
         self._s_per_image = INITIAL_S_PER_IMAGE  # between two finished images while there is work
         self._finished: deque[float] = deque(maxlen=RECENT)  # times of finishing, since there has been work
         self._admission = Admission(settings.limits.answer_s, settings.sampler.max_replicas)
@@ -81,6 +82,7 @@ class SamplerClient:
 
         Raises:
             Overloaded: as many requests are in flight as may be, or no image came within limits.answer_s.
+            Late: neither did enough of others, by which admission would know that it takes too long, though one runs.
             NotReady: no replica runs, or two were lost with this request.
         """
         if self._in_flight >= self._capacity:
@@ -88,12 +90,15 @@ class SamplerClient:
             raise Overloaded(self._retry_after_s())
         self._in_flight += 1
         self.metrics.in_flight.set(self._in_flight)
+        before = self._painted
         try:
             async with asyncio.timeout(self._settings.limits.answer_s):
                 sampled: SampledImage = await self._ask(lambda: self._handle.paint.remote(request))
             return PaintedImage(sampled.pixels, sampled.model, self._count(request, sampled))
         except TimeoutError:
             self.metrics.requests.labels("late").inc()
+            if self._painted - before < FEWEST and await self._runs():
+                raise Late(self._retry_after_s(), self._settings.limits.answer_s) from None
             raise Overloaded(self._retry_after_s()) from None
         except asyncio.CancelledError:
             self.metrics.requests.labels("cancelled").inc()
@@ -129,6 +134,19 @@ class SamplerClient:
         except (RayError, RayServeException):
             return False
 
+    async def _runs(self) -> bool:
+        """Whether a replica answers now: none is being started, or waited for."""
+        from ray.exceptions import RayError
+        from ray.serve.exceptions import RayServeException
+
+        response = self._handle.ready.remote()
+        try:
+            async with asyncio.timeout(RUNS_S):
+                return bool(await response)
+        except (TimeoutError, RayError, RayServeException):
+            response.cancel()  # type: ignore[no-untyped-call]  # Ray's
+            return False
+
     async def _ask(self, send: Callable[[], DeploymentResponse[Any] | DeploymentResponseGenerator[Any]]) -> Any:
         """A replica's answer."""
         from ray.exceptions import ActorUnschedulableError
@@ -155,6 +173,7 @@ class SamplerClient:
         painting_s = sum(seconds for stage, seconds in sampled.seconds.items() if stage != "queue")
         self._filled = self._filled or sampled.slots > sampled.batch
         self._admission.observe(request.work, painting_s / sampled.slots)
+        self._painted += 1
         self._finished.append(time.monotonic())
         if len(self._finished) > self._settings.max_batch_size:  # a batch is finished at one time
             self._s_per_image = (self._finished[-1] - self._finished[0]) / (len(self._finished) - 1)

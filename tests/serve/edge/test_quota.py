@@ -5,13 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from p2i_ray.errors import UserError
 from p2i_ray.serve.edge.backpressure import Overloaded
 from p2i_ray.serve.edge.errors import APIError
 from p2i_ray.serve.edge.quota import DAY_S, Quota
-from tests.support.generator_parts import OTHER, TOKEN, error_of, open_service
+from tests.support.generator_parts import OTHER, TOKEN, cutout, error_of, open_service
 from tests.support.orders import order, result
 from tests.support.serving import wait_until
 
@@ -126,6 +127,28 @@ def test_requests_and_jobs_of_a_token(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("job_*"))) == 1 and not service.sampler.requests
         error_of(service.send("GET", "/v1/usage", None), 401)
     assert TOKEN.encode() not in (tmp_path / "usage.sqlite3").read_bytes()
+
+
+def test_a_request_that_is_answered_too_late_is_given_back(tmp_path: Path) -> None:
+    with open_service(str(tmp_path), settings={"quotas": {"pictures_per_day": 9}}, answer_s=0.5) as service:
+        service.sampler.held = True
+        assert error_of(service.edit(best_of=8), 503)["code"] == "timeout"
+        assert service.send("GET", "/v1/usage").json()["pictures"] == 0
+
+
+def test_a_request_that_its_client_gives_up_stays_counted(tmp_path: Path) -> None:
+    with open_service(str(tmp_path), settings={"quotas": {"pictures_per_day": 9}}) as service:
+        service.sampler.held = True
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{service.url}/v1/images/edits",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                files={"image": cutout()},
+                data={"prompt": "Cup", "best_of": "2"},
+                timeout=1,
+            )
+        wait_until(lambda: service.sampler.cancelled == 2)
+        assert service.send("GET", "/v1/usage").json()["pictures"] == 2
 
 
 def test_what_a_cancelled_job_did_not_paint_is_given_back(tmp_path: Path) -> None:

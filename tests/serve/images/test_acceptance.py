@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,12 @@ import pytest
 from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.edge.backpressure import NotReady, Overloaded
+from p2i_ray.serve.images import patience
 from p2i_ray.serve.images.candidates import image_seed
-from tests.support.generator_parts import RunningService, encoded, error_of, open_service
+from p2i_ray.serve.images.protocol import Verdict
+from tests.support.generator_parts import RunningService, StubRanker, cutout, encoded, error_of, open_service
+from tests.support.orders import order, result, rows
 
 GROWN = (200, 40, 30)  # the product's own colour
 
@@ -126,6 +129,24 @@ def test_what_is_accepted_is_not_lost_where_there_is_no_room_for_more(own: Runni
     assert own.edit(accept="faultless").status_code == 429  # nothing is accepted yet
 
 
+def test_what_is_accepted_is_not_lost_where_more_would_come_too_late(tmp_path: Any) -> None:
+    with open_service(str(tmp_path), answer_s=4) as own:
+        faulty(own, 1)
+        plain = own.sampler.alter
+
+        def stuck(pixels: Pixels, request: PaintRequest) -> Pixels:
+            altered.append(request.seed)
+            own.sampler.held = len(altered) == 2  # from the second round on
+            return plain(pixels, request)
+
+        altered: list[int] = []
+        own.sampler.alter = stuck
+        answer = edit(own, accept="faultless", n=2)
+        assert len(answer["data"]) == 1 and answer["painted"] == 2 and answer["refused"] == {"grown product": 1}
+        assert own.sampler.cancelled == 1 and own.sampler.running == 0  # nobody waits for it any more
+        assert own.send("GET", "/v1/usage").json()["pictures"] == 2
+
+
 def test_approved_pictures_are_faultless_and_without_flaws(own: RunningService) -> None:
     faulty(own, 0)
     own.judge.found = [("wrong scene", "clutter"), None, ("blur",)]  # of pictures 1, 2 and 3: the first isn't asked of
@@ -230,6 +251,32 @@ def test_a_jobs_item_goes_on_where_it_was_when_there_is_room_again(own: RunningS
     _, [row] = finished(own, job)
     assert (row["status"], row["painted"], row["refused"]) == ("done", 3, {"grown product": 1})
     assert sorted(request.seed for request in own.sampler.requests) == sorted(image_seed(1, k) for k in range(3))
+
+
+@pytest.mark.parametrize("asked", [{"best_of": "3"}, {"accept": "approved"}])
+def test_a_jobs_item_keeps_what_is_painted_while_the_judge_is_away(
+    own: RunningService, asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LOADING_S", 0.05)
+    away = [Overloaded(0.05), NotReady(), Overloaded(0.05)]
+
+    class Away(StubRanker):
+        async def rank(self, name: str, pictures: Sequence[Pixels]) -> list[Verdict]:
+            if away:
+                raise away.pop()
+            return await super().rank(name, pictures)
+
+        async def flaws(self, name: str, images: Sequence[Pixels]) -> list[tuple[str, ...] | None]:
+            if away:
+                raise away.pop()
+            return await super().flaws(name, images)
+
+    faulty(own)
+    for method in ("rank", "flaws"):
+        monkeypatch.setattr(own.judge, method, getattr(Away(), method))
+    (row,) = rows(result(own, order(own, b"image,name\ncup.png,Cup\n", {"cup.png": cutout()}, **asked)))
+    assert row["status"] == "done" and not away
+    assert len(own.sampler.requests) == row["painted"] == int(asked.get("best_of", "1"))
 
 
 def test_what_fails_after_painting_has_taken_what_it_took(own: RunningService) -> None:

@@ -248,6 +248,11 @@ def test_placements_that_cannot_be(service: RunningService) -> None:
         "product_share=0.9 leaves no margin=0.1 on both sides; lower one of them: product_share to 0.8, or margin to "
         "0.05",
     )
+    _, text = line(service, product_share=0.729, margin=0.1358)
+    assert text.endswith("product_share to 0.728, or margin to 0.135")  # what is advised holds
+    tall = encoded(np.pad(np.full((66, 7, 4), 255, np.uint8), ((2, 2), (31, 32), (0, 0))))
+    _, text = line(service, image=tall, product_share=0.774, margin=0.113, product_y=0.07)  # 1 in all, but for rounding
+    assert text.endswith("; give product_y from 0.5 to 0.5")
     assert line(service, product_share=0.5, product_x=0.2) == (
         "product_x",
         "the product would be 5.0% beyond the left border; give product_x from 0.25 to 0.75, or lower product_share to "

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.serve import LimitsConfig, ServeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.provenance.reading import read
-from p2i_ray.serve.edge.backpressure import Overloaded, TooMuchWork
+from p2i_ray.serve.edge.backpressure import Late, Overloaded, TooMuchWork
 from p2i_ray.serve.edge.forms import Form
 from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.quota import Quota
@@ -347,6 +348,46 @@ def test_old_results_go(tmp_path: Path) -> None:
         (tmp_path / "building-left").mkdir()
         os.utime(tmp_path / "building-left", (1, 1))
         wait_until(lambda: not any(tmp_path.glob("job_*")) and not any(tmp_path.glob("building-*")))
+
+
+def test_an_item_that_never_comes_in_time_fails(tmp_path: Path) -> None:
+    with open_service(str(tmp_path)) as service:
+        service.sampler.fault = Late(0.05, 120)
+        _, rows = finished(service, submit(service, [CUP]))
+        assert rows[0]["status"] == "failed" and len(service.sampler.requests) == 3
+        assert rows[0]["reason"].startswith("it wasn't painted within 120 s, 3 times; ask for fewer pictures or steps")
+
+
+def test_an_item_that_ends_while_the_outcomes_are_read_is_not_painted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_outcomes = JobStore.finished_items
+    with open_service(str(tmp_path), settings={"job_workers": 2}) as service:
+
+        def slow(store: JobStore, job: Any) -> dict[int, bool]:
+            found = read_outcomes(store, job)
+            if running := service.sampler.running:
+                service.sampler.held = False
+                wait_until(lambda: len(read_outcomes(store, job)) == len(found) + running)
+                time.sleep(0.2)  # until the runner knows it, too
+            return found
+
+        service.sampler.held = True
+        monkeypatch.setattr(JobStore, "finished_items", slow)
+        job = submit(service, [CUP] * 3)
+        finished(service, job)
+        assert len(service.sampler.requests) == 3
+
+
+def test_folders_that_are_no_jobs_stay(tmp_path: Path) -> None:
+    """Such as those of other runs, where serve.jobs is a folder that has them."""
+    model, left = tmp_path / "mini" / "model", tmp_path / f"job_{'0' * 32}"
+    model.mkdir(parents=True)
+    left.mkdir()  # of a job that was half deleted
+    for folder in (model.parent, left):
+        os.utime(folder, (1, 1))
+    JobStore(str(tmp_path)).sweep(days=7)
+    assert model.is_dir() and not left.exists()
 
 
 def test_what_is_on_disk_shows_no_token(service: RunningService, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 from p2i_ray.diffusion.model.fingerprint import of_painter
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import GeneratorRequest, Reference
-from p2i_ray.serve.edge.backpressure import Overloaded
+from p2i_ray.serve.edge.backpressure import Late, Overloaded
 from p2i_ray.serve.images.protocol import PaintedImage, PaintingTime
 from p2i_ray.serve.sampler.client import SamplerClient
 from p2i_ray.serve.sampler.replica import SampledImage
@@ -45,6 +45,50 @@ def test_the_time_of_images_worked_out_by_hand() -> None:
     client._count(request, filled_up)
     assert client.time_of(1, 10.0) == PaintingTime(80.0, 1)
     assert client.time_of(8, 10.0) == PaintingTime(80.0, 2) and client.time_of(9, 10.0) == PaintingTime(160.0, 2)
+
+
+class SlowReplica:
+    """A handle of a replica that takes a second an image, or of none that runs."""
+
+    def __init__(self, runs: bool) -> None:
+        self.paint, self.ready, self.asked = self, Answer(runs), 0
+
+    def remote(self, _: PaintRequest) -> Answer:
+        self.asked += 1
+        return Answer(None)
+
+
+class Answer:
+    def __init__(self, content: bool | None) -> None:
+        self.content = content
+
+    def remote(self) -> Answer:
+        return self
+
+    def cancel(self) -> None: ...
+
+    def __await__(self) -> Generator[Any, None, bool | None]:
+        yield from asyncio.sleep(0 if self.content else 60).__await__()
+        return self.content
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_a_picture_that_always_takes_too_long_is_told_from_a_replica_that_is_started(runs: bool) -> None:
+    limits = SETTINGS.limits.model_copy(update={"answer_s": 0.05})
+    client = SamplerClient(SlowReplica(runs), SETTINGS.model_copy(update={"limits": limits}))  # type: ignore[arg-type]
+    with pytest.raises(Overloaded) as raised:
+        asyncio.run(client.paint(make_request(0)))
+    assert isinstance(raised.value, Late) == runs
+
+    async def beside_others() -> None:
+        asking = asyncio.create_task(client.paint(make_request(0)))
+        await asyncio.sleep(0)
+        client._painted += 3
+        await asking
+
+    with pytest.raises(Overloaded) as raised:
+        asyncio.run(beside_others())
+    assert not isinstance(raised.value, Late)  # its pace is known
 
 
 async def alone(handle: Any, request: PaintRequest) -> np.ndarray:
