@@ -97,6 +97,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
     return front(
         "Front",
         http_app,
+        answer_s=config.serve.limits.answer_s,
         environment=environment,
         config=settings,
         tokens=tokens,

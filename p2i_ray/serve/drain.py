@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
-DRAINING_S = 30.0  # longest time that the front waits for its last requests when it is stopped
+REACHED_S = 10.0  # in which a front that runs says something
 FRONTS = ("Front", "LMMFront")  # deployments of this project's services
 
 
@@ -27,7 +27,9 @@ def stop(name: str) -> None:
     """Refuse an application's new requests, wait for those in flight, and free what its replicas hold."""
     from ray import serve
 
-    unfinished = serve.get_app_handle(name).close.remote().result(timeout_s=DRAINING_S + 5)
+    front = serve.get_app_handle(name)
+    answer_s = front.answer_s.remote().result(timeout_s=REACHED_S)
+    unfinished = front.close.remote().result(timeout_s=answer_s + REACHED_S)
     if unfinished:
         logging.getLogger("ray.serve").warning("%d requests are cut off", unfinished)
     serve.delete(name)

@@ -13,7 +13,6 @@ from p2i_ray.config.loading import flat
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve import drain
-from p2i_ray.serve.drain import DRAINING_S
 from p2i_ray.serve.edge.draining import DrainableApp
 from p2i_ray.serve.edge.metrics import LOGGER, RecentLines
 
@@ -29,17 +28,22 @@ class Front:
 
     Args:
         make_app: a module's function that makes the application.
+        answer_s: longest time for a response, which those in flight are given when it is closed.
         arguments: its keyword arguments; deployments among them arrive as their handles.
     """
 
-    def __init__(self, make_app: Callable[..., ASGIApp], **arguments: Any) -> None:
-        self._make_app, self._arguments = make_app, arguments
+    def __init__(self, make_app: Callable[..., ASGIApp], answer_s: float, **arguments: Any) -> None:
+        self._make_app, self._answer_s, self._arguments = make_app, answer_s, arguments
         self._app: DrainableApp | None = None
         self._lines = RecentLines()
 
-    async def close(self, timeout_s: float = DRAINING_S) -> int:
+    def answer_s(self) -> float:
+        """The longest time that `close` takes, seconds."""
+        return self._answer_s
+
+    async def close(self) -> int:
         """Refuse new requests and wait for those in flight; return how many are still unfinished."""
-        return await self._app.close(timeout_s) if self._app else 0
+        return await self._app.close(self._answer_s) if self._app else 0
 
     def request_log(self, seen: int) -> tuple[int, list[str]]:
         """See `RecentLines.after`."""
@@ -52,12 +56,15 @@ class Front:
         return self._app
 
 
-def front(name: str, make_app: Callable[..., ASGIApp], *, environment: dict[str, Any], **arguments: Any) -> Application:
+def front(
+    name: str, make_app: Callable[..., ASGIApp], *, answer_s: float, environment: dict[str, Any], **arguments: Any
+) -> Application:
     """The front's deployment, bound to what its application is made of.
 
     Args:
         name: the deployment's.
         make_app: see `Front`.
+        answer_s: see `Front`.
         environment: the replicas' runtime environment.
         arguments: see `Front`; applications bound into it become part of its graph.
     """
@@ -68,11 +75,11 @@ def front(name: str, make_app: Callable[..., ASGIApp], *, environment: dict[str,
         "ray_actor_options": {**resources.FRONT.options(), "runtime_env": environment},
         "max_ongoing_requests": 1_000_000,  # it limits itself, and must be there to say that it is busy
         "graceful_shutdown_wait_loop_s": 0.5,
-        "graceful_shutdown_timeout_s": DRAINING_S,
+        "graceful_shutdown_timeout_s": answer_s,
         "max_constructor_retry_count": 1,
         "logging_config": serving.QUIET,
     }
-    return serving.deployment(serve.ingress()(Front), options).bind(make_app, **arguments)
+    return serving.deployment(serve.ingress()(Front), options).bind(make_app, answer_s=answer_s, **arguments)
 
 
 def read_settings(args: Mapping[str, Any]) -> tuple[ServeJobConfig, Tokens]:

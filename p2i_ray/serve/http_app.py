@@ -156,7 +156,8 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/pause", jobs.pause, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/resume", jobs.resume, methods=["POST"], dependencies=known)
-    app.add_api_route(f"{JOBS}/{{job}}", jobs.cancel, methods=["DELETE"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}/cancel", jobs.cancel, methods=["POST"], dependencies=known)
+    app.add_api_route(f"{JOBS}/{{job}}", jobs.delete, methods=["DELETE"], dependencies=known)
     own = rules.generators
     offers = Offers(
         judged=rules.judged,

@@ -45,6 +45,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
     return front(
         "LMMFront",
         http_app,
+        answer_s=config.serve.limits.answer_s,
         environment=serving.runtime_environment(),
         settings=config.serve,
         tokens=tokens,

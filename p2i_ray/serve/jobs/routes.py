@@ -95,14 +95,20 @@ class JobRoutes:
         return JSONResponse(await self._state(found))
 
     async def cancel(self, request: Request, job: str) -> Response:
-        """Stop an unfinished job, keeping what is painted; delete a finished one."""
+        """Stop an unfinished job, keeping what is painted; one that has ended stays as it is, so it may come twice."""
         found = self._find(request, job)
-        if self._store.result(found):
-            await asyncio.to_thread(self._store.remove, found)
-            return JSONResponse({"id": found.id, "object": "job", "status": "deleted"})
-        self._store.cancel(found)
-        self.runner.stop(found)
+        if not self._store.result(found):
+            self._store.cancel(found)
+            self.runner.stop(found)
         return JSONResponse(await self._state(found))
+
+    async def delete(self, request: Request, job: str) -> Response:
+        """Delete a job that has ended, with what is painted; stop an unfinished one."""
+        found = self._find(request, job)
+        if not self._store.result(found):
+            return await self.cancel(request, job)
+        await asyncio.to_thread(self._store.remove, found)
+        return JSONResponse({"id": found.id, "object": "job", "status": "deleted"})
 
     def _find(self, request: Request, name: str) -> Job:
         found = self._store.find(name, request.state.client)

@@ -36,7 +36,7 @@ export async function resultOf(id, signal) {
   return reach(() => answer.blob());
 }
 
-/** Stop an unfinished job. */
+/** Stop a job; one that has ended meanwhile stays as it is. */
 export async function cancelJob(id) {
-  await send("DELETE", `${JOBS}/${id}`);
+  await send("POST", `${JOBS}/${id}/cancel`);
 }

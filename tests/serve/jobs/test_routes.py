@@ -123,7 +123,7 @@ def test_a_job_gives_the_images_that_a_request_does(service: RunningService) -> 
 def test_a_job_is_its_owners_only(service: RunningService) -> None:
     job = submit(service, [CUP])
     finished(service, job)
-    for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", "")):
+    for method, path in (("GET", ""), ("GET", "/result"), ("DELETE", ""), ("POST", "/cancel")):
         error_of(service.send(method, f"/v1/jobs/{job['id']}{path}", OTHER), 404)
     for name in ("job_" + "0" * 32, "..", "%2e%2e%2flock", "job_x", "lock", job["id"].upper()):
         error_of(service.send("GET", f"/v1/jobs/{name}"), 404)
@@ -185,9 +185,11 @@ def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
         wait_until(lambda: service.sampler.running == 1)
         error = error_of(service.send("GET", f"/v1/jobs/{job['id']}/result"), 409)
         assert "0 of 5 rows" in error["message"]
-        assert service.send("DELETE", f"/v1/jobs/{job['id']}").json()["status"] == "cancelled"
+        assert service.send("POST", f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
         wait_until(lambda: service.sampler.cancelled == 1)
         _, rows = finished(service, job)
+        again = service.send("POST", f"/v1/jobs/{job['id']}/cancel").json()  # a client's own retry deletes nothing
+        assert again["status"] == "cancelled" and finished(service, job)[1] == rows
         assert [row["status"] for row in rows] == ["cancelled"] * 5
         assert len(service.sampler.requests) == 1
 
