@@ -62,6 +62,7 @@ def test_axe_finds_nothing_in_the_lists(browser: Browser, service: RunningServic
         assert faults(here) == []
         page.get_by_role("button", name="Put the list away").click()
         page.get_by_role("button", name="Try a sample").click()
+        expect(page.locator("#spoken")).to_contain_text("The product covers", timeout=30_000)
         page.get_by_role("radio", name="Faultless").check()
         service.sampler.spoils = [changed] * 16
         here.submit()
