@@ -14,18 +14,17 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts import agreement, colours, framing
+from p2i_ray.data.cutouts import agreement, colours, framing, hidden
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
+from p2i_ray.data.cutouts.hidden import CLEAR
 from p2i_ray.data.cutouts.quality import Quality, measure
 from p2i_ray.data.cutouts.quality import check as check_quality
 from p2i_ray.data.cutouts.settings import CutoutConfig
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode
 
-CLEAR = 8  # alpha below which a pixel is clear; a picture without such pixels is a photo, whatever its file allows
 Given = TypeVar("Given")
 Done = TypeVar("Done")
-WIPED = 0.9  # part of the clear pixels with one colour; a photo's noise leaves fewer alike
 MAX_ASPECT = 50  # of a picture; a longer strip leaves less of a square than the smallest product
 
 
@@ -212,14 +211,9 @@ def _least(image: ImageConfig) -> int:
 
 
 def _check_hidden(photo: Pixels) -> None:
-    """Raise an ImageError if one colour fills the clear pixels: what is declared to be the photo was wiped out.
-
-    Near the product the colours may be mixed, where the file was scaled afterwards.
-    """
-    hidden = photo[photo[..., 3] < CLEAR][:, :3]
-    filling = np.median(hidden, axis=0).astype(np.uint8)
-    if (hidden == filling).all(axis=1).mean() > WIPED:
-        colour = ", ".join(str(level) for level in filling)
+    """Raise an ImageError if one colour fills the clear pixels: what is declared to be the photo was wiped out."""
+    if (found := hidden.filling(photo)) is not None:
+        colour = ", ".join(map(str, found))
         raise ImageError(
             f"no scene: the clear pixels have one colour ({colour}), and ingest.cutout.clear_pixels=photo says that "
             "the photo is there"

@@ -2,7 +2,8 @@
 
 The product is given by a cutout (its alpha), by a photo and a mask, or by a photo alone (segmented here).
 A mask with transparent pixels is read as OpenAI's: transparent is where to paint. Any other mask is grey, as inpainting
-tools draw it: white is where to paint, black is the product.
+tools draw it: white is where to paint, black is the product. A mask goes before the image's own alpha, unless one
+colour fills the image's clear pixels: they show no product, whatever the mask says.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.serve import ClientLimits, LimitsConfig
 from p2i_ray.config.shapes import Size
+from p2i_ray.data.cutouts import hidden
 from p2i_ray.data.cutouts.colours import fill_clear, unmatte
 from p2i_ray.data.images import ImageError, Pixels, check_size, decode, encode_png, product_mask, upright_size
 from p2i_ray.errors import UserError
@@ -76,9 +78,13 @@ class ImageDecoder:
         trimmed = shape.placement.product
         enough = (SPARE_TRIMMED if trimmed else SPARE) * max(shape.canvas)
         photo = self._decode(image, "image", None if mask or trimmed else enough)
-        mixed = mask is not None or not _has_clear_pixels(photo)  # a photo's edges hold the background, too
+        is_cutout = _has_clear_pixels(photo)
+        if is_cutout and mask is not None:
+            is_cutout = hidden.filling(np.asarray(photo)) is not None
+        mixed = not is_cutout  # a photo's edges hold the background, too
         if mask is not None:
-            photo.putalpha(_product_mask(self._decode(mask, "mask"), photo))
+            kept = _product_mask(self._decode(mask, "mask"), photo)
+            photo.putalpha(ImageChops.darker(kept, photo.getchannel("A")) if is_cutout else kept)
         elif mixed:
             photo = self._cut(_within(photo.convert("RGB"), enough))
         if mask is None and photo.getchannel("A").getextrema()[1] in range(1, 128):

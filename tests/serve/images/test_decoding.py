@@ -189,7 +189,8 @@ def test_masks_that_leave_nothing_to_do(service: RunningService) -> None:
     assert error["message"] == "mask is 32x32 pixels, image 64x64; make them one size" and error["param"] == "mask"
     everything = np.full((64, 64), 255, np.uint8)
     assert "is empty" in refused(service, mask=encoded(everything))["message"]
-    assert "covers the whole picture" in refused(service, mask=encoded(0 * everything))["message"]
+    whole = refused(service, image=encoded(photo()), mask=encoded(0 * everything))
+    assert "covers the whole picture" in whole["message"]
     assert "is empty" in refused(service, image=encoded(np.zeros((64, 64, 4), np.uint8)))["message"]
     dot = np.zeros((2000, 2000, 4), np.uint8)
     dot[1000, 1000] = 255

@@ -123,11 +123,25 @@ def test_a_photo_and_a_mask_by_either_convention_are_the_same_request(service: R
         assert (request.product[product > 0] == (220, 30, 20)).all()
 
 
-def test_a_mask_overrides_the_images_own_alpha(service: RunningService) -> None:
+def test_a_mask_overrides_the_alpha_of_an_image_that_shows_its_photo_below(service: RunningService) -> None:
     mask = np.full((64, 64), 255, np.uint8)
     mask[:, :8] = 0
-    assert service.edit(mask=encoded(mask)).status_code == 200
+    scene = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    alpha = np.asarray(Image.open(io.BytesIO(cutout())))[..., 3]
+    assert service.edit(encoded(np.dstack([scene, alpha])), mask=encoded(mask)).status_code == 200
     np.testing.assert_array_equal(service.sampler.requests[0].mask, 255 - mask)
+
+
+@pytest.mark.parametrize("openais", [True, False])
+def test_what_is_clear_in_a_cutout_is_painted_whatever_its_mask_says(service: RunningService, openais: bool) -> None:
+    """The black that its clear pixels were filled with is nobody's product."""
+    alpha = np.zeros((64, 64), np.uint8)
+    alpha[8:56, 8:32] = 255  # a box over the left half of the product, and beyond it
+    mask = np.dstack([np.zeros((64, 64, 3), np.uint8), alpha]) if openais else 255 - alpha
+    assert service.edit(mask=encoded(mask)).status_code == 200
+    request = service.sampler.requests[0]
+    assert (request.mask[16:48, 16:32] == 255).all() and np.count_nonzero(request.mask) == 32 * 16
+    assert (request.product == (200, 40, 30)).all()
 
 
 def test_a_photo_alone_is_cut_out(service: RunningService) -> None:
