@@ -70,7 +70,7 @@ bench: $(READY)  ## the figures of docs/results.md, into bench.json (ONLY=name f
 full-size: $(READY)  ## the whole way on models of full size with random weights (half an hour, 14 GB)
 	$(PY) -m bench full_size
 
-styles: $(READY)  ## the generators by category and style on a toy world of styles, three seeds (an hour), into runs/styles
+styles: $(READY)  ## the generators by category and style on a toy world of styles, three seeds (two hours), into runs/styles
 	$(PY) -m bench styles
 
 chaos: $(READY)  ## short runs with seeded faults, compared with an undisturbed one (RUNS=20 SEED=0), into runs/chaos
