@@ -104,19 +104,18 @@ def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     return old.filter(pa.array(~is_there))
 
 
-def aside(rows: pa.Table, reasons: pa.ChunkedArray | pa.Scalar) -> pa.Table:
+def aside(rows: pa.Table, reasons: pa.ChunkedArray) -> pa.Table:
     """Rows of the source as rows of rejected/, as tasks.set_aside makes them.
 
     Args:
         rows: of the source.
-        reasons: of each, or one for all.
+        reasons: of each.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     sources = [pc.if_else(pc.equal(rows[column], ""), None, rows[column]) for column in ("file", "cutout", "origin")]
-    reason = reasons if isinstance(reasons, pa.ChunkedArray) else pa.repeat(reasons, rows.num_rows)
-    return pa.table([rows["id"], pc.coalesce(*sources, ""), reason], schema=REJECTED_SCHEMA)
+    return pa.table([rows["id"], pc.coalesce(*sources, ""), reasons], schema=REJECTED_SCHEMA)
 
 
 def by_place(pictures: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -16,7 +16,7 @@ from p2i_ray.data.sources.file_index import FileIndex
 from p2i_ray.data.sources.photos import open_file
 from p2i_ray.data.sources.picture_ids import PictureIds
 from p2i_ray.data.sources.products import Record
-from p2i_ray.data.sources.rows import INSIDE, PICTURES, Row
+from p2i_ray.data.sources.rows import INSIDE, PICTURES, Row, of_photo
 from p2i_ray.errors import UserError
 
 
@@ -184,9 +184,9 @@ def _each(row: Row, place: str, column: str, ids: Sequence[str]) -> Iterator[Row
         return
     group = row.group or row.id or ids[0] or place
     for number, own in enumerate(ids):
-        id_ = f"{row.id}-{number + 1}" if row.id and number else row.id or own
-        of_photo = row if number == 0 else replace(row, mask="", cutout="")
-        yield replace(of_photo, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
+        shown = row if number == 0 else replace(row, mask="", cutout="")
+        id_ = of_photo(row.id, number) or own
+        yield replace(shown, file=f"{place}{tables.OF}{number}/{column}", id=id_, group=group)
 
 
 class _Cells(NamedTuple):

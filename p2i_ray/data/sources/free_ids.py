@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from p2i_ray.data import mapped_rows
+from p2i_ray.data.sources.rows import of_photo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,8 +35,7 @@ def given(rows: pa.Table, taken: pa.ChunkedArray, before: pa.Table) -> pa.Table:
     pieces, start = [], 0
     for some, mask in zip(mapped_rows.pieces(rows["id"]), mapped_rows.pieces(taken), strict=True):
         count = pc.sum(mask).as_py() or 0
-        whole = some.combine_chunks() if isinstance(some, pa.ChunkedArray) else some
-        pieces.append(pc.replace_with_mask(whole, mask.combine_chunks(), found.slice(start, count)))
+        pieces.append(pc.replace_with_mask(some.combine_chunks(), mask.combine_chunks(), found.slice(start, count)))
         start += count
     column = mapped_rows.column(pieces, pa.string())
     return rows.set_column(rows.column_names.index("id"), rows.schema.field("id"), column)
@@ -55,15 +55,16 @@ def _free(ids: Sequence[str], *known: pa.ChunkedArray) -> list[str]:
     products = [
         product if is_one else id for product, is_one, id in zip(products, are_known(products), ids, strict=True)
     ]
-    found: dict[int, str] = {}
-    waiting, number = list(range(len(ids))), 2
+    found, given_now = [""] * len(ids), set[str]()
+    waiting, number = list(range(len(ids))), 1
     while waiting:
-        names = [f"{products[place]}-{number}" for place in waiting]
+        names = [of_photo(products[place], number) for place in waiting]
         left = []
         for place, name, is_known in zip(waiting, names, are_known(names), strict=True):
-            if is_known or name in found.values():
+            if is_known or name in given_now:
                 left.append(place)
             else:
                 found[place] = name
+                given_now.add(name)
         waiting, number = left, number + 1
-    return [found[place] for place in range(len(ids))]
+    return found

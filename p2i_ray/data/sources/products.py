@@ -11,7 +11,7 @@ from itertools import chain, islice
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import columns
 from p2i_ray.data.sources.file_index import PICTURE, FileIndex, shared_folder
-from p2i_ray.data.sources.rows import PICTURES, REQUIRED, Row, outside, tidy_path
+from p2i_ray.data.sources.rows import PICTURES, REQUIRED, Row, of_photo, outside, tidy_path
 from p2i_ray.errors import UserError
 
 SEVERAL = re.compile(r"\s*[,;|\r\n]\s*")  # between the pictures of one cell
@@ -120,12 +120,11 @@ def _rows(product: Product, index: FileIndex, prefix: str, *, before: int) -> li
         group = group or values.get("id", "") or (paths or cutouts)[0]
     rows = []
     for place in range(number):
-        id = values.get("id", "")
         row = Row(
             file=paths[place] if paths else "",
             name=values.get("name", ""),
             category=values["category"],
-            id=f"{id}-{before + place + 1}" if id and before + place else id,
+            id=of_photo(values.get("id", ""), before + place),
             group=group,
             mask=masks[place] if place < len(masks) else "",
             cutout=cutouts[place] if place < len(cutouts) else "",

@@ -67,6 +67,11 @@ def id_of(file: str) -> str:
     return hashlib.sha256(file.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def of_photo(id: str, place: int) -> str:
+    """The id of a product's photo at a place from 0: the product's own for the first; none without that."""
+    return f"{id}-{place + 1}" if id and place else id
+
+
 def outside(file: str) -> str | None:
     """Why a path is not one below the source; None if it is."""
     if "://" in file or file.startswith("data:"):
