@@ -43,8 +43,8 @@ def beyond_loopback() -> list[Listener]:
 def notice(listeners: list[Listener], environment: Mapping[str, str]) -> str:
     """One line that names them, and says what they ask for; empty if there are none.
 
-    Ray's ask for a token unless RAY_AUTH_MODE says otherwise. torch's, by which the processes of one engine or one
-    training find each other, ask for nothing, and listen on all interfaces whatever address they are given.
+    Ray's ask for a token unless RAY_AUTH_MODE says otherwise. torch's, by which the processes of one engine find each
+    other, ask for nothing.
     """
     if not listeners:
         return ""

@@ -18,6 +18,7 @@ NOISY_LOGGERS = ("ray.data._internal.progress", "ray._private.authentication.aut
 # 2.60.0. Ray's stand-in for a cloud, whose nodes are processes of this machine. ray.cluster_utils.AutoscalingCluster
 # is its public face, but it needs a file that is not in the wheel, and stops every other cluster of the machine.
 FAKE_PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
+LOOPBACK = "127.0.0.1"
 
 
 @contextmanager
@@ -36,6 +37,32 @@ def on_loopback() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def replica_on_loopback() -> None:
+    """Have this replica of Ray Serve listen on 127.0.0.1 if its node does; deployments call this in their __init__.
+
+    2.60.0: the address of the server for calls between deployments, [::], stands in the replica's code. Serve starts
+    that server when __init__ has returned. A node with another address, and a process that is no replica, is left
+    as it is.
+    """
+    import ray
+    from ray import serve
+    from ray.serve._private import replica
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        serve.get_replica_context()
+    except RayServeException:
+        return
+    module: Any = replica
+    add_port = module.add_port_to_grpc_server
+
+    def add(server: Any, address: str) -> int:
+        return int(add_port(server, f"{LOOPBACK}:{address.rpartition(':')[2]}"))
+
+    if ray.util.get_node_ip_address() == LOOPBACK:  # type: ignore[no-untyped-call]
+        module.add_port_to_grpc_server = add
 
 
 def joined_host(host: str) -> str:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from p2i_ray.cluster import resources, serving
+from p2i_ray.cluster import ray_internals, resources, serving
 from p2i_ray.config import load
 from p2i_ray.config.loading import flat
 from p2i_ray.config.serve import ServeJobConfig
@@ -33,6 +33,7 @@ class Front:
     """
 
     def __init__(self, make_app: Callable[..., ASGIApp], answer_s: float, **arguments: Any) -> None:
+        ray_internals.replica_on_loopback()
         self._make_app, self._answer_s, self._arguments = make_app, answer_s, arguments
         self._app: DrainableApp | None = None
         self._lines = RecentLines()

@@ -156,6 +156,7 @@ def make_app(
     app.add_api_route(f"{JOBS}/{{job}}/result", jobs.result, methods=["GET"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/pause", jobs.pause, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/resume", jobs.resume, methods=["POST"], dependencies=known)
+    app.add_api_route(f"{JOBS}/cancel", jobs.cancel_by_key, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/cancel", jobs.cancel, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.delete, methods=["DELETE"], dependencies=known)
     own = rules.generators

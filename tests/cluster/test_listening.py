@@ -30,13 +30,11 @@ def test_a_port_counts_where_other_machines_reach_it(address: str, family: int, 
         assert [one.address for one in found] == ([address] if seen else [])
 
 
-def test_nothing_of_a_local_cluster_but_a_services_replicas_is_reached(ray_cluster: None) -> None:
+def test_nothing_of_a_local_cluster_is_reached(ray_cluster: None) -> None:
     import ray
 
     assert ray.get_runtime_context().gcs_address.startswith("127.0.0.1:")
-    # Replicas of Ray Serve listen on all interfaces; a session's judge, which another test has started, may be there.
-    found = [one for one in listening.beyond_loopback() if not one.program.startswith("ray::ServeRepl")]
-    assert found == [], found
+    assert listening.beyond_loopback() == []  # the judge's replicas may be there, which another test has started
 
 
 def test_the_notice_names_ports_and_their_guard() -> None:

@@ -21,6 +21,7 @@ from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.generators.generator import Kind
 from p2i_ray.generators.objective import GeneratorObjective
 from tests.diffusion.training.test_launch import killing
+from tests.diffusion.training.test_process_group import watched_ports
 from tests.support.make_features import make_features
 from tests.support.make_generators import SETTINGS as WORDS
 from tests.support.make_generators import make_generators
@@ -98,7 +99,9 @@ def two_as_one(
 def test_the_category_wise_generator_is_trained(
     ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
 ) -> None:
-    steps, _ = train(features, tiny_painter, tmp_path / "one", objective("category"), gradient_accumulation_steps=2)
+    with watched_ports() as reached:  # of two workers
+        steps, _ = train(features, tiny_painter, tmp_path / "one", objective("category"), gradient_accumulation_steps=2)
+    assert reached == set()
     assert all(step["total"] == pytest.approx(step["noise"] + 0.5 * step["pull"]) for step in steps)
     assert steps[0]["pull"] == 0 and steps[-1]["pull"] > 0  # all identifiers start alike
     [sheet] = (tmp_path / "one-tracking" / "samples").iterdir()

@@ -151,9 +151,10 @@ def check_rows(settings: TrainConfig, count: int, of_what: str = "") -> None:
 def _fit(job: TrainingJob) -> dict[str, Any]:
     """Run the training processes to their end; returns the first one's result."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from p2i_ray.diffusion.training import ingest
+    from p2i_ray.diffusion.training.process_group import ProcessGroupConfig
 
     # A report waits for the controller's next look at its workers: 2 s by default.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
@@ -177,7 +178,9 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         train_loop_config={"job": job, "schedule": schedule},
         datasets={**ingest.placeholder()},
         dataset_config=ingest.ScheduledIngest(schedule),
-        torch_config=TorchConfig(backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)),
+        torch_config=ProcessGroupConfig(
+            backend="nccl" if settings.num_gpus else "gloo", timeout_s=int(settings.timeout_s)
+        ),
         scaling_config=ScalingConfig(
             num_workers=cast(Any, workers),  # a pair is taken, too
             use_gpu=settings.num_gpus > 0,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from fastapi import Request
 
 from p2i_ray.config.serve import ServeConfig
-from p2i_ray.serve.edge.errors import busy
+from p2i_ray.serve.edge.errors import APIError, bad_request, busy
 from p2i_ray.serve.edge.forms import Form, read_form
 from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.protocol import Sampler
@@ -52,6 +53,8 @@ class JobIntake:
         self._quota, self._webhooks, self._settings = quota, webhooks, settings
         self._receiving = 0
         self._storing = asyncio.Lock()  # of submissions with keys: the second one finds the first one's job
+        self._arrivals: Counter[str] = Counter()  # submissions with keys that are not stored yet, by their jobs' ids
+        self._called_off: set[str] = set()  # those of them that are to be refused
 
     async def take(self, request: Request) -> tuple[Job, bool]:
         """A submission's job, and whether it is new: an idempotency key may name one that is there.
@@ -62,14 +65,34 @@ class JobIntake:
         """
         client: bytes = request.state.client
         key = idempotency.read_key(request.headers)
-        if key is None or await self._there(client, key) is None:
+        if key is None:
             await self._check_room(client)
-        async with self._received(request) as form:
-            if key is None:
-                return await self._added(client, form, new_id()), True
-            content = await asyncio.to_thread(idempotency.digest, form)
-            async with self._storing:
-                return await self._add_once(client, form, key, content)
+            async with self._received(request) as form:
+                return await self._added(client, form), True
+        with self._arriving(idempotency.job_id(client, key)):
+            if await self._there(client, key) is None:
+                await self._check_room(client)
+            async with self._received(request) as form:
+                # Where its sender hangs up now, it is stored all the same: the key will find it.
+                return await asyncio.shield(asyncio.ensure_future(self._add_once(client, form, key)))
+
+    async def call_off(self, request: Request) -> Job | None:
+        """The job of a request's key, to be cancelled; none: its submission was still arriving, and is refused.
+
+        Raises:
+            APIError: there is no key, and neither a job nor a submission of it in this process.
+        """
+        client: bytes = request.state.client
+        key = idempotency.read_key(request.headers)
+        if key is None:
+            raise bad_request(f"give the {idempotency.HEADER} of the order", idempotency.HEADER)
+        async with self._storing:
+            job, name = await self._there(client, key), idempotency.job_id(client, key)
+            if job is None and not self._arrivals[name]:
+                raise APIError(404, f"no order of yours has this {idempotency.HEADER}", idempotency.HEADER, "not_found")
+            if job is None:
+                self._called_off.add(name)
+            return job
 
     async def quote(self, request: Request) -> dict[str, Any]:
         """What a submission would take and cost.
@@ -84,25 +107,31 @@ class JobIntake:
         items, unnamed = len(submission.items), submission.unnamed
         return {"object": "quote", "items": items, **said.model_dump(), "unnamed_files": unnamed}
 
-    async def _add_once(self, client: bytes, form: Form, key: str, content: str) -> tuple[Job, bool]:
-        job = await self._there(client, key)
-        if job is None:
-            try:
-                return await self._added(client, form, idempotency.job_id(client, key), content), True
-            except JobExistsError:  # another process was first
+    async def _add_once(self, client: bytes, form: Form, key: str) -> tuple[Job, bool]:
+        name = idempotency.job_id(client, key)
+        with self._arriving(name):
+            content = await asyncio.to_thread(idempotency.digest, form)
+            async with self._storing:
                 job = await self._there(client, key)
+                if job is None:
+                    if name in self._called_off:
+                        raise APIError(409, "the order was cancelled while it arrived", idempotency.HEADER, "cancelled")
+                    try:
+                        return await self._add(client, form, name, content), True
+                    except JobExistsError:  # another process was first
+                        job = await self._there(client, key)
         if job is None:
             raise busy(1, "the job of this key is being deleted; send it again", "busy")
         idempotency.check_same(job, content)
         return job, False
 
-    async def _added(self, client: bytes, form: Form, name: str, content: str | None = None) -> Job:
-        """Store a job. Where its sender hangs up meanwhile, it is taken back, unless a key will find it again."""
-        adding = asyncio.ensure_future(self._add(client, form, name, content))
+    async def _added(self, client: bytes, form: Form) -> Job:
+        """Store a job that has no key. Where its sender hangs up meanwhile, it is taken back."""
+        adding = asyncio.ensure_future(self._add(client, form, new_id(), None))
         try:
             return await asyncio.shield(adding)
         except asyncio.CancelledError:
-            adding.add_done_callback(_ignored if content else self._take_back)
+            adding.add_done_callback(self._take_back)
             raise
 
     async def _add(self, client: bytes, form: Form, name: str, content: str | None) -> Job:
@@ -147,6 +176,18 @@ class JobIntake:
         if sum(job.is_owned_by(client) for job in unfinished) >= most:
             raise busy(RETRY_AFTER_S, f"{most} of your jobs aren't finished; wait, or cancel one", "busy")
 
+    @contextmanager
+    def _arriving(self, name: str) -> Iterator[None]:
+        """Count a submission while it can be called off, though it isn't stored."""
+        self._arrivals[name] += 1
+        try:
+            yield
+        finally:
+            self._arrivals[name] -= 1
+            if not self._arrivals[name]:
+                del self._arrivals[name]
+                self._called_off.discard(name)
+
     @asynccontextmanager
     async def _received(self, request: Request) -> AsyncIterator[Form]:
         """The form, a few at a time in memory."""
@@ -157,9 +198,3 @@ class JobIntake:
             yield await read_form(request, self._settings.limits.max_job_pictures + 2, MAX_TEXT_BYTES)
         finally:
             self._receiving -= 1
-
-
-def _ignored(added: asyncio.Future[Job]) -> None:
-    """Take note of what came of a submission whose sender will ask again."""
-    if not added.cancelled():
-        added.exception()

@@ -1,7 +1,7 @@
 """The routes of batch jobs.
 
-POST /v1/jobs and /v1/jobs/quote, GET /v1/jobs, GET /v1/jobs/{id} and /v1/jobs/{id}/result, POST /v1/jobs/{id}/pause and
-/v1/jobs/{id}/resume, DELETE /v1/jobs/{id}.
+POST /v1/jobs, /v1/jobs/quote and /v1/jobs/cancel, GET /v1/jobs, GET /v1/jobs/{id} and /v1/jobs/{id}/result, POST
+/v1/jobs/{id}/pause, /v1/jobs/{id}/resume and /v1/jobs/{id}/cancel, DELETE /v1/jobs/{id}.
 """
 
 from __future__ import annotations
@@ -101,6 +101,13 @@ class JobRoutes:
             self._store.cancel(found)
             self.runner.stop(found)
         return JSONResponse(await self._state(found))
+
+    async def cancel_by_key(self, request: Request) -> Response:
+        """Stop the job of an idempotency key, or refuse its submission, which is still arriving."""
+        found = await self._intake.call_off(request)
+        if found is None:
+            return JSONResponse({"object": "job", "status": "cancelled"})
+        return await self.cancel(request, found.id)
 
     async def delete(self, request: Request, job: str) -> Response:
         """Delete a job that has ended, with what is painted; stop an unfinished one."""

@@ -47,12 +47,13 @@ export async function paint({ photo, mask, name, reference, fields }, signal) {
  * A response of the server, asked for a token where it wants one; raises an APIError where it isn't OK.
  * fields: of a form, texts and Blobs; none: there is no body.
  */
-export async function send(method, path, { fields = null, signal = null } = {}) {
+export async function send(method, path, { fields = null, signal = null, headers = {} } = {}) {
   const body = fields && formOf(fields);
   for (;;) {
     const token = sessionStorage.getItem(KEPT_AS);
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    const response = await reach(() => fetch(path, { method, body, headers, signal, ...PRIVATE }));
+    const known = token ? { Authorization: `Bearer ${token}` } : {};
+    const request = { method, body, headers: { ...headers, ...known }, signal, ...PRIVATE };
+    const response = await reach(() => fetch(path, request));
     if (response.ok) return response;
     if (response.status !== 401) throw await errorOf(response);
     if (!(await anotherToken(token))) throw await errorOf(response);

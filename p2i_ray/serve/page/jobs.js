@@ -3,12 +3,20 @@
 import { reach, send } from "./api.js";
 
 const JOBS = "v1/jobs"; // relative: the page may live below a prefix
+const KEY = "Idempotency-Key";
+const UNKNOWN = 404;
+
+/** A key of an order: sent again under the same one, an order is one job. */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // randomUUID is there on https and loopback alone
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
 
 /**
- * Submit products, [{name, image (Blob), mask (Blob or null)}]; fields: of each product's request, as texts.
- * Returns the job's id.
+ * Submit products, [{name, image (Blob), mask (Blob or null)}]; fields: of each product's request, as texts; key: of the
+ * order. Returns the job's id.
  */
-export async function submitJob(products, fields, signal) {
+export async function submitJob(products, fields, { key, signal }) {
   const files = {};
   const items = products.map(({ name, image, mask }, index) => {
     const item = { image: `image${index}`, name };
@@ -20,7 +28,7 @@ export async function submitJob(products, fields, signal) {
     return item;
   });
   const form = { ...fields, items: JSON.stringify(items), ...files };
-  const answer = await send("POST", JOBS, { fields: form, signal });
+  const answer = await send("POST", JOBS, { fields: form, signal, headers: { [KEY]: key } });
   return (await reach(() => answer.json())).id;
 }
 
@@ -34,6 +42,15 @@ export async function progressOf(id, signal) {
 export async function resultOf(id, signal) {
   const answer = await send("GET", `${JOBS}/${id}/result`, { signal });
   return reach(() => answer.blob());
+}
+
+/** Stop the job of an order's key, also one whose answer never came; it is none if the order didn't arrive. */
+export async function cancelOrder(key) {
+  try {
+    await send("POST", `${JOBS}/cancel`, { headers: { [KEY]: key } });
+  } catch (error) {
+    if (error.status !== UNKNOWN) throw error;
+  }
 }
 
 /** Stop a job; one that has ended meanwhile stays as it is. */

@@ -1,7 +1,7 @@
 // Several products at once: a list of photos and names, painted as one batch job.
 
 import { APIError } from "./errors.js";
-import { cancelJob, progressOf, resultOf, submitJob } from "./jobs.js";
+import { cancelJob, cancelOrder, newKey, progressOf, resultOf, submitJob } from "./jobs.js";
 import { encoded, readPhoto, sheet, toBlob } from "./photo.js";
 import { Task } from "./task.js";
 
@@ -20,7 +20,7 @@ export function inList(element) {
 export class Products {
   /** say(text) announces; fields(): of each product's request; fault(): what is wrong with them, or null. */
   constructor({ say, fields, fault }) {
-    Object.assign(this, { say, fields, fault, list: [], url: null, adding: Promise.resolve() });
+    Object.assign(this, { say, fields, fault, list: [], url: null, order: null, adding: Promise.resolve() });
     this.task = new Task(find("products-task"), say, [find("products-paint")]);
     find("products-paint").addEventListener("click", () => this.paint());
     find("products-away").addEventListener("click", () => this.putAway());
@@ -124,9 +124,28 @@ export class Products {
   async submit(signal) {
     if (!this.list.length) throw new APIError("The job is no longer on the server. Add the photos again.");
     const products = this.list.map((product) => ({ ...product, name: product.name.trim() }));
-    const id = await submitJob(products, this.fields(), signal);
+    const { key } = this.orderOf(products, this.fields());
+    const stop = () => this.callOff(key);
+    signal.addEventListener("abort", stop, { once: true });
+    const id = await submitJob(products, this.fields(), { key, signal });
+    signal.removeEventListener("abort", stop);
+    this.order = null;
     sessionStorage.setItem(KEPT_AS, id);
     return id;
+  }
+
+  // An order whose answer was lost may be on the server: the same one is sent again, another one takes its place.
+  orderOf(products, fields) {
+    const is = ({ list, text }) => text === JSON.stringify(fields) && list.length === products.length
+      && list.every(({ image, name }, index) => products[index].image === image && products[index].name === name);
+    if (this.order && !is(this.order)) this.callOff(this.order.key);
+    this.order ??= { key: newKey(), list: products, text: JSON.stringify(fields) };
+    return this.order;
+  }
+
+  callOff(key) {
+    this.order = null;
+    cancelOrder(key).catch((error) => this.refuse(error.message));
   }
 
   stop(id) {
@@ -171,6 +190,7 @@ export class Products {
   putAway() {
     this.task.cancel();
     this.task.clear();
+    if (this.order) this.callOff(this.order.key);
     this.forget();
     this.list = [];
     find("products-list").replaceChildren();

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray.cluster import ray_internals
 from p2i_ray.cluster.root_cause import memory_line
 from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.config.generators import GeneratorsConfig
@@ -86,6 +87,7 @@ class SamplerReplica:
         from p2i_ray.serve.sampler.metrics import ReplicaMetrics
         from p2i_ray.serve.sampler.reload import ReloadingModel
 
+        ray_internals.replica_on_loopback()
         options = _sampler_options(settings, generate)
         self._fill_to = options.fill_to or 0
         self._max_batch_size = settings.max_batch_size

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.datastructures import Headers
 
 from p2i_ray.serve.edge.errors import APIError
 from p2i_ray.serve.edge.forms import Form
 from p2i_ray.serve.jobs.idempotency import HEADER, digest, job_id, read_key
-from tests.support.generator_parts import OTHER, RunningService, cutout, open_service
+from tests.support.generator_parts import OTHER, TOKEN, RunningService, cutout, error_of, open_service
 from tests.support.orders import TABLE, order, result, rows, state
+from tests.support.serving import wait_until
 
 KEY = "5f0c7a52-0d1c-4c8e-9a44-0a2b6a1f9a11"
 
@@ -101,3 +105,41 @@ def test_digests_tell_texts_files_and_their_bounds_apart() -> None:
     ]
     assert len({digest(form) for form in forms}) == len(forms)
     assert digest(Form({"a": "b", "c": "d"})) == digest(Form({"c": "d", "a": "b"}))
+
+
+def call_off(service: RunningService, key: str | None, token: str = TOKEN) -> httpx.Response:
+    return service.send("POST", "/v1/jobs/cancel", token, headers={HEADER: key} if key else {})
+
+
+def test_an_order_is_cancelled_by_its_key(service: RunningService) -> None:
+    service.sampler.held = True
+    job = order(service, key="called-off")
+    assert error_of(call_off(service, "called-off", OTHER), 404)["code"] == "not_found"
+    assert call_off(service, "called-off").json() == {**state(service, job), "status": "cancelled"}
+    service.sampler.held = False
+    assert call_off(service, "called-off").status_code == 200  # twice is as once
+    assert order(service, key="called-off", status=200)["status"] == "cancelled"  # and it stays so
+    assert error_of(call_off(service, "never-sent"), 404)["param"] == HEADER
+    assert error_of(call_off(service, None), 400)["param"] == HEADER
+
+
+def test_an_order_that_is_still_arriving_is_refused_once_it_is_called_off(service: RunningService) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    form = httpx.Request("POST", service.url, files={"cup.png": ("c", cutout()), "table": ("t", TABLE)})
+    body = form.read()
+
+    def slowly() -> Iterator[bytes]:
+        yield body[:100]
+        begun.set()
+        assert go_on.wait(20)
+        yield body[100:]
+
+    headers = {HEADER: "arriving", "Content-Type": form.headers["Content-Type"]}
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(service.send, "POST", "/v1/jobs", content=slowly(), headers=headers)
+        assert begun.wait(20)
+        wait_until(lambda: call_off(service, "arriving").status_code == 200)
+        go_on.set()
+        assert error_of(sending.result(), 409)["code"] == "cancelled"
+    assert call_off(service, "arriving").status_code == 404
+    assert len(rows(result(service, order(service, key="arriving")))) == 2  # the key is free

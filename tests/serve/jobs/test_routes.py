@@ -30,7 +30,6 @@ from p2i_ray.serve.edge.metrics import LOGGER, HTTPMetrics, log_to
 from p2i_ray.serve.edge.quota import Quota
 from p2i_ray.serve.images.params import EditRules
 from p2i_ray.serve.jobs.intake import JobIntake
-from p2i_ray.serve.jobs.schema import new_id
 from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.jobs.submission import SubmissionReader
 from p2i_ray.serve.jobs.webhook import Webhooks
@@ -317,7 +316,7 @@ def test_a_job_whose_sender_hangs_up_while_it_is_stored_is_taken_back(tmp_path: 
     form = Form({"items": json.dumps([CUP])}, {"cup.png": [b"image"]})
 
     async def go() -> None:
-        adding = asyncio.create_task(intake._added(b"client", form, new_id()))
+        adding = asyncio.create_task(intake._added(b"client", form))
         assert await asyncio.to_thread(stored.wait, 30)
         assert len(store.unfinished()) == 1
         adding.cancel()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.support.page_browser import PHONE, Visit, visit
 from tests.support.page_server import TOKEN, RunningService, open_service
@@ -41,6 +41,10 @@ def cutout(colour: tuple[int, int, int]) -> bytes:
 
 def file(name: str, content: bytes) -> dict[str, Any]:
     return {"name": name, "mimeType": "image/png", "buffer": content}
+
+
+def void(_: object) -> None:
+    """Nothing, of anything."""
 
 
 RED, YELLOW = cutout((200, 30, 30)), cutout((220, 200, 40))
@@ -139,6 +143,65 @@ def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningServic
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         assert [path for path, _ in working.bodies if path == "/v1/jobs"] == ["/v1/jobs"]  # submitted once
         here.check_clean(allowed="Failed to load resource")
+
+
+def jobs_of(here: Visit, service: RunningService) -> list[str]:
+    """The states of all jobs, the newest first."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    listed = here.page.request.get(f"{service.url}/v1/jobs", headers=headers).json()["data"]
+    return [job["status"] for job in listed]
+
+
+def test_an_order_whose_answer_is_lost_is_sent_again_as_the_same(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        before = len(jobs_of(here, working))
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        lost: list[int] = []
+
+        def lose(route: Route) -> None:
+            lost.append(route.fetch().status)
+            route.abort()
+
+        here.page.route("**/v1/jobs", lose, times=1)
+        working.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        alert = here.page.locator("#products-task").get_by_role("alert")
+        expect(alert).to_contain_text("The server can't be reached.")
+        here.page.locator("#products-task .retry").click()
+        expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
+        assert lost == [202] and len(jobs_of(here, working)) == before + 1
+        working.open_gate()
+        expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
+
+        # Another order in its place cancels it: only the new one is painted.
+        here.page.route("**/v1/jobs", lose, times=1)
+        working.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        expect(alert).to_contain_text("The server can't be reached.")
+        here.page.get_by_label("Name of product 1").fill("Red mug")
+        with here.page.expect_response("**/v1/jobs/cancel") as stopped:
+            here.page.get_by_role("button", name="Paint them all").click()
+        assert stopped.value.status == 200
+        working.open_gate()
+        expect(here.page.get_by_role("link", name="Download the zip")).to_be_focused(timeout=60_000)
+        assert sorted(jobs_of(here, working)[: -before or None]) == ["cancelled", "completed", "completed"]
+        here.check_clean(allowed="Failed to load resource")
+
+
+def test_cancel_holds_before_the_order_is_answered(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        working.close_gate()
+        here.page.route("**/v1/jobs", lambda route: void(route.fetch()), times=1)  # stored, and never answered
+        with here.page.expect_request("**/v1/jobs"):
+            here.page.get_by_role("button", name="Paint them all").click()
+        working.wait_until(lambda: jobs_of(here, working)[0] in ("queued", "running"))
+        with here.page.expect_response("**/v1/jobs/cancel") as stopped:
+            here.page.get_by_role("button", name="Cancel").click()
+        assert stopped.value.status == 200
+        expect(here.page.locator("#spoken")).to_have_text("Cancelled")
+        assert jobs_of(here, working)[0] == "cancelled"
+        here.check_clean()
 
 
 def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningService) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from p2i_ray.cluster import listening
 from p2i_ray.diffusion.model.fingerprint import of_painter
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import GeneratorRequest, Reference
@@ -29,6 +30,10 @@ LONG_S = 60
 def handle(ray_cluster: None) -> Iterator[Any]:
     with running_sampler() as handle:
         yield handle
+
+
+def test_no_other_machine_reaches_the_replicas(handle: Any) -> None:
+    assert listening.beyond_loopback() == []
 
 
 def test_the_time_of_images_worked_out_by_hand() -> None:

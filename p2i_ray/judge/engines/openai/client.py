@@ -12,6 +12,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray.cluster import ray_internals
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.lifetime import exit_with_driver
@@ -60,6 +61,7 @@ class OpenAIEngine:
         """
         if not settings.hosted.url:
             raise UserError("judge.hosted.url isn't set; give the endpoint's base URL, e.g. https://api.openai.com/v1")
+        ray_internals.replica_on_loopback()
         self._settings = settings.hosted
         self._endpoint = Endpoint(settings.hosted, settings.model, seed, clock)
         self._budget = Budget(settings.hosted)

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from p2i_ray.cluster import ray_internals
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.judge.engines.lifetime import exit_with_driver
 from p2i_ray.judge.engines.vllm import chat_template, process_reaper
@@ -65,6 +66,7 @@ class VLLMEngine:
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
+        ray_internals.replica_on_loopback()
         process_reaper.start()
         chat_template.check(settings.model)
         arguments = engine_arguments(settings, seed, side=limits.resolution)
