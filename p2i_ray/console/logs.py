@@ -17,6 +17,7 @@ def set_up() -> None:
     handler.setFormatter(logging.Formatter(FORMAT, "%H:%M:%S"))
     handler.addFilter(_with_step)
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.getLogger("transformers.modeling_rope_utils").addFilter(_is_of_use)
 
 
 @contextmanager
@@ -32,6 +33,11 @@ def at(step: str) -> Iterator[None]:
         yield
     finally:
         _steps[thread] = before
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Whether a line is not transformers' own note that it can't check the rotary embedding of each Qwen2.5-VL."""
+    return "Missing validation function" not in record.getMessage()
 
 
 def _with_step(record: logging.LogRecord) -> bool:

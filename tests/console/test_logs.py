@@ -33,6 +33,8 @@ with logs.at("round 2/2 · score"):
     from_a_thread(own=True)
     from_a_thread(own=False)
 log.info("not shown")
+rope = logging.getLogger("transformers.modeling_rope_utils")
+rope.warning("Missing validation function in 'RotaryEmbeddingConfigMixin' for 'rope_type'='axial'")
 log.error("after")
 """
 
