@@ -246,6 +246,7 @@ def test_a_step_far_above_the_others_stops_the_training(
 
 
 @pytest.mark.slow
+@pytest.mark.heavy  # the compiler's own processes
 def test_compiled_steps_are_the_same(expected: Outcome, tiny_painter: DiffusionConfig) -> None:
     compiled = three_steps(tiny_painter, zero_stage=1, compile=True)
     assert tuple(compiled.curve[0]) == pytest.approx(tuple(expected.curve[0]), rel=1e-3)
