@@ -333,6 +333,30 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert found.notes[1:] == ["1 pictures in source have no row, such as loose.png"]
 
 
+def test_a_mask_without_its_photo_is_no_photo_where_others_have_theirs(tmp_path: Path) -> None:
+    files = {
+        **{"mugs/1.jpg": picture(1), "mugs/1_Mask.png": picture(0), "mugs/2_mask.png": picture(0)},
+        **{"mugs/gas_mask.jpg": picture(3), "mugs/gas_mask_mask.png": picture(4), "mugs/5_cutout.png": picture(5)},
+    }
+    found = source.read(str(write(tmp_path / "masks", files)))
+    assert [(row["file"], row["mask"]) for row in found.rows.to_pylist() if not row["reason"]] == [
+        ("mugs/1.jpg", "mugs/1_Mask.png"),
+        ("mugs/5_cutout.png", None),
+        ("mugs/gas_mask.jpg", "mugs/gas_mask_mask.png"),
+    ]
+    assert [(row["file"], row["reason"]) for row in found.rows.to_pylist() if row["reason"]] == [
+        ("mugs/2_mask.png", "file missing: it is a mask by its name, and its photo mugs/2 is not beside it")
+    ]
+    costumes = {"masks/gas_mask.jpg": picture(1), "masks/face_mask.jpg": picture(2)}
+    assert len(shown(source.read(str(write(tmp_path / "none", costumes))))) == 2
+
+
+def test_photos_whose_names_differ_by_their_ends_alone_are_a_row_each(tmp_path: Path) -> None:
+    files = {"mugs/1.jpg": picture(1), "mugs/1.png": picture(2)}
+    found = source.read(str(write(tmp_path, files)))
+    assert shown(found) == [(picture(1), "mugs", "mugs"), (picture(2), "mugs", "mugs")] and len(found.notes) == 1
+
+
 def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
     write(tmp_path / "photos", {"Cups/a.png": picture(1), "Cups/b.png": picture(2)})
     (tmp_path / "photos/Cups/b.png").rename(tmp_path / "photos/Cups/caf\udce9.png")  # the byte E9
