@@ -206,6 +206,14 @@ def test_hugging_face_data_sets_as_they_are_saved(tmp_path: Path, kind: str) -> 
     assert not by_name["Mug"]["mask"] and by_name["Jug"]["mask"]
 
 
+def test_of_a_data_set_that_was_saved_again_only_the_last_saving_counts(tmp_path: Path) -> None:
+    images().save_to_disk(tmp_path / "data", num_shards=3)
+    images().select([1]).save_to_disk(tmp_path / "data", num_shards=1)
+    found = source.read(str(tmp_path / "data"))
+    assert [row["name"] for row in rows(found)] == ["Jug"]
+    assert [note.partition(" Arrow files")[0] for note in found.notes] == ["3"] and "00000-of-00003" in found.notes[0]
+
+
 def test_tables_with_bytes_paths_and_our_own_data(tmp_path: Path) -> None:
     own = pa.table({"id": ["x", "y"], "name": ["Mug", "Jug"], "category": ["Cups", "Cups"], "group": ["g", None],
         "image": [{"bytes": picture(1), "path": None}, None],
