@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts import agreement, colours, framing, hidden
+from p2i_ray.data.cutouts import agreement, colours, framing, given_masks, hidden
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
 from p2i_ray.data.cutouts.hidden import CLEAR
 from p2i_ray.data.cutouts.quality import Quality, measure
 from p2i_ray.data.cutouts.quality import check as check_quality
 from p2i_ray.data.cutouts.settings import CutoutConfig
-from p2i_ray.data.images import ImageError, Pixels, check_size, decode
+from p2i_ray.data.images import ImageError, Pixels, check_size, decode, upright_size
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -161,7 +161,7 @@ def _product(
 ) -> tuple[str | None, Pixels | None, Pixels | None]:
     """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file."""
     if files.cutout is not None:
-        own = _fit(_open(files.cutout, "cutout", image), photo, "cutout")
+        own = _fit(_open(files.cutout, "cutout", image), photo, "cutout", files=files, image=image)
         alpha = np.ascontiguousarray(own[..., 3])
         if alpha.min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
@@ -172,13 +172,9 @@ def _product(
             )
         return "cutout", alpha, colours.unmatte(own)
     if files.mask is not None:
-        mask = _open(files.mask, "mask", image)
-        if mask[..., 3].min() == 255:  # no transparency: white is the product
-            grey = np.asarray(Image.fromarray(mask[..., :3]).convert("L"))
-            mask = np.dstack([mask[..., :3], grey])
-            if (grey[[0, 0, -1, -1], [0, -1, 0, -1]] >= 128).all():
-                raise ImageError("bad mask: its corners are white, and white is the product; invert it")
-        return "mask", np.ascontiguousarray(_fit(mask, photo, "mask")[..., 3]), None
+        mask = given_masks.product_of(_open(files.mask, "mask", image))
+        fitted = _fit(np.dstack([mask, mask, mask, mask]), photo, "mask", files=files, image=image)
+        return "mask", np.ascontiguousarray(fitted[..., 3]), None
     if cut_out:
         return "alpha", np.ascontiguousarray(photo[..., 3]), None
     return None, None, None
@@ -191,13 +187,14 @@ def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
         raise ImageError(f"bad {kind}: {error}") from None
 
 
-def _fit(pixels: Pixels, photo: Pixels, kind: str) -> Pixels:
+def _fit(pixels: Pixels, photo: Pixels, kind: Literal["mask", "cutout"], *, files: Files, image: ImageConfig) -> Pixels:
     """A mask's or cutout's pixels (h, w, 4) at the photo's size."""
     (height, width), (own_height, own_width) = photo.shape[:2], pixels.shape[:2]
     rounding = max(own_height + width, own_width + height)  # a pixel of each side; both may have been decoded smaller
     if abs(own_height * width - own_width * height) > rounding:
-        sizes = f"{own_width}x{own_height} pixels, the photo {width}x{height}"
-        raise ImageError(f"bad {kind}: it has another shape than its photo ({sizes})")
+        other = files.mask if kind == "mask" else files.cutout
+        own, whole = ("{}x{}".format(*upright_size(one, image)) for one in (other, files.photo))
+        raise ImageError(f"bad {kind}: it has another shape than its photo ({own} pixels, the photo {whole})")
     return colours.resize(pixels, width, height)
 
 

@@ -188,6 +188,12 @@ def test_masks_that_do_not_fit(more: dict[str, bytes], reason: str) -> None:
         made(encode_png(NOISE), **more)
 
 
+def test_a_mask_of_another_shape_is_named_by_the_sizes_of_the_files() -> None:
+    """Both are decoded at a third of these."""
+    with pytest.raises(ImageError, match=r"another shape than its photo \(400x600 pixels, the photo 400x400\)"):
+        made(encode_png(np.zeros((400, 400, 3), np.uint8)), mask=encode_png(np.zeros((600, 400), np.uint8)))
+
+
 def test_a_product_without_surroundings_is_a_cutout_alone() -> None:
     mask = np.zeros((64, 200), np.uint8)
     mask[:, 20:180] = 255  # from edge to edge: a square would need 112 rows that nobody photographed
