@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import jpeg_end, magic, stated_colours
+from p2i_ray.data import jpeg_end, magic, stated_colours, wholeness
 from p2i_ray.data.colour import to_srgb
 from p2i_ray.data.errors import ImageError
 
@@ -97,6 +97,7 @@ def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
 
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:
     with _opened(encoded, limits) as image:
+        wholeness.check(encoded or b"", image.format, image.width * image.height)
         profile = None if levels else stated_colours.profile_of(image, encoded or b"")
         turn = _turn(image)
         # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
