@@ -28,6 +28,7 @@ LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the ot
 BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
 ORIENTATION = 0x0112  # EXIF tag
 PNG_DEPTH = 24  # place of a PNG's bits a channel
+PNG_COLOURS, GREY_AND_ALPHA = 25, 4  # place of a PNG's kind of colours, and one of them
 PHOTOMETRIC = 262  # TIFF tag; 0: white is zero
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -107,6 +108,8 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
         image.load()
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = _at_8_bits(image, encoded)
+        if image.format == "PNG" and image.mode == "RGBA" and encoded and encoded[PNG_COLOURS] == GREY_AND_ALPHA:
+            image = Image.merge("LA", (image.getchannel("R"), image.getchannel("A")))  # of 16 bits, as Pillow opens it
         if white_is_zero:
             image = Image.fromarray(65535 - np.asarray(image))
         factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -113,6 +114,37 @@ def test_grey_follows_a_grey_profile(mode: str) -> None:
     seen = decode(saved(image, "PNG", icc_profile=icc), LIMITS)
     assert np.abs(np.asarray(seen, int)[0, 0, :3] - coded(55 / 255)).max() <= 1
     assert mode != "LA" or np.asarray(seen)[0, 0, 3] == 90
+
+
+@pytest.mark.parametrize(("depth", "row"), [(1, b"\x40"), (2, b"\x10"), (4, b"\x06"), (8, b"\0\x66")])
+def test_grey_with_a_clear_level_follows_a_grey_profile(depth: int, row: bytes) -> None:
+    """Two pixels: level 0, which is clear, and another."""
+    level = row[-1] >> (8 - 2 * depth) if depth < 8 else row[-1]
+    seen = np.asarray(decode(png(2, depth, row, kind=0, chunks=chunk(b"tRNS", bytes(2))), LIMITS), int)[0]
+    assert np.abs(seen[1, :3] - coded(level / (2**depth - 1))).max() <= 1 and seen[:, 3].tolist() == [0, 255]
+
+
+def test_sixteen_bits_of_grey_with_alpha_follow_a_grey_profile() -> None:
+    seen = np.asarray(decode(png(1, 16, bytes([55, 55, 90, 90]), kind=4), LIMITS), int)[0, 0]
+    assert np.abs(seen[:3] - coded(55 / 255)).max() <= 1 and seen[3] == 90
+
+
+def test_grey_that_a_tiff_multiplied_by_its_alpha() -> None:
+    stored = Image.new("LA", (4, 4), (120, 128)).convert("La")  # as Pillow opens such a TIFF
+    seen = to_srgb(stored, None)
+    assert seen.mode == "RGBA" and np.abs(np.asarray(seen, int)[0, 0] - (120, 120, 120, 128)).max() <= 1
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, depth: int, row: bytes, *, kind: int, chunks: bytes = b"") -> bytes:
+    """A PNG of one row, with a profile of linear light; `kind` of colours: 0 is grey, 4 grey and alpha."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, kind, 0, 0, 0))
+    icc = chunk(b"iCCP", b"grey\0\0" + zlib.compress(profile(None, gamma=1.0)))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + head + icc + chunks + pixels + chunk(b"IEND", b"")
 
 
 def test_sixteen_bits_keep_the_steps_between_dark_levels() -> None:
