@@ -69,8 +69,8 @@ class SegmentationCutter:
         if other := sorted(info["mismatched_keys"]):
             name, found, wanted = other[0]
             raise UserError(
-                f"{_named(settings)} has {len(other)} weights of another size than its config.json says, such as {name} "
-                f"({'x'.join(map(str, found))}, not {'x'.join(map(str, wanted))}); take both from one checkpoint"
+                f"{_named(settings)} has {len(other)} weights of another size than its config.json says, such as "
+                f"{name} ({'x'.join(map(str, found))}, not {'x'.join(map(str, wanted))}); take both from one checkpoint"
             )
         self._model = model.eval().requires_grad_(False).to(self._device)
 
