@@ -408,6 +408,27 @@ def test_webdataset_tars(tmp_path: Path) -> None:
     assert reasons == {"0.tar broken": "bad row", "0.tar alone": "empty file"}
 
 
+def test_the_files_of_a_sample_may_lie_apart_in_a_tar(tmp_path: Path) -> None:
+    tarred(tmp_path / "0.tar", {
+        "10.png": picture(1), "9.png": picture(2), "10.json": '{"name": "Mug", "category": "Cups"}',
+        "9.mask.png": picture(0), "9.json": '{"name": "Jug", "category": "Cups"}', "10.cutout.png": picture(5, True)})  # fmt: skip
+    found = source.read(str(tmp_path))
+    assert shown(found) == [(picture(1), "Mug", "Cups"), (picture(2), "Jug", "Cups")]
+    beside = [(row["mask"], row["cutout"]) for row in rows(found)]
+    assert beside == [(None, picture(5, True)), (picture(0), None)]
+    assert found.rows["reason"].null_count == 2
+
+
+def test_which_of_two_pictures_in_a_tar_is_the_photo_is_not_guessed(tmp_path: Path) -> None:
+    tarred(tmp_path / "0.tar", {
+        "a.png": picture(0), "a.jpg": picture(1), "a.cls": "Cups", "b.jpg": picture(2), "b.cls": "Cups"})  # fmt: skip
+    found = source.read(str(tmp_path))
+    assert shown(found) == [(picture(2), "Cups", "Cups")]
+    assert [row["reason"] for row in found.rows.to_pylist() if row["reason"]] == [
+        "bad row: png and jpg may both be its photo; keep one, and call a mask mask.png"
+    ]
+
+
 def test_a_tar_that_is_cut_off_gives_what_is_whole_and_says_so(tmp_path: Path) -> None:
     whole = tarred(
         tmp_path / "0.tar",
