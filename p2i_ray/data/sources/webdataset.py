@@ -53,7 +53,8 @@ def read(root: str, files: Sequence[str], category: str = "") -> Iterator[Row]:
 def _samples(opened: BinaryIO, file: str, category: str) -> Iterator[Row]:
     broken: list[str] = []
     members = spilled.table(_batches(_members(opened, broken)), MEMBERS)
-    key, parts = b"", {}  # of one sample: what is behind the first dot -> where it lies
+    key = b""
+    parts: dict[str, str] = {}  # of one sample: what is behind the first dot -> where it lies
     for batch in _by_sample(members).to_batches(max_chunksize=BATCH):
         for member in batch.to_pylist():
             if member["key"] != key:

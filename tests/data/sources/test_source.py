@@ -411,7 +411,8 @@ def test_webdataset_tars(tmp_path: Path) -> None:
 def test_the_files_of_a_sample_may_lie_apart_in_a_tar(tmp_path: Path) -> None:
     tarred(tmp_path / "0.tar", {
         "10.png": picture(1), "9.png": picture(2), "10.json": '{"name": "Mug", "category": "Cups"}',
-        "9.mask.png": picture(0), "9.json": '{"name": "Jug", "category": "Cups"}', "10.cutout.png": picture(5, True)})  # fmt: skip
+        "9.mask.png": picture(0), "9.json": '{"name": "Jug", "category": "Cups"}',
+        "10.cutout.png": picture(5, True)})  # fmt: skip
     found = source.read(str(tmp_path))
     assert shown(found) == [(picture(1), "Mug", "Cups"), (picture(2), "Jug", "Cups")]
     beside = [(row["mask"], row["cutout"]) for row in rows(found)]
