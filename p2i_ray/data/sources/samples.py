@@ -114,7 +114,7 @@ def _open_all(files: Files, *, settings: CutoutConfig, image: ImageConfig) -> _O
     scene = not cut_out or settings.clear_pixels == "photo"
     if scene and cut_out:
         _check_hidden(photo)
-    source, mask, own = _product(files, photo, cut_out, image=image)
+    source, mask, own = _product(files, photo, cut_out, hollow=not scene, image=image)
     return _Opened(photo, cut_out, scene, source=source, mask=mask, own=own)
 
 
@@ -157,9 +157,17 @@ def _with_scene(
 
 
 def _product(
-    files: Files, photo: Pixels, cut_out: bool, *, image: ImageConfig
+    files: Files, photo: Pixels, cut_out: bool, *, hollow: bool, image: ImageConfig
 ) -> tuple[str | None, Pixels | None, Pixels | None]:
-    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file."""
+    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file.
+
+    Args:
+        files: of the product.
+        photo: decoded, (H, W, 3 or 4).
+        cut_out: some of it is clear.
+        hollow: and nothing is under what is clear.
+        image: limits.
+    """
     if files.cutout is not None:
         own = _fit(_open(files.cutout, "cutout", image), photo, "cutout", files=files, image=image)
         alpha = np.ascontiguousarray(own[..., 3])
@@ -174,7 +182,10 @@ def _product(
     if files.mask is not None:
         mask = given_masks.product_of(_open(files.mask, "mask", image))
         fitted = _fit(np.dstack([mask, mask, mask, mask]), photo, "mask", files=files, image=image)
-        return "mask", np.ascontiguousarray(fitted[..., 3]), None
+        mask = np.ascontiguousarray(fitted[..., 3])
+        if hollow:  # there is nothing that the mask could call product
+            mask = np.minimum(mask, photo[..., 3])
+        return "mask", mask, None
     if cut_out:
         return "alpha", np.ascontiguousarray(photo[..., 3]), None
     return None, None, None

@@ -102,6 +102,14 @@ def test_a_mask_file_wins_over_alpha() -> None:
     assert np.array_equal(cutout[..., 3], LEFT) and picture is not None
 
 
+def test_a_mask_makes_no_product_of_what_a_cutout_has_cleared() -> None:
+    whole = np.zeros((64, 64), np.uint8)
+    whole[4:60, 4:60] = 255
+    cutout, picture, quality = made(encode_png(ball()), mask=encode_png(whole))
+    assert picture is None and quality.source == "mask"
+    assert np.array_equal(cutout[..., 3], ball()[..., 3])
+
+
 def test_a_cutout_file_brings_its_colours() -> None:
     dark = np.where(ball(soft=2)[..., 3:] > 0, np.uint8([120, 40, 30]), NOISE)  # the cutout was retouched
     cutout, picture, _ = made(encode_png(dark), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
