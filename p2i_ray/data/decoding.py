@@ -29,6 +29,7 @@ BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded
 ORIENTATION = 0x0112  # EXIF tag
 PNG_DEPTH = 24  # place of a PNG's bits a channel
 PNG_COLOURS, GREY_AND_ALPHA = 25, 4  # place of a PNG's kind of colours, and one of them
+BITS = 258  # TIFF tag: depth of each channel
 PHOTOMETRIC = 262  # TIFF tag; 0: white is zero
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -110,6 +111,8 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
             image.info["transparency"] = _at_8_bits(image, encoded)
         if image.format == "PNG" and image.mode == "RGBA" and encoded and encoded[PNG_COLOURS] == GREY_AND_ALPHA:
             image = Image.merge("LA", (image.getchannel("R"), image.getchannel("A")))  # of 16 bits, as Pillow opens it
+        if image.format == "TIFF":
+            image = _at_16_bits(image)
         if white_is_zero:
             image = Image.fromarray(65535 - np.asarray(image))
         factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1
@@ -130,6 +133,20 @@ def _at_8_bits(image: Image.Image, encoded: bytes | None) -> Any:
     if isinstance(clear, int) and image.mode == "L" and depth in (2, 4):
         return clear * 255 // (2**depth - 1)
     return clear
+
+
+def _at_16_bits(image: Image.Image) -> Image.Image:
+    """A TIFF whose grey levels are at their file's depth with those that 16 bits have; one of another kind as it is.
+
+    Raises:
+        ImageError: they are whole numbers of 32 bits, or with a sign, of no known range.
+    """
+    if image.mode == "I":
+        raise ImageError("unreadable: grey levels are whole numbers of no known range; save it with 8 or 16 bits")
+    depths = getattr(image, "tag_v2", {}).get(BITS, ())
+    if image.mode != "I;16" or depths != (12,):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) * 65535 // 4095).astype(np.uint16))
 
 
 def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Image:

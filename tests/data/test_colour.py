@@ -179,9 +179,17 @@ def test_a_profile_that_cannot_be_used_is_passed_over(icc: bytes) -> None:
 def test_lab_is_read_and_numbers_without_a_range_are_not() -> None:
     lab = Image.new("LAB", (4, 4), (136, 128, 128))  # neutral, L* = 53.3 of 100, the grey 127 of sRGB
     assert np.abs(np.asarray(to_srgb(lab, None), int)[0, 0] - 127).max() <= 2
-    for image in (Image.new("F", (4, 4), 0.5), Image.new("I", (4, 4), 1 << 20)):
-        with pytest.raises(ImageError, match=r"unreadable: .*save it with 8 or 16 bits a channel"):
+    for image in (Image.new("F", (4, 4), 0.5), *(Image.new("I", (4, 4), level) for level in (1 << 20, 200))):
+        with pytest.raises(ImageError, match=r"unreadable: .*save it with 8 or 16 bits"):
             decode(saved(image, "TIFF"), LIMITS)
+
+
+def test_twelve_bit_tiffs_reach_from_black_to_white() -> None:
+    packed = (4095 << 24 | 2048 << 12 | 1024).to_bytes(6, "big")  # and 0 in front
+    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (279, 6)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    encoded = struct.pack("<2sHI", b"II", 42, 14) + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert np.abs(np.asarray(decode(encoded, LIMITS), int)[0, :, 0] - (0, 255, 128, 64)).max() <= 1
 
 
 def test_sixteen_bit_tiffs_with_white_as_zero_and_transparent_levels() -> None:
