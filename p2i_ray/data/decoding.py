@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import jpeg_end, magic, stated_colours, wholeness
+from p2i_ray.data import jpeg_end, magic, stated_colours, tiff_pages, wholeness
 from p2i_ray.data.colour import to_srgb
 from p2i_ray.data.errors import ImageError
 
@@ -173,6 +173,7 @@ def _opened(
     _check_pixels(magic.webp_size(encoded) or (0, 0), limits)  # opening one takes memory for all of its pixels
     try:
         with Image.open(io.BytesIO(encoded), formats=formats or _formats()) as image:
+            tiff_pages.turn_to_picture(image)
             _check_pixels(image.size, limits)
             yield image
     except ImageError:
