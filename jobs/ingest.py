@@ -98,7 +98,11 @@ def run(job: IngestJob) -> None:
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
-    used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
+    used: dict[str, Any] = {
+        "ingest": settings.model_dump(mode="json"),
+        "image": job.image.model_dump(mode="json"),
+        "seed": job.seed,
+    }
     if judging:
         used["judge"] = {"model": job.judge.model, "prompt_version": judging.prompt.version}
     earlier = _record_of_before(out)
