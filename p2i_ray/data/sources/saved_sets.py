@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from p2i_ray.data.sources import tables
 
 STATE = "state.json"  # which a data set is saved with; it lists the files of its rows
+SPLITS = "dataset_dict.json"  # which several are saved with, a folder each; it lists these
 
 
 def own(files: Sequence[str], names: Collection[str], read: Callable[[str], bytes]) -> list[str]:
@@ -22,9 +23,16 @@ def own(files: Sequence[str], names: Collection[str], read: Callable[[str], byte
         read: gives the content of one.
     """
     listed: dict[str, set[str]] = {}  # folder -> the names of its files that count
-    for state in (name for name in names if posixpath.basename(name) == STATE):
-        if found := _listed(read(state)):
-            listed[posixpath.dirname(state)] = found
+    for name in names:
+        folder, base = posixpath.split(name)
+        if base == STATE and (found := _files(read(name))):
+            listed[folder] = found
+    for name in names:
+        folder, base = posixpath.split(name)
+        if base == SPLITS and (splits := _splits(read(name))):
+            for own in listed:
+                if own and posixpath.dirname(own) == folder and posixpath.basename(own) not in splits:
+                    listed[own] = set()  # a split of an earlier saving
     return [name for name in files if _counts(name, listed)]
 
 
@@ -33,9 +41,17 @@ def _counts(name: str, listed: dict[str, set[str]]) -> bool:
     return not base.lower().endswith(tables.ARROW) or folder not in listed or base in listed[folder]
 
 
-def _listed(state: bytes) -> set[str]:
+def _files(state: bytes) -> set[str]:
     """The files that a state lists; none if it is of another kind."""
     try:
         return {str(file["filename"]) for file in json.loads(state)["_data_files"]}
+    except (ValueError, LookupError, TypeError):
+        return set()
+
+
+def _splits(content: bytes) -> set[str]:
+    """The splits that were saved together; none if the file is of another kind."""
+    try:
+        return {str(split) for split in json.loads(content)["splits"]}
     except (ValueError, LookupError, TypeError):
         return set()

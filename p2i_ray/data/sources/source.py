@@ -186,7 +186,7 @@ def _held(source: _Source, names: list[str]) -> list[str]:
     if len(held) < len(files):
         first = sorted(set(files) - set(held))[0]
         source.notes.append(
-            f"{len(files) - len(held)} Arrow files are not in their data set's {saved_sets.STATE}, as those of an "
+            f"{len(files) - len(held)} Arrow files are not among those that their data set lists, as those of an "
             f"earlier saving, and were left out, such as {first}"
         )
     return held

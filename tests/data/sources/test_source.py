@@ -212,6 +212,11 @@ def test_of_a_data_set_that_was_saved_again_only_the_last_saving_counts(tmp_path
     found = source.read(str(tmp_path / "data"))
     assert [row["name"] for row in rows(found)] == ["Jug"]
     assert [note.partition(" Arrow files")[0] for note in found.notes] == ["3"] and "00000-of-00003" in found.notes[0]
+    for splits in ({"train": [0], "old": [2]}, {"train": [0], "test": [1]}):
+        rows_of = {split: images().select(places) for split, places in splits.items()}
+        datasets.DatasetDict(rows_of).save_to_disk(tmp_path / "splits")
+    found = source.read(str(tmp_path / "splits"))
+    assert sorted(row["name"] for row in rows(found)) == ["Jug", "Mug"]
 
 
 def test_tables_with_bytes_paths_and_our_own_data(tmp_path: Path) -> None:
