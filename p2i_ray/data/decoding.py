@@ -27,6 +27,7 @@ BYTES_PER_PIXEL = 10  # at most while one is decoded: an AVIF or HEIC, with its 
 LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the other then has fewer pixels
 BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
 ORIENTATION = 0x0112  # EXIF tag
+PNG_TURNS = (b"eXIf", b"exif", b"tiff:Orientation")  # in front of a PNG's orientation
 PNG_DEPTH = 24  # place of a PNG's bits a channel
 PNG_COLOURS, GREY_AND_ALPHA = 25, 4  # place of a PNG's kind of colours, and one of them
 BITS = 258  # TIFF tag: depth of each channel
@@ -95,6 +96,18 @@ def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
         width, height = image.size
         turn = _turn(image)
         return (height, width) if turn in SIDEWAYS else (width, height)
+
+
+def turn_of(encoded: bytes | None, limits: ImageConfig) -> Image.Transpose | None:
+    """How `decode` turns an image upright; none where it is stored so, and for TIFF.
+
+    Raises:
+        ImageError: as `check_size`.
+    """
+    with _opened(encoded, limits) as image:
+        if image.format == "PNG" and not any(mark in (encoded or b"") for mark in PNG_TURNS):
+            return None  # Pillow would read all of its pixels to say so
+        return _turn(image)
 
 
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:

@@ -14,14 +14,14 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts import agreement, colours, framing, given_masks, hidden
+from p2i_ray.data.cutouts import agreement, colours, framing, given_masks, hidden, outlines
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
 from p2i_ray.data.cutouts.hidden import CLEAR
 from p2i_ray.data.cutouts.quality import Quality, measure
 from p2i_ray.data.cutouts.quality import check as check_quality
 from p2i_ray.data.cutouts.settings import CutoutConfig
-from p2i_ray.data.images import ImageError, Pixels, check_size, decode, upright_size
+from p2i_ray.data.images import ImageError, Pixels, check_size, decode, turn_of, upright_size
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -183,12 +183,25 @@ def _product(
         mask = given_masks.product_of(_open(files.mask, "mask", image))
         fitted = _fit(np.dstack([mask, mask, mask, mask]), photo, "mask", files=files, image=image)
         mask = np.ascontiguousarray(fitted[..., 3])
+        _check_turn(mask, photo, files, image=image)
         if hollow:  # there is nothing that the mask could call product
             mask = np.minimum(mask, photo[..., 3])
         return "mask", mask, None
     if cut_out:
         return "alpha", np.ascontiguousarray(photo[..., 3]), None
     return None, None, None
+
+
+def _check_turn(mask: Pixels, photo: Pixels, files: Files, *, image: ImageConfig) -> None:
+    """Raise an ImageError if a mask (H, W) was plainly made of the photo as it is stored, before it was turned."""
+    turn = turn_of(files.photo, image)
+    if turn is None or turn_of(files.mask, image) is not None:
+        return
+    turned = np.asarray(Image.fromarray(mask).transpose(turn))
+    if turned.shape == mask.shape and outlines.is_plainly_better(turned, mask, photo):
+        raise ImageError(
+            "bad mask: it fits the photo as it is stored, before EXIF turns it upright; turn the mask, too"
+        )
 
 
 def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:

@@ -102,6 +102,21 @@ def test_a_mask_file_wins_over_alpha() -> None:
     assert np.array_equal(cutout[..., 3], LEFT) and picture is not None
 
 
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_a_mask_that_was_made_before_its_photo_was_turned_is_no_mask(turn: int) -> None:
+    stored, mask = NOISE // 4 + 100, np.zeros((64, 64), np.uint8)
+    mask[8:28, 12:40] = 255
+    stored[mask > 0] = RED
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(stored).save(file, "PNG", exif=exif)
+    upright = np.rot90(mask, {3: 2, 6: 3, 8: 1}[turn])
+    found = made(file.getvalue(), mask=encode_png(np.ascontiguousarray(upright)))
+    assert np.array_equal(found.cutout[..., 3], upright) and (found.picture[upright > 0] == RED).all()
+    with pytest.raises(ImageError, match="bad mask: it fits the photo as it is stored, before EXIF turns it upright"):
+        made(file.getvalue(), mask=encode_png(mask))
+
+
 def test_a_mask_makes_no_product_of_what_a_cutout_has_cleared() -> None:
     whole = np.zeros((64, 64), np.uint8)
     whole[4:60, 4:60] = 255
