@@ -35,7 +35,7 @@ from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cutouts import loading
 from p2i_ray.data.preview import write_preview
 from p2i_ray.data.schema import EXAMPLES, RECORD, REJECTED, SPLITS
-from p2i_ray.data.sources import ledger, source
+from p2i_ray.data.sources import earlier_settings, ledger, source
 from p2i_ray.data.sources.ingest import Ingested, check, check_out, count_new, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.errors import UserError
@@ -98,10 +98,15 @@ def run(job: IngestJob) -> None:
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
-    used = {"ingest": settings.model_dump(mode="json"), "image": job.image.model_dump(mode="json"), "seed": job.seed}
+    used: dict[str, Any] = {
+        "ingest": settings.model_dump(mode="json"),
+        "image": job.image.model_dump(mode="json"),
+        "seed": job.seed,
+    }
     if judging:
         used["judge"] = {"model": job.judge.model, "prompt_version": judging.prompt.version}
-    described, ours = "", _card_of_before(out)
+    earlier = _record_of_before(out)
+    described, ours = "", str(earlier.get("card", ""))
     if sum(done.splits.values()):
         described, ours = card.write(out, _facts(done, place, names, out, settings=used), ours)
     record = {**summary, **used, "card": ours}
@@ -115,7 +120,8 @@ def run(job: IngestJob) -> None:
     if preset and described:
         locations.write_text(locations.absolute(job.preset), preset)
         print(f"preset    {job.preset}: jobs/idr.py --config {shlex.quote(job.preset)}")
-    for note in [*found.notes, *_notes(done)]:
+    other = earlier_settings.differing(earlier.get("ingest", {}), used["ingest"])
+    for note in [*found.notes, *_notes(done, other)]:
         print(f"note      {note}")
 
 
@@ -148,10 +154,10 @@ def _prepare(judging: Attractiveness, job: IngestJob, photos: int, out: str) -> 
         judging.judge.start()
 
 
-def _card_of_before(out: str) -> str:
-    """The digest of the card that an earlier call wrote; empty if there is none."""
+def _record_of_before(out: str) -> dict[str, Any]:
+    """What an earlier call recorded; empty if there was none."""
     record = locations.join(out, RECORD)
-    return str(json.loads(locations.read_text(record)).get("card", "")) if locations.exists(record) else ""
+    return dict(json.loads(locations.read_text(record))) if locations.exists(record) else {}
 
 
 def check_apart(source: str, out: str) -> None:
@@ -180,8 +186,8 @@ def _parts(out: str) -> dict[str, list[str]]:
     return {part: locations.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, EXAMPLES, ledger.FOLDER)}
 
 
-def _notes(done: Ingested) -> list[str]:
-    """What a user should know of the outcome."""
+def _notes(done: Ingested, other: list[str]) -> list[str]:
+    """What a user should know of the outcome; `other` are settings that the last call had."""
     if not sum(done.splits.values()):
         return []
     notes = []
@@ -189,6 +195,11 @@ def _notes(done: Ingested) -> list[str]:
         notes.append(
             f"{done.changed} of the rows that were there have another file, group, name or category in the list now; "
             "they stay as they were (a new out has them all anew)"
+        )
+    if done.there and other:
+        notes.append(
+            f"the call before had {', '.join(other)}; the rows that were there stay as they were, and the card has the "
+            "settings of this call alone (a new out has all rows by them)"
         )
     if done.gone:
         notes.append(

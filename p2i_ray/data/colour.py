@@ -36,11 +36,13 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         raise ValueError("pixels are floating-point numbers of no known range; save it with 8 or 16 bits a channel")
     if image.mode == "LAB":
         return ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), _srgb(), outputMode="RGB") or image
+    if image.mode == "La":  # a TIFF whose grey levels were multiplied by its alpha
+        image = image.convert("LA")
     if image.has_transparency_data:
         clear = image if image.mode == "RGBA" else image.convert("RGBA")
         if not profile:
             return clear
-        seen = _seen(image.convert("L") if image.mode == "LA" else clear.convert("RGB"), profile)
+        seen = _seen(image.convert("L") if image.mode in ("1", "L", "LA") else clear.convert("RGB"), profile)
         seen.putalpha(clear.getchannel("A"))
         return seen
     plain = {"1": "L"}.get(image.mode, image.mode)

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import jpeg_end, magic, stated_colours
+from p2i_ray.data import jpeg_end, magic, stated_colours, tiff_pages, wholeness
 from p2i_ray.data.colour import to_srgb
 from p2i_ray.data.errors import ImageError
 
@@ -27,7 +27,10 @@ BYTES_PER_PIXEL = 10  # at most while one is decoded: an AVIF or HEIC, with its 
 LONGEST = 4  # times `at_least`: a longer side is decoded smaller even if the other then has fewer pixels
 BAND = 1 << 20  # pixels that are converted at a time where a picture is decoded smaller
 ORIENTATION = 0x0112  # EXIF tag
+PNG_TURNS = (b"eXIf", b"exif", b"tiff:Orientation")  # in front of a PNG's orientation
 PNG_DEPTH = 24  # place of a PNG's bits a channel
+PNG_COLOURS, GREY_AND_ALPHA = 25, 4  # place of a PNG's kind of colours, and one of them
+BITS = 258  # TIFF tag: depth of each channel
 PHOTOMETRIC = 262  # TIFF tag; 0: white is zero
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -95,8 +98,21 @@ def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
         return (height, width) if turn in SIDEWAYS else (width, height)
 
 
+def turn_of(encoded: bytes | None, limits: ImageConfig) -> Image.Transpose | None:
+    """How `decode` turns an image upright; none where it is stored so, and for TIFF.
+
+    Raises:
+        ImageError: as `check_size`.
+    """
+    with _opened(encoded, limits) as image:
+        if image.format == "PNG" and not any(mark in (encoded or b"") for mark in PNG_TURNS):
+            return None  # Pillow would read all of its pixels to say so
+        return _turn(image)
+
+
 def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *, levels: bool) -> Image.Image:
     with _opened(encoded, limits) as image:
+        wholeness.check(encoded or b"", image.format, image.width * image.height)
         profile = None if levels else stated_colours.profile_of(image, encoded or b"")
         turn = _turn(image)
         # Pillow inverts such TIFF files of 8 bits, and leaves those of 16 as they are.
@@ -106,6 +122,10 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
         image.load()
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = _at_8_bits(image, encoded)
+        if image.format == "PNG" and image.mode == "RGBA" and encoded and encoded[PNG_COLOURS] == GREY_AND_ALPHA:
+            image = Image.merge("LA", (image.getchannel("R"), image.getchannel("A")))  # of 16 bits, as Pillow opens it
+        if image.format == "TIFF":
+            image = _at_16_bits(image)
         if white_is_zero:
             image = Image.fromarray(65535 - np.asarray(image))
         factor = max(min(image.size) // at_least, max(image.size) // (LONGEST * at_least)) if at_least else 1
@@ -126,6 +146,20 @@ def _at_8_bits(image: Image.Image, encoded: bytes | None) -> Any:
     if isinstance(clear, int) and image.mode == "L" and depth in (2, 4):
         return clear * 255 // (2**depth - 1)
     return clear
+
+
+def _at_16_bits(image: Image.Image) -> Image.Image:
+    """A TIFF whose grey levels are at their file's depth with those that 16 bits have; one of another kind as it is.
+
+    Raises:
+        ImageError: they are whole numbers of 32 bits, or with a sign, of no known range.
+    """
+    if image.mode == "I":
+        raise ImageError("unreadable: grey levels are whole numbers of no known range; save it with 8 or 16 bits")
+    depths = getattr(image, "tag_v2", {}).get(BITS, ())
+    if image.mode != "I;16" or depths != (12,):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.uint32) * 65535 // 4095).astype(np.uint16))
 
 
 def _reduced(image: Image.Image, factor: int, profile: bytes | None) -> Image.Image:
@@ -152,6 +186,7 @@ def _opened(
     _check_pixels(magic.webp_size(encoded) or (0, 0), limits)  # opening one takes memory for all of its pixels
     try:
         with Image.open(io.BytesIO(encoded), formats=formats or _formats()) as image:
+            tiff_pages.turn_to_picture(image)
             _check_pixels(image.size, limits)
             yield image
     except ImageError:

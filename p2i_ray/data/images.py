@@ -16,6 +16,7 @@ from PIL import Image
 
 from p2i_ray.data.decoding import check_size as check_size
 from p2i_ray.data.decoding import decode as decode
+from p2i_ray.data.decoding import turn_of as turn_of
 from p2i_ray.data.decoding import upright_size as upright_size
 from p2i_ray.data.errors import ImageError as ImageError
 

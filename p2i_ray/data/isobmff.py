@@ -1,4 +1,4 @@
-"""The colours that an AVIF or HEIC file states for its picture by numbers (the nclx kind of a colr box)."""
+"""The boxes of an AVIF or HEIC file: the colours that it states by numbers (the nclx kind of a colr box), its end."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def colour_code(encoded: bytes) -> Code | None:
     except (StopIteration, KeyError, IndexError, struct.error):
         return None
     return None
+
+
+def last_box(encoded: bytes) -> bytes:
+    """The content of a file's last box, as far as it is there; empty if there is none. Zeros behind it are no box."""
+    found = b""
+    for kind, content in _boxes(encoded):
+        found = content if any(kind) else found
+    return found
 
 
 def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -39,12 +39,21 @@ def count(table: pa.Table) -> dict[str, int]:
     """
     keys, split = _keys(table), table["split"].to_pylist()
     return {
-        "products": len(set(keys.products) - {None}) + keys.products.count(None),
+        "products": _number(keys.products),
         "products_in_several_splits": _spanning(keys.products, split),
         "names_in_several_splits": _spanning(keys.names, split),
         "images_in_several_splits": _spanning(keys.digests, split),
         "near_duplicates_in_several_splits": sum(split[a] != split[b] for a, b in keys.near),
     }
+
+
+def products_of_splits(table: pa.Table) -> dict[str, int]:
+    """The number of products in each split that has rows, told apart as `count` does."""
+    named, split = _products(table, _names(table)), table["split"].to_pylist()
+    own: dict[str, list[str | None]] = {}
+    for product, home in zip(named, split, strict=True):
+        own.setdefault(home, []).append(product)
+    return {home: _number(products) for home, products in own.items()}
 
 
 def examples(table: pa.Table, most: int) -> list[Leak]:
@@ -60,15 +69,28 @@ def examples(table: pa.Table, most: int) -> list[Leak]:
     return list(found.values())[:most]
 
 
-def _keys(table: pa.Table) -> _Keys:
+def _names(table: pa.Table) -> list[str | None]:
     name, category = (table[column].to_pylist() for column in ("name", "category"))
     named = [groups.named(text) for text in name]
-    own = [text if text != groups.named(kind) else None for text, kind in zip(named, category, strict=True)]
-    products = [group or text for group, text in zip(table["group"].to_pylist(), own, strict=True)]
+    return [text if text != groups.named(kind) else None for text, kind in zip(named, category, strict=True)]
+
+
+def _products(table: pa.Table, names: Sequence[str | None]) -> list[str | None]:
+    return [group or name for group, name in zip(table["group"].to_pylist(), names, strict=True)]
+
+
+def _number(products: Sequence[str | None]) -> int:
+    """The number of products; a row without a key shows one of its own."""
+    return len(set(products) - {None}) + sum(product is None for product in products)
+
+
+def _keys(table: pa.Table) -> _Keys:
     prints = table["fingerprint"].to_pylist()
     shown = [place for place, fingerprint in enumerate(prints) if fingerprint]
     near = near_duplicates.pairs([prints[place] for place in shown], factor=NEAR)
-    return _Keys(products, own, table["digest"].to_pylist(), [(shown[a], shown[b]) for a, b in near.tolist()])
+    names = _names(table)
+    pairs = [(shown[a], shown[b]) for a, b in near.tolist()]
+    return _Keys(_products(table, names), names, table["digest"].to_pylist(), pairs)
 
 
 def _spanning(keys: Sequence[str | None], splits: Sequence[str]) -> int:

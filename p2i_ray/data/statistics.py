@@ -179,11 +179,22 @@ def _measure_row(row: dict[str, Any], image: ImageConfig) -> dict[str, Any]:
         found |= {"width": picture.width, "height": picture.height}
         found["digest"] = hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()
         found["fingerprint"] = near_duplicates.fingerprint(np.asarray(picture))
-        mask = product_mask(cutout or decode(encoded(row["cutout"]), image))
-        found["product_share"] = float((mask >= 128).mean())
+        cutout = cutout or decode(encoded(row["cutout"]), image)
+        found["product_share"] = float((product_mask(cutout) >= 128).mean())
+        _check(row["name"], picture.size, cutout.size, image)
     except ImageError as error:
         found["error"] = str(error)
     return found
+
+
+def _check(name: str, picture: tuple[int, int], cutout: tuple[int, int], image: ImageConfig) -> None:
+    """Raise an ImageError for what encoding and painting set a row aside for, besides pictures that can't be read."""
+    if not name.strip():
+        raise ImageError("no name: the product has none")
+    if picture != cutout:
+        raise ImageError("another size: picture and cutout differ")
+    if image.size_of(*picture) is None:
+        raise ImageError("another shape: image.aspect_ratios has none that is the picture's")
 
 
 def _spread(values: list[float | None]) -> dict[str, float] | None:

@@ -91,11 +91,11 @@ def write(data: str, measured: pa.Table, figures: dict[str, Any], *, image: Imag
 
 
 def _splits(measured: pa.Table) -> Iterator[Split]:
+    products = leaks.products_of_splits(measured)
     for split in SPLITS:
         rows = measured.filter(pc.equal(measured["split"], split))
         if rows.num_rows:
-            products = pc.count_distinct(pc.coalesce(rows["group"], rows["name"])).as_py()
-            yield Split(split, rows.num_rows, pc.sum(rows["scene"]).as_py(), products)
+            yield Split(split, rows.num_rows, pc.sum(rows["scene"]).as_py(), products[split])
 
 
 def _bars(measured: pa.Table, figures: dict[str, Any]) -> Iterator[Bars]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -115,6 +116,37 @@ def test_grey_follows_a_grey_profile(mode: str) -> None:
     assert mode != "LA" or np.asarray(seen)[0, 0, 3] == 90
 
 
+@pytest.mark.parametrize(("depth", "row"), [(1, b"\x40"), (2, b"\x10"), (4, b"\x06"), (8, b"\0\x66")])
+def test_grey_with_a_clear_level_follows_a_grey_profile(depth: int, row: bytes) -> None:
+    """Two pixels: level 0, which is clear, and another."""
+    level = row[-1] >> (8 - 2 * depth) if depth < 8 else row[-1]
+    seen = np.asarray(decode(png(2, depth, row, kind=0, chunks=chunk(b"tRNS", bytes(2))), LIMITS), int)[0]
+    assert np.abs(seen[1, :3] - coded(level / (2**depth - 1))).max() <= 1 and seen[:, 3].tolist() == [0, 255]
+
+
+def test_sixteen_bits_of_grey_with_alpha_follow_a_grey_profile() -> None:
+    seen = np.asarray(decode(png(1, 16, bytes([55, 55, 90, 90]), kind=4), LIMITS), int)[0, 0]
+    assert np.abs(seen[:3] - coded(55 / 255)).max() <= 1 and seen[3] == 90
+
+
+def test_grey_that_a_tiff_multiplied_by_its_alpha() -> None:
+    stored = Image.new("LA", (4, 4), (120, 128)).convert("La")  # as Pillow opens such a TIFF
+    seen = to_srgb(stored, None)
+    assert seen.mode == "RGBA" and np.abs(np.asarray(seen, int)[0, 0] - (120, 120, 120, 128)).max() <= 1
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, depth: int, row: bytes, *, kind: int, chunks: bytes = b"") -> bytes:
+    """A PNG of one row, with a profile of linear light; `kind` of colours: 0 is grey, 4 grey and alpha."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, kind, 0, 0, 0))
+    icc = chunk(b"iCCP", b"grey\0\0" + zlib.compress(profile(None, gamma=1.0)))
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + head + icc + chunks + pixels + chunk(b"IEND", b"")
+
+
 def test_sixteen_bits_keep_the_steps_between_dark_levels() -> None:
     levels = np.arange(0, 2 * 257, 64, dtype=np.uint16)[None]
     seen = np.asarray(decode(saved(Image.fromarray(levels), "PNG", icc_profile=profile(None, gamma=1.0)), LIMITS))
@@ -147,9 +179,17 @@ def test_a_profile_that_cannot_be_used_is_passed_over(icc: bytes) -> None:
 def test_lab_is_read_and_numbers_without_a_range_are_not() -> None:
     lab = Image.new("LAB", (4, 4), (136, 128, 128))  # neutral, L* = 53.3 of 100, the grey 127 of sRGB
     assert np.abs(np.asarray(to_srgb(lab, None), int)[0, 0] - 127).max() <= 2
-    for image in (Image.new("F", (4, 4), 0.5), Image.new("I", (4, 4), 1 << 20)):
-        with pytest.raises(ImageError, match=r"unreadable: .*save it with 8 or 16 bits a channel"):
+    for image in (Image.new("F", (4, 4), 0.5), *(Image.new("I", (4, 4), level) for level in (1 << 20, 200))):
+        with pytest.raises(ImageError, match=r"unreadable: .*save it with 8 or 16 bits"):
             decode(saved(image, "TIFF"), LIMITS)
+
+
+def test_twelve_bit_tiffs_reach_from_black_to_white() -> None:
+    packed = (4095 << 24 | 2048 << 12 | 1024).to_bytes(6, "big")  # and 0 in front
+    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (279, 6)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    encoded = struct.pack("<2sHI", b"II", 42, 14) + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert np.abs(np.asarray(decode(encoded, LIMITS), int)[0, :, 0] - (0, 255, 128, 64)).max() <= 1
 
 
 def test_sixteen_bit_tiffs_with_white_as_zero_and_transparent_levels() -> None:

@@ -37,6 +37,13 @@ def test_a_name_that_is_the_categorys_tells_no_products_apart() -> None:
     assert (found["products"], found["products_in_several_splits"], found["names_in_several_splits"]) == (4, 0, 0)
 
 
+def test_products_of_each_split_are_told_apart_in_the_same_way() -> None:
+    rows = [{"split": split, "name": name} for split, name in zip(SPLITS, ("Cup", "cup", "Mug", "mug "), strict=True)]
+    assert leaks.products_of_splits(table(rows)) == {"train": 2, "test": 1, "validation": 1}
+    grouped = [row | {"group": "g"} for row in rows]
+    assert leaks.products_of_splits(table(grouped)) == {"train": 1, "test": 1, "validation": 1}
+
+
 def test_pictures_and_near_duplicates() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     prints = [near_duplicates.fingerprint(picture) for picture in (noise, noise // 2, noise, np.rot90(noise))]

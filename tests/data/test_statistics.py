@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import statistics, writing
@@ -62,6 +63,28 @@ def test_a_cutout_without_a_scene_is_measured_by_itself() -> None:
     assert (found["scene"], found["width"], found["product_share"], found.get("error")) == (False, 10, 0.2, None)
     with_scene = statistics._measure_row(sample("a", "Mug", "Cup", grey=1, product_rows=2), ImageConfig())
     assert with_scene["scene"] and with_scene["digest"] != found["digest"]
+
+
+def pictures(height: int, width: int, *, of: str = "image cutout") -> dict[str, Any]:
+    """Some of a row's pictures, of this size; the upper half is the product."""
+    cutout = np.zeros((height, width, 4), np.uint8)
+    cutout[: height // 2] = 255
+    row = writing.sample("", "", "", cutout=cutout, picture=cutout[..., :3], lossless=True)
+    return {column: row[column] for column in of.split()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": " "}, "no name"),
+        (pictures(8, 8, of="cutout"), "another size"),
+        (pictures(10, 8), "another shape"),
+    ],
+)
+def test_what_encoding_sets_aside_cannot_be_used(change: dict[str, Any], reason: str) -> None:
+    row = sample("a", "Mug", "Cup", grey=1, product_rows=2) | change
+    found = statistics._measure_row(row, ImageConfig())
+    assert found["error"].partition(": ")[0] == reason and found["product_share"] > 0
 
 
 def test_cutouts_are_counted_by_where_their_masks_are_from(tmp_path: Path) -> None:

@@ -20,25 +20,59 @@ ENOUGH = 40  # soft pixels that are needed to tell what they were blended with
 NOISE = 12  # levels by which the nearest sure pixel may differ from a soft one's product
 BETTER = 3  # times that the blend must explain soft pixels better than the product alone
 SURE_BACKGROUND = 5  # alpha up to which it shows nothing of it
+REACH = 2  # pixels from a sure pixel to where the product's colour is taken to be that pixel's
+DOUBT = 0.1  # of a lone pixel's own colour: with an alpha (0..1) below, the nearest sure pixel says more of it
 
 
 def decontaminate(picture: Pixels, mask: Pixels) -> Pixels:
     """The product of a picture (H, W, 3) as a cutout (H, W, 4): the background is taken out of its soft edges.
 
     F and B of a soft pixel are first those of the nearest sure pixels; what their mixture leaves unexplained, such as
-    texture, goes to F by the share that it has in the pixel.
+    texture, goes to F by the share that it has in the pixel. Cords, hair and glass have no sure pixels, and other
+    colours than those elsewhere on the product: where such a part is least clear, F follows from B alone, and is that
+    of the pixels around.
     """
     soft = (mask > SURE_BACKGROUND) & (mask < SURE_PRODUCT)
     product, background = mask >= SURE_PRODUCT, mask <= SURE_BACKGROUND
     colours = picture
-    if soft.any() and product.any() and background.any():
-        alpha = mask[soft, None].astype(np.float32) / 255  # (N, 1), 0..1
-        front = _nearest(picture, product, soft).astype(np.float32)
-        back = _nearest(picture, background, soft).astype(np.float32)
-        rest = picture[soft] - alpha * front - (1 - alpha) * back
-        colours = picture.copy()
-        colours[soft] = (front + alpha * rest).round().clip(0, 255)
+    if soft.any() and background.any():
+        lone = _lone(mask, soft, product)
+        known = picture.copy()
+        if lone.any():
+            front = _nearest(picture, product, lone) if product.any() else picture[lone]
+            alpha = mask[lone, None].astype(np.float32) / 255
+            share = alpha / (alpha**2 + DOUBT**2)  # nearly 1 / alpha, but for faint pixels
+            known[lone] = _unmixed(picture, mask, lone, front=front, background=background, share=share)
+        product |= lone
+        if product.any():
+            front, share = _nearest(known, product, soft), mask[soft, None].astype(np.float32) / 255
+            colours = picture.copy()
+            colours[soft] = _unmixed(picture, mask, soft, front=front, background=background, share=share)
     return fill_clear(np.dstack([colours, mask]))
+
+
+def _lone(mask: Pixels, soft: NDArray[np.bool_], product: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The soft pixels that are no edge of anything sure: away from it, and none around them is less clear."""
+    size = 2 * REACH + 1
+    near = cv2.dilate(product.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    peak = mask == cv2.dilate(mask, np.ones((3, 3), np.uint8))
+    return np.asarray(soft & peak & ~near & (mask >= HALF_CLEAR))
+
+
+def _unmixed(
+    picture: Pixels,
+    mask: Pixels,
+    wanted: NDArray[np.bool_],
+    *,
+    front: Pixels,
+    background: NDArray[np.bool_],
+    share: NDArray[np.floating],
+) -> Pixels:
+    """F (N, 3) of the wanted pixels: `front`, and a share of what its mixture with the nearest B leaves unexplained."""
+    alpha = mask[wanted, None].astype(np.float32) / 255  # (N, 1), 0..1
+    back = _nearest(picture, background, wanted).astype(np.float32)
+    rest = picture[wanted] - alpha * front - (1 - alpha) * back
+    return np.asarray((front + share * rest).round().clip(0, 255), np.uint8)
 
 
 def unmatte(cutout: Pixels) -> Pixels:

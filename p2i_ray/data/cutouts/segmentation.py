@@ -56,11 +56,22 @@ class SegmentationCutter:
             self._by_class = type(config) in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
             loader = AutoModelForSemanticSegmentation if self._by_class else AutoModelForUniversalSegmentation
             model, info = loader.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+                folder,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, in one line
             )
-        lacking = sorted(info["missing_keys"])
-        if lacking:  # transformers would go on with random numbers in their place
+        # transformers would go on with random numbers in the place of these
+        if lacking := sorted(info["missing_keys"]):
             raise UserError(f"{_named(settings)} lacks {len(lacking)} weights of its network, such as {lacking[0]}")
+        if other := sorted(info["mismatched_keys"]):
+            name, found, wanted = other[0]
+            raise UserError(
+                f"{_named(settings)} has {len(other)} weights of another size than its config.json says, such as "
+                f"{name} ({'x'.join(map(str, found))}, not {'x'.join(map(str, wanted))}); take both from one checkpoint"
+            )
         self._model = model.eval().requires_grad_(False).to(self._device)
 
     def cut(self, photos: Sequence[Pixels]) -> list[Cut | ImageError]:
@@ -154,7 +165,7 @@ def _explained(settings: CutterConfig) -> Iterator[str]:
     with locations.local_folder(settings.model) as local:
         try:
             yield locations.local_path(local)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             if isinstance(error, UserError):
                 raise
             if "trust_remote_code" in str(error) or "custom code" in str(error):

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from p2i_ray.config import ImageConfig
 from p2i_ray.config.shapes import Size
-from p2i_ray.data.cutouts import agreement, colours, framing, hidden
+from p2i_ray.data.cutouts import agreement, colours, framing, given_masks, hidden, outlines
 from p2i_ray.data.cutouts.cutter import Cut, Cutter
 from p2i_ray.data.cutouts.grabcut import GrabCutter
 from p2i_ray.data.cutouts.hidden import CLEAR
 from p2i_ray.data.cutouts.quality import Quality, measure
 from p2i_ray.data.cutouts.quality import check as check_quality
 from p2i_ray.data.cutouts.settings import CutoutConfig
-from p2i_ray.data.images import ImageError, Pixels, check_size, decode
+from p2i_ray.data.images import ImageError, Pixels, check_size, decode, turn_of, upright_size
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -114,7 +114,7 @@ def _open_all(files: Files, *, settings: CutoutConfig, image: ImageConfig) -> _O
     scene = not cut_out or settings.clear_pixels == "photo"
     if scene and cut_out:
         _check_hidden(photo)
-    source, mask, own = _product(files, photo, cut_out, image=image)
+    source, mask, own = _product(files, photo, cut_out, hollow=not scene, image=image)
     return _Opened(photo, cut_out, scene, source=source, mask=mask, own=own)
 
 
@@ -157,11 +157,19 @@ def _with_scene(
 
 
 def _product(
-    files: Files, photo: Pixels, cut_out: bool, *, image: ImageConfig
+    files: Files, photo: Pixels, cut_out: bool, *, hollow: bool, image: ImageConfig
 ) -> tuple[str | None, Pixels | None, Pixels | None]:
-    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file."""
+    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file.
+
+    Args:
+        files: of the product.
+        photo: decoded, (H, W, 3 or 4).
+        cut_out: some of it is clear.
+        hollow: and nothing is under what is clear.
+        image: limits.
+    """
     if files.cutout is not None:
-        own = _fit(_open(files.cutout, "cutout", image), photo, "cutout")
+        own = _fit(_open(files.cutout, "cutout", image), photo, "cutout", files=files, image=image)
         alpha = np.ascontiguousarray(own[..., 3])
         if alpha.min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
@@ -172,16 +180,28 @@ def _product(
             )
         return "cutout", alpha, colours.unmatte(own)
     if files.mask is not None:
-        mask = _open(files.mask, "mask", image)
-        if mask[..., 3].min() == 255:  # no transparency: white is the product
-            grey = np.asarray(Image.fromarray(mask[..., :3]).convert("L"))
-            mask = np.dstack([mask[..., :3], grey])
-            if (grey[[0, 0, -1, -1], [0, -1, 0, -1]] >= 128).all():
-                raise ImageError("bad mask: its corners are white, and white is the product; invert it")
-        return "mask", np.ascontiguousarray(_fit(mask, photo, "mask")[..., 3]), None
+        mask = given_masks.product_of(_open(files.mask, "mask", image))
+        fitted = _fit(np.dstack([mask, mask, mask, mask]), photo, "mask", files=files, image=image)
+        mask = np.ascontiguousarray(fitted[..., 3])
+        _check_turn(mask, photo, files, image=image)
+        if hollow:  # there is nothing that the mask could call product
+            mask = np.minimum(mask, photo[..., 3])
+        return "mask", mask, None
     if cut_out:
         return "alpha", np.ascontiguousarray(photo[..., 3]), None
     return None, None, None
+
+
+def _check_turn(mask: Pixels, photo: Pixels, files: Files, *, image: ImageConfig) -> None:
+    """Raise an ImageError if a mask (H, W) was plainly made of the photo as it is stored, before it was turned."""
+    turn = turn_of(files.photo, image)
+    if turn is None or turn_of(files.mask, image) is not None:
+        return
+    turned = np.asarray(Image.fromarray(mask).transpose(turn))
+    if turned.shape == mask.shape and outlines.is_plainly_better(turned, mask, photo):
+        raise ImageError(
+            "bad mask: it fits the photo as it is stored, before EXIF turns it upright; turn the mask, too"
+        )
 
 
 def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
@@ -191,13 +211,14 @@ def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
         raise ImageError(f"bad {kind}: {error}") from None
 
 
-def _fit(pixels: Pixels, photo: Pixels, kind: str) -> Pixels:
+def _fit(pixels: Pixels, photo: Pixels, kind: Literal["mask", "cutout"], *, files: Files, image: ImageConfig) -> Pixels:
     """A mask's or cutout's pixels (h, w, 4) at the photo's size."""
     (height, width), (own_height, own_width) = photo.shape[:2], pixels.shape[:2]
     rounding = max(own_height + width, own_width + height)  # a pixel of each side; both may have been decoded smaller
     if abs(own_height * width - own_width * height) > rounding:
-        sizes = f"{own_width}x{own_height} pixels, the photo {width}x{height}"
-        raise ImageError(f"bad {kind}: it has another shape than its photo ({sizes})")
+        other = files.mask if kind == "mask" else files.cutout
+        own, whole = ("{}x{}".format(*upright_size(one, image)) for one in (other, files.photo))
+        raise ImageError(f"bad {kind}: it has another shape than its photo ({own} pixels, the photo {whole})")
     return colours.resize(pixels, width, height)
 
 

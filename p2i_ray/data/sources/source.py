@@ -19,6 +19,7 @@ from p2i_ray.data.sources import (
     image_folder,
     json_lines,
     listing,
+    saved_sets,
     tables,
     webdataset,
     zipped,
@@ -151,7 +152,7 @@ def _found(source: _Source, location: str) -> Iterator[Row]:
     """The rows of a source without a list: by what it holds."""
     names = [name for name in source.files.files if not PICTURE.search(name)]  # of pictures there may be millions
     lists = [name for name in names if bg60k.is_list(name)] or image_folder.metadata(names)
-    held = [name for name in names if embedded.is_data(name)]
+    held = _held(source, names)
     tars = [name for name in names if name.lower().endswith(archives.TAR)]
     if not (lists or held or tars):
         lists = _only_list(names, location)
@@ -178,16 +179,34 @@ def _found(source: _Source, location: str) -> Iterator[Row]:
         )
 
 
+def _held(source: _Source, names: list[str]) -> list[str]:
+    """The files of tables; a note says how many lie beside a saved data set and are not of it."""
+    files = [name for name in names if embedded.is_data(name)]
+    held = saved_sets.own(files, names, lambda name: _content(source, name))
+    if len(held) < len(files):
+        first = sorted(set(files) - set(held))[0]
+        source.notes.append(
+            f"{len(files) - len(held)} Arrow files are not among those that their data set lists, as those of an "
+            f"earlier saving, and were left out, such as {first}"
+        )
+    return held
+
+
 def _within(source: _Source, name: str) -> Iterator[Row]:
     """The rows of a list in the source; its paths are relative to its own folder."""
-    with PictureReader(source.root, LIST_BYTES) as reader:
-        try:
-            content = spilled.content([reader.read(source.files.files[name])])
-        except ImageError as error:
-            raise UserError(f"source {source.root}/{name}: {error}") from None
+    content = spilled.content([_content(source, name)])
     folder = posixpath.dirname(name)
     own = source if not folder else source._replace(files=source.files.below(folder))
     yield from _list(own, content, name)
+
+
+def _content(source: _Source, name: str) -> bytes:
+    """A file of the source that is no picture."""
+    with PictureReader(source.root, LIST_BYTES) as reader:
+        try:
+            return reader.read(source.files.files[name])
+        except ImageError as error:
+            raise UserError(f"source {source.root}/{name}: {error}") from None
 
 
 def _only_list(names: list[str], location: str) -> list[str]:

@@ -31,6 +31,32 @@ def test_texture_within_an_edge_stays() -> None:
     assert np.abs(decontaminate(picture, mask)[0, 1].astype(int) - (200, 0, 25, 128)).max() <= 1
 
 
+def blended(own: Pixels, mask: Pixels, background: tuple[int, int, int]) -> Pixels:
+    """A photo (H, W, 3) of a product of these colours (H, W, 3) before a plain background."""
+    share = mask[..., None] / 255
+    return np.asarray((own * share + np.array(background) * (1 - share)).round().astype(np.uint8))
+
+
+@pytest.mark.parametrize("level", [64, 128, 192])
+def test_a_cord_has_its_own_colour_and_not_that_of_what_it_hangs_on(level: int) -> None:
+    mask, own = np.zeros((40, 40), np.uint8), np.full((40, 40, 3), 240, np.uint8)
+    mask[24:36, 8:32] = 255  # a white lamp
+    mask[:24, 20], mask[:24, 21], own[:24] = level, level // 3, 20  # a black cord, nowhere sure
+    cutout = decontaminate(blended(own, mask, (120, 150, 120)), mask)
+    assert np.abs(cutout[:21, 20:22, :3].astype(int) - 20).max() <= 32
+    assert np.abs(cutout[24:36, 8:32, :3].astype(int) - 240).max() == 0
+
+
+@pytest.mark.parametrize("has_cap", [True, False])
+def test_glass_has_its_own_colour_and_not_that_of_the_cap(has_cap: bool) -> None:
+    mask, own = np.zeros((40, 40), np.uint8), np.full((40, 40, 3), (180, 200, 210), np.uint8)
+    mask[12:36, 10:30] = 128
+    if has_cap:
+        mask[4:12, 16:24], own[4:12] = 255, RED
+    cutout = decontaminate(blended(own, mask, (90, 80, 70)), mask)
+    assert np.abs(cutout[14:36, 10:30, :3].astype(int) - (180, 200, 210)).max() <= 10
+
+
 def test_clear_pixels_get_the_nearest_colour_and_faint_ones_keep_theirs() -> None:
     cutout = np.zeros((1, 5, 4), np.uint8)
     cutout[0, 1] = (0, 0, 0, 40)  # a shadow: black, not the product's colour

@@ -160,3 +160,10 @@ def test_answers_of_another_kind_stop_the_job(
     cutter = OnnxCutter(settings(write_onnx(tmp_path / "odd.onnx", **made), **changed))
     with pytest.raises(UserError, match=says):
         cutter.cut([BESIDE])
+
+
+def test_a_photo_whose_answer_is_no_number_is_set_aside_alone(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "red.onnx")
+    cutter = OnnxCutter(settings(path, mean=(float("nan"), 0, 0), batch_size=1))
+    for found in cutter.cut([BESIDE]):
+        assert isinstance(found, ImageError) and str(found).endswith("the network's answer is not finite")

@@ -96,6 +96,15 @@ def test_weights_that_are_missing_are_no_random_numbers(tmp_path: Path) -> None:
         SegmentationCutter(settings(tmp_path, "cup"))
 
 
+def test_weights_of_another_size_than_the_config_says_are_one_line(tmp_path: Path) -> None:
+    write_segformer(tmp_path, LABELS)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["id2label"]["99"] = "bowl"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"has 2 weights of another size .*, such as decode_head\.classifier\.bias \("):
+        SegmentationCutter(settings(tmp_path, "cup"))
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [

@@ -102,6 +102,29 @@ def test_a_mask_file_wins_over_alpha() -> None:
     assert np.array_equal(cutout[..., 3], LEFT) and picture is not None
 
 
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_a_mask_that_was_made_before_its_photo_was_turned_is_no_mask(turn: int) -> None:
+    stored, mask = NOISE // 4 + 100, np.zeros((64, 64), np.uint8)
+    mask[8:28, 12:40] = 255
+    stored[mask > 0] = RED
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = turn
+    Image.fromarray(stored).save(file, "PNG", exif=exif)
+    upright = np.rot90(mask, {3: 2, 6: 3, 8: 1}[turn])
+    found = made(file.getvalue(), mask=encode_png(np.ascontiguousarray(upright)))
+    assert np.array_equal(found.cutout[..., 3], upright) and (found.picture[upright > 0] == RED).all()
+    with pytest.raises(ImageError, match="bad mask: it fits the photo as it is stored, before EXIF turns it upright"):
+        made(file.getvalue(), mask=encode_png(mask))
+
+
+def test_a_mask_makes_no_product_of_what_a_cutout_has_cleared() -> None:
+    whole = np.zeros((64, 64), np.uint8)
+    whole[4:60, 4:60] = 255
+    cutout, picture, quality = made(encode_png(ball()), mask=encode_png(whole))
+    assert picture is None and quality.source == "mask"
+    assert np.array_equal(cutout[..., 3], ball()[..., 3])
+
+
 def test_a_cutout_file_brings_its_colours() -> None:
     dark = np.where(ball(soft=2)[..., 3:] > 0, np.uint8([120, 40, 30]), NOISE)  # the cutout was retouched
     cutout, picture, _ = made(encode_png(dark), cutout=encode_png(ball(soft=2)), mask=encode_png(LEFT))
@@ -186,6 +209,12 @@ def test_a_mask_fits_its_photo_however_both_are_made_smaller() -> None:
 def test_masks_that_do_not_fit(more: dict[str, bytes], reason: str) -> None:
     with pytest.raises(ImageError, match=f"^{reason}"):
         made(encode_png(NOISE), **more)
+
+
+def test_a_mask_of_another_shape_is_named_by_the_sizes_of_the_files() -> None:
+    """Both are decoded at a third of these."""
+    with pytest.raises(ImageError, match=r"another shape than its photo \(400x600 pixels, the photo 400x400\)"):
+        made(encode_png(np.zeros((400, 400, 3), np.uint8)), mask=encode_png(np.zeros((600, 400), np.uint8)))
 
 
 def test_a_product_without_surroundings_is_a_cutout_alone() -> None:

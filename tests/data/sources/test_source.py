@@ -206,6 +206,19 @@ def test_hugging_face_data_sets_as_they_are_saved(tmp_path: Path, kind: str) -> 
     assert not by_name["Mug"]["mask"] and by_name["Jug"]["mask"]
 
 
+def test_of_a_data_set_that_was_saved_again_only_the_last_saving_counts(tmp_path: Path) -> None:
+    images().save_to_disk(tmp_path / "data", num_shards=3)
+    images().select([1]).save_to_disk(tmp_path / "data", num_shards=1)
+    found = source.read(str(tmp_path / "data"))
+    assert [row["name"] for row in rows(found)] == ["Jug"]
+    assert [note.partition(" Arrow files")[0] for note in found.notes] == ["3"] and "00000-of-00003" in found.notes[0]
+    for splits in ({"train": [0], "old": [2]}, {"train": [0], "test": [1]}):
+        rows_of = {split: images().select(places) for split, places in splits.items()}
+        datasets.DatasetDict(rows_of).save_to_disk(tmp_path / "splits")
+    found = source.read(str(tmp_path / "splits"))
+    assert sorted(row["name"] for row in rows(found)) == ["Jug", "Mug"]
+
+
 def test_tables_with_bytes_paths_and_our_own_data(tmp_path: Path) -> None:
     own = pa.table({"id": ["x", "y"], "name": ["Mug", "Jug"], "category": ["Cups", "Cups"], "group": ["g", None],
         "image": [{"bytes": picture(1), "path": None}, None],
@@ -333,6 +346,30 @@ def test_folders_of_classes(tmp_path: Path) -> None:
     assert found.notes[1:] == ["1 pictures in source have no row, such as loose.png"]
 
 
+def test_a_mask_without_its_photo_is_no_photo_where_others_have_theirs(tmp_path: Path) -> None:
+    files = {
+        **{"mugs/1.jpg": picture(1), "mugs/1_Mask.png": picture(0), "mugs/2_mask.png": picture(0)},
+        **{"mugs/gas_mask.jpg": picture(3), "mugs/gas_mask_mask.png": picture(4), "mugs/5_cutout.png": picture(5)},
+    }
+    found = source.read(str(write(tmp_path / "masks", files)))
+    assert [(row["file"], row["mask"]) for row in found.rows.to_pylist() if not row["reason"]] == [
+        ("mugs/1.jpg", "mugs/1_Mask.png"),
+        ("mugs/5_cutout.png", None),
+        ("mugs/gas_mask.jpg", "mugs/gas_mask_mask.png"),
+    ]
+    assert [(row["file"], row["reason"]) for row in found.rows.to_pylist() if row["reason"]] == [
+        ("mugs/2_mask.png", "file missing: it is a mask by its name, and its photo mugs/2 is not beside it")
+    ]
+    costumes = {"masks/gas_mask.jpg": picture(1), "masks/face_mask.jpg": picture(2)}
+    assert len(shown(source.read(str(write(tmp_path / "none", costumes))))) == 2
+
+
+def test_photos_whose_names_differ_by_their_ends_alone_are_a_row_each(tmp_path: Path) -> None:
+    files = {"mugs/1.jpg": picture(1), "mugs/1.png": picture(2)}
+    found = source.read(str(write(tmp_path, files)))
+    assert shown(found) == [(picture(1), "mugs", "mugs"), (picture(2), "mugs", "mugs")] and len(found.notes) == 1
+
+
 def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
     write(tmp_path / "photos", {"Cups/a.png": picture(1), "Cups/b.png": picture(2)})
     (tmp_path / "photos/Cups/b.png").rename(tmp_path / "photos/Cups/caf\udce9.png")  # the byte E9
@@ -374,6 +411,28 @@ def test_webdataset_tars(tmp_path: Path) -> None:
     assert [(row["group"], row["mask"]) for row in rows(found)][:2] == [("12", None), (None, picture(0))]
     reasons = {row["origin"]: row["reason"].partition(": ")[0] for row in found.rows.to_pylist() if row["reason"]}
     assert reasons == {"0.tar broken": "bad row", "0.tar alone": "empty file"}
+
+
+def test_the_files_of_a_sample_may_lie_apart_in_a_tar(tmp_path: Path) -> None:
+    tarred(tmp_path / "0.tar", {
+        "10.png": picture(1), "9.png": picture(2), "10.json": '{"name": "Mug", "category": "Cups"}',
+        "9.mask.png": picture(0), "9.json": '{"name": "Jug", "category": "Cups"}',
+        "10.cutout.png": picture(5, True)})  # fmt: skip
+    found = source.read(str(tmp_path))
+    assert shown(found) == [(picture(1), "Mug", "Cups"), (picture(2), "Jug", "Cups")]
+    beside = [(row["mask"], row["cutout"]) for row in rows(found)]
+    assert beside == [(None, picture(5, True)), (picture(0), None)]
+    assert found.rows["reason"].null_count == 2
+
+
+def test_which_of_two_pictures_in_a_tar_is_the_photo_is_not_guessed(tmp_path: Path) -> None:
+    tarred(tmp_path / "0.tar", {
+        "a.png": picture(0), "a.jpg": picture(1), "a.cls": "Cups", "b.jpg": picture(2), "b.cls": "Cups"})  # fmt: skip
+    found = source.read(str(tmp_path))
+    assert shown(found) == [(picture(2), "Cups", "Cups")]
+    assert [row["reason"] for row in found.rows.to_pylist() if row["reason"]] == [
+        "bad row: png and jpg may both be its photo; keep one, and call a mask mask.png"
+    ]
 
 
 def test_a_tar_that_is_cut_off_gives_what_is_whole_and_says_so(tmp_path: Path) -> None:
