@@ -42,9 +42,9 @@ export class Task {
 
   /**
    * Run action(signal) with the label `what`, then done(its result). A task that still runs here is cancelled first.
-   * If it fails, the page shows why and a button that runs it again.
+   * If it fails, the page shows why and a button that runs it again, or calls again() where that is given.
    */
-  async run(what, action, done) {
+  async run(what, action, done, { again = () => this.run(what, action, done) } = {}) {
     this.cancel();
     const controller = new AbortController();
     this.controller = controller;
@@ -55,7 +55,7 @@ export class Task {
       this.end(controller);
       done(result);
     } catch (error) {
-      if (!controller.signal.aborted) this.fail(error, () => this.run(what, action, done));
+      if (!controller.signal.aborted) this.fail(error, again);
       else if (this.controller === controller) this.say("Cancelled");
       this.end(controller);
     }

@@ -104,6 +104,46 @@ def test_no_photo_and_no_image(browser: Browser, service: RunningService) -> Non
         here.check_clean()
 
 
+def test_a_line_goes_when_what_it_asks_for_is_there(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        page, line = here.page, here.page.locator("#request-error")
+        here.submit("")
+        expect(line).to_have_text("Add a photo first.")
+        here.choose(COFFEE)
+        expect(line).to_be_hidden()
+        here.submit("")
+        expect(line).to_have_text("Type the product's name first.")
+        page.get_by_role("button", name="Erase all").click()  # the name is missing all the same
+        expect(line).to_have_text("Type the product's name first.")
+        page.get_by_label("Name, as a shop would list it").press_sequentially("C")
+        expect(line).to_be_hidden()
+        here.submit()
+        expect(line).to_contain_text("The cutout is empty")
+        page.get_by_role("button", name="Undo").click()
+        expect(line).to_be_hidden()
+        page.locator("#choices summary").click()
+        page.get_by_label("Seed").fill("x")
+        here.submit()
+        expect(line).to_contain_text("The seed is a whole number")
+        page.get_by_label("Seed").fill("7")
+        expect(line).to_be_hidden()
+        assert page.get_by_label("Seed").get_attribute("aria-invalid") == "false"
+        here.check_clean()
+
+
+def test_what_is_tried_again_has_the_name_that_is_there_now(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        service.sampler.refusals.append(RuntimeError("a test's"))
+        here.submit("Tea cup")
+        expect(here.page.get_by_role("button", name="Try again")).to_be_visible()
+        here.page.get_by_label("Name, as a shop would list it").fill("Mug")
+        here.page.get_by_role("button", name="Try again").click()
+        here.see_results("Mug: four pictures")
+        assert {request.name for request in service.sampler.requests[-4:]} == {"Mug"}
+        here.check_clean(allowed=STATUS)
+
+
 @pytest.mark.parametrize("refusal, wait", [(Overloaded(2), 2), (NotReady(), 5)], ids=["429", "503"])
 def test_a_busy_server_says_when_to_come_again(
     browser: Browser, service: RunningService, refusal: Exception, wait: int
