@@ -152,6 +152,9 @@ class JobRunner:
             return
         backoff.worked()
         del self._finishing[job.id]
+        for item in job.rows:  # a later order under its key has the same id
+            self._tries.pop((job.id, item.index), None)
+            self._lost.pop((job.id, item.index), None)
         self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
         self.wake()  # its webhook is due
 

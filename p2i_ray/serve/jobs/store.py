@@ -89,7 +89,8 @@ class JobStore:
             for number, image in enumerate(inputs):
                 (building / "inputs" / f"{number:04d}").write_bytes(image)
             if job.webhook:
-                locations.write_text(str(building / WEBHOOK), Delivery().model_dump_json())
+                message = Delivery(id=f"msg_{secrets.token_hex(16)}")
+                locations.write_text(str(building / WEBHOOK), message.model_dump_json())
             locations.write_text(str(building / "job.json"), job.model_dump_json())
             building.rename(self._folder / job.id)
         except BaseException as error:
