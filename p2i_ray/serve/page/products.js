@@ -101,6 +101,7 @@ export class Products {
     const id = sessionStorage.getItem(KEPT_AS);
     if (!id) return;
     find("products").hidden = false;
+    this.order = { id, key: null, list: [], text: "" };
     this.run(id);
   }
 
@@ -109,7 +110,7 @@ export class Products {
     this.forget();
     const work = async (signal) => {
       id ??= await this.submit(signal);
-      signal.addEventListener("abort", () => this.stop(id), { once: true });
+      signal.addEventListener("abort", () => this.abandon(), { once: true });
       try {
         const progress = await this.finished(id, signal);
         return { progress, zip: await resultOf(id, signal) };
@@ -124,36 +125,35 @@ export class Products {
   async submit(signal) {
     if (!this.list.length) throw new APIError("The job is no longer on the server. Add the photos again.");
     const products = this.list.map((product) => ({ ...product, name: product.name.trim() }));
-    const { key } = this.orderOf(products, this.fields());
-    const stop = () => this.callOff(key);
+    const order = this.orderOf(products, this.fields());
+    if (order.id) return order.id;
+    const stop = () => this.abandon();
     signal.addEventListener("abort", stop, { once: true });
-    const id = await submitJob(products, this.fields(), { key, signal });
+    order.id = await submitJob(products, this.fields(), { key: order.key, signal });
     signal.removeEventListener("abort", stop);
-    this.order = null;
-    sessionStorage.setItem(KEPT_AS, id);
-    return id;
+    sessionStorage.setItem(KEPT_AS, order.id);
+    return order.id;
   }
 
-  // An order whose answer was lost may be on the server: the same one is sent again, another one takes its place.
+  // An order whose line was cut may be on the server, with its answer or before: the same one goes on, another one takes
+  // its place.
   orderOf(products, fields) {
     const is = ({ list, text }) => text === JSON.stringify(fields) && list.length === products.length
       && list.every(({ image, name }, index) => products[index].image === image && products[index].name === name);
-    if (this.order && !is(this.order)) this.callOff(this.order.key);
-    this.order ??= { key: newKey(), list: products, text: JSON.stringify(fields) };
+    if (this.order && !is(this.order)) this.abandon();
+    this.order ??= { id: null, key: newKey(), list: products, text: JSON.stringify(fields) };
     return this.order;
   }
 
-  callOff(key) {
-    this.order = null;
-    cancelOrder(key).catch((error) => this.refuse(error.message));
-  }
-
-  stop(id) {
+  abandon() {
+    if (!this.order) return;
+    const { id, key } = this.order;
     this.forgetJob();
-    cancelJob(id).catch((error) => this.refuse(error.message));
+    (id ? cancelJob(id) : cancelOrder(key)).catch((error) => this.refuse(error.message));
   }
 
   forgetJob() {
+    this.order = null;
     sessionStorage.removeItem(KEPT_AS);
     return null;
   }
@@ -190,7 +190,7 @@ export class Products {
   putAway() {
     this.task.cancel();
     this.task.clear();
-    if (this.order) this.callOff(this.order.key);
+    this.abandon();
     this.forget();
     this.list = [];
     find("products-list").replaceChildren();

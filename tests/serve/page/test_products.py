@@ -145,6 +145,38 @@ def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningServic
         here.check_clean(allowed="Failed to load resource")
 
 
+def test_what_is_painted_when_the_line_is_cut_is_neither_painted_twice_nor_left_behind(
+    browser: Browser, working: RunningService
+) -> None:
+    with visit(browser, working) as here:
+        before = len(jobs_of(here, working))
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        paint, what = here.page.get_by_role("button", name="Paint them all"), here.page.locator("#products-task .what")
+        alert = here.page.locator("#products-task").get_by_role("alert")
+
+        def cut_the_line() -> None:
+            expect(what).to_have_text("Painting the products: 0 of 2…")
+            here.page.context.set_offline(True)
+            expect(alert).to_contain_text("The server can't be reached.")
+            here.page.context.set_offline(False)
+
+        working.close_gate()
+        paint.click()
+        cut_the_line()
+        paint.click()  # the same order: it goes on
+        cut_the_line()
+        assert len(jobs_of(here, working)) == before + 1
+        here.page.get_by_label("Name of product 1").fill("Red mug")
+        with here.page.expect_response("**/cancel"):
+            paint.click()  # another one takes its place
+        cut_the_line()
+        with here.page.expect_response("**/cancel"):
+            here.page.get_by_role("button", name="Put the list away").click()
+        assert jobs_of(here, working)[: -before or None] == ["cancelled", "cancelled"]
+        assert here.page.evaluate("sessionStorage.getItem('p2i-job')") is None
+        here.check_clean(allowed="Failed to load resource")
+
+
 def jobs_of(here: Visit, service: RunningService) -> list[str]:
     """The states of all jobs, the newest first."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
