@@ -58,18 +58,29 @@ export class Products {
     const part = (selector) => row.querySelector(selector);
     part("canvas").getContext("2d").drawImage(product.thumb, 0, 0);
     part("input").value = product.name;
-    part("input").addEventListener("input", ({ target }) => { product.name = target.value; });
-    part("input").setAttribute("aria-label", `Name of product ${this.list.length + 1}`);
-    part("button").setAttribute("aria-label", `Remove product ${this.list.length + 1}`);
+    part("input").addEventListener("input", ({ target }) => {
+      product.name = target.value;
+      if (target.getAttribute("aria-invalid") === "true" && product.name.trim()) this.refuse(""); // the line asked for it
+    });
     part("button").addEventListener("click", () => {
       this.list = this.list.filter((other) => other !== product);
       row.remove();
+      this.number();
       this.showCount();
       find("products-title").focus();
     });
-    product.field = part("input");
+    Object.assign(product, { field: part("input"), away: part("button") });
     this.list.push(product);
     find("products-list").append(row);
+    this.number();
+  }
+
+  // To a screen reader the rows differ by their numbers.
+  number() {
+    for (const [index, { field, away }] of this.list.entries()) {
+      field.setAttribute("aria-label", `Name of product ${index + 1}`);
+      away.setAttribute("aria-label", `Remove product ${index + 1}`);
+    }
   }
 
   showCount() {

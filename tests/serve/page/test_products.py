@@ -65,20 +65,26 @@ def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> No
         expect(page.get_by_role("heading", name="3 products")).to_be_focused()
         names = page.locator("#products-list input")
         assert names.evaluate_all("(all) => all.map((e) => e.value)") == ["red mug", "yellow vase", "c"]
-        page.get_by_role("button", name="Remove product 3").click()
+        page.get_by_role("button", name="Remove product 1").click()
+        page.evaluate(DROP, [[["red-mug.png", list(RED)]], "#products-list"])
+        expect(page.get_by_role("heading", name="3 products")).to_be_focused()
+        labels = [names.nth(place).get_attribute("aria-label") for place in range(3)]
+        assert labels == [f"Name of product {number}" for number in (1, 2, 3)]
+        page.get_by_role("button", name="Remove product 2").click()
         expect(page.get_by_role("heading", name="2 products")).to_be_visible()
-        page.get_by_label("Name of product 2").fill("")
+        page.get_by_label("Name of product 1").fill("")
         page.get_by_role("button", name="Paint them all").click()
         expect(page.locator("#products-error")).to_have_text("Type the name of every product.")
-        expect(page.get_by_label("Name of product 2")).to_be_focused()
-        page.get_by_label("Name of product 2").fill("Yellow vase 20 cm")
+        expect(page.get_by_label("Name of product 1")).to_be_focused()
+        page.get_by_label("Name of product 1").fill("Yellow vase 20 cm")
+        expect(page.locator("#products-error")).to_be_hidden()
         page.get_by_role("radio", name="Faultless").check()
         page.get_by_role("button", name="Paint them all").click()
         expect(page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         sent = here.texts()
         assert json.loads(sent["items"]) == [
-            {"image": "image0", "name": "red mug", "mask": "mask0"},
-            {"image": "image1", "name": "Yellow vase 20 cm", "mask": "mask1"},
+            {"image": "image0", "name": "Yellow vase 20 cm", "mask": "mask0"},
+            {"image": "image1", "name": "red mug", "mask": "mask1"},
         ]
         assert {name: sent[name] for name in ("n", "best_of", "accept")} == {
             "n": "1", "best_of": "4", "accept": "faultless"
@@ -88,7 +94,7 @@ def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> No
         assert download.value.suggested_filename == "products.zip"
         with zipfile.ZipFile(download.value.path()) as found:
             results = json.loads(found.read("results.json"))
-            assert [row["name"] for row in results] == ["red mug", "Yellow vase 20 cm"]
+            assert [row["name"] for row in results] == ["Yellow vase 20 cm", "red mug"]
             for row in results:
                 assert [picture["truth"]["faultless"] for picture in row["pictures"]] == [True]
                 assert Image.open(found.open(row["pictures"][0]["file"])).size == (288, 216)  # the photo's shape
