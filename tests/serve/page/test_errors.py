@@ -251,3 +251,24 @@ def test_a_photo_can_be_dropped_and_pasted(browser: Browser, service: RunningSer
         )
         expect(here.page.locator("#spoken")).to_contain_text("own transparency")
         here.check_clean()
+
+
+@pytest.mark.parametrize("field", ["#name", "#seed"])
+def test_a_cell_of_a_spreadsheet_is_pasted_as_its_text(browser: Browser, service: RunningService, field: str) -> None:
+    """Spreadsheets copy a cell as text and as a picture of it, which is no photo."""
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        here.page.locator("#choices summary").click()
+        here.page.evaluate(
+            """([bytes, field]) => { const transfer = new DataTransfer();
+            transfer.setData("text/plain", "7");
+            transfer.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true, clipboardData: transfer };
+            const event = new ClipboardEvent("paste", options);
+            window.untouched = document.querySelector(field).dispatchEvent(event); }""",
+            [list(file(disc(120, 120))["buffer"]), field],
+        )
+        here.page.wait_for_timeout(500)
+        assert here.page.evaluate("untouched") and here.alpha().shape == (400, 600)
+        assert "own transparency" not in here.page.locator("#spoken").inner_text()
+        here.check_clean()
