@@ -9,6 +9,7 @@ const POLL_MS = 1500;
 const KEPT_AS = "p2i-job"; // the running job, for as long as the tab is open
 const THUMB = 112; // pixels
 const GONE = 404; // the status of a job that was deleted
+const UNFINISHED = "unfinished"; // an error's code if the result isn't there yet
 const find = (id) => document.getElementById(id);
 
 /** Whether an element lies in the list's section. */
@@ -124,7 +125,7 @@ export class Products {
       signal.addEventListener("abort", () => this.abandon(), { once: true });
       try {
         const progress = await this.finished(id, signal);
-        return { progress, zip: await resultOf(id, signal) };
+        return await this.resulting(id, progress, signal);
       } catch (error) {
         if (error.status === GONE) id = this.forgetJob();
         throw error;
@@ -176,6 +177,18 @@ export class Products {
       const what = status === "paused" ? "The products are paused" : "Painting the products";
       this.task.progress(done + failed, total, `${what}: ${done + failed} of ${total}…`);
       if (status === "completed" || status === "cancelled") return progress;
+      await pause(POLL_MS, signal);
+    }
+  }
+
+  // The result of a job that was cancelled from elsewhere is there when what was being painted is.
+  async resulting(id, progress, signal) {
+    for (;;) {
+      try {
+        return { zip: await resultOf(id, signal), progress: await progressOf(id, signal) };
+      } catch (error) {
+        if (error.code !== UNFINISHED || progress.status !== "cancelled") throw error;
+      }
       await pause(POLL_MS, signal);
     }
   }

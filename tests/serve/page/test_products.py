@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,25 @@ def test_cancel_stops_the_job(browser: Browser, working: RunningService) -> None
         state = here.page.request.get(stopped.value.url.removesuffix("/cancel"), headers=headers).json()
         assert (state["status"], state["done"]) == ("cancelled", 0)
         here.check_clean()
+
+
+def test_a_job_that_another_front_cancels_gives_what_is_painted(browser: Browser, tmp_path: Path) -> None:
+    """It is cancelled at once, and its result is there when what is being painted is."""
+    with open_service(tmp_path, jobs=True) as painting, visit(browser, painting) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        painting.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        painting.wait_until(lambda: len(painting.sampler.requests) == 4)
+        job = here.page.evaluate("sessionStorage.getItem('p2i-job')")
+        with open_service(tmp_path) as other, here.page.expect_response("**/result") as asked:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            here.page.request.post(f"{other.url}/v1/jobs/{job}/cancel", headers=headers)
+        assert asked.value.status == 409
+        painting.open_gate()
+        outcome = here.page.locator("#products-outcome")
+        expect(outcome).to_have_text("1 painted, 1 not: results.json in the zip says why.", timeout=60_000)
+        expect(here.page.locator("#products-task").get_by_role("alert")).to_be_hidden()
+        here.check_clean(allowed="Failed to load resource")
 
 
 def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningService) -> None:
