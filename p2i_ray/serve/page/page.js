@@ -72,7 +72,7 @@ function openOf(file) {
     mask.fill(true);
     brush.open(photo, mask);
     results.clear();
-    painting.cancel();
+    painting.cancel({ told: false }); // what is told is the new photo
     painting.clear();
     find("drop").hidden = true;
     find("mend-note").hidden = true;

@@ -11,7 +11,7 @@ export class Task {
     Object.assign(this, { say, starters });
     Object.assign(this, { busy: find(".busy"), failed: find(".failed"), stop: find(".cancel"), retry: find(".retry") });
     Object.assign(this, { what: find(".what"), elapsed: find(".elapsed"), line: find(".error"), bar: find("progress") });
-    Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {} });
+    Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {}, told: true });
     this.stop.addEventListener("click", () => this.cancel());
     this.retry.addEventListener("click", () => this.again());
     place.append(part);
@@ -22,8 +22,9 @@ export class Task {
     return this.controller !== null;
   }
 
-  /** Cancel the running task; that is no failure. */
-  cancel() {
+  /** Cancel the running task; that is no failure. told: it is announced. */
+  cancel({ told = true } = {}) {
+    this.told = told;
     this.controller?.abort();
   }
 
@@ -56,7 +57,7 @@ export class Task {
       done(result);
     } catch (error) {
       if (!controller.signal.aborted) this.fail(error, again);
-      else if (this.controller === controller) this.say("Cancelled");
+      else if (this.controller === controller && this.told) this.say("Cancelled");
       this.end(controller);
     }
   }

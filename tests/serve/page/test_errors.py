@@ -185,6 +185,21 @@ def test_cancel_stops_the_work_on_the_server_too(browser: Browser, service: Runn
         here.check_clean()
 
 
+def test_another_photo_ends_the_painting_and_is_what_is_told(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        service.close_gate()
+        here.submit()
+        service.wait_until(lambda: len(service.sampler.requests) == 4)
+        here.page.set_input_files("#file", file(disc(120, 120)))
+        expect(here.page.locator("#painting .busy")).to_be_hidden()
+        service.open_gate()
+        here.page.wait_for_timeout(300)
+        assert "own transparency is the cutout" in here.page.locator("#spoken").inner_text()
+        assert here.page.locator("#results").is_hidden()
+        here.check_clean()
+
+
 def test_a_line_that_is_cut(browser: Browser, service: RunningService) -> None:
     with visit(browser, service) as here:
         here.choose(COFFEE)
