@@ -20,6 +20,7 @@ def run(config: ServeJobConfig) -> None:
 
     service = hosting.Service(
         name="generator",
+        check=app.graph,  # made anew later, with the cluster's runtime environment
         graph=app.graph,
         resources=resources.generator_service(config),
         port=config.serve.port,

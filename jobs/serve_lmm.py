@@ -22,6 +22,7 @@ def run(config: ServeJobConfig) -> None:
     chat = config.serve.chat
     service = hosting.Service(
         name="LMM",
+        check=app.check,
         graph=app.graph,
         resources=resources.chat_service(config),
         port=chat.port,

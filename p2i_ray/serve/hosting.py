@@ -30,7 +30,9 @@ class Service:
 
     Attributes:
         name: Serve's name of the application, also used in messages.
-        graph: makes the application's graph.
+        check: raises a UserError for what can't be used of the settings, before a cluster is joined. It must ask Ray
+            nothing: Ray would join whatever cluster runs on this machine, or start one beyond loopback.
+        graph: makes the application's graph, on the cluster.
         resources: what the cluster must have for it.
         port: TCP port.
         port_setting: the setting's name, for messages.
@@ -38,6 +40,7 @@ class Service:
     """
 
     name: str
+    check: Callable[[ServeJobConfig, Tokens], object]
     graph: Callable[[ServeJobConfig, Tokens], Application]
     resources: Phase
     port: int
@@ -59,7 +62,7 @@ def host(config: ServeJobConfig, service: Service) -> None:
     config = config.model_copy(update={"serve": config.serve.model_copy(update={"allowed_hosts": names})})
     tokens = Tokens.from_settings(config.serve)
     check_port(config.serve.host, service.port, service.port_setting)
-    service.graph(config, tokens)  # says what can't be used; made anew below, with the cluster's runtime environment
+    service.check(config, tokens)
     connection.connect(config.ray)
     placement.wait_for(*service.resources)
     stopped = until_stopped()

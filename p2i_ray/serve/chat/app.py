@@ -33,13 +33,22 @@ def build(args: Mapping[str, Any]) -> Application:
     return graph(*read_settings(args))
 
 
+def check(config: ServeJobConfig, tokens: Tokens) -> None:
+    """See that the model can be used, before vLLM is imported, which takes a while.
+
+    Raises:
+        UserError: it can't.
+    """
+    model_folder.check(config.judge.model)
+
+
 def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
-    """The deployments, bound together.
+    """The deployments, bound together. Ray's builder of the engine's asks the cluster: one must be joined.
 
     Raises:
         UserError: the model can't be used.
     """
-    model_folder.check(config.judge.model)  # before vLLM is imported, which takes a while
+    check(config, tokens)
     from p2i_ray.serve.chat.deployment import deployment
 
     return front(

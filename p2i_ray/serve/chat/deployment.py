@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_deployment
 
-from p2i_ray.cluster import resources, serving
+from p2i_ray.cluster import ray_internals, resources, serving
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
@@ -32,6 +32,7 @@ class ChatEngineServer(LLMServer):
     """One vLLM engine, as Serve's replica."""
 
     async def __init__(self, llm_config: LLMConfig) -> None:  # type: ignore[misc]  # Serve awaits it
+        ray_internals.replica_on_loopback()
         await super().__init__(llm_config)
         from transformers import AutoTokenizer
 

@@ -61,8 +61,9 @@ async def respond(
     """
     try:
         first = await anext(chunks)
-        if isinstance(first, dict) and "error" in first:
-            raise engine_error(first["error"], log)
+        error = first.get("error") if isinstance(first, dict) else _error_of(first.partition("\n\n")[0])
+        if error is not None:
+            raise engine_error(error, log)
     except BaseException:
         await chunks.aclose()
         raise

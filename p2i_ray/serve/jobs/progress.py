@@ -23,7 +23,7 @@ def state(job: Job, store: JobStore, *, workers: int) -> dict[str, Any]:
     if job.estimate is not None:
         found["estimate"] = job.estimate.model_dump()
     if (delivery := store.delivery(job)) is not None:
-        found["webhook"] = {"url": job.webhook, **delivery.model_dump(exclude={"next"})}
+        found["webhook"] = {"url": job.webhook, **delivery.model_dump(exclude={"id", "next"})}
     return found
 
 

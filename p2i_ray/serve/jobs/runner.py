@@ -152,6 +152,9 @@ class JobRunner:
             return
         backoff.worked()
         del self._finishing[job.id]
+        for item in job.rows:  # a later order under its key has the same id
+            self._tries.pop((job.id, item.index), None)
+            self._lost.pop((job.id, item.index), None)
         self._metrics.log("job", job=job.id[:12], rows=len(job.rows), done=sum(finished.values()))
         self.wake()  # its webhook is due
 
@@ -235,12 +238,26 @@ class JobRunner:
         while True:
             await asyncio.sleep(self._storage.wait_s)
             try:
-                await asyncio.to_thread(write)
+                await _written(write)
             except OSError as error:
                 self._storage.failed(error)
             else:
                 self._storage.worked()
                 return
+
+
+async def _written(write: Callable[[], None]) -> None:
+    """Write in a thread, which goes on when the task is cancelled: until its end the job's result must not be written.
+
+    A task that is cancelled meanwhile ends as if it were not, where the item is stored.
+    """
+    writing = asyncio.ensure_future(asyncio.to_thread(write))
+    try:
+        await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        await asyncio.wait({writing})
+        if writing.exception() is not None:
+            raise
 
 
 def _locked(lock: IO[str]) -> bool:

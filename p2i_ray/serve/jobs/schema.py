@@ -117,12 +117,15 @@ class Delivery(BaseModel):
     """How far the message to a job's webhook is.
 
     Attributes:
+        id: of the message (none: written by an older version). The job's would not do: an order that is sent anew under
+            an idempotency key has the id of the one that was deleted.
         status: failed: it was given up.
         tries: so far.
         next: Unix time of the next one, seconds.
         error: why the last one failed.
     """
 
+    id: str | None = None
     status: Literal["pending", "delivered", "failed"] = "pending"
     tries: int = 0
     next: float = 0.0

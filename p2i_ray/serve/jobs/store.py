@@ -37,6 +37,7 @@ from p2i_ray.storage import locations
 RESULT, WEBHOOK = "result.zip", "webhook.json"
 _ID = re.compile(r"job_[0-9a-f]{32}")
 _BUILDING = "building-"  # prefix of a submission that isn't complete
+_WRITING = "writing-"  # prefix of a result that isn't complete
 STALE_S = 3_600  # age at which an incomplete submission is deleted
 
 
@@ -89,7 +90,8 @@ class JobStore:
             for number, image in enumerate(inputs):
                 (building / "inputs" / f"{number:04d}").write_bytes(image)
             if job.webhook:
-                locations.write_text(str(building / WEBHOOK), Delivery().model_dump_json())
+                message = Delivery(id=f"msg_{secrets.token_hex(16)}")
+                locations.write_text(str(building / WEBHOOK), message.model_dump_json())
             locations.write_text(str(building / "job.json"), job.model_dump_json())
             building.rename(self._folder / job.id)
         except BaseException as error:
@@ -164,11 +166,15 @@ class JobStore:
         """
         folder = self._folder / job.id
         shutil.rmtree(folder / "inputs", ignore_errors=True)
-        handle, name = tempfile.mkstemp(dir=folder)
+        for left in folder.glob(f"{_WRITING}*"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_WRITING, dir=folder)
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as out:
                 write_zip(out, job, self.records(job), folder / "pictures")
+                out.flush()
+                os.fsync(out.fileno())  # before the pictures go
             temporary.replace(folder / RESULT)
         finally:
             temporary.unlink(missing_ok=True)

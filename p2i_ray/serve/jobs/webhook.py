@@ -123,31 +123,31 @@ class Webhooks:
 
     async def _try(self, job: Job, before: Delivery) -> None:
         try:
-            error, final = await self._error(job), False
+            error, final = await self._error(job, before.id or f"{job.id}_ended"), False
         except RefusedAddressError as refused:
             error, final = f"not sent: {refused}", True
         if error == str(GONE):
             final = True
         tries = before.tries + 1
         if error is None:
-            after = Delivery(status="delivered", tries=tries)
+            after = Delivery(id=before.id, status="delivered", tries=tries)
         elif final or tries >= self._settings.tries:
-            after = Delivery(status="failed", tries=tries, error=error)
+            after = Delivery(id=before.id, status="failed", tries=tries, error=error)
         else:
             pause_s = min(LONGEST_S, self._settings.retry_s * GROWTH ** (tries - 1))
-            after = Delivery(tries=tries, next=self._clock() + pause_s, error=error)
+            after = Delivery(id=before.id, tries=tries, next=self._clock() + pause_s, error=error)
         self._metrics.log("webhook", job=job.id[:12], status=after.status, tries=tries, error=error)
         await asyncio.to_thread(self._store.set_delivery, job, after)
 
-    async def _error(self, job: Job) -> str | None:
-        """Send a job's state; why it wasn't accepted, none: it was.
+    async def _error(self, job: Job, message: str) -> str | None:
+        """Send a job's state under a message's id; why it wasn't accepted, none: it was.
 
         Raises:
             RefusedAddressError: the address must not be called.
         """
         url = httpx.URL(job.webhook or "")
         body = _body(await asyncio.to_thread(self._state, job))
-        signed = signature.headers(f"{job.id}_ended", int(self._clock()), body, self._secrets)
+        signed = signature.headers(message, int(self._clock()), body, self._secrets)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 address = await resolve(url, self._allowed)

@@ -72,7 +72,7 @@ function openOf(file) {
     mask.fill(true);
     brush.open(photo, mask);
     results.clear();
-    painting.cancel();
+    painting.cancel({ told: false }); // what is told is the new photo
     painting.clear();
     find("drop").hidden = true;
     find("mend-note").hidden = true;
@@ -117,6 +117,7 @@ function showState() {
   const share = covered > 0 && covered < 0.01 ? "less than 1" : Math.round(100 * covered);
   find("covers").textContent =
     covered > 1 - EMPTY ? "Nothing is cut away." : `The product covers ${share} % of the picture.`;
+  review();
 }
 
 function undo() {
@@ -140,16 +141,22 @@ document.addEventListener("keydown", (event) => {
 
 // ---- the name and the pictures
 
-function missing(name) {
-  if (!photo) return "Add a photo first.";
-  if (!name) return "Type the product's name first.";
-  const covered = mask.coverage();
+// What keeps the pictures from being asked for, {text, field}, or null.
+function fault() {
+  const { value } = find("name");
+  if (!photo) return { text: "Add a photo first.", field: null };
+  if (!value.trim()) return { text: "Type the product's name first.", field: find("name") };
+  const text = miscut(mask.coverage());
+  return text ? { text, field: null } : choices.fault();
+}
+
+function miscut(covered) {
   if (covered < EMPTY) return "The cutout is empty. Cut again, or paint the product with Add.";
   if (covered > 1 - EMPTY) return "The cutout covers the whole picture. Erase the background, or cut again.";
   return "";
 }
 
-function refuse({ text, field }) {
+function refuse({ text, field } = { text: "", field: null }) {
   find("request-error").textContent = text;
   find("request-error").hidden = !text;
   for (const input of [find("name"), find("seed")]) input.setAttribute("aria-invalid", String(input === field));
@@ -157,14 +164,19 @@ function refuse({ text, field }) {
   field?.focus();
 }
 
+// A line that asks for something goes when it is there.
+function review() {
+  const line = find("request-error");
+  if (!line.hidden && line.textContent !== fault()?.text) refuse();
+}
+
 // anew: not with the seed that is set, which would give the same pictures.
 function submit({ anew = false } = {}) {
   if (painting.running) return;
+  const wrong = fault();
+  refuse(wrong ?? undefined);
+  if (wrong) return;
   const name = find("name").value.trim();
-  const text = missing(name);
-  const fault = text ? { text, field: photo && !name ? find("name") : null } : choices.fault();
-  refuse(fault ?? { text: "", field: null });
-  if (fault) return;
   const chosen = photo;
   painting.run(`Painting four pictures of ${name}…`, async (signal) => {
     const { accept } = choices;
@@ -180,9 +192,10 @@ function submit({ anew = false } = {}) {
     results.focus();
     history.keep(result);
     say(`Done: ${find("results-words").textContent}. ${find("tally").textContent}`.trim());
-  });
+  }, { again: () => submit({ anew }) });
 }
 
+find("request").addEventListener("input", review);
 find("request").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
 find("more").addEventListener("click", () => {
   submit({ anew: true });

@@ -9,6 +9,7 @@ const POLL_MS = 1500;
 const KEPT_AS = "p2i-job"; // the running job, for as long as the tab is open
 const THUMB = 112; // pixels
 const GONE = 404; // the status of a job that was deleted
+const UNFINISHED = "unfinished"; // an error's code if the result isn't there yet
 const find = (id) => document.getElementById(id);
 
 /** Whether an element lies in the list's section. */
@@ -58,18 +59,29 @@ export class Products {
     const part = (selector) => row.querySelector(selector);
     part("canvas").getContext("2d").drawImage(product.thumb, 0, 0);
     part("input").value = product.name;
-    part("input").addEventListener("input", ({ target }) => { product.name = target.value; });
-    part("input").setAttribute("aria-label", `Name of product ${this.list.length + 1}`);
-    part("button").setAttribute("aria-label", `Remove product ${this.list.length + 1}`);
+    part("input").addEventListener("input", ({ target }) => {
+      product.name = target.value;
+      if (target.getAttribute("aria-invalid") === "true" && product.name.trim()) this.refuse(""); // the line asked for it
+    });
     part("button").addEventListener("click", () => {
       this.list = this.list.filter((other) => other !== product);
       row.remove();
+      this.number();
       this.showCount();
       find("products-title").focus();
     });
-    product.field = part("input");
+    Object.assign(product, { field: part("input"), away: part("button") });
     this.list.push(product);
     find("products-list").append(row);
+    this.number();
+  }
+
+  // To a screen reader the rows differ by their numbers.
+  number() {
+    for (const [index, { field, away }] of this.list.entries()) {
+      field.setAttribute("aria-label", `Name of product ${index + 1}`);
+      away.setAttribute("aria-label", `Remove product ${index + 1}`);
+    }
   }
 
   showCount() {
@@ -101,6 +113,7 @@ export class Products {
     const id = sessionStorage.getItem(KEPT_AS);
     if (!id) return;
     find("products").hidden = false;
+    this.order = { id, key: null, list: [], text: "" };
     this.run(id);
   }
 
@@ -109,10 +122,10 @@ export class Products {
     this.forget();
     const work = async (signal) => {
       id ??= await this.submit(signal);
-      signal.addEventListener("abort", () => this.stop(id), { once: true });
+      signal.addEventListener("abort", () => this.abandon(), { once: true });
       try {
         const progress = await this.finished(id, signal);
-        return { progress, zip: await resultOf(id, signal) };
+        return await this.resulting(id, progress, signal);
       } catch (error) {
         if (error.status === GONE) id = this.forgetJob();
         throw error;
@@ -124,36 +137,35 @@ export class Products {
   async submit(signal) {
     if (!this.list.length) throw new APIError("The job is no longer on the server. Add the photos again.");
     const products = this.list.map((product) => ({ ...product, name: product.name.trim() }));
-    const { key } = this.orderOf(products, this.fields());
-    const stop = () => this.callOff(key);
+    const order = this.orderOf(products, this.fields());
+    if (order.id) return order.id;
+    const stop = () => this.abandon();
     signal.addEventListener("abort", stop, { once: true });
-    const id = await submitJob(products, this.fields(), { key, signal });
+    order.id = await submitJob(products, this.fields(), { key: order.key, signal });
     signal.removeEventListener("abort", stop);
-    this.order = null;
-    sessionStorage.setItem(KEPT_AS, id);
-    return id;
+    sessionStorage.setItem(KEPT_AS, order.id);
+    return order.id;
   }
 
-  // An order whose answer was lost may be on the server: the same one is sent again, another one takes its place.
+  // An order whose line was cut may be on the server, with its answer or before: the same one goes on, another one takes
+  // its place.
   orderOf(products, fields) {
     const is = ({ list, text }) => text === JSON.stringify(fields) && list.length === products.length
       && list.every(({ image, name }, index) => products[index].image === image && products[index].name === name);
-    if (this.order && !is(this.order)) this.callOff(this.order.key);
-    this.order ??= { key: newKey(), list: products, text: JSON.stringify(fields) };
+    if (this.order && !is(this.order)) this.abandon();
+    this.order ??= { id: null, key: newKey(), list: products, text: JSON.stringify(fields) };
     return this.order;
   }
 
-  callOff(key) {
-    this.order = null;
-    cancelOrder(key).catch((error) => this.refuse(error.message));
-  }
-
-  stop(id) {
+  abandon() {
+    if (!this.order) return;
+    const { id, key } = this.order;
     this.forgetJob();
-    cancelJob(id).catch((error) => this.refuse(error.message));
+    (id ? cancelJob(id) : cancelOrder(key)).catch((error) => this.refuse(error.message));
   }
 
   forgetJob() {
+    this.order = null;
     sessionStorage.removeItem(KEPT_AS);
     return null;
   }
@@ -165,6 +177,18 @@ export class Products {
       const what = status === "paused" ? "The products are paused" : "Painting the products";
       this.task.progress(done + failed, total, `${what}: ${done + failed} of ${total}…`);
       if (status === "completed" || status === "cancelled") return progress;
+      await pause(POLL_MS, signal);
+    }
+  }
+
+  // The result of a job that was cancelled from elsewhere is there when what was being painted is.
+  async resulting(id, progress, signal) {
+    for (;;) {
+      try {
+        return { zip: await resultOf(id, signal), progress: await progressOf(id, signal) };
+      } catch (error) {
+        if (error.code !== UNFINISHED || progress.status !== "cancelled") throw error;
+      }
       await pause(POLL_MS, signal);
     }
   }
@@ -190,7 +214,7 @@ export class Products {
   putAway() {
     this.task.cancel();
     this.task.clear();
-    if (this.order) this.callOff(this.order.key);
+    this.abandon();
     this.forget();
     this.list = [];
     find("products-list").replaceChildren();

@@ -11,7 +11,7 @@ export class Task {
     Object.assign(this, { say, starters });
     Object.assign(this, { busy: find(".busy"), failed: find(".failed"), stop: find(".cancel"), retry: find(".retry") });
     Object.assign(this, { what: find(".what"), elapsed: find(".elapsed"), line: find(".error"), bar: find("progress") });
-    Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {} });
+    Object.assign(this, { controller: null, opener: null, clocks: [], again: () => {}, told: true });
     this.stop.addEventListener("click", () => this.cancel());
     this.retry.addEventListener("click", () => this.again());
     place.append(part);
@@ -22,8 +22,9 @@ export class Task {
     return this.controller !== null;
   }
 
-  /** Cancel the running task; that is no failure. */
-  cancel() {
+  /** Cancel the running task; that is no failure. told: it is announced. */
+  cancel({ told = true } = {}) {
+    this.told = told;
     this.controller?.abort();
   }
 
@@ -42,9 +43,9 @@ export class Task {
 
   /**
    * Run action(signal) with the label `what`, then done(its result). A task that still runs here is cancelled first.
-   * If it fails, the page shows why and a button that runs it again.
+   * If it fails, the page shows why and a button that runs it again, or calls again() where that is given.
    */
-  async run(what, action, done) {
+  async run(what, action, done, { again = () => this.run(what, action, done) } = {}) {
     this.cancel();
     const controller = new AbortController();
     this.controller = controller;
@@ -55,8 +56,8 @@ export class Task {
       this.end(controller);
       done(result);
     } catch (error) {
-      if (!controller.signal.aborted) this.fail(error, () => this.run(what, action, done));
-      else if (this.controller === controller) this.say("Cancelled");
+      if (!controller.signal.aborted) this.fail(error, again);
+      else if (this.controller === controller && this.told) this.say("Cancelled");
       this.end(controller);
     }
   }

@@ -16,7 +16,9 @@ export function onPhoto({ accept, acceptMany, acceptStyle }) {
       photos(files);
     });
   }
-  document.addEventListener("paste", ({ clipboardData }) => {
+  document.addEventListener("paste", ({ clipboardData, target }) => {
+    // A spreadsheet's cell is there as a text and as a picture of it.
+    if (target.matches?.("input[type=text]") && clipboardData.types.includes("text/plain")) return;
     (inStyle(document.activeElement) ? styles : photos)(clipboardData.files);
   });
   acceptDrops((files, target) => {

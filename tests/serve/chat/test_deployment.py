@@ -21,6 +21,7 @@ import openai
 import psutil
 import pytest
 
+from p2i_ray.cluster import listening
 from p2i_ray.data.images import encode_png
 from p2i_ray.mini.world import render
 
@@ -98,6 +99,10 @@ def score(lmm: openai.OpenAI, index: int) -> float:
     return float(sum(int(digit) * probability for digit, probability in digits.items()))
 
 
+def test_other_machines_reach_nothing_of_it(job: tuple[int, openai.OpenAI]) -> None:
+    assert [one for one in listening.beyond_loopback() if "LMM" in one.program] == []
+
+
 def test_the_model_is_listed(lmm: openai.OpenAI) -> None:
     assert [model.id for model in lmm.models.list()] == [MODEL]
 
@@ -142,9 +147,10 @@ def test_errors_say_what_is_wrong(lmm: openai.OpenAI) -> None:
     for says, messages in refused.items():
         with pytest.raises(openai.BadRequestError, match=says):
             lmm.chat.completions.create(model=MODEL, messages=messages, max_tokens=2)
-    with pytest.raises(openai.BadRequestError, match="grammar"):
-        bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
-        lmm.chat.completions.create(model=MODEL, messages=turn(shown(encoded)), response_format=bad)  # type: ignore[call-overload]
+    bad: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    for stream in (False, True):
+        with pytest.raises(openai.BadRequestError, match="grammar"):
+            lmm.chat.completions.create(model=MODEL, messages=turn(shown(encoded)), response_format=bad, stream=stream)
 
 
 def test_control_words_in_texts_are_words(lmm: openai.OpenAI) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -38,6 +39,9 @@ def test_an_engines_refusal_is_an_error_in_a_stream_too_and_shows_no_path() -> N
             answer = lmm.chat(stream=stream)
             assert answer.status_code == 400 and answer.headers["content-type"] == "application/json"
             assert answer.json()["error"]["message"] == "The prompt (9000 tokens) is longer than 512; see …"
+        lmm.engine.chunks = [f"data: {json.dumps({'error': complaint})}\n\n", "data: [DONE]\n\n"]  # or as an event
+        answer = lmm.chat(stream=True)
+        assert answer.status_code == 400 and answer.json()["error"]["message"].endswith("longer than 512; see …")
         lmm.engine.chunks = [{"error": {"message": "AttributeError: secret", "code": 500}}]
         answer = lmm.chat()
         assert answer.status_code == 500 and "secret" not in answer.text and "internal error" in answer.text

@@ -66,7 +66,7 @@ def test_what_a_format_loses_is_measured_on_the_file() -> None:
     assert "file_unchanged" not in painted.metadata(LIMITS)
 
 
-def test_colours_of_large_products_are_those_of_evenly_spaced_pixels() -> None:
+def test_colours_of_large_products_are_those_of_pixels_spread_over_them() -> None:
     """A shade from left to right: the mean of a part of the pixels is that of all."""
     picture, product, mask = pasted(512)
     assert (mask == 255).sum() > MOST
@@ -75,6 +75,18 @@ def test_colours_of_large_products_are_those_of_evenly_spaced_pixels() -> None:
     inside = mask == 255
     whole = float(ciede2000(lab(changed[inside]), lab(product[inside])).mean())
     assert report(changed, product, mask).colour == pytest.approx(whole, rel=0.01)
+
+
+def test_stripes_do_not_hide_between_the_pixels_whose_colours_are_compared() -> None:
+    """A product of 400 columns and of 8 x 20,000 pixels: every eighth pixel would be of every eighth column."""
+    product, mask = np.full((408, 400, 3), GREY, np.uint8), np.full((408, 400), 255, np.uint8)
+    mask[:8] = 0
+    assert (mask == 255).sum() == 8 * MOST
+    for column in range(8):
+        picture = product.copy()
+        picture[:, column::8] = RED
+        apart = float(ciede2000(lab(np.array(RED, np.uint8)), lab(np.array(GREY, np.uint8))))
+        assert report(picture, product, mask).colour == pytest.approx(apart / 8, rel=0.1)
 
 
 @pytest.mark.parametrize("alpha", [254, 200, 128])

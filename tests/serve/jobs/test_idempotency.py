@@ -11,12 +11,15 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.errors import APIError
 from p2i_ray.serve.edge.forms import Form
+from p2i_ray.serve.images.protocol import PaintedImage
 from p2i_ray.serve.jobs.idempotency import HEADER, digest, job_id, read_key
-from tests.support.generator_parts import OTHER, TOKEN, RunningService, cutout, error_of, open_service
+from tests.support.generator_parts import OTHER, TOKEN, RunningService, StubSampler, cutout, error_of, open_service
 from tests.support.orders import TABLE, order, result, rows, state
 from tests.support.serving import wait_until
+from tests.support.webhook_receiver import SECRET, receiver
 
 KEY = "5f0c7a52-0d1c-4c8e-9a44-0a2b6a1f9a11"
 
@@ -143,3 +146,38 @@ def test_an_order_that_is_still_arriving_is_refused_once_it_is_called_off(servic
         assert error_of(sending.result(), 409)["code"] == "cancelled"
     assert call_off(service, "arriving").status_code == 404
     assert len(rows(result(service, order(service, key="arriving")))) == 2  # the key is free
+
+
+class Moody(StubSampler):
+    """A sampler that fails at the next so many pictures."""
+
+    faults = 0
+
+    async def paint(self, request: PaintRequest) -> PaintedImage:
+        self.faults -= 1
+        self.fault = RuntimeError("a test's") if self.faults >= 0 else None
+        return await super().paint(request)
+
+
+def test_an_order_that_is_sent_anew_under_its_key_begins_anew(tmp_path: Path) -> None:
+    """It has the id of the one that was deleted, and nothing else of it."""
+    sampler, once = Moody(), TABLE.split(b"mug")[0]
+    environment = {"P2I_WEBHOOK_SECRET": SECRET}
+    with (
+        receiver() as target,
+        open_service(
+            str(tmp_path),
+            sampler=sampler,
+            settings={"webhooks": {"allowed": [f"{target.url}/"]}},
+            environment=environment,
+        ) as service,
+    ):
+        for faults in (2, 1):  # of the three tries that an item has
+            sampler.faults = faults
+            job = order(service, once, {"cup.png": cutout()}, key="anew", webhook=f"{target.url}/")
+            assert rows(result(service, job))[0]["status"] == "done"
+            wait_until(lambda job=job: state(service, job)["webhook"]["status"] == "delivered")
+            service.send("DELETE", f"/v1/jobs/{job['id']}")
+        first, second = target.messages
+        assert first["data"]["id"] == second["data"]["id"]
+        assert first["id"] != second["id"]  # else a receiver takes the second for the first one once more

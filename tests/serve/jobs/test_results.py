@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from p2i_ray.serve.images.schema import EditRequest
 from p2i_ray.serve.jobs.results import COLUMNS, flat, to_csv, write_zip
 from p2i_ray.serve.jobs.schema import JobItem, new_job
+from p2i_ray.serve.jobs.store import JobStore
 from tests.support.generator_parts import RunningService, cutout, open_service
 from tests.support.orders import order, result, rows, state, table, zipped
 from tests.support.serving import wait_until
@@ -96,6 +99,26 @@ def test_results_of_an_older_version(tmp_path: Path) -> None:
     found = zipfile.ZipFile(out)
     assert found.read("00000-0.png") == b"picture" and rows(found) == [record]
     assert json.loads(found.read("summary.json"))["seconds"] == 0
+
+
+KILLED = """
+import os, sys
+from p2i_ray.serve.jobs import store
+store.write_zip = lambda out, *_: (out.write(b"begun"), out.flush(), os.kill(os.getpid(), 9))
+jobs = store.JobStore(sys.argv[1])
+jobs.finish(jobs.unfinished()[0])
+"""
+
+
+def test_a_process_that_is_killed_while_it_writes_a_result_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """However often: a result may have gigabytes."""
+    store, item = JobStore(str(tmp_path)), JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)
+    job = new_job(b"client", [item])
+    store.add(job, [b"image"])
+    for _ in range(2):
+        assert subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60).returncode == -9
+    store.finish(job)
+    assert {path.name for path in (tmp_path / job.id).iterdir()} == {"job.json", "rows", "result.zip"}
 
 
 def test_a_cancelled_order_says_what_was_not_painted(tmp_path: Path) -> None:

@@ -193,6 +193,30 @@ def test_a_cancelled_job_keeps_what_is_painted(tmp_path: Path) -> None:
         assert len(service.sampler.requests) == 1
 
 
+def test_what_is_being_stored_when_a_job_is_cancelled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """State, result, metrics and quota agree, however slow the disk is."""
+    storing, go_on, write = threading.Event(), threading.Event(), JobStore._write_item
+
+    def slowly(*content: Any) -> None:
+        storing.set()
+        assert go_on.wait(20)
+        write(*content)
+
+    monkeypatch.setattr(JobStore, "_write_item", slowly)
+    with open_service(str(tmp_path), settings={"quotas": {"pictures_per_day": 9}}) as service:
+        job = submit(service, [CUP] * 2)
+        assert storing.wait(20)
+        assert service.send("POST", f"/v1/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+        time.sleep(0.3)  # in which a result would be written
+        go_on.set()
+        _, rows = finished(service, job)
+        assert [row["status"] for row in rows] == ["done", "cancelled"]
+        state = service.send("GET", f"/v1/jobs/{job['id']}").json()
+        assert (state["status"], state["done"], state["pictures"]) == ("cancelled", 1, 1)
+        assert service.send("GET", "/v1/usage").json()["pictures"] == 1
+        assert 'p2i_job_items_total{outcome="done"} 1.0' in service.send("GET", "/metrics").text
+
+
 def test_requests_are_served_during_jobs_and_jobs_take_turns(tmp_path: Path) -> None:
     with open_service(str(tmp_path), max_jobs=2) as service:
         service.sampler.held = True

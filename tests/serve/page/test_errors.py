@@ -104,6 +104,46 @@ def test_no_photo_and_no_image(browser: Browser, service: RunningService) -> Non
         here.check_clean()
 
 
+def test_a_line_goes_when_what_it_asks_for_is_there(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        page, line = here.page, here.page.locator("#request-error")
+        here.submit("")
+        expect(line).to_have_text("Add a photo first.")
+        here.choose(COFFEE)
+        expect(line).to_be_hidden()
+        here.submit("")
+        expect(line).to_have_text("Type the product's name first.")
+        page.get_by_role("button", name="Erase all").click()  # the name is missing all the same
+        expect(line).to_have_text("Type the product's name first.")
+        page.get_by_label("Name, as a shop would list it").press_sequentially("C")
+        expect(line).to_be_hidden()
+        here.submit()
+        expect(line).to_contain_text("The cutout is empty")
+        page.get_by_role("button", name="Undo").click()
+        expect(line).to_be_hidden()
+        page.locator("#choices summary").click()
+        page.get_by_label("Seed").fill("x")
+        here.submit()
+        expect(line).to_contain_text("The seed is a whole number")
+        page.get_by_label("Seed").fill("7")
+        expect(line).to_be_hidden()
+        assert page.get_by_label("Seed").get_attribute("aria-invalid") == "false"
+        here.check_clean()
+
+
+def test_what_is_tried_again_has_the_name_that_is_there_now(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        service.sampler.refusals.append(RuntimeError("a test's"))
+        here.submit("Tea cup")
+        expect(here.page.get_by_role("button", name="Try again")).to_be_visible()
+        here.page.get_by_label("Name, as a shop would list it").fill("Mug")
+        here.page.get_by_role("button", name="Try again").click()
+        here.see_results("Mug: four pictures")
+        assert {request.name for request in service.sampler.requests[-4:]} == {"Mug"}
+        here.check_clean(allowed=STATUS)
+
+
 @pytest.mark.parametrize("refusal, wait", [(Overloaded(2), 2), (NotReady(), 5)], ids=["429", "503"])
 def test_a_busy_server_says_when_to_come_again(
     browser: Browser, service: RunningService, refusal: Exception, wait: int
@@ -142,6 +182,21 @@ def test_cancel_stops_the_work_on_the_server_too(browser: Browser, service: Runn
         service.open_gate()
         here.submit()
         here.see_results()
+        here.check_clean()
+
+
+def test_another_photo_ends_the_painting_and_is_what_is_told(browser: Browser, service: RunningService) -> None:
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        service.close_gate()
+        here.submit()
+        service.wait_until(lambda: len(service.sampler.requests) == 4)
+        here.page.set_input_files("#file", file(disc(120, 120)))
+        expect(here.page.locator("#painting .busy")).to_be_hidden()
+        service.open_gate()
+        here.page.wait_for_timeout(300)
+        assert "own transparency is the cutout" in here.page.locator("#spoken").inner_text()
+        assert here.page.locator("#results").is_hidden()
         here.check_clean()
 
 
@@ -210,4 +265,25 @@ def test_a_photo_can_be_dropped_and_pasted(browser: Browser, service: RunningSer
             [given, way],
         )
         expect(here.page.locator("#spoken")).to_contain_text("own transparency")
+        here.check_clean()
+
+
+@pytest.mark.parametrize("field", ["#name", "#seed"])
+def test_a_cell_of_a_spreadsheet_is_pasted_as_its_text(browser: Browser, service: RunningService, field: str) -> None:
+    """Spreadsheets copy a cell as text and as a picture of it, which is no photo."""
+    with visit(browser, service) as here:
+        here.choose(COFFEE)
+        here.page.locator("#choices summary").click()
+        here.page.evaluate(
+            """([bytes, field]) => { const transfer = new DataTransfer();
+            transfer.setData("text/plain", "7");
+            transfer.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+            const options = { bubbles: true, cancelable: true, clipboardData: transfer };
+            const event = new ClipboardEvent("paste", options);
+            window.untouched = document.querySelector(field).dispatchEvent(event); }""",
+            [list(file(disc(120, 120))["buffer"]), field],
+        )
+        here.page.wait_for_timeout(500)
+        assert here.page.evaluate("untouched") and here.alpha().shape == (400, 600)
+        assert "own transparency" not in here.page.locator("#spoken").inner_text()
         here.check_clean()

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,20 +66,26 @@ def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> No
         expect(page.get_by_role("heading", name="3 products")).to_be_focused()
         names = page.locator("#products-list input")
         assert names.evaluate_all("(all) => all.map((e) => e.value)") == ["red mug", "yellow vase", "c"]
-        page.get_by_role("button", name="Remove product 3").click()
+        page.get_by_role("button", name="Remove product 1").click()
+        page.evaluate(DROP, [[["red-mug.png", list(RED)]], "#products-list"])
+        expect(page.get_by_role("heading", name="3 products")).to_be_focused()
+        labels = [names.nth(place).get_attribute("aria-label") for place in range(3)]
+        assert labels == [f"Name of product {number}" for number in (1, 2, 3)]
+        page.get_by_role("button", name="Remove product 2").click()
         expect(page.get_by_role("heading", name="2 products")).to_be_visible()
-        page.get_by_label("Name of product 2").fill("")
+        page.get_by_label("Name of product 1").fill("")
         page.get_by_role("button", name="Paint them all").click()
         expect(page.locator("#products-error")).to_have_text("Type the name of every product.")
-        expect(page.get_by_label("Name of product 2")).to_be_focused()
-        page.get_by_label("Name of product 2").fill("Yellow vase 20 cm")
+        expect(page.get_by_label("Name of product 1")).to_be_focused()
+        page.get_by_label("Name of product 1").fill("Yellow vase 20 cm")
+        expect(page.locator("#products-error")).to_be_hidden()
         page.get_by_role("radio", name="Faultless").check()
         page.get_by_role("button", name="Paint them all").click()
         expect(page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         sent = here.texts()
         assert json.loads(sent["items"]) == [
-            {"image": "image0", "name": "red mug", "mask": "mask0"},
-            {"image": "image1", "name": "Yellow vase 20 cm", "mask": "mask1"},
+            {"image": "image0", "name": "Yellow vase 20 cm", "mask": "mask0"},
+            {"image": "image1", "name": "red mug", "mask": "mask1"},
         ]
         assert {name: sent[name] for name in ("n", "best_of", "accept")} == {
             "n": "1", "best_of": "4", "accept": "faultless"
@@ -88,7 +95,7 @@ def test_a_list_becomes_one_zip(browser: Browser, working: RunningService) -> No
         assert download.value.suggested_filename == "products.zip"
         with zipfile.ZipFile(download.value.path()) as found:
             results = json.loads(found.read("results.json"))
-            assert [row["name"] for row in results] == ["red mug", "Yellow vase 20 cm"]
+            assert [row["name"] for row in results] == ["Yellow vase 20 cm", "red mug"]
             for row in results:
                 assert [picture["truth"]["faultless"] for picture in row["pictures"]] == [True]
                 assert Image.open(found.open(row["pictures"][0]["file"])).size == (288, 216)  # the photo's shape
@@ -129,6 +136,25 @@ def test_cancel_stops_the_job(browser: Browser, working: RunningService) -> None
         here.check_clean()
 
 
+def test_a_job_that_another_front_cancels_gives_what_is_painted(browser: Browser, tmp_path: Path) -> None:
+    """It is cancelled at once, and its result is there when what is being painted is."""
+    with open_service(tmp_path, jobs=True) as painting, visit(browser, painting) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        painting.close_gate()
+        here.page.get_by_role("button", name="Paint them all").click()
+        painting.wait_until(lambda: len(painting.sampler.requests) == 4)
+        job = here.page.evaluate("sessionStorage.getItem('p2i-job')")
+        with open_service(tmp_path) as other, here.page.expect_response("**/result") as asked:
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            here.page.request.post(f"{other.url}/v1/jobs/{job}/cancel", headers=headers)
+        assert asked.value.status == 409
+        painting.open_gate()
+        outcome = here.page.locator("#products-outcome")
+        expect(outcome).to_have_text("1 painted, 1 not: results.json in the zip says why.", timeout=60_000)
+        expect(here.page.locator("#products-task").get_by_role("alert")).to_be_hidden()
+        here.check_clean(allowed="Failed to load resource")
+
+
 def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningService) -> None:
     with visit(browser, working) as here:
         choose(here, ("red.png", RED), ("yellow.png", YELLOW))
@@ -142,6 +168,38 @@ def test_a_line_that_is_cut_ends_no_job(browser: Browser, working: RunningServic
         here.page.locator("#products-task .retry").click()
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         assert [path for path, _ in working.bodies if path == "/v1/jobs"] == ["/v1/jobs"]  # submitted once
+        here.check_clean(allowed="Failed to load resource")
+
+
+def test_what_is_painted_when_the_line_is_cut_is_neither_painted_twice_nor_left_behind(
+    browser: Browser, working: RunningService
+) -> None:
+    with visit(browser, working) as here:
+        before = len(jobs_of(here, working))
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        paint, what = here.page.get_by_role("button", name="Paint them all"), here.page.locator("#products-task .what")
+        alert = here.page.locator("#products-task").get_by_role("alert")
+
+        def cut_the_line() -> None:
+            expect(what).to_have_text("Painting the products: 0 of 2…")
+            here.page.context.set_offline(True)
+            expect(alert).to_contain_text("The server can't be reached.")
+            here.page.context.set_offline(False)
+
+        working.close_gate()
+        paint.click()
+        cut_the_line()
+        paint.click()  # the same order: it goes on
+        cut_the_line()
+        assert len(jobs_of(here, working)) == before + 1
+        here.page.get_by_label("Name of product 1").fill("Red mug")
+        with here.page.expect_response("**/cancel"):
+            paint.click()  # another one takes its place
+        cut_the_line()
+        with here.page.expect_response("**/cancel"):
+            here.page.get_by_role("button", name="Put the list away").click()
+        assert jobs_of(here, working)[: -before or None] == ["cancelled", "cancelled"]
+        assert here.page.evaluate("sessionStorage.getItem('p2i-job')") is None
         here.check_clean(allowed="Failed to load resource")
 
 
