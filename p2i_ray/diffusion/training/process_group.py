@@ -6,6 +6,7 @@ asks for nothing. On one machine, where Ray has the address 127.0.0.1, no other 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from typing import Any
 from ray.train.backend import Backend, BackendConfig
 from ray.train.torch import TorchConfig
 
-LOOPBACK = "127.0.0.1"
+from p2i_ray.cluster.ray_internals import LOOPBACK
+
 LEAVE_S = 30  # most seconds for the processes to leave their group at the end
 _stores: list[Any] = []  # the TCPStore of this process; a group doesn't keep the server alive by itself
 
@@ -62,12 +64,25 @@ def open_store(world_size: int, timeout_s: int) -> tuple[str, int]:
     import ray
 
     host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, 0), family=family)
+    listening = listen(host)
     port = int(listening.getsockname()[1])
     # The store owns the socket from now on.
     _set_store(host, port, world_size, timeout_s, is_master=True, master_listen_fd=listening.detach())
     return host, port
+
+
+def listen(host: str) -> socket.socket:
+    """A listening socket on a free port of this node's address alone.
+
+    On all addresses if that one is translated on its way here, so that no interface of this machine has it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, 0), family=family)
+    except OSError as error:
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+        return socket.create_server(("", 0), family=family)
 
 
 def join(backend: str, *, host: str, port: int, timeout_s: int) -> None:

@@ -51,6 +51,11 @@ def test_the_store_listens_on_its_nodes_address_alone(ray_cluster: None) -> None
         again.bind((host, port))
 
 
+def test_an_address_that_is_translated_on_its_way_here_is_listened_for_on_all() -> None:
+    with process_group.listen("192.0.2.1") as elsewhere, process_group.listen("127.0.0.1") as here:
+        assert elsewhere.getsockname()[0] == "0.0.0.0" and here.getsockname()[0] == "127.0.0.1"
+
+
 def test_torchs_own_store_would_be_seen() -> None:
     """The watch of the other tests finds what it is to find: a store that listens on all interfaces."""
     with watched_ports() as found:
