@@ -193,7 +193,7 @@ def _notes(done: Ingested, other: list[str]) -> list[str]:
     notes = []
     if done.changed:
         notes.append(
-            f"{done.changed} of the rows that were there have another file, group, name or category in the list now; "
+            f"{done.changed} of the rows that were there have another file, mask, cutout, group, name or category now; "
             "they stay as they were (a new out has them all anew)"
         )
     if done.there and other:

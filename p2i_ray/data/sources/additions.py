@@ -60,7 +60,7 @@ def divide(rows: pa.Table, before: pa.Table) -> Divided:
 
 
 def changed(there: pa.Table, before: pa.Table) -> pa.Table:
-    """Lines of rows that are there, with the picture, group, name or category that the source has now: another one.
+    """Lines of rows that are there, with the files, group, name or category that the source has now: another one.
 
     A new row may show their product by what they are called now, as well as by what they were called.
     """
@@ -161,7 +161,10 @@ def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
             name: pc.or_(pc.xor(a.is_null(), b.is_null()), pc.fill_null(pc.not_equal(a, b), False))
             for name, a, b in ((name, now[name], was[name]) for name in ledger.FROM_SOURCE if name != "id")
         }
-        differ["file"] = pc.and_not(differ["file"], by_place(now["file"]))
+        for name in ("file", *ledger.BESIDE):
+            differ[name] = pc.and_not(differ[name], by_place(now[name]))
+        for name in ledger.BESIDE:
+            differ[name] = pc.and_(differ[name], pc.is_valid(was[name]))
         kept = {"id", *ledger.schema().names[len(ledger.FROM_SOURCE) :]}
         lines = {name: (was if name in kept else now)[name] for name in ledger.schema().names}
         yield pa.table(lines, schema=ledger.schema()).filter(functools.reduce(pc.or_, differ.values()))
@@ -169,8 +172,10 @@ def _changed(there: pa.Table, before: pa.Table) -> Iterator[pa.Table]:
 
 def _from_source(rows: pa.Table) -> pa.Table:
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return pa.table({name: pictures_of(rows) if name == "file" else rows[name] for name in ledger.FROM_SOURCE})
+    columns = {name: rows[name] for name in ledger.FROM_SOURCE} | {"file": pictures_of(rows)}
+    return pa.table(columns | {name: pc.fill_null(rows[name], "") for name in ledger.BESIDE})
 
 
 def _among(values: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -27,7 +27,8 @@ FOLDER = "ingested"
 SETTINGS = "settings.json"
 LINES_PER_FILE = 100_000  # a file is made in memory
 LINES_PER_GROUP = 10_000  # lines are short, and a group of a file takes some kB of memory to write and to read
-FROM_SOURCE = ("id", "file", "group", "name", "category")
+FROM_SOURCE = ("id", "file", "mask", "cutout", "group", "name", "category")
+BESIDE = ("mask", "cutout")  # empty: the row had none; null: an earlier version didn't note it
 
 
 def schema() -> pa.Schema:
@@ -49,7 +50,7 @@ def read(out: str) -> pa.Table:
 
     folder = locations.join(out, FOLDER)
     files = locations.names(folder, ".parquet")
-    lines = spilled.table((parquet.read_parquet(folder, [file]).cast(schema()) for file in files), schema())
+    lines = spilled.table((_whole(parquet.read_parquet(folder, [file])) for file in files), schema())
     order = pc.sort_indices(lines.select(["id"]), sort_keys=[("id", "ascending")])
     return mapped_rows.take(lines, order.to_numpy())
 
@@ -84,6 +85,16 @@ def check(plan: Plan) -> None:
                 f"out {plan.out} already holds data, made with {name}={was}, and not {given}: "
                 "rows are added with the same source and settings alone; give those, or name another folder"
             )
+
+
+def _whole(lines: pa.Table) -> pa.Table:
+    """Lines with all columns; those of earlier versions have fewer."""
+    import pyarrow as pa
+
+    for name in schema().names:
+        if name not in lines.column_names:
+            lines = lines.append_column(name, pa.nulls(lines.num_rows, schema().field(name).type))
+    return lines.select(schema().names).cast(schema())
 
 
 def _groups(lines: pa.Table) -> Iterator[pa.Table]:

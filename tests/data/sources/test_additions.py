@@ -70,6 +70,24 @@ def test_a_row_that_has_changed_is_counted() -> None:
     assert (line["id"], line["name"], line["product"], line["split"]) == ("1", "Red Mug", "p", "train")
 
 
+def test_a_mask_or_cutout_that_comes_later_is_counted() -> None:
+    def rows(**beside: str) -> list[Row]:
+        kept = Row("k.jpg", "Bag", "Bag", id="2", mask="k.png", cutout="k-cut.png")
+        cell = Row("t.parquet::3::image", "Hat", "Hat", id="3", mask="t.parquet::3::mask")
+        return [Row("a.jpg", "Mug", "Cup", id="1", **beside), kept, cell]
+
+    before, unknown = lines(to_table(rows())), pa.nulls(3, pa.string())
+    for later in ({"mask": "a.png"}, {"cutout": "a-cut.png"}):
+        (line,) = additions.changed(to_table(rows(**later)), before).to_pylist()
+        assert line["id"] == "1" and {name: line[name] for name in later} == later
+    assert additions.changed(to_table(rows()), lines(to_table(rows(mask="a.png")))).num_rows == 1  # it was taken away
+    moved = [*rows()[:2], Row("t.parquet::4::image", "Hat", "Hat", id="3", mask="t.parquet::4::mask")]
+    assert additions.changed(to_table(moved), before).num_rows == 0
+    for name in ledger.BESIDE:  # an earlier version's line doesn't say
+        before = before.set_column(before.column_names.index(name), name, unknown)
+    assert additions.changed(to_table(rows(mask="a.png")), before).num_rows == 0
+
+
 def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
     rows = to_table([Row("a.jpg", "Mug", "Cup", id="1"), Row("b.jpg", "Bag", "Bag")])
     assert not additions.rejected_elsewhere(rows, str(tmp_path)).num_rows

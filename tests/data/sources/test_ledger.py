@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.data import writing
 from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.data.splits import SplitConfig
 from p2i_ray.errors import UserError
 
-LINE = {"id": "a", "file": "a.jpg", "group": None, "name": "Mug", "category": "Cup"}
+LINE = {
+    "id": "a", "file": "a.jpg", "mask": "", "cutout": "a.png", "group": None, "name": "Mug", "category": "Cup"
+}  # fmt: skip
 FOUND = {"fingerprint": b"x", "scene": True, "product": "name:mug", "split": "train"}
 
 
@@ -31,6 +34,18 @@ def test_lines_of_several_ingestions_are_read_together(tmp_path: Path) -> None:
     assert ledger.write(lines.slice(0, 0), plan(tmp_path), str(tmp_path)) == [ledger.SETTINGS]
     assert ledger.is_there(str(tmp_path))
     assert sorted(ledger.read(str(tmp_path))["id"].to_pylist()) == ["a", "b"]
+
+
+def test_lines_of_an_earlier_version_do_not_say_what_was_beside_the_photo(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    old = pa.Table.from_pylist([{**LINE, **FOUND}], schema=ledger.schema()).drop_columns(list(ledger.BESIDE))
+    writing.write_shard(old, str(tmp_path / ledger.FOLDER), old.schema)
+    ledger.write(
+        pa.Table.from_pylist([{**LINE, **FOUND, "id": "b"}], schema=ledger.schema()), plan(tmp_path), str(tmp_path)
+    )
+    found = {line["id"]: (line["mask"], line["cutout"]) for line in ledger.read(str(tmp_path)).to_pylist()}
+    assert found == {"a": (None, None), "b": ("", "a.png")}
 
 
 @pytest.mark.parametrize(
