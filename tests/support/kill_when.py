@@ -15,6 +15,6 @@ def kill_when(process: subprocess.Popen[bytes], appears: Path, pattern: str = ""
     while not (any(appears.glob(pattern)) if pattern else appears.exists()):
         assert process.poll() is None, f"the job ended before {appears / pattern} was there"
         assert time.monotonic() < deadline
-        time.sleep(0.02)  # polling for the moment of the fault
+        time.sleep(0.001)  # some moments last a few milliseconds
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
