@@ -6,18 +6,35 @@ a PNG has checksums, which Pillow doesn't look at where the pixels are; WebP, AV
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from PIL import Image
 
 from p2i_ray.data import isobmff
 from p2i_ray.data.errors import ImageError
 
 PNG_START, RIFF_START = 8, 12  # bytes in front of the first chunk
-PIXELS_OF_WEBP = (b"VP8 ", b"VP8L", b"ALPH", b"ANMF")
+RIFF_LENGTH = 4  # place of a WebP's length
+FRAME, FRAME_HEAD = b"ANMF", 16  # a picture of an animated WebP, and the bytes in front of its own chunks
+PIXELS_OF_WEBP = (b"VP8 ", b"VP8L", b"ALPH")
 ZEROS = 64  # bytes at the end of pixels that are no fault yet
 PIXELS_A_ZERO = 4000  # and for so many pixels one more: plain areas of a WebP end in one for about 10,000
+ZEROS_A_PIXEL = 0.5  # most that a WebP ever ends in: where most pixels are alike, each channel takes a bit
+NEEDLESS = 32  # zeros that pixels can do without if they were never pixels; whole ones need their last bytes
 METADATA = 4096  # and so many where EXIF, which may be filled up with zeros, is in the same box as the pixels
+
+
+class _Chunk(NamedTuple):
+    """A part of a WebP that holds pixels, or its alpha."""
+
+    start: int  # of its content
+    end: int  # of its content, or of the file, if that is cut off
+    lengths: tuple[int, ...]  # places of the lengths that count its content
 
 
 def check(encoded: bytes, kind: str | None, pixels: int) -> None:
@@ -36,13 +53,19 @@ def check(encoded: bytes, kind: str | None, pixels: int) -> None:
         return
     most = ZEROS + pixels // PIXELS_A_ZERO
     if kind == "WEBP":
-        zeros = max(map(_zeros, _pixels_of_webp(encoded)), default=0)
+        chunks = _pixels_of_webp(encoded, RIFF_START, len(encoded), (RIFF_LENGTH,))
+        for chunk in islice(chunks, 2):  # alpha and colours
+            zeros = _zeros(encoded[chunk.start : chunk.end])
+            if zeros > most and (zeros > ZEROS_A_PIXEL * pixels or _opens_without_end(encoded, chunk)):
+                raise _broke_off(zeros)
     elif kind in ("AVIF", "HEIF"):
-        zeros, most = _zeros(isobmff.last_box(encoded)), most + METADATA
-    else:
-        return
-    if zeros > most:
-        raise ImageError(f"unreadable: its last {zeros} bytes are zeros, as a download that broke off leaves them")
+        zeros = _zeros(isobmff.last_box(encoded))
+        if zeros > most + METADATA:
+            raise _broke_off(zeros)
+
+
+def _broke_off(zeros: int) -> ImageError:
+    return ImageError(f"unreadable: its last {zeros} bytes are zeros, as a download that broke off leaves them")
 
 
 def _zeros(content: bytes) -> int:
@@ -63,11 +86,39 @@ def _check_sums(encoded: bytes) -> None:
         place = end + 4
 
 
-def _pixels_of_webp(encoded: bytes) -> Iterator[bytes]:
-    """The chunks of a WebP that hold pixels, or its alpha, as far as they are there."""
-    place = RIFF_START
-    while place + 8 <= len(encoded):
+def _pixels_of_webp(encoded: bytes, start: int, end: int, lengths: tuple[int, ...]) -> Iterator[_Chunk]:
+    """The chunks of a WebP's first picture that hold pixels, as far as they are there.
+
+    Args:
+        encoded: the file's content.
+        start: where its first chunk begins.
+        end: where its last one ends.
+        lengths: places of the lengths that count all of them.
+    """
+    place = start
+    while place + 8 <= end:
         kind, length = struct.unpack("<4sI", encoded[place : place + 8])
+        found = _Chunk(place + 8, min(end, place + 8 + length), (*lengths, place + 4))
+        if kind == FRAME:
+            yield from _pixels_of_webp(encoded, found.start + FRAME_HEAD, found.end, found.lengths)
+            return  # of an animation the first picture counts
         if kind in PIXELS_OF_WEBP:
-            yield encoded[place + 8 : place + 8 + length]
+            yield found
         place += 8 + length + length % 2
+
+
+def _opens_without_end(encoded: bytes, chunk: _Chunk) -> bool:
+    """Whether a WebP's decoder has all pixels before the last bytes of a chunk, so that these are not of the picture.
+
+    An encoder that is told to hurry writes plain areas as zeros, many thousands of them, and its decoder needs each.
+    """
+    shorter = bytearray(encoded[: chunk.end - NEEDLESS] + encoded[chunk.end :])
+    for place in chunk.lengths:
+        (length,) = struct.unpack_from("<I", shorter, place)
+        struct.pack_into("<I", shorter, place, max(0, length - NEEDLESS))
+    try:
+        with Image.open(io.BytesIO(shorter), formats=("WEBP",)) as image:
+            image.load()
+    except Exception:  # whatever Pillow raises for a picture whose pixels are not all there
+        return False
+    return True

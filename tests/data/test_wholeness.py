@@ -46,6 +46,36 @@ def test_plain_pictures_end_in_zeros(kind: str, options: dict[str, Any], colour:
     decode(saved(Image.new("RGB", (1500, 1000), colour), kind, **options), LIMITS)
 
 
+def plain_around(picture: Image.Image, side: int = 640) -> Image.Image:
+    """A picture on a large plain canvas, clear where it is not."""
+    canvas = Image.new("RGBA", (side, side), (255, 255, 255, 0))
+    canvas.paste(picture, (0, 0))
+    return canvas
+
+
+@pytest.mark.parametrize("options", [{"method": 0}, {"method": 1, "quality": 100}, {"method": 0, "lossless": True}])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("animated", [False, True])
+def test_plain_areas_by_a_hurried_encoder(options: dict[str, Any], mode: str, animated: bool) -> None:
+    picture = plain_around(NOISE).convert(mode)
+    more = {"save_all": True, "append_images": [Image.new(mode, picture.size)]} if animated else {}
+    whole = saved(picture, "WEBP", **options, **more)
+    with Image.open(io.BytesIO(whole)) as expected:
+        assert decode(whole, LIMITS).tobytes() == expected.convert(mode).tobytes()
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_download_that_broke_off_behind_a_hurried_alpha(lossless: bool) -> None:
+    picture = plain_around(NOISE, side=256)
+    picture.putalpha(Image.new("L", picture.size, 255))
+    picture.paste((0, 0, 0, 0), (0, 200, 256, 256))
+    whole = saved(picture, "WEBP", method=0, lossless=lossless)
+    decode(whole, LIMITS)
+    there = len(whole) // 2
+    with pytest.raises(ImageError, match=r"^unreadable: its last \d+ bytes are zeros"):
+        decode(whole[:there] + bytes(len(whole) - there), LIMITS)
+
+
 def test_exif_that_is_filled_up_with_zeros() -> None:
     exif = Image.Exif()
     exif[0xEA1C] = bytes(3000)  # Windows' padding

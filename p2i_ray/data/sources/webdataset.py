@@ -21,7 +21,7 @@ from p2i_ray.data.text_columns import BATCH
 from p2i_ray.errors import UserError
 from p2i_ray.storage import spilled
 
-_PHOTO = re.compile(r"(?:image\.|photo\.)?(?:jpe?g|png|webp|avif|gif|bmp|tiff?|heic)", re.I)
+_PHOTO = re.compile(r"(?:image\.|photo\.)?(?:jpe?g|jfif|png|webp|avif|gif|bmp|tiff?|heic|heif)", re.I)
 _BESIDE = re.compile(r"(mask|cutout)\.(?:png|webp|jpe?g|tiff?)", re.I)
 TEXT_BYTES = 1 << 20  # of a sample's json or txt
 MEMBERS = pa.schema([(name, pa.binary()) for name in ("key", "kind", "where")])  # files of a tar

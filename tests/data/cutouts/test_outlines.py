@@ -23,3 +23,10 @@ def test_where_nothing_is_seen_neither_is() -> None:
     turned = np.ascontiguousarray(BOX[::-1, ::-1])
     assert not is_plainly_better(BOX, turned, NOISE) and not is_plainly_better(turned, BOX, NOISE)
     assert not is_plainly_better(BOX, turned, 0 * NOISE) and not is_plainly_better(0 * BOX, 0 * BOX, NOISE)
+
+
+def test_a_busy_background_is_no_outline() -> None:
+    photo = np.full((*BOX.shape, 3), 120, np.uint8)
+    photo[:, 205:] = NOISE[:, 205:]
+    photo[BOX > 0] = 124  # a faint product
+    assert not is_plainly_better(np.ascontiguousarray(BOX[::-1, ::-1]), BOX, photo)

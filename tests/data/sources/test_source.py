@@ -425,6 +425,12 @@ def test_the_files_of_a_sample_may_lie_apart_in_a_tar(tmp_path: Path) -> None:
     assert found.rows["reason"].null_count == 2
 
 
+@pytest.mark.parametrize("kind", ["jfif", "JPEG", "tif", "heic", "heif"])
+def test_a_photo_in_a_tar_is_known_by_any_name_that_it_has_in_a_folder(tmp_path: Path, kind: str) -> None:
+    tarred(tmp_path / "0.tar", {f"a.{kind}": picture(0), "a.cls": "Cups"})
+    assert shown(source.read(str(tmp_path))) == [(picture(0), "Cups", "Cups")]
+
+
 def test_which_of_two_pictures_in_a_tar_is_the_photo_is_not_guessed(tmp_path: Path) -> None:
     tarred(tmp_path / "0.tar", {
         "a.png": picture(0), "a.jpg": picture(1), "a.cls": "Cups", "b.jpg": picture(2), "b.cls": "Cups"})  # fmt: skip
