@@ -13,6 +13,7 @@ from p2i_ray.data.images import Pixels
 CLEAR = 128  # alpha below which a pixel counts as transparent; a file without such pixels has its mask in its levels
 TINT = 32  # levels by which the channels of a grey pixel may differ, as JPEG makes them
 COLOURED = 0.01  # share of pixels with more, above which a file is a picture in colours
+FAINT = 32  # brightest level of a mask whose product is numbered, 1 and not 255
 BLACK, WHITE = 32, 223  # levels up to which, and from which, a pixel counts as one or the other
 EITHER = 0.98  # share of opaque pixels that are one or the other in a mask of black and white
 BOTH = 0.02  # least share of each of the two there
@@ -22,7 +23,7 @@ def product_of(mask: Pixels) -> Pixels:
     """The mask (H, W) of a mask file's pixels (H, W, 4): white is the product, or if some is transparent, its alpha.
 
     Raises:
-        ImageError: it is in colours, inverted, or has black and white and transparency, which say different things.
+        ImageError: it is in colours, nearly black, inverted, or has black and white and transparency, which say different things.
     """
     alpha = mask[..., 3]
     if alpha.min() < CLEAR:
@@ -33,6 +34,8 @@ def product_of(mask: Pixels) -> Pixels:
     if (_spread(levels) > TINT).mean() > COLOURED:
         raise ImageError("bad mask: it is in colours; white is the product, and black the rest")
     grey = np.ascontiguousarray(levels[..., 1])
+    if 0 < (brightest := int(grey.max())) < FAINT:
+        raise ImageError(f"bad mask: its brightest level is {brightest}; the product must be white, level 255")
     _check_corners(grey, "white")
     return grey
 

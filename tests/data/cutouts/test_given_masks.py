@@ -56,6 +56,7 @@ def test_soft_edges_and_the_noise_of_a_jpeg_stay() -> None:
         (rgba(np.dstack([0 * BOX, BOX, 0 * BOX])), "it is in colours"),  # green on black
         (rgba(np.dstack([BOX, BOX, 255 - BOX])), "it is in colours"),  # yellow on blue
         (rgba(NOISE), "it is in colours"),  # a photo
+        (rgba(BOX // 255), "its brightest level is 1; the product must be white, level 255"),
         (rgba(255 - BOX), "its corners are white"),
         (rgba(NOISE, 255 - BOX), "its corners are opaque"),
         (rgba(BOX, FULL * (np.arange(16) > 1)), "it has black and white, and transparency too"),
