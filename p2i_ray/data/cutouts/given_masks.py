@@ -23,7 +23,8 @@ def product_of(mask: Pixels) -> Pixels:
     """The mask (H, W) of a mask file's pixels (H, W, 4): white is the product, or if some is transparent, its alpha.
 
     Raises:
-        ImageError: it is in colours, nearly black, inverted, or has black and white and transparency, which say different things.
+        ImageError: it is in colours, nearly black, inverted, or has black and white and transparency, which say
+            different things.
     """
     alpha = mask[..., 3]
     if alpha.min() < CLEAR:
