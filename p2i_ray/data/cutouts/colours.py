@@ -154,6 +154,16 @@ def resize(cutout: Pixels, width: int, height: int) -> Pixels:
     return fill_clear(small)
 
 
+def resize_mask(mask: Pixels, width: int, height: int) -> Pixels:
+    """A mask (H, W) at another size, as `resize` gives the alpha of a cutout."""
+    if mask.shape == (height, width):
+        return mask
+    grows = width > mask.shape[1] or height > mask.shape[0]
+    interpolation = cv2.INTER_LINEAR if grows else cv2.INTER_AREA
+    resized = cv2.resize(mask.astype(np.float32), (width, height), interpolation=interpolation)
+    return _rounded(np.asarray(resized, np.float32))
+
+
 def _resized(cutout: Pixels, size: tuple[int, int], interpolation: int) -> Pixels:
     """A cutout (H, W, 4) at another (width, height), black where it is clear; a plane at a time, which is faster."""
     *planes, opacity = cv2.split(cutout)

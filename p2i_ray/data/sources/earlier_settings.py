@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from p2i_ray.config.loading import flat
 
 # How many rows a task takes and what it reserves changes nothing of them.
 NO_MATTER = ("accelerator_type", "batch_size", "memory_gib", "num_cpus", "num_gpus", "rows_per_file")
@@ -16,14 +18,9 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         before: the group `ingest` of an earlier call, as recorded; what an earlier version lacked is passed over.
         now: that of this call, as JSON has it.
     """
-    was, given = dict(_flat(before, "ingest")), dict(_flat(now, "ingest"))
+    was, given = ({name: value for name, value in flat(group, "ingest.") if _matters(name)} for group in (before, now))
     return [f"{name}={value}" for name, value in sorted(was.items()) if name in given and given[name] != value]
 
 
-def _flat(group: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
-    """Each setting of a group and of the groups in it."""
-    for key, value in group.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.{key}")
-        elif key not in NO_MATTER:
-            yield f"{name}.{key}", value
+def _matters(name: str) -> bool:
+    return name.rpartition(".")[2] not in NO_MATTER

@@ -27,12 +27,11 @@ def classes(index: FileIndex) -> Iterator[Row]:
     names = sorted(name for name in index.files if PICTURE.search(name) and "/" in name)
     stems = {posixpath.splitext(name)[0] for name in names}
     beside: dict[tuple[str, str], str] = {}  # of a photo, by its name without its end, and by what it is
-    has_masks = False
     for name in names:
         photo, kind = _belongs(name)
         if kind and photo in stems:
             beside[photo, kind] = name
-            has_masks = has_masks or kind == "mask"
+    has_masks = any(kind == "mask" for _, kind in beside)
     for name in names:
         photo, kind = _belongs(name)
         if kind and photo in stems:

@@ -168,8 +168,11 @@ def _product(
         hollow: and nothing is under what is clear.
         image: limits.
     """
+    height, width = photo.shape[:2]
     if files.cutout is not None:
-        own = _fit(_open(files.cutout, "cutout", image), photo, "cutout", files=files, image=image)
+        own = _open(files.cutout, "cutout", image)
+        _check_shape(own, photo, "cutout", files=files, image=image)
+        own = colours.resize(own, width, height)
         alpha = np.ascontiguousarray(own[..., 3])
         if alpha.min() >= CLEAR:
             raise ImageError("bad cutout: nothing of the file is transparent")
@@ -181,8 +184,8 @@ def _product(
         return "cutout", alpha, colours.unmatte(own)
     if files.mask is not None:
         mask = given_masks.product_of(_open(files.mask, "mask", image))
-        fitted = _fit(np.dstack([mask, mask, mask, mask]), photo, "mask", files=files, image=image)
-        mask = np.ascontiguousarray(fitted[..., 3])
+        _check_shape(mask, photo, "mask", files=files, image=image)
+        mask = colours.resize_mask(mask, width, height)
         _check_turn(mask, photo, files, image=image)
         if hollow:  # there is nothing that the mask could call product
             mask = np.minimum(mask, photo[..., 3])
@@ -211,15 +214,16 @@ def _open(encoded: bytes, kind: str, image: ImageConfig) -> Pixels:
         raise ImageError(f"bad {kind}: {error}") from None
 
 
-def _fit(pixels: Pixels, photo: Pixels, kind: Literal["mask", "cutout"], *, files: Files, image: ImageConfig) -> Pixels:
-    """A mask's or cutout's pixels (h, w, 4) at the photo's size."""
+def _check_shape(
+    pixels: Pixels, photo: Pixels, kind: Literal["mask", "cutout"], *, files: Files, image: ImageConfig
+) -> None:
+    """Raise an ImageError if a mask or cutout (h, w, …) has another shape than its photo."""
     (height, width), (own_height, own_width) = photo.shape[:2], pixels.shape[:2]
     rounding = max(own_height + width, own_width + height)  # a pixel of each side; both may have been decoded smaller
     if abs(own_height * width - own_width * height) > rounding:
         other = files.mask if kind == "mask" else files.cutout
         own, whole = ("{}x{}".format(*upright_size(one, image)) for one in (other, files.photo))
         raise ImageError(f"bad {kind}: it has another shape than its photo ({own} pixels, the photo {whole})")
-    return colours.resize(pixels, width, height)
 
 
 def _rgba(picture: Image.Image) -> Pixels:

@@ -30,9 +30,9 @@ def own(files: Sequence[str], names: Collection[str], read: Callable[[str], byte
     for name in names:
         folder, base = posixpath.split(name)
         if base == SPLITS and (splits := _splits(read(name))):
-            for own in listed:
-                if own and posixpath.dirname(own) == folder and posixpath.basename(own) not in splits:
-                    listed[own] = set()  # a split of an earlier saving
+            for place in listed:
+                if place and posixpath.dirname(place) == folder and posixpath.basename(place) not in splits:
+                    listed[place] = set()  # a split of an earlier saving
     return [name for name in files if _counts(name, listed)]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from p2i_ray.config.loading import flat
 from p2i_ray.serve.jobs.schema import Job, JobItem, Record
 from p2i_ray.serve.jobs.summary import summary
 from p2i_ray.storage import spreadsheet
@@ -75,15 +76,6 @@ def _rows(one: Record) -> Iterator[dict[str, Any]]:
             else:
                 row[f"{CLASHING}{name}" if name in item else name] = value
         yield row
-
-
-def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested fields by their paths, with dots; lists stay whole."""
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _cell(value: Any) -> Any:

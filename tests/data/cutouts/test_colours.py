@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, resize, unmatte
+from p2i_ray.data.cutouts.colours import decontaminate, fill_clear, resize, resize_mask, unmatte
 from p2i_ray.data.images import Pixels
 
 RED, GREEN, WHITE = (200, 0, 0), (0, 200, 0), (255, 255, 255)
@@ -187,3 +187,11 @@ def test_the_filling_is_the_nearest_products(seed: int, height: int, width: int)
         away = np.hypot(*(known - (y, x)).T)
         near = known[away <= 1.05 * away.min()]
         assert (cutout[near[:, 0], near[:, 1], :3] == filled[y, x, :3]).all(axis=1).any() and filled[y, x, 3] == 0
+
+
+@pytest.mark.parametrize("size", [(64, 48), (32, 24), (50, 37), (100, 90)])
+def test_a_mask_is_resized_as_the_alpha_of_a_cutout_is(size: tuple[int, int]) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[9:40, 20:] = np.random.default_rng(0).integers(0, 256, (31, 44), np.uint8)
+    cutout = np.dstack([mask, mask, mask, mask])
+    assert np.array_equal(resize_mask(mask, *size), resize(cutout, *size)[..., 3])

@@ -44,8 +44,9 @@ def file(name: str, content: bytes) -> dict[str, Any]:
     return {"name": name, "mimeType": "image/png", "buffer": content}
 
 
-def void(_: object) -> None:
-    """Nothing, of anything."""
+def leave_unanswered(route: Route) -> None:
+    """Have the service take a request, and the page never hear of it."""
+    route.fetch()
 
 
 RED, YELLOW = cutout((200, 30, 30)), cutout((220, 200, 40))
@@ -250,7 +251,7 @@ def test_cancel_holds_before_the_order_is_answered(browser: Browser, working: Ru
     with visit(browser, working) as here:
         choose(here, ("red.png", RED), ("yellow.png", YELLOW))
         working.close_gate()
-        here.page.route("**/v1/jobs", lambda route: void(route.fetch()), times=1)  # stored, and never answered
+        here.page.route("**/v1/jobs", leave_unanswered, times=1)
         with here.page.expect_request("**/v1/jobs"):
             here.page.get_by_role("button", name="Paint them all").click()
         working.wait_until(lambda: jobs_of(here, working)[0] in ("queued", "running"))
