@@ -108,7 +108,7 @@ def drive(folder: Path, work: Work = reported) -> tuple[dict[str, int], object]:
     ingest.check(rows, plan)
     before = ledger.read(out)
     arranged = bookkeeping.arrange(rows, before, plan.seed)
-    lines = work(bookkeeping.slices(arranged.new, plan.settings))
+    lines = work(bookkeeping.slices(arranged.new, plan.settings, at_once=2))
     settled = bookkeeping.settle(arranged, lines, before, plan=plan)
     shards = bookkeeping.shards(settled.samples, plan.settings)
     assert sum(one.num_rows for one in shards) == settled.lines.num_rows

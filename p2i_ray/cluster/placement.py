@@ -83,6 +83,12 @@ def wait_until_reserved(before: float, need: StepResources, is_starting: Callabl
         time.sleep(POLL_S)
 
 
+def at_once(need: StepResources) -> int:
+    """How many tasks of a step the present nodes have room for when nothing else runs; at least one."""
+    wanted = need.bundle.resources().items()
+    return max(1, sum(min(int(node.get(name, 0) / amount + EPSILON) for name, amount in wanted) for node in totals()))
+
+
 def has_room(phase: Phase) -> bool:
     """Whether the present nodes have room for a phase when nothing else runs."""
     return not left_over([bundle.resources() for bundle in bundles(phase)], totals())

@@ -60,6 +60,20 @@ def test_room_is_judged_as_if_nothing_else_ran(ray_cluster: None) -> None:
     assert not placement.has_room((TWO_CPUS, TWO_CPUS, TWO_CPUS))
 
 
+@pytest.mark.parametrize(
+    ("bundle", "count"),
+    [(ResourceSpec(cpus=1), 4), (ResourceSpec(cpus=0.9), 4), (ResourceSpec(cpus=0.1), 40), (ResourceSpec(cpus=3), 1)],
+)
+def test_tasks_that_run_at_once(ray_cluster: None, bundle: ResourceSpec, count: int) -> None:
+    need = StepResources(step="ingest", count=1, bundle=bundle, around=(), lower=())
+    assert placement.at_once(need) == count
+
+
+def test_there_is_a_task_at_once_where_nodes_are_still_to_come(ray_cluster: None) -> None:
+    need = StepResources(step="ingest", count=1, bundle=ResourceSpec(gpus=1), around=(), lower=())
+    assert placement.at_once(need) == 1
+
+
 def test_a_start_that_has_ended_is_not_waited_for(ray_cluster: None) -> None:
     need = StepResources(step="judge", count=1, bundle=ResourceSpec(gpus=1), around=(), lower=("judge.replicas",))
     starting = threading.Event()

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from p2i_ray.data.sources.tasks import IngestConfig, Plan
 
-MIN_SLICES = 16  # so that a small folder keeps several cores busy too
+# Rows of a task: so many that the 0.2 s in which Ray Data finds that one is done count for little, also where a row
+# takes milliseconds; so few that all cores are busy to the end, and that little is lost with a process.
+SHARDS_A_SLICE = 4
+SLICES_EACH = 4  # of each that runs at once
 
 
 class Arranged(NamedTuple):
@@ -105,9 +108,16 @@ def settle(
     return Settled(lines, samples, pa.concat_tables(later))
 
 
-def slices(rows: pa.Table, settings: IngestConfig) -> Slices:
-    """The rows of each task."""
-    size = max(1, min(settings.rows_per_file, -(-rows.num_rows // MIN_SLICES)))
+def slices(rows: pa.Table, settings: IngestConfig, at_once: int) -> Slices:
+    """The rows of each task.
+
+    Args:
+        rows: to make samples of.
+        settings: have the rows of a shard.
+        at_once: tasks that the cluster has room for.
+    """
+    even = -(-rows.num_rows // (SLICES_EACH * at_once))
+    size = max(1, min(SHARDS_A_SLICE * settings.rows_per_file, even))
     return Slices(-(-rows.num_rows // size), lambda number: rows.slice(number * size, size).combine_chunks())
 
 

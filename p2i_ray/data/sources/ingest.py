@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from p2i_ray.cluster import placement
 from p2i_ray.cluster.resources import GIB, StepResources, of
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import mapped_rows, numbers, publishing, rejected, splits, text_columns
@@ -178,7 +179,7 @@ def _make(rows: pa.Table, plan: Plan, building: str, progress: Progress | None) 
     def make(slices: Sequence[pa.Table], *, alone: bool) -> Iterator[pa.Table]:
         return run(slices, maker, need, alone=alone, plan=plan, building=building)
 
-    slices = bookkeeping.slices(rows, plan.settings)
+    slices = bookkeeping.slices(rows, plan.settings, placement.at_once(need))
     for report in run_all(slices, make, lambda row: tasks.killer(row.to_pylist()[0], building)):
         found.add(report)
         if progress:

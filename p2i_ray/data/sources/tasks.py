@@ -76,7 +76,18 @@ class Plan:
 
 
 def make_samples(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
-    """Write one shard of samples and one of rows that are set aside; returns a line for each row, `report_schema`."""
+    """Write samples into shards, rows that are set aside into others; returns a line for each row, `report_schema`."""
+    import cv2
+    import pyarrow as pa
+
+    cv2.setNumThreads(1)  # as many tasks as cores run at once
+    size = plan.settings.rows_per_file
+    starts = range(0, batch.num_rows, size)
+    made = [_make_shard(batch.slice(start, size), plan, building) for start in starts]
+    return pa.concat_tables([report_schema().empty_table(), *made])
+
+
+def _make_shard(batch: pa.Table, plan: Plan, building: str) -> pa.Table:
     import pyarrow as pa
 
     samples: dict[int, dict[str, Any]] = {}  # by the row's number

@@ -61,8 +61,18 @@ def test_rows_are_made_in_the_order_of_their_draws(count: int) -> None:
     assert arranged.new["id"].to_pylist() == expected
     assert arranged.new["row"].to_pylist() == [*range(count - 2)]
     assert [line["reason"].split(":")[0] for line in arranged.aside.to_pylist()] == ["empty name", "duplicate file"]
-    slices = bookkeeping.slices(arranged.new, IngestConfig(rows_per_file=1000))
+    slices = bookkeeping.slices(arranged.new, IngestConfig(rows_per_file=1000), at_once=2)
     assert [id for one in slices for id in one["id"].to_pylist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "at_once", "sizes"),
+    [(3, 2, [1, 1, 1]), (200, 2, [25] * 8), (4000, 2, [500] * 8), (4000, 8, [125] * 32), (5000, 2, [512] * 9 + [392])],
+)
+def test_each_place_gets_several_tasks_of_few_shards(rows: int, at_once: int, sizes: list[int]) -> None:
+    slices = bookkeeping.slices(pa.table({"row": range(rows)}), IngestConfig(), at_once)
+    assert [one.num_rows for one in slices] == sizes
+    assert [row for one in slices for row in one["row"].to_pylist()] == [*range(rows)]
 
 
 @pytest.mark.parametrize(("count", "bad"), [(20, 3), (MANY, 11), (MANY, MANY)])

@@ -126,6 +126,24 @@ def test_samples_are_the_same_to_the_byte_however_rows_are_divided_among_tasks(t
     assert found[0] == found[1] == found[2]
 
 
+def test_a_shard_has_no_more_rows_than_the_setting(tmp_path: Path) -> None:
+    shop = folder(tmp_path / "shop")
+    read = source.read(str(shop), str(shop / "names.csv"))
+    rows = read.rows.filter(pc.is_null(read.rows["reason"]))
+    rows = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    plan = Plan(read.root, str(tmp_path), settings=IngestConfig(rows_per_file=2), image=IMAGE, seed=0)
+    lines = make_samples(rows, plan, str(tmp_path)).to_pylist()
+    assert sorted(line["row"] for line in lines) == [*range(rows.num_rows)]
+    names = rows["id"].to_pylist()
+    for part in (SAMPLES, "rejected"):
+        for file in (tmp_path / part).iterdir():
+            held = pq.read_table(file)["id"].to_pylist()
+            listed = [line for line in lines if line["file"] == file.name]
+            assert {names[line["row"]] for line in listed} == set(held) and len(held) <= 2
+            if part == SAMPLES:
+                assert all(held[line["place"]] == names[line["row"]] for line in listed)
+
+
 def test_rules_set_rows_aside_before_and_after_they_are_cut(tmp_path: Path) -> None:
     place = folder(tmp_path / "photos")
     rows = source.read(str(place), str(place / "names.csv")).rows
