@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin
 from p2i_ray.config import ImageConfig
 from p2i_ray.data.decoding import check_size, decode
 from p2i_ray.data.errors import ImageError
-from p2i_ray.data.tiff_pages import KIND, PREVIEW
+from p2i_ray.data.tiff_pages import HIDDEN_PAGES, KIND, PREVIEW
 
 LIMITS = ImageConfig()
 
@@ -34,9 +34,20 @@ def test_the_first_page_that_is_no_preview_is_the_picture(previews: int) -> None
     assert (np.asarray(decode(encoded, LIMITS))[..., :3] == (0, 255, 0)).all()
 
 
-def test_a_preview_alone_is_no_picture() -> None:
-    with pytest.raises(ImageError, match="a small preview is all that can be read of it"):
-        decode(tiff(((8, 8), "red", PREVIEW)), LIMITS)
+def test_a_raw_files_preview_is_no_picture() -> None:
+    file = io.BytesIO()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[KIND], tags[HIDDEN_PAGES] = PREVIEW, 8
+    Image.new("RGB", (8, 8), "red").save(file, "TIFF", tiffinfo=tags)
+    for encoded in (file.getvalue(), tiff(((8, 8), "red", PREVIEW), ((6, 6), "red", PREVIEW))):
+        with pytest.raises(ImageError, match="a small preview is all that can be read of it"):
+            decode(encoded, LIMITS)
+
+
+def test_the_only_page_is_the_picture_whatever_it_is_called() -> None:
+    encoded = tiff(((64, 48), "lime", PREVIEW))
+    assert check_size(encoded, LIMITS) == (64, 48)
+    assert (np.asarray(decode(encoded, LIMITS))[..., :3] == (0, 255, 0)).all()
 
 
 def test_the_limits_are_those_of_the_picture() -> None:
