@@ -78,9 +78,9 @@ class Archive:
     def _add(self, entry: zipfile.ZipInfo) -> None:
         name = normal(zip_names.decoded(entry.orig_filename, entry.flag_bits))
         steps = name.split("/")
-        if entry.is_dir() or any(step.startswith(HIDDEN) and step not in (".", "..") for step in steps):
+        if name.endswith("/") or any(step.startswith(HIDDEN) and step not in (".", "..") for step in steps):
             return
-        if not name or name.startswith("/") or "\\" in name or "\0" in name or ":" in steps[0] or ".." in steps:
+        if not name or name.startswith("/") or "\0" in name or ":" in steps[0] or ".." in steps:
             raise _wrong(f"{short(name)} doesn't lie below its root; name entries as in photos/cup.png")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
@@ -112,8 +112,8 @@ def _check_directory(content: bytes, most: int) -> None:
 
 
 def normal(name: str) -> str:
-    """A path in one spelling: a Mac writes é as two characters, other systems as one."""
-    return _HERE.sub("", unicodedata.normalize("NFC", name))
+    """A path in one spelling: a Mac writes é as two characters, others as one; Windows has backslashes."""
+    return _HERE.sub("", unicodedata.normalize("NFC", name).replace("\\", "/"))
 
 
 def _wrong(message: str) -> APIError:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from p2i_ray.data.sources import columns
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 
@@ -75,9 +76,18 @@ def check_columns(names: Collection[str], known: Collection[str]) -> None:
     """
     for name in names:
         if name not in known:
-            raise bad_request(f"{short(name)} is no field of a product; the closest is {closest(name, known)}")
+            raise bad_request(f"{short(name)} is no field of a product; the closest is {_meant(name, known)}")
     if {"name", "prompt"} <= set(names):
         raise bad_request("name and prompt are one field under two names; keep one")
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    """The field that a column of another name is likely for: what other lists call it, or what is spelt like it."""
+    for column, aliases in columns.ALIASES.items():
+        field = "image" if column == "file" else column
+        if field in known and columns.key(name) in map(columns.key, aliases):
+            return field
+    return closest(name, known)
 
 
 def _decoded(content: bytes) -> str:

@@ -47,6 +47,13 @@ def test_files_by_path() -> None:
     assert Archive(zipped(hidden), LIMITS).names == []
 
 
+def test_paths_as_windows_writes_them() -> None:
+    archive = Archive(entry("photos\\cup.png"), LIMITS)
+    assert archive.names == ["photos/cup.png"] and archive.read("photos/cup.png") == b"content"
+    assert Archive(entry("photos\\"), LIMITS).names == []
+    assert normal(".\\photos\\cup.png") == "photos/cup.png"
+
+
 def test_a_mac_writes_letters_in_two_parts_and_utf8_without_saying_so() -> None:
     decomposed, composed = "caf\u0065\u0301.png", "caf\u00e9.png"
     assert Archive(zipped({decomposed: b"x"}), LIMITS).names == [composed]

@@ -94,6 +94,8 @@ def test_what_spreadsheets_write() -> None:
     ("content", "message"),
     [
         (b"image,nmae\ncup.png,Cup\n", "table line 1: nmae is no field of a product; the closest is name"),
+        (b"File,name\ncup.png,Cup\n", "table line 1: file is no field of a product; the closest is image"),
+        (b"image,Title\ncup.png,Cup\n", "table line 1: title is no field of a product; the closest is name"),
         (b"image;refrence\n", "table line 1: refrence is no field of a product; the closest is reference"),
         (b'{"image": "a"}\n\n{"image": "b", "sede": 4}', "table line 3: sede is no field of a product; the closest is "
          "seed"),
