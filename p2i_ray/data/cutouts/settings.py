@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from p2i_ray.config import Settings
-from p2i_ray.config.base import Reserving
+from p2i_ray.config.base import Reserving, Runtime
 
 Levels = tuple[float, float, float]  # red, green, blue, of a range from 0 to 1
 
@@ -82,10 +82,11 @@ class CutterConfig(Reserving):
     second_cut: bool = Field(
         True, description="cut each photo again, mirrored, and compare: twice the time of a network's cut"
     )
-    batch_size: int = Field(4, ge=1, description="photos that are opened and cut at once")
-    num_gpus: float = Field(0, ge=0, description="GPUs that a task reserves for its network; 0: it computes on the CPU")
-
-    memory_gib: float = Field(
+    batch_size: Runtime[int] = Field(4, ge=1, description="photos that are opened and cut at once")
+    num_gpus: Runtime[float] = Field(
+        0, ge=0, description="GPUs that a task reserves for its network; 0: it computes on the CPU"
+    )
+    memory_gib: Runtime[float] = Field(
         3, ge=0, description="main memory that a task reserves for its network, GiB; grabcut needs none"
     )
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from p2i_ray.config.loading import flat
-
-# How many rows a task takes and what it reserves changes nothing of them.
-NO_MATTER = ("accelerator_type", "batch_size", "memory_gib", "num_cpus", "num_gpus", "rows_per_file")
+from p2i_ray.config import Effect
+from p2i_ray.config.loading import effects, flat
+from p2i_ray.data.sources.tasks import IngestConfig
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -18,9 +17,7 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         before: the group `ingest` of an earlier call, as recorded; what an earlier version lacked is passed over.
         now: that of this call, as JSON has it.
     """
-    was, given = ({name: value for name, value in flat(group, "ingest.") if _matters(name)} for group in (before, now))
-    return [f"{name}={value}" for name, value in sorted(was.items()) if name in given and given[name] != value]
-
-
-def _matters(name: str) -> bool:
-    return name.rpartition(".")[2] not in NO_MATTER
+    was, given = dict(flat(before, "ingest.")), dict(flat(now, "ingest."))
+    changes_nothing = {name for name, effect in effects(IngestConfig, "ingest.") if effect is Effect.RUNTIME}
+    there = sorted((was.keys() & given.keys()) - changes_nothing)
+    return [f"{name}={was[name]}" for name in there if given[name] != was[name]]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from p2i_ray.config import ImageConfig, Settings
+from p2i_ray.config import ImageConfig, Runtime, Settings
 from p2i_ray.data import writing
 from p2i_ray.data.cleaning import loading as cleaning
 from p2i_ray.data.cleaning.rules import Rules
@@ -48,8 +48,8 @@ class IngestConfig(Settings):
     cutter: CutterConfig = CutterConfig()
     cleaning: CleaningConfig = CleaningConfig()
     lossless: bool = Field(False, description="store pictures as PNG: about five times the bytes of JPEG quality 95")
-    rows_per_file: int = Field(128, ge=1, description="largest shard, rows")
-    num_cpus: float = Field(
+    rows_per_file: Runtime[int] = Field(128, ge=1, description="largest shard, rows")
+    num_cpus: Runtime[float] = Field(
         0.9,
         gt=0,
         description="CPUs that a task reserves; its memory follows from image.max_pixels and ingest.cutter.memory_gib",
