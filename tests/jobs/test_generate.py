@@ -93,10 +93,11 @@ def plain_request(row: dict[str, Any], config: Any) -> PaintRequest:
 
 
 @pytest.mark.long
-def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_reference(
+def test_bad_rows_are_set_aside_and_the_others_painted_by_category_and_reference(
     ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
 ) -> None:
-    rows = rows_of(mini_data, 12)
+    """In a file of EPBD's own types; of a category or name that is null, training's look-up says the same."""
+    rows = rows_of(mini_data, 14)
     product = np.zeros((64, 64, 4), np.uint8)
     product[:16, :16] = 255
     for number, row in enumerate(rows):
@@ -113,6 +114,8 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
         9: ({"reference": rows[9]["cutout"]}, "reference: the picture has transparent pixels, so it is a cutout"),
         10: ({"category": "kup"}, "category 'kup' was not trained; the nearest name is 'cup'"),
         11: ({"reference": struct(noise(11, 256, 256))}, "reference: too large: "),
+        12: ({"category": None}, "the request has no category; name one, or leave the category-wise generator out"),
+        13: ({"name": None}, "the product has no name"),
     }
     for number, (changes, _) in bad.items():
         rows[number] |= changes
@@ -150,6 +153,11 @@ def test_bad_references_are_set_aside_and_the_others_painted_by_category_and_ref
             around = asked.mask == 0
             assert np.abs(other[around].astype(int) - own[around]).mean() > 0.5
             np.testing.assert_array_equal(other[asked.mask == 255], own[asked.mask == 255])
+    [read] = reading.read_split(data, "test").iter_batches(batch_size=None, batch_format="pyarrow")
+    looked_up = look_up(read, KnownShards(str(tmp_path / "none")), ImageConfig(resolution=64), pictures=True)
+    trained = {row["id"]: (row["category"], row["error"]) for row in looked_up.to_pylist()}
+    expected = [("cup", None), ("", None), ("cup", "the product has no name")]
+    assert [trained[rows[number]["id"]] for number in (0, 12, 13)] == expected
 
 
 def locations_of(folder: Path) -> list[str]:
@@ -226,27 +234,6 @@ def test_a_column_of_references_that_is_there_twice_is_one_line(
     assert stopped.value.code == 2
     [line] = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
     assert "0.parquet: 2 columns are called reference; keep one" in line
-
-
-def test_rows_whose_name_or_category_is_null_are_set_aside_with_the_reason(
-    ray_cluster: None, job: ModuleType, generators: GeneratorsConfig, mini_data: str, tmp_path: Path
-) -> None:
-    """In a file of EPBD's own types; what training looks up has the same rows."""
-    changes = [{"category": "cup"}, {"category": None}, {"category": "cup", "name": None}]
-    rows = [{**row, **change} for row, change in zip(rows_of(mini_data, 3), changes, strict=True)]
-    data, ids = write(tmp_path / "data", rows, SCHEMA), [row["id"] for row in rows]
-    run(job, f"data={data}", f"out={tmp_path}/out", folders(generators)[0])
-    written = read_parquet(str(tmp_path / "out"), locations_of(tmp_path / "out"))
-    painted = {row["id"]: row for row in written.to_pylist()}
-    assert [painted[id_]["error"] for id_ in ids] == [
-        None,
-        "the request has no category; name one, or leave the category-wise generator out",
-        "the product has no name",
-    ]
-    [read] = reading.read_split(data, "test").iter_batches(batch_size=None, batch_format="pyarrow")
-    looked_up = look_up(read, KnownShards(str(tmp_path / "none")), ImageConfig(resolution=64), pictures=True)
-    trained = {row["id"]: (row["category"], row["error"]) for row in looked_up.to_pylist()}
-    assert [trained[id_] for id_ in ids] == [("cup", None), ("", None), ("cup", "the product has no name")]
 
 
 def test_files_of_a_split_that_differ_in_the_columns_of_references_are_one_line(

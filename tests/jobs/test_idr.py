@@ -91,17 +91,33 @@ def test_killed_at_several_moments_it_ends_like_an_undisturbed_run(calm: Path, t
     assert (run_dir / "report.html").read_text("utf-8").count("between two attempts") == 5
 
 
-def refused(*settings: str, config: str = "mini") -> str:
-    done = subprocess.run(
-        [sys.executable, "jobs/idr.py", "--config", config, *settings], cwd=ROOT, capture_output=True, text=True
-    )
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Refused:
+    """A function from settings to the one line that they are refused with, and exit code 2."""
+
+    def refused(*settings: str) -> str:
+        job = load_job("idr")
+        with pytest.raises(SystemExit) as stopped:
+            main(job.IdrJob, job.__doc__, job.run, ["--config", "mini", *settings])
+        assert stopped.value.code == 2
+        (line,) = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+        return line
+
+    return refused
+
+
+def test_as_a_program_bad_input_is_the_last_line_and_exit_code_2() -> None:
+    given = [sys.executable, "jobs/idr.py", "--config", "mini", "idr.gama=3"]
+    done = subprocess.run(given, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: ")
-    return last
+    assert last.startswith("error: ") and "unknown setting 'idr.gama'; did you mean 'idr.gamma'?" in last
 
 
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(refused: Refused, tmp_path: Path) -> None:
     assert "unknown setting 'idr.gama'; did you mean 'idr.gamma'?" in refused("idr.gama=3")
     assert "nosuch is not there" in refused(f"data={tmp_path}/nosuch", "prepare=null", f"run_dir={tmp_path}/run")
     typo = tmp_path / "tyop"
@@ -110,19 +126,21 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert not typo.exists() and not (tmp_path / "run").exists()
 
 
-def test_what_would_end_a_later_step_is_told_before_the_first(tmp_path: Path, mini_data: str) -> None:
+def test_what_would_end_a_later_step_is_told_before_the_first(refused: Refused, tmp_path: Path, mini_data: str) -> None:
     line = refused("train.batch_size=122", f"run_dir={tmp_path}/run", f"data={mini_data}")
     assert line.startswith("error: round 1/3 · train: 120 rows are left to train on, fewer than train.batch_size=122;")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_folder_without_rights_is_one_line_and_exit_code_2(mini_data: str) -> None:
+def test_a_run_folder_without_rights_is_one_line_and_exit_code_2(refused: Refused, mini_data: str) -> None:
     line = refused("run_dir=/proc/nowhere/run", f"data={mini_data}")
     assert line.startswith("error: can't write, read and delete files in /proc/nowhere/run: No such file or directory")
 
 
-def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(tmp_path: Path, mini_data: str) -> None:
-    line = refused("generate.num_workers=99", "ray.local_cpus=2", f"run_dir={tmp_path}/run", f"data={mini_data}")
+def test_more_than_the_cluster_has_is_one_line_and_exit_code_2(
+    ray_cluster: None, refused: Refused, tmp_path: Path, mini_data: str
+) -> None:
+    line = refused("generate.num_workers=99", f"run_dir={tmp_path}/run", f"data={mini_data}")
     assert line.startswith(
         "error: generate needs 99 x (CPU: 0.5) beside judge's 1 x (CPU: 0.5), and the cluster has no"
     )
@@ -161,25 +179,21 @@ def change_prompt(prompts: Path) -> None:
 def test_what_a_run_is_made_of_does_not_change_unseen(
     tmp_path: Path,
     mini_data: str,
-    capfd: pytest.CaptureFixture[str],
+    refused: Refused,
     place: str,
     change: Callable[[Path], None],
     line: str,
 ) -> None:
-    job = load_job("idr")
     for name, source in (("data", mini_data), ("base", MODEL), ("prompts", PROMPTS)):
         shutil.copytree(source, tmp_path / name)
     places = [f"data={tmp_path}/data", f"diffusion.base={tmp_path}/base", f"judge.prompts={tmp_path}/prompts"]
     given = [*places, f"run_dir={tmp_path}/run", "calibration.rows=0"]
-    config = load(job.IdrJob, "mini", given)
+    config = load(load_job("idr").IdrJob, "mini", given)
     run = Run.open(config.run_dir, config, inputs=inputs_of(config, config.data))
     for number, step in [(0, GENERATE), (1, SCORE), (1, SELECT)]:
         run.once(number, step, lambda _: Counts())
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     change(tmp_path / place)
-    with pytest.raises(SystemExit) as stopped:
-        main(job.IdrJob, job.__doc__, job.run, ["--config", "mini", *given])
-    assert stopped.value.code == 2
-    (error,) = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    error = refused(*given)
     assert re.search(line, error) and "--redo-from " in error
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
