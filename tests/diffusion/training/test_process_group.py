@@ -23,7 +23,7 @@ def watched_ports() -> Iterator[set[Listener]]:
     ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(0.2):
+        while not ended.wait(1):  # a look takes a tenth of a second of a processor, and a store stays
             found.update(listening.beyond_loopback())
 
     thread = threading.Thread(target=look, daemon=True)
@@ -60,7 +60,7 @@ def test_torchs_own_store_would_be_seen() -> None:
     """The watch of the other tests finds what it is to find: a store that listens on all interfaces."""
     with watched_ports() as found:
         store = TCPStore("127.0.0.1", 0, 1, is_master=True, wait_for_workers=False)
-        threading.Event().wait(0.6)
+        threading.Event().wait(1.5)
     assert store.port in {one.port for one in found}
 
 
