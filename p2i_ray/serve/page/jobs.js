@@ -32,6 +32,12 @@ export async function submitJob(products, fields, { key, signal }) {
   return (await reach(() => answer.json())).id;
 }
 
+/** The id of the job that an order has become; null: the order didn't arrive. */
+export async function jobOf(key, signal) {
+  const answer = await send("GET", JOBS, { signal, headers: { [KEY]: key } });
+  return (await reach(() => answer.json())).data[0]?.id ?? null;
+}
+
 /** {status, total, done, failed}; status is "queued", "running", "paused", "completed" or "cancelled". */
 export async function progressOf(id, signal) {
   const answer = await send("GET", `${JOBS}/${id}`, { signal });

@@ -1,12 +1,14 @@
 // Several products at once: a list of photos and names, painted as one batch job.
 
 import { APIError } from "./errors.js";
-import { cancelJob, cancelOrder, newKey, progressOf, resultOf, submitJob } from "./jobs.js";
+import { cancelJob, cancelOrder, jobOf, newKey, progressOf, resultOf, submitJob } from "./jobs.js";
 import { encoded, readPhoto, sheet, toBlob } from "./photo.js";
 import { Task } from "./task.js";
 
 const POLL_MS = 1500;
-const KEPT_AS = "p2i-job"; // the running job, for as long as the tab is open
+// The running job, and the key of an order that is not answered yet, for as long as the tab is open.
+const KEPT_AS = "p2i-job";
+const KEY_KEPT_AS = "p2i-order";
 const THUMB = 112; // pixels
 const GONE = 404; // the status of a job that was deleted
 const UNFINISHED = "unfinished"; // an error's code if the result isn't there yet
@@ -108,12 +110,12 @@ export class Products {
     this.run();
   }
 
-  /** Go on with the job that ran when the page was left, if there is one. */
+  /** Go on with the job that ran, or was ordered, when the page was left, if there is one. */
   resume() {
-    const id = sessionStorage.getItem(KEPT_AS);
-    if (!id) return;
+    const [id, key] = [KEPT_AS, KEY_KEPT_AS].map((name) => sessionStorage.getItem(name));
+    if (!id && !key) return;
     find("products").hidden = false;
-    this.order = { id, key: null, list: [], text: "" };
+    this.order = { id, key, list: [], text: "" };
     this.run(id);
   }
 
@@ -135,16 +137,30 @@ export class Products {
   }
 
   async submit(signal) {
-    if (!this.list.length) throw new APIError("The job is no longer on the server. Add the photos again.");
     const products = this.list.map((product) => ({ ...product, name: product.name.trim() }));
-    const order = this.orderOf(products, this.fields());
-    if (order.id) return order.id;
+    const order = products.length ? this.orderOf(products, this.fields()) : this.order;
+    if (order?.id) return order.id;
     const stop = () => this.abandon();
     signal.addEventListener("abort", stop, { once: true });
-    order.id = await submitJob(products, this.fields(), { key: order.key, signal });
+    const id = await (products.length ? this.send(order, signal) : this.sent(order, signal));
     signal.removeEventListener("abort", stop);
-    sessionStorage.setItem(KEPT_AS, order.id);
-    return order.id;
+    order.id = id;
+    sessionStorage.setItem(KEPT_AS, id);
+    sessionStorage.removeItem(KEY_KEPT_AS);
+    return id;
+  }
+
+  send({ key, list }, signal) {
+    sessionStorage.setItem(KEY_KEPT_AS, key);
+    return submitJob(list, this.fields(), { key, signal });
+  }
+
+  // The job of an order that was sent before the page was left. One that is still arriving is called off.
+  async sent(order, signal) {
+    const id = order?.key ? await jobOf(order.key, signal) : null;
+    if (id) return id;
+    this.abandon();
+    throw new APIError("The job is not on the server. Add the photos again.");
   }
 
   // An order whose line was cut may be on the server, with its answer or before: the same one goes on, another one takes
@@ -166,7 +182,7 @@ export class Products {
 
   forgetJob() {
     this.order = null;
-    sessionStorage.removeItem(KEPT_AS);
+    for (const name of [KEPT_AS, KEY_KEPT_AS]) sessionStorage.removeItem(name);
     return null;
   }
 

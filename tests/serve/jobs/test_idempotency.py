@@ -128,6 +128,20 @@ def test_an_order_is_cancelled_by_its_key(service: RunningService) -> None:
     assert error_of(call_off(service, None), 400)["param"] == HEADER
 
 
+def test_an_order_is_found_by_its_key(service: RunningService) -> None:
+    job = order(service, key="found")
+    order(service, key="another")
+
+    def named(key: str, token: str = TOKEN) -> list[str]:
+        listed = service.send("GET", "/v1/jobs", token, headers={HEADER: key}).json()
+        assert not listed["has_more"]
+        return [one["id"] for one in listed["data"]]
+
+    assert named("found") == [job["id"]]
+    assert named("never-sent") == named("found", OTHER) == []
+    assert error_of(service.send("GET", "/v1/jobs", headers={HEADER: "a" * 256}), 400)["param"] == HEADER
+
+
 def test_an_order_that_is_still_arriving_is_refused_once_it_is_called_off(service: RunningService) -> None:
     begun, go_on = threading.Event(), threading.Event()
     form = httpx.Request("POST", service.url, files={"cup.png": ("c", cutout()), "table": ("t", TABLE)})

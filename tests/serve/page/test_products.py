@@ -144,7 +144,7 @@ def test_a_job_that_another_front_cancels_gives_what_is_painted(browser: Browser
         painting.close_gate()
         here.page.get_by_role("button", name="Paint them all").click()
         painting.wait_until(lambda: len(painting.sampler.requests) == 4)
-        job = here.page.evaluate("sessionStorage.getItem('p2i-job')")
+        job = here.page.wait_for_function("sessionStorage.getItem('p2i-job')").json_value()
         with open_service(tmp_path) as other, here.page.expect_response("**/result") as asked:
             headers = {"Authorization": f"Bearer {TOKEN}"}
             here.page.request.post(f"{other.url}/v1/jobs/{job}/cancel", headers=headers)
@@ -281,6 +281,29 @@ def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningS
         )
         here.page.locator("#products-task .retry").click()
         expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text("Add the photos again.")
+        here.check_clean(allowed="404")
+
+
+def test_an_order_that_is_not_answered_when_the_page_is_left_goes_on(browser: Browser, working: RunningService) -> None:
+    with visit(browser, working) as here:
+        before = len(jobs_of(here, working))
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        working.close_gate()
+        here.page.route("**/v1/jobs", leave_unanswered, times=1)
+        with here.page.expect_request("**/v1/jobs"):
+            here.page.get_by_role("button", name="Paint them all").click()
+        working.wait_until(lambda: len(jobs_of(here, working)) > before)
+        here.page.reload()
+        expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
+        assert here.page.evaluate("sessionStorage.getItem('p2i-order')") is None
+        working.open_gate()
+        expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
+        assert len(jobs_of(here, working)) == before + 1
+        here.page.evaluate("sessionStorage.setItem('p2i-order', 'never-arrived')")
+        here.page.reload()
+        alert = here.page.locator("#products-task").get_by_role("alert")
+        expect(alert).to_contain_text("The job is not on the server. Add the photos again.")
+        assert here.page.evaluate("sessionStorage.getItem('p2i-order')") is None
         here.check_clean(allowed="404")
 
 
