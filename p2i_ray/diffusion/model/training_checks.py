@@ -7,7 +7,7 @@ from typing import Any
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import shapes, validation
-from p2i_ray.encoders import weight_files
+from p2i_ray.encoders import processor_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
@@ -47,6 +47,7 @@ def check_clip(location: str, model: str) -> int:
     """
     config = _clip_config(location)
     aligned = _aligned(config["text_config"], location, model)
+    processor_files.check(location, setting="diffusion.clip")
     found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
     shapes.check(location, "clip", config, found.tensors())
     return aligned
