@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
@@ -45,6 +48,11 @@ class Weights:
                 raise UserError(f"{file} has no {absent[0]}, which the index lists; fetch the file again")
             found |= own
         return found
+
+    def rows(self, name: str, rows: range) -> NDArray[np.float32]:
+        """Consecutive rows of one of the tensors, (n, …)."""
+        file = next(file for file in self.files if name in safetensors_header.read(file))
+        return safetensors_header.read_rows(file, name, rows)
 
 
 def find(location: str, name: str, *, setting: str | None = None) -> Weights:
