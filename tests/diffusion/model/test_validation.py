@@ -131,6 +131,11 @@ def test_models_for_few_steps(broken: Path) -> None:
     turbo = broken.rename(broken.with_name("SD-Turbo"))
     with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
         validation.check_model(str(turbo))
+    cached = turbo.with_name("models--stabilityai--sd-turbo") / "snapshots" / "b261bac6fd2cf515557d5d0707481eafa0485ec2"
+    cached.parent.mkdir(parents=True)
+    cached.symlink_to(turbo)
+    with pytest.raises(UserError, match=r"is called turbo: a model for a few steps"):
+        validation.check_model(str(cached))
     plain = turbo.rename(turbo.with_name("shop"))
     change(plain / "unet" / "config.json", time_cond_proj_dim=256)
     with pytest.raises(UserError, match="has time_cond_proj_dim, as consistency models have"):
@@ -139,6 +144,21 @@ def test_models_for_few_steps(broken: Path) -> None:
     line = r"was made of lightning_logs/version_3: .* or take _name_or_path out of unet/config.json"
     with pytest.raises(UserError, match=line):
         validation.check_model(str(plain))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "line"),
+    [
+        ("vae/config.json", {"latent_channels": 16}, "vae has latent_channels=16, not 4; give a Stable Diffusion 1.x"),
+        ("unet/config.json", {"out_channels": 8}, "unet has out_channels=8, not 4"),
+        ("unet/config.json", {"num_class_embeds": 1000}, "unet has num_class_embeds=1000: it must be told more than"),
+        ("unet/config.json", {"encoder_hid_dim_type": "ip_image_proj"}, "unet has encoder_hid_dim_type=ip_image_proj"),
+    ],
+)
+def test_parts_that_no_pipeline_here_takes(broken: Path, file: str, values: dict[str, Any], line: str) -> None:
+    change(broken / file, **values)
+    with pytest.raises(UserError, match=line):
+        validation.check_model(str(broken))
 
 
 def test_parts_of_another_kind(broken: Path) -> None:
