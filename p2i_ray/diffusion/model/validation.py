@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,14 +186,17 @@ def check_kind(location: str) -> Family:
     if kind is None:
         raise UserError(f"model folder {location} is not there; check the path")
     if kind == "file":
-        if posixpath.basename(location) == weight_files.LORA:
+        if weight_files.is_lora(location):
             raise UserError(f"{location} is a LoRA, no model; give the folder of the model that it was trained on")
         raise UserError(
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
-    if not locations.exists(locations.join(location, INDEX)) and weight_files.LORA in locations.names(location):
-        raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
+    if not locations.exists(locations.join(location, INDEX)):
+        if locations.exists(locations.join(location, "snapshots")):
+            raise UserError(f"{location} is a folder of the hub's cache; give {location.rstrip('/')}/snapshots/COMMIT")
+        if any(weight_files.is_lora(locations.join(location, name)) for name in locations.names(location)):
+            raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
     return family_of(location)
 
 

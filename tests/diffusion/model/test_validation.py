@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import DiffusionConfig, ImageConfig, TrainConfig
@@ -122,6 +123,14 @@ def test_other_kinds_of_model(broken: Path, tmp_path: Path) -> None:
     for location in (lora, lora / "pytorch_lora_weights.safetensors"):
         with pytest.raises(UserError, match="a LoRA, no model; give the folder of the model that it was trained on"):
             validation.check_model(str(location))
+    (lora / "pytorch_lora_weights.safetensors").unlink()
+    save_file({"lora_unet_mid_block_attn1_to_q.lora_down.weight": torch.zeros(2, 4)}, lora / "shop.safetensors")
+    for location in (lora, lora / "shop.safetensors"):
+        with pytest.raises(UserError, match="a LoRA, no model; give the folder of the model that it was trained on"):
+            validation.check_model(str(location))
+    (tmp_path / "models--shop--painter" / "snapshots" / "b261").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"of the hub's cache; give \S+/models--shop--painter/snapshots/COMMIT"):
+        validation.check_model(f"{tmp_path}/models--shop--painter/")
     (tmp_path / "dreamshop.safetensors").touch()
     with pytest.raises(UserError, match=r"is a single file; make a folder of it: python jobs/convert.py in="):
         validation.check_model(str(tmp_path / "dreamshop.safetensors"))
