@@ -192,7 +192,8 @@ def check_kind(location: str) -> Family:
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
-    if not locations.exists(locations.join(location, INDEX)):
+    parts = (INDEX, *(family.denoiser for family in families.FAMILIES))
+    if not any(locations.exists(locations.join(location, part)) for part in parts):
         if locations.exists(locations.join(location, "snapshots")):
             raise UserError(f"{location} is a folder of the hub's cache; give {location.rstrip('/')}/snapshots/COMMIT")
         if any(weight_files.is_lora(locations.join(location, name)) for name in locations.names(location)):

@@ -136,6 +136,12 @@ def test_other_kinds_of_model(broken: Path, tmp_path: Path) -> None:
         validation.check_model(str(tmp_path / "dreamshop.safetensors"))
 
 
+def test_a_lora_beside_a_model_without_its_index_does_no_harm(broken: Path) -> None:
+    (broken / "model_index.json").unlink()
+    save_file({"lora_unet_mid_block_attn1_to_q.lora_down.weight": torch.zeros(2, 4)}, broken / "shop.safetensors")
+    validation.check_model(str(broken))
+
+
 def test_models_for_few_steps(broken: Path) -> None:
     turbo = broken.rename(broken.with_name("SD-Turbo"))
     with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
