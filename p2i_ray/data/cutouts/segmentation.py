@@ -27,6 +27,7 @@ from p2i_ray.errors import UserError, one_line
 from p2i_ray.storage import locations
 
 MASK_MODELS = ("mask2former", "maskformer", "detr")
+BACKGROUND = ("background", "bg", "_background_")  # names of what is no product
 SHOWN = 20  # classes that a message lists
 
 
@@ -146,7 +147,8 @@ def _product_classes(config: Any, settings: CutterConfig) -> list[int]:
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if not settings.labels:
         if len(names) <= 2 and type(config) in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
-            return [len(names) - 1]
+            others = [number for number, name in names.items() if name.lower() not in BACKGROUND]
+            return others if len(others) == 1 else [len(names) - 1]
         listed = ", ".join([*list(names.values())[:SHOWN], *(["…"] if len(names) > SHOWN else [])])
         raise UserError(f"{_named(settings)} knows {len(names)} classes; say which are product: labels=[…] ({listed})")
     unknown = [label for label in settings.labels if label not in names.values()]

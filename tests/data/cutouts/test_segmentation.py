@@ -51,6 +51,18 @@ def test_the_classes_that_are_product_by_pixel(tmp_path: Path) -> None:
     assert found
 
 
+@pytest.mark.parametrize("labels", [("LABEL_0", "LABEL_1"), ("background", "product"), ("product", "Background")])
+def test_of_two_classes_the_one_that_is_no_background_is_product(tmp_path: Path, labels: tuple[str, str]) -> None:
+    write_segformer(tmp_path, labels)
+    product = 0 if labels[0] == "product" else 1
+    named, unnamed, other = (
+        SegmentationCutter(settings(tmp_path, *some))._planes(PHOTOS)
+        for some in ((labels[product],), (), (labels[1 - product],))
+    )
+    np.testing.assert_array_equal(unnamed, named)
+    assert not np.allclose(unnamed, other)
+
+
 def test_masks_with_classes(tmp_path: Path) -> None:
     model = write_mask2former(tmp_path, LABELS)
     cutter = SegmentationCutter(settings(tmp_path, "vase", "cup", "floor"))
