@@ -49,6 +49,8 @@ def check_ip_adapter(settings: BaselineConfig, model: str) -> None:
     """
     file = _needed("baseline.ip_adapter", settings.ip_adapter, "the .safetensors file of an IP-Adapter")
     folder = _needed("baseline.ip_adapter_encoder", settings.ip_adapter_encoder, "the folder of its image encoder")
+    if file.endswith(weight_files.PICKLED):
+        raise UserError(f"baseline.ip_adapter={file} is pickled; give the .safetensors file that lies beside it")
     tensors = safetensors_header.read(file)
     if not all(any(name.startswith(part) for name in tensors) for part in (PROJECTION, ATTENTION)):
         raise UserError(

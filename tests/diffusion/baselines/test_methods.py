@@ -209,6 +209,9 @@ def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, xl_mod
     check("ip_adapter", "needs baseline.ip_adapter_encoder", ip_adapter=file)
     weights = Path(tiny_painter.base, "vae", "diffusion_pytorch_model.safetensors")
     check("ip_adapter", "it is no IP-Adapter", ip_adapter=weights, ip_adapter_encoder=encoder)
+    (pickled := tmp_path / "adapter.bin").touch()
+    line = r"adapter.bin is pickled; give the .safetensors file"
+    check("ip_adapter", line, ip_adapter=pickled, ip_adapter_encoder=encoder)
     check("lama", r"must be LaMa's .onnx file")
     check("lama", r"must be LaMa's .onnx file", model=weights)
     three = write_lama(tmp_path / "three.onnx", channels=3)
