@@ -137,8 +137,9 @@ def _image_processor(folder: str) -> dict[str, Any]:
     given, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
     if "size" in given and {"do_normalize", "image_mean"} & given.keys():
         return dict(given)
+    load: Any = AutoImageProcessor.from_pretrained
     try:
-        own: Any = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        own = load(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError):  # a class that transformers doesn't know
         return dict(given)
     return {**own.to_dict(), "do_normalize": bool(own.do_normalize), **given}
