@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, safetensors_header
@@ -15,6 +20,7 @@ TRANSFORMERS = "model"  # and transformers
 VARIANTS = (None, "fp16", "bf16")  # in the order of preference; none: the files without a variant's name
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 LORA = "pytorch_lora_weights.safetensors"
+LORA_PART = re.compile(r"(^|[._])lora[._]")  # in the names of a LoRA's tensors, whichever program wrote it
 NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
 
 
@@ -46,6 +52,11 @@ class Weights:
             found |= own
         return found
 
+    def rows(self, name: str, rows: range) -> NDArray[np.float32]:
+        """Consecutive rows of one of the tensors, (n, …)."""
+        file = next(file for file in self.files if name in safetensors_header.read(file))
+        return safetensors_header.read_rows(file, name, rows)
+
 
 def find(location: str, name: str, *, setting: str | None = None) -> Weights:
     """Find the weights of a part.
@@ -66,6 +77,16 @@ def find(location: str, name: str, *, setting: str | None = None) -> Weights:
         if (index := f"{name}.safetensors.index{dotted}.json") in names:
             return _sharded(location, index, names, variant)
     raise UserError(_complaint(f"{setting}={location}" if setting else location, names, f"{name}.safetensors"))
+
+
+def is_lora(location: str) -> bool:
+    """Whether a file holds a LoRA, by its name or by those of its tensors."""
+    if posixpath.basename(location) == LORA:
+        return True
+    try:
+        return location.endswith(".safetensors") and any(map(LORA_PART.search, safetensors_header.read(location)))
+    except UserError:  # what is wrong with the file is said where it is read
+        return False
 
 
 def innermost(loaded: object) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from p2i_ray.config import EvaluateConfig
-from p2i_ray.encoders import tokenizer_files, weight_files
+from p2i_ray.encoders import processor_files, tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.metrics import scenes
 from p2i_ray.storage import locations
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from p2i_ray.evaluate.metrics.batch import Batch
     from p2i_ray.evaluate.metrics.text_image import TextImageModel
-
-PREPROCESSORS = {"preprocessor_config.json", "processor_config.json"}
 
 
 def check(settings: EvaluateConfig, metrics: Collection[str]) -> None:
@@ -117,7 +115,6 @@ def _check_clip(folder: str, setting: str, text: bool = False) -> None:
     if not locations.exists(locations.join(folder, "config.json")):
         raise UserError(f"{setting}={folder} is no transformers CLIP folder (no config.json); check the path")
     weight_files.find(folder, weight_files.TRANSFORMERS, setting=setting).tensors()
-    if not PREPROCESSORS & set(locations.names(folder)):
-        raise UserError(f"{setting}={folder} has no preprocessor_config.json; copy that of the CLIP it was made from")
+    processor_files.check(folder, setting=setting)
     if text:
         tokenizer_files.check(folder)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -12,6 +16,7 @@ LENGTH_BYTES = 8  # before the header, little endian
 LONGEST = 100_000_000  # bytes of a header: the format's own limit
 LFS = b"version https://git-lfs.github.com/spec/"
 AGAIN = "fetch the file again"
+NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 class Tensor(NamedTuple):
@@ -42,6 +47,28 @@ def read(location: str) -> dict[str, Tensor]:
         told = "is cut short" if size < expected else "has more than its header says"
         raise UserError(f"{location} {told}: {size} of {expected} bytes; {AGAIN}")
     return tensors
+
+
+def read_rows(location: str, name: str, rows: range) -> NDArray[np.float32]:
+    """Rows of one of the tensors of a file that `read` takes, (n, …), without reading the others.
+
+    Args:
+        location: of the file.
+        name: of the tensor, whose type is F64, F32, F16 or BF16.
+        rows: consecutive places along its first axis.
+    """
+    filesystem, path = locations.open_location(location)
+    with filesystem.open(path, "rb") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        entry = json.loads(file.read(length))[name]
+        kind = np.dtype(NUMBERS[entry["dtype"]])
+        shape = (len(rows), *entry["shape"][1:])
+        a_row = kind.itemsize * math.prod(shape[1:])
+        file.seek(LENGTH_BYTES + length + entry["data_offsets"][0] + rows.start * a_row)
+        values = np.frombuffer(file.read(len(rows) * a_row), kind)
+    if entry["dtype"] == "BF16":  # the upper half of a float32
+        values = (values.astype("<u4") << 16).view("<f4")
+    return values.astype(np.float32).reshape(shape)
 
 
 def _parse(location: str, text: bytes) -> tuple[dict[str, Tensor], int]:

@@ -31,6 +31,14 @@ def test_a_file_in_a_bucket(file: Path) -> None:
     assert safetensors_header.read("memory://weights/model.safetensors").keys() == {"a", "b"}
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_rows_of_a_tensor(tmp_path: Path, dtype: torch.dtype) -> None:
+    values = torch.randn(7, 3, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    save_file({"before": torch.ones(5), "values": values, "x": torch.zeros(2)}, tmp_path / "some.safetensors")
+    found = safetensors_header.read_rows(str(tmp_path / "some.safetensors"), "values", range(2, 6))
+    assert torch.equal(torch.tensor(found), values[2:6].float())
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -75,15 +75,15 @@ def build_painter(base: Path, clip_folder: Path, channels: int = 9, *, second: b
     ).save_pretrained(base)
 
 
-def build_vae(scaling_factor: float) -> AutoencoderKL:
-    """A random autoencoder, two pixels along a side of a latent."""
+def build_vae(scaling_factor: float, *, attention: bool = False) -> AutoencoderKL:
+    """A random autoencoder, two pixels along a side of a latent; with attention in the middle, as published ones."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
-        mid_block_add_attention=False,
+        mid_block_add_attention=attention,
         sample_size=RESOLUTION,
         scaling_factor=scaling_factor,
         **NORM,

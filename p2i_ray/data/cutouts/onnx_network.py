@@ -129,6 +129,7 @@ def _session(settings: CutterConfig, providers: list[str], optimise: bool) -> on
     except Exception as error:  # onnxruntime's own classes have no common base but this one
         raise UserError(f"{_named(settings)} can't be opened as an ONNX network: {one_line(error)}") from None
     _check_input(session.get_inputs(), settings)
+    _check_output(session.get_outputs()[0], settings)
     return session
 
 
@@ -143,6 +144,13 @@ def _check_input(inputs: Sequence[Any], settings: CutterConfig) -> None:
                 "it must take RGB" if wanted == 3 else f"set another ingest.cutter.family, or ingest.cutter.side={size}"
             )
             raise UserError(f"{_named(settings)} takes {shapes}, not (N, 3, {side}, {side}); {fix}")
+
+
+def _check_output(output: Any, settings: CutterConfig) -> None:
+    """Check what the file says of its first output, if it does; what it answers is looked at, too."""
+    shape = output.shape
+    if shape and (len(shape) not in (3, 4) or (len(shape) == 4 and isinstance(shape[1], int) and shape[1] != 1)):
+        raise UserError(f"{_named(settings)}: its first output has the shape {tuple(shape)}, not (N, 1, h, w)")
 
 
 def _check_cuda() -> None:

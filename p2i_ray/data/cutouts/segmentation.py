@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSemanticSegmentation, AutoModelForUniversalSegmentation
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    AutoModelForUniversalSegmentation,
+)
 from transformers.image_processing_base import ImageProcessingMixin
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING
 
@@ -27,6 +32,7 @@ from p2i_ray.errors import UserError, one_line
 from p2i_ray.storage import locations
 
 MASK_MODELS = ("mask2former", "maskformer", "detr")
+BACKGROUND = ("background", "bg", "_background_")  # names of what is no product
 SHOWN = 20  # classes that a message lists
 
 
@@ -107,7 +113,7 @@ class _Preprocessing:
     """A photo as the checkpoint was trained to see it, but stretched to its size, so that nothing is cropped off."""
 
     def __init__(self, folder: str) -> None:
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
+        settings = _image_processor(folder)
         size = settings["size"]
         if isinstance(size, int):
             size = {"height": size, "width": size}
@@ -124,6 +130,19 @@ class _Preprocessing:
     def __call__(self, photo: Pixels) -> np.ndarray[Any, np.dtype[np.float32]]:
         seen = photo[..., ::-1] if self._flipped else photo
         return networks.prepared(np.ascontiguousarray(seen), self._size, _levels(self._mean), std=_levels(self._std))
+
+
+def _image_processor(folder: str) -> dict[str, Any]:
+    """The settings of a folder's image processor; what they leave out is as its class in transformers has it."""
+    given, _ = ImageProcessingMixin.get_image_processor_dict(folder, local_files_only=True)
+    if "size" in given and {"do_normalize", "image_mean"} & given.keys():
+        return dict(given)
+    load: Any = AutoImageProcessor.from_pretrained
+    try:
+        own = load(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError):  # a class that transformers doesn't know
+        return dict(given)
+    return {**own.to_dict(), "do_normalize": bool(own.do_normalize), **given}
 
 
 def _levels(values: Any) -> Levels:
@@ -146,7 +165,8 @@ def _product_classes(config: Any, settings: CutterConfig) -> list[int]:
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if not settings.labels:
         if len(names) <= 2 and type(config) in MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING:
-            return [len(names) - 1]
+            others = [number for number, name in names.items() if name.lower() not in BACKGROUND]
+            return others if len(others) == 1 else [len(names) - 1]
         listed = ", ".join([*list(names.values())[:SHOWN], *(["…"] if len(names) > SHOWN else [])])
         raise UserError(f"{_named(settings)} knows {len(names)} classes; say which are product: labels=[…] ({listed})")
     unknown = [label for label in settings.labels if label not in names.values()]

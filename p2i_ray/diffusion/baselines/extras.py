@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from p2i_ray.config.baseline import BaselineConfig
+from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.model import validation
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
@@ -19,9 +20,14 @@ def check_controlnet(settings: BaselineConfig, model: str) -> None:
     """Check that there is a ControlNet that was made for such a base model.
 
     Raises:
-        UserError: there is none, or it is of another base.
+        UserError: there is none, it is of another base, or the base is of a family that has no such pipeline here.
     """
     folder = _needed("baseline.controlnet", settings.controlnet, "the folder of a ControlNet for canny edges")
+    if (family := validation.family_of(model)) is not families.STABLE_DIFFUSION:
+        raise UserError(
+            f"method=controlnet paints with {families.STABLE_DIFFUSION.name}, and model={model} is a {family.name}; "
+            "give another model, or method=sd_inpainting"
+        )
     config = validation.read_config(locations.join(folder, "config.json"))
     if (kind := config.get("_class_name")) != "ControlNetModel":
         raise UserError(f"baseline.controlnet={folder} is a {kind}, no ControlNetModel; give a ControlNet's folder")
@@ -43,6 +49,8 @@ def check_ip_adapter(settings: BaselineConfig, model: str) -> None:
     """
     file = _needed("baseline.ip_adapter", settings.ip_adapter, "the .safetensors file of an IP-Adapter")
     folder = _needed("baseline.ip_adapter_encoder", settings.ip_adapter_encoder, "the folder of its image encoder")
+    if file.endswith(weight_files.PICKLED):
+        raise UserError(f"baseline.ip_adapter={file} is pickled; give the .safetensors file that lies beside it")
     tensors = safetensors_header.read(file)
     if not all(any(name.startswith(part) for name in tensors) for part in (PROJECTION, ATTENTION)):
         raise UserError(

@@ -19,7 +19,7 @@ from p2i_ray.diffusion.baselines.shown_reference import WHITE
 from p2i_ray.diffusion.model.loading import Parts, load_model, load_part
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import DTYPES
-from p2i_ray.encoders import weight_files
+from p2i_ray.encoders import processor_files, weight_files
 from p2i_ray.storage import locations
 
 
@@ -34,7 +34,7 @@ class IpAdapterSampler(BaselineSampler):
             kind: Any = CLIPVisionModelWithProjection
             self._encoder = load_model(kind.from_pretrained, folder, "", name=weight_files.TRANSFORMERS, dtype=dtype)
             self._encoder.to(self._options.device).eval()
-            self._processor = load_part(CLIPImageProcessorPil.from_pretrained, folder, "")
+            self._processor = _processor(folder, self._encoder.config.image_size)
         flat = load(locations.read_bytes(settings.ip_adapter))
         state = {
             part.rstrip("."): {n.removeprefix(part): v for n, v in flat.items() if n.startswith(part)}
@@ -62,6 +62,13 @@ class IpAdapterSampler(BaselineSampler):
             return torch.zeros_like(features) if empty else features
         features = self._encoder(pixels, output_hidden_states=True).hidden_states[-2][:, None]
         return features
+
+
+def _processor(folder: str, side: int) -> CLIPImageProcessorPil:
+    """The encoder's preprocessing; the published folder has none, and is then seen as CLIP sees at its own size."""
+    if processor_files.there(folder):
+        return load_part(CLIPImageProcessorPil.from_pretrained, folder, "")
+    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 def _shown(request: PaintRequest) -> np.ndarray[Any, np.dtype[np.uint8]]:

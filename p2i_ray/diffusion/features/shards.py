@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.features import schema
 from p2i_ray.diffusion.model import validation
+from p2i_ray.encoders import processor_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import content_cache, locations
 
 FORMAT = 1  # to be raised when the same images and models give other features, or these other columns
-PROCESSORS = ("preprocessor_config.json", "processor_config.json")  # what CLIP's image processor is read from
 FILES_AT_ONCE = 16
 READ_ROWS = 256
 
@@ -38,14 +38,13 @@ def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int, *, pict
     """
     vae, clip = locations.join(diffusion.base, "vae"), diffusion.clip
     config = validation.read_config(locations.join(clip, "config.json"))
-    processors = [locations.join(clip, name) for name in PROCESSORS]
     about = {
         "format": FORMAT,
         "resolution": resolution,
         "vae": _public(validation.read_config(locations.join(vae, "config.json"))),
         "vae_weights": locations.digest(locations.files(vae, ".safetensors")),
         "clip": {name: config.get(name) for name in ("vision_config", "projection_dim")},
-        "clip_processor": [validation.read_config(file) for file in processors if locations.exists(file)],
+        "clip_processor": [validation.read_config(file) for file in processor_files.there(clip)],
         "clip_weights": locations.digest(locations.files(clip, ".safetensors")),
     }
     return content_cache.open_folder(cache, {**about, "pictures": True} if pictures else about)

@@ -161,7 +161,9 @@ def _adapter_use(family: Family, diffusion: DiffusionConfig, training: dict[str,
 The same as an adapter on the model it was trained from:
 
 ```python
+from diffusers import EulerAncestralDiscreteScheduler
 pipe = {family.pipeline}.from_pretrained("{base}", use_safetensors=True)
+pipe.scheduler = EulerAncestralDiscreteScheduler.from_config(pipe.scheduler.config)
 pipe.load_lora_weights("this/folder/lora"){token}
 ```
 """

@@ -182,6 +182,8 @@ def _take_apart(source: str, out: Path, config: str | None, tell: Tell) -> None:
         raise UserError(f"in={source} is a single file in a bucket; copy it to this machine first")
     if not source.endswith(SINGLE):
         raise UserError(f"in={source} is none of {', '.join(SINGLE)}")
+    if weight_files.is_lora(source):
+        raise UserError(f"in={source} is a LoRA, no pipeline; add it to the model that it was trained on first")
     if config is None:
         raise UserError(
             f"in={source} is a single file, which says nothing of its architecture; add config=FOLDER, a model folder "

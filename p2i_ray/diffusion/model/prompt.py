@@ -120,12 +120,18 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: TextEncoder, token: str | 
     Its embedding starts as that of the word `token_from`, or as the mean where the word has several tokens.
 
     Raises:
-        UserError: the word has no tokens, or the token's text is one that the tokenizer splits for itself.
+        UserError: the word has no tokens, or the token's text is one that the tokenizer splits for itself or has.
     """
     if token is None:
         return None
     embedding = cast(nn.Embedding, text_encoder.get_input_embeddings())
     known = tokenizer.get_added_vocab().get(token)
+    own = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token}
+    # Else a word's own row would be taken, and the word left out of names.
+    if token in own or (known is None and token in tokenizer.get_vocab()):
+        raise UserError(
+            f"diffusion.token={token!r} is a word of this tokenizer already; give another one, e.g. <background>"
+        )
     if known is not None and known < embedding.num_embeddings:
         return int(known)
     [word] = ids_of(tokenizer, [token_from])

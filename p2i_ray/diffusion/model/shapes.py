@@ -11,6 +11,7 @@ from p2i_ray.storage.safetensors_header import Tensor
 
 TYPES = ("F64", "F32", "F16", "BF16")  # of weights that can be trained or painted with
 TEXT = "text_model."  # before the names of a text tower; transformers 5 leaves it out of a text encoder's
+VISION = "vision_model."  # before the names of the other tower, where a text encoder's folder has a whole CLIP
 PROJECTION = "text_projection.weight"
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
@@ -53,7 +54,8 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
                 f"{size.setting}={size.value}; take configuration and weights from one model"
             )
     for prefix, layers in _layers(part, config):
-        found = {match[1] for name in tensors if name.startswith(prefix) and (match := _LAYER.search(name))}
+        texts = [name for name in tensors if name.startswith(prefix) and not name.startswith(VISION)]
+        found = {match[1] for name in texts if (match := _LAYER.search(name))}
         if len(found) != layers:
             raise UserError(
                 f"{location}: the weights have {len(found)} text layers, and config.json says num_hidden_layers="

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import shapes, validation
-from p2i_ray.encoders import weight_files
+from p2i_ray.encoders import processor_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
 
+TOKENS = "embeddings.token_embedding.weight"
+ROWS = 256  # of token embeddings, that are compared
+ALIKE = 0.5  # their mean cosine is about 1 where a text encoder was taken from a CLIP, and about 0 where it wasn't
 # A text tower's settings, its width first; by the others the encoder is chosen where two have the CLIP's width.
 TOWER = ("hidden_size", "intermediate_size", "num_attention_heads", "num_hidden_layers")
 
@@ -22,7 +27,9 @@ def check_training(location: str, diffusion: DiffusionConfig, settings: TrainCon
         UserError: it can't.
     """
     validation.check_model(location, widen=diffusion.widen)
-    check_clip(diffusion.clip, location)
+    aligned = check_clip(diffusion.clip, location)
+    if settings.contrastive_weight:
+        check_origin(diffusion.clip, location, validation.family_of(location).encoders[aligned])
     check_lora(settings, validation.is_plain(location))
 
 
@@ -47,9 +54,43 @@ def check_clip(location: str, model: str) -> int:
     """
     config = _clip_config(location)
     aligned = _aligned(config["text_config"], location, model)
+    processor_files.check(location, setting="diffusion.clip")
     found = weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip")
     shapes.check(location, "clip", config, found.tensors())
     return aligned
+
+
+def check_origin(location: str, model: str, encoder: str) -> None:
+    """Check that a text encoder was taken from a CLIP: through another's projection its states mean nothing.
+
+    Token embeddings tell: they are frozen here, and other trainings hardly move them.
+
+    Args:
+        location: of the CLIP, which has been checked.
+        model: location of the model folder, the same.
+        encoder: the text encoder's folder in it.
+
+    Raises:
+        UserError: it wasn't.
+    """
+    folder = locations.join(model, encoder)
+    found = (
+        weight_files.find(folder, weight_files.TRANSFORMERS),
+        weight_files.find(location, weight_files.TRANSFORMERS, setting="diffusion.clip"),
+    )
+    names = [next((name for name in one.tensors() if name.endswith(TOKENS)), None) for one in found]
+    if None in names:  # what lacks them is refused when it is loaded
+        return
+    words = min(one.tensors()[str(name)].shape[0] for one, name in zip(found, names, strict=True))
+    rows = range(words // 2, min(words // 2 + ROWS, words))
+    own, clips = (one.rows(str(name), rows) for one, name in zip(found, names, strict=True))
+    norms = np.linalg.norm(own, axis=1) * np.linalg.norm(clips, axis=1)
+    likeness = float(np.mean((own * clips).sum(axis=1) / np.maximum(norms, 1e-12)))
+    if likeness < ALIKE:
+        raise UserError(
+            f"diffusion.clip={location} has other token embeddings than {folder} (mean cosine {likeness:.2f}): the "
+            "text encoder was taken from another CLIP of the same width; give that one"
+        )
 
 
 def aligned_encoder(location: str, model: str) -> int:

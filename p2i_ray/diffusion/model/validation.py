@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from p2i_ray.config.shapes import SQUARE
 from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.backbones.families import Family
 from p2i_ray.diffusion.model import shapes
+from p2i_ray.diffusion.model.card import public_name
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -23,6 +23,7 @@ OTHER_NOISE = ("FlowMatch", "EDM")  # begin the schedulers of models that were t
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
 INPUT_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
+OTHER_CONDITIONS = ("class_embed_type", "num_class_embeds", "encoder_hid_dim_type")  # of a UNet that reads them
 SIZES = 6  # numbers that say a picture's size, its cut and the size wanted
 
 
@@ -51,6 +52,8 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
     denoiser, vae = configs[family.denoiser], configs["vae"]
     check_steps(location, denoiser)
     check_channels(location, denoiser, widen)
+    check_latents(location, denoiser, vae)
+    check_conditions(location, denoiser)
     check_text(location, family, configs)
     check_noise(location, vae)
     if image is not None:
@@ -183,14 +186,18 @@ def check_kind(location: str) -> Family:
     if kind is None:
         raise UserError(f"model folder {location} is not there; check the path")
     if kind == "file":
-        if posixpath.basename(location) == weight_files.LORA:
+        if weight_files.is_lora(location):
             raise UserError(f"{location} is a LoRA, no model; give the folder of the model that it was trained on")
         raise UserError(
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
-    if not locations.exists(locations.join(location, INDEX)) and weight_files.LORA in locations.names(location):
-        raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
+    parts = (INDEX, *(family.denoiser for family in families.FAMILIES))
+    if not any(locations.exists(locations.join(location, part)) for part in parts):
+        if locations.exists(locations.join(location, "snapshots")):
+            raise UserError(f"{location} is a folder of the hub's cache; give {location.rstrip('/')}/snapshots/COMMIT")
+        if any(weight_files.is_lora(locations.join(location, name)) for name in locations.names(location)):
+            raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
     return family_of(location)
 
 
@@ -200,7 +207,8 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
     Raises:
         UserError: it was.
     """
-    folder, origin = posixpath.basename(location.rstrip("/")), str(unet.get("_name_or_path", ""))
+    folder = public_name(location).rpartition("/")[2]  # in the hub's cache, its folder's is a number
+    origin = str(unet.get("_name_or_path", ""))
     few = next((word for word in FEW_STEPS if word in f"{folder} {origin}".lower()), None)
     if unet.get("time_cond_proj_dim") is None and few is None:
         return
@@ -244,6 +252,34 @@ def check_channels(location: str, unet: dict[str, Any], widen: bool) -> None:
     if channels == PLAIN_CHANNELS:
         remedy += ", or set diffusion.widen=true to add them, starting at zero"
     raise UserError(f"{location}/unet has {channels} input channels, not {INPUT_CHANNELS}; {remedy}")
+
+
+def check_latents(location: str, unet: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+    """Check that UNet and VAE have latents of four channels, as the inputs of an inpainting model are counted.
+
+    Raises:
+        UserError: they have not.
+    """
+    for part, config, name in (("unet", unet, "out_channels"), ("vae", vae, "latent_channels")):
+        if (channels := config.get(name, PLAIN_CHANNELS)) != PLAIN_CHANNELS:
+            raise UserError(
+                f"{location}/{part} has {name}={channels}, not {PLAIN_CHANNELS}; give a {families.NAMES} model whose "
+                "parts are of one model"
+            )
+
+
+def check_conditions(location: str, unet: Mapping[str, Any]) -> None:
+    """Check that a UNet reads nothing beside text and time (and, of a family that is told it, the size).
+
+    Raises:
+        UserError: it reads class labels, as upscalers do, or pictures.
+    """
+    for name in OTHER_CONDITIONS:
+        if (value := unet.get(name)) is not None:
+            raise UserError(
+                f"{location}/unet has {name}={value}: it must be told more than a text, which nothing here does; give "
+                f"a {families.NAMES} inpainting model"
+            )
 
 
 def is_plain(location: str) -> bool:

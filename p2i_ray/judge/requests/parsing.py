@@ -6,6 +6,7 @@ truncated, or comes from an engine that ignores the constraint.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 
 from p2i_ray.judge.requests.constraints import CHOICES, SCORES, YES_OR_NO
 
-FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)```\s*", re.DOTALL)  # chat models often wrap JSON like this
+FENCED = re.compile(r"\s*```(?:json)?\s*(.*)```\s*", re.DOTALL)  # chat models often wrap JSON like this
+SCORE_BEGINS = re.compile(r'"score"[\s▁]*:[\s▁]*(?=[0-9])')  # in a reply in JSON, as its tokens spell it
 
 # A reply that was cut: its first member, as far as it got.
 CUT = re.compile(r'\s*(?:```(?:json)?\s*)?\{\s*"(reason|comment)"\s*:\s*"((?:[^"\\]|\\.)*)', re.DOTALL)
@@ -50,12 +52,16 @@ class Critique(NamedTuple):
 
 
 def digit_step(steps: Iterable[Step]) -> Step | None:
-    """The last step whose token has a digit: that of the score, with and without a reason before it."""
-    found = None
-    for step in steps:
-        if re.search(r"[0-9]", step.token):
-            found = step
-    return found
+    """The step whose token has the score's digit: the one after "score": in JSON, else the last with a digit.
+
+    Endpoints without a constraint may give the score before the reason, or more members than were asked for.
+    """
+    taken = list(steps)
+    begun = [found.end() for found in SCORE_BEGINS.finditer("".join(step.token for step in taken))]
+    ends = itertools.accumulate(len(step.token) for step in taken)
+    if begun:
+        return next(step for step, end in zip(taken, ends, strict=True) if end > begun[-1])
+    return next((step for step in reversed(taken) if re.search(r"[0-9]", step.token)), None)
 
 
 def first_step(steps: Iterable[Step]) -> Step | None:
@@ -196,6 +202,8 @@ def _rating(score: int, step: Step | None, reason: str | None, scores_only: bool
         return Rating(score, None, None, reason)
     if step is None:
         raise ReplyError("no probabilities of the scores came with the reply")
+    if str(score) not in step.token:
+        raise ReplyError(f"the probabilities of {_short(step.token)} came with the reply, not of its score {score}")
     p = probabilities(step)
     expected = sum(k * probability for k, probability in p.items())
     entropy = -sum(probability * math.log(probability) for probability in p.values() if probability > 0)

@@ -16,6 +16,7 @@ from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_de
 from p2i_ray.cluster import ray_internals, resources, serving
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.judge.engines import model_folder
+from p2i_ray.judge.engines.vllm.rendering import control_words
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
 from p2i_ray.serve.chat.protocol import ResponseChunk
 
@@ -38,9 +39,7 @@ class ChatEngineServer(LLMServer):
 
         loading = llm_config.model_loading_config
         assert isinstance(loading, ModelLoadingConfig)  # `deployment` gives one
-        tokenizer = AutoTokenizer.from_pretrained(loading.model_source)
-        added = map(str, tokenizer.added_tokens_decoder.values())
-        self._reserved = sorted({*tokenizer.all_special_tokens, *added})
+        self._reserved = control_words(AutoTokenizer.from_pretrained(loading.model_source))
 
     async def answer(self, request: dict[str, Any]) -> AsyncGenerator[ResponseChunk, None]:
         """Answer a request of `schema.for_engine`: a stream's events, or one completion; {"error": …} on failure."""
@@ -89,7 +88,7 @@ def neutralised(parts: Sequence[dict[str, Any]], reserved: Sequence[str]) -> lis
         if part["type"] != "text":
             continue
         for word in reserved:
-            if word and word in part["text"]:
+            if word in part["text"]:
                 part["text"] = part["text"].replace(word, f"{word[0]} {word[1:]}")
     return parts
 

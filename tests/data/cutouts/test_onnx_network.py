@@ -119,6 +119,8 @@ def test_a_photo_without_a_product_keeps_its_neighbours(tmp_path: Path) -> None:
         ),
         ({"channels": 1}, {}, "it must take RGB"),
         ({"inputs": 2}, {}, r"must take one batch of photos \(N, 3, h, w\) as floats; it takes photo .*, more1"),
+        ({"shape": (-1, 2, SIDE, 4)}, {}, r"its first output has the shape \(.*, 2, 8, 4\), not \(N, 1, h, w\)"),
+        ({"shape": (SIDE, SIDE), "batch": 1}, {}, r"its first output has the shape \(8, 8\)"),
         ({}, {"num_gpus": 1}, "this onnxruntime has no CUDA: install onnxruntime-gpu"),
     ],
 )
@@ -151,7 +153,6 @@ def test_files_that_are_no_network(tmp_path: Path) -> None:
     [
         ({"scale": 3}, {}, r"answers 0\.00 to 3\.00, no probabilities from 0 to 1; set ingest\.cutter\.output=logits"),
         ({}, {"output": "logits"}, "which are probabilities; set ingest.cutter.output=probabilities"),
-        ({"shape": (1, 1, 1, SIDE, SIDE), "batch": 1}, {}, r"has the shape \(1, 1, 1, 8, 8\)"),
     ],
 )
 def test_answers_of_another_kind_stop_the_job(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoImageProcessor
 
 from p2i_ray.data.cutouts import segmentation
 from p2i_ray.data.cutouts.cutter import Cut
@@ -49,6 +51,39 @@ def test_the_classes_that_are_product_by_pixel(tmp_path: Path) -> None:
         found += 1
         assert isinstance(cut, Cut) and np.abs(cut.mask - as_mask(plane)).max() <= 1
     assert found
+
+
+@pytest.mark.parametrize("labels", [("LABEL_0", "LABEL_1"), ("background", "product"), ("product", "Background")])
+def test_of_two_classes_the_one_that_is_no_background_is_product(tmp_path: Path, labels: tuple[str, str]) -> None:
+    write_segformer(tmp_path, labels)
+    product = 0 if labels[0] == "product" else 1
+    named, unnamed, other = (
+        SegmentationCutter(settings(tmp_path, *some))._planes(PHOTOS)
+        for some in ((labels[product],), (), (labels[1 - product],))
+    )
+    np.testing.assert_array_equal(unnamed, named)
+    assert not np.allclose(unnamed, other)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"image_processor_type": "SegformerImageProcessor", "size": {"height": 32, "width": 32}},
+        {"image_processor_type": "SegformerImageProcessor"},
+        {"feature_extractor_type": "MobileViTFeatureExtractor", "size": {"shortest_edge": 32}},
+        {"image_processor_type": "MobileViTImageProcessor", "do_rescale": False},
+        {"feature_extractor_type": "BeitFeatureExtractor", "size": 32, "image_mean": [0.5] * 3, "image_std": [0.5] * 3},
+    ],
+)
+def test_preprocessing_that_a_folder_leaves_to_its_class(tmp_path: Path, given: dict[str, Any]) -> None:
+    write_segformer(tmp_path, LABELS)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(given))
+    preprocessing = segmentation._Preprocessing(str(tmp_path))
+    photo = np.random.default_rng(0).integers(0, 256, (*preprocessing._size, 3), np.uint8)  # isn't resized
+    theirs = AutoImageProcessor.from_pretrained(tmp_path, local_files_only=True)
+    whole = {"do_resize": False, **({"do_center_crop": False} if "crop_size" in theirs.to_dict() else {})}
+    expected = theirs(images=[photo], return_tensors="np", **whole)["pixel_values"][0]
+    np.testing.assert_allclose(preprocessing(photo), expected, atol=1e-4)
 
 
 def test_masks_with_classes(tmp_path: Path) -> None:

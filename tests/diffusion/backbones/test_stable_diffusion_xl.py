@@ -137,7 +137,14 @@ def test_every_weight_has_a_gradient_in_every_micro_batch(
 
 
 def test_rounds_of_lora_are_one_adapter_of_the_first_base(painter: DiffusionConfig, tmp_path: Path) -> None:
-    """As the model card opens both: its very code."""
+    """As the model card opens both: its very code; the base comes with another scheduler, as published."""
+    base = Path(shutil.copytree(painter.base, tmp_path / "base"))
+    for name, change in (
+        ("model_index.json", {"scheduler": ["diffusers", "EulerDiscreteScheduler"]}),
+        ("scheduler/scheduler_config.json", {"_class_name": "EulerDiscreteScheduler"}),
+    ):
+        (base / name).write_text(json.dumps(json.loads((base / name).read_text()) | change))
+    painter = painter.model_copy(update={"base": str(base)})
     one = write_round(painter, painter.base, tmp_path / "one", 1, lora_rank=3, moved=0.1)
     two = write_round(painter, one, tmp_path / "two", 2, lora_rank=2, lora_alpha=4, moved=0.1)
     training: dict[str, Any] = {"rounds": [], "lora_base": painter.base}

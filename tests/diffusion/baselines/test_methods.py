@@ -30,6 +30,8 @@ from tests.support.tiny_baselines import (
     build_powerpaint,
     write_lama,
 )
+from tests.support.tiny_models import WIDTH
+from tests.support.tiny_xl import SECOND_WIDTH, XlModels
 
 pytestmark = pytest.mark.long
 
@@ -113,6 +115,23 @@ def test_ip_adapter_sees_a_reference_without_its_product(tiny_painter: Diffusion
         method.request(plain, {**row, "reference_cutout": png(reference)}, IMAGE)
 
 
+def test_the_published_image_encoder_has_no_preprocessing_of_its_own(
+    tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    file, encoder = build_ip_adapter(tmp_path / "adapter", tiny_painter.base)
+    (encoder / "preprocessor_config.json").unlink()
+    request = make_request(1, name="cup")
+    [own] = paint(
+        painting(tiny_painter, "ip_adapter", ip_adapter=file, ip_adapter_encoder=encoder), tiny_painter.base, [request]
+    )
+    pipeline = stock(tiny_painter.base)  # diffusers makes the preprocessing of the encoder's size
+    pipeline.load_ip_adapter(str(file.parent), subfolder="", weight_name=file.name, image_encoder_folder="encoder")
+    pipeline.set_ip_adapter_scale(0.5)
+    white = Image.fromarray(np.where(request.mask[..., None] >= 128, request.product, 255).astype(np.uint8))
+    expected = by_diffusers.paint(pipeline, request, prompt="cup x", ip_adapter_image=white)
+    assert np.abs(own.astype(int) - expected).max() <= 1  # diffusers takes the one that resizes by torchvision
+
+
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 def test_ip_adapter_sees_the_product_on_white(tiny_painter: DiffusionConfig, tmp_path: Path, guidance: float) -> None:
     file, encoder = build_ip_adapter(tmp_path / "adapter", tiny_painter.base)
@@ -169,7 +188,7 @@ def test_workers_get_absolute_places(tiny_painter: DiffusionConfig) -> None:
     assert method.parts == [here.ip_adapter] and here.ip_adapter_encoder is None
 
 
-def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, xl_models: XlModels, tmp_path: Path) -> None:
     def check(method: Any, line: str, model: Path | str = tiny_painter.base, **settings: Any) -> None:
         with pytest.raises(UserError, match=line):
             painting(tiny_painter, method, **settings).check(str(model), IMAGE)
@@ -181,12 +200,18 @@ def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, tmp_pa
     check(
         "controlnet", "has cross_attention_dim=24, the UNet of .* has 16: it belongs to another base", controlnet=wide
     )
+    of_xl = build_controlnet(tmp_path / "of_xl", text=WIDTH + SECOND_WIDTH)
+    line = r"paints with Stable Diffusion 1.x or 2.x, and model=\S+ is a Stable Diffusion XL; give another model"
+    check("controlnet", line, model=xl_models.base, controlnet=of_xl)
     file, encoder = build_ip_adapter(tmp_path / "adapter", tiny_painter.base, text=24)
     given = {"ip_adapter": file, "ip_adapter_encoder": encoder}
     check("ip_adapter", "gives text 24 wide, the UNet of .* reads 16", **given)
     check("ip_adapter", "needs baseline.ip_adapter_encoder", ip_adapter=file)
     weights = Path(tiny_painter.base, "vae", "diffusion_pytorch_model.safetensors")
     check("ip_adapter", "it is no IP-Adapter", ip_adapter=weights, ip_adapter_encoder=encoder)
+    (pickled := tmp_path / "adapter.bin").touch()
+    line = r"adapter.bin is pickled; give the .safetensors file"
+    check("ip_adapter", line, ip_adapter=pickled, ip_adapter_encoder=encoder)
     check("lama", r"must be LaMa's .onnx file")
     check("lama", r"must be LaMa's .onnx file", model=weights)
     three = write_lama(tmp_path / "three.onnx", channels=3)

@@ -214,6 +214,12 @@ def test_a_quantised_single_file_is_refused(tiny_painter: DiffusionConfig, tmp_p
         convert(tmp_path / "x.safetensors", tmp_path / "out", base)
 
 
+def test_a_lora_is_no_pipeline(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    save_file({"unet.mid_block.attn1.to_q.lora_A.weight": torch.zeros(2, 4)}, tmp_path / "shop.safetensors")
+    with pytest.raises(UserError, match=r"shop.safetensors is a LoRA, no pipeline; add it to the model"):
+        convert(tmp_path / "shop.safetensors", tmp_path / "out", Path(tiny_painter.base))
+
+
 def test_what_can_t_be_read_or_written_is_a_line(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
     source = Path(shutil.copytree(tiny_painter.base, tmp_path / "model"))
     with pytest.raises(UserError, match=r"out=/proc/x/out can't be written: "):

@@ -17,6 +17,7 @@ from p2i_ray.diffusion.model import loading
 from p2i_ray.errors import UserError
 from tests.support.make_batch import make_batch, make_model
 from tests.support.shard import shard
+from tests.support.tiny_models import build_vae
 
 WEIGHTS_NAME = "diffusion_pytorch_model"
 
@@ -98,6 +99,24 @@ def test_layouts_in_which_models_are_published(tiny_painter: DiffusionConfig, tm
             expected = value.half().float() if "fp16" in layout and "token_embedding" not in name else value
             torch.testing.assert_close(got[name], expected, rtol=0, atol=1e-3 if "token_embedding" in name else 0)
     assert torch.equal(plain.scheduler.sigmas, found.scheduler.sigmas)
+
+
+def test_a_vae_whose_attention_has_its_first_names(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    """As Stable Diffusion 1.x is published."""
+    base = Path(shutil.copytree(tiny_painter.base, tmp_path / "base"))
+    shutil.rmtree(base / "vae")
+    build_vae(scaling_factor=0.18, attention=True).save_pretrained(base / "vae")
+    new = loading.load(str(base), tiny_painter).vae.state_dict()
+    file = base / "vae" / f"{WEIGHTS_NAME}.safetensors"
+    first = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    old = {}
+    for name, value in load_file(file).items():
+        part = next((part for part in first if f".{part}." in name), None)
+        old[name.replace(part, first[part]) if part else name] = value
+    assert len(old.keys() - new.keys()) == 2 * len(first) * 2  # weights and biases, of encoder and decoder
+    save_file(old, file, metadata={"format": "pt"})
+    found = loading.load(str(base), tiny_painter).vae.state_dict()
+    assert found.keys() == new.keys() and all(torch.equal(found[name], value) for name, value in new.items())
 
 
 def test_weights_that_lack_a_tensor_are_refused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -109,6 +111,13 @@ def test_a_known_token_keeps_what_it_learned() -> None:
         encoder.get_input_embeddings().weight[token_id] = 3.0
     assert add_token(tokenizer, encoder, TOKEN, "background") == token_id
     assert (encoder.get_input_embeddings().weight[token_id] == 3.0).all()
+
+
+@pytest.mark.parametrize("token", ["cu", "*", "<|endoftext|>", "!"])
+def test_the_token_is_none_of_the_tokenizer_s_words(token: str) -> None:
+    tokenizer = build_tokenizer(pad="!")
+    with pytest.raises(UserError, match=rf"diffusion.token={re.escape(repr(token))} is a word of this tokenizer"):
+        add_token(tokenizer, text_encoder(len(tokenizer)), token, "background")
 
 
 def test_token_from_must_say_something() -> None:

@@ -34,6 +34,7 @@ def test_weights_that_fit(prefix: str) -> None:
     config = {"text_config": TEXT, "vision_config": {"num_hidden_layers": 5}, "projection_dim": 8}
     vision = {f"vision_model.encoder.layers.{number}.mlp.fc1.weight": Tensor("F32", (1,)) for number in range(5)}
     shapes.check("clip", "clip", config, {**text("text_model."), **projections, **vision})
+    shapes.check("m/text_encoder", "text_encoder", TEXT, {**text("text_model."), **vision})  # a whole CLIP does, too
 
 
 @pytest.mark.parametrize(

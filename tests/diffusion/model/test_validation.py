@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import DiffusionConfig, ImageConfig, TrainConfig
@@ -122,15 +123,34 @@ def test_other_kinds_of_model(broken: Path, tmp_path: Path) -> None:
     for location in (lora, lora / "pytorch_lora_weights.safetensors"):
         with pytest.raises(UserError, match="a LoRA, no model; give the folder of the model that it was trained on"):
             validation.check_model(str(location))
+    (lora / "pytorch_lora_weights.safetensors").unlink()
+    save_file({"lora_unet_mid_block_attn1_to_q.lora_down.weight": torch.zeros(2, 4)}, lora / "shop.safetensors")
+    for location in (lora, lora / "shop.safetensors"):
+        with pytest.raises(UserError, match="a LoRA, no model; give the folder of the model that it was trained on"):
+            validation.check_model(str(location))
+    (tmp_path / "models--shop--painter" / "snapshots" / "b261").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"of the hub's cache; give \S+/models--shop--painter/snapshots/COMMIT"):
+        validation.check_model(f"{tmp_path}/models--shop--painter/")
     (tmp_path / "dreamshop.safetensors").touch()
     with pytest.raises(UserError, match=r"is a single file; make a folder of it: python jobs/convert.py in="):
         validation.check_model(str(tmp_path / "dreamshop.safetensors"))
+
+
+def test_a_lora_beside_a_model_without_its_index_does_no_harm(broken: Path) -> None:
+    (broken / "model_index.json").unlink()
+    save_file({"lora_unet_mid_block_attn1_to_q.lora_down.weight": torch.zeros(2, 4)}, broken / "shop.safetensors")
+    validation.check_model(str(broken))
 
 
 def test_models_for_few_steps(broken: Path) -> None:
     turbo = broken.rename(broken.with_name("SD-Turbo"))
     with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
         validation.check_model(str(turbo))
+    cached = turbo.with_name("models--stabilityai--sd-turbo") / "snapshots" / "b261bac6fd2cf515557d5d0707481eafa0485ec2"
+    cached.parent.mkdir(parents=True)
+    cached.symlink_to(turbo)
+    with pytest.raises(UserError, match=r"is called turbo: a model for a few steps"):
+        validation.check_model(str(cached))
     plain = turbo.rename(turbo.with_name("shop"))
     change(plain / "unet" / "config.json", time_cond_proj_dim=256)
     with pytest.raises(UserError, match="has time_cond_proj_dim, as consistency models have"):
@@ -139,6 +159,21 @@ def test_models_for_few_steps(broken: Path) -> None:
     line = r"was made of lightning_logs/version_3: .* or take _name_or_path out of unet/config.json"
     with pytest.raises(UserError, match=line):
         validation.check_model(str(plain))
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "line"),
+    [
+        ("vae/config.json", {"latent_channels": 16}, "vae has latent_channels=16, not 4; give a Stable Diffusion 1.x"),
+        ("unet/config.json", {"out_channels": 8}, "unet has out_channels=8, not 4"),
+        ("unet/config.json", {"num_class_embeds": 1000}, "unet has num_class_embeds=1000: it must be told more than"),
+        ("unet/config.json", {"encoder_hid_dim_type": "ip_image_proj"}, "unet has encoder_hid_dim_type=ip_image_proj"),
+    ],
+)
+def test_parts_that_no_pipeline_here_takes(broken: Path, file: str, values: dict[str, Any], line: str) -> None:
+    change(broken / file, **values)
+    with pytest.raises(UserError, match=line):
+        validation.check_model(str(broken))
 
 
 def test_parts_of_another_kind(broken: Path) -> None:

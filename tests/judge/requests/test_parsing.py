@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,14 @@ def test_scores_without_probabilities_are_read_if_requested() -> None:
         read_score("6", None, scores_only=True)
 
 
-@pytest.mark.parametrize("text", ['```json\n{"comment":"x","flaws":[]}\n```', ' ```\n{"comment":"x","flaws":[]}``` \n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '```json\n{"comment":"x","flaws":[]}\n```',
+        '```json {"comment":"x","flaws":[]}```',
+        ' ```\n{"comment":"x","flaws":[]}``` \n',
+    ],
+)
 def test_json_may_come_in_a_fence(text: str) -> None:
     assert read_critique(text, FLAWS) == Critique([], "x")
 
@@ -89,6 +97,29 @@ def test_the_score_of_a_reasoned_reply_is_at_its_last_digit() -> None:
     assert read_reasoned_score(text, digit_step(steps)) == Rating(
         4, pytest.approx(3.75), pytest.approx(1.5 * math.log(2)), "2 cups, dull"
     )
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ['{"', "score", '":', " ", "4", ',"', "reason", '":"', "2", " cups", '"}'],
+        ['{"reason":"2 cups","score":', "4", ',"confidence":', "5", "}"],
+        ['{"reason":"a \\"score\\": 2","', 'score"', ":", "▁4", "}"],
+        ["```json", "\n", '{"reason":"x","score":', "4", "}", "```", " in 2 words"],
+    ],
+)
+def test_the_score_s_probabilities_are_those_of_its_own_token(pieces: list[str]) -> None:
+    half = math.log(0.5)
+    steps = [Step(piece, [(piece, half), (re.sub("[0-9]", "3", piece), half)]) for piece in pieces]
+    found = digit_step(steps)
+    assert found is not None and found.token.strip("▁") == "4"
+    text = '{"reason":"x","score":4}'
+    assert read_reasoned_score(text, found) == Rating(4, pytest.approx(3.5), pytest.approx(math.log(2)), "x")
+
+
+def test_probabilities_of_another_number_are_not_the_score_s() -> None:
+    with pytest.raises(ReplyError, match=r"the probabilities of '2' came with the reply, not of its score 4"):
+        read_reasoned_score('{"reason":"x","score":4}', Step("2", [("2", 0.0)]))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +229,10 @@ def test_the_engines_grammar_takes_what_the_readers_read(form: str, text: str, f
 
     assert xgrammar_testing._is_grammar_accept_string(form, text) is fits
     if fits:
-        read_critique(text, FLAWS) if form == CRITIQUE_GRAMMAR else read_reasoned_score(text, HALVES)
+        if form == CRITIQUE_GRAMMAR:
+            read_critique(text, FLAWS)
+        else:
+            read_reasoned_score(text, digit_step([Step(char, [(char, 0.0)]) for char in text]))
 
 
 @pytest.mark.parametrize(

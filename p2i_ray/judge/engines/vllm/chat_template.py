@@ -10,13 +10,13 @@ from p2i_ray.judge.engines.vllm import processor as processing
 
 # Tags that begin a model's thinking, where a prompt ends with one.
 OPEN = re.compile(r"(<think>|<thinking>|<\|think\|>|<seed:think>|◁think▷|\[THINK\])\s*$")
-PART = {"type": "text", "text": "Which score does this picture get?"}
+ROLES = ("system", "user", "assistant", "user")
+TEXTS = ("Judge pictures.", "Which score does this picture get?", "The score is 4.", "And which does this one get?")
 CHAT: list[dict[str, Any]] = [
-    {"role": "system", "content": [PART]},
-    {"role": "user", "content": [{"type": "image"}, PART]},
-    {"role": "assistant", "content": [PART]},
-    {"role": "user", "content": [{"type": "image"}, PART]},
+    {"role": role, "content": [*([{"type": "image"}] if role == "user" else []), {"type": "text", "text": text}]}
+    for role, text in zip(ROLES, TEXTS, strict=True)
 ]
+PLAIN = [{"role": role, "content": text} for role, text in zip(ROLES, TEXTS, strict=True)]
 
 
 def check(model: str, processor: Any = None) -> None:
@@ -27,8 +27,9 @@ def check(model: str, processor: Any = None) -> None:
         processor: the model's (none: it is loaded).
 
     Raises:
-        UserError: the template is broken or refuses such chats, or it makes the model think before it answers: under
-            the constraint on replies the first tokens of its thinking would be taken for the score.
+        UserError: the template is broken, refuses such chats or leaves messages out, or it makes the model think
+            before it answers: under the constraint on replies the first tokens of its thinking would be taken for the
+            score.
     """
     try:
         processor = processor or processing.load(model)
@@ -38,27 +39,36 @@ def check(model: str, processor: Any = None) -> None:
     if template is None:
         return  # vLLM has templates of its own for some models
     try:
-        prompt = _render(template, tokens)
+        prompts = _render(template, tokens)
     except Exception as error:  # a template is a program: it may fail in any way
         why = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(
             f"judge.model={model}: its chat template can't be used ({why}); it must take system messages and "
             "pictures: repair chat_template.jinja (or chat_template in the JSON files), or copy the model's folder anew"
         ) from None
-    if found := OPEN.search(prompt):
+    # What is not said in either way in which vLLM may give it: the model would judge without the rubric, for example.
+    if unsaid := [role for role, text in zip(ROLES, TEXTS, strict=True) if not any(text in one for one in prompts)]:
+        raise UserError(
+            f"judge.model={model}: its chat template leaves {unsaid[0]} messages out; repair chat_template.jinja (or "
+            "chat_template in the JSON files), or take another model"
+        )
+    if found := OPEN.search(prompts[0]):
         raise UserError(
             f"judge.model={model}: its chat template begins every answer with {found[1]}: it is a thinking variant, "
             "but the judge must answer at once; take the model's Instruct variant"
         )
 
 
-def _render(template: str, tokens: dict[str, Any]) -> str:
-    plain = [{"role": turn["role"], "content": PART["text"]} for turn in CHAT]
+def _render(template: str, tokens: dict[str, Any]) -> list[str]:
+    """The chat as the template renders it, the judge's own kind first; one of two at least."""
+    prompts = list[str]()
     failed: Exception | None = None
-    for chat in (CHAT, plain):  # some templates join a message's content to text; for these vLLM joins the parts
+    for chat in (CHAT, PLAIN):  # some templates join a message's content to text; for these vLLM joins the parts
         try:
-            return processing.render(template, tokens, chat)
+            prompts.append(processing.render(template, tokens, chat))
         except Exception as error:  # as above; what the judge's own kind of chat met says the most
             failed = failed or error
-    assert failed
-    raise failed
+    if not prompts:
+        assert failed
+        raise failed
+    return prompts

@@ -15,6 +15,7 @@ from p2i_ray.judge.engines.vllm.processor import NO_THINKING
 from p2i_ray.judge.requests.answers import RequestRefused
 from p2i_ray.judge.requests.prompts import Message
 
+WHITE_SPACE = " \t\r\n▁"  # also as SentencePiece spells it
 DecodedParts = dict[int, dict[str, Any]]  # by the identity of the encoded bytes: exemplars come with every chat
 
 
@@ -32,8 +33,7 @@ class ChatRenderer:
         self._renderer = renderer
         self._limits = limits
         self._params = ChatParams(chat_template_kwargs={"add_generation_prompt": True, **NO_THINKING})
-        tokenizer = renderer.get_tokenizer()
-        self._reserved = sorted({*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())})
+        self._reserved = control_words(renderer.get_tokenizer())
 
     def render_all(self, chats: Sequence[list[Message]]) -> list[Any]:
         """Render chats into the engine's inputs; a RequestRefused in place of one that the model can't take."""
@@ -66,6 +66,15 @@ class ChatRenderer:
     def _escape(self, text: str) -> str:
         """Break up the tokenizer's control words with a space: a product name must not end its own turn."""
         for word in self._reserved:
-            if word and word in text:
+            if word in text:
                 text = text.replace(word, f"{word[0]} {word[1:]}")
         return text
+
+
+def control_words(tokenizer: Any) -> list[str]:
+    """The words of a tokenizer that a text must not spell out, such as those that end a turn.
+
+    Some tokenizers (Gemma's, DeepSeek's) also add line breaks, runs of spaces and letters: these are plain text.
+    """
+    added = {*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())}
+    return sorted(word for word in added if len(word.strip(WHITE_SPACE)) > 1)

@@ -10,11 +10,13 @@ import pytest
 
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.vllm.chat_template import check
+from tests.support.tiny_judges import TEMPLATES
 
 MINI = Path("p2i_ray/mini/weights/judge")
 TEMPLATE = (MINI / "chat_template.jinja").read_text("utf-8")
 END = "<|im_start|>assistant\n"
 SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}"
+LEFT_OUT = TEMPLATE.replace("messages %}", "messages if message['role'] != 'ROLE' %}", 1)
 HYBRID = SWITCH + "<think>\n\n</think>\n\n{% else %}<think>\n{% endif %}"
 
 
@@ -33,7 +35,7 @@ def model(root: Path, template: str | None) -> str:
         TEMPLATE.replace(END, END + HYBRID),  # is asked not to think
         TEMPLATE.replace(END, END + "<think>\n\n</think>\n\n"),
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}ASSISTANT:",  # plain text only
-        "{% for m in messages %}{% generation %}{{ m['role'] }}{% endgeneration %}{% endfor %}",
+        "{% for m in messages %}{% generation %}{{ m['content'] | trim }}{% endgeneration %}{% endfor %}",
         None,  # vLLM may have one
     ],
 )
@@ -53,6 +55,8 @@ def test_templates_of_judges(tmp_path: Path, template: str | None) -> None:
         ("{{ raise_exception('System role not supported') }}", r"can't be used \(System role not supported\)"),
         ("{{ messages[9]['role'] }}", "can't be used .*no element 9"),
         ("{{ 1 / 0 }}", "can't be used .*division by zero"),
+        (LEFT_OUT.replace("ROLE", "system"), "leaves system messages out; repair chat_template.jinja"),
+        (LEFT_OUT.replace("ROLE", "assistant"), "leaves assistant messages out"),
     ],
 )
 def test_templates_that_make_no_judge(tmp_path: Path, template: str, line: str) -> None:
@@ -60,6 +64,11 @@ def test_templates_that_make_no_judge(tmp_path: Path, template: str, line: str) 
     with pytest.raises(UserError, match=f"judge.model={folder}: its chat template .*{line}") as refused:
         check(folder)
     assert "\n" not in str(refused.value) and "shorten" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.jinja")), ids=lambda file: file.stem)
+def test_published_templates_leave_nothing_out(tmp_path: Path, file: Path) -> None:
+    check(model(tmp_path / "judge", file.read_text("utf-8")))
 
 
 def test_a_template_in_the_tokenizer_s_settings_counts_too(tmp_path: Path) -> None:

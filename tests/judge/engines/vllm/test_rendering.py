@@ -1,4 +1,7 @@
-"""Every family's judge in a real engine: it answers, it sees the pictures, and its prompts are as long as counted."""
+"""Every family's judge in a real engine: it answers, it sees the pictures, and its prompts are as long as counted.
+
+Texts stay as they are, but for control words.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pytest
 
 from p2i_ray.config import JudgeConfig
 from p2i_ray.judge.engines.vllm.processor import ChatCounter
+from p2i_ray.judge.engines.vllm.rendering import control_words
 from tests.support import ask_engine
 from tests.support.tiny_judges import FAMILIES, build
 
@@ -40,3 +44,14 @@ def test_a_family_s_judge_answers_in_as_many_tokens_as_counted(
     scores = [answer["expected_score"] for answer in found["score"]["answers"]]
     assert np.ptp(scores) > 1e-4  # it sees the picture
     assert set(found["critique"]["answers"][0]["flaws"]) <= {flaw.partition(" - ")[0] for flaw in settings.flaws}
+
+
+def test_line_breaks_and_letters_are_no_control_words() -> None:
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained("p2i_ray/mini/weights/judge", local_files_only=True)
+    own = control_words(tokenizer)
+    assert {"<|im_start|>", "<|im_end|>", "<|image_pad|>"} <= {*own}
+    tokenizer.add_tokens([AddedToken(word, normalized=False) for word in ("\n\n", "\t", "▁▁", "ö", "<end_of_turn>")])
+    assert control_words(tokenizer) == sorted([*own, "<end_of_turn>"])
