@@ -54,6 +54,7 @@ def build(name: str, base: Path, clip: Path) -> None:
     parts.pipeline().save_pretrained(base, safe_serialization=True)
     text = architecture.texts[0]
     whole: Any = CLIPModel(CLIPConfig(text_config=text, vision_config=VISION, projection_dim=768))
+    whole.text_model.load_state_dict(parts.networks["text_encoder"].state_dict())
     whole.to(torch.float16).save_pretrained(clip)
     CLIPImageProcessorPil().save_pretrained(clip)
 
