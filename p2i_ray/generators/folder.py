@@ -20,7 +20,7 @@ from safetensors.torch import load, save_file
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model import loading, validation
-from p2i_ray.diffusion.model.fingerprint import fingerprint
+from p2i_ray.diffusion.model.fingerprint import fingerprint, of_painter
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.generators import record_file
@@ -53,6 +53,7 @@ def save(
     *,
     made_from: str,
     base_prompt: str | None = None,
+    beside: str | None = None,
     files: Mapping[str, str] | None = None,
 ) -> None:
     """Write a generator's folder.
@@ -62,10 +63,12 @@ def save(
         out: location of the folder.
         made_from: location of the base's model folder.
         base_prompt: what the base read in training, see the setting (none: unknown).
+        beside: location of the generator of the other kind that was there in training (none: it learned alone).
         files: texts by file name, to be written beside.
     """
     record: dict[str, Any] = {"format": record_file.FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
     record |= {} if base_prompt is None else {"base_prompt": base_prompt}
+    record |= {} if beside is None else {"beside": of_painter(beside)}
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):

@@ -99,6 +99,7 @@ def save(learner: Learner, job: TrainingJob, weights: dict[str, torch.Tensor], c
         job.out,
         made_from=job.base,
         base_prompt=learner.settings.base_prompt,
+        beside=learner.settings.personality if learner.kind == "category" else learner.settings.category,
         files={card.RECORD: card.dump(training), "README.md": _card(learner, job, generator, curve)},
     )
 

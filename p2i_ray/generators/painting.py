@@ -121,6 +121,7 @@ class GeneratorPainting:
             folder.check(self.settings.category, "category", model, self.settings)
         if self.settings.personality is not None:
             folder.check(self.settings.personality, "personality", model, self.settings)
+        record_file.warn_of_partners(self.settings)
 
     def load(self, model: str, options: SamplerOptions) -> Painter:
         """See PaintingMethod."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from p2i_ray.config.generators import CATEGORY, GeneratorsConfig
 from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.model.fingerprint import of_painter
 from p2i_ray.errors import UserError
 from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.storage import locations
 
+log = logging.getLogger(__name__)
 NAME = "generator.json"
 FORMAT = 1
 
@@ -75,6 +78,24 @@ def check_settings(location: str, record: Mapping[str, Any], settings: Generator
         raise UserError(
             f"{location} was trained with generators.base_prompt={base_prompt}, not {settings.base_prompt}; set that"
         )
+
+
+def warn_of_partners(settings: GeneratorsConfig) -> None:
+    """Say which generator paints without the one that was beside it in training; it never saw such pictures.
+
+    Args:
+        settings: the folders, which have been checked.
+    """
+    for kind, other in (("category", "personality"), ("personality", "category")):
+        location, partner = getattr(settings, kind), getattr(settings, other)
+        if location is None or (trained := read(location).get("beside")) is None:
+            continue
+        if partner is None or of_painter(partner) != trained:
+            log.warning(
+                "generators.%s=%s was trained beside a %s-wise generator, and paints %s: what it paints may differ "
+                "from what it learned; give that one as generators.%s",
+                *(kind, location, other, "without it" if partner is None else f"beside another, {partner}", other),
+            )
 
 
 def categories(location: str) -> Categories:
