@@ -51,7 +51,8 @@ def check(evaluation: Evaluation, out: str) -> None:
     note = locations.join(out, "generated.json")
     before = json.loads(locations.read_text(note))["asked"] if locations.exists(note) else {}
     asked = json.loads(json.dumps(evaluation.painted_by))  # as a file has it: tuples are lists
-    others = [key for key in asked if before.get(key) != asked[key]]
+    every = {**before, **asked}  # a baseline has more that its pictures depend on
+    others = [key for key in every if before.get(key) != asked.get(key)]
     if others:
         raise UserError(
             f"{out} is there already, and its pictures were painted with something else ({', '.join(others)}); give "
