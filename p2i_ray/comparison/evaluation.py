@@ -73,12 +73,13 @@ class Evaluation:
         """Find before anything is painted what would end it.
 
         Raises:
-            UserError: a metric or the method lacks a part, or there are too few pictures.
+            UserError: a metric or the method lacks a part, there are too few pictures, or two rows have one id.
         """
         from p2i_ray.data import categories, reading
         from p2i_ray.generators.methods import check_compared, warn_of_stand_ins
 
         pictures = reading.count_scenes(self.data, self.split)
+        reading.check_ids(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
         if "reference_similarity" in self.metrics:
             check_compared(self.painting, self.data, self.split)
