@@ -82,11 +82,16 @@ class Tables:
 
     def without_cba(self) -> Table:
         """Table 2: with and without Contrastive Background Alignment, after round 1."""
-        reference = self._first(REFERENCE, 1)
+        reference, labels = self._first(REFERENCE, 1), {REFERENCE: OURS, "no_cba": "without CBA"}
+        cases = [case for name in labels if self._there(case := self._first(name, 1))]
         rows = [
-            self._row(case, label, paper=paper.TABLE_2[name], against=reference if name != REFERENCE else None)
-            for name, label in ((REFERENCE, OURS), ("no_cba", "without CBA"))
-            if self.results.seeds(case := self._first(name, 1))
+            self._row(
+                case,
+                labels[case.name],
+                paper=paper.TABLE_2[case.name],
+                against=reference if case != reference else None,
+            )
+            for case in cases
         ]
         return Table(
             key="table-2",
@@ -94,23 +99,26 @@ class Tables:
             caption=f"After round 1, on {self.settings.splits[0]}; differences are paired, with 95 % intervals.",
             columns=self._columns,
             rows=tuple(rows) if len(rows) > 1 else (),
+            notes=tuple(self._incomparable(cases)),
         )
 
     def by_round(self) -> Table:
         """Table 3: rounds with Iterative Data Refinement, and without at equal steps."""
-        rows = []
+        rows, cases = [], []
         for name, label in ((REFERENCE, "round"), ("no_filter", "without selection, round")):
             for number in range(1, self.rounds + 1):
                 case = self._first(name, number)
                 own = paper.TABLE_3[name][number - 1] if number <= len(paper.TABLE_3[name]) else {}
                 against = self._first(REFERENCE, number) if name != REFERENCE else None
                 rows += [self._row(case, f"{label} {number}", paper=own, against=against)] if self._there(case) else []
+                cases.append(case)
         return Table(
             key="table-3",
             title="Table 3, rounds",
             caption=f"On {self.settings.splits[0]}; differences are to the same round with selection.",
             columns=self._columns,
             rows=tuple(rows),
+            notes=tuple(self._incomparable(cases)),
         )
 
     def arms(self) -> Table:

@@ -110,8 +110,12 @@ def test_tables_for_which_nothing_was_run_are_left_out(results: Results) -> None
 def test_what_was_measured_otherwise_is_said(results: Results, tmp_path: Path) -> None:
     other = evaluation(tmp_path, "random", 2, "test", seed=0, mean=1, weights="others")
     found = Results(results.out, [*results.evaluated, other])
-    notes = tables(found).arms().notes
-    assert "clip_c_b can't be compared between all rows: they differ in weights." in notes
+    told = "clip_c_b can't be compared between all rows: they differ in weights."
+    assert told in tables(found).arms().notes and not tables(found).by_round().notes
+    without = evaluation(tmp_path, "no_cba", 1, "test", seed=0, mean=1, weights="others")
+    evaluation(tmp_path, "no_filter", 1, "test", seed=0, mean=30, weights="others")  # in the place of the other one
+    found = Results(results.out, [*results.evaluated, without])
+    assert told in tables(found).without_cba().notes and told in tables(found).by_round().notes
 
 
 def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
