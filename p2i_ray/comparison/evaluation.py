@@ -84,10 +84,12 @@ class Evaluation:
         pictures = reading.count_scenes(self.data, self.split)
         reading.check_ids(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
+        known = categories.read(self.data, self.split)
+        catalogue.check_painted(self.metrics, self.split, reading.count(self.data, self.split), known)
         if "reference_similarity" in self.metrics:
             check_compared(self.painting, self.data, self.split)
         if "scene_fit" in self.metrics:
-            catalogue.check_categories(self.config.evaluate, categories.read(self.data, self.split))
+            catalogue.check_categories(self.config.evaluate, known)
         self.painting.check(self.model, self.config.image)
         warn_of_stand_ins(self.painting, self.data, self.split)
 

@@ -109,6 +109,30 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
             )
 
 
+def check_painted(metrics: Sequence[str], split: str, rows: int, categories: Sequence[str]) -> None:
+    """Find out before anything is generated whether metrics of generated pictures alone have enough of them.
+
+    Args:
+        metrics: names from `NEEDS`.
+        split: whose products are painted.
+        rows: its rows; no more pictures can come of them.
+        categories: of its rows, each once.
+
+    Raises:
+        UserError: there are too few rows, or one category where several are compared.
+    """
+    for name in metrics:
+        if rows < NEEDS[name].fewest:
+            raise UserError(
+                f"{name} needs {NEEDS[name].fewest} pictures, and {split} has {rows} rows; give a larger split"
+            )
+    if "category_compactness" in metrics and len(categories) < 2:
+        raise UserError(
+            f"category_compactness compares categories, and all rows of {split} are of {categories[0]!r}; leave it out "
+            "of the metrics"
+        )
+
+
 def anywhere(settings: EvaluateConfig) -> EvaluateConfig:
     """The same with its paths made absolute: workers have other working directories."""
     given = {name: value for name in PATHS if (value := getattr(settings, name)) is not None}
