@@ -20,6 +20,7 @@ TABLE_1 = (
     *("epbd_ft", REFERENCE),
 )
 OURS = "Product2Img"
+THEIR_SPLIT = "test"  # on which the paper's figures are
 KEPT = Column(key="kept", label="rows kept", lower_is_better=None)
 
 
@@ -64,7 +65,7 @@ class Tables:
             number = self.rounds if name in BY_NAME else 0
             cells: dict[str, Cell] = {}
             for split in self.settings.splits:
-                own = paper.TABLE_1.get(name, {}) if split == self.settings.splits[0] else {}
+                own = paper.TABLE_1.get(name)
                 cells |= self._cells(Case(name, number, split), prefix=f"{split}.", paper=own)
             label = self._label(Case(name, number, self.settings.splits[0]), title_of(name))
             rows += [Row(key=name, label=label, cells=cells)] if cells else []
@@ -189,7 +190,8 @@ class Tables:
     def _cells(
         self, case: Case, *, prefix: str = "", paper: Mapping[str, float] | None = None, against: Case | None = None
     ) -> dict[str, Cell]:
-        """The cells of a case; none where it was not evaluated."""
+        """The cells of a case; none where it was not evaluated. The paper's figures are of one split alone."""
+        theirs = paper if paper and case.split == THEIR_SPLIT else {}
         found = {}
         for metric in self.metrics if self._there(case) else ():
             values = list(self.results.figures(case, metric).values())
@@ -197,7 +199,7 @@ class Tables:
                 mean=statistics.fmean(values) if values else None,
                 spread=statistics.stdev(values) if len(values) > 1 else None,
                 seeds=len(values),
-                paper=(paper or {}).get(metric),
+                paper=theirs.get(metric),
                 difference=self.results.difference(case, against, metric) if against else None,
             )
         return found

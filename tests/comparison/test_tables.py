@@ -73,6 +73,18 @@ def test_table_1_has_methods_in_the_papers_order_with_spread_and_the_papers_figu
     assert table.notes == ("Not run: ControlNet-Inpainting, IP-Adapter, PowerPaint, LaMa, EPBD-FT.",)
 
 
+def test_the_papers_figures_stand_beside_those_of_its_split_alone(results: Results) -> None:
+    """Whichever split comes first."""
+    turned = SETTINGS.model_copy(update={"splits": ("test_unseen", "test")})
+    found = Tables(results, turned, metrics=METRICS, rounds=2, kept={})
+    [ours] = [row for row in found.methods().rows if row.key == "feedback"]
+    assert {key: cell.paper for key, cell in ours.cells.items()} == {
+        **{"test.clip_c_b": 57.55, "test.fid": 2.64},
+        **{"test_unseen.clip_c_b": None, "test_unseen.fid": None},
+    }
+    assert all(cell.paper is None for row in found.by_round().rows for cell in row.cells.values())
+
+
 def test_a_row_with_fewer_seeds_than_others_says_so(results: Results) -> None:
     few = [one for one in results.evaluated if (one.name, one.seed) != ("no_filter", 1)]
     found = tables(Results(results.out, few))
