@@ -83,7 +83,8 @@ class Tables:
 
     def without_cba(self) -> Table:
         """Table 2: with and without Contrastive Background Alignment, after round 1."""
-        reference, labels = self._first(REFERENCE, 1), {REFERENCE: OURS, "no_cba": "without CBA"}
+        labels: dict[str, str] = {REFERENCE: OURS, "no_cba": "without CBA"}
+        reference = self._first(REFERENCE, 1)
         cases = [case for name in labels if self._there(case := self._first(name, 1))]
         rows = [
             self._row(

@@ -145,6 +145,25 @@ def test_the_verdicts_say_what_is_clear_and_what_is_not(results: Results, tmp_pa
     ]
 
 
+def test_no_verdict_of_few_products_and_none_without_a_word_of_other_conditions(
+    results: Results, tmp_path: Path
+) -> None:
+    """In both seeds the loop is 10 above; with nine products, that is chance as often as not."""
+    clear = "CLIP-c-B: the loop is better than «without CBA»: +10 (10 to 10); by seed +10, +10; 20 products"
+    without = [
+        evaluation(tmp_path, "no_cba", 2, "test", seed=seed, mean=40 + 2 * seed, weights="w" if seed else "others")
+        for seed in (0, 1)
+    ]
+    found = Results(results.out, [*results.evaluated, *without])
+    told = list(verdicts.of(found, split="test", rounds=2, metrics=METRICS))
+    assert told == [f"{clear}; but they were measured otherwise (weights)."]
+    for one in without:
+        picture_values.write(str(tmp_path / one.folder), IDS[:9], {"clip_c_b": np.full(9, 40.0 + 2 * one.seed)}, {})
+    [told_of_few] = verdicts.of(Results(results.out, found.evaluated), split="test", rounds=2, metrics=METRICS)
+    assert told_of_few.startswith("CLIP-c-B: too few products to tell the loop from «without CBA»: +9.")
+    assert "; 9 products; but they were" in told_of_few
+
+
 def test_formats(results: Results) -> None:
     made = tables(results).all()
     text = formats.markdown(made)
