@@ -63,8 +63,8 @@ def measure(
     Returns:
         The metrics, those besides `METRICS` with their intervals, and: `images` measured, `left_out` (generated rows
         with an error); with FID also `fid_images`, the number of pictures on its smaller side, and `fid_features`:
-        with no more pictures than features the distance is biased upwards. Where other metrics compare with real
-        pictures, `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
+        with no more pictures than features the distance is biased upwards. Where metrics compare with real pictures,
+        `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
         image.resolution and image.aspect_ratios give, `resized`.
 
     Raises:
@@ -244,7 +244,7 @@ class MetricSet:
         for one in self.others.values():
             found |= one.figures()
         found |= {"images": self.images, "left_out": self.left_out}
-        if self.reals:
+        if self.reals or self.fid is not None:
             found |= {"real_images": self.real_images, "real_left_out": self.real_left_out}
         return found | ({"resized": self.resized} if self.resized else {})
 
