@@ -182,6 +182,7 @@ class MetricSet:
 
         self.image, self.fill = image, settings.fill
         self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
+        self.reason = ""  # why the first row that has an error could not be painted
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
         self.looks_closer = _looks_closer(metrics)
@@ -214,8 +215,10 @@ class MetricSet:
 
     def add_generated(self, batch: pa.Table) -> None:
         """Add generated rows, with the columns `image`, `cutout` and `error`, and those that a metric needs."""
-        read = [generated_images(row, self.image, self.fill) for row in batch.to_pylist()]
+        given = batch.to_pylist()
+        read = [generated_images(row, self.image, self.fill) for row in given]
         rows = [row for row in read if row is not None]
+        self.reason = self.reason or next((row["error"] for row in given if row["error"]), "")
         self.images += len(rows)
         self.left_out += len(read) - len(rows)
         self.resized += sum(row.resized for row in rows)
@@ -231,7 +234,8 @@ class MetricSet:
     def figures(self) -> dict[str, float]:
         """The metrics of all rows so far, as `measure` returns them."""
         if not self.images:
-            raise UserError(f"there is no picture to measure: all {self.left_out} generated rows have an error")
+            first = f"; the first says: {self.reason}" if self.reason else ", or a picture that can't be read"
+            raise UserError(f"there is no picture to measure: all {self.left_out} generated rows have an error{first}")
         found: dict[str, float] = {}
         if self.fid is not None:
             count = min(self.images, self.real_images)

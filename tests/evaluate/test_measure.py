@@ -86,7 +86,7 @@ def test_real_pictures_are_counted_the_same_whichever_metrics_are_asked_for(
 
 
 def test_nothing_to_measure(settings: EvaluateConfig, image: ImageConfig) -> None:
-    with pytest.raises(UserError, match="all 3 generated rows have an error"):
+    with pytest.raises(UserError, match="all 3 generated rows have an error; the first says: out of memory"):
         figures(settings, image, [generated(3, failed=3)], [real(3)])
     with pytest.raises(UserError, match="FID needs two pictures a side"):
         figures(settings, image, [generated(3)], [real(1)])
