@@ -146,14 +146,24 @@ def _paint(data: str, listed: str, *, config: Config, comparison: ComparisonConf
 
 
 def _best(painted: str, files: list[str], judge: Judge, out: str) -> set[str]:
-    """Ids of the pictures with each product's highest expected score; of equals the first."""
+    """Ids of the pictures that the judge finds the best of each product."""
     from p2i_ray.data import reading
 
     with phase("score own pictures", None) as progress:
         written = judge.score(reading.read_files(painted, files), out, progress=progress)
+    return best_of(parquet.read_parquet(out, written.files, ["id", "score", "expected_score"]))
+
+
+def best_of(scores: pa.Table) -> set[str]:
+    """Ids of each product's picture with the highest score; of equals the first. A product without a score has none.
+
+    Args:
+        scores: `id`, `score` and `expected_score`, in order of ids. Without an expected score the whole one counts.
+    """
     best: dict[str, tuple[float, str]] = {}
-    for row in parquet.read_parquet(out, written.files, ["id", "expected_score"]).to_pylist():  # in order of ids
-        product, score = row["id"].rpartition(COPY)[0], row["expected_score"]
+    for row in scores.to_pylist():
+        product = row["id"].rpartition(COPY)[0]
+        score = row["score"] if row["expected_score"] is None else row["expected_score"]
         if score is not None and (product not in best or score > best[product][0]):
             best[product] = (score, row["id"])
     return {id_ for _, id_ in best.values()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from p2i_ray.comparison.self_training import NOTE, Budget, budget, data_of
+from p2i_ray.comparison.self_training import NOTE, Budget, best_of, budget, data_of
 from p2i_ray.config import Config, load
 from p2i_ray.config.comparison import ComparisonConfig
 from p2i_ray.errors import UserError
@@ -27,6 +28,15 @@ def test_too_small_a_budget() -> None:
     config = load(Config, "mini", ["idr.rounds=1", "idr.steps=[10]"])
     with pytest.raises(UserError, match=r"could paint 2 products 4 times, fewer than train\.batch_size=32"):
         budget(config, ComparisonConfig(), rows=1200)
+
+
+def test_the_best_picture_of_each_product() -> None:
+    """An endpoint without probabilities gives whole scores alone; c could not be judged."""
+    ids, whole = ["a#1#0", "a#1#1", "a#1#2", "b#0", "b#1", "c#0"], [4, 4, 3, 2, 5, None]
+    expected = pa.array([3.6, 4.2, 4.2, 2.1, 4.6, None], pa.float64())
+    assert best_of(pa.table({"id": ids, "score": whole, "expected_score": expected})) == {"a#1#1", "b#1"}
+    none = pa.nulls(6, pa.float64())
+    assert best_of(pa.table({"id": ids, "score": whole, "expected_score": none})) == {"a#1#0", "b#1"}
 
 
 def test_pictures_that_were_painted_with_other_settings_are_not_taken(tmp_path: Path) -> None:
