@@ -105,7 +105,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
             called = "FID" if name == "fid" else name
             raise UserError(
                 f"{called} needs {NEEDS[name].fewest} pictures a side, and {split} has {pictures} scenes; "
-                "give a larger split"
+                f"give a larger split, or, in an evaluation, leave {name} out of the metrics"
             )
 
 
@@ -124,7 +124,8 @@ def check_painted(metrics: Sequence[str], split: str, rows: int, categories: Seq
     for name in metrics:
         if rows < NEEDS[name].fewest:
             raise UserError(
-                f"{name} needs {NEEDS[name].fewest} pictures, and {split} has {rows} rows; give a larger split"
+                f"{name} needs {NEEDS[name].fewest} pictures, and {split} has {rows} rows; give a larger split, "
+                f"or leave {name} out of the metrics"
             )
     if "category_compactness" in metrics and len(categories) < 2:
         raise UserError(
