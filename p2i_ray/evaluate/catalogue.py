@@ -251,7 +251,7 @@ def make(name: str, models: Models) -> Metric:
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
         "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),
         "seam_contrast": lambda: PictureMean(name, each_row(product_truth.seam)),
-        "scene_fit": lambda: PictureMean(name, scorers.scene_fit(models.settings)),
+        "scene_fit": lambda: PictureMean(name, scorers.scene_fit(models.settings), share=True),
     }
     return makers[name]()
 
