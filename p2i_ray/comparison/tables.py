@@ -71,7 +71,7 @@ class Tables:
             rows += [Row(key=name, label=label, cells=cells)] if cells else []
         for split in self.settings.splits:
             cases = [Case(name, self.rounds if name in BY_NAME else 0, split) for name in TABLE_1]
-            notes += self._incomparable(cases)
+            notes += self._conditions(cases)
         return Table(
             key="table-1",
             title="Table 1, methods",
@@ -101,7 +101,7 @@ class Tables:
             caption=f"After round 1, on {self.settings.splits[0]}; differences are paired, with 95 % intervals.",
             columns=self._columns,
             rows=tuple(rows) if len(rows) > 1 else (),
-            notes=tuple(self._incomparable(cases)),
+            notes=tuple(self._conditions(cases)),
         )
 
     def by_round(self) -> Table:
@@ -120,7 +120,7 @@ class Tables:
             caption=f"On {self.settings.splits[0]}; differences are to the same round with selection.",
             columns=self._columns,
             rows=tuple(rows),
-            notes=tuple(self._incomparable(cases)),
+            notes=tuple(self._conditions(cases)),
         )
 
     def arms(self) -> Table:
@@ -142,7 +142,7 @@ class Tables:
             ),
             columns=(KEPT, *self._columns),
             rows=tuple(rows) if len(rows) > 1 else (),
-            notes=tuple(self._incomparable(cases)),
+            notes=tuple(self._conditions(cases)),
         )
 
     def sensitivity(self) -> Table:
@@ -209,13 +209,18 @@ class Tables:
         rows = list(self.kept.get(arm, {}).values())
         return Cell(mean=statistics.fmean(rows) if rows else None, seeds=len(rows))
 
-    def _incomparable(self, cases: Sequence[Case]) -> Iterator[str]:
-        """A line for each metric whose figures were measured under different conditions."""
+    def _conditions(self, cases: Sequence[Case]) -> Iterator[str]:
+        """A line for each metric whose figures were measured under different conditions, or are not of all pictures."""
         for metric in self.metrics:
             found = [one.model_dump() for one in self.results.conditions(cases, metric)]
             different = sorted({key for one in found for key in one if one[key] != found[0][key]})
             if different:
                 yield f"{metric} can't be compared between all rows: they differ in {', '.join(different)}."
+            left_out = self.results.left_out(cases, metric).values()
+            if most := max(left_out, default=0):
+                fewest = min(left_out)
+                told = f"{most}" if fewest == most else f"{fewest} to {most}"
+                yield f"{metric} leaves out pictures that have no value: {told} in an evaluation."
 
     def _left_out(self) -> Iterator[str]:
         missing = [title_of(name) for name in TABLE_1 if name not in BY_GENERATORS and not self._evaluated(name)]

@@ -130,6 +130,19 @@ def test_what_was_measured_otherwise_is_said(results: Results, tmp_path: Path) -
     assert told in tables(found).without_cba().notes and told in tables(found).by_round().notes
 
 
+def test_pictures_that_a_mean_leaves_out_are_said(results: Results) -> None:
+    """Those that the judge could not answer about, or without a reference; else a row's mean is of fewer products."""
+    assert tables(results).arms().notes == ()
+    [folder] = [folder for seed, folder in results.seeds(Case("no_filter", 2, "test")).items() if seed == 1]
+    known = record.read(folder)
+    figures = {**known.metrics["clip_c_b"].figures, "clip_c_b_left_out": 3.0}
+    changed = known.metrics["clip_c_b"].model_copy(update={"figures": figures})
+    record.write(known.model_copy(update={"metrics": {**known.metrics, "clip_c_b": changed}}), folder)
+    found = tables(Results(results.out, results.evaluated))
+    told = ("clip_c_b leaves out pictures that have no value: 0 to 3 in an evaluation.",)
+    assert found.arms().notes == found.by_round().notes == told
+
+
 def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no evaluated\.json"):
         Results.read(str(tmp_path / "none"))
