@@ -79,11 +79,11 @@ def write(scorer: str, data: str, out: str, *, config: Config) -> str:
 
 
 def _made_with(scorer: str, settings: EvaluateConfig) -> dict[str, str]:
-    """What a scorer's values depend on besides the photos, by setting: of models what the store says of their files."""
+    """What a scorer's values depend on besides the photos, by setting: of models the fingerprint of their content."""
     places = {name: str(getattr(settings, name)) for name in PLACES.get(scorer, ())}
     files = {name: fingerprints.states(locations.absolute(place)) for name, place in places.items()}
     texts = {name: str(getattr(settings, name)) for name in TEXTS.get(scorer, ())}
-    return {**{name: fingerprints.signature(found) for name, found in files.items()}, **texts}
+    return {**{name: fingerprints.fingerprint(found, {}, by_content=True) for name, found in files.items()}, **texts}
 
 
 def _scores(ids: list[str], values: NDArray[np.float64]) -> pa.Table:

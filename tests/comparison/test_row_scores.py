@@ -57,6 +57,8 @@ def test_scores_of_another_model_or_text_are_not_taken(tmp_path: Path) -> None:
     assert write() == write("evaluate.fill=white") == write("evaluate.text=a {name}", scorer="colourfulness")
     with pytest.raises(UserError, match=r"was made with another evaluate\.text; change it back, or give another out"):
         write("evaluate.text=a photo of {name}")
+    (clip / "model.safetensors").write_bytes(b"one")  # copied there anew
+    assert write() == str(out / row_scores.FILE)
     (clip / "model.safetensors").write_bytes(b"two")
     with pytest.raises(UserError, match=r"was made with another evaluate\.clip; change"):
         write()
