@@ -36,6 +36,7 @@ class Need(NamedTuple):
     setting: str | None = None  # of evaluate, which names its model, or file of scenes
     judge: bool = False  # it is the judge's answer, which the job asks for
     real_columns: tuple[str, ...] = ()  # of a row of the split that it looks at, besides its picture
+    scenes: bool = True  # where it is `real`: it looks at rows with a picture of their own alone
 
 
 NEEDS: dict[str, Need] = {
@@ -53,7 +54,7 @@ NEEDS: dict[str, Need] = {
     "category_compactness": Need(10, columns=("category",)),
     "category_distance": Need(2, real=True, columns=("category",), real_columns=("cutout", "category")),
     "background_similarity": Need(2, real=True, real_columns=("id", "cutout")),
-    "reference_similarity": Need(2, real=True, real_columns=("id", "cutout", *REFERENCES.names)),
+    "reference_similarity": Need(2, real=True, real_columns=("id", "cutout", *REFERENCES.names), scenes=False),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
     "product_expansion": Need(2),
@@ -101,7 +102,7 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
 
         loading.check(cutter(settings))
     for name in metrics:
-        if NEEDS[name].real and pictures < NEEDS[name].fewest:
+        if NEEDS[name].real and NEEDS[name].scenes and pictures < NEEDS[name].fewest:
             called = "FID" if name == "fid" else name
             raise UserError(
                 f"{called} needs {NEEDS[name].fewest} pictures a side, and {split} has {pictures} scenes; "

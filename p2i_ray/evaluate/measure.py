@@ -186,7 +186,7 @@ class MetricSet:
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
         self.looks_closer = _looks_closer(metrics)
-        self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
+        self.reals = {name: one for name, one in self.others.items() if catalogue.NEEDS[name].real}
         self.ids: dict[str, list[str]] = {GENERATED: [], REAL: []}  # of the pictures that are measured, as they come
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)
@@ -201,17 +201,20 @@ class MetricSet:
         rows = batch.to_pylist()
         read = [real_picture(row, self.image) for row in rows]
         more = [real_images(row, self.image, self.fill) if self.looks_closer else None for row in rows]
-        if self.looks_closer:  # what can't be read is of no use to any metric
-            read = [None if images is None else picture for picture, images in zip(read, more, strict=True)]
-            more = [None if picture is None else images for picture, images in zip(read, more, strict=True)]
+        if self.looks_closer:  # what can't be read is of no use to any metric; a row may have a reference alone
+            there = [images is not None and images.background is not None for images in more]
+            read = [picture if one else None for picture, one in zip(read, there, strict=True)]
+            pairs = zip(read, more, there, strict=True)
+            more = [None if one and picture is None else images for picture, images, one in pairs]
         pictures = [picture for picture in read if picture is not None]
         self.ids[REAL] += [row.get("id") or "" for row, one in zip(rows, read, strict=True) if one is not None]
         self.real_images += len(pictures)
         self.real_left_out += len(read) - len(pictures)
         self._update_fid(pictures, real=True)
         shared = Batch(pictures, self.encoder.embed, real=[images for images in more if images is not None])
-        for one in self.reals if pictures else ():
-            one.add_real(shared)
+        for name, metric in self.reals.items():
+            if pictures or not catalogue.NEEDS[name].scenes:
+                metric.add_real(shared)
 
     def add_generated(self, batch: pa.Table) -> None:
         """Add generated rows, with the columns `image`, `cutout` and `error`, and those that a metric needs."""
