@@ -6,8 +6,9 @@
 
 evaluated= names out folders of jobs/evaluate.py on the same split. Writes out/study.html, the only file for raters, who
 send back the file that it saves; out/study.json, the key, which they must not get; and out/pictures, the pictures as
-data. --count reads raters' files, prints the table and writes votes.csv, study-results.json, study-results.md and
-gold.csv into the study's folder. See docs/study.md.
+data. With study.judge=true the same command has the judge vote, too, also on a study that is out. --count reads raters'
+files, prints the table and writes votes.csv, study-results.json, study-results.md and gold.csv into the study's folder.
+See docs/study.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from p2i_ray.config import Config
 from p2i_ray.config.study import StudyConfig
 from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
+from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
 from p2i_ray.storage import locations, parquet
 
@@ -38,7 +40,9 @@ class StudyJob(Config):
     evaluated: str = Field(description="out folders of evaluations of the same split, with commas between")
     names: str = Field("", description="the methods' names in the table, with commas between (none: the folders')")
     pictures: int = Field(200, ge=1, description="products that raters see, each by every method (paper: 200)")
-    out: str = Field(description="folder for page, key and pictures, a path or URI; must be new")
+    out: str = Field(
+        description="folder for page, key and pictures, a path or URI; new, or one whose study the judge votes on"
+    )
     study: StudyConfig = StudyConfig()
 
 
@@ -54,7 +58,8 @@ def run(job: StudyJob) -> None:
     from p2i_ray.evaluate.study import evaluations, judge_votes, making, study
 
     out = locations.absolute(job.out)
-    job_output.check(out, "study")
+    adds = _has_study(job, out)
+    job_output.check(out, "study", adds=adds)
     evaluated = evaluations.find([locations.absolute(one) for one in _listed(job.evaluated)], _listed(job.names))
     judge = judge_of(job, out) if job.study.judge else None
     preflight.check_rights(out)
@@ -64,7 +69,7 @@ def run(job: StudyJob) -> None:
         "seed": job.seed,
         "study": job.study.model_dump(mode="json", exclude=OF_THE_JUDGE),
     }
-    with job_output.held(out, "study"):
+    with job_output.held(out, "study", adds=adds):
         made = making.make(
             evaluated,
             out,
@@ -81,6 +86,26 @@ def run(job: StudyJob) -> None:
     print(f"criteria  {', '.join(one.name for one in made.criteria)}")
     print(f"page      {locations.join(out, study.PAGE)} (send this to raters, and nothing else)")
     print(f"key       {locations.join(out, study.FILE)} (keep it from them)")
+
+
+def _has_study(job: StudyJob, out: str) -> bool:
+    """Whether the folder has a finished study, on which the judge is to vote.
+
+    Raises:
+        UserError: it has one, and nothing is to be added.
+    """
+    from p2i_ray.evaluate.study import study
+
+    if not locations.exists(locations.join(out, study.FILE)) or locations.exists(
+        locations.join(out, job_output.MARKER)
+    ):
+        return False
+    if not job.study.judge:
+        raise UserError(
+            f"{out} has a study, whose page raters may have; give another out, or study.judge=true to have the judge "
+            "vote on it, too"
+        )
+    return True
 
 
 def judge_of(job: StudyJob, out: str) -> Judge:

@@ -15,8 +15,9 @@ from p2i_ray.evaluate import inception
 from p2i_ray.judge import held_out
 from p2i_ray.judge.judge import Judge
 from p2i_ray.report import build as report
-from p2i_ray.run import disk_errors, lease, status, step_table
+from p2i_ray.run import continuation, disk_errors, lease, status, step_table
 from p2i_ray.run.folder import Run
+from p2i_ray.run.inputs import RunInputs
 from p2i_ray.steps import checks, learned
 from p2i_ray.steps.inputs import inputs_of
 from p2i_ray.steps.overlap.engines import JudgeEngines
@@ -46,6 +47,21 @@ def check(config: Config, run_dir: str, data: str) -> None:
     """
     checks.check(config, data, begun=status.is_run(run_dir))
     preflight.check_rights(*writes(config, run_dir))
+
+
+def check_begun(config: Config, run_dir: str, data: str, ways_out: str) -> None:
+    """Check that a run that is there, finished or not, was made with these settings and with what they name.
+
+    Args:
+        config: its settings.
+        run_dir: its folder.
+        data: location of the EPBD folder.
+        ways_out: what to do where it was not.
+
+    Raises:
+        UserError: it was made otherwise; the line names in what.
+    """
+    continuation.check(run_dir, config, RunInputs(run_dir, inputs_of(config, data)), ways_out)
 
 
 @contextmanager

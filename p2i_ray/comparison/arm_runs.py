@@ -111,11 +111,16 @@ class ArmRuns:
         """Run an arm, or continue it, unless it is finished; returns its run folder.
 
         An arm that keeps as many rows as the loop runs after the loop of the same seed.
+
+        Raises:
+            UserError: its finished steps were made with other settings, data or models.
         """
         folder = self.folder(arm.name, seed)
         shared, data = self._prepared(arm, seed, judge)
         config = RunConfig(**dict(shared), run_dir=folder, data=data)
         note, asked = f"{folder}.json", config.model_dump(mode="json")
+        if status.is_run(folder):
+            idr_run.check_begun(config, folder, data, "change it back, or give another out")
         if locations.exists(note) and json.loads(locations.read_text(note)) == asked:
             return folder
         say(f"arm {arm.name}, seed {seed}")

@@ -19,7 +19,7 @@ from p2i_ray.comparison import arms as known_arms
 from p2i_ray.comparison import subjects
 from p2i_ray.comparison.arm_runs import ArmRuns, in_turn
 from p2i_ray.comparison.arms import BY_NAME, Arm, changed_config
-from p2i_ray.comparison.evaluation import Evaluation, check_judge, judge_of, made_judge
+from p2i_ray.comparison.evaluation import Evaluation, check_judge, lasting, made_judge
 from p2i_ray.comparison.methods import Methods
 from p2i_ray.comparison.results import EVALUATED, Evaluated
 from p2i_ray.comparison.subjects import Subject
@@ -185,7 +185,7 @@ class Comparison:
         evaluation = self.evaluation(subject, split, seed)
         asked = self._asked(evaluation)
         note = locations.join(out, ASKED)
-        if not (locations.exists(note) and json.loads(locations.read_text(note)) == asked):
+        if not (locations.exists(note) and lasting(json.loads(locations.read_text(note))) == lasting(asked)):
             say(f"evaluate {subject.key} on {split}, seed {seed}")
             folder, files = evaluation.paint(self._pictures(subject, split, seed))
             evaluation.measure(folder, files, out, judge)
@@ -238,6 +238,4 @@ class Comparison:
 
     def _asked(self, evaluation: Evaluation) -> dict[str, object]:
         """What an evaluation's figures depend on."""
-        measured = evaluation.config.evaluate.model_dump(mode="json", exclude={"judge"})
-        judge = judge_of(evaluation.config).model_dump(mode="json") if evaluation.judged else None
-        return {**evaluation.painted_by, "evaluate": measured, "judge": judge, "metrics": list(self.metrics)}
+        return {**evaluation.painted_by, **evaluation.measured_by, "metrics": list(self.metrics)}

@@ -11,7 +11,7 @@ The judge, the generator and the metrics don't know each other; here they meet.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from p2i_ray.cluster import resources
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.config import Config, JudgeConfig
+from p2i_ray.config.base import Reserving
 from p2i_ray.console.progress import phase
-from p2i_ray.evaluate import catalogue, measure, picture_values, record
+from p2i_ray.evaluate import catalogue, inception, measure, picture_values, record
 from p2i_ray.storage import fingerprints, locations, parquet
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from p2i_ray.judge.judge import Judge
 
 METRICS = "metrics.json"
+# Settings that say where, and how many at a time, pictures are painted and measured: an error's advice may change them.
+PORTIONS = {*Reserving.model_fields, "batch_size", "num_workers", "num_gpus", "num_cpus"}
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,20 @@ class Evaluation:
         """Find before anything is painted what would end it.
 
         Raises:
-            UserError: a metric or the method lacks a part, or there are too few pictures.
+            UserError: a metric or the method lacks a part, there are too few pictures, or two rows have one id.
         """
         from p2i_ray.data import categories, reading
         from p2i_ray.generators.methods import check_compared, warn_of_stand_ins
 
         pictures = reading.count_scenes(self.data, self.split)
+        reading.check_ids(self.data, self.split)
         measure.check(self.config.evaluate, self.metrics, self.split, pictures)
+        known = categories.read(self.data, self.split)
+        catalogue.check_painted(self.metrics, self.split, reading.count(self.data, self.split), known)
         if "reference_similarity" in self.metrics:
             check_compared(self.painting, self.data, self.split)
         if "scene_fit" in self.metrics:
-            catalogue.check_categories(self.config.evaluate, categories.read(self.data, self.split))
+            catalogue.check_categories(self.config.evaluate, known)
         self.painting.check(self.model, self.config.image)
         warn_of_stand_ins(self.painting, self.data, self.split)
 
@@ -105,8 +111,10 @@ class Evaluation:
 
         folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
         asked = self.painted_by
-        if locations.exists(note) and (found := json.loads(locations.read_text(note)))["asked"] == asked:
-            return folder, list(found["files"])
+        if locations.exists(note):
+            found = json.loads(locations.read_text(note))
+            if lasting(found["asked"]) == lasting(asked):
+                return folder, list(found["files"])
         locations.remove(note)
         locations.remove(folder)
         config = self.config
@@ -176,6 +184,34 @@ class Evaluation:
         settings = {name: getattr(config, name).model_dump(mode="json") for name in ("generate", "image", "diffusion")}
         asked = {**settings, "seed": config.seed, "split": split, "model": self.model, "signatures": inputs}
         return asked | self.painting.made_with()
+
+    @property
+    def measured_by(self) -> dict[str, Any]:
+        """What its figures depend on besides the pictures and the metrics' names."""
+        settings = catalogue.anywhere(self.config.evaluate)
+        places = [place for name in catalogue.PATHS if (place := getattr(settings, name))]
+        places.append(str(inception.weights()))
+        judge = judge_of(self.config) if self.judged else None
+        if judge:
+            places += [locations.absolute(place) for place in (judge.model, judge.prompts) if place]
+        files = {one: fingerprints.signature(fingerprints.states(one)) for one in places if locations.exists(one)}
+        return {
+            "evaluate": settings.model_dump(mode="json", exclude={"judge"}),
+            "judge": judge.model_dump(mode="json") if judge else None,
+            "measuring_files": files,
+        }
+
+
+def lasting(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result depends on, as a file has it, without settings of `PORTIONS`.
+
+    Args:
+        asked: settings by group, and other JSON values.
+    """
+    found: dict[str, Any] = json.loads(json.dumps(asked))  # tuples are lists
+    groups = {key: found[key] for key in ("generate", "evaluate") if key in found}
+    kept = {key: {name: one for name, one in group.items() if name not in PORTIONS} for key, group in groups.items()}
+    return found | kept
 
 
 def judge_of(config: Config) -> JudgeConfig:

@@ -48,23 +48,35 @@ class RoundData:
     clean: Mapping[str, Mapping[int, float]]
 
 
-def products(results: Results, cases: Sequence[tuple[str, Case]], *, count: int, limits: ImageConfig) -> list[Product]:
-    """Figure 6, of the first seed that all methods have.
+def shown_seed(results: Results, cases: Sequence[Case], seeds: Sequence[int]) -> int | None:
+    """The seed of Figure 6: the first one that all methods have; none: they share none, or there are no methods.
+
+    Args:
+        results: of the comparison.
+        cases: methods, all of one split; those that were not evaluated don't count.
+        seeds: of the comparison, in their order.
+    """
+    there = [found for case in cases if (found := results.seeds(case))]
+    return next((seed for seed in seeds if there and all(seed in found for found in there)), None)
+
+
+def products(
+    results: Results, cases: Sequence[tuple[str, Case]], *, seed: int, count: int, limits: ImageConfig
+) -> list[Product]:
+    """Figure 6.
 
     Args:
         results: of the comparison.
         cases: methods with their titles, all of one split.
+        seed: that all of them have.
         count: of products, taken from each category in turn.
         limits: of decoding.
     """
     there = [(title, results.seeds(case)) for title, case in cases if results.seeds(case)]
-    shared = sorted(set.intersection(*(set(seeds) for _, seeds in there))) if there else []
-    if not shared:
-        return []
     found: list[dict[str, dict[str, Any]]] = []
     ids: list[str] = []
     for _, seeds in there:
-        files = locations.files(locations.join(seeds[shared[0]], "generated"), ".parquet")
+        files = locations.files(locations.join(seeds[seed], "generated"), ".parquet")
         ids = ids or _chosen(files, count)
         found.append(pictures.rows_by_id(files, ids, ["name", "image", "cutout"]))
     return [

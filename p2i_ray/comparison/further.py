@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from p2i_ray.comparison.evaluation import METRICS, Evaluation
+from p2i_ray.comparison.evaluation import METRICS, Evaluation, lasting
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import picture_values, record
 from p2i_ray.evaluate.record import Record
@@ -50,8 +50,9 @@ def check(evaluation: Evaluation, out: str) -> None:
     """
     note = locations.join(out, "generated.json")
     before = json.loads(locations.read_text(note))["asked"] if locations.exists(note) else {}
-    asked = json.loads(json.dumps(evaluation.painted_by))  # as a file has it: tuples are lists
-    others = [key for key in asked if before.get(key) != asked[key]]
+    before, asked = lasting(before), lasting(evaluation.painted_by)
+    every = {**before, **asked}  # a baseline has more that its pictures depend on
+    others = [key for key in every if before.get(key) != asked.get(key)]
     if others:
         raise UserError(
             f"{out} is there already, and its pictures were painted with something else ({', '.join(others)}); give "

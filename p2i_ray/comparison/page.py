@@ -26,6 +26,8 @@ def write(comparison: Comparison) -> str:
     ).all()
     said = list(verdicts.of(results, split=splits[0], rounds=rounds, metrics=comparison.metrics))
     cases = [(title_of(name), Case(name, rounds if name in BY_NAME else 0, splits[0])) for name in TABLE_1]
+    shown = figures.shown_seed(results, [case for _, case in cases], settings.seeds)
+    limits, count = comparison.config.image, settings.products
     runs = {seed: comparison.runs.folder(REFERENCE, seed) for seed in settings.seeds}
     page = render(
         "comparison.html",
@@ -37,7 +39,8 @@ def write(comparison: Comparison) -> str:
         evaluations=len(results.evaluated),
         verdicts=said,
         tables=tables,
-        products=figures.products(results, cases, count=settings.products, limits=comparison.config.image),
+        shown_seed=shown,
+        products=[] if shown is None else figures.products(results, cases, seed=shown, count=count, limits=limits),
         data_plot=figures.data_plot(figures.round_data(runs, rounds)),
     )
     text = formats.markdown(tables) + "".join(f"\n- {line}" for line in said) + ("\n" if said else "")

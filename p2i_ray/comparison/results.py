@@ -90,6 +90,12 @@ class Results:
         found = {seed: self.record(folder).metrics.get(metric) for seed, folder in self.seeds(case).items()}
         return {seed: one.figures[metric] for seed, one in found.items() if one is not None and metric in one.figures}
 
+    def left_out(self, cases: Iterable[Case], metric: str) -> dict[str, int]:
+        """Pictures that have no value of a metric, and so are in no mean of it, by the evaluation's folder."""
+        folders = [folder for case in cases for folder in self.seeds(case).values()]
+        found = {folder: self.record(folder).metrics.get(metric) for folder in folders}
+        return {folder: int(one.figures.get(f"{metric}_left_out", 0)) for folder, one in found.items() if one}
+
     def difference(self, case: Case, against: Case, metric: str) -> Difference | None:
         """The paired difference of two cases by a metric, over the seeds that both have; none: it can't be paired."""
         one, other = self.seeds(case), self.seeds(against)

@@ -6,6 +6,7 @@ number of rows, so only their order matters.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,16 @@ from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import Config, EvaluateConfig, ImageConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import fingerprints, locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE, PARTS = "scores.parquet", "values"
+NOTE = "made-with.json"  # beside the file
+# Settings of evaluate that a scorer depends on: places, and others.
+PLACES = {"clip_score": ("clip",), "aesthetics": ("aesthetics", "aesthetics_clip")}
+TEXTS = {"clip_score": ("text",)}
 LOWEST, HIGHEST = 1.0, 5.0  # scores
 
 
@@ -47,19 +52,38 @@ def write(scorer: str, data: str, out: str, *, config: Config) -> str:
         data: location of the EPBD folder.
         out: folder of the file.
         config: the settings; `random` depends on the seed alone.
+
+    Raises:
+        UserError: they are there, and were made with another model or text.
     """
     from p2i_ray.data import reading
 
-    location = locations.join(out, FILE)
+    location, note = locations.join(out, FILE), locations.join(out, NOTE)
+    asked = _made_with(scorer, config.evaluate)
     if locations.exists(location):
+        before = json.loads(locations.read_text(note)) if locations.exists(note) else asked  # an older version's
+        if others := [f"evaluate.{name}" for name in asked if before.get(name) != asked[name]]:
+            raise UserError(
+                f"{location}, by which an arm selects, was made with another {', '.join(others)}; change it back, or "
+                "give another out"
+            )
         return location
     if scorer == "random":
         ids = [id_ for file in reading.split_files(data, "train") for id_ in reading.ids_of(file)]
         values = np.array([locations.seed_for(config.seed, "random", id_) for id_ in ids], np.float64)
     else:
         ids, values = _computed(scorer, data, locations.join(out, PARTS), config)
+    locations.write_text(note, json.dumps(asked))
     parquet.write_table(_scores(ids, values), location)
     return location
+
+
+def _made_with(scorer: str, settings: EvaluateConfig) -> dict[str, str]:
+    """What a scorer's values depend on besides the photos, by setting: of models the fingerprint of their content."""
+    places = {name: str(getattr(settings, name)) for name in PLACES.get(scorer, ())}
+    files = {name: fingerprints.states(locations.absolute(place)) for name, place in places.items()}
+    texts = {name: str(getattr(settings, name)) for name in TEXTS.get(scorer, ())}
+    return {**{name: fingerprints.fingerprint(found, {}, by_content=True) for name, found in files.items()}, **texts}
 
 
 def _scores(ids: list[str], values: NDArray[np.float64]) -> pa.Table:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from p2i_ray.comparison.evaluation import PORTIONS
 from p2i_ray.config import Config
 from p2i_ray.config.comparison import ComparisonConfig
 from p2i_ray.console.progress import phase
@@ -71,9 +72,19 @@ def data_of(own: Budget, config: Config, comparison: ComparisonConfig, *, data: 
 
     Returns:
         Location of the folder, which has the development split, too.
+
+    Raises:
+        UserError: it is there, and was painted with other settings.
     """
     made, note = locations.join(out, "data"), locations.join(out, NOTE)
+    asked = _asked(own, config, comparison)
     if locations.exists(note):
+        before = json.loads(locations.read_text(note))
+        if others := [name for name, value in asked.items() if before.get(name, value) != value]:
+            raise UserError(
+                f"{out} has pictures that were painted with other settings ({', '.join(others)}); change them back, or "
+                "give another out"
+            )
         return made
     locations.remove(out)
     ids = _products(data, own.products, config.seed)
@@ -85,8 +96,16 @@ def data_of(own: Budget, config: Config, comparison: ComparisonConfig, *, data: 
     parquet.write_table(_ids(sorted(best)), chosen)
     rows = _write(painted, files, best=best, folder=locations.join(made, "train"))
     _copy_split(data, made, config.idr.dev_split)
-    locations.write_text(note, json.dumps({"products": own.products, "rows": rows, "steps": own.steps}))
+    locations.write_text(note, json.dumps({**asked, "rows": rows}))
     return made
+
+
+def _asked(own: Budget, config: Config, comparison: ComparisonConfig) -> dict[str, object]:
+    """What the pictures depend on that the arm's run doesn't record; as JSON has it."""
+    generate = {f"generate.{name}": value for name, value in config.generate.model_dump(mode="json").items()}
+    painted = {name: value for name, value in generate.items() if name.partition(".")[2] not in PORTIONS}
+    budgeted = {"products": own.products, "steps": list(own.steps)}
+    return {**budgeted, "comparison.best_of": comparison.best_of, **painted}
 
 
 def _ids(ids: Sequence[str]) -> pa.Table:
@@ -127,14 +146,24 @@ def _paint(data: str, listed: str, *, config: Config, comparison: ComparisonConf
 
 
 def _best(painted: str, files: list[str], judge: Judge, out: str) -> set[str]:
-    """Ids of the pictures with each product's highest expected score; of equals the first."""
+    """Ids of the pictures that the judge finds the best of each product."""
     from p2i_ray.data import reading
 
     with phase("score own pictures", None) as progress:
         written = judge.score(reading.read_files(painted, files), out, progress=progress)
+    return best_of(parquet.read_parquet(out, written.files, ["id", "score", "expected_score"]))
+
+
+def best_of(scores: pa.Table) -> set[str]:
+    """Ids of each product's picture with the highest score; of equals the first. A product without a score has none.
+
+    Args:
+        scores: `id`, `score` and `expected_score`, in order of ids. Without an expected score the whole one counts.
+    """
     best: dict[str, tuple[float, str]] = {}
-    for row in parquet.read_parquet(out, written.files, ["id", "expected_score"]).to_pylist():  # in order of ids
-        product, score = row["id"].rpartition(COPY)[0], row["expected_score"]
+    for row in scores.to_pylist():
+        product = row["id"].rpartition(COPY)[0]
+        score = row["score"] if row["expected_score"] is None else row["expected_score"]
         if score is not None and (product not in best or score > best[product][0]):
             best[product] = (score, row["id"])
     return {id_ for _, id_ in best.values()}

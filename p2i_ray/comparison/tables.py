@@ -20,6 +20,7 @@ TABLE_1 = (
     *("epbd_ft", REFERENCE),
 )
 OURS = "Product2Img"
+THEIR_SPLIT = "test"  # on which the paper's figures are
 KEPT = Column(key="kept", label="rows kept", lower_is_better=None)
 
 
@@ -64,13 +65,13 @@ class Tables:
             number = self.rounds if name in BY_NAME else 0
             cells: dict[str, Cell] = {}
             for split in self.settings.splits:
-                own = paper.TABLE_1.get(name, {}) if split == self.settings.splits[0] else {}
+                own = paper.TABLE_1.get(name)
                 cells |= self._cells(Case(name, number, split), prefix=f"{split}.", paper=own)
             label = self._label(Case(name, number, self.settings.splits[0]), title_of(name))
             rows += [Row(key=name, label=label, cells=cells)] if cells else []
         for split in self.settings.splits:
             cases = [Case(name, self.rounds if name in BY_NAME else 0, split) for name in TABLE_1]
-            notes += self._incomparable(cases)
+            notes += self._conditions(cases)
         return Table(
             key="table-1",
             title="Table 1, methods",
@@ -82,11 +83,17 @@ class Tables:
 
     def without_cba(self) -> Table:
         """Table 2: with and without Contrastive Background Alignment, after round 1."""
+        labels: dict[str, str] = {REFERENCE: OURS, "no_cba": "without CBA"}
         reference = self._first(REFERENCE, 1)
+        cases = [case for name in labels if self._there(case := self._first(name, 1))]
         rows = [
-            self._row(case, label, paper=paper.TABLE_2[name], against=reference if name != REFERENCE else None)
-            for name, label in ((REFERENCE, OURS), ("no_cba", "without CBA"))
-            if self.results.seeds(case := self._first(name, 1))
+            self._row(
+                case,
+                labels[case.name],
+                paper=paper.TABLE_2[case.name],
+                against=reference if case != reference else None,
+            )
+            for case in cases
         ]
         return Table(
             key="table-2",
@@ -94,23 +101,26 @@ class Tables:
             caption=f"After round 1, on {self.settings.splits[0]}; differences are paired, with 95 % intervals.",
             columns=self._columns,
             rows=tuple(rows) if len(rows) > 1 else (),
+            notes=tuple(self._conditions(cases)),
         )
 
     def by_round(self) -> Table:
         """Table 3: rounds with Iterative Data Refinement, and without at equal steps."""
-        rows = []
+        rows, cases = [], []
         for name, label in ((REFERENCE, "round"), ("no_filter", "without selection, round")):
             for number in range(1, self.rounds + 1):
                 case = self._first(name, number)
                 own = paper.TABLE_3[name][number - 1] if number <= len(paper.TABLE_3[name]) else {}
                 against = self._first(REFERENCE, number) if name != REFERENCE else None
                 rows += [self._row(case, f"{label} {number}", paper=own, against=against)] if self._there(case) else []
+                cases.append(case)
         return Table(
             key="table-3",
             title="Table 3, rounds",
             caption=f"On {self.settings.splits[0]}; differences are to the same round with selection.",
             columns=self._columns,
             rows=tuple(rows),
+            notes=tuple(self._conditions(cases)),
         )
 
     def arms(self) -> Table:
@@ -132,7 +142,7 @@ class Tables:
             ),
             columns=(KEPT, *self._columns),
             rows=tuple(rows) if len(rows) > 1 else (),
-            notes=tuple(self._incomparable(cases)),
+            notes=tuple(self._conditions(cases)),
         )
 
     def sensitivity(self) -> Table:
@@ -181,7 +191,8 @@ class Tables:
     def _cells(
         self, case: Case, *, prefix: str = "", paper: Mapping[str, float] | None = None, against: Case | None = None
     ) -> dict[str, Cell]:
-        """The cells of a case; none where it was not evaluated."""
+        """The cells of a case; none where it was not evaluated. The paper's figures are of one split alone."""
+        theirs = paper if paper and case.split == THEIR_SPLIT else {}
         found = {}
         for metric in self.metrics if self._there(case) else ():
             values = list(self.results.figures(case, metric).values())
@@ -189,7 +200,7 @@ class Tables:
                 mean=statistics.fmean(values) if values else None,
                 spread=statistics.stdev(values) if len(values) > 1 else None,
                 seeds=len(values),
-                paper=(paper or {}).get(metric),
+                paper=theirs.get(metric),
                 difference=self.results.difference(case, against, metric) if against else None,
             )
         return found
@@ -198,13 +209,18 @@ class Tables:
         rows = list(self.kept.get(arm, {}).values())
         return Cell(mean=statistics.fmean(rows) if rows else None, seeds=len(rows))
 
-    def _incomparable(self, cases: Sequence[Case]) -> Iterator[str]:
-        """A line for each metric whose figures were measured under different conditions."""
+    def _conditions(self, cases: Sequence[Case]) -> Iterator[str]:
+        """A line for each metric whose figures were measured under different conditions, or are not of all pictures."""
         for metric in self.metrics:
             found = [one.model_dump() for one in self.results.conditions(cases, metric)]
             different = sorted({key for one in found for key in one if one[key] != found[0][key]})
             if different:
                 yield f"{metric} can't be compared between all rows: they differ in {', '.join(different)}."
+            left_out = self.results.left_out(cases, metric).values()
+            if most := max(left_out, default=0):
+                fewest = min(left_out)
+                told = f"{most}" if fewest == most else f"{fewest} to {most}"
+                yield f"{metric} leaves out pictures that have no value: {told} in an evaluation."
 
     def _left_out(self) -> Iterator[str]:
         missing = [title_of(name) for name in TABLE_1 if name not in BY_GENERATORS and not self._evaluated(name)]

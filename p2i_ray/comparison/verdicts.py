@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from p2i_ray.comparison.arms import BY_NAME
 from p2i_ray.comparison.formats import told
 from p2i_ray.comparison.results import Case, Results
 from p2i_ray.comparison.table import LOWER, metric_column
 from p2i_ray.config.comparison import REFERENCE
+from p2i_ray.evaluate.table import PICTURES
 
+FEWEST = 10  # products: of fewer, an interval leaves zero out too often where there is no difference
 # The claims: the loop is better than an arm by these metrics, where they are measured.
 CLAIMS = (
     ("no_filter", ("scene_fit", "kid")),
@@ -45,6 +47,16 @@ def _sentence(results: Results, reference: Case, case: Case, metric: str) -> str
     better = (found.difference < 0) == (metric in LOWER) and found.difference != 0
     each = ", ".join(f"{value:+.3g}" for value in found.by_seed.values())
     figures = f"{told(found)}; by seed {each}; {found.pictures} products"
+    otherwise = _otherwise(results, (reference, case), metric)
+    if found.pictures < FEWEST:
+        return f"{label}: too few products to tell the loop from «{other}»: {figures}{otherwise}."
     if not found.excludes_zero:
-        return f"{label}: no clear difference between the loop and «{other}»: {figures}."
-    return f"{label}: the loop is {'better' if better else 'worse'} than «{other}»: {figures}."
+        return f"{label}: no clear difference between the loop and «{other}»: {figures}{otherwise}."
+    return f"{label}: the loop is {'better' if better else 'worse'} than «{other}»: {figures}{otherwise}."
+
+
+def _otherwise(results: Results, cases: Sequence[Case], metric: str) -> str:
+    """What was different where two cases were measured, besides the number of pictures: those of both are compared."""
+    found = [one.model_dump(exclude={*PICTURES}) for one in results.conditions(cases, metric)]
+    different = sorted({key for one in found for key in one if one[key] != found[0][key]})
+    return f"; but they were measured otherwise ({', '.join(different)})" if different else ""

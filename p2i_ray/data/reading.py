@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -197,6 +198,20 @@ def ids_of(file: str) -> list[str]:
 
     filesystem, path = locations.open_location(file)
     return list(conform.as_text(pq.read_table(path, columns=["id"], filesystem=filesystem)["id"]).to_pylist())
+
+
+def check_ids(data: str, split: str) -> None:
+    """Check that each row of a split has an id of its own: what is known of rows is kept by their ids.
+
+    Raises:
+        UserError: several rows have the same, or some have none.
+    """
+    files = split_files(data, split)
+    footers.each(files, lambda file, footer: footers.check(file, footer, ["id"]))
+    found = Counter(id_ for file in files for id_ in ids_of(file))
+    id_, rows = found.most_common(1)[0]
+    if rows > 1:
+        raise UserError(f"data {data}: {rows} rows of {split} have the id {id_}; give each row one of its own")
 
 
 def rows_of(file: str, ids: Sequence[str], columns: Sequence[str], batch_size: int) -> Iterator[pa.Table]:

@@ -36,6 +36,7 @@ class Need(NamedTuple):
     setting: str | None = None  # of evaluate, which names its model, or file of scenes
     judge: bool = False  # it is the judge's answer, which the job asks for
     real_columns: tuple[str, ...] = ()  # of a row of the split that it looks at, besides its picture
+    scenes: bool = True  # where it is `real`: it looks at rows with a picture of their own alone
 
 
 NEEDS: dict[str, Need] = {
@@ -53,7 +54,7 @@ NEEDS: dict[str, Need] = {
     "category_compactness": Need(10, columns=("category",)),
     "category_distance": Need(2, real=True, columns=("category",), real_columns=("cutout", "category")),
     "background_similarity": Need(2, real=True, real_columns=("id", "cutout")),
-    "reference_similarity": Need(2, real=True, real_columns=("id", "cutout", *REFERENCES.names)),
+    "reference_similarity": Need(2, real=True, real_columns=("id", "cutout", *REFERENCES.names), scenes=False),
     "product_unchanged": Need(2),
     "product_colour": Need(2),
     "product_expansion": Need(2),
@@ -101,12 +102,37 @@ def check(settings: EvaluateConfig, metrics: Sequence[str], split: str, pictures
 
         loading.check(cutter(settings))
     for name in metrics:
-        if NEEDS[name].real and pictures < NEEDS[name].fewest:
+        if NEEDS[name].real and NEEDS[name].scenes and pictures < NEEDS[name].fewest:
             called = "FID" if name == "fid" else name
             raise UserError(
                 f"{called} needs {NEEDS[name].fewest} pictures a side, and {split} has {pictures} scenes; "
-                "give a larger split"
+                f"give a larger split, or, in an evaluation, leave {name} out of the metrics"
             )
+
+
+def check_painted(metrics: Sequence[str], split: str, rows: int, categories: Sequence[str]) -> None:
+    """Find out before anything is generated whether metrics of generated pictures alone have enough of them.
+
+    Args:
+        metrics: names from `NEEDS`.
+        split: whose products are painted.
+        rows: its rows; no more pictures can come of them.
+        categories: of its rows, each once.
+
+    Raises:
+        UserError: there are too few rows, or one category where several are compared.
+    """
+    for name in metrics:
+        if rows < NEEDS[name].fewest:
+            raise UserError(
+                f"{name} needs {NEEDS[name].fewest} pictures, and {split} has {rows} rows; give a larger split, "
+                f"or leave {name} out of the metrics"
+            )
+    if "category_compactness" in metrics and len(categories) < 2:
+        raise UserError(
+            f"category_compactness compares categories, and all rows of {split} are of {categories[0]!r}; leave it out "
+            "of the metrics"
+        )
 
 
 def anywhere(settings: EvaluateConfig) -> EvaluateConfig:
@@ -226,7 +252,7 @@ def make(name: str, models: Models) -> Metric:
         "product_colour": lambda: PictureMean(name, each_row(product_truth.colour)),
         "product_expansion": lambda: PictureMean(name, product_expansion.by(models.cutter)),
         "seam_contrast": lambda: PictureMean(name, each_row(product_truth.seam)),
-        "scene_fit": lambda: PictureMean(name, scorers.scene_fit(models.settings)),
+        "scene_fit": lambda: PictureMean(name, scorers.scene_fit(models.settings), share=True),
     }
     return makers[name]()
 

@@ -63,8 +63,8 @@ def measure(
     Returns:
         The metrics, those besides `METRICS` with their intervals, and: `images` measured, `left_out` (generated rows
         with an error); with FID also `fid_images`, the number of pictures on its smaller side, and `fid_features`:
-        with no more pictures than features the distance is biased upwards. Where other metrics compare with real
-        pictures, `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
+        with no more pictures than features the distance is biased upwards. Where metrics compare with real pictures,
+        `real_images` and `real_left_out`, those that can't be read. Where pictures had another size than
         image.resolution and image.aspect_ratios give, `resized`.
 
     Raises:
@@ -182,10 +182,11 @@ class MetricSet:
 
         self.image, self.fill = image, settings.fill
         self.images = self.real_images = self.left_out = self.real_left_out = self.resized = 0
+        self.reason = ""  # why the first row that has an error could not be painted
         models = catalogue.Models(settings, device)
         self.others = {name: catalogue.make(name, models) for name in metrics if name not in METRICS}
         self.looks_closer = _looks_closer(metrics)
-        self.reals = [one for name, one in self.others.items() if catalogue.NEEDS[name].real]
+        self.reals = {name: one for name, one in self.others.items() if catalogue.NEEDS[name].real}
         self.ids: dict[str, list[str]] = {GENERATED: [], REAL: []}  # of the pictures that are measured, as they come
         self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)
@@ -200,22 +201,27 @@ class MetricSet:
         rows = batch.to_pylist()
         read = [real_picture(row, self.image) for row in rows]
         more = [real_images(row, self.image, self.fill) if self.looks_closer else None for row in rows]
-        if self.looks_closer:  # what can't be read is of no use to any metric
-            read = [None if images is None else picture for picture, images in zip(read, more, strict=True)]
-            more = [None if picture is None else images for picture, images in zip(read, more, strict=True)]
+        if self.looks_closer:  # what can't be read is of no use to any metric; a row may have a reference alone
+            there = [images is not None and images.background is not None for images in more]
+            read = [picture if one else None for picture, one in zip(read, there, strict=True)]
+            pairs = zip(read, more, there, strict=True)
+            more = [None if one and picture is None else images for picture, images, one in pairs]
         pictures = [picture for picture in read if picture is not None]
         self.ids[REAL] += [row.get("id") or "" for row, one in zip(rows, read, strict=True) if one is not None]
         self.real_images += len(pictures)
         self.real_left_out += len(read) - len(pictures)
         self._update_fid(pictures, real=True)
         shared = Batch(pictures, self.encoder.embed, real=[images for images in more if images is not None])
-        for one in self.reals if pictures else ():
-            one.add_real(shared)
+        for name, metric in self.reals.items():
+            if pictures or not catalogue.NEEDS[name].scenes:
+                metric.add_real(shared)
 
     def add_generated(self, batch: pa.Table) -> None:
         """Add generated rows, with the columns `image`, `cutout` and `error`, and those that a metric needs."""
-        read = [generated_images(row, self.image, self.fill) for row in batch.to_pylist()]
+        given = batch.to_pylist()
+        read = [generated_images(row, self.image, self.fill) for row in given]
         rows = [row for row in read if row is not None]
+        self.reason = self.reason or next((row["error"] for row in given if row["error"]), "")
         self.images += len(rows)
         self.left_out += len(read) - len(rows)
         self.resized += sum(row.resized for row in rows)
@@ -231,7 +237,8 @@ class MetricSet:
     def figures(self) -> dict[str, float]:
         """The metrics of all rows so far, as `measure` returns them."""
         if not self.images:
-            raise UserError(f"there is no picture to measure: all {self.left_out} generated rows have an error")
+            first = f"; the first says: {self.reason}" if self.reason else ", or a picture that can't be read"
+            raise UserError(f"there is no picture to measure: all {self.left_out} generated rows have an error{first}")
         found: dict[str, float] = {}
         if self.fid is not None:
             count = min(self.images, self.real_images)
@@ -244,7 +251,7 @@ class MetricSet:
         for one in self.others.values():
             found |= one.figures()
         found |= {"images": self.images, "left_out": self.left_out}
-        if self.reals:
+        if self.reals or self.fid is not None:
             found |= {"real_images": self.real_images, "real_left_out": self.real_left_out}
         return found | ({"resized": self.resized} if self.resized else {})
 

@@ -37,23 +37,26 @@ def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
 
 
 def real_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey") -> RealImages | None:
-    """What metrics need of a real row beside its picture; None if its picture or its cutout can't be read.
+    """What metrics need of a real row beside its picture; None if that or its cutout can't be read, or it has nothing.
 
     Args:
         row: image and cutout, and what there is of id, category, reference and reference_cutout.
         limits: of decoding, and the size that is measured.
         fill: what stands where a product was.
     """
-    try:
-        background = _background(row["image"], row["cutout"], limits, fill)
-    except ImageError:
-        return None
-    reference = None
+    background = reference = None
+    if has_picture(row["image"]):
+        try:
+            background = _background(row["image"], row["cutout"], limits, fill)
+        except ImageError:
+            return None
     if has_picture(row.get("reference")):
         try:
             reference = _background(row["reference"], row.get("reference_cutout"), limits, fill)
         except ImageError:
             reference = None  # as if there were none: the row is left out, and counted
+    if background is None and reference is None:
+        return None
     return RealImages(background, reference, id=row.get("id") or "", category=row.get("category") or "")
 
 

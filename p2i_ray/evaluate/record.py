@@ -144,9 +144,10 @@ def read(out: str) -> Record:
     if not locations.exists(location):
         raise UserError(f"{out} has no {FILE}; give the out= folder of a finished jobs/evaluate.py")
     try:
-        return Record.model_validate_json(locations.read_text(location))
+        return Record.model_validate_json(locations.read_bytes(location))
     except ValidationError as error:
-        raise UserError(f"{location} is no record of an evaluation: {error.errors()[0]['msg']}") from None
+        told = error.errors()[0]["msg"]
+        raise UserError(f"{location} is no record of an evaluation: {told}; restore it from a copy") from None
 
 
 def _owner(key: str, metrics: Sequence[str]) -> str | None:

@@ -76,8 +76,14 @@ def of_inputs(inputs: RunInputs, done: Done, config: Config) -> list[Conflict]:
     ]
 
 
-def check(run_dir: str, conflicts: Sequence[Conflict], done: Done) -> None:
+def check(run_dir: str, conflicts: Sequence[Conflict], done: Done, ways_out: str | None = None) -> None:
     """Refuse to go on with conflicts with finished steps.
+
+    Args:
+        run_dir: location of the run folder.
+        conflicts: they.
+        done: the finished steps.
+        ways_out: what the line says to do (none: what somebody can do whose run it is).
 
     Raises:
         UserError: there are some; the line names them and the ways out.
@@ -89,10 +95,11 @@ def check(run_dir: str, conflicts: Sequence[Conflict], done: Done) -> None:
     first = ",".join(
         f"{number}/{step}" for number, step in _earliest({key for one in conflicts for key in one.steps}, done)
     )
-    raise UserError(
-        f"{run_dir} has finished steps that were made otherwise: {shown}{more}; change it back, give another run_dir, "
-        f"or have those steps and what follows from them done anew with --redo-from {first}"
+    own = (
+        "change it back, give another run_dir, or have those steps and what follows from them done anew with "
+        f"--redo-from {first}"
     )
+    raise UserError(f"{run_dir} has finished steps that were made otherwise: {shown}{more}; {ways_out or own}")
 
 
 def title(key: Key) -> str:

@@ -64,6 +64,24 @@ def go_on(run_dir: str, config: Config, inputs: RunInputs, redo_from: str | None
     _tell_versions(done)
 
 
+def check(run_dir: str, config: Config, inputs: RunInputs, ways_out: str) -> None:
+    """Check that a run may go on with these settings and inputs, and leave it as it is; also a run that is done.
+
+    Args:
+        run_dir: location of the run folder.
+        config: the settings.
+        inputs: as of `go_on`.
+        ways_out: what to do where it may not.
+
+    Raises:
+        UserError: finished steps were made otherwise, or an input isn't there.
+    """
+    old = status.read_settings(run_dir)
+    done = finished(run_dir, max(int(old["idr"].get("rounds", 0)), config.idr.rounds))
+    conflicts, _ = _compare(changed_settings(old, config), done, inputs=inputs, config=config)
+    changes.check(run_dir, conflicts, done, ways_out)
+
+
 def finished(run_dir: str, last: int, without: Sequence[Key] = ()) -> dict[Key, Manifest]:
     """The manifests of the finished steps up to a round, but for some."""
     found = {}

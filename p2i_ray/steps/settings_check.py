@@ -20,13 +20,14 @@ def check(config: Config) -> None:
         raise UserError(
             f"idr.steps has {len(config.idr.steps)} numbers for idr.rounds={config.idr.rounds}; give one a round"
         )
-    if config.judge.cascade.clip and config.idr.ranks:
+    judged = config.idr.judged  # scores that are given are as good as expected ones
+    if judged and config.judge.cascade.clip and config.idr.ranks:
         raise UserError(
             "idr.keep_fraction and idr.keep_rows rank rows, and judge.cascade.clip scores some by a head that only "
             "learns gamma; use idr.gamma, or no cascade"
         )
     expected = config.idr.threshold_on == "expected_score" or config.idr.ranks or config.idr.exemplars
-    if config.judge.hosted.url and not config.judge.hosted.logprobs and expected:
+    if judged and config.judge.hosted.url and not config.judge.hosted.logprobs and expected:
         raise UserError(
             "idr.threshold_on=expected_score, idr.keep_fraction, idr.keep_rows and idr.exemplars need expected scores, "
             "which judge.hosted.logprobs=false gives up; use idr.threshold_on=score with idr.gamma"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,31 @@ def test_chance_depends_on_the_seed_alone(mini_data: str, tmp_path: Path) -> Non
 
     one, again, other = scores("one", 1), scores("again", 1), scores("other", 2)
     assert one == again != other and one.keys() == other.keys()
+
+
+def test_scores_of_another_model_or_text_are_not_taken(tmp_path: Path) -> None:
+    """They are there already: nothing is computed here."""
+    clip, out = tmp_path / "clip", tmp_path / "scores"
+    for folder in (clip, out):
+        folder.mkdir()
+    (clip / "model.safetensors").write_bytes(b"one")
+    (out / row_scores.FILE).write_bytes(b"scores")
+
+    def write(*settings: str, scorer: str = "clip_score") -> str:
+        config = load(Config, "mini", [f"evaluate.clip={clip}", *settings])
+        return row_scores.write(scorer, "/nowhere", str(out), config=config)
+
+    assert write() == str(out / row_scores.FILE)  # an older version left no note
+    made_with = row_scores._made_with("clip_score", load(Config, "mini", [f"evaluate.clip={clip}"]).evaluate)
+    (out / row_scores.NOTE).write_text(json.dumps(made_with))
+    assert write() == write("evaluate.fill=white") == write("evaluate.text=a {name}", scorer="colourfulness")
+    with pytest.raises(UserError, match=r"was made with another evaluate\.text; change it back, or give another out"):
+        write("evaluate.text=a photo of {name}")
+    (clip / "model.safetensors").write_bytes(b"one")  # copied there anew
+    assert write() == str(out / row_scores.FILE)
+    (clip / "model.safetensors").write_bytes(b"two")
+    with pytest.raises(UserError, match=r"was made with another evaluate\.clip; change"):
+        write()
 
 
 def test_colourfulness_by_hand() -> None:

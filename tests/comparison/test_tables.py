@@ -73,6 +73,18 @@ def test_table_1_has_methods_in_the_papers_order_with_spread_and_the_papers_figu
     assert table.notes == ("Not run: ControlNet-Inpainting, IP-Adapter, PowerPaint, LaMa, EPBD-FT.",)
 
 
+def test_the_papers_figures_stand_beside_those_of_its_split_alone(results: Results) -> None:
+    """Whichever split comes first."""
+    turned = SETTINGS.model_copy(update={"splits": ("test_unseen", "test")})
+    found = Tables(results, turned, metrics=METRICS, rounds=2, kept={})
+    [ours] = [row for row in found.methods().rows if row.key == "feedback"]
+    assert {key: cell.paper for key, cell in ours.cells.items()} == {
+        **{"test.clip_c_b": 57.55, "test.fid": 2.64},
+        **{"test_unseen.clip_c_b": None, "test_unseen.fid": None},
+    }
+    assert all(cell.paper is None for row in found.by_round().rows for cell in row.cells.values())
+
+
 def test_a_row_with_fewer_seeds_than_others_says_so(results: Results) -> None:
     few = [one for one in results.evaluated if (one.name, one.seed) != ("no_filter", 1)]
     found = tables(Results(results.out, few))
@@ -110,8 +122,25 @@ def test_tables_for_which_nothing_was_run_are_left_out(results: Results) -> None
 def test_what_was_measured_otherwise_is_said(results: Results, tmp_path: Path) -> None:
     other = evaluation(tmp_path, "random", 2, "test", seed=0, mean=1, weights="others")
     found = Results(results.out, [*results.evaluated, other])
-    notes = tables(found).arms().notes
-    assert "clip_c_b can't be compared between all rows: they differ in weights." in notes
+    told = "clip_c_b can't be compared between all rows: they differ in weights."
+    assert told in tables(found).arms().notes and not tables(found).by_round().notes
+    without = evaluation(tmp_path, "no_cba", 1, "test", seed=0, mean=1, weights="others")
+    evaluation(tmp_path, "no_filter", 1, "test", seed=0, mean=30, weights="others")  # in the place of the other one
+    found = Results(results.out, [*results.evaluated, without])
+    assert told in tables(found).without_cba().notes and told in tables(found).by_round().notes
+
+
+def test_pictures_that_a_mean_leaves_out_are_said(results: Results) -> None:
+    """Those that the judge could not answer about, or without a reference; else a row's mean is of fewer products."""
+    assert tables(results).arms().notes == ()
+    [folder] = [folder for seed, folder in results.seeds(Case("no_filter", 2, "test")).items() if seed == 1]
+    known = record.read(folder)
+    figures = {**known.metrics["clip_c_b"].figures, "clip_c_b_left_out": 3.0}
+    changed = known.metrics["clip_c_b"].model_copy(update={"figures": figures})
+    record.write(known.model_copy(update={"metrics": {**known.metrics, "clip_c_b": changed}}), folder)
+    found = tables(Results(results.out, results.evaluated))
+    told = ("clip_c_b leaves out pictures that have no value: 0 to 3 in an evaluation.",)
+    assert found.arms().notes == found.by_round().notes == told
 
 
 def test_a_folder_without_a_comparison(tmp_path: Path) -> None:
@@ -127,6 +156,25 @@ def test_the_verdicts_say_what_is_clear_and_what_is_not(results: Results, tmp_pa
     assert lines == [
         "CLIP-c-B: no clear difference between the loop and «without CBA»: [+0 (-2 to 2)]; by seed -2, +2; 20 products."
     ]
+
+
+def test_no_verdict_of_few_products_and_none_without_a_word_of_other_conditions(
+    results: Results, tmp_path: Path
+) -> None:
+    """In both seeds the loop is 10 above; with nine products, that is chance as often as not."""
+    clear = "CLIP-c-B: the loop is better than «without CBA»: +10 (10 to 10); by seed +10, +10; 20 products"
+    without = [
+        evaluation(tmp_path, "no_cba", 2, "test", seed=seed, mean=40 + 2 * seed, weights="w" if seed else "others")
+        for seed in (0, 1)
+    ]
+    found = Results(results.out, [*results.evaluated, *without])
+    told = list(verdicts.of(found, split="test", rounds=2, metrics=METRICS))
+    assert told == [f"{clear}; but they were measured otherwise (weights)."]
+    for one in without:
+        picture_values.write(str(tmp_path / one.folder), IDS[:9], {"clip_c_b": np.full(9, 40.0 + 2 * one.seed)}, {})
+    [told_of_few] = verdicts.of(Results(results.out, found.evaluated), split="test", rounds=2, metrics=METRICS)
+    assert told_of_few.startswith("CLIP-c-B: too few products to tell the loop from «without CBA»: +9.")
+    assert "; 9 products; but they were" in told_of_few
 
 
 def test_formats(results: Results) -> None:

@@ -55,6 +55,26 @@ def test_rows_without_a_scene_are_no_scenes(tmp_path: Path) -> None:
     assert reading.count_scenes(str(tmp_path), "test") == 1 + 4 + 4  # without statistics all count
 
 
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ([["a", "b"], ["c", "B"]], None),
+        ([["a", "b"], ["c", "a"]], "2 rows of test have the id a; give each row one of its own"),
+        ([[7, 8], [7, 8, 7]], "3 rows of test have the id 7; give"),
+        ([["a", None], ["c", None]], "1 of 2 rows have no id"),
+    ],
+)
+def test_rows_with_one_id_are_told(parts: list[list[object]], told: str | None, tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    for number, ids in enumerate(parts):
+        pq.write_table(pa.table({"id": ids}), tmp_path / "test" / f"{number}.parquet")
+    if told is None:
+        reading.check_ids(str(tmp_path), "test")
+        return
+    with pytest.raises(UserError, match=told):
+        reading.check_ids(str(tmp_path), "test")
+
+
 def test_every_row_comes_once_from_a_path_and_from_a_uri(data: Path, ray_cluster: None) -> None:
     for location in (str(data), f"file://{data}"):
         rows = reading.read_split(location, "train").take_all()

@@ -39,9 +39,19 @@ def test_kid_in_inceptions_features_needs_inception(
 def test_too_few_pictures_are_told_with_how_many_it_needs(settings: EvaluateConfig) -> None:
     with pytest.raises(UserError, match="kid needs 10 pictures a side, and test has 9 scenes; give a larger split"):
         catalogue.check(settings, ("clip_c_i", "kid"), "test", 9)
-    with pytest.raises(UserError, match="FID needs 2 pictures a side, and test has 1 scenes"):
+    with pytest.raises(UserError, match="has 1 scenes; give a larger split, or, in an evaluation, leave fid out"):
         catalogue.check(settings, ("fid",), "test", 1)
     catalogue.check(settings, ("diversity",), "test", 0)  # painted from cutouts alone, which have no scenes
+
+
+def test_too_few_rows_to_paint_are_told_before_they_are_painted() -> None:
+    names = ("clip_c_i", "diversity", "product_unchanged")
+    catalogue.check_painted(names, "test", 10, ["cup"])
+    catalogue.check_painted(("category_compactness",), "test", 10, ["", "cup"])
+    with pytest.raises(UserError, match="diversity needs 10 pictures, and test has 9 rows; give a larger split"):
+        catalogue.check_painted(names, "test", 9, ["cup"])
+    with pytest.raises(UserError, match="category_compactness compares categories, and all rows of test are of 'cup'"):
+        catalogue.check_painted(("category_compactness",), "test", 10, ["cup"])
 
 
 def test_a_metric_that_is_asked_for_twice_is_measured_once() -> None:

@@ -70,8 +70,23 @@ def test_rows_with_an_error_are_left_out_and_counted(settings: EvaluateConfig, i
         assert found[name] == pytest.approx(clean[name], abs=1e-4)
 
 
+def test_real_pictures_are_counted_the_same_whichever_metrics_are_asked_for(
+    settings: EvaluateConfig, image: ImageConfig
+) -> None:
+    """Else a FID that was measured by itself could not be compared with one that was measured beside others."""
+    unreadable = pa.Table.from_pylist([{"id": "x", "image": {"bytes": b"none", "path": None}}], real(1).schema)
+    for metrics in (("fid",), ("kid",), ("fid", "kid")):
+        running = MetricSet(settings, image, metrics)
+        running.add_real(real(12))
+        running.add_real(unreadable)
+        running.add_generated(generated(12, failed=1))
+        found = running.figures()
+        assert (found["images"], found["real_images"], found["real_left_out"]) == (11, 12, 1)
+        assert found.get("fid_images", 11) == 11
+
+
 def test_nothing_to_measure(settings: EvaluateConfig, image: ImageConfig) -> None:
-    with pytest.raises(UserError, match="all 3 generated rows have an error"):
+    with pytest.raises(UserError, match="all 3 generated rows have an error; the first says: out of memory"):
         figures(settings, image, [generated(3, failed=3)], [real(3)])
     with pytest.raises(UserError, match="FID needs two pictures a side"):
         figures(settings, image, [generated(3)], [real(1)])

@@ -106,3 +106,6 @@ def test_a_folder_without_a_record(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text("{}")
     with pytest.raises(UserError, match="is no record of an evaluation: Field required"):
         record.read(str(tmp_path))
+    (tmp_path / "record.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(UserError, match=r"is no record of an evaluation: Invalid JSON.*; restore it from a copy"):
+        record.read(str(tmp_path))

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -57,6 +59,21 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     errors = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
     assert len(errors) == 1
     assert line in errors[0]
+    assert not Path(tmp_path, "out").exists()
+
+
+def test_rows_with_one_id_are_told_before_anything_is_painted(
+    job: ModuleType, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their figures would be mixed up: a picture's values are kept by its id."""
+    rows = pq.read_table(Path(mini_data, "test_unseen", "part-000.parquet"))
+    (tmp_path / "data" / "test_unseen").mkdir(parents=True)
+    pq.write_table(pa.concat_tables([rows, rows.slice(3, 1)]), tmp_path / "data" / "test_unseen" / "part-000.parquet")
+    given = [f"data={tmp_path}/data", "split=test_unseen", f"model={MODEL}", f"out={tmp_path}/out"]
+    with pytest.raises(SystemExit) as stopped:
+        main(job.EvaluateJob, job.__doc__, job.run, ["--config", "mini", *given])
+    assert stopped.value.code == 2
+    assert f"2 rows of test_unseen have the id {rows['id'][3]}; give each row" in capfd.readouterr().err
     assert not Path(tmp_path, "out").exists()
 
 

@@ -66,7 +66,12 @@ def test_a_study_is_made_and_counted(
         assert len(list(csv.DictReader(opened))) == 60
     scores = gold.read(str(out / "gold.csv"))  # anna's wins, ben's halves
     assert {made.pictures[key].method: score for key, score in scores.items()} == {"ours": 4, "lama": 2}
-    assert "is there already" in failing(job, capfd, f"evaluated={evaluated}", f"out={out}")
+    again = failing(job, capfd, f"evaluated={evaluated}", f"out={out}", "pictures=10")
+    assert f"{out} has a study, whose page raters may have; give another out, or study.judge=true" in again
+    page = (out / study.PAGE).read_bytes()
+    others = failing(job, capfd, f"evaluated={evaluated}", f"out={out}", "pictures=9", "study.judge=true")
+    assert "holds a study with other settings, whose page raters may have; give those that it was made with" in others
+    assert study.read(str(out)) == made and (out / study.PAGE).read_bytes() == page
 
 
 def test_mistakes_are_one_line(

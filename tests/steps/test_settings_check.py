@@ -8,6 +8,8 @@ from p2i_ray.config import Config, load
 from p2i_ray.errors import UserError
 from p2i_ray.steps import settings_check
 
+WHOLE_SCORES = ["judge.hosted.url=https://a.invalid/v1", "judge.hosted.logprobs=false"]
+
 
 @pytest.mark.parametrize(
     ("settings", "told"),
@@ -19,6 +21,7 @@ from p2i_ray.steps import settings_check
         (["idr.given_scores=a.csv", "idr.given_feedback=fog"], "it needs idr.select=true"),
         (["idr.feedback=false", "idr.given_feedback=fog"], "it needs idr.select=true"),
         (["idr.keep_rows=[9,8,7]", "judge.cascade.clip=models/clip"], "or no cascade"),
+        (["idr.keep_rows=[9,8,7]", *WHOLE_SCORES], r"which judge\.hosted\.logprobs=false gives up"),
     ],
 )
 def test_settings_that_contradict_each_other(settings: list[str], told: str) -> None:
@@ -27,5 +30,8 @@ def test_settings_that_contradict_each_other(settings: list[str], told: str) -> 
 
 
 def test_settings_of_controls() -> None:
-    settings_check.check(load(Config, "mini", ["idr.given_scores=a.csv", "idr.keep_rows=[9,8,7]"]))
+    ranked = ["idr.given_scores=a.csv", "idr.keep_rows=[9,8,7]"]
+    settings_check.check(load(Config, "mini", ranked))
+    settings_check.check(load(Config, "mini", [*ranked, *WHOLE_SCORES]))  # the judge ranks nothing
+    settings_check.check(load(Config, "mini", [*ranked, "judge.cascade.clip=models/clip"]))
     settings_check.check(load(Config, "mini", ["idr.given_feedback=fog"]))

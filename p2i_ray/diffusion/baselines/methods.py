@@ -20,7 +20,7 @@ from p2i_ray.diffusion.baselines import extras
 from p2i_ray.diffusion.baselines.shown_reference import referred
 from p2i_ray.diffusion.model import validation
 from p2i_ray.diffusion.sampling.request import PaintRequest
-from p2i_ray.storage import locations
+from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
@@ -61,7 +61,9 @@ class Painting:
         if self.method == "product2img":
             return {}
         found = {"method": self.method, "baseline": self.settings.model_dump(mode="json")}
-        return {**found, **({"columns": list(self.columns)} if self.columns else {})}
+        files = {one: fingerprints.signature(fingerprints.states(one)) for one in self.parts}
+        more = {"baseline_files": files, "columns": list(self.columns)}
+        return {**found, **{name: value for name, value in more.items() if value}}
 
     def request(self, plain: PaintRequest, row: Mapping[str, Any], image: ImageConfig) -> PaintRequest:
         """See PaintingMethod; a row without the reference that its method sees is not painted."""

@@ -58,4 +58,4 @@ def own(batch: Batch) -> tuple[list[str], Features]:
 
 def reference(batch: Batch) -> tuple[list[str], Features]:
     """What `reference_similarity` compares with: of the rows that have one."""
-    return [row.id for row in batch.real if row.reference is not None], batch.reference_clip
+    return [row.id for row in batch.referred], batch.reference_clip

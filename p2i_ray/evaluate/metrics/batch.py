@@ -33,9 +33,11 @@ class MeasuredImages(NamedTuple):
 
 
 class RealImages(NamedTuple):
-    """What some metrics need of a real row beside its picture; both (side, side, 3), uint8."""
+    """What some metrics need of a real row beside its picture; both (side, side, 3), uint8. There is one at least."""
 
-    background: Pixels  # the picture's, grey, or what evaluate.fill says, where the product was
+    background: (
+        Pixels | None
+    )  # the picture's, grey, or what evaluate.fill says, where the product was; none: no picture
     reference: Pixels | None = None  # the same of the row's reference; none: it has none
     id: str = ""
     category: str = ""
@@ -48,7 +50,7 @@ class Batch:
         pictures: (H, W, 3), uint8.
         embed: CLIP's image encoder.
         rows: the generated rows whose pictures they are; of real pictures none.
-        real: the real rows whose pictures they are, where a metric asks for them.
+        real: the real rows whose pictures they are, where a metric asks for them, and rows with a reference alone.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Batch:
         rows: Sequence[MeasuredImages] = (),
         real: Sequence[RealImages] = (),
     ) -> None:
-        self.pictures, self.rows, self.real, self._embed = pictures, rows, real, embed
+        self.pictures, self.rows, self._embed = pictures, rows, embed
+        self.real = [one for one in real if one.background is not None]  # of those that have a picture of their own
+        self.referred = [one for one in real if one.reference is not None]
         self._known: dict[Embed, Features] = {}
 
     @cached_property
@@ -89,13 +93,13 @@ class Batch:
     @cached_property
     def own_background_clip(self) -> Features:
         """CLIP's features of the real rows' backgrounds, (B, D)."""
-        return as_features(self._embed([row.background for row in self.real]))
+        return as_features(self._embed([row.background for row in self.real if row.background is not None]))
 
     @cached_property
     def reference_clip(self) -> Features:
         """CLIP's features of the backgrounds of those references that there are, (R, D)."""
-        there = [row.reference for row in self.real if row.reference is not None]
-        return as_features(self._embed(there)) if there else np.empty((0, self.own_background_clip.shape[1]))
+        there = [row.reference for row in self.referred if row.reference is not None]
+        return as_features(self._embed(there)) if there else np.empty((0, 1))
 
     def features_by(self, embed: Embed) -> Features:
         """The pictures' features (B, D) by an encoder; computed once."""

@@ -6,11 +6,14 @@ was drawn. Resample 0 is the pictures as they are, so that a figure and its resa
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
 COVERAGE = 95  # per cent
+Z = 1.959963984540054  # of a normal distribution's middle 95 %
 SEED = 0  # the same pictures have the same interval
 
 
@@ -46,3 +49,27 @@ def interval(name: str, found: NDArray[np.float64]) -> dict[str, float]:
 def of_mean(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     """The mean of values (N,), and its interval."""
     return interval(name, weights(len(values)) @ values / len(values))
+
+
+def of_share(name: str, values: NDArray[np.float64]) -> dict[str, float]:
+    """The share of pictures that have something, and its interval.
+
+    Where all have it, or none, so do all resamples, which would give an interval of no width; there it is Wilson's.
+
+    Args:
+        name: of the metric.
+        values: (N,), 1 or 0.
+    """
+    found = of_mean(name, values)
+    if values.min() < values.max():
+        return found
+    low, high = wilson(found[name], len(values))
+    return {name: found[name], f"{name}_low": low, f"{name}_high": high}
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of so many observations."""
+    middle = share + Z * Z / (2 * count)
+    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
+    scale = 1 + Z * Z / count
+    return min(share, (middle - half) / scale), max(share, (middle + half) / scale)  # for 0 and 1: rounding

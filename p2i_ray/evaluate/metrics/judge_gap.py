@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from p2i_ray.evaluate.metrics import bootstrap
 from p2i_ray.evaluate.metrics.judged import available
 
-KINDS = ("available_rate", "judge_score")  # share of pictures without a flaw, 0..1; mean score, 1..5
+SHARE = "available_rate"  # of pictures without a flaw, 0..1
+KINDS = (SHARE, "judge_score")  # the other one is a mean score, 1..5
 SELECTING, HELD_OUT, GAP = "selecting", "held_out", "gap"
 FEWEST = 2  # pictures that both judges answered about
 CLEAR = 10  # pictures from which a growth is spoken of: the bootstrap's intervals of fewer are too narrow
@@ -72,8 +73,10 @@ def figures(table: pa.Table) -> dict[str, float]:
         if len(both) < FEWEST:
             continue
         pairs = np.array([both[id_] for id_ in sorted(both)])  # (N, 2)
-        for name, one in ((SELECTING, pairs[:, 0]), (HELD_OUT, pairs[:, 1]), (GAP, pairs[:, 0] - pairs[:, 1])):
-            found |= bootstrap.of_mean(f"{kind}_{name}", one)
+        interval = bootstrap.of_share if kind == SHARE else bootstrap.of_mean
+        for name, one in ((SELECTING, pairs[:, 0]), (HELD_OUT, pairs[:, 1])):
+            found |= interval(f"{kind}_{name}", one)
+        found |= bootstrap.of_mean(f"{kind}_{GAP}", pairs[:, 0] - pairs[:, 1])
     return found
 
 

@@ -26,7 +26,7 @@ def available_rate(critiques: pa.Table) -> dict[str, float]:
     Args:
         critiques: the columns `flaws` (a list of names) and `error` (null where there is an answer).
     """
-    return _mean("available_rate", available(critiques))
+    return _mean("available_rate", available(critiques), share=True)
 
 
 def available(critiques: pa.Table) -> list[float | None]:
@@ -52,8 +52,9 @@ def suitable(answers: pa.Table) -> list[float | None]:
     return [None if row["error"] is not None else row["p_yes"] for row in rows]
 
 
-def _mean(name: str, values: Sequence[float | None]) -> dict[str, float]:
+def _mean(name: str, values: Sequence[float | None], *, share: bool = False) -> dict[str, float]:
     known: NDArray[np.float64] = np.sort(np.array([value for value in values if value is not None], np.float64))
     enough(name, FEWEST, judged=len(known))
     left_out = {f"{name}_left_out": float(len(values) - len(known))} if len(known) < len(values) else {}
-    return bootstrap.of_mean(name, known) | {f"{name}_images": float(len(known))} | left_out
+    interval = bootstrap.of_share if share else bootstrap.of_mean
+    return interval(name, known) | {f"{name}_images": float(len(known))} | left_out

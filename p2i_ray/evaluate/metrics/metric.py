@@ -42,12 +42,13 @@ class MeanOfValues(ABC):
 
     Args:
         name: of the metric.
+        share: whether each value is 1 or 0; see bootstrap.of_share.
     """
 
     fewest = 2
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, share: bool = False) -> None:
+        self._name, self._interval = name, bootstrap.of_share if share else bootstrap.of_mean
 
     @property
     @abstractmethod
@@ -60,7 +61,7 @@ class MeanOfValues(ABC):
         values = every[~np.isnan(every)]
         enough(self._name, self.fewest, generated=len(values))
         left_out = {f"{self._name}_left_out": float(len(every) - len(values))} if len(values) < len(every) else {}
-        return bootstrap.of_mean(self._name, values) | left_out
+        return self._interval(self._name, values) | left_out
 
 
 class PictureMean(MeanOfValues):
@@ -69,10 +70,11 @@ class PictureMean(MeanOfValues):
     Args:
         name: of the metric.
         values: of the rows of a batch; NaN where a row has none.
+        share: as of MeanOfValues.
     """
 
-    def __init__(self, name: str, values: Callable[[Batch], NDArray[np.float64]]) -> None:
-        super().__init__(name)
+    def __init__(self, name: str, values: Callable[[Batch], NDArray[np.float64]], *, share: bool = False) -> None:
+        super().__init__(name, share=share)
         self._values = values
         self._found: list[NDArray[np.float64]] = []
 

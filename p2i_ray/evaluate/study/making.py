@@ -47,7 +47,10 @@ def make(
     if locations.exists(locations.join(out, studies.FILE)):  # written last; its page may be with raters already
         found = studies.read(out)
         if found.asked != asked:
-            raise UserError(f"{out} holds a study with other settings; give another out, or remove it")
+            raise UserError(
+                f"{out} holds a study with other settings, whose page raters may have; give those that it was made "
+                "with, or another out"
+            )
         return found
     pairs = pairs_of([one.name for one in evaluated], settings)
     ids = choose(evaluations.common(evaluated), number, seed)

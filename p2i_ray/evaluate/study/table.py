@@ -32,7 +32,7 @@ def markdown(results: Results) -> str:
         "",
         *_lines([(*AGREEMENT, *(JUDGE if judged else ())), *(_agreed(one, judged) for one in results.agreement)]),
     ]
-    raters, votes = len(results.raters), results.votes
+    raters, votes = sum(bool(number) for number in results.raters.values()), results.votes
     lines += ["", f"{raters} {_plural('rater', raters)}, {votes} {_plural('vote', votes)}."]
     if judged:
         lines[-1] += f" The judge's margin is {results.judge_margin:g}; its votes are in no figure of the raters."

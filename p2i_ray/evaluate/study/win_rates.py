@@ -12,7 +12,6 @@ observation a product.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from pydantic import BaseModel, ConfigDict
 from p2i_ray.evaluate.metrics import bootstrap
 
 FEWEST = 10  # products from which there is an interval
-Z = 1.959963984540054  # of a normal distribution's middle 95 %
 
 
 class Outcome(NamedTuple):
@@ -86,7 +84,7 @@ def rate(outcomes: Sequence[Outcome], *, first: str, second: str, criterion: str
 
 def _interval(outcomes: Sequence[Outcome], products: Sequence[str], raters: Sequence[str]) -> tuple[float, float]:
     if len({one.value for one in outcomes}) == 1:
-        return wilson(outcomes[0].value, len(products))
+        return bootstrap.wilson(outcomes[0].value, len(products))
     rows, columns = ({name: i for i, name in enumerate(names)} for names in (products, raters))
     sums, counts = np.zeros((2, len(products), len(raters)))  # a rater may be asked about a product more than once
     for one in outcomes:
@@ -99,11 +97,3 @@ def _interval(outcomes: Sequence[Outcome], products: Sequence[str], raters: Sequ
     drawn = total > 0  # where few have answered, a draw may hold no vote
     found = bootstrap.interval("rate", won[drawn] / total[drawn])
     return found["rate_low"], found["rate_high"]
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of so many observations."""
-    middle = share + Z * Z / (2 * count)
-    half = Z * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-    scale = 1 + Z * Z / count
-    return min(share, (middle - half) / scale), max(share, (middle + half) / scale)  # for 0 and 1: rounding

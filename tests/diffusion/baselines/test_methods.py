@@ -188,6 +188,20 @@ def test_workers_get_absolute_places(tiny_painter: DiffusionConfig) -> None:
     assert method.parts == [here.ip_adapter] and here.ip_adapter_encoder is None
 
 
+def test_pictures_of_other_parts_are_not_reused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
+    """What a ControlNet or an IP-Adapter has painted depends on its content, too, which a path alone doesn't tell."""
+    folder = tmp_path / "controlnet"
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"one")
+    one = painting(tiny_painter, "controlnet", controlnet=str(folder))
+    before = one.made_with()
+    assert one.made_with() == before
+    weights.write_bytes(b"two")
+    assert one.made_with() != before
+    assert painting(tiny_painter, "sd_inpainting", controlnet=str(folder)).made_with().keys() == {"method", "baseline"}
+
+
 def test_what_a_baseline_lacks_is_one_line(tiny_painter: DiffusionConfig, xl_models: XlModels, tmp_path: Path) -> None:
     def check(method: Any, line: str, model: Path | str = tiny_painter.base, **settings: Any) -> None:
         with pytest.raises(UserError, match=line):

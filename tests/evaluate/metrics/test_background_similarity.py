@@ -13,6 +13,7 @@ from p2i_ray.config import EvaluateConfig, ImageConfig
 from p2i_ray.data.images import Pixels
 from p2i_ray.data.schema import REFERENCES
 from p2i_ray.diffusion.sampling.generate import schema
+from p2i_ray.evaluate import catalogue
 from p2i_ray.evaluate.measure import MetricSet
 from tests.support.generated_rows import generated, mask, picture, png
 
@@ -62,6 +63,21 @@ def test_each_background_is_compared_with_its_own_row_s(settings: EvaluateConfig
     centre = torch.nn.functional.normalize(own.mean(0), dim=0)
     assert found["category_distance"] == pytest.approx(100 * float((1 - painted @ centre).mean()), rel=1e-4)
     assert "background_similarity_left_out" not in found
+
+
+def test_a_row_needs_no_picture_of_its_own_to_be_compared_with_its_reference(
+    settings: EvaluateConfig, image: ImageConfig
+) -> None:
+    """Products that are cutouts alone, painted after references; metrics of the split's pictures pass them over."""
+    catalogue.check(settings, ("reference_similarity",), "test", 0)
+    rows = [real_row(place) for place in range(4)]
+    _, whole = measured(settings, image, rows)
+    bare = [real_row(place, image=None) for place in range(4)]
+    _, found = measured(settings, image, bare, ("reference_similarity",))
+    assert found["reference_similarity"] == whole["reference_similarity"] and found["real_left_out"] == 4
+    _, mixed = measured(settings, image, [*rows[:2], *bare[2:]])
+    assert mixed["reference_similarity"] == pytest.approx(whole["reference_similarity"], rel=1e-6)
+    assert mixed["background_similarity_left_out"] == 2 and mixed["real_images"] == 2
 
 
 def test_rows_without_what_was_wanted_are_left_out_and_counted(settings: EvaluateConfig, image: ImageConfig) -> None:

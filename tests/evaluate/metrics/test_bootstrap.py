@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from p2i_ray.evaluate.metrics import bootstrap
 
@@ -27,3 +28,19 @@ def test_a_resample_draws_as_many_as_there_are_and_the_two_sides_differ() -> Non
 def test_the_order_of_batches_does_not_matter() -> None:
     a, b = np.array([[3.0, 1.0], [1.0, 2.0]]), np.array([[2.0, 0.0]])
     assert bootstrap.ordered([a, b]).tolist() == bootstrap.ordered([b, a]).tolist() == [[1, 2], [2, 0], [3, 1]]
+
+
+def test_wilson_is_scipys() -> None:
+    for won, count in ((0, 10), (7, 12), (40, 40)):
+        expected = stats.binomtest(won, count).proportion_ci(method="wilson")
+        assert bootstrap.wilson(won / count, count) == pytest.approx((expected.low, expected.high))
+
+
+def test_a_share_of_all_or_none_has_an_interval_of_some_width() -> None:
+    """16 of 16 come about in 44 of 100 cases where the truth is 0.95; any other share is a mean as others."""
+    for value in (0.0, 1.0):
+        expected = stats.binomtest(int(16 * value), 16).proportion_ci(method="wilson")
+        found = bootstrap.of_share("s", np.full(16, value))
+        assert list(found.values()) == pytest.approx([value, expected.low, expected.high])
+    some = np.array([0.0, 1.0, 1.0, 1.0])
+    assert bootstrap.of_share("s", some) == bootstrap.of_mean("s", some)

@@ -84,6 +84,11 @@ def test_the_table(ballots: list[votes.Ballot]) -> None:
     assert "The judge could not compare 1 pair." in text and "- a note" in text
 
 
+def test_a_file_without_votes_makes_no_rater_of_the_figures(ballots: list[votes.Ballot]) -> None:
+    ballots.append(votes.Ballot("zoe", {}, "zoe.json"))
+    assert "2 raters, 48 votes." in table.markdown(counting.count(STUDY, ballots, None))
+
+
 def test_one_rater_has_no_agreement(tmp_path: Path) -> None:
     votes_file(tmp_path, STUDY, "anna", choices(set()))
     results = counting.count(STUDY, votes.read(STUDY, str(tmp_path))[0], None)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from p2i_ray.evaluate.study.win_rates import FEWEST, Outcome, Rate, rate, wilson
+from p2i_ray.evaluate.study.win_rates import FEWEST, Outcome, Rate, rate
 
 
 def rated(outcomes: list[Outcome]) -> Rate:
@@ -24,12 +24,6 @@ def test_counts_by_hand() -> None:
 def test_no_votes_have_no_rate() -> None:
     found = rated([])
     assert found.rate is None and found.low is None and found.note == "no votes"
-
-
-def test_wilson_is_scipys() -> None:
-    for won, count in ((0, 10), (7, 12), (40, 40)):
-        expected = stats.binomtest(won, count).proportion_ci(method="wilson")
-        assert wilson(won / count, count) == pytest.approx((expected.low, expected.high))
 
 
 def test_unanimous_votes_have_an_interval_of_some_width() -> None:
