@@ -49,17 +49,17 @@ def test_it_prints_a_table_and_leaves_figures_and_a_page(
     job: ModuleType, judge: Judge, mini_data: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     truth = pq.read_table(Path(mini_data, "truth.parquet"), columns=["id", "quality"]).rename_columns(["id", "score"])
-    pq.write_table(truth.slice(0, 20), tmp_path / "gold.parquet")
+    pq.write_table(truth.slice(0, 10), tmp_path / "gold.parquet")
     given = [
         f"data={mini_data}",
         f"out={tmp_path}/out",
-        "calibration.rows=12",
+        "calibration.rows=6",
         f"calibration.gold={tmp_path}/gold.parquet",
     ]
     job.check(judge, load(job.CalibrateJob, "mini", given), ())
     printed = capfd.readouterr().out.splitlines()
     facts = json.loads(Path(tmp_path, "out", "calibration.json").read_text("utf-8"))
-    assert printed[0].split() == ["Rows", "with", "gold", "20"]
+    assert printed[0].split() == ["Rows", "with", "gold", "10"]
     titles = ("swapped picture", "blank picture", "sale banner", "instruction in the name")
     lines = [line for line in printed if line.startswith(titles)]
     assert [line.split()[-1] for line in lines] == [

@@ -28,7 +28,13 @@ def test_the_same_command_goes_on_and_asks_only_what_is_new(
     out, cost = tmp_path / "scores", completion("4")["usage"]["prompt_tokens"] / 1000  # USD a request
 
     def run(max_usd: float) -> None:
-        hosted = {"url": server.url, "key_env": "PATH", "constraint": "none", "max_usd": max_usd}
+        hosted = {
+            "url": server.url,
+            "key_env": "PATH",
+            "constraint": "none",
+            "requests_per_minute": 1e5,
+            "max_usd": max_usd,
+        }
         prices = {"usd_per_million_input": 1000}
         settings = [f"judge.hosted.{key}={value}" for key, value in {**hosted, **prices}.items()]
         arguments = ["--config", "mini", f"data={mini_data}", f"out={out}", *settings]

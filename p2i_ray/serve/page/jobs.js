@@ -5,6 +5,7 @@ import { reach, send } from "./api.js";
 const JOBS = "v1/jobs"; // relative: the page may live below a prefix
 const KEY = "Idempotency-Key";
 const UNKNOWN = 404;
+const [ID_KEPT_AS, KEY_KEPT_AS] = ["p2i-job", "p2i-order"]; // for as long as the tab is open
 
 /** A key of an order: sent again under the same one, an order is one job. */
 export function newKey() {
@@ -14,7 +15,7 @@ export function newKey() {
 
 /**
  * Submit products, [{name, image (Blob), mask (Blob or null)}]; fields: of each product's request, as texts; key: of the
- * order. Returns the job's id.
+ * order. Returns the job's id. It is kept, and before there is an answer the key; see keptOrder.
  */
 export async function submitJob(products, fields, { key, signal }) {
   const files = {};
@@ -28,14 +29,33 @@ export async function submitJob(products, fields, { key, signal }) {
     return item;
   });
   const form = { ...fields, items: JSON.stringify(items), ...files };
+  keepOrder({ key });
   const answer = await send("POST", JOBS, { fields: form, signal, headers: { [KEY]: key } });
-  return (await reach(() => answer.json())).id;
+  const { id } = await reach(() => answer.json());
+  keepOrder({ id });
+  return id;
 }
 
-/** The id of the job that an order has become; null: the order didn't arrive. */
+/** The id of the job that an order has become, which is kept then; null: the order didn't arrive. */
 export async function jobOf(key, signal) {
   const answer = await send("GET", JOBS, { signal, headers: { [KEY]: key } });
-  return (await reach(() => answer.json())).data[0]?.id ?? null;
+  const id = (await reach(() => answer.json())).data[0]?.id ?? null;
+  if (id) keepOrder({ id });
+  return id;
+}
+
+/** Remember an order by its job's id or, until it is answered, by its key; neither: there is none. */
+export function keepOrder({ id = null, key = null } = {}) {
+  for (const [name, value] of [[ID_KEPT_AS, id], [KEY_KEPT_AS, key]]) {
+    if (value) sessionStorage.setItem(name, value);
+    else sessionStorage.removeItem(name);
+  }
+}
+
+/** The order that is remembered, {id, key}, one of them null; null: there is none. */
+export function keptOrder() {
+  const [id, key] = [ID_KEPT_AS, KEY_KEPT_AS].map((name) => sessionStorage.getItem(name));
+  return id || key ? { id, key } : null;
 }
 
 /** {status, total, done, failed}; status is "queued", "running", "paused", "completed" or "cancelled". */

@@ -1,14 +1,11 @@
 // Several products at once: a list of photos and names, painted as one batch job.
 
 import { APIError } from "./errors.js";
-import { cancelJob, cancelOrder, jobOf, newKey, progressOf, resultOf, submitJob } from "./jobs.js";
+import * as jobs from "./jobs.js";
 import { encoded, readPhoto, sheet, toBlob } from "./photo.js";
 import { Task } from "./task.js";
 
 const POLL_MS = 1500;
-// The running job, and the key of an order that is not answered yet, for as long as the tab is open.
-const KEPT_AS = "p2i-job";
-const KEY_KEPT_AS = "p2i-order";
 const THUMB = 112; // pixels
 const GONE = 404; // the status of a job that was deleted
 const UNFINISHED = "unfinished"; // an error's code if the result isn't there yet
@@ -112,11 +109,11 @@ export class Products {
 
   /** Go on with the job that ran, or was ordered, when the page was left, if there is one. */
   resume() {
-    const [id, key] = [KEPT_AS, KEY_KEPT_AS].map((name) => sessionStorage.getItem(name));
-    if (!id && !key) return;
+    const kept = jobs.keptOrder();
+    if (!kept) return;
     find("products").hidden = false;
-    this.order = { id, key, list: [], text: "" };
-    this.run(id);
+    this.order = { ...kept, list: [], text: "" };
+    this.run(kept.id);
   }
 
   // id: of a job that runs already. It is kept when it is tried again: a lost connection doesn't end the job.
@@ -142,22 +139,16 @@ export class Products {
     if (order?.id) return order.id;
     const stop = () => this.abandon();
     signal.addEventListener("abort", stop, { once: true });
-    const id = await (products.length ? this.send(order, signal) : this.sent(order, signal));
+    order.id = await (this.list.length
+      ? jobs.submitJob(order.list, this.fields(), { key: order.key, signal })
+      : this.sent(order, signal));
     signal.removeEventListener("abort", stop);
-    order.id = id;
-    sessionStorage.setItem(KEPT_AS, id);
-    sessionStorage.removeItem(KEY_KEPT_AS);
-    return id;
-  }
-
-  send({ key, list }, signal) {
-    sessionStorage.setItem(KEY_KEPT_AS, key);
-    return submitJob(list, this.fields(), { key, signal });
+    return order.id;
   }
 
   // The job of an order that was sent before the page was left. One that is still arriving is called off.
   async sent(order, signal) {
-    const id = order?.key ? await jobOf(order.key, signal) : null;
+    const id = order?.key ? await jobs.jobOf(order.key, signal) : null;
     if (id) return id;
     this.abandon();
     throw new APIError("The job is not on the server. Add the photos again.");
@@ -169,7 +160,7 @@ export class Products {
     const is = ({ list, text }) => text === JSON.stringify(fields) && list.length === products.length
       && list.every(({ image, name }, index) => products[index].image === image && products[index].name === name);
     if (this.order && !is(this.order)) this.abandon();
-    this.order ??= { id: null, key: newKey(), list: products, text: JSON.stringify(fields) };
+    this.order ??= { id: null, key: jobs.newKey(), list: products, text: JSON.stringify(fields) };
     return this.order;
   }
 
@@ -177,18 +168,18 @@ export class Products {
     if (!this.order) return;
     const { id, key } = this.order;
     this.forgetJob();
-    (id ? cancelJob(id) : cancelOrder(key)).catch((error) => this.refuse(error.message));
+    (id ? jobs.cancelJob(id) : jobs.cancelOrder(key)).catch((error) => this.refuse(error.message));
   }
 
   forgetJob() {
     this.order = null;
-    for (const name of [KEPT_AS, KEY_KEPT_AS]) sessionStorage.removeItem(name);
+    jobs.keepOrder();
     return null;
   }
 
   async finished(id, signal) {
     for (;;) {
-      const progress = await progressOf(id, signal);
+      const progress = await jobs.progressOf(id, signal);
       const { status, total, done, failed } = progress;
       const what = status === "paused" ? "The products are paused" : "Painting the products";
       this.task.progress(done + failed, total, `${what}: ${done + failed} of ${total}…`);
@@ -201,7 +192,7 @@ export class Products {
   async resulting(id, progress, signal) {
     for (;;) {
       try {
-        return { zip: await resultOf(id, signal), progress: await progressOf(id, signal) };
+        return { zip: await jobs.resultOf(id, signal), progress: await jobs.progressOf(id, signal) };
       } catch (error) {
         if (error.code !== UNFINISHED || progress.status !== "cancelled") throw error;
       }

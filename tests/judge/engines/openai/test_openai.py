@@ -21,7 +21,7 @@ PROBABLE = {"4": math.log(0.5), "5": math.log(0.5)}
 
 def hosted(server: Server, cache: Path, **changes: Any) -> Judge:
     # The replica reads the key on its node; PATH is a variable that is set there.
-    endpoint = HostedConfig(url=server.url, key_env="PATH", constraint="none", **changes)
+    endpoint = HostedConfig(url=server.url, key_env="PATH", constraint="none", requests_per_minute=1e5, **changes)
     return Judge(JudgeConfig(model="judge-large", hosted=endpoint), ImageConfig(), cache=str(cache))
 
 
