@@ -27,8 +27,14 @@ LONG_S = 60
 
 
 @pytest.fixture(scope="module")
-def handle(ray_cluster: None) -> Iterator[Any]:
-    with running_sampler() as handle:
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy of the mini preset's model, which the last test of it changes."""
+    return local(tmp_path_factory.mktemp("sampler") / "model")
+
+
+@pytest.fixture(scope="module")
+def handle(ray_cluster: None, model: str) -> Iterator[Any]:
+    with running_sampler(model=model) as handle:
         yield handle
 
 
@@ -201,13 +207,10 @@ def test_the_deployments_own_limit_reads_as_overload_too(handle: Any) -> None:
         asyncio.run(SamplerClient(Full(), SETTINGS).paint(make_request(0)))  # type: ignore[arg-type]
 
 
-def test_a_broken_new_model_is_refused_and_the_next_takes_over_while_requests_arrive(
-    ray_cluster: None, tmp_path: Path
-) -> None:
-    model = local(tmp_path / "model")
+def test_a_broken_new_model_is_refused_and_the_next_takes_over_while_requests_arrive(handle: Any, model: str) -> None:
     weights = Path(model) / "unet" / "diffusion_pytorch_model.safetensors"
 
-    async def go(handle: Any) -> None:
+    async def go() -> None:
         sampler = SamplerClient(handle, SETTINGS)
         request, pictures, slowest, models = make_request(0), list[bytes](), 0.0, set[tuple[bytes, str]]()
         old = (await sampler.paint(request)).pixels.tobytes()
@@ -237,8 +240,7 @@ def test_a_broken_new_model_is_refused_and_the_next_takes_over_while_requests_ar
         assert changed == sorted(changed)
         assert slowest < 20
 
-    with running_sampler(model=model) as handle:
-        asyncio.run(go(handle))
+    asyncio.run(go())
 
 
 @pytest.mark.slow
