@@ -14,8 +14,6 @@ PINS := $(wildcard requirements/*.txt)
 
 export HF_HUB_OFFLINE := 1
 export OMP_NUM_THREADS ?= 1
-# Python's caches are on: each of the hundreds of processes that tests start would compile the package anew.
-export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup idr tables styles models serve serve-lmm test test-quick test-random test-slow check format bench full-size chaos zoo clean
 
