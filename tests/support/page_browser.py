@@ -34,9 +34,7 @@ def open_browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         missing("there is no chromium on the PATH; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
-        # each visit is a context of its own; a process of its own would cost a third of a second more
-        arguments = ["--no-sandbox", "--renderer-process-limit=1"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 
