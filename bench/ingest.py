@@ -22,12 +22,12 @@ from bench import children
 from p2i_ray.config import Config, ImageConfig, load
 from p2i_ray.data.schema import QUALITY
 
-ROWS = {"small": 4000, "large": 200}
+ROWS = {"small": 20_000, "large": 800}  # so that what is done once counts for little
 SIDES = {"small": (160, 64), "large": (1000, 512)}  # of a photo and of what becomes of it, pixels
 MEMORY_ROWS = (1000, 5000)
 REPEATS = 3
 PROCESSES = 2
-WARM_UP = 128  # rows, so that each process has some
+WARM_UP = 512  # rows, so that each process has some
 
 
 def run() -> dict[str, float]:
@@ -42,7 +42,7 @@ def run() -> dict[str, float]:
                 for side, seen in costs.items():
                     seen.append(children.measure("bench.ingest", side, folder / kind, SIDES[kind][1]))
             found |= compared(kind, rows, costs)
-            own, others = work_ms(folder / kind, rows // 5, SIDES[kind][1])
+            own, others = work_ms(folder / kind, rows // 25, SIDES[kind][1])
             found |= {f"ingest_{kind}_ours_work_ms": own, f"ingest_{kind}_map_work_ms": others}
         write_photos(folder / "many", max(MEMORY_ROWS), SIDES["small"][0])
         lines = (folder / "many" / "names.csv").read_text().splitlines()
