@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from p2i_ray.config.environment import ENVIRONMENT
 from tests.support import heavy
 from tests.support.judge_together import JudgeTogether, takes_the_judge
-from tests.support.variables import variables
+from tests.support.variables import PATIENT, variables
 
 if TYPE_CHECKING:
     from chaos.bucket import Bucket
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 # Read by libraries at import, here and in every worker.
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", RAY_TRAIN_HEALTH_CHECK_INTERVAL_S="0.2")
 ROOT = Path(__file__).parents[1]
-PATIENT = {name: value for name, value in ENVIRONMENT.items() if name.startswith("AWS_")}  # how often S3 is asked
 WEIGHTS = ROOT / "p2i_ray" / "mini" / "weights"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # workers' too
 

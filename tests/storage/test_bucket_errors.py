@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chaos.bucket import Bucket
-from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.storage import locations
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
-from tests.support.variables import variables
-
-PATIENT = {name: value for name, value in ENVIRONMENT.items() if name.startswith("AWS_")}  # as drivers and workers have
+from tests.support.variables import PATIENT, variables
 
 
 @pytest.fixture

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from p2i_ray.config.environment import ENVIRONMENT
+
+PATIENT = {name: value for name, value in ENVIRONMENT.items() if name.startswith("AWS_")}  # how often S3 is asked
+
 
 @contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:

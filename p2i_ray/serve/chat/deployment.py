@@ -16,7 +16,7 @@ from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_de
 from p2i_ray.cluster import ray_internals, resources, serving
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.judge.engines import model_folder
-from p2i_ray.judge.engines.vllm.rendering import control_words
+from p2i_ray.judge.engines.vllm.rendering import broken_up, control_words
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
 from p2i_ray.serve.chat.protocol import ResponseChunk
 
@@ -83,14 +83,9 @@ def neutralised(parts: Sequence[dict[str, Any]], reserved: Sequence[str]) -> lis
 
     In plain text such a token would end the turn, or announce an image that isn't there.
     """
-    parts = [dict(part) for part in parts]
-    for part in parts:
-        if part["type"] != "text":
-            continue
-        for word in reserved:
-            if word in part["text"]:
-                part["text"] = part["text"].replace(word, f"{word[0]} {word[1:]}")
-    return parts
+    return [
+        part | {"text": broken_up(part["text"], reserved)} if part["type"] == "text" else dict(part) for part in parts
+    ]
 
 
 def deployment(config: ServeJobConfig) -> Application:

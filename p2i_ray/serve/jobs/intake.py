@@ -70,7 +70,7 @@ class JobIntake:
             async with self._received(request) as form:
                 return await self._added(client, form), True
         with self._arriving(idempotency.job_id(client, key)):
-            if await self._there(client, key) is None:
+            if await self.job_of(client, key) is None:
                 await self._check_room(client)
             async with self._received(request) as form:
                 # Where its sender hangs up now, it is stored all the same: the key will find it.
@@ -87,7 +87,7 @@ class JobIntake:
         if key is None:
             raise bad_request(f"give the {idempotency.HEADER} of the order", idempotency.HEADER)
         async with self._storing:
-            job, name = await self._there(client, key), idempotency.job_id(client, key)
+            job, name = await self.job_of(client, key), idempotency.job_id(client, key)
             if job is None and not self._arrivals[name]:
                 raise APIError(404, f"no order of yours has this {idempotency.HEADER}", idempotency.HEADER, "not_found")
             if job is None:
@@ -112,14 +112,14 @@ class JobIntake:
         with self._arriving(name):
             content = await asyncio.to_thread(idempotency.digest, form)
             async with self._storing:
-                job = await self._there(client, key)
+                job = await self.job_of(client, key)
                 if job is None:
                     if name in self._called_off:
                         raise APIError(409, "the order was cancelled while it arrived", idempotency.HEADER, "cancelled")
                     try:
                         return await self._add(client, form, name, content), True
                     except JobExistsError:  # another process was first
-                        job = await self._there(client, key)
+                        job = await self.job_of(client, key)
         if job is None:
             raise busy(1, "the job of this key is being deleted; send it again", "busy")
         idempotency.check_same(job, content)
@@ -167,7 +167,8 @@ class JobIntake:
         )
         return said, most
 
-    async def _there(self, client: bytes, key: str) -> Job | None:
+    async def job_of(self, client: bytes, key: str) -> Job | None:
+        """The job that a client's idempotency key stands for; none: there is none."""
         return await asyncio.to_thread(self._store.find, idempotency.job_id(client, key), client)
 
     async def _check_room(self, client: bytes) -> None:

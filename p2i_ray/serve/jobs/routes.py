@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from p2i_ray.serve.edge.errors import NOT_FOUND, APIError, bad_request
-from p2i_ray.serve.jobs.idempotency import REPLAYED, job_id, read_key
+from p2i_ray.serve.jobs.idempotency import REPLAYED, read_key
 from p2i_ray.serve.jobs.intake import JobIntake
 from p2i_ray.serve.jobs.progress import progress, state
 from p2i_ray.serve.jobs.runner import JobRunner
@@ -57,7 +57,7 @@ class JobRoutes:
     async def own(self, request: Request) -> Response:
         """The client's own jobs, the newest first, a page of them; with an idempotency key the one that it names."""
         if (key := read_key(request.headers)) is not None:
-            named = self._store.find(job_id(request.state.client, key), request.state.client)
+            named = await self._intake.job_of(request.state.client, key)
             states = [await self._state(named)] if named else []
             return JSONResponse({"object": "list", "data": states, "has_more": False})
         limit, after = _page(request)

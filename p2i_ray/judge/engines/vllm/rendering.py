@@ -64,11 +64,7 @@ class ChatRenderer:
         return found
 
     def _escape(self, text: str) -> str:
-        """Break up the tokenizer's control words with a space: a product name must not end its own turn."""
-        for word in self._reserved:
-            if word in text:
-                text = text.replace(word, f"{word[0]} {word[1:]}")
-        return text
+        return broken_up(text, self._reserved)
 
 
 def control_words(tokenizer: Any) -> list[str]:
@@ -78,3 +74,11 @@ def control_words(tokenizer: Any) -> list[str]:
     """
     added = {*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())}
     return sorted(word for word in added if len(word.strip(WHITE_SPACE)) > 1)
+
+
+def broken_up(text: str, words: Sequence[str]) -> str:
+    """A text with a space inside each of a tokenizer's control words: a product name must not end its own turn."""
+    for word in words:
+        if word in text:
+            text = text.replace(word, f"{word[0]} {word[1:]}")
+    return text
