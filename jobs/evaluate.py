@@ -4,12 +4,14 @@
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=clip_c_b out=runs/mini-val
     python jobs/evaluate.py --config mini data=data/mini model=runs/mini/model methods=kid,available_rate out=runs/kid
     python jobs/evaluate.py --config mini data=data/mini model=MODEL generators.category=FOLDER out=runs/by-category
+    python jobs/evaluate.py --config mini data=data/mini method=given model=PICTURES methods=clip_c_b out=runs/others
     python jobs/evaluate.py --config mini --tables data=data/mini out=runs/tables
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another methods=kid
     python jobs/evaluate.py --config mini --table evaluated=runs/kid,runs/kid-of-another paired=true
     python jobs/evaluate.py --config mini --clusters evaluated=runs/by-category,runs/controlnet out=clusters.png
 
-The table of methods is in docs/training.md; generators and references are given as to jobs/generate.py.
+The table of methods is in docs/training.md; generators and references are given as to jobs/generate.py. method=given
+measures pictures of any other program: a folder of ID.png (.jpg, .webp, …), with the product where its cutout has it.
 available_rate and vqa_score ask the judge, whose answers are written, too.
 Writes out/generated/*.parquet, out/metrics.json and out/record.json, and prints the figures; out/values.parquet and
 out/features-METRIC.parquet have the values of each picture, and the features that sets are compared by. The same
@@ -45,7 +47,9 @@ class EvaluateJob(PaintingJobConfig):
     split: str = Field(
         "test", description="pictures are generated for its products; FID compares with its own pictures"
     )
-    model: str = Field(description="model folder, a path or URI; for method=lama its ONNX file")
+    model: str = Field(
+        description="model folder, a path or URI; for method=lama its ONNX file, for method=given pictures"
+    )
     methods: str = Field(
         "fid,clip_c_i,clip_c_b", description="metrics, with commas between: see docs/training.md for all of them"
     )
@@ -86,7 +90,7 @@ def run(job: EvaluateJob) -> None:
     from p2i_ray.generators.methods import method_of
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
-    painting = method_of(job, data, job.split)
+    painting = method_of(job, data, job.split, model=model)
     metrics = measure.known([name.strip() for name in job.methods.split(",") if name.strip()])
     evaluation = Evaluation(job, data, job.split, model=model, painting=painting, metrics=metrics)
     before = further.recorded(out)

@@ -53,8 +53,10 @@ def run(job: GenerateJob) -> None:
     from p2i_ray.provenance.marks import checked
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
+    if job.method == "given":
+        raise UserError("method=given takes pictures that are there, to be measured: use jobs/evaluate.py")
     job_output.check(out, "generate")
-    painting = method_of(job, data, job.split)
+    painting = method_of(job, data, job.split, model=model)
     painting.check(model, job.image)
     warn_of_stand_ins(painting, data, job.split)
     finish = finisher(job.compositing)

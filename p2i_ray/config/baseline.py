@@ -9,7 +9,7 @@ from pydantic import Field
 from p2i_ray.config.base import Content, Result, Settings
 from p2i_ray.config.diffusion import NAME
 
-Method = Literal["product2img", "sd_inpainting", "controlnet", "ip_adapter", "powerpaint", "lama"]
+Method = Literal["product2img", "sd_inpainting", "controlnet", "ip_adapter", "powerpaint", "lama", "given"]
 
 
 class BaselineConfig(Settings):

@@ -12,7 +12,9 @@ from p2i_ray.config.job import Config
 class PaintingJobConfig(Config):
     """What such a job has beside the settings of every job and its own."""
 
-    method: Method = Field("product2img", description="how it is painted: by this project's model, or by a baseline")
+    method: Method = Field(
+        "product2img", description="how: by this project's model, by a baseline, or given: it is painted"
+    )
     baseline: BaselineConfig = BaselineConfig()
     generators: GeneratorsConfig = GeneratorsConfig()
     reference: str | None = Field(

@@ -10,6 +10,7 @@ from p2i_ray.config.generators import UNUSED_CLIP, GeneratorsConfig
 from p2i_ray.config.painting import PaintingJobConfig
 from p2i_ray.data import categories, footers
 from p2i_ray.data.schema import REFERENCES
+from p2i_ray.diffusion.baselines import given
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling.painter import PaintingMethod
 from p2i_ray.errors import UserError
@@ -21,18 +22,21 @@ PICTURE, CUTOUT = REFERENCES.names
 SELF = "self"  # a reference: each row's own picture
 
 
-def method_of(job: PaintingJobConfig, data: str, split: str) -> PaintingMethod:
+def method_of(job: PaintingJobConfig, data: str, split: str, *, model: str) -> PaintingMethod:
     """The method of a job that paints a split, its reference opened.
 
     Args:
         job: its settings.
         data: location of the EPBD folder.
         split: that is painted.
+        model: location of what it paints with; of method=given of the pictures.
 
     Raises:
         UserError: the settings don't fit each other or the data, or the reference can't be used.
     """
     _check_together(job)
+    if job.method == "given":
+        return given.of_folder(model, data, split)
     if job.generators.category is None and job.generators.personality is None:
         columns: tuple[str, ...] = ()
         if _sees_reference(job):

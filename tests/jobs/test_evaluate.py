@@ -127,6 +127,13 @@ def test_a_failed_evaluation_goes_on_with_the_pictures_that_it_has_and_takes_fur
     figures = json.loads((out / "metrics.json").read_text())
     assert {"clip_c_b", "scene_fit", "category_distance", "images"} <= set(figures) and not (out / "further").exists()
 
+    (tmp_path / "pictures").mkdir()
+    for row in pq.read_table(out / "generated", columns=["id", "image"]).to_pylist():
+        Path(tmp_path, "pictures", f"{row['id']}.png").write_bytes(row["image"]["bytes"])
+    run("method=given", f"model={tmp_path}/pictures", "methods=clip_c_b", f"out={tmp_path}/given")
+    assert picture_values.read(str(tmp_path / "given"), "clip_c_b") == values  # as if another program had painted them
+    assert record.read(str(tmp_path / "given")).model == f"given {tmp_path}/pictures"
+
 
 def test_a_table_of_evaluations(job: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for name, images in (("a", 8), ("b", 8), ("c", 9)):

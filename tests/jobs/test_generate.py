@@ -290,7 +290,7 @@ def load_method(job: ModuleType, generators: GeneratorsConfig, data: str, *setti
     from p2i_ray.generators.methods import method_of
 
     given = [f"data={data}", "model=m", "out=o", *folders(generators), *settings]
-    found = method_of(load(job.GenerateJob, "mini", given), data, "test")
+    found = method_of(load(job.GenerateJob, "mini", given), data, "test", model="m")
     assert isinstance(found, GeneratorPainting) and found.name == "product2img+category+personality"
     return found
 

@@ -27,6 +27,15 @@ text ::= "\"\""
 """
 
 
+def choice_grammar(choices: Sequence[str]) -> str:
+    """One of the choices, with one space before it or none.
+
+    For models of SentencePiece, which write "▁" or "▁4" where an answer begins: without the space they would be forced
+    to a token that never stands there, whose probabilities say little.
+    """
+    return f'root ::= " "? ({" | ".join(map(json.dumps, choices))})'
+
+
 def rating_grammar(text: bool = True) -> str:
     """A reason and a score; without `text`, the reason is empty."""
     return rf"""

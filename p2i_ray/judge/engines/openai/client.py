@@ -20,6 +20,7 @@ from p2i_ray.judge.engines.openai.budget import Budget
 from p2i_ray.judge.engines.openai.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.judge.engines.openai.rate_limit import Clock
 from p2i_ray.judge.requests.answers import FATAL, Asked, RequestRefused, Sample, parse_replies
+from p2i_ray.judge.requests.constraints import choice_grammar
 from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -187,7 +188,9 @@ class OpenAIEngine:
         if request.probabilities and settings.logprobs:
             body |= {"logprobs": True, "top_logprobs": settings.top_logprobs}
         if settings.constraint == "vllm" and request.choice:
-            body["extra_body"] = {"structured_outputs": {"choice": list(request.choice)}}
+            # Which tokenizer the model has isn't known here; one that writes no space may all the same.
+            body["extra_body"] = {"structured_outputs": {"grammar": choice_grammar(request.choice)}}
+            body[settings.length_key] += 1
         elif settings.constraint == "vllm" and request.grammar:
             body["extra_body"] = {"structured_outputs": {"grammar": request.grammar}}
         elif settings.constraint == "json_schema" and request.json_schema:

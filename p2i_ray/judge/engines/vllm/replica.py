@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import os
 from collections.abc import Awaitable, Iterator
@@ -23,6 +22,7 @@ from p2i_ray.judge.engines.vllm.rendering import ChatRenderer
 from p2i_ray.judge.engines.vllm.settings import engine_arguments
 from p2i_ray.judge.engines.vllm.startup import startup_explained
 from p2i_ray.judge.requests.answers import Asked, RequestRefused, Sample, parse_replies
+from p2i_ray.judge.requests.constraints import choice_grammar
 from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -154,16 +154,14 @@ def sampling(request: ChatRequest, is_spaced: bool = False) -> SamplingParams:
 
     Args:
         request: see there.
-        is_spaced: a SentencePiece tokenizer, whose models write "▁" or "▁4" where an answer begins. Without the space
-            they would be forced to a token that never stands there, whose probabilities say little.
+        is_spaced: a SentencePiece tokenizer; see choice_grammar.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     constraint, more = None, 0
     if request.choice and is_spaced:
-        choices = " | ".join(map(json.dumps, request.choice))
-        constraint, more = StructuredOutputsParams(grammar=f'root ::= " "? ({choices})'), 1
+        constraint, more = StructuredOutputsParams(grammar=choice_grammar(request.choice)), 1
     elif request.choice:
         constraint = StructuredOutputsParams(choice=list(request.choice))
     elif request.grammar:

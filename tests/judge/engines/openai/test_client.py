@@ -25,7 +25,14 @@ from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.openai.client import OpenAIEngine, data_url
 from p2i_ray.judge.engines.openai.rate_limit import MAX_WAIT_S, Clock, RequestPacer, backoff, retry_after
 from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample
-from p2i_ray.judge.requests.constraints import critique_grammar, critique_schema, rating_grammar, rating_schema
+from p2i_ray.judge.requests.constraints import (
+    CHOICES,
+    choice_grammar,
+    critique_grammar,
+    critique_schema,
+    rating_grammar,
+    rating_schema,
+)
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, ScoreTask, image_part
 from tests.support.openai_endpoint import (
@@ -167,13 +174,13 @@ def test_the_forms_constraint(constraint: str) -> None:
     assert digit["score"] == 4
     assert (reason["score"], reason["expected_score"], reason["reason"]) == (3, pytest.approx(2.0), "2 cups")
     assert (flaws["flaws"], flaws["comment"], flaws["error"]) == (["blur"], "text", None)
-    assert [body["max_tokens"] for body in server.bodies] == [1, 64, 32]
+    assert [body["max_tokens"] for body in server.bodies] == [2 if constraint == "vllm" else 1, 64, 32]
     assert ["logprobs" in body for body in server.bodies] == [True, True, False]
     told = [(body.get("structured_outputs"), body.get("response_format")) for body in server.bodies]
     if constraint == "none":
         assert told == [(None, None)] * 3
     elif constraint == "vllm":
-        choice = {"choice": ["1", "2", "3", "4", "5"]}
+        choice = {"grammar": 'root ::= " "? ("1" | "2" | "3" | "4" | "5")'}  # LLaVA's tokenizer has "▁4"
         assert told == [
             (choice, None),
             ({"grammar": rating_grammar()}, None),
@@ -637,8 +644,7 @@ def test_vllms_server_understands_the_requests() -> None:
 
         use(server.url, work, constraint="vllm")
     score, critique = (protocol.ChatCompletionRequest.model_validate(body) for body in server.bodies)
-    assert score.structured_outputs.choice == list("12345") and critique.structured_outputs.grammar == critique_grammar(
-        FLAWS
-    )
-    assert (score.logprobs, score.top_logprobs, score.max_tokens, score.temperature) == (True, 20, 1, 0)
+    asked = [body.structured_outputs.grammar for body in (score, critique)]
+    assert asked == [choice_grammar(CHOICES), critique_grammar(FLAWS)]
+    assert (score.logprobs, score.top_logprobs, score.max_tokens, score.temperature) == (True, 20, 2, 0)
     assert not (set(json.loads(json.dumps(server.bodies[0]))) - set(protocol.ChatCompletionRequest.model_fields))
