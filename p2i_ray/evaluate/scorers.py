@@ -29,11 +29,13 @@ def check(settings: EvaluateConfig, metrics: Collection[str]) -> None:
     Raises:
         UserError: a file isn't there, or a setting is missing.
     """
-    from p2i_ray.evaluate.metrics import dinov2, text_image, weights_file
+    if "fd_dinov2" in metrics:  # modules with torch and transformers, seconds to load, where they are asked for alone
+        from p2i_ray.evaluate.metrics import dinov2
 
-    if "fd_dinov2" in metrics:
         dinov2.check(str(settings.dinov2))
     if {"pickscore", "hpsv2"} & set(metrics):
+        from p2i_ray.evaluate.metrics import text_image
+
         text_image.check(settings.text)
     if "scene_fit" in metrics:
         _check_clip(settings.clip, "evaluate.clip", text=True)
@@ -44,12 +46,16 @@ def check(settings: EvaluateConfig, metrics: Collection[str]) -> None:
         if locations.kind(str(settings.hpsv2)) == "directory":
             _check_clip(str(settings.hpsv2), "evaluate.hpsv2", text=True)
         else:
+            from p2i_ray.evaluate.metrics import weights_file
+
             weights_file.check(str(settings.hpsv2), settings.hpsv2_sha256, "evaluate.hpsv2")
     if "aesthetics" in metrics:
         if settings.aesthetics_clip is None:
             raise UserError(
                 "aesthetics needs a model: set evaluate.aesthetics_clip, or leave aesthetics out of the metrics"
             )
+        from p2i_ray.evaluate.metrics import weights_file
+
         _check_clip(settings.aesthetics_clip, "evaluate.aesthetics_clip")
         weights_file.check(str(settings.aesthetics), settings.aesthetics_sha256, "evaluate.aesthetics")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,22 @@ def test_on_ray_as_without(ray_cluster: None, tmp_path: Path, settings: Evaluate
     with pytest.raises(UserError, match="nowhere is not there"):  # raised in the worker, one line here
         elsewhere = settings.model_copy(update={"clip": "/nowhere"})
         measure(str(tmp_path), ["a.parquet"], reals, settings=elsewhere, image=image)
+
+
+CHECKS = """
+import sys
+from p2i_ray.config import Config, load
+from p2i_ray.evaluate import catalogue, measure
+from p2i_ray.generators import methods
+measure.check(load(Config, "mini").evaluate, (*catalogue.LOOP, "seam_contrast"), "test", 16)
+print(sorted({"torch", "transformers", "diffusers"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.heavy
+def test_what_is_checked_beforehand_waits_for_no_model_s_library() -> None:
+    done = subprocess.run([sys.executable, "-c", CHECKS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_mistakes_before_anything_starts(settings: EvaluateConfig, image: ImageConfig) -> None:

@@ -20,7 +20,6 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.data import reading
 from p2i_ray.data.images import ImageError, Pixels, decode
 from p2i_ray.data.sources.file_index import PICTURE
-from p2i_ray.diffusion.model.preprocess import size_of
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations
@@ -80,6 +79,8 @@ class GivenPictures:
         file = self.files.get(row["id"])
         if file is None:
             raise ImageError(f"{self.folder} has no picture of it")
+        from p2i_ray.diffusion.model.preprocess import size_of  # with torch, which the driver has no need of
+
         found = decode(locations.read_bytes(locations.join(self.folder, file)), image)
         height, width = plain.mask.shape
         try:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # Elements, more than any weight of Stable Diffusion has. DeepSpeed's default is ten times that, and it copies them.
 REDUCE_BUCKET = 50_000_000
+DYNAMO = "TORCHDYNAMO_DISABLE"
 
 
 def start(model: TrainedModel, settings: TrainConfig, steps: int, universal: bool = False) -> DeepSpeedEngine:
@@ -48,35 +49,50 @@ def start(model: TrainedModel, settings: TrainConfig, steps: int, universal: boo
     )
     schedule = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup_ratio * steps), steps)
     given = {name: p.detach() for name, p in cast(nn.Module, model).named_parameters() if p.requires_grad}
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=optimizer,
-        lr_scheduler=schedule,
-        config={
-            "train_batch_size": settings.batch_size,
-            "train_micro_batch_size_per_gpu": settings.batch_size // (dist.get_world_size() * accumulation(settings)),
-            "gradient_accumulation_steps": accumulation(settings),
-            "gradient_clipping": settings.max_grad_norm,
-            "zero_optimization": {
-                "stage": settings.zero_stage,
-                "reduce_bucket_size": REDUCE_BUCKET,
-                # Stage 1 reduces when all gradients are there: to gather them as they come would only copy them.
-                "contiguous_gradients": settings.zero_stage != 1,
-            },
-            "zero_allow_untested_optimizer": True,
-            "bf16": {"enabled": settings.mixed_precision == "bf16", "immediate_grad_update": True},
-            # Sums over micro-batches and over workers are float32: in bf16 they lose what is below 1/256 of them.
-            "data_types": {"grad_accum_dtype": "fp32"},
-            "communication_data_type": "fp32",
-            "checkpoint": {"load_universal": universal},
-            "steps_per_print": steps + 1,
+    config = {
+        "train_batch_size": settings.batch_size,
+        "train_micro_batch_size_per_gpu": settings.batch_size // (dist.get_world_size() * accumulation(settings)),
+        "gradient_accumulation_steps": accumulation(settings),
+        "gradient_clipping": settings.max_grad_norm,
+        "zero_optimization": {
+            "stage": settings.zero_stage,
+            "reduce_bucket_size": REDUCE_BUCKET,
+            # Stage 1 reduces when all gradients are there: to gather them as they come would only copy them.
+            "contiguous_gradients": settings.zero_stage != 1,
         },
-    )
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": settings.mixed_precision == "bf16", "immediate_grad_update": True},
+        # Sums over micro-batches and over workers are float32: in bf16 they lose what is below 1/256 of them.
+        "data_types": {"grad_accum_dtype": "fp32"},
+        "communication_data_type": "fp32",
+        "checkpoint": {"load_universal": universal},
+        "steps_per_print": steps + 1,
+    }
+    with _compiler_left():
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, lr_scheduler=schedule, config=config)
     if settings.mixed_precision != "no":
         # DeepSpeed has cast the model first, and made its float32 weights of what was left of these.
         for name, parameter in learning(engine).items():
             set_full_weight(parameter, given[name])
     return engine
+
+
+@contextmanager
+def _compiler_left() -> Iterator[None]:
+    """Leave torch's compiler unloaded, which takes a second.
+
+    DeepSpeed asks whether the optimizer is its Muon, whose module compiles functions as it is loaded. What
+    `train.compile` has compiled stays so.
+    """
+    before = os.environ.get(DYNAMO)
+    os.environ[DYNAMO] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[DYNAMO]
+        else:
+            os.environ[DYNAMO] = before
 
 
 def accumulation(settings: TrainConfig) -> int:
