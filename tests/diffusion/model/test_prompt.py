@@ -80,6 +80,24 @@ def test_a_name_cannot_bring_special_tokens(tokenizer: CLIPTokenizer, name: str)
     assert row[at] == tokenizer.convert_tokens_to_ids(TOKEN)
 
 
+def test_words_that_somebody_added_are_words_of_names_and_templates() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["<my-style>", "sneaker", TOKEN])  # as textual inversion adds them: none is special
+    style, sneaker, background = tokenizer.convert_tokens_to_ids(["<my-style>", "sneaker", TOKEN])
+    [name] = tokenise(tokenizer, TOKEN, ["sneaker"], template="{name} <my-style>").ids.tolist()
+    assert name[1:4] == [sneaker, style, background]
+    [name] = tokenise(tokenizer, TOKEN, [f"{TOKEN} sneaker"]).ids.tolist()
+    assert name[1:3] == [sneaker, background]
+
+
+def test_a_known_token_cannot_be_spelled_by_what_knows_no_token() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([TOKEN])
+    add_token(tokenizer, text_encoder(len(tokenizer)), TOKEN, "background")
+    negative = tokenise(tokenizer, None, [TOKEN])
+    assert negative.eos_at.tolist() == [1]
+
+
 def test_token_starts_as_the_word_it_is_made_from() -> None:
     tokenizer = build_tokenizer()
     encoder = text_encoder(len(tokenizer))
