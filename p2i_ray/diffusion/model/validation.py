@@ -207,9 +207,10 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
     Raises:
         UserError: it was.
     """
-    folder = public_name(location).rpartition("/")[2]  # in the hub's cache, its folder's is a number
+    trained_here = locations.exists(locations.join(location, RECORD))  # of a base that was none, whatever it is called
+    folder = "" if trained_here else _own_name(location)
     origin = str(unet.get("_name_or_path", ""))
-    few = next((word for word in FEW_STEPS if word in f"{folder} {origin}".lower()), None)
+    few = next((word for word in FEW_STEPS if word in f"{folder} {_own_name(origin)}".lower()), None)
     if unet.get("time_cond_proj_dim") is None and few is None:
         return
     why, remedy = "has time_cond_proj_dim, as consistency models have", ""
@@ -221,6 +222,12 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
         f"{location} {why}: a model for a few steps without guidance can't be trained or sampled as the paper does; "
         f"give the model that it was distilled from{remedy}"
     )
+
+
+def _own_name(path: str) -> str:
+    """A model's own name in the path of its folder or of its UNet's; those of the folders around say nothing of it."""
+    folder = path.replace("\\", "/").rstrip("/").removesuffix("/unet").rstrip("/")
+    return public_name(folder).rpartition("/")[2] if folder else ""  # in the hub's cache, its folder's is a number
 
 
 def check_prompt(location: str, diffusion: DiffusionConfig) -> None:
