@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage.safetensors_header import Tensor
 
@@ -35,13 +36,18 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
         tensors: of its weights.
 
     Raises:
-        UserError: they are of another model, or quantised.
+        UserError: they are of another model, or quantised; or a LoRA is beside them, which nothing would read.
     """
     if config.get("quantization_config"):
         raise UserError(f"{location}/config.json has quantization_config; give weights as F32, F16 or BF16")
     for name, tensor in tensors.items():
         if name.endswith(".weight") and tensor.dtype not in TYPES:
             raise UserError(f"{location}: {name} is stored as {tensor.dtype}; give weights as F32, F16 or BF16")
+    if adapter := next(filter(weight_files.LORA_PART.search, tensors), None):
+        raise UserError(
+            f"{location} has a LoRA that is not merged ({adapter}); merge it: in diffusers fuse_lora() and then "
+            "unload_lora_weights(), before save_pretrained()"
+        )
     for size in _sizes(part, config, tensors):
         if size.value is None:
             continue
