@@ -14,6 +14,7 @@ TYPES = ("F64", "F32", "F16", "BF16")  # of weights that can be trained or paint
 TEXT = "text_model."  # before the names of a text tower; transformers 5 leaves it out of a text encoder's
 VISION = "vision_model."  # before the names of the other tower, where a text encoder's folder has a whole CLIP
 PROJECTION = "text_projection.weight"
+MERGE = "merge it: in diffusers fuse_lora() and then unload_lora_weights(), before save_pretrained()"
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 
@@ -44,10 +45,7 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
         if name.endswith(".weight") and tensor.dtype not in TYPES:
             raise UserError(f"{location}: {name} is stored as {tensor.dtype}; give weights as F32, F16 or BF16")
     if adapter := next(filter(weight_files.LORA_PART.search, tensors), None):
-        raise UserError(
-            f"{location} has a LoRA that is not merged ({adapter}); merge it: in diffusers fuse_lora() and then "
-            "unload_lora_weights(), before save_pretrained()"
-        )
+        raise UserError(f"{location} has a LoRA that is not merged ({adapter}); {MERGE}")
     for size in _sizes(part, config, tensors):
         if size.value is None:
             continue

@@ -20,6 +20,7 @@ INDEX = "model_index.json"
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd", "dmd2")  # in the names of models that were distilled
 FEW_STEPS_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 OTHER_NOISE = ("FlowMatch", "EDM")  # begin the schedulers of models that were trained on other noise than Eq. 1's
+ADAPTER = "adapter_config.json"  # of a LoRA as peft saves it
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
 INPUT_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
@@ -43,6 +44,8 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
         if not locations.exists(locations.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
     with_weights = (family.denoiser, "vae", *family.encoders)
+    for part in with_weights:
+        check_merged(locations.join(location, part))
     configs = {part: read_config(locations.join(location, part, "config.json")) for part in with_weights}
     for part, wanted in family.classes.items():
         if (named := configs[part].get("_class_name", wanted)) != wanted:
@@ -68,6 +71,17 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
                 f"{folder}: the weights have no {shapes.PROJECTION}, through which {family.name} reads a prompt's last "
                 "state; give its own text encoder, a CLIPTextModelWithProjection"
             )
+
+
+def check_merged(folder: str) -> None:
+    """Check that a part isn't what transformers saves of a network with a LoRA: the LoRA alone.
+
+    Raises:
+        UserError: it is.
+    """
+    names = locations.names(folder)
+    if ADAPTER in names and "config.json" not in names:
+        raise UserError(f"{folder} has a LoRA alone ({ADAPTER}), that is not merged; {shapes.MERGE}")
 
 
 def check_sizes(image: ImageConfig, factor: int, location: str) -> None:

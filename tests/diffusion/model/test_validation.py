@@ -142,6 +142,14 @@ def test_a_lora_beside_a_model_without_its_index_does_no_harm(broken: Path) -> N
     validation.check_model(str(broken))
 
 
+def test_a_text_encoder_that_was_saved_with_its_lora_loaded(broken: Path) -> None:
+    for file in (broken / "text_encoder").iterdir():
+        file.unlink()
+    (broken / "text_encoder" / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(UserError, match=r"text_encoder has a LoRA alone .*; merge it: in diffusers fuse_lora\(\)"):
+        validation.check_model(str(broken))
+
+
 def test_models_for_few_steps(broken: Path) -> None:
     turbo = broken.rename(broken.with_name("SD-Turbo"))
     with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
