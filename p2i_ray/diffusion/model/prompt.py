@@ -9,6 +9,7 @@ id of a row, and a new token's id is the highest.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -184,8 +185,18 @@ def ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str], kept_out: Collection[
     if tokenizer.pad_token_id != tokenizer.eos_token_id:  # Stable Diffusion 2 pads with "!", which names have, too
         special.discard(tokenizer.pad_token_id)
     special |= {*kept_out}
+    vectors = _vectors(tokenizer)
     rows = [tokenizer(text[:longest], add_special_tokens=False, verbose=False).input_ids for text in texts]
-    return [[i for i in row if i not in special] for row in rows]
+    return [[i for first in row for i in vectors.get(first, [first]) if i not in special] for row in rows]
+
+
+def _vectors(tokenizer: CLIPTokenizer) -> dict[int, list[int]]:
+    """The ids of each added word's vectors: textual inversion calls the further ones WORD_1, WORD_2 …, as diffusers."""
+    added, found = tokenizer.get_added_vocab(), {}
+    for word, first in added.items():
+        further = itertools.takewhile(added.__contains__, (f"{word}_{number}" for number in itertools.count(1)))
+        found[first] = [first, *(added[name] for name in further)]
+    return found
 
 
 def _padded(tokenizer: CLIPTokenizer, ids: list[int]) -> list[int]:
