@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -103,5 +104,5 @@ class Categories:
 
 
 def key(name: str) -> str:
-    """What names are compared by: case and spaces don't count."""
-    return " ".join(name.casefold().split())
+    """What names are compared by: case and spaces don't count, nor how accents are stored (macOS has NFD)."""
+    return " ".join(unicodedata.normalize("NFC", name).casefold().split())

@@ -24,8 +24,8 @@ def categories_of(
         without: ids of the first rows without a category, where they are known.
 
     Raises:
-        UserError: rows have no category, or one that file or folder doesn't have; two of their categories differ in
-            case or spaces alone; or rare ones are to be drawn to their parents', and there are none.
+        UserError: rows have no category, or one that file or folder doesn't have; or rare ones are to be drawn to
+            their parents', and there are none.
     """
     total = sum(counts.values())
     if missing := sum(count for name, count in counts.items() if not key(name)):
@@ -41,7 +41,7 @@ def categories_of(
         listed = category_file.read(settings.categories)
         where = f"generators.categories={settings.categories} doesn't have"
     else:
-        listed = [Category(name) for name in counts]
+        listed = _of_rows(counts)
         where = ""
     known = Categories(listed)
     rows = [0] * len(known)
@@ -61,6 +61,15 @@ def categories_of(
         )
     check_rare(known.all, settings)
     return tuple(one._replace(rows=count) for one, count in zip(known.all, rows, strict=True))
+
+
+def _of_rows(counts: Mapping[str, int]) -> list[Category]:
+    """The rows' own categories; those that differ in case or spaces alone are one, called as most of its rows are."""
+    found: dict[str, str] = {}
+    for name, count in counts.items():
+        if count > counts[found.setdefault(key(name), name)]:
+            found[key(name)] = name
+    return [Category(name) for name in found.values()]
 
 
 def check_rare(categories: Sequence[Category], settings: GeneratorsConfig) -> None:

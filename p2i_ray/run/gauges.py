@@ -1,14 +1,17 @@
 """Prometheus gauges of a run's state, exported by the driver's node with Ray's own metrics (as `ray_p2i_…`).
 
-Every series has the run's location as the tag `run`, so runs that share a cluster can be told apart. A step counts
-either rows or, where it samples images or learns from them, images; the gauges of the other are 0.
+Every series has the run's location as the tag `run`, so runs that share a cluster can be told apart; other letters than
+ASCII's, which Ray refuses in tags, are %-encoded. A step counts either rows or, where it samples images or learns from
+them, images; the gauges of the other are 0.
 """
 
 from __future__ import annotations
 
 import functools
+import string
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from p2i_ray.run.attempt_record import AttemptRecord, CurrentStep
 from p2i_ray.run.node_metrics import joined
@@ -62,7 +65,7 @@ class RunGauges:
     """The gauges of one run; they are exported once the driver has joined a cluster."""
 
     def __init__(self, run: str) -> None:
-        self._run = run
+        self._run = quote(run, safe=string.printable)
         self._shown: set[tuple[str, tuple[tuple[str, str], ...]]] = set()
 
     def show(self, record: AttemptRecord) -> None:

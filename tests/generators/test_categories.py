@@ -27,6 +27,7 @@ def test_an_unknown_category_is_the_nearest_name_with_one_warning(caplog: pytest
         categories.find("pack", unknown="error")
     with pytest.raises(UserError, match=r"'zzzz' was not trained, and no name is near it; .* such as 'kettle'"):
         categories.find("zzzz", unknown="nearest")
+    assert Categories([Category("Caf\u00e9")]).find("cafe\u0301", unknown="error") == 0  # as macOS names folders
     assert categories.has(" KETTLE") and not categories.has("kettles")
     found = [categories.stand_in(name, unknown="nearest") for name in (" KETTLE", "kettles", "Backpack", "packs")]
     assert found == [None, "kettle", None, "backpack"]

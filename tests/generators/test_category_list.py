@@ -52,10 +52,11 @@ def test_rows_of_which_some_can_t_be_taken_are_counted_and_named(tmp_path: Path)
     settings = SETTINGS.model_copy(update={"categories": listed(tmp_path / "categories.csv", "category\ncup\n")})
     with pytest.raises(UserError, match=r"^5 of 6 rows have categories that \S+ doesn't have: 'bag', 'tie'; add them"):
         categories_of({"bag": 2, "cup": 1, "tie": 3}, settings)
-    with pytest.raises(
-        UserError, match=r"^category 'cup' is there twice \(case and spaces don't count\); join the two"
-    ):
-        categories_of({"Cup": 2, "cup": 1}, SETTINGS)
+
+
+def test_categories_of_rows_that_differ_in_case_spaces_or_stored_accents_are_one() -> None:
+    rows = {" m\u00f6bel": 2, "Cup": 1, "MO\u0308BEL": 3, "cup": 4, "Cup  ": 2}
+    assert categories_of(rows, SETTINGS) == (Category("MO\u0308BEL", rows=5), Category("cup", rows=7))
 
 
 def test_rare_categories_have_others_of_their_parent(tmp_path: Path) -> None:

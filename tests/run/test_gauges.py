@@ -66,8 +66,8 @@ def page() -> dict[tuple[str, str], dict[str, float]]:
 
 
 def test_two_runs_on_one_cluster_are_seen_at_the_nodes_endpoint(ray_cluster: None, tmp_path: Path) -> None:
-    one, two = f"{tmp_path}/one", f"{tmp_path}/two"
-    with Attempt(one) as first, Attempt(two) as second, second.span("step", 3, "generate"):
+    one, two = f"{tmp_path}/one", f"{tmp_path}/m%C3%B6bel"
+    with Attempt(one) as first, Attempt(f"{tmp_path}/m\u00f6bel") as second, second.span("step", 3, "generate"):
         with first.span("step", 0, "measure"):
             pass
         with first.span("step", 1, "score"), first.working(500) as progress:

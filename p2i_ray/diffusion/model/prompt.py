@@ -9,7 +9,8 @@ id of a row, and a new token's id is the highest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -41,7 +42,7 @@ def tokenise(tokenizer: CLIPTokenizer, token: str | None, names: Sequence[str], 
     A template may have words before and after the name; these are never cut.
 
     What looks like a special token inside a name ("<background>", "<|endoftext|>") is left out: only the prompt's own
-    count.
+    count. Words that somebody has added to the tokenizer, as textual inversion does, are words as others are.
 
     Raises:
         UserError: the template leaves no room for a name.
@@ -76,9 +77,10 @@ def tokenise_learned(
         source: the settings that the template comes from, with their values, for an error (none: diffusion.prompt).
     """
     length = tokenizer.model_max_length
-    before, words_after = ids_of(tokenizer, template.split(NAME))
+    kept_out = {number for own in learned for number in own}
+    before, words_after = ids_of(tokenizer, template.split(NAME), kept_out)
     rows, ends = [], []
-    for name, own in zip(ids_of(tokenizer, names), learned, strict=True):
+    for name, own in zip(ids_of(tokenizer, names, kept_out), learned, strict=True):
         after = [*words_after, *own, tokenizer.eos_token_id]
         room = length - 1 - len(before) - len(after)
         if room < 1:
@@ -133,6 +135,7 @@ def add_token(tokenizer: CLIPTokenizer, text_encoder: TextEncoder, token: str | 
             f"diffusion.token={token!r} is a word of this tokenizer already; give another one, e.g. <background>"
         )
     if known is not None and known < embedding.num_embeddings:
+        tokenizer.add_tokens([token], special_tokens=True)  # so that no text spells it, whoever added it
         return int(known)
     [word] = ids_of(tokenizer, [token_from])
     if not word:
@@ -168,14 +171,32 @@ class TokenEmbedding(nn.Module):
         return torch.where((ids == self.token_id)[..., None], self.row, others)
 
 
-def ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of plain texts, without bos and eos, and without any special token that a text spells out."""
+def ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str], kept_out: Collection[int] = ()) -> list[list[int]]:
+    """Token ids of plain texts, without bos and eos, and without any special token that a text spells out.
+
+    Args:
+        tokenizer: of the model.
+        texts: B.
+        kept_out: further ids that a text can't bring.
+    """
     longest = tokenizer.model_max_length * NAME_CHARS_A_TOKEN
-    special = {*tokenizer.get_added_vocab().values(), *tokenizer.all_special_ids}
+    special = {number for number, added in tokenizer.added_tokens_decoder.items() if added.special}
+    special |= {*tokenizer.all_special_ids}
     if tokenizer.pad_token_id != tokenizer.eos_token_id:  # Stable Diffusion 2 pads with "!", which names have, too
         special.discard(tokenizer.pad_token_id)
+    special |= {*kept_out}
+    vectors = _vectors(tokenizer)
     rows = [tokenizer(text[:longest], add_special_tokens=False, verbose=False).input_ids for text in texts]
-    return [[i for i in row if i not in special] for row in rows]
+    return [[i for first in row for i in vectors.get(first, [first]) if i not in special] for row in rows]
+
+
+def _vectors(tokenizer: CLIPTokenizer) -> dict[int, list[int]]:
+    """The ids of each added word's vectors: textual inversion calls the further ones WORD_1, WORD_2 …, as diffusers."""
+    added, found = tokenizer.get_added_vocab(), {}
+    for word, first in added.items():
+        further = itertools.takewhile(added.__contains__, (f"{word}_{number}" for number in itertools.count(1)))
+        found[first] = [first, *(added[name] for name in further)]
+    return found
 
 
 def _padded(tokenizer: CLIPTokenizer, ids: list[int]) -> list[int]:

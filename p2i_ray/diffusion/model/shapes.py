@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.storage.safetensors_header import Tensor
 
@@ -13,6 +14,7 @@ TYPES = ("F64", "F32", "F16", "BF16")  # of weights that can be trained or paint
 TEXT = "text_model."  # before the names of a text tower; transformers 5 leaves it out of a text encoder's
 VISION = "vision_model."  # before the names of the other tower, where a text encoder's folder has a whole CLIP
 PROJECTION = "text_projection.weight"
+MERGE = "merge it: in diffusers fuse_lora() and then unload_lora_weights(), before save_pretrained()"
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
 
@@ -35,13 +37,15 @@ def check(location: str, part: str, config: Mapping[str, Any], tensors: Mapping[
         tensors: of its weights.
 
     Raises:
-        UserError: they are of another model, or quantised.
+        UserError: they are of another model, or quantised; or a LoRA is beside them, which nothing would read.
     """
     if config.get("quantization_config"):
         raise UserError(f"{location}/config.json has quantization_config; give weights as F32, F16 or BF16")
     for name, tensor in tensors.items():
         if name.endswith(".weight") and tensor.dtype not in TYPES:
             raise UserError(f"{location}: {name} is stored as {tensor.dtype}; give weights as F32, F16 or BF16")
+    if adapter := next(filter(weight_files.LORA_PART.search, tensors), None):
+        raise UserError(f"{location} has a LoRA that is not merged ({adapter}); {MERGE}")
     for size in _sizes(part, config, tensors):
         if size.value is None:
             continue

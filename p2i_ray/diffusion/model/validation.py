@@ -20,6 +20,7 @@ INDEX = "model_index.json"
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd", "dmd2")  # in the names of models that were distilled
 FEW_STEPS_SCHEDULERS = ("LCMScheduler", "TCDScheduler")
 OTHER_NOISE = ("FlowMatch", "EDM")  # begin the schedulers of models that were trained on other noise than Eq. 1's
+ADAPTER = "adapter_config.json"  # of a LoRA as peft saves it
 RECORD = "training.json"  # of a model that was trained here: its settings and losses
 INPUT_CHANNELS = 9  # noisy latent 4, mask 1, product latent 4
 PLAIN_CHANNELS = 4  # of a model that doesn't inpaint: the noisy latent
@@ -43,6 +44,8 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
         if not locations.exists(locations.join(location, part)):
             raise UserError(f"{location} has no {part}/; give the diffusers folder of an inpainting model")
     with_weights = (family.denoiser, "vae", *family.encoders)
+    for part in with_weights:
+        check_merged(locations.join(location, part))
     configs = {part: read_config(locations.join(location, part, "config.json")) for part in with_weights}
     for part, wanted in family.classes.items():
         if (named := configs[part].get("_class_name", wanted)) != wanted:
@@ -68,6 +71,17 @@ def check_model(location: str, image: ImageConfig | None = None, widen: bool = F
                 f"{folder}: the weights have no {shapes.PROJECTION}, through which {family.name} reads a prompt's last "
                 "state; give its own text encoder, a CLIPTextModelWithProjection"
             )
+
+
+def check_merged(folder: str) -> None:
+    """Check that a part isn't what transformers saves of a network with a LoRA: the LoRA alone.
+
+    Raises:
+        UserError: it is.
+    """
+    names = locations.names(folder)
+    if ADAPTER in names and "config.json" not in names:
+        raise UserError(f"{folder} has a LoRA alone ({ADAPTER}), that is not merged; {shapes.MERGE}")
 
 
 def check_sizes(image: ImageConfig, factor: int, location: str) -> None:
@@ -207,9 +221,10 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
     Raises:
         UserError: it was.
     """
-    folder = public_name(location).rpartition("/")[2]  # in the hub's cache, its folder's is a number
+    trained_here = locations.exists(locations.join(location, RECORD))  # of a base that was none, whatever it is called
+    folder = "" if trained_here else _own_name(location)
     origin = str(unet.get("_name_or_path", ""))
-    few = next((word for word in FEW_STEPS if word in f"{folder} {origin}".lower()), None)
+    few = next((word for word in FEW_STEPS if word in f"{folder} {_own_name(origin)}".lower()), None)
     if unet.get("time_cond_proj_dim") is None and few is None:
         return
     why, remedy = "has time_cond_proj_dim, as consistency models have", ""
@@ -221,6 +236,12 @@ def check_steps(location: str, unet: dict[str, Any]) -> None:
         f"{location} {why}: a model for a few steps without guidance can't be trained or sampled as the paper does; "
         f"give the model that it was distilled from{remedy}"
     )
+
+
+def _own_name(path: str) -> str:
+    """A model's own name in the path of its folder or of its UNet's; those of the folders around say nothing of it."""
+    folder = path.replace("\\", "/").rstrip("/").removesuffix("/unet").rstrip("/")
+    return public_name(folder).rpartition("/")[2] if folder else ""  # in the hub's cache, its folder's is a number
 
 
 def check_prompt(location: str, diffusion: DiffusionConfig) -> None:

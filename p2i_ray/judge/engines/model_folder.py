@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -33,7 +34,7 @@ def check(model: str) -> str:
 
     Raises:
         UserError: the folder isn't there, has no configuration, no vision-language model or no safetensors weights, or
-            its model needs remote code.
+            its model needs remote code; or vLLM would take its path for a pattern.
     """
     if locations.is_uri(model):
         raise UserError(f"judge.model={model}: engines read a folder; copy it where all nodes see it")
@@ -48,6 +49,11 @@ def check(model: str) -> str:
         found = "only pickle weights, which can run code when they are loaded" if pickles else "no weights"
         raise UserError(f"judge.model={model}: the folder has {found}; convert it: python jobs/convert.py in=… out=…")
     _check_complete(folder)
+    if not glob.glob(f"{folder.resolve()}/*.safetensors"):  # noqa: PTH207  # as vLLM looks for them
+        raise UserError(
+            f"judge.model={model}: vLLM takes the brackets in {folder.resolve()} for a pattern, and would find no "
+            "weights; rename that folder"
+        )
     return str(folder.resolve())
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from diffusers.loaders import TextualInversionLoaderMixin
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -78,6 +79,32 @@ def test_a_name_cannot_bring_special_tokens(tokenizer: CLIPTokenizer, name: str)
     special = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(TOKEN)}
     assert not special & set(row[1:at])
     assert row[at] == tokenizer.convert_tokens_to_ids(TOKEN)
+
+
+def test_words_that_somebody_added_are_words_of_names_and_templates() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["<my-style>", "sneaker", TOKEN])  # as textual inversion adds them: none is special
+    style, sneaker, background = tokenizer.convert_tokens_to_ids(["<my-style>", "sneaker", TOKEN])
+    [name] = tokenise(tokenizer, TOKEN, ["sneaker"], template="{name} <my-style>").ids.tolist()
+    assert name[1:4] == [sneaker, style, background]
+    [name] = tokenise(tokenizer, TOKEN, [f"{TOKEN} sneaker"]).ids.tolist()
+    assert name[1:3] == [sneaker, background]
+
+
+def test_a_word_of_several_vectors_is_read_whole_as_diffusers_reads_it() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["<my-style>", "<my-style>_1", "<my-style>_2", "sneaker"])
+    prompt = TextualInversionLoaderMixin().maybe_convert_prompt("cup <my-style> sneaker", tokenizer)
+    expected = tokenizer(prompt, padding="max_length", max_length=LENGTH).input_ids
+    assert tokenise(tokenizer, None, ["cup"], template="{name} <my-style> sneaker").ids.tolist() == [expected]
+
+
+def test_a_known_token_cannot_be_spelled_by_what_knows_no_token() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([TOKEN])
+    add_token(tokenizer, text_encoder(len(tokenizer)), TOKEN, "background")
+    negative = tokenise(tokenizer, None, [TOKEN])
+    assert negative.eos_at.tolist() == [1]
 
 
 def test_token_starts_as_the_word_it_is_made_from() -> None:

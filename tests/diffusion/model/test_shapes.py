@@ -79,3 +79,10 @@ def test_weights_of_another_model(part: str, config: dict[str, Any], tensors: di
     with pytest.raises(UserError) as raised:
         shapes.check(f"m/{part}", part, config, tensors)
     assert line in str(raised.value) and str(raised.value).startswith(f"m/{part}: ")
+
+
+@pytest.mark.parametrize("adapter", ["to_q.lora_A.default.weight", "processor.to_q_lora.down.weight"])
+def test_a_lora_that_is_not_merged(adapter: str) -> None:
+    tensors = unet(**{f"down_blocks.0.attentions.0.transformer_blocks.0.attn1.{adapter}": (2, 8)})
+    with pytest.raises(UserError, match=r"m/unet has a LoRA that is not merged \(down.*\); merge it: in diffusers"):
+        shapes.check("m/unet", "unet", UNET, tensors)

@@ -142,6 +142,14 @@ def test_a_lora_beside_a_model_without_its_index_does_no_harm(broken: Path) -> N
     validation.check_model(str(broken))
 
 
+def test_a_text_encoder_that_was_saved_with_its_lora_loaded(broken: Path) -> None:
+    for file in (broken / "text_encoder").iterdir():
+        file.unlink()
+    (broken / "text_encoder" / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(UserError, match=r"text_encoder has a LoRA alone .*; merge it: in diffusers fuse_lora\(\)"):
+        validation.check_model(str(broken))
+
+
 def test_models_for_few_steps(broken: Path) -> None:
     turbo = broken.rename(broken.with_name("SD-Turbo"))
     with pytest.raises(UserError, match=r"is called turbo: a model for a few steps .* or rename the folder"):
@@ -155,10 +163,39 @@ def test_models_for_few_steps(broken: Path) -> None:
     change(plain / "unet" / "config.json", time_cond_proj_dim=256)
     with pytest.raises(UserError, match="has time_cond_proj_dim, as consistency models have"):
         validation.check_model(str(plain))
-    change(plain / "unet" / "config.json", time_cond_proj_dim=None, _name_or_path="lightning_logs/version_3")
-    line = r"was made of lightning_logs/version_3: .* or take _name_or_path out of unet/config.json"
+    change(plain / "unet" / "config.json", time_cond_proj_dim=None, _name_or_path="ByteDance/SDXL-Lightning")
+    line = r"was made of ByteDance/SDXL-Lightning: .* or take _name_or_path out of unet/config.json"
     with pytest.raises(UserError, match=line):
         validation.check_model(str(plain))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "/hub/models--ByteDance--SDXL-Lightning/snapshots/c9a24f48e1c025556787b0c58dd67a091ece2e44/unet",
+        "/models/sdxl-turbo/unet/",
+        r"C:\models\sdxl-turbo\unet",
+        "latent-consistency/lcm-sdxl",
+    ],
+)
+def test_a_model_made_of_one_for_few_steps(broken: Path, origin: str) -> None:
+    change(broken / "unet" / "config.json", _name_or_path=origin)
+    with pytest.raises(UserError, match=r"was made of .*: a model for a few steps"):
+        validation.check_model(str(broken))
+
+
+@pytest.mark.parametrize("origin", ["lightning_logs/version_3", "/turbo/models/sd-inpainting/unet", "unet", "/"])
+def test_folders_around_a_model_say_nothing_of_its_steps(broken: Path, origin: str) -> None:
+    change(broken / "unet" / "config.json", _name_or_path=origin)
+    validation.check_model(str(broken))
+
+
+def test_a_model_that_was_trained_here_is_called_as_people_like(broken: Path) -> None:
+    named = broken.rename(broken.with_name("turbochargers"))
+    with pytest.raises(UserError, match="is called turbo"):
+        validation.check_model(str(named))
+    (named / validation.RECORD).write_text("{}", "utf-8")
+    validation.check_model(str(named))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,12 @@ def test_refusals(tmp_path: Path, config: dict | str | None, files: list[str], l
         check(folder(tmp_path / "judge", config, *files))
 
 
+def test_a_path_that_vllm_takes_for_a_pattern(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"takes the brackets in \S+/judge\[1\] for a pattern, .*; rename that folder"):
+        check(folder(tmp_path / "judge[1]", VISION, "model.safetensors"))
+    check(folder(tmp_path / "j*dg?e [", VISION, "model.safetensors"))  # these find themselves
+
+
 @pytest.mark.parametrize(
     "model", ["/nowhere/judge", "nowhere", "p2i_ray/nowhere", "hub/not-in-the-cache", "s3://bucket/judge"]
 )
