@@ -64,6 +64,15 @@ def check(model: str, processor: Any = None) -> str | None:
     return template if processing.has_several(processor) else None
 
 
+def default_of_several(model: str) -> str | None:
+    """The template that vLLM must be given, as `check` returns it; none also where the processor can't be loaded."""
+    try:
+        processor = processing.load(model)
+    except (processing.CountError, UserError):
+        return None  # an engine's own error says why
+    return processing.template_of(processor)[0] if processing.has_several(processor) else None
+
+
 def _render(template: str, tokens: dict[str, Any]) -> list[str]:
     """The chat as the template renders it, the judge's own kind first; one of two at least."""
     prompts = list[str]()
