@@ -146,10 +146,10 @@ def draw_clusters(job: ClustersJob) -> None:
         raise UserError(f"out={job.out} is written as a PNG; give a name that ends in .png")
     found = clusters.points(folders, job.categories)
     records = {folder: record.read(folder) for folder in folders}
-    lines = table.lines(records, (NAME,))
+    lines = table.lines(records, (NAME,), besides=table.PICTURES)  # points are drawn, however many there are
     short = names.short(folders)
     labels = {
-        folder: f"{short[folder]}: {NAME} {table.cell(folder, NAME, one.metrics[NAME])}"
+        folder: f"{short[folder]}: {NAME} {table.cell(folder, NAME, one.metrics[NAME], is_counted=True)}"
         for folder, one in records.items()
     }
     locations.write_bytes(out, cluster_figure.draw(found, labels))

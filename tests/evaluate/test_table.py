@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from p2i_ray.errors import UserError
@@ -41,11 +44,10 @@ def test_one_line_an_evaluation_one_column_a_metric() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"images": 200}, "images 100 and 200"),
         ({"weights": "x" * 40}, "weights abc and xxx.*…"),
         ({"resolution": 512, "library": "p2i_ray 2"}, "library p2i_ray 1 and p2i_ray 2, resolution 64 and 512"),
         ({"data": "other"}, "data test and other"),
-        ({"real_images": 1}, "real_images 90 and 1"),
+        ({"images": 99, "data": "other"}, "images 100 and 99, data test and other"),
         ({"settings": {"text": "{name}"}}, r"text none and \{name\}"),
     ],
 )
@@ -54,6 +56,30 @@ def test_what_differs_is_not_compared(changes: dict[str, Any], told: str) -> Non
     with pytest.raises(UserError, match=f"^a and c can't be compared by kid: {told}; measure both alike, or leave"):
         table.lines(records)
     assert len(table.lines(records, ("fid",))) == 4  # which was measured alike
+
+
+def painted(folder: Path, *ids: str) -> str:
+    """A folder with pictures of these products, and one that could not be painted."""
+    (folder / "generated").mkdir(parents=True)
+    (folder / "generated.json").write_text(json.dumps({"files": ["part.parquet"]}))
+    rows = pa.table({"id": [*ids, "broken"], "error": [*(None for _ in ids), "no name"]})
+    pq.write_table(rows, folder / "generated" / "part.parquet")
+    return str(folder)
+
+
+def test_figures_of_other_products_are_not_compared(tmp_path: Path) -> None:
+    """As many as those of the first, of which each lacks another one: their means differ by that alone."""
+    a, b, c = (painted(tmp_path / name, *ids) for name, ids in (("a", "xyz"), ("b", "zyx"), ("c", "xyw")))
+    assert len(table.lines({a: evaluation(2, 1), b: evaluation(3, 1)})) == 3
+    with pytest.raises(UserError, match=r"a and .*c can't be compared: one alone has pictures of w, z; paired=true"):
+        table.lines({a: evaluation(2, 1), c: evaluation(3, 1)})
+    with pytest.raises(UserError, match="can't be compared by kid: images 100 and 200; paired=true compares the prod"):
+        table.lines({a: evaluation(2, 1), b: evaluation(3, 1, images=200)})
+    found = table.lines({a: evaluation(2, 1), c: evaluation(3, 1, images=99)}, ("kid",), besides=table.PICTURES)
+    assert [line.partition("  ")[2] for line in found[1:]] == [
+        "2 (1 to 3) of 100, 3 left out",
+        "3 (2 to 4) of 99, 3 left out",
+    ]
 
 
 def test_of_settings_only_what_differs_is_told() -> None:
@@ -87,7 +113,7 @@ def test_paired_differences_to_the_first(tmp_path: Path) -> None:
     assert one == f"{b} - {a}  -    1 (1 to 1) of 3"
     assert two == f"{c} - {a}  -    -1.5 (-2 to -1) of 2, 1 left out"
     assert len(table.differences({a: records[a], b: records[b]}, ("kid",))) == 2
-    with pytest.raises(UserError, match="have no values of pictures of fid; evaluate again"):
+    with pytest.raises(UserError, match="have no values of pictures of fid; evaluate again, or take others by met"):
         table.differences(records, ("fid",))
     with pytest.raises(UserError, match="a difference needs two evaluations"):
         table.differences({a: records[a]})

@@ -113,18 +113,19 @@ class GivenPictures:
 def of_folder(folder: str, data: str, split: str) -> GivenPictures:
     """The pictures of a split in a folder: an id's is ID.png (.jpg, .webp, …), ids with / in folders below.
 
-    Says which ids have none.
+    An id that is the name of a file, as mug.jpg, may also be that of its picture. Says which ids have none.
 
     Raises:
-        UserError: it is no folder, no id has a picture, or one has several.
+        UserError: it is no folder, rows have no id or the same, no id has a picture, or one has several.
     """
+    reading.check_ids(data, split)
     if locations.kind(folder) != "directory":
         raise UserError(f"model={folder} is no folder that is there; method=given takes pictures from it, named ID.png")
     ids = [id_ for file in reading.split_files(data, split) for id_ in reading.ids_of(file)]
     wanted, files = {_spelled(id_): id_ for id_ in ids}, dict[str, str]()
     others = list[str]()
     for name in sorted(filter(PICTURE.search, locations.files_below(folder))):
-        id_ = wanted.get(_spelled(posixpath.splitext(name)[0]))
+        id_ = wanted.get(_spelled(name)) or wanted.get(_spelled(posixpath.splitext(name)[0]))
         if id_ is None:
             others.append(name)
         elif id_ in files:

@@ -9,6 +9,7 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_deployment
@@ -16,6 +17,7 @@ from ray.serve.llm import LLMConfig, LLMServer, ModelLoadingConfig, build_llm_de
 from p2i_ray.cluster import ray_internals, resources, serving
 from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.judge.engines import model_folder
+from p2i_ray.judge.engines.vllm import chat_template
 from p2i_ray.judge.engines.vllm.rendering import broken_up, control_words
 from p2i_ray.judge.engines.vllm.settings import engine_arguments, engine_environment
 from p2i_ray.serve.chat.protocol import ResponseChunk
@@ -98,10 +100,13 @@ def deployment(config: ServeJobConfig) -> Application:
     hardware = {"num_gpus": scale.num_gpus, "num_cpus": scale.num_cpus}
     judge = config.judge.model_copy(update={**hardware, "model": model_folder.check(config.judge.model)})
     arguments = {name: value for name, value in engine_arguments(judge, config.seed).items() if name != "model"}
+    is_here = Path(judge.model).is_dir()  # else it is an id on the hub, which the engine's node fetches
+    template = chat_template.default_of_several(judge.model) if is_here else None
     engine = LLMConfig(
         model_loading_config=ModelLoadingConfig(model_id=serve.chat.model_name, model_source=judge.model),
         engine_kwargs={
             **arguments,
+            **({} if template is None else {"chat_template": template}),
             **NO_MEDIA,
             "limit_mm_per_prompt": {"image": serve.chat.max_images, "video": 0},
             # Where a request names none, the longest answer that still fits; and never a longer one.

@@ -22,7 +22,7 @@ from tests.support.make_requests import make_request
 IMAGE = ImageConfig(resolution=64)
 
 
-def split_of(folder: Path, *ids: str) -> str:
+def split_of(folder: Path, *ids: str | None) -> str:
     import pyarrow as pa
 
     (folder / "data" / "test").mkdir(parents=True)
@@ -56,6 +56,25 @@ def test_each_id_has_its_file_and_the_product_is_not_put_back(tmp_path: Path, ca
     assert taken(method, "shop/b").mean() == pytest.approx(200, abs=1)
     with pytest.raises(ImageError, match="has no picture of it"):
         taken(method, "none")
+
+
+def test_an_id_that_is_the_name_of_a_file_may_be_that_of_its_picture(tmp_path: Path) -> None:
+    data, folder = split_of(tmp_path, "a.jpg", "b.jpg", "c.png", "c"), tmp_path / "pictures"
+    for name in ("a.jpg", "b.jpg.png", "c.png", "c.png.png"):
+        save(folder / name)
+    with pytest.raises(UserError, match=r"has c\.png and c\.png\.png, two pictures of one id; leave one there"):
+        of_folder(str(folder), data, "test")
+    (folder / "c.png.png").rename(folder / "c.webp")
+    files = of_folder(str(folder), data, "test").files
+    assert files == {"a.jpg": "a.jpg", "b.jpg": "b.jpg.png", "c.png": "c.png", "c": "c.webp"}
+
+
+def test_ids_that_are_lacking_or_twice_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(UserError, match="1 of 2 rows have no id; give each one of its own"):
+        of_folder(str(tmp_path / "pictures"), split_of(tmp_path / "none", "a", None), "test")
+    with pytest.raises(UserError, match="2 rows of test have the id a; give each row one of its own"):
+        of_folder(str(tmp_path / "pictures"), split_of(tmp_path / "twice", "a", "a"), "test")
 
 
 def test_a_picture_of_another_shape_or_with_holes_is_set_aside(tmp_path: Path) -> None:

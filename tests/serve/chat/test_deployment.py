@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import openai
@@ -22,12 +23,33 @@ import psutil
 import pytest
 
 from p2i_ray.cluster import listening
+from p2i_ray.config import load
+from p2i_ray.config.serve import ServeJobConfig
 from p2i_ray.data.images import encode_png
 from p2i_ray.mini.world import render
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 MODEL = "product2img-lmm"
+
+
+def test_the_default_of_several_chat_templates_is_given_to_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from p2i_ray.serve.chat import deployment
+
+    monkeypatch.setattr(deployment, "LLMConfig", lambda **settings: settings["engine_kwargs"])
+    monkeypatch.setattr(deployment, "build_llm_deployment", lambda engine, **_: engine)
+    folder = shutil.copytree(ROOT / "p2i_ray" / "mini" / "weights" / "judge", tmp_path / "judge")
+    config = load(ServeJobConfig, "mini", [f"judge.model={folder}"])
+
+    def arguments() -> dict[str, Any]:
+        return cast("dict[str, Any]", deployment.deployment(config))
+
+    assert "chat_template" not in arguments()
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text("another")
+    assert arguments()["chat_template"] == (folder / "chat_template.jinja").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")

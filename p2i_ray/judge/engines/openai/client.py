@@ -20,7 +20,6 @@ from p2i_ray.judge.engines.openai.budget import Budget
 from p2i_ray.judge.engines.openai.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.judge.engines.openai.rate_limit import Clock
 from p2i_ray.judge.requests.answers import FATAL, Asked, RequestRefused, Sample, parse_replies
-from p2i_ray.judge.requests.constraints import choice_grammar
 from p2i_ray.judge.requests.parsing import Step
 from p2i_ray.judge.requests.tasks import ChatRequest, JudgeTask, Reply
 
@@ -188,8 +187,10 @@ class OpenAIEngine:
         if request.probabilities and settings.logprobs:
             body |= {"logprobs": True, "top_logprobs": settings.top_logprobs}
         if settings.constraint == "vllm" and request.choice:
-            # Which tokenizer the model has isn't known here; one that writes no space may all the same.
-            body["extra_body"] = {"structured_outputs": {"grammar": choice_grammar(request.choice)}}
+            # As choice_grammar has it: which tokenizer the model has isn't known here, and one that writes no space may
+            # all the same. Not as a grammar, which some servers (jobs/serve_lmm.py) take from nobody.
+            choices = [*request.choice, *(f" {one}" for one in request.choice)]
+            body["extra_body"] = {"structured_outputs": {"choice": choices}}
             body[settings.length_key] += 1
         elif settings.constraint == "vllm" and request.grammar:
             body["extra_body"] = {"structured_outputs": {"grammar": request.grammar}}

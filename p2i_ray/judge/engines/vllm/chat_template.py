@@ -19,12 +19,16 @@ CHAT: list[dict[str, Any]] = [
 PLAIN = [{"role": role, "content": text} for role, text in zip(ROLES, TEXTS, strict=True)]
 
 
-def check(model: str, processor: Any = None) -> None:
+def check(model: str, processor: Any = None) -> str | None:
     """Render a chat as the judge's are, and look at how the answer is to begin.
 
     Args:
         model: a folder, or an id on the hub.
         processor: the model's (none: it is loaded).
+
+    Returns:
+        The template that vLLM must be given: the processor's default one of several, which vLLM would take for one
+        template. None: vLLM finds it by itself.
 
     Raises:
         UserError: the template is broken, refuses such chats or leaves messages out, or it makes the model think
@@ -34,10 +38,10 @@ def check(model: str, processor: Any = None) -> None:
     try:
         processor = processor or processing.load(model)
     except processing.CountError:
-        return  # vLLM may know it all the same; if not, its own error says why
+        return None  # vLLM may know it all the same; if not, its own error says why
     template, tokens = processing.template_of(processor)
     if template is None:
-        return  # vLLM has templates of its own for some models
+        return None  # vLLM has templates of its own for some models
     try:
         prompts = _render(template, tokens)
     except Exception as error:  # a template is a program: it may fail in any way
@@ -57,6 +61,16 @@ def check(model: str, processor: Any = None) -> None:
             f"judge.model={model}: its chat template begins every answer with {found[1]}: it is a thinking variant, "
             "but the judge must answer at once; take the model's Instruct variant"
         )
+    return template if processing.has_several(processor) else None
+
+
+def default_of_several(model: str) -> str | None:
+    """The template that vLLM must be given, as `check` returns it; none also where the processor can't be loaded."""
+    try:
+        processor = processing.load(model)
+    except (processing.CountError, UserError):
+        return None  # an engine's own error says why
+    return processing.template_of(processor)[0] if processing.has_several(processor) else None
 
 
 def _render(template: str, tokens: dict[str, Any]) -> list[str]:

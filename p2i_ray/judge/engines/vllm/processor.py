@@ -133,9 +133,16 @@ def template_of(processor: Any) -> tuple[str | None, dict[str, Any]]:
     """A processor's chat template, and the special tokens and switches that it may use."""
     tokenizer = getattr(processor, "tokenizer", processor)
     template = getattr(processor, "chat_template", None) or getattr(tokenizer, "chat_template", None)
+    if isinstance(template, list):  # as chat_template.json may have several
+        template = {one["name"]: one["template"] for one in template}
     if isinstance(template, dict):
         template = template.get("default")
     return template, {**getattr(tokenizer, "special_tokens_map", {}), **NO_THINKING}
+
+
+def has_several(processor: Any) -> bool:
+    """Whether a processor has several chat templates, by name; a tokenizer's vLLM chooses from by itself."""
+    return isinstance(getattr(processor, "chat_template", None), dict | list)
 
 
 def render(template: str, tokens: dict[str, Any], chat: Sequence[dict[str, Any]]) -> str:

@@ -25,14 +25,16 @@ class ChatRenderer:
     Args:
         renderer: the engine's vLLM renderer.
         limits: limits of pictures.
+        template: of chats (none: vLLM finds the model's).
     """
 
-    def __init__(self, renderer: Any, limits: ImageConfig) -> None:
+    def __init__(self, renderer: Any, limits: ImageConfig, template: str | None = None) -> None:
         from vllm.renderers import ChatParams
 
         self._renderer = renderer
         self._limits = limits
-        self._params = ChatParams(chat_template_kwargs={"add_generation_prompt": True, **NO_THINKING})
+        switches = {"add_generation_prompt": True, **NO_THINKING}
+        self._params = ChatParams(chat_template=template, chat_template_kwargs=switches)
         self._reserved = control_words(renderer.get_tokenizer())
 
     def render_all(self, chats: Sequence[list[Message]]) -> list[Any]:

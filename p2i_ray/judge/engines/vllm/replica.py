@@ -68,11 +68,11 @@ class VLLMEngine:
 
         ray_internals.replica_on_loopback()
         process_reaper.start()
-        chat_template.check(settings.model)
+        template = chat_template.check(settings.model)
         arguments = engine_arguments(settings, seed, side=limits.resolution)
         with startup_explained(settings):
             self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**arguments))
-        self._renderer = ChatRenderer(self._engine.renderer, limits)
+        self._renderer = ChatRenderer(self._engine.renderer, limits, template)
         self._is_spaced = METASPACE in self._engine.renderer.get_tokenizer().get_vocab()
         # Templates, tokens and pixels are prepared off the event loop, while the engine computes in its own process.
         self._render_pool = ThreadPoolExecutor(1, "render")

@@ -20,14 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2i_ray.config import PRESETS, Config, HostedConfig, JudgeConfig, load
+from p2i_ray.config.serve import ChatConfig
 from p2i_ray.data.images import encode_jpeg, encode_png
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.openai.client import OpenAIEngine, data_url
 from p2i_ray.judge.engines.openai.rate_limit import MAX_WAIT_S, Clock, RequestPacer, backoff, retry_after
 from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample
 from p2i_ray.judge.requests.constraints import (
-    CHOICES,
-    choice_grammar,
     critique_grammar,
     critique_schema,
     rating_grammar,
@@ -35,6 +34,7 @@ from p2i_ray.judge.requests.constraints import (
 )
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
 from p2i_ray.judge.requests.tasks import ChatRequest, CritiqueTask, JudgeTask, ScoreTask, image_part
+from p2i_ray.serve.chat import schema
 from tests.support.openai_endpoint import (
     completion,
     drips,
@@ -57,6 +57,7 @@ JPEG = encode_jpeg(np.full((8, 8, 3), 50, np.uint8))
 PROMPTS = load_prompts()
 SCORE_TASK = ScoreTask(PROMPTS.score)
 FLAWS = ("wrong scene", "blur")
+SPACED = ["1", "2", "3", "4", "5", " 1", " 2", " 3", " 4", " 5"]  # LLaVA's tokenizer has "▁4"
 FOUR = {"4": math.log(0.5), "2": math.log(0.25), "5": math.log(0.2), "The": math.log(0.04), "3": -9999.0}
 
 
@@ -180,9 +181,8 @@ def test_the_forms_constraint(constraint: str) -> None:
     if constraint == "none":
         assert told == [(None, None)] * 3
     elif constraint == "vllm":
-        choice = {"grammar": 'root ::= " "? ("1" | "2" | "3" | "4" | "5")'}  # LLaVA's tokenizer has "▁4"
         assert told == [
-            (choice, None),
+            ({"choice": SPACED}, None),
             ({"grammar": rating_grammar()}, None),
             ({"grammar": critique_grammar(FLAWS)}, None),
         ]
@@ -644,7 +644,14 @@ def test_vllms_server_understands_the_requests() -> None:
 
         use(server.url, work, constraint="vllm")
     score, critique = (protocol.ChatCompletionRequest.model_validate(body) for body in server.bodies)
-    asked = [body.structured_outputs.grammar for body in (score, critique)]
-    assert asked == [choice_grammar(CHOICES), critique_grammar(FLAWS)]
+    assert (score.structured_outputs.choice, critique.structured_outputs.grammar) == (SPACED, critique_grammar(FLAWS))
     assert (score.logprobs, score.top_logprobs, score.max_tokens, score.temperature) == (True, 20, 2, 0)
     assert not (set(json.loads(json.dumps(server.bodies[0]))) - set(protocol.ChatCompletionRequest.model_fields))
+
+
+@pytest.mark.parametrize("constraint", ["json_schema", "vllm", "none"])
+def test_this_projects_own_server_takes_requests_for_scores(constraint: str) -> None:
+    with serving() as server:
+        use(server.url, ask_about(), constraint=constraint)
+    [body] = server.bodies
+    schema.parse({**body, "model": ChatConfig().model_name}, ChatConfig())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from p2i_ray.errors import UserError
-from p2i_ray.judge.engines.vllm.chat_template import check
+from p2i_ray.judge.engines.vllm.chat_template import check, default_of_several
 from tests.support.tiny_judges import TEMPLATES
 
 MINI = Path("p2i_ray/mini/weights/judge")
@@ -69,6 +69,22 @@ def test_templates_that_make_no_judge(tmp_path: Path, template: str, line: str) 
 @pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.jinja")), ids=lambda file: file.stem)
 def test_published_templates_leave_nothing_out(tmp_path: Path, file: Path) -> None:
     check(model(tmp_path / "judge", file.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("place", ["additional_chat_templates", "chat_template.json"])
+def test_the_default_of_several_templates_is_given_to_vllm(tmp_path: Path, place: str) -> None:
+    """vLLM would take them all for one template, and fail at every request."""
+    folder = model(tmp_path / "judge", TEMPLATE)
+    assert check(folder) is default_of_several(folder) is None  # which vLLM finds by itself
+    several = {"default": TEMPLATE, "tool_use": "{{ 1 / 0 }}"}
+    if place == "chat_template.json":
+        named = [{"name": name, "template": template} for name, template in several.items()]
+        Path(folder, place).write_text(json.dumps({"chat_template": named}), "utf-8")
+        Path(folder, "chat_template.jinja").unlink()
+    else:
+        Path(folder, place).mkdir()
+        Path(folder, place, "tool_use.jinja").write_text(several["tool_use"], "utf-8")
+    assert check(folder) == default_of_several(folder) == TEMPLATE
 
 
 def test_a_template_in_the_tokenizer_s_settings_counts_too(tmp_path: Path) -> None:

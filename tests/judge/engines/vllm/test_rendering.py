@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from p2i_ray.config import JudgeConfig
+from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.judge.engines.vllm.processor import ChatCounter
-from p2i_ray.judge.engines.vllm.rendering import control_words
+from p2i_ray.judge.engines.vllm.rendering import ChatRenderer, control_words
 from tests.support import ask_engine
 from tests.support.tiny_judges import FAMILIES, build
 
@@ -44,6 +44,21 @@ def test_a_family_s_judge_answers_in_as_many_tokens_as_counted(
     scores = [answer["expected_score"] for answer in found["score"]["answers"]]
     assert np.ptp(scores) > 1e-4  # it sees the picture
     assert set(found["critique"]["answers"][0]["flaws"]) <= {flaw.partition(" - ")[0] for flaw in settings.flaws}
+
+
+def test_a_template_that_is_given_reaches_vllm() -> None:
+    from transformers import AutoTokenizer
+
+    class Renderer:
+        def get_tokenizer(self) -> Any:
+            return AutoTokenizer.from_pretrained("p2i_ray/mini/weights/judge", local_files_only=True)
+
+        def render_chat(self, chats: list[Any], params: Any) -> Any:
+            return chats, [params.chat_template]
+
+    for template in ("{{ messages }}", None):
+        renderer = ChatRenderer(Renderer(), ImageConfig(resolution=64), template)
+        assert renderer.render_all([[{"role": "user", "content": [{"type": "text", "text": "x"}]}]]) == [template]
 
 
 def test_line_breaks_and_letters_are_no_control_words() -> None:
