@@ -111,8 +111,8 @@ def _csv_rows(text: str, known: Collection[str]) -> Iterator[tuple[int, dict[str
         if not _filled(cells):
             continue
         if len(cells) < len(names) or _filled(cells[len(names) :]):
-            raise _wrong(f"{len(cells)} cells, and the first line names {len(names)} columns; quote cells with "
-                         "delimiters, and leave none out", line)  # fmt: skip
+            told = f"{len(cells)} cells, and the first line names {len(names)} columns"
+            raise _wrong(f"{told}; quote cells with delimiters, and leave none out", line)
         given = [(name, cell) for name, cell in zip(names, cells, strict=False) if cell.strip()]
         if any(not name for name, _ in given):
             raise _wrong("a cell stands below no name; name its column in the first line", line)

@@ -72,11 +72,14 @@ def check_url(text: str, allowed: Sequence[AllowedURL]) -> str:
     """
     url = _parsed(text)
     if url is None:
-        raise _refusal(f"webhook must be an https URL of at most {MAX_CHARS} ASCII characters, without a user's name "
-                       "and without steps such as ..")  # fmt: skip
+        raise _refusal(
+            f"webhook must be an https URL of at most {MAX_CHARS} ASCII characters, without a user's name and without "
+            "steps such as .."
+        )
     if not any(entry.covers(url) for entry in allowed):
-        raise _refusal("this server calls no such address; its operator lists those it may call in "
-                       "serve.webhooks.allowed")  # fmt: skip
+        raise _refusal(
+            "this server calls no such address; its operator lists those it may call in serve.webhooks.allowed"
+        )
     return text
 
 
