@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,13 +49,19 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with heavy or long tests first: those at the end are short and keep all processes busy."""
+    """Put files with heavy or long tests first, then those with many: the last are short and keep all cores busy."""
     heavy_files, long_files = (
         {item.path for item in items if item.get_closest_marker(name)} for name in ("heavy", "long")
     )
     judged = {item.path for item in items if "judge" in getattr(item, "fixturenames", ())}
     assert all(map(takes_the_judge, judged)), "a file whose tests take the judge otherwise than as `judge: Judge`"
-    items.sort(key=lambda item: (item.path not in judged, item.path not in heavy_files, item.path not in long_files))
+    tests = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, bool, int]:
+        is_heavy, is_long = item.path in heavy_files, item.path in long_files
+        return item.path not in judged, not is_heavy, not is_long, 0 if is_heavy or is_long else -tests[item.path]
+
+    items.sort(key=turn)
 
 
 @pytest.hookimpl(optionalhook=True)

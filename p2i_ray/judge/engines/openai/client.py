@@ -8,14 +8,14 @@ job if it never answered or has stopped answering, and otherwise only its row is
 from __future__ import annotations
 
 import asyncio
-import base64
-import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import ray_internals
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.engines.lifetime import exit_with_driver
+from p2i_ray.judge.engines.openai import messages
 from p2i_ray.judge.engines.openai.budget import Budget
 from p2i_ray.judge.engines.openai.endpoint import Choice, Completion, Endpoint, Failure, Token
 from p2i_ray.judge.engines.openai.rate_limit import Clock
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 8  # consecutive failures, or rows at the start of which none could be judged, that end the job
 NO_PROBABILITY = -9000.0  # OpenAI and vLLM return -9999 for tokens of nearly no probability
-MEDIA_TYPES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))
-# Control words of common chat templates, which some servers interpret in plain text.
-CONTROL_WORDS = re.compile(r"<(?=\||/?s>|/?image>|(?:start|end)_of_|bos>|eos>)|\[(?=/?(?:INST|IMG)\])")
 
 
 class OpenAIEngine:
@@ -140,7 +137,7 @@ class OpenAIEngine:
                 raise UserError(self._fatal)
             self._budget.check()
             try:
-                completion = await self._endpoint.complete(self._body(request))
+                completion = await self._endpoint.complete(messages.body(request, self._settings))
                 self._pay(completion)
                 reply = self._read(completion.choices[0], request)
             except Failure as error:
@@ -176,29 +173,6 @@ class OpenAIEngine:
                 "settings",
             )
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        """The request as arguments of chat.completions.create."""
-        settings = self._settings
-        body: dict[str, Any] = {
-            "messages": [_message(message) for message in request.messages],
-            "temperature": 0,
-            settings.length_key: request.max_tokens,
-        }
-        if request.probabilities and settings.logprobs:
-            body |= {"logprobs": True, "top_logprobs": settings.top_logprobs}
-        if settings.constraint == "vllm" and request.choice:
-            # As choice_grammar has it: which tokenizer the model has isn't known here, and one that writes no space may
-            # all the same. Not as a grammar, which some servers (jobs/serve_lmm.py) take from nobody.
-            choices = [*request.choice, *(f" {one}" for one in request.choice)]
-            body["extra_body"] = {"structured_outputs": {"choice": choices}}
-            body[settings.length_key] += 1
-        elif settings.constraint == "vllm" and request.grammar:
-            body["extra_body"] = {"structured_outputs": {"grammar": request.grammar}}
-        elif settings.constraint == "json_schema" and request.json_schema:
-            schema = {"name": "reply", "strict": True, "schema": request.json_schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
-
     def _read(self, choice: Choice, request: ChatRequest) -> Reply:
         """Parse a choice.
 
@@ -216,31 +190,15 @@ class OpenAIEngine:
                 advice = "set judge.hosted.logprobs=false and idr.threshold_on=score, or use another model"
                 raise Failure(f"tells no probabilities, which judge.hosted.logprobs asks for; {advice}", "endpoint")
             step = request.deciding_step(Step(one.token, _alternatives(one)) for one in choice.logprobs.content)
-        return Reply(message.content, choice.finish_reason == "length", step)
+        text = _chosen(message.content, request.choice) if request.choice else message.content
+        return Reply(text, choice.finish_reason == "length", step)
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message with its pictures as data URLs; one without pictures as plain text, which every server accepts."""
-    parts = [_part(part) for part in message["content"]]
-    if all(part["type"] == "text" for part in parts):
-        return {"role": message["role"], "content": "\n".join(part["text"] for part in parts)}
-    return {"role": message["role"], "content": parts}
-
-
-def _part(part: dict[str, Any]) -> dict[str, Any]:
-    if part["type"] == "image":
-        return {"type": "image_url", "image_url": {"url": data_url(part["image"])}}
-    if part["type"] == "text":
-        return {"type": "text", "text": CONTROL_WORDS.sub(lambda found: f"{found[0]} ", part["text"])}
-    raise ValueError(f"a message's part is a text or an image, not {part['type']!r}")
-
-
-def data_url(picture: bytes) -> str:
-    """An encoded picture as a data URL; its first bytes give the media type."""
-    media_type = next((media_type for start, media_type in MEDIA_TYPES if picture.startswith(start)), None)
-    if media_type is None:
-        raise ValueError("a picture for the endpoint is PNG, JPEG or WebP")
-    return f"data:{media_type};base64,{base64.b64encode(picture).decode()}"
+def _chosen(text: str, choices: Sequence[str]) -> str:
+    """The choice that a reply begins with, or all of it: what nothing constrains may go on, as with a full stop."""
+    begun = text.lstrip()
+    found = next((one for one in choices if begun.lower().startswith(one)), None)
+    return text if found is None or begun[len(found) : len(found) + 1].isalnum() else found
 
 
 def _alternatives(token: Token) -> list[tuple[str, float]]:

@@ -23,7 +23,7 @@ from p2i_ray.config import PRESETS, Config, HostedConfig, JudgeConfig, load
 from p2i_ray.config.serve import ChatConfig
 from p2i_ray.data.images import encode_jpeg, encode_png
 from p2i_ray.errors import UserError
-from p2i_ray.judge.engines.openai.client import OpenAIEngine, data_url
+from p2i_ray.judge.engines.openai.client import OpenAIEngine
 from p2i_ray.judge.engines.openai.rate_limit import MAX_WAIT_S, Clock, RequestPacer, backoff, retry_after
 from p2i_ray.judge.requests.answers import FATAL, RequestRefused, Sample
 from p2i_ray.judge.requests.constraints import (
@@ -141,7 +141,7 @@ def test_a_score_and_what_was_sent_for_it() -> None:
     assert "too much clutter" in body["messages"][0]["content"] and body["messages"][2]["content"] == "2"
     assert body["messages"][3]["content"][1]["text"].startswith("Product name: mug")
     others = {name: value for name, value in body.items() if name != "messages"}
-    assert others == {"model": "judge-1", "temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": 20}
+    assert others == {"model": "judge-1", "temperature": 0, "max_tokens": 2, "logprobs": True, "top_logprobs": 20}
     assert headers["authorization"] == f"Bearer {KEY}"
     assert not any("openai-organization" in name for name in headers) and "admin" not in str(headers)
 
@@ -175,7 +175,7 @@ def test_the_forms_constraint(constraint: str) -> None:
     assert digit["score"] == 4
     assert (reason["score"], reason["expected_score"], reason["reason"]) == (3, pytest.approx(2.0), "2 cups")
     assert (flaws["flaws"], flaws["comment"], flaws["error"]) == (["blur"], "text", None)
-    assert [body["max_tokens"] for body in server.bodies] == [2 if constraint == "vllm" else 1, 64, 32]
+    assert [body["max_tokens"] for body in server.bodies] == [2, 64, 32]
     assert ["logprobs" in body for body in server.bodies] == [True, True, False]
     told = [(body.get("structured_outputs"), body.get("response_format")) for body in server.bodies]
     if constraint == "none":
@@ -193,10 +193,28 @@ def test_the_forms_constraint(constraint: str) -> None:
             assert form["json_schema"] == {"name": "reply", "strict": True, "schema": schema}
 
 
+@pytest.mark.parametrize(
+    ("pieces", "score"),
+    [
+        ((" ", "4"), 4),
+        (("4", "."), 4),
+        (("\n", "4"), 4),
+        (("4", "5"), None),
+        (("4", "th"), None),
+        (("Score", ":"), None),
+    ],
+)
+def test_a_choice_may_have_a_space_before_and_a_full_stop_after_it(pieces: tuple[str, str], score: int | None) -> None:
+    tokens = [(piece, {piece: 0.0, "2": math.log(0.5)}) for piece in pieces]
+    with serving(says(**completion("".join(pieces), tokens))) as server:
+        (row,) = use(server.url, lambda judge: judge.ask(SCORE_TASK, samples(1)))
+    assert row["score"] == score and (row["error"] is None) == (score is not None)
+
+
 def test_the_endpoints_own_name_for_the_length() -> None:
     with serving() as server:
         use(server.url, ask_about(), length_key="max_completion_tokens", top_logprobs=5)
-    assert server.bodies[0]["max_completion_tokens"] == 1 and "max_tokens" not in server.bodies[0]
+    assert server.bodies[0]["max_completion_tokens"] == 2 and "max_tokens" not in server.bodies[0]
     assert server.bodies[0]["top_logprobs"] == 5
 
 
@@ -231,12 +249,6 @@ def test_an_endpoint_without_probabilities() -> None:
         assert "logprobs" not in server.bodies[0] and "top_logprobs" not in server.bodies[0]
         with pytest.raises(UserError, match=r"tells no probabilities.*judge\.hosted\.logprobs=false"):
             use(server.url, ask_about())
-
-
-def test_pictures_are_named_by_their_bytes() -> None:
-    assert data_url(b"RIFF....WEBP").startswith("data:image/webp;base64,")
-    with pytest.raises(ValueError, match="PNG, JPEG or WebP"):
-        data_url(b"GIF89a")
 
 
 # Failures of an endpoint.
