@@ -108,6 +108,7 @@ WITHOUT_A_MODEL = [
     "generators.choice",
     "generators.objective",
     "generators.painting",
+    "generators.folder_check",
     "judge.judge",
     "judge.batch.ask",
     "evaluate.measure",

@@ -11,6 +11,7 @@ from p2i_ray.config.generators import UNUSED_CLIP
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model import training_checks, validation
 from p2i_ray.errors import UserError
+from p2i_ray.generators import folder_check
 from p2i_ray.generators.learner import GeneratorRecord, Learner
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ class GeneratorObjective(Learner):
         kinds: tuple[Kind, ...] = ("category", "personality")
         for kind in kinds:
             if (given := getattr(self.settings, kind)) is not None:
-                from p2i_ray.generators import folder
-
-                folder.check(given, kind, base_folder, self.settings)
+                folder_check.check(given, kind, base_folder, self.settings)
 
     def build(self, job: TrainingJob) -> tuple[Parts, GeneratorModel]:
         """See Objective."""

@@ -13,7 +13,7 @@ from p2i_ray.data.images import ImageError, encoded
 from p2i_ray.data.schema import REFERENCES
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.errors import UserError
-from p2i_ray.generators import record_file, references
+from p2i_ray.generators import folder_check, record_file, references
 from p2i_ray.generators.request import GeneratorRequest, Reference, fitted
 from p2i_ray.storage import fingerprints, locations
 
@@ -110,7 +110,6 @@ class GeneratorPainting:
     def check(self, model: str, image: ImageConfig) -> None:
         """See PaintingMethod."""
         from p2i_ray.diffusion.model import validation
-        from p2i_ray.generators import folder
         from p2i_ray.generators.base import check_base
 
         if self.settings.category is None and self.settings.personality is None:
@@ -118,9 +117,9 @@ class GeneratorPainting:
         check_base(model, self.diffusion, self.settings, image)
         validation.check_prompt(model, self.diffusion)
         if self.settings.category is not None:
-            folder.check(self.settings.category, "category", model, self.settings)
+            folder_check.check(self.settings.category, "category", model, self.settings)
         if self.settings.personality is not None:
-            folder.check(self.settings.personality, "personality", model, self.settings)
+            folder_check.check(self.settings.personality, "personality", model, self.settings)
         record_file.warn_of_partners(self.settings)
 
     def load(self, model: str, options: SamplerOptions) -> Painter:

@@ -17,7 +17,7 @@ from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
-from p2i_ray.generators import folder
+from p2i_ray.generators import folder, folder_check
 from p2i_ray.generators.base import load_base
 from p2i_ray.generators.objective import GeneratorObjective
 from p2i_ray.generators.painting import GeneratorPainting
@@ -94,15 +94,15 @@ def test_a_folder_is_opened_with_the_clip_it_was_trained_with(tiny_painter: Diff
     with pytest.raises(
         UserError, match=r"is told of references by a CLIP: set generators.reference_clip to its folder$"
     ):
-        folder.check(out, "personality", tiny_painter.base, SETTINGS)
+        folder_check.check(out, "personality", tiny_painter.base, SETTINGS)
     [weights] = Path(shutil.copytree(tiny_painter.clip, tmp_path / "clip")).glob("*.safetensors")
     save_file({name: 2 * value for name, value in load_file(weights).items()}, weights, metadata={"format": "pt"})
     other = use.model_copy(update={"reference_clip": str(tmp_path / "clip")})
     with pytest.raises(UserError, match=r"is another CLIP than generators.personality=.* was trained with"):
         folder.load_generators(tiny_painter.base, parts, other)
-    (tmp_path / "told" / folder.TOKENS).unlink()
+    (tmp_path / "told" / folder_check.TOKENS).unlink()
     with pytest.raises(UserError, match=r"reference_tokens.safetensors is not there: the folder isn't complete"):
-        folder.check(out, "personality", tiny_painter.base, use)
+        folder_check.check(out, "personality", tiny_painter.base, use)
 
 
 def test_a_clip_that_nothing_would_use_is_refused(tiny_painter: DiffusionConfig, tmp_path: Path) -> None:
@@ -112,4 +112,4 @@ def test_a_clip_that_nothing_would_use_is_refused(tiny_painter: DiffusionConfig,
     _, model = make_model(tiny_painter, ("personality",))
     folder.save(model.generator("personality"), str(tmp_path / "sees"), made_from=tiny_painter.base)
     with pytest.raises(UserError, match=r"sees references themselves; leave generators.reference_clip out$"):
-        folder.check(str(tmp_path / "sees"), "personality", tiny_painter.base, told_by(tiny_painter))
+        folder_check.check(str(tmp_path / "sees"), "personality", tiny_painter.base, told_by(tiny_painter))
