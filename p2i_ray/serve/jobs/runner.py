@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -69,6 +70,7 @@ class JobRunner:
         self._loop: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> JobRunner:
+        self._webhooks.tried = self.wake  # the next may be due before the folder is looked at again
         self._loop = asyncio.create_task(self._run())
         return self
 
@@ -95,13 +97,14 @@ class JobRunner:
             while not _locked(lock):
                 await self._wait()
             while True:
+                due_s = math.inf
                 try:
-                    await self._step()
+                    due_s = await self._step()
                 except Exception as error:  # e.g. a folder that can't be read: the jobs wait, the application goes on
                     self._steps.failed(error)
                 else:
                     self._steps.worked()
-                await self._wait(max(POLL_S, self._steps.wait_s))
+                await self._wait(min(due_s, max(POLL_S, self._steps.wait_s)))
 
     async def _wait(self, longest_s: float = POLL_S) -> None:
         with contextlib.suppress(TimeoutError):
@@ -109,10 +112,13 @@ class JobRunner:
                 await self._changed.wait()
         self._changed.clear()  # before the folder is read: a later change sets it again
 
-    async def _step(self) -> None:
-        """Finish jobs with nothing left to paint, then start as many items as may be painted at a time."""
+    async def _step(self) -> float:
+        """Finish jobs with nothing left to paint, then start as many items as may be painted at a time.
+
+        Returns the seconds until a webhook is to be tried again.
+        """
         await asyncio.to_thread(self._store.sweep, self._days)
-        await self._webhooks.step()
+        due_s = await self._webhooks.step()
         waiting: dict[str, tuple[Job, list[JobItem]]] = {}
         for job in await asyncio.to_thread(self._store.unfinished):
             painting = {index for name, index in self._painting if name == job.id}  # before the outcomes are read
@@ -137,6 +143,7 @@ class JobRunner:
             self._last = name
             if items:
                 names.append(name)
+        return due_s
 
     async def _finish(self, job: Job, finished: Mapping[int, bool]) -> None:
         """Write a job's result; where that fails, now and then again."""

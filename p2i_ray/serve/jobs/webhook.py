@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -78,6 +79,7 @@ class Webhooks:
         self._given_tls = tls
         self._allowed = read_allowed(settings.allowed)
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self.tried: Callable[[], None] = lambda: None  # called after each try
         self._trouble = Backoff(began=metrics.failure, ended=lambda: metrics.log("webhooks go on"))  # on this machine
 
     def check(self, url: str) -> str | None:
@@ -95,21 +97,26 @@ class Webhooks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def step(self) -> None:
-        """Start to send what is due, a few messages at a time."""
+    async def step(self) -> float:
+        """Start to send what is due, a few messages at a time; returns the seconds until the next try is due."""
+        due_s = math.inf
         if self._trouble.wait_s:
-            return
+            return due_s
         for job, delivery in await asyncio.to_thread(self._store.undelivered):
-            if len(self._sending) >= AT_A_TIME:
-                return
-            if job.id not in self._sending and delivery.next <= self._clock():
+            if job.id in self._sending:
+                continue
+            if (wait_s := delivery.next - self._clock()) > 0:
+                due_s = min(due_s, wait_s)
+            elif len(self._sending) < AT_A_TIME:
                 self._start(job, delivery)
+        return due_s
 
     def _start(self, job: Job, delivery: Delivery) -> None:
         task = self._sending[job.id] = asyncio.create_task(self._deliver(job, delivery))
 
         def finished(_: asyncio.Task[None]) -> None:
             del self._sending[job.id]
+            self.tried()
 
         task.add_done_callback(finished)
 
