@@ -158,14 +158,21 @@ class RunningService:
         data = {name: str(text) for name, text in texts.items() if text is not None}
         return self.send("POST", "/v1/images/edits", files=files, data=data)
 
-    def raw(self, request: bytes, *more: bytes, wait: float = 10) -> bytes:
-        """Bytes to the port, and all that comes back until the service disconnects or sends nothing for a while."""
+    def raw(self, request: bytes, *more: bytes, wait: float = 10, end: bytes | None = None) -> bytes:
+        """Bytes to the port, and all that comes back until the service disconnects or sends nothing for a while.
+
+        Args:
+            request: begins what is sent.
+            more: further pieces.
+            wait: the while, seconds.
+            end: of an answer, after which no more is waited for; a refused body is read on for seconds.
+        """
         answer = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
             for piece in (request, *more):
                 connection.sendall(piece)
             try:
-                while piece := connection.recv(1 << 16):
+                while (end is None or not answer.endswith(end)) and (piece := connection.recv(1 << 16)):
                     answer += piece
             except TimeoutError:
                 pass

@@ -25,6 +25,7 @@ BODY = (
     b'--XX\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nCup\r\n'
     b'--XX\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n' + cutout() + b"\r\n--XX--\r\n"
 )
+ERROR_ENDS = b"}}"  # {"error": {…}}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_the_openai_client_learns_that_its_image_is_too_large(narrow: RunningSer
 def test_a_chunked_body_is_counted_as_it_comes(narrow: RunningService) -> None:
     request = head("Transfer-Encoding: chunked") + chunk(BODY[:500])
     endless = [chunk(b"x" * 50_000)] * 8
-    status, body = parse(narrow.raw(request, *endless, chunk(b"")))
+    status, body = parse(narrow.raw(request, *endless, chunk(b""), end=ERROR_ENDS))
     assert status == 413 and body["error"]["code"] == "too_large" and not narrow.sampler.requests
     whole = (
         head("Transfer-Encoding: chunked", "Connection: close") + chunk(BODY[:100]) + chunk(BODY[100:]) + b"0\r\n\r\n"
@@ -94,15 +95,16 @@ def test_a_chunked_body_is_counted_as_it_comes(narrow: RunningService) -> None:
 
 
 def test_an_announced_body_is_refused_before_it_comes(narrow: RunningService) -> None:
-    answer = narrow.raw(head("Content-Length: 99999999999", "Expect: 100-continue"))
+    answer = narrow.raw(head("Content-Length: 99999999999", "Expect: 100-continue"), end=ERROR_ENDS)
     assert parse(answer)[0] == 413 and b"100 Continue" not in answer  # who waits for the body says 408
-    assert parse(narrow.raw(head("Content-Length: 99999999999")))[0] == 413
-    assert parse(narrow.raw(head("Content-Length: 250000", token="wrong"), b"x" * 250_000))[0] == 401
+    assert parse(narrow.raw(head("Content-Length: 99999999999"), end=ERROR_ENDS))[0] == 413
+    announced = head("Content-Length: 250000", token="wrong")
+    assert parse(narrow.raw(announced, b"x" * 250_000, end=ERROR_ENDS))[0] == 401
 
 
 def test_a_slow_sender_is_given_up(narrow: RunningService) -> None:
     begin = time.perf_counter()
-    assert parse(narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:50]))[0] == 408
+    assert parse(narrow.raw(head(f"Content-Length: {len(BODY)}") + BODY[:50], end=ERROR_ENDS))[0] == 408
     assert time.perf_counter() - begin > 0.9
 
 
@@ -122,7 +124,7 @@ def test_a_byte_now_and_then_does_not_keep_it_open(narrow: RunningService) -> No
         connection.sendall(head(f"Content-Length: {len(BODY)}"))
         connection.settimeout(0.05)
         answer, sent = b"", 0
-        while not answer.endswith(b"}}") and sent < 200:
+        while not answer.endswith(ERROR_ENDS) and sent < 200:
             with contextlib.suppress(TimeoutError):
                 answer += connection.recv(1 << 16)
             connection.sendall(BODY[sent : sent + 1])
