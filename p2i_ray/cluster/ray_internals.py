@@ -9,7 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+    from ray.train.torch import TorchTrainer
 
 # 2.60.0. Loggers that warn of what is meant: that progress bars are off, that a cluster asks for its token. There is
 # no setting for these two lines.
@@ -95,6 +99,18 @@ class AutoscalerStatus(NamedTuple):
     requested: int
     infeasible: bool
     starting: Mapping[str, int]
+
+
+def keep_interrupts(trainer: TorchTrainer) -> list[ActorHandle[Any]]:
+    """Have a trainer's fit() leave SIGINT's handler alone; returns the list that its controller is put into.
+
+    2.60.0: called in the main thread, fit() sets a handler of its own and never takes it back. It ends the process
+    without a word and with an exit code that tells of no interruption, also long after the training, and it keeps the
+    controller, its data's manager and their splitter alive until then. There is no setting for it.
+    """
+    controllers: list[ActorHandle[Any]] = []
+    cast(Any, trainer)._register_sigint_handler = controllers.append
+    return controllers
 
 
 def log_folder() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import threading
@@ -11,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-from p2i_ray.cluster import placement, resources, root_cause
+from p2i_ray.cluster import placement, ray_internals, resources, root_cause
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features import index
 from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.model import validation
+from p2i_ray.diffusion.training import failures
 from p2i_ray.diffusion.training.job import Objective, TrainingJob
 from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError, WorkerDiedError
 from p2i_ray.storage import locations, parquet
-from p2i_ray.storage.disk_full import REMEDY, disk_full_cause, full_path
 from p2i_ray.storage.parquet import Progress
 
 RUN_NAME = "train"
@@ -150,6 +149,7 @@ def check_rows(settings: TrainConfig, count: int, of_what: str = "") -> None:
 
 def _fit(job: TrainingJob) -> dict[str, Any]:
     """Run the training processes to their end; returns the first one's result."""
+    import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
@@ -194,47 +194,28 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
             failure_config=FailureConfig(max_failures=settings.max_failures),
         ),
     )
+    controllers = ray_internals.keep_interrupts(trainer)
     try:
         result: Any = trainer.fit()  # its return value is not among its declared fields
         outcome: dict[str, Any] = result.return_value
         return outcome
+    except KeyboardInterrupt:
+        for (
+            controller
+        ) in controllers:  # a traceback that somebody keeps, as notebooks do, would keep the training alive
+            ray.kill(controller)
+        raise
     except TrainingFailedError as error:
-        line = _disk_full_line(error) or memory_line(error, settings)
+        line = failures.disk_full_line(error) or failures.memory_line(error, settings)
         if line is not None:
             return {"error": line}
         if (line := root_cause.death_line(error)) is not None:
-            raise WorkerDiedError(f"training: {line} {memory_remedy(settings)}; the same command goes on") from error
+            raise WorkerDiedError(
+                f"training: {line} {failures.memory_remedy(settings)}; the same command goes on"
+            ) from error
         raise
-
-
-def memory_line(error: BaseException, settings: TrainConfig) -> str | None:
-    """The line for a worker that ran out of memory, with what lowers its need; none if that isn't what failed."""
-    cause = root_cause.memory_line(error)
-    if cause is None:
-        return None
-    return f"a training worker ran out of memory ({cause}); {memory_remedy(settings)}"
-
-
-def memory_remedy(settings: TrainConfig) -> str:
-    """The settings that lower a training worker's memory."""
-    remedies = [f"raise train.gradient_accumulation_steps={settings.gradient_accumulation_steps}"]
-    if not settings.gradient_checkpointing:
-        remedies.append("set train.gradient_checkpointing=true")
-    if settings.mixed_precision == "no" and settings.num_gpus:
-        remedies.append("set train.mixed_precision=bf16")
-    remedies.append(f"raise train.num_workers={settings.num_workers}")
-    return f"{', '.join(remedies[:-1])} or {remedies[-1]}"
-
-
-def _disk_full_line(error: BaseException) -> str | None:
-    """The line for a disk that was full when a worker wrote a checkpoint; none if that isn't what failed."""
-    cause = disk_full_cause(error)
-    if cause is None:
-        return None
-    path = full_path(cause)
-    where = f" ({path})" if path else ""
-    said = getattr(cause, "strerror", None) or os.strerror(errno.ENOSPC)
-    return f"no room for a checkpoint{where}: {said}; {REMEDY}: it goes on from the checkpoint before"
+    finally:
+        controllers.clear()  # its process ends with its last handle
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:

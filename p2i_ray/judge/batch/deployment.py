@@ -13,7 +13,7 @@ from p2i_ray.cluster import placement, resources, serving
 from p2i_ray.config import ImageConfig, JudgeConfig
 from p2i_ray.errors import UserError
 from p2i_ray.judge.batch.ask import GROUP
-from p2i_ray.judge.engines.lifetime import start_owner
+from p2i_ray.judge.engines.lifetime import end_owner, start_owner
 from p2i_ray.judge.engines.vllm.settings import engine_environment
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class EngineDeployment:
             serve.run(application, name=self.name, route_prefix=None)
         except RuntimeError as error:
             reason = serving.startup_error(self.name) or str(error)
-            serve.delete(self.name)
+            self.stop()
             raise UserError(f"the judge {settings.hosted.url or settings.model} doesn't start: {reason}") from error
 
     def handle(self) -> DeploymentHandle[Any]:
@@ -84,6 +84,7 @@ class EngineDeployment:
         from ray import serve
 
         serve.delete(self.name)
+        end_owner(self._owner)
 
 
 def rows_in_flight(settings: JudgeConfig) -> int:

@@ -19,6 +19,13 @@ def start_owner() -> ActorHandle[Any]:
     return cast("ActorHandle[Any]", owner)
 
 
+def end_owner(owner: ActorHandle[Any]) -> None:
+    """End the actor, when the application has been deleted: Serve's controller may hold a handle of it for ever."""
+    import ray
+
+    ray.kill(owner)
+
+
 async def exit_with_driver(owner: ActorHandle[Any], application: str) -> None:
     """Wait in a replica until the owner has ended, then delete the application."""
     from ray import serve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.features.index import FeatureIndex
 from p2i_ray.diffusion.training import launch as training
 from p2i_ray.errors import UserError
+from tests.support import ray_processes
 from tests.support.make_features import make_features
 
 SETTINGS = TrainConfig(
@@ -137,8 +139,8 @@ def kill_worker_after_checkpoint(work: Path, killed: threading.Event) -> None:
     """Kill one of this process's training workers as soon as a checkpoint is complete."""
     while not list(work.glob("train/checkpoint_manager_snapshot.json")):
         killed.wait(0.05)
-    workers = [p for p in psutil.Process().children(recursive=True) if "RayTrainWorker" in " ".join(p.cmdline())]
-    workers[0].kill()
+    workers = ray_processes.titled("RayTrainWorker")
+    workers.pop().kill()
     killed.set()
 
 
@@ -191,10 +193,30 @@ def test_rows_whose_loss_is_no_number_are_named(
     assert not (tmp_path / "model").exists()
 
 
-def test_a_worker_without_memory_is_a_line_with_what_lowers_its_need() -> None:
-    found = training.memory_line(RuntimeError("torch.OutOfMemoryError: CUDA out of memory."), SETTINGS)
-    assert found == (
-        "a training worker ran out of memory (torch.OutOfMemoryError: CUDA out of memory.); raise "
-        "train.gradient_accumulation_steps=1, set train.gradient_checkpointing=true or raise train.num_workers=2"
-    )
-    assert training.memory_line(RuntimeError("a worker died"), SETTINGS) is None
+def test_an_interrupted_training_ends_at_once_and_leaves_nothing_behind(
+    ray_cluster: None, features: FeatureIndex, tiny_painter: DiffusionConfig, tmp_path: Path
+) -> None:
+    """Ray's own handler, which fit() sets for good, ended the process without a word, after the training, too."""
+    before, main, seen = signal.getsignal(signal.SIGINT), threading.get_ident(), list[psutil.Process]()
+
+    def interrupt() -> None:
+        seen.extend(ray_processes.wait_for("TrainController"))
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt) as kept:  # keeps its traceback and so what the frames hold, as notebooks do
+        training.train(
+            features,
+            keep=None,
+            base=tiny_painter.base,
+            diffusion=tiny_painter,
+            settings=SETTINGS.model_copy(update={"num_workers": 1}),
+            steps=100_000,
+            seed=0,
+            out=str(tmp_path / "model"),
+            work=str(tmp_path / "work"),
+            tracking=str(tmp_path / "tracking"),
+        )
+    assert signal.getsignal(signal.SIGINT) is before and not (tmp_path / "model").exists()
+    _, alive = psutil.wait_procs(seen, timeout=60)
+    assert seen and not alive and kept
