@@ -40,12 +40,14 @@ echo 'import p2i_ray_torchvision' >"$site/p2i_ray_torchvision.pth"
 if [ -f pyproject.toml ]; then
   $pip install --no-deps --no-build-isolation --editable .
   # The web page's tests drive it.
-  if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null && ! command -v google-chrome >/dev/null
-  then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-      { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null || true
-    fi
-    command -v chromium >/dev/null ||
-      echo "note: the web page's tests need chromium on the PATH; on Debian: apt-get install chromium" >&2
+  has_browser() {
+    for name in chromium-headless-shell chrome-headless-shell chromium chromium-browser google-chrome; do
+      command -v "$name" >/dev/null && return
+    done
+    return 1
+  }
+  if ! has_browser && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell; } >/dev/null || true
   fi
+  has_browser || echo "note: the web page's tests need chromium; on Debian: apt-get install chromium-headless-shell" >&2
 fi

@@ -13,6 +13,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core logs internals to the terminal
     "RAY_task_oom_retries": "4",  # of a task that Ray's memory monitor ended: for ever by default
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # Ray lists its logs' folder twice a second, and not ten times
     # Most processes of a judge and of a dataset only wait; by default Ray warns of eight on two cores.
     "RAY_worker_maximum_startup_concurrency": "4",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU leaves CUDA_VISIBLE_DEVICES alone
