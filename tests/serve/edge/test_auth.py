@@ -195,14 +195,14 @@ def test_headers(service: RunningService) -> None:
 
 def test_metrics(service: RunningService) -> None:
     assert service.edit(n=2).status_code == 200 and service.edit(n=0).status_code == 400
+    # An answer arrives a moment before its request is over.
+    wait_until(lambda: "p2i_http_requests_in_flight 1.0" in service.send("GET", "/metrics").text)
     text = service.send("GET", "/metrics").text
     assert 'p2i_http_requests_total{method="POST",route="/v1/images/edits",status="200"}' in text
     assert 'p2i_http_requests_total{method="POST",route="/v1/images/edits",status="400"}' in text
     for stage in ("upload", "decode", "paint", "encode"):
         assert f'p2i_request_stage_duration_seconds_count{{stage="{stage}"}}' in text
     assert 'p2i_generated_images_total{source="request"}' in text
-    # An answer arrives a moment before its request is over.
-    wait_until(lambda: "p2i_http_requests_in_flight 1.0" in service.send("GET", "/metrics").text)
     before = text.count("\n")
     for k in range(20):
         service.send("GET", f"/made-up-{k}")
