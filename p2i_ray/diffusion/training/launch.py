@@ -149,7 +149,6 @@ def check_rows(settings: TrainConfig, count: int, of_what: str = "") -> None:
 
 def _fit(job: TrainingJob) -> dict[str, Any]:
     """Run the training processes to their end; returns the first one's result."""
-    import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchTrainer
 
@@ -200,10 +199,8 @@ def _fit(job: TrainingJob) -> dict[str, Any]:
         outcome: dict[str, Any] = result.return_value
         return outcome
     except KeyboardInterrupt:
-        for (
-            controller
-        ) in controllers:  # a traceback that somebody keeps, as notebooks do, would keep the training alive
-            ray.kill(controller)
+        for controller in controllers:  # the traceback holds it: in a notebook, the training would go on
+            controller.abort.remote()  # frees what its workers have reserved; killed, it would not
         raise
     except TrainingFailedError as error:
         line = failures.disk_full_line(error) or failures.memory_line(error, settings)
