@@ -30,7 +30,8 @@ def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joine
     """Write each pair once: its product's row, and its reference in the columns `reference` and `reference_cutout`.
 
     A picture may be in several pairs. Their pictures are found in all splits, and the pairs are written into one, which
-    appears when it is complete: a part of it could be painted and measured, and nobody would notice. The row's id is the pair's, its name and category are those that the list has in the pair's line.
+    appears when it is complete: a part of it could be painted and measured, and nobody would notice. The row's id is
+    the pair's, its name and category are those that the list has in the pair's line.
 
     Args:
         data: location of the EPBD folder.
