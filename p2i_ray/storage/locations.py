@@ -234,16 +234,23 @@ def make_folder(location: str) -> None:
     filesystem.makedirs(path, exist_ok=True)
 
 
-def put_folder(local: str, location: str) -> None:
-    """Copy a local folder's content to a location."""
+def put_folder(local: str, location: str, last: Sequence[str] = ()) -> None:
+    """Copy a local folder's content to a location.
+
+    Args:
+        local: the folder.
+        location: of the copy.
+        last: names of files directly in it that are copied when all others are there.
+    """
     filesystem, path = open_location(location)
     filesystem.makedirs(path, exist_ok=True)
     names = sorted(file.relative_to(local).as_posix() for file in Path(local).rglob("*") if file.is_file())
     if not is_uri(location):
         for folder in {Path(path, name).parent for name in names}:
             folder.mkdir(parents=True, exist_ok=True)
-    # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
-    filesystem.put([str(Path(local, name)) for name in names], [posixpath.join(path, name) for name in names])
+    for some in ([name for name in names if name not in last], [name for name in names if name in last]):
+        # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
+        filesystem.put([str(Path(local, name)) for name in some], [posixpath.join(path, name) for name in some])
 
 
 @contextmanager
