@@ -70,11 +70,14 @@ def open_location(location: str) -> tuple[Any, str]:
     Raises:
         UserError: nothing here can open such a URI.
     """
-    try:
-        filesystem, path = fsspec.core.url_to_fs(local_path(location), use_listings_cache=False)
+    place = local_path(location)
+    protocol = place.partition("://")[0] if is_uri(place) else "file"
+    try:  # not `url_to_fs`: of a::b it would open a, and others' files would be read, overwritten and deleted
+        store = fsspec.get_filesystem_class(protocol)
+        filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **store._get_kwargs_from_urls(place))
     except (ValueError, ImportError) as error:
         raise UserError(f"can't open {location}: {error}") from None
-    return filesystem, str(path)
+    return filesystem, str(store._strip_protocol(place))
 
 
 def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
