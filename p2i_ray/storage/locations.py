@@ -3,6 +3,8 @@
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
 a folder is not, so its writer marks it as done afterwards (see run/folder.py).
 
+A bucket's console makes an object FOLDER/ where it is told to create a folder; it is no file, and counts for nothing.
+
 All file systems are opened here. They remember no listing: s3fs and gcsfs would for the life of the process, and other
 processes write to the same folders. A store that doesn't answer is an error, never an absent file.
 """
@@ -112,7 +114,8 @@ def exists(location: str) -> bool:
 def is_empty(location: str, *besides: str) -> bool:
     """Whether a folder that is there holds nothing, or nothing but files of these names."""
     filesystem, path = open_location(location)
-    return {posixpath.basename(str(entry).rstrip("/")) for entry in filesystem.ls(path, detail=False)} <= {*besides}
+    inside = [found for entry in filesystem.ls(path, detail=False) if (found := str(entry).rstrip("/")) != path]
+    return {posixpath.basename(name) for name in inside} <= {*besides}
 
 
 def files(location: str, suffix: str = "") -> list[str]:
@@ -130,7 +133,9 @@ def names(location: str, suffix: str = "") -> list[str]:
         entries = filesystem.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    inside = [entry["name"] for entry in entries if _is_file(entry) and entry["name"] != path]  # not itself
+    inside = [
+        name for entry in entries if _is_file(entry) and (name := entry["name"]).rstrip("/") != path
+    ]  # not itself
     found = sorted(map(posixpath.basename, inside))
     return [name for name in found if name.endswith(suffix) and not name.startswith(".")]
 
@@ -159,7 +164,7 @@ def files_below(location: str) -> Iterator[str]:
         return
     for found in filesystem.find(root):
         name = str(found).removeprefix(root).lstrip("/")
-        if name and not any(part.startswith(HIDDEN) for part in name.split("/")):
+        if name and not name.endswith("/") and not any(part.startswith(HIDDEN) for part in name.split("/")):
             yield name
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2i_ray.cluster import preflight
 from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
+
+if TYPE_CHECKING:
+    from chaos.bucket import Bucket
 
 ODD = " [1] ä*b::c"  # what fsspec would expand, what URIs escape, and what it chains file systems by
 
@@ -108,6 +113,25 @@ def test_a_folder_goes_there_and_back(root: str, tmp_path: Path) -> None:
     locations.put_folder(str(tmp_path / "model"), locations.join(root, "copy"))
     with locations.local_folder(locations.join(root, "copy")) as folder:
         assert Path(folder, "unet", "w").read_text() == "weights"
+
+
+def test_a_folder_of_a_bucket_s_console_is_a_folder(s3_bucket: Bucket) -> None:
+    """An object FOLDER/, which is no file."""
+    root = f"{s3_bucket.uri}/{uuid.uuid4().hex} [1]"
+    filesystem, path = locations.open_location(root)
+    for folder in ("", "a/", "a/b/"):
+        filesystem.call_s3("put_object", Bucket=s3_bucket.name, Key=f"{path.partition('/')[2]}/{folder}")
+    assert locations.kind(root) == locations.kind(f"{root}/a/b") == "directory"
+    assert locations.is_empty(f"{root}/a/b") and not locations.is_empty(root)
+    assert locations.names(root) == [] and [*locations.files_below(root)] == []
+    job_output.check(f"{root}/a/b", "export")
+    locations.write_text(f"{root}/a/c.txt", "c")
+    assert locations.names(f"{root}/a") == ["c.txt"] and [*locations.files_below(root)] == ["a/c.txt"]
+    assert preflight.witness(root) == (f"{root}/a/c.txt", 1)
+    with locations.local_folder(root) as copy:
+        assert [found.name for found in Path(copy).rglob("*") if found.is_file()] == ["c.txt"]
+    locations.remove(root)
+    assert locations.kind(root) is None
 
 
 def test_a_folder_that_is_not_there_is_named(root: str) -> None:
