@@ -275,7 +275,7 @@ def local_folder(location: str) -> Iterator[str]:
         return
     filesystem, path = open_location(location)
     with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
-        found = sorted(filesystem.find(path))
+        found = sorted(name for name in filesystem.find(path) if not name.endswith("/"))
         targets = [Path(copy, posixpath.relpath(file, path)) for file in found]
         for folder in {target.parent for target in targets}:
             folder.mkdir(parents=True, exist_ok=True)
