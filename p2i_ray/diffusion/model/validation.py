@@ -207,8 +207,7 @@ def check_kind(location: str) -> Family:
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
-    if locations.exists(locations.join(location, job_output.MARKER)):
-        raise UserError(f"{location} is left unfinished by an upload; have it finished by the same command")
+    job_output.check_finished(location)
     parts = (INDEX, *(family.denoiser for family in families.FAMILIES))
     if not any(locations.exists(locations.join(location, part)) for part in parts):
         if locations.exists(locations.join(location, "snapshots")):

@@ -277,7 +277,7 @@ def test_an_upload_that_is_interrupted_is_no_model_and_goes_on(
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(S3FileSystem, "put", interrupted)
         conversion.convert(tiny_painter.base, out, config=None, tell=print)
-    with pytest.raises(UserError, match="is left unfinished by an upload; have it finished by the same command"):
+    with pytest.raises(UserError, match=r"is not finished by the job that writes it \(convert\)"):
         validation.check_model(out)
     locations.write_text(f"{out}/vae/old.json", "of another source")
     for place in (out, another):
