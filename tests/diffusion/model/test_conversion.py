@@ -286,3 +286,27 @@ def test_an_upload_that_is_interrupted_is_no_model_and_goes_on(
     assert sorted(locations.files_below(out)) == sorted(locations.files_below(another))
     with pytest.raises(UserError, match="is there already"):
         conversion.convert(tiny_painter.base, out, config=None, tell=print)
+
+
+def test_a_conversion_into_an_empty_folder_goes_on(
+    tiny_painter: DiffusionConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is killed while its parts appear, or that leaves its hidden folder."""
+    out, rename = tmp_path / "volume", Path.rename
+    out.mkdir()
+
+    def interrupted(part: Path, target: Path) -> Path:
+        if part.name == "unet":
+            (out / ".p2i_convert_x" / "model").mkdir(parents=True)
+            raise KeyboardInterrupt
+        return rename(part, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", interrupted)
+        convert(Path(tiny_painter.base), out)
+    with pytest.raises(UserError, match="is not finished by the job"):
+        validation.check_model(str(out))
+    convert(Path(tiny_painter.base), out)
+    convert(Path(tiny_painter.base), tmp_path / "whole")
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    validation.check_model(str(out))
