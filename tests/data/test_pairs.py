@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -123,7 +123,7 @@ def test_an_interrupted_joining_is_taken_for_nothing_and_begun_anew(
     job = load_job("pairs")
     asked = load(job.PairsJob, "mini", [f"data={data}", f"out={out}/"])
 
-    def interrupt(*_: object, **__: object) -> None:
+    def interrupt(*_: object, **__: object) -> NoReturn:
         raise KeyboardInterrupt
 
     for module, name in ((pairs, "_without_scene"), (publishing, "publish"), (publishing, "finish")):
