@@ -17,10 +17,12 @@ from typing import Any
 
 from pydantic import Field, create_model
 
+from p2i_ray.cluster import preflight
 from p2i_ray.config.base import Settings
 from p2i_ray.console.cli import main_without_preset
 from p2i_ray.diffusion.model import conversion, validation
 from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 _FIELDS: dict[str, Any] = {
@@ -36,6 +38,9 @@ def run(job: Settings) -> None:
     given = job.model_dump()
     out = locations.absolute(given["out"])
     config = locations.absolute(given["config"]) if given["config"] else None
+    if locations.is_uri(out) or locations.exists(out):  # else the conversion makes the folder, and says if it can't
+        job_output.check(out, conversion.JOB)
+        preflight.check_rights(out)
     conversion.convert(named(given["in"]), out, config=config, tell=print)
     print(f"{out}: {judgement(out)}")
 

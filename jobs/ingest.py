@@ -39,7 +39,7 @@ from p2i_ray.data.sources import earlier_settings, ledger, source
 from p2i_ray.data.sources.ingest import Ingested, check, check_out, count_new, ingest
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.errors import UserError
-from p2i_ray.run import lease
+from p2i_ray.run import job_output, lease
 from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def run(job: IngestJob) -> None:
     place, out = locations.absolute(job.source), locations.absolute(job.out)
     names = locations.absolute(job.names) if job.names else ""
     check_apart(place, out)
+    job_output.check_finished(place)  # an export
     check_out(out)
     preset = ""
     if job.preset:

@@ -6,7 +6,8 @@
 
 Writes out/test/*.parquet with the columns reference and reference_cutout. A picture may be in several pairs. Lines of
 the list that are no pair, and pairs of which a picture was set aside when it was ingested, are left out and counted by
-their reasons: every line of the list is joined or left out.
+their reasons: every line of the list is joined or left out. Pairs appear in out/test when all are joined; after an
+interruption the same command begins anew.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from p2i_ray.cluster import preflight
 from p2i_ray.config import Config
 from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
-from p2i_ray.data import pairs, rejected
-from p2i_ray.errors import UserError
+from p2i_ray.data import pair_list, pairs, publishing, rejected
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 SHOWN = 5  # pairs of a reason whose ids are listed
@@ -36,10 +37,12 @@ class PairsJob(Config):
 def run(job: PairsJob) -> None:
     """Run the job."""
     data, out = locations.absolute(job.data), locations.absolute(job.out)
-    if locations.exists(out) and not locations.is_empty(out):
-        raise UserError(f"out={job.out} is there already; give a new folder, or remove it")
+    job_output.check(out, "pairs")
+    pair_list.read(data)  # fail on data without pairs before anything is written
     preflight.check_rights(out)
-    with phase("join", None, "pairs") as progress:
+    with job_output.held(out, "pairs"), phase("join", None, "pairs") as progress:
+        publishing.remove_unfinished(out)  # of an attempt that was interrupted
+        locations.remove(locations.join(out, pairs.SPLIT))
         joined = pairs.join(data, out, progress)
     print(f"pairs      {joined.pairs + len(joined.left_out)}\njoined     {joined.pairs}")
     print(f"left out   {len(joined.left_out)}")

@@ -75,7 +75,7 @@ def unreadable_witnesses(witnesses: Sequence[tuple[str, int]]) -> dict[str, str]
     found = {}
     for location, size in witnesses:
         try:
-            filesystem, path = fsspec.core.url_to_fs(location, use_listings_cache=False)  # ask the store
+            filesystem, path = _opened(location)
             if filesystem.size(path) != size:
                 found[location] = "it is another file there"
         except Exception as error:  # each bucket's client has errors of its own
@@ -86,7 +86,7 @@ def unreadable_witnesses(witnesses: Sequence[tuple[str, int]]) -> dict[str, str]
 def try_probe(file: str, content: str) -> tuple[str | None, str | None]:
     """Why a file can't be read with that content, and why a file beside it can't be written; none: it can."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(file, use_listings_cache=False)
+        filesystem, path = _opened(file)
         if filesystem.cat_file(path).decode() != content:
             return "it is another folder there", None
     except Exception as error:
@@ -98,6 +98,14 @@ def try_probe(file: str, content: str) -> tuple[str | None, str | None]:
     except Exception as error:
         return None, short_reason(error)
     return None, None
+
+
+def _opened(location: str) -> tuple[Any, str]:
+    """The file system of a path or URI, which asks the store every time; the same as storage.locations opens."""
+    protocol = location.partition("://")[0] if "://" in location else "file"
+    store = fsspec.get_filesystem_class(protocol)
+    filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **store._get_kwargs_from_urls(location))
+    return filesystem, str(store._strip_protocol(location))
 
 
 def short_reason(error: Exception) -> str:

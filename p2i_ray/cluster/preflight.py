@@ -122,6 +122,8 @@ def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
     entries = sorted(filesystem.ls(path, detail=True), key=lambda entry: (entry["type"] != "file", entry["name"]))
     for entry in entries:
         inside = locations.join(location, entry["name"].rstrip("/").rpartition("/")[2])
+        if entry["name"].rstrip("/") == path:  # the object that a bucket's console makes of a folder
+            continue
         if entry["type"] == "file" and not inside.rpartition("/")[2].startswith("."):
             return inside, int(entry["size"])
         if entry["type"] != "file" and depth and (below := witness(inside, depth - 1)):

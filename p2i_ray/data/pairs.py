@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from p2i_ray.data import pair_list, reading
+from p2i_ray.data import pair_list, publishing, reading
 from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.schema import REFERENCES, REJECTED, SCHEMA
 from p2i_ray.data.statistics import splits_of
@@ -29,8 +29,9 @@ class Joined(NamedTuple):
 def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joined:
     """Write each pair once: its product's row, and its reference in the columns `reference` and `reference_cutout`.
 
-    A picture may be in several pairs. Their pictures are found in all splits, and the pairs are written into one. The
-    row's id is the pair's, its name and category are those that the list has in the pair's line.
+    A picture may be in several pairs. Their pictures are found in all splits, and the pairs are written into one, which
+    appears when it is complete: a part of it could be painted and measured, and nobody would notice. The row's id is
+    the pair's, its name and category are those that the list has in the pair's line.
 
     Args:
         data: location of the EPBD folder.
@@ -45,6 +46,7 @@ def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joine
     place = {id_: file for file in files for id_ in reading.ids_of(file)}
     aside = _set_aside(data)
     left_out: dict[str, str] = {}
+    building, written = publishing.building_folder(out), list[str]()
     for start in range(0, len(pairs), BATCH):
         some = pairs[start : start + BATCH]
         left_out |= {pair.id: reason for pair in some if (reason := _lacking(pair, place, aside))}
@@ -54,12 +56,14 @@ def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joine
             left_out |= _without_scene(whole, table)
             table = table.filter(table[REFERENCES.names[0]].is_valid())
             if table.num_rows:
-                parquet.write_table(table, locations.join(out, SPLIT, f"part-{start // BATCH:05}.parquet"))
+                written.append(f"part-{start // BATCH:05}.parquet")
+                parquet.write_table(table, locations.join(building, SPLIT, written[-1]))
         if progress:
             progress(len(some))
     if len(left_out) == len(pairs):
         id_, reason = next(iter(left_out.items()), ("", "its list is empty"))
         raise UserError(f"{data}: none of {len(pairs)} pairs can be joined; {id_}: {reason}")
+    publishing.publish(building, out, {SPLIT: written})
     return Joined(len(pairs) - len(left_out), left_out)
 
 

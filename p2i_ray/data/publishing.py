@@ -94,6 +94,7 @@ def _move(source: str, target: str, names: Sequence[str]) -> None:
         _, from_path = locations.open_location(locations.join(source, name))
         _, to_path = locations.open_location(locations.join(target, name))
         if locations.is_uri(source):  # object stores have no folders to rename
-            filesystem.mv(from_path, to_path)
+            filesystem.cp_file(from_path, to_path)  # `mv` would take * ? [ ] in a folder's name for a pattern
+            filesystem.rm_file(from_path)
         else:
             Path(from_path).replace(to_path)

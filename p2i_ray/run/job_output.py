@@ -15,6 +15,7 @@ from p2i_ray.run import lease
 from p2i_ray.storage import locations
 
 MARKER = "unfinished.txt"  # in the folder until the job has written everything
+ADVICE = "The same command finishes this."
 
 
 def check(out: str, job: str, *, adds: bool = False) -> None:
@@ -50,9 +51,24 @@ def held(out: str, job: str, *, adds: bool = False) -> Iterator[None]:
     with lease.held(locations.join(out, lease.FILE)):
         _check_content(out, job, adds)  # meanwhile somebody may have finished it
         marker = locations.join(out, MARKER)
-        locations.write_text(marker, f"{job}\nThe same command finishes this.\n")
+        locations.write_text(marker, f"{job}\n{ADVICE}\n")
         yield
         locations.remove(marker)
+
+
+def check_finished(folder: str) -> None:
+    """Check that a folder which is to be read is not one that a job left unfinished: a part would be taken for all.
+
+    Raises:
+        UserError: it is, or the job still works on it.
+    """
+    marker = locations.join(folder, MARKER)
+    if locations.exists(marker):
+        begun_by, *more = locations.read_bytes(marker).decode("utf-8", "replace").splitlines() or [""]
+        if more == [ADVICE]:  # else it is a file of the user's
+            raise UserError(
+                f"{folder} is not finished by the job that writes it ({begun_by}); its command goes on with it"
+            )
 
 
 def _check_content(out: str, job: str, adds: bool) -> None:

@@ -3,6 +3,8 @@
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
 a folder is not, so its writer marks it as done afterwards (see run/folder.py).
 
+A bucket's console makes an object FOLDER/ where it is told to create a folder; it is no file, and counts for nothing.
+
 All file systems are opened here. They remember no listing: s3fs and gcsfs would for the life of the process, and other
 processes write to the same folders. A store that doesn't answer is an error, never an absent file.
 """
@@ -70,11 +72,14 @@ def open_location(location: str) -> tuple[Any, str]:
     Raises:
         UserError: nothing here can open such a URI.
     """
-    try:
-        filesystem, path = fsspec.core.url_to_fs(local_path(location), use_listings_cache=False)
+    place = local_path(location)
+    protocol = place.partition("://")[0] if is_uri(place) else "file"
+    try:  # not `url_to_fs`: of a::b it would open a, and others' files would be read, overwritten and deleted
+        store = fsspec.get_filesystem_class(protocol)
+        filesystem = fsspec.filesystem(protocol, use_listings_cache=False, **store._get_kwargs_from_urls(place))
     except (ValueError, ImportError) as error:
         raise UserError(f"can't open {location}: {error}") from None
-    return filesystem, str(path)
+    return filesystem, str(store._strip_protocol(place))
 
 
 def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
@@ -109,7 +114,8 @@ def exists(location: str) -> bool:
 def is_empty(location: str, *besides: str) -> bool:
     """Whether a folder that is there holds nothing, or nothing but files of these names."""
     filesystem, path = open_location(location)
-    return {posixpath.basename(str(entry).rstrip("/")) for entry in filesystem.ls(path, detail=False)} <= {*besides}
+    inside = [found for entry in filesystem.ls(path, detail=False) if (found := str(entry).rstrip("/")) != path]
+    return {posixpath.basename(name) for name in inside} <= {*besides}
 
 
 def files(location: str, suffix: str = "") -> list[str]:
@@ -127,7 +133,9 @@ def names(location: str, suffix: str = "") -> list[str]:
         entries = filesystem.ls(path, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    inside = [entry["name"] for entry in entries if _is_file(entry) and entry["name"] != path]  # not itself
+    inside = [
+        name for entry in entries if _is_file(entry) and (name := entry["name"]).rstrip("/") != path
+    ]  # not itself
     found = sorted(map(posixpath.basename, inside))
     return [name for name in found if name.endswith(suffix) and not name.startswith(".")]
 
@@ -156,7 +164,7 @@ def files_below(location: str) -> Iterator[str]:
         return
     for found in filesystem.find(root):
         name = str(found).removeprefix(root).lstrip("/")
-        if name and not any(part.startswith(HIDDEN) for part in name.split("/")):
+        if name and not name.endswith("/") and not any(part.startswith(HIDDEN) for part in name.split("/")):
             yield name
 
 
@@ -234,16 +242,23 @@ def make_folder(location: str) -> None:
     filesystem.makedirs(path, exist_ok=True)
 
 
-def put_folder(local: str, location: str) -> None:
-    """Copy a local folder's content to a location."""
+def put_folder(local: str, location: str, last: Sequence[str] = ()) -> None:
+    """Copy a local folder's content to a location.
+
+    Args:
+        local: the folder.
+        location: of the copy.
+        last: names of files directly in it that are copied when all others are there.
+    """
     filesystem, path = open_location(location)
     filesystem.makedirs(path, exist_ok=True)
     names = sorted(file.relative_to(local).as_posix() for file in Path(local).rglob("*") if file.is_file())
     if not is_uri(location):
         for folder in {Path(path, name).parent for name in names}:
             folder.mkdir(parents=True, exist_ok=True)
-    # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
-    filesystem.put([str(Path(local, name)) for name in names], [posixpath.join(path, name) for name in names])
+    for some in ([name for name in names if name not in last], [name for name in names if name in last]):
+        # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
+        filesystem.put([str(Path(local, name)) for name in some], [posixpath.join(path, name) for name in some])
 
 
 @contextmanager
@@ -260,7 +275,7 @@ def local_folder(location: str) -> Iterator[str]:
         return
     filesystem, path = open_location(location)
     with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
-        found = sorted(filesystem.find(path))
+        found = sorted(name for name in filesystem.find(path) if not name.endswith("/"))
         targets = [Path(copy, posixpath.relpath(file, path)) for file in found]
         for folder in {target.parent for target in targets}:
             folder.mkdir(parents=True, exist_ok=True)

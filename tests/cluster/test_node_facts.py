@@ -66,9 +66,10 @@ def test_a_node_looks_for_the_files_it_is_asked_for(tmp_path: Path) -> None:
     assert found["unwritable"] == {} and [path.name for path in tmp_path.iterdir()] == ["probe"]
 
 
-def test_a_file_of_another_size_is_another_file(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text("abc")
-    location = str(tmp_path / "a")
+@pytest.mark.parametrize("name", ["a", "mug::1"])
+def test_a_file_of_another_size_is_another_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("abc")
+    location = str(tmp_path / name)
     assert node_facts.unreadable_witnesses([(location, 3)]) == {}
     assert node_facts.unreadable_witnesses([(location, 4)]) == {location: "it is another file there"}
 

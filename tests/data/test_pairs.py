@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from p2i_ray.config import load
-from p2i_ray.data import pair_list, pairs, reading
+from p2i_ray.data import pair_list, pairs, publishing, reading
 from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.schema import REFERENCES, REJECTED, REJECTED_SCHEMA, SCHEMA
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 from tests.support.load_job import load_job
+
+if TYPE_CHECKING:
+    from chaos.bucket import Bucket
 
 
 def row(id_: str, *, scene: bool = True) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def test_each_pair_has_its_own_pictures(tmp_path: Path, capsys: pytest.CaptureFi
         assert one["reference_cutout"]["bytes"] == f"cutout of bg1k-{reference}".encode()
     assert len(reading.split_files(str(tmp_path / "out"), "test")) == 2
     assert "pairs      70\njoined     70\nleft out   0\nwritten    /" in capsys.readouterr().out
-    with pytest.raises(UserError, match="is there already; give a new folder"):
+    with pytest.raises(UserError, match="is there already; give another out"):
         job.run(asked)
 
 
@@ -106,3 +110,33 @@ def test_without_pairs(tmp_path: Path) -> None:
     pair_list.write([Pair("bgpair-1", "bg1k-1", "bg1k-2", "sofa")], str(data))
     with pytest.raises(UserError, match="none of 1 pairs can be joined; bgpair-1: not in the data: reference bg1k-2"):
         pairs.join(str(data), str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("in_a_bucket", [False, True])
+def test_an_interrupted_joining_is_taken_for_nothing_and_begun_anew(
+    in_a_bucket: bool, tmp_path: Path, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, numbers = tmp_path / "data", range(pairs.BATCH + 6)
+    out = f"{s3_bucket.uri}/joined pairs" if in_a_bucket else str(tmp_path / "out")
+    write(data, "test", "0.parquet", *(row(f"bg1k-{n}") for n in numbers))
+    pair_list.write([Pair(f"bgpair-{n}", f"bg1k-{n}", "bg1k-0", "sofa") for n in numbers], str(data))
+    job = load_job("pairs")
+    asked = load(job.PairsJob, "mini", [f"data={data}", f"out={out}/"])
+
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    for module, name in ((pairs, "_without_scene"), (publishing, "publish"), (publishing, "finish")):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            if name == "_without_scene":  # of the second batch
+                patched.setattr(module, name, lambda some, _: {} if len(some) == pairs.BATCH else interrupt())
+            else:
+                patched.setattr(module, name, interrupt)
+            job.run(asked)
+        with pytest.raises(UserError, match="has no split 'test'"):
+            reading.split_files(out, "test")
+    job.run(asked)
+    ids = [id_ for file in reading.split_files(out, "test") for id_ in reading.ids_of(file)]
+    assert ids == [f"bgpair-{n}" for n in numbers]
+    filesystem, path = locations.open_location(out)
+    assert [found.rpartition("/")[2] for found in filesystem.ls(path, detail=False)] == ["test"]

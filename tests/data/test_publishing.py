@@ -35,12 +35,15 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
         publishing.check_free(str(tmp_path / "file"))
 
 
-def test_a_bucket_is_published_file_by_file() -> None:
-    kept = writing.write_split("memory://bucket/data/.building-1", "train", [ROW])
-    publishing.publish("memory://bucket/data/.building-1", "memory://bucket/data", {"train": kept})
+@pytest.mark.parametrize("name", ["data", "spring [1] *", "new?"])
+def test_a_bucket_is_published_file_by_file(name: str) -> None:
+    """Also where the folder's name has what fsspec takes for a pattern."""
+    out = f"memory://bucket/{name}"
+    kept = writing.write_split(f"{out}/.building-1", "train", [ROW])
+    publishing.publish(f"{out}/.building-1", out, {"train": kept})
     memory = fsspec.filesystem("memory")
-    assert memory.ls("/bucket/data/train", detail=False) == [f"/bucket/data/train/{kept[0]}"]
-    assert memory.find("/bucket") == [f"/bucket/data/train/{kept[0]}"]
+    assert memory.ls(f"/bucket/{name}/train", detail=False) == [f"/bucket/{name}/train/{kept[0]}"]
+    assert memory.find("/bucket") == [f"/bucket/{name}/train/{kept[0]}"]
     memory.rm("/bucket", recursive=True)
 
 

@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 
 from jobs import convert
 from p2i_ray.config import DiffusionConfig
+from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 from tests.support.ldm_layout import single_file
 
 pytestmark = pytest.mark.heavy
@@ -25,3 +27,16 @@ def test_a_single_file_that_is_a_link_of_a_hub_s_cache(
     assert capsys.readouterr().out.endswith(f"{tmp_path}/out: a model to train and paint with\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"model_index.json", "unet", "vae"}
     assert not list((tmp_path / "out").glob(".p2i*"))
+
+
+def test_a_folder_without_rights_is_one_line_before_anything_is_converted(
+    tiny_painter: DiffusionConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(locations, "write_text", refuse)
+    with pytest.raises(UserError, match=r"can't write, read and delete files in .*/out: .*Permission denied"):
+        convert.run(convert.ConvertJob.model_validate({"in": tiny_painter.base, "out": str(tmp_path / "out")}))
+    assert not list((tmp_path / "out").iterdir())

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs import export
+from jobs import export, ingest
 from p2i_ray.console.cli import main
 from p2i_ray.data import writing
 from p2i_ray.data.schema import INGESTED
 from p2i_ray.data.sources import source
+from p2i_ray.run import job_output
 from tests.support.epbd_row import row
 
 
@@ -47,3 +48,15 @@ def test_a_mistake_is_one_line_before_ray_starts(
         given = arguments(tmp_path / "data", tmp_path / "out", "format=webdataset", change)
         main(export.ExportJob, None, export.run, given)
     assert stop.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_part_of_an_export_is_not_ingested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would be taken for all of it."""
+    tars = tmp_path / "tars"
+    with pytest.raises(KeyboardInterrupt), job_output.held(str(tars), "export"):
+        (tars / "train-000000.tar").touch()
+        raise KeyboardInterrupt
+    with pytest.raises(SystemExit) as stop:
+        given = ["--config", "mini", f"source={tars}", f"out={tmp_path / 'data'}"]
+        main(ingest.IngestJob, None, ingest.run, given)
+    assert stop.value.code == 2 and "is not finished by the job that writes it (export)" in capsys.readouterr().err

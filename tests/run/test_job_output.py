@@ -35,6 +35,21 @@ def test_the_same_job_goes_on_with_what_it_left_and_no_other_touches_it(tmp_path
     assert sorted(path.name for path in Path(out).iterdir()) == ["part"]
 
 
+def test_what_a_job_left_unfinished_is_not_read(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    job_output.check_finished(out)
+    with (
+        pytest.raises(UserError, match=rf"{out} is not finished by the job that writes it \(export\); its command"),
+        job_output.held(out, "export"),
+    ):
+        job_output.check_finished(out)
+    with job_output.held(out, "export"):
+        pass
+    job_output.check_finished(out)
+    Path(out, job_output.MARKER).write_text("export of the north shop\nphotos are missing\n")  # somebody's own note
+    job_output.check_finished(out)
+
+
 def test_a_job_that_adds_takes_a_finished_folder_but_no_other_job_s_unfinished_one(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     with job_output.held(out, "evaluate"):

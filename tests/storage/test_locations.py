@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2i_ray.cluster import preflight
 from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
-ODD = " [1] ä*b"  # what fsspec would expand, and what URIs escape
+if TYPE_CHECKING:
+    from chaos.bucket import Bucket
+
+ODD = " [1] ä*b::c"  # what fsspec would expand, what URIs escape, and what it chains file systems by
 
 
 @pytest.fixture(params=["disk", "memory", "s3", "gs", *(f"{store}{ODD}" for store in ("disk", "memory", "s3"))])
@@ -32,8 +37,10 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def elsewhere(location: str) -> tuple[Any, str]:
     """The location for another process, whose writes this one's clients don't notice."""
-    filesystem, path = fsspec.core.url_to_fs(location, skip_instance_cache=True)
-    return filesystem, path
+    filesystem = fsspec.filesystem(
+        location.partition("://")[0] if "://" in location else "file", skip_instance_cache=True
+    )
+    return filesystem, filesystem._strip_protocol(location)
 
 
 def test_what_is_written_is_read(root: str) -> None:
@@ -108,6 +115,25 @@ def test_a_folder_goes_there_and_back(root: str, tmp_path: Path) -> None:
         assert Path(folder, "unet", "w").read_text() == "weights"
 
 
+def test_a_folder_of_a_bucket_s_console_is_a_folder(s3_bucket: Bucket) -> None:
+    """An object FOLDER/, which is no file."""
+    root = f"{s3_bucket.uri}/{uuid.uuid4().hex} [1]"
+    filesystem, path = locations.open_location(root)
+    for folder in ("", "a/", "a/b/"):
+        filesystem.call_s3("put_object", Bucket=s3_bucket.name, Key=f"{path.partition('/')[2]}/{folder}")
+    assert locations.kind(root) == locations.kind(f"{root}/a/b") == "directory"
+    assert locations.is_empty(f"{root}/a/b") and not locations.is_empty(root)
+    assert locations.names(root) == [] and [*locations.files_below(root)] == []
+    job_output.check(f"{root}/a/b", "export")
+    locations.write_text(f"{root}/a/c.txt", "c")
+    assert locations.names(f"{root}/a") == ["c.txt"] and [*locations.files_below(root)] == ["a/c.txt"]
+    assert preflight.witness(root) == (f"{root}/a/c.txt", 1)
+    with locations.local_folder(root) as copy:
+        assert [found.name for found in Path(copy).rglob("*") if found.is_file()] == ["c.txt"]
+    locations.remove(root)
+    assert locations.kind(root) is None
+
+
 def test_a_folder_that_is_not_there_is_named(root: str) -> None:
     with (
         pytest.raises(UserError, match="nowhere is not there"),
@@ -174,6 +200,16 @@ def test_a_pattern_in_a_name_deletes_nobody_elses_files(root: str) -> None:
     locations.remove(locations.join(root, "run-[1]"))
     assert locations.read_text(locations.join(root, "run-1", "file")) == "run-1"
     assert locations.files(locations.join(root, "run-*")) == locations.files(locations.join(root, "run-[1]")) == []
+
+
+def test_two_colons_in_a_name_are_a_part_of_it(root: str) -> None:
+    """As in an id of a shop system that is a file's name."""
+    if root.startswith("memory:"):
+        pytest.skip("memory:// knows no such names")
+    for name in ("mug", "mug::1", "mug::2"):
+        locations.write_text(locations.join(root, name), name)
+    locations.remove(locations.join(root, "mug::2"))
+    assert [locations.read_text(file) for file in locations.files(root)] == ["mug", "mug::1"]
 
 
 @pytest.mark.parametrize(

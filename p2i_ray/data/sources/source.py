@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from mmap import mmap
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,8 +69,9 @@ def read(location: str, names: str = "", category: str = "") -> Read:
         UserError: nothing there, it can't be read, or no row can be used; one line says what and where.
     """
     try:
-        root, found = _files(location)
-        notes = _clashes(found)
+        notes: list[str] = []
+        root, found = _files(location, notes)
+        notes += _clashes(found)
         index = FileIndex(found.files, location, found.inside)
         source = _Source(root, files=index, category=category, notes=notes, bg1k=bg60k.Pictures())
         rows = to_table(_listed(source, names) if names else _found(source, location))
@@ -91,8 +92,8 @@ def read(location: str, names: str = "", category: str = "") -> Read:
     return Read(root, rows, notes, source.bg1k.pairs)
 
 
-def _files(location: str) -> tuple[str, zipped.Zipped]:
-    """The folder of a source, and its files, also those inside its zips."""
+def _files(location: str, notes: list[str]) -> tuple[str, zipped.Zipped]:
+    """The folder of a source, and its files, also those inside its zips; what a user should know of them is noted."""
     kind = locations.kind(location)
     if kind is None:
         raise UserError(f"source {location} is not there; it is a folder of photos, or a zip, tar or Parquet file")
@@ -105,12 +106,24 @@ def _files(location: str) -> tuple[str, zipped.Zipped]:
         if not name.lower().endswith(CONTAINERS):
             raise UserError(f"source {location} is a file, and no zip, tar, Parquet or Arrow file")
         names = iter([name])
-    files = file_names.ordered(name for name in names if INSIDE not in name)
+    files = file_names.ordered(_nameable(names, notes))
     zips = [name for name in files if name.lower().endswith(archives.ZIP)]
     if zips and not any(PICTURE.search(name) for name in files):
         inside = zipped.read(root, zips, files)
         return root, inside._replace(files={**files, **inside.files})
     return root, zipped.Zipped(files, inside={})
+
+
+def _nameable(names: Iterable[str], notes: list[str]) -> Iterator[str]:
+    """The names without INSIDE, with which a row could not tell a file from one in an archive."""
+    count, first = 0, ""
+    for name in names:
+        if INSIDE in name:
+            count, first = count + 1, first or name
+        else:
+            yield name
+    if count:
+        notes.append(f"{count} files are left out because their names have {INSIDE}, such as {first}; rename them")
 
 
 def _clashes(found: zipped.Zipped) -> list[str]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,13 @@ from p2i_ray.diffusion.model import shapes, validation
 from p2i_ray.diffusion.model.unpickle import NOT_WRITTEN
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError, one_line, reason
+from p2i_ray.run import job_output, lease
 from p2i_ray.storage import locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
 
 Tell = Callable[[str], None]  # called with a line for people
+JOB, STAGING = "convert", ".p2i_convert_"
+LAST = ("model_index.json", "config.json")  # of a pipeline, and of any other model
 SINGLE = (".safetensors", ".ckpt")
 # The weights' names as transformers and diffusers give them, whole, in a variant or in parts; and the list of parts.
 _BIN = re.compile(r"(pytorch_model|diffusion_pytorch_model)((?:[.-][\w-]+)*)\.bin")
@@ -58,8 +61,7 @@ def convert(source: str, out: str, *, config: str | None, tell: Tell) -> None:
     kind = locations.kind(source)
     if kind is None:
         raise UserError(f"in={source} is not there; check the path")
-    if locations.exists(out) and not locations.is_empty(out):
-        raise UserError(f"out={out} is there already; give a new folder")
+    job_output.check(out, JOB)
     with _published(out) as local:
         if kind == "directory":
             with locations.local_folder(source) as folder:
@@ -75,27 +77,47 @@ def _published(out: str) -> Iterator[Path]:
     """Provide an empty local folder whose content is at `out` when the block has ended well.
 
     On this machine it is written beside `out` and renamed: an interrupted conversion leaves no folder that looks whole.
-    In an empty folder that is there, which may be a volume of its own, the parts are renamed.
+    In an empty folder that is there, which may be a volume of its own, the parts are renamed. There and in a bucket the
+    same job goes on in a folder that an interruption left.
     """
     there = not locations.is_uri(out) and Path(out).is_dir()
     beside = None if locations.is_uri(out) else Path(out) if there else Path(out).parent
-    try:
-        if beside:
-            beside.mkdir(parents=True, exist_ok=True)
-        staging = tempfile.TemporaryDirectory(prefix=".p2i_convert_", dir=beside)
-    except OSError as error:
-        raise UserError(f"out={out} can't be written: {reason(error)}; give another folder") from error
-    with staging as scratch:
-        local = Path(scratch, "model")
-        local.mkdir()
-        yield local
+    with job_output.held(out, JOB) if there else nullcontext():
         if there:
-            for part in sorted(local.iterdir()):
-                part.rename(Path(out, part.name))
-        elif beside:
-            local.rename(out)
-        else:
-            locations.put_folder(str(local), out)
+            _clear(out)
+        try:
+            if beside:
+                beside.mkdir(parents=True, exist_ok=True)
+            staging = tempfile.TemporaryDirectory(prefix=STAGING, dir=beside)
+        except OSError as error:
+            raise UserError(f"out={out} can't be written: {reason(error)}; give another folder") from error
+        with staging as scratch:
+            local = Path(scratch, "model")
+            local.mkdir()
+            yield local
+            if there:
+                for part in sorted(local.iterdir()):
+                    part.rename(Path(out, part.name))
+            elif beside:
+                local.rename(out)
+            else:
+                _upload(local, out)
+
+
+def _clear(out: str) -> None:
+    """Remove what this job left unfinished in a folder that it holds."""
+    filesystem, path = locations.open_location(out)
+    for found in filesystem.ls(path, detail=False):
+        name = posixpath.basename(str(found).rstrip("/"))
+        if name not in (job_output.MARKER, lease.FILE):
+            locations.remove(locations.join(out, name))
+
+
+def _upload(local: Path, out: str) -> None:
+    """Copy a folder to a bucket; the file that a model is recognised by comes last, so that no part is taken for it."""
+    with job_output.held(out, JOB):
+        _clear(out)
+        locations.put_folder(str(local), out, last=LAST)
 
 
 def unpickle(source: Path, target: Path) -> None:

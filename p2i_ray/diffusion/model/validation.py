@@ -14,6 +14,7 @@ from p2i_ray.diffusion.model import shapes
 from p2i_ray.diffusion.model.card import public_name
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
+from p2i_ray.run import job_output
 from p2i_ray.storage import locations
 
 INDEX = "model_index.json"
@@ -194,7 +195,7 @@ def check_kind(location: str) -> Family:
     """The family of a location that is the folder of a Stable Diffusion pipeline, as far as its small files tell.
 
     Raises:
-        UserError: it isn't there, is a single file, a LoRA, another pipeline or a model of few steps.
+        UserError: it isn't there or not whole, is a single file, a LoRA, another pipeline or a model of few steps.
     """
     kind = locations.kind(location)
     if kind is None:
@@ -206,6 +207,7 @@ def check_kind(location: str) -> Family:
             f"{location} is a single file; make a folder of it: python jobs/convert.py in={location} "
             "config=FOLDER_OF_THAT_KIND out=…"
         )
+    job_output.check_finished(location)
     parts = (INDEX, *(family.denoiser for family in families.FAMILIES))
     if not any(locations.exists(locations.join(location, part)) for part in parts):
         if locations.exists(locations.join(location, "snapshots")):

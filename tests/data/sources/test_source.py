@@ -370,6 +370,13 @@ def test_photos_whose_names_differ_by_their_ends_alone_are_a_row_each(tmp_path: 
     assert shown(found) == [(picture(1), "mugs", "mugs"), (picture(2), "mugs", "mugs")] and len(found.notes) == 1
 
 
+def test_files_whose_names_are_as_of_what_lies_in_an_archive(tmp_path: Path) -> None:
+    files = {f"mugs/shop{number}.png": picture(3) for number in ("::1", "::2", 3)}
+    found = source.read(str(write(tmp_path, files)))
+    assert shown(found) == [(picture(3), "mugs", "mugs")]
+    assert found.notes[0].startswith("2 files are left out because their names have ::, such as mugs/shop::")
+
+
 def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
     write(tmp_path / "photos", {"Cups/a.png": picture(1), "Cups/b.png": picture(2)})
     (tmp_path / "photos/Cups/b.png").rename(tmp_path / "photos/Cups/caf\udce9.png")  # the byte E9

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from s3fs import S3FileSystem
 from safetensors.torch import load_file, save_file
 
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import conversion, loading, validation
 from p2i_ray.errors import UserError
+from p2i_ray.storage import locations
 from tests.support.ldm_layout import single_file, single_file_xl
 from tests.support.tiny_xl import XlModels
+
+if TYPE_CHECKING:
+    from chaos.bucket import Bucket
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 pytestmark = pytest.mark.heavy  # each pickled file is read by a process of its own
@@ -257,3 +262,51 @@ def test_a_conversion_that_ends_early_leaves_nothing(tiny_painter: DiffusionConf
     with pytest.raises(KeyboardInterrupt):
         conversion.convert(str(source), str(tmp_path / "new"), config=None, tell=interrupt)
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_an_upload_that_is_interrupted_is_no_model_and_goes_on(
+    tiny_painter: DiffusionConfig, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, put = f"{s3_bucket.uri}/converted models/[1]", S3FileSystem.put
+    another = f"{s3_bucket.uri}/converted models/another"
+
+    def interrupted(self: S3FileSystem, sources: list[str], targets: list[str]) -> None:
+        put(self, sources[1:], targets[1:])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(S3FileSystem, "put", interrupted)
+        conversion.convert(tiny_painter.base, out, config=None, tell=print)
+    with pytest.raises(UserError, match=r"is not finished by the job that writes it \(convert\)"):
+        validation.check_model(out)
+    locations.write_text(f"{out}/vae/old.json", "of another source")
+    for place in (out, another):
+        conversion.convert(tiny_painter.base, place, config=None, tell=print)
+        validation.check_model(place)
+    assert sorted(locations.files_below(out)) == sorted(locations.files_below(another))
+    with pytest.raises(UserError, match="is there already"):
+        conversion.convert(tiny_painter.base, out, config=None, tell=print)
+
+
+def test_a_conversion_into_an_empty_folder_goes_on(
+    tiny_painter: DiffusionConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is killed while its parts appear, or that leaves its hidden folder."""
+    out, rename = tmp_path / "volume", Path.rename
+    out.mkdir()
+
+    def interrupted(part: Path, target: Path) -> Path:
+        if part.name == "unet":
+            (out / ".p2i_convert_x" / "model").mkdir(parents=True)
+            raise KeyboardInterrupt
+        return rename(part, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "rename", interrupted)
+        convert(Path(tiny_painter.base), out)
+    with pytest.raises(UserError, match="is not finished by the job"):
+        validation.check_model(str(out))
+    convert(Path(tiny_painter.base), out)
+    convert(Path(tiny_painter.base), tmp_path / "whole")
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    validation.check_model(str(out))
