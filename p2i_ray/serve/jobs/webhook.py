@@ -130,8 +130,12 @@ class Webhooks:
             self._trouble.worked()
 
     async def _try(self, job: Job, before: Delivery) -> None:
+        told = await asyncio.to_thread(self._state, job)
+        current = await asyncio.to_thread(self._store.delivery, job)
+        if current is None or current.id != before.id:  # deleted since; an order sent anew has the id of the old one
+            return
         try:
-            error, final = await self._error(job, before.id or f"{job.id}_ended"), False
+            error, final = await self._error(job, before.id or f"{job.id}_ended", told), False
         except RefusedAddressError as refused:
             error, final = f"not sent: {refused}", True
         if error == str(GONE):
@@ -147,14 +151,14 @@ class Webhooks:
         self._metrics.log("webhook", job=job.id[:12], status=after.status, tries=tries, error=error)
         await asyncio.to_thread(self._store.set_delivery, job, after)
 
-    async def _error(self, job: Job, message: str) -> str | None:
+    async def _error(self, job: Job, message: str, told: dict[str, Any]) -> str | None:
         """Send a job's state under a message's id; why it wasn't accepted, none: it was.
 
         Raises:
             RefusedAddressError: the address must not be called.
         """
         url = httpx.URL(job.webhook or "")
-        body = _body(await asyncio.to_thread(self._state, job))
+        body = _body(told)
         signed = signature.headers(message, int(self._clock()), body, self._secrets)
         try:
             async with asyncio.timeout(self._settings.timeout_s):

@@ -20,6 +20,7 @@ from p2i_ray.config.serve import WebhooksConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.schema import EditRequest
+from p2i_ray.serve.jobs import progress
 from p2i_ray.serve.jobs.schema import Delivery, JobItem, new_job
 from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.jobs.webhook import Webhooks
@@ -106,6 +107,40 @@ def test_a_restart_still_delivers(tmp_path: Path) -> None:
             other = order(service, webhook=f"{target.url}/other")
             settled(service, other)
         assert len(target.messages) == before + 2  # what was accepted isn't sent again
+
+
+@pytest.mark.parametrize("answer", [204, 503])
+def test_an_order_sent_anew_while_the_deleted_one_is_told_is_told_too(tmp_path: Path, answer: int) -> None:
+    with receiver() as target, service_for(tmp_path, target, retry_s=60) as service:
+        target.wait_s, target.answers = 1.0, [answer, 204]
+        first = order(service, key="spring", webhook=f"{target.url}/")
+        wait_until(lambda: len(target.messages) == 1)  # the receiver works on it, and has not answered yet
+        assert service.send("DELETE", f"/v1/jobs/{first['id']}").json()["status"] == "deleted"
+        again = order(service, key="spring", webhook=f"{target.url}/")
+        assert again["id"] == first["id"]
+        found = settled(service, again)
+        assert (found["status"], found["tries"]) == ("delivered", 1) and len(target.messages) == 2
+        assert len({message["id"] for message in target.messages}) == 2
+
+
+def test_a_job_that_is_deleted_before_its_turn_is_not_told(tmp_path: Path) -> None:
+    store = JobStore(str(tmp_path / "jobs"))
+    with receiver() as target:
+        settings = WebhooksConfig(allowed=(f"{target.url}/",), tries=1)
+        webhooks = Webhooks(
+            store,
+            settings,
+            secrets=[bytes(32)],
+            state=lambda one: progress.state(one, store, workers=1),
+            metrics=HTTPMetrics(),
+        )
+        job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=f"{target.url}/")
+        store.add(job, [])
+        store.finish(job)
+        [(_, delivery)] = store.undelivered()
+        store.remove(job)
+        asyncio.run(webhooks._deliver(job, delivery))
+        assert not target.messages  # it would have said that the job is queued
 
 
 def test_an_address_that_is_not_allowed_any_more_is_not_called(tmp_path: Path) -> None:
