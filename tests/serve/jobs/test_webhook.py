@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -195,33 +196,57 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, ssl.create_default_context(cadata=pem.decode("ascii"))
 
 
+def tried_once(folder: Path, url: str, tls: ssl.SSLContext | None = None) -> Delivery:
+    """What comes of one try to tell a URL of a cancelled job."""
+    store = JobStore(str(folder))
+    job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=url)
+    store.add(job, [])
+    store.cancel(job)
+    store.finish(job)
+    settings = WebhooksConfig(allowed=(url,), tries=1)
+    told = {"id": job.id, "status": "cancelled", "created": 0, "elapsed_s": 0.0}
+    metrics = HTTPMetrics()
+    webhooks = Webhooks(store, settings, secrets=[bytes(32)], state=lambda _: told, metrics=metrics, tls=tls)
+
+    async def go() -> None:
+        await webhooks.step()
+        await asyncio.gather(*webhooks._sending.values())
+
+    asyncio.run(go())
+    found = store.delivery(job)
+    assert found is not None
+    return found
+
+
 def test_the_certificate_must_be_the_names_though_the_address_is_called(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path)
-    store, metrics = JobStore(str(tmp_path / "jobs")), HTTPMetrics()
-
-    def deliver(url: str, tls: ssl.SSLContext | None) -> Delivery:
-        job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=url)
-        store.add(job, [])
-        store.cancel(job)
-        store.finish(job)
-        settings = WebhooksConfig(allowed=(url,), tries=1)
-        told = {"id": job.id, "status": "cancelled", "created": 0, "elapsed_s": 0.0}
-        webhooks = Webhooks(store, settings, secrets=[bytes(32)], state=lambda _: told, metrics=metrics, tls=tls)
-
-        async def go() -> None:
-            await webhooks.step()
-            await asyncio.gather(*webhooks._sending.values())
-
-        asyncio.run(go())
-        found = store.delivery(job)
-        assert found is not None
-        return found
-
     with receiver(server) as target:
-        assert deliver(f"{target.url}/", trusting).status == "delivered"
+        assert tried_once(tmp_path / "jobs", f"{target.url}/", trusting).status == "delivered"
         assert target.messages[0]["host"] == target.url.removeprefix("https://")
         by_address = target.url.replace("localhost", "127.0.0.1")
         for url, tls in ((f"{by_address}/", trusting), (f"{target.url}/", None)):
-            found = deliver(url, tls)
-            assert (found.status, found.error) == ("failed", "ConnectError")
+            found = tried_once(tmp_path / "jobs", url, tls)
+            assert (found.status, found.error) == ("failed", "its certificate is not trusted, or not its host's")
+        assert len(target.messages) == 1
+
+
+def test_what_can_not_be_reached_says_why(tmp_path: Path) -> None:
+    with receiver() as target:
+        plain = target.url.replace("http://", "https://")
+        assert tried_once(tmp_path, f"{plain}/").error == "it takes no TLS connection"
+    assert tried_once(tmp_path, f"{target.url}/").error == "it can't be reached"
+    assert tried_once(tmp_path, "https://shop.invalid/").error == "its host's name is not known"
+
+
+def test_every_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host != "localhost":
+            return own(host, *args, **kwargs)
+        return [address for one in ("127.0.0.2", "127.0.0.1") for address in own(one, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with receiver() as target:  # it listens at the second address alone, as many do of ::1 and 127.0.0.1
+        assert tried_once(tmp_path, f"{target.url.replace('127.0.0.1', 'localhost')}/").status == "delivered"
         assert len(target.messages) == 1
