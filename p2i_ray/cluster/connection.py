@@ -62,12 +62,12 @@ def connect(settings: RayConfig) -> None:
                 logging_level=logging.WARNING,
             )
     except Exception as error:
-        if line := _said(error, named):
+        if line := refusal(error, named):
             raise UserError(line) from None
         raise
 
 
-def _said(error: Exception, named: str) -> str | None:
+def refusal(error: Exception, named: str) -> str | None:
     """What a user can do about a cluster that can't be joined or started; none: it is a fault of another kind.
 
     Args:

@@ -9,12 +9,15 @@ with Retry-After, those in flight are finished, then the applications are delete
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
+
+from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
@@ -79,14 +82,35 @@ def in_serves_command() -> bool:
     return Path(sys.argv[0]).name == "serve"
 
 
-def main() -> None:
-    """Drain the cluster that runs."""
+def _join(address: str) -> None:
+    """Join the cluster at an address; empty: the one on this machine.
+
+    Raises:
+        UserError: there is none, or it doesn't take this process.
+    """
     import ray
 
+    from p2i_ray.cluster import connection, reachable
+
+    if address:
+        reachable.check(address, "RAY_ADDRESS")
     try:
         ray.init(address="auto", namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
-    except ConnectionError:
-        print("no Ray cluster runs here; set RAY_ADDRESS to the cluster's address", file=sys.stderr)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        line = connection.refusal(error, f"RAY_ADDRESS={address}" if address else "")
+        if line is None and isinstance(error, ConnectionError):
+            line = "no Ray cluster runs here; set RAY_ADDRESS to the cluster's address"
+        if line is None:
+            raise
+        raise UserError(line) from None
+
+
+def main() -> None:
+    """Drain the cluster that runs."""
+    try:
+        _join(os.environ.get("RAY_ADDRESS", ""))
+    except UserError as error:
+        print(error, file=sys.stderr)
         sys.exit(2)
     names = drain()
     print(f"closed: {', '.join(names)}" if names else "no service of this project runs on the cluster")

@@ -73,3 +73,20 @@ def test_what_answers_is_drained_also_while_another_part_starts() -> None:
         "another's": application("RUNNING", Ingress=1),
     }
     assert drain.answering(found) == ["running", "judge starts", "sampler lost", "lmm"]
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://127.0.0.1:8265", "give HOST:PORT"),  # as `ray job submit` has it in the same shell
+        ("127.0.0.1:1", "nothing answers at RAY_ADDRESS=127.0.0.1:1 "),
+    ],
+)
+def test_a_cluster_that_can_not_be_joined_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str, said: str
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(SystemExit) as ended:
+        drain.main()
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and said in error and error.count("RAY_ADDRESS=") == 1 and error.count("\n") == 1

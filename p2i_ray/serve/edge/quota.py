@@ -67,10 +67,11 @@ class Quota:
     ) -> None:
         self._path, self._per_day, self._failed, self._clock = path, per_day, failed, clock
         try:
-            with self._open() as database:
-                database.executescript(TABLES)
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise UserError(f"{path}, where pictures are counted, can't be used ({error}); remove it") from None
+            with self._open():
+                pass
+        except OSError as error:
+            why = error.__cause__
+            raise UserError(f"{path}, where pictures are counted, can't be used ({why}); remove it") from None
 
     def take(self, client: bytes, pictures: int, job: str | None = None) -> int:
         """Count pictures before they are painted.
@@ -120,7 +121,19 @@ class Quota:
             self._failed(error)
 
     def settle(self, job: str, painted: int) -> None:
-        """Take back what was not painted of a job that has ended; nothing where that was done before."""
+        """Take back what was not painted of a job that has ended; nothing where that was done before.
+
+        Raises:
+            OSError: it can't be counted, and there is a quota.
+        """
+        try:
+            self._settle(job, painted)
+        except OSError as error:
+            if self._per_day is not None:
+                raise
+            self._failed(error)
+
+    def _settle(self, job: str, painted: int) -> None:
         with self._open() as database:
             database.execute("BEGIN IMMEDIATE")
             held = database.execute("SELECT client, day, pictures FROM held WHERE job = ?", (job,)).fetchone()
@@ -191,11 +204,15 @@ class Quota:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection of its own; a transaction that isn't committed ends without effect."""
+        """A connection of its own; a transaction that isn't committed ends without effect.
+
+        The tables are made where they lack: a file that somebody removes meanwhile begins anew.
+        """
         try:
             with closing(sqlite3.connect(self._path, timeout=WAIT_S, isolation_level=None)) as database:
+                database.executescript(TABLES)
                 yield database
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
             raise OSError(errno.ENOSPC if full else errno.EIO, f"pictures can't be counted: {error}") from error
 

@@ -7,6 +7,7 @@ POST /v1/jobs, /v1/jobs/quote and /v1/jobs/cancel, GET /v1/jobs, GET /v1/jobs/{i
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from fastapi import Request
@@ -21,6 +22,7 @@ from p2i_ray.serve.jobs.schema import Job
 from p2i_ray.serve.jobs.store import JobStore
 
 LISTED, MOST_LISTED = 20, 100  # jobs of a page
+_COUNT = re.compile("[0-9]{1,9}")  # int() refuses thousands of digits with an error of its own
 
 
 class JobRoutes:
@@ -140,6 +142,6 @@ class JobRoutes:
 def _page(request: Request) -> tuple[int, str | None]:
     """The query's limit and after."""
     limit = request.query_params.get("limit", str(LISTED))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MOST_LISTED:
+    if not _COUNT.fullmatch(limit) or not 1 <= int(limit) <= MOST_LISTED:
         raise bad_request(f"limit must be from 1 to {MOST_LISTED}", "limit")
-    return int(limit), request.query_params.get("after")
+    return int(limit), request.query_params.get("after") or None

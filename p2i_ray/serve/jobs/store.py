@@ -201,8 +201,9 @@ class JobStore:
         return self._delivery(job.id)
 
     def set_delivery(self, job: Job, delivery: Delivery) -> None:
-        """Store how far the webhook is of a job that is still there."""
-        if (self._folder / job.id / WEBHOOK).exists():
+        """Store how far a message is, whose job is still there: not an order that was sent anew under its id."""
+        current = self._delivery(job.id)
+        if current is not None and current.id == delivery.id:
             locations.write_text(str(self._folder / job.id / WEBHOOK), delivery.model_dump_json())
 
     def undelivered(self) -> list[tuple[Job, Delivery]]:

@@ -7,8 +7,10 @@ Redirects are not followed, the answer's body is not read, and no proxy of the e
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import math
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -130,8 +132,12 @@ class Webhooks:
             self._trouble.worked()
 
     async def _try(self, job: Job, before: Delivery) -> None:
+        told = await asyncio.to_thread(self._state, job)
+        current = await asyncio.to_thread(self._store.delivery, job)
+        if current is None or current.id != before.id:  # deleted since; an order sent anew has the id of the old one
+            return
         try:
-            error, final = await self._error(job, before.id or f"{job.id}_ended"), False
+            error, final = await self._error(job, before.id or f"{job.id}_ended", told), False
         except RefusedAddressError as refused:
             error, final = f"not sent: {refused}", True
         if error == str(GONE):
@@ -147,23 +153,23 @@ class Webhooks:
         self._metrics.log("webhook", job=job.id[:12], status=after.status, tries=tries, error=error)
         await asyncio.to_thread(self._store.set_delivery, job, after)
 
-    async def _error(self, job: Job, message: str) -> str | None:
+    async def _error(self, job: Job, message: str, told: dict[str, Any]) -> str | None:
         """Send a job's state under a message's id; why it wasn't accepted, none: it was.
 
         Raises:
             RefusedAddressError: the address must not be called.
         """
         url = httpx.URL(job.webhook or "")
-        body = _body(await asyncio.to_thread(self._state, job))
+        body = _body(told)
         signed = signature.headers(message, int(self._clock()), body, self._secrets)
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                address = await resolve(url, self._allowed)
-                status = await self._post(url, address, body, signed)
+                addresses = await resolve(url, self._allowed)
+                status = await self._post_to_any(url, addresses, body, signed)
         except TimeoutError:
             return f"no answer within {self._settings.timeout_s:g} s"
         except (httpx.HTTPError, OSError) as error:
-            return type(error).__name__
+            return _reason(error)
         return None if 200 <= status < 300 else str(status)
 
     @cached_property
@@ -171,11 +177,22 @@ class Webhooks:
         """What receivers' certificates are checked with: made once, since reading the authorities takes 20 ms."""
         return self._given_tls or httpx.create_ssl_context(trust_env=False)
 
-    async def _post(self, url: httpx.URL, address: str, body: bytes, signed: dict[str, str]) -> int:
+    async def _post_to_any(self, url: httpx.URL, addresses: list[str], body: bytes, signed: dict[str, str]) -> int:
+        """The status of the first address that takes a connection: localhost is often ::1, where few listen, first."""
+        connect_s = self._settings.timeout_s / len(addresses)
+        for address in addresses[:-1]:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._post(url, address, body, signed, connect_s=connect_s)
+        return await self._post(url, addresses[-1], body, signed, connect_s=connect_s)
+
+    async def _post(
+        self, url: httpx.URL, address: str, body: bytes, signed: dict[str, str], *, connect_s: float
+    ) -> int:
         """The status of the answer of the machine at an address; its certificate must be the host's."""
         headers = {**signed, "content-type": "application/json", "host": url.netloc.decode("ascii")}
         options: dict[str, Any] = {"follow_redirects": False, "trust_env": False, "verify": self._tls}
-        async with httpx.AsyncClient(timeout=self._settings.timeout_s, **options) as client:
+        timeout = httpx.Timeout(self._settings.timeout_s, connect=connect_s)
+        async with httpx.AsyncClient(timeout=timeout, **options) as client:
             request = client.build_request(
                 "POST",
                 url.copy_with(host=address),
@@ -186,6 +203,24 @@ class Webhooks:
             answer = await client.send(request, stream=True)
             await answer.aclose()
             return answer.status_code
+
+
+def _reason(error: BaseException) -> str:
+    """Why there was no answer, for the job's client."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(one, socket.gaierror) for one in causes):
+        return "its host's name is not known"
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in causes):
+        return "its certificate is not trusted, or not its host's"
+    if any(isinstance(one, ssl.SSLError) for one in causes):
+        return "it takes no TLS connection"
+    if isinstance(error, httpx.ConnectError | OSError):
+        return "it can't be reached"
+    return f"it gave no answer ({type(error).__name__})"
 
 
 def _body(state: dict[str, Any]) -> bytes:

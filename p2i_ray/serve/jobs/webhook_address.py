@@ -93,8 +93,8 @@ async def look_up(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
-async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL], look_up: LookUp = look_up) -> str:
-    """The address to call for a URL's host.
+async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL], look_up: LookUp = look_up) -> list[str]:
+    """The addresses to call for a URL's host, one after the other until one answers.
 
     Args:
         url: that is allowed.
@@ -111,7 +111,7 @@ async def resolve(url: httpx.URL, allowed: Sequence[AllowedURL], look_up: LookUp
     for address in addresses:
         if not (is_public(address) or _is_named(url.host, address)):
             raise RefusedAddressError("its host has an address of a private network")
-    return str(addresses[0])
+    return [str(address) for address in dict.fromkeys(addresses)]
 
 
 def is_public(address: Address) -> bool:

@@ -106,6 +106,30 @@ def test_what_can_not_be_counted(tmp_path: Path) -> None:
             Quota(place, None, failed=print)
 
 
+@pytest.mark.parametrize("per_day", [6, None])
+def test_a_file_that_is_removed_while_the_service_runs_begins_anew(tmp_path: Path, per_day: int | None) -> None:
+    with open_service(str(tmp_path), settings={"quotas": {"pictures_per_day": per_day}}) as service:
+        service.sampler.held = True
+        job = order(service)
+        (tmp_path / "usage.sqlite3").unlink()
+        assert service.send("GET", "/v1/usage").json()["pictures"] == 0
+        service.sampler.held = False
+        result(service, job)  # what was held for it is gone: nothing is given back
+        assert service.edit(n=2).status_code == 200
+        assert service.send("GET", "/v1/usage").json()["pictures"] == 2
+
+
+def test_without_a_quota_a_broken_file_keeps_no_result_back(tmp_path: Path) -> None:
+    with open_service(str(tmp_path)) as service:
+        for content in (b"x" * 5_000, None):  # no database; a folder
+            (tmp_path / "usage.sqlite3").unlink()
+            if content is None:
+                (tmp_path / "usage.sqlite3").mkdir()
+            else:
+                (tmp_path / "usage.sqlite3").write_bytes(content)
+            result(service, order(service))
+
+
 def test_requests_and_jobs_of_a_token(tmp_path: Path) -> None:
     settings = {"quotas": {"pictures_per_day": 6}}
     with open_service(str(tmp_path), settings=settings) as service:

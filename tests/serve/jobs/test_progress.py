@@ -74,7 +74,8 @@ def test_a_client_sees_its_own_jobs_the_newest_first(tmp_path: Path) -> None:
         assert listed() == (jobs[::-1], False) and listed(token=OTHER) == ([other], False)
         assert listed("?limit=2") == (jobs[:0:-1], True)
         assert listed(f"?limit=2&after={jobs[1]}") == (jobs[:1], False)
-        for query in ("?limit=0", "?limit=x", "?limit=101", f"?after={other}"):
+        assert listed("?limit=002&after=") == (jobs[:0:-1], True)  # an empty one is not given, as elsewhere
+        for query in ("?limit=0", "?limit=x", "?limit=101", f"?limit={'9' * 5_000}", f"?after={other}"):
             error_of(service.send("GET", f"/v1/jobs{query}"), 400)
         error_of(service.send("GET", "/v1/jobs", None), 401)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from p2i_ray.config.serve import WebhooksConfig
 from p2i_ray.errors import UserError
 from p2i_ray.serve.edge.metrics import HTTPMetrics
 from p2i_ray.serve.images.schema import EditRequest
+from p2i_ray.serve.jobs import progress
 from p2i_ray.serve.jobs.schema import Delivery, JobItem, new_job
 from p2i_ray.serve.jobs.store import JobStore
 from p2i_ray.serve.jobs.webhook import Webhooks
@@ -108,6 +110,40 @@ def test_a_restart_still_delivers(tmp_path: Path) -> None:
         assert len(target.messages) == before + 2  # what was accepted isn't sent again
 
 
+@pytest.mark.parametrize("answer", [204, 503])
+def test_an_order_sent_anew_while_the_deleted_one_is_told_is_told_too(tmp_path: Path, answer: int) -> None:
+    with receiver() as target, service_for(tmp_path, target, retry_s=60) as service:
+        target.wait_s, target.answers = 1.0, [answer, 204]
+        first = order(service, key="spring", webhook=f"{target.url}/")
+        wait_until(lambda: len(target.messages) == 1)  # the receiver works on it, and has not answered yet
+        assert service.send("DELETE", f"/v1/jobs/{first['id']}").json()["status"] == "deleted"
+        again = order(service, key="spring", webhook=f"{target.url}/")
+        assert again["id"] == first["id"]
+        found = settled(service, again)
+        assert (found["status"], found["tries"]) == ("delivered", 1) and len(target.messages) == 2
+        assert len({message["id"] for message in target.messages}) == 2
+
+
+def test_a_job_that_is_deleted_before_its_turn_is_not_told(tmp_path: Path) -> None:
+    store = JobStore(str(tmp_path / "jobs"))
+    with receiver() as target:
+        settings = WebhooksConfig(allowed=(f"{target.url}/",), tries=1)
+        webhooks = Webhooks(
+            store,
+            settings,
+            secrets=[bytes(32)],
+            state=lambda one: progress.state(one, store, workers=1),
+            metrics=HTTPMetrics(),
+        )
+        job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=f"{target.url}/")
+        store.add(job, [])
+        store.finish(job)
+        [(_, delivery)] = store.undelivered()
+        store.remove(job)
+        asyncio.run(webhooks._deliver(job, delivery))
+        assert not target.messages  # it would have said that the job is queued
+
+
 def test_an_address_that_is_not_allowed_any_more_is_not_called(tmp_path: Path) -> None:
     with receiver() as target:
         target.answers = [500]
@@ -160,33 +196,57 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, ssl.create_default_context(cadata=pem.decode("ascii"))
 
 
+def tried_once(folder: Path, url: str, tls: ssl.SSLContext | None = None) -> Delivery:
+    """What comes of one try to tell a URL of a cancelled job."""
+    store = JobStore(str(folder))
+    job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=url)
+    store.add(job, [])
+    store.cancel(job)
+    store.finish(job)
+    settings = WebhooksConfig(allowed=(url,), tries=1)
+    told = {"id": job.id, "status": "cancelled", "created": 0, "elapsed_s": 0.0}
+    metrics = HTTPMetrics()
+    webhooks = Webhooks(store, settings, secrets=[bytes(32)], state=lambda _: told, metrics=metrics, tls=tls)
+
+    async def go() -> None:
+        await webhooks.step()
+        await asyncio.gather(*webhooks._sending.values())
+
+    asyncio.run(go())
+    found = store.delivery(job)
+    assert found is not None
+    return found
+
+
 def test_the_certificate_must_be_the_names_though_the_address_is_called(tmp_path: Path) -> None:
     server, trusting = certificate(tmp_path)
-    store, metrics = JobStore(str(tmp_path / "jobs")), HTTPMetrics()
-
-    def deliver(url: str, tls: ssl.SSLContext | None) -> Delivery:
-        job = new_job(b"client", [JobItem(index=0, ask=EditRequest(prompt="Cup"), image=0)], webhook=url)
-        store.add(job, [])
-        store.cancel(job)
-        store.finish(job)
-        settings = WebhooksConfig(allowed=(url,), tries=1)
-        told = {"id": job.id, "status": "cancelled", "created": 0, "elapsed_s": 0.0}
-        webhooks = Webhooks(store, settings, secrets=[bytes(32)], state=lambda _: told, metrics=metrics, tls=tls)
-
-        async def go() -> None:
-            await webhooks.step()
-            await asyncio.gather(*webhooks._sending.values())
-
-        asyncio.run(go())
-        found = store.delivery(job)
-        assert found is not None
-        return found
-
     with receiver(server) as target:
-        assert deliver(f"{target.url}/", trusting).status == "delivered"
+        assert tried_once(tmp_path / "jobs", f"{target.url}/", trusting).status == "delivered"
         assert target.messages[0]["host"] == target.url.removeprefix("https://")
         by_address = target.url.replace("localhost", "127.0.0.1")
         for url, tls in ((f"{by_address}/", trusting), (f"{target.url}/", None)):
-            found = deliver(url, tls)
-            assert (found.status, found.error) == ("failed", "ConnectError")
+            found = tried_once(tmp_path / "jobs", url, tls)
+            assert (found.status, found.error) == ("failed", "its certificate is not trusted, or not its host's")
+        assert len(target.messages) == 1
+
+
+def test_what_can_not_be_reached_says_why(tmp_path: Path) -> None:
+    with receiver() as target:
+        plain = target.url.replace("http://", "https://")
+        assert tried_once(tmp_path, f"{plain}/").error == "it takes no TLS connection"
+    assert tried_once(tmp_path, f"{target.url}/").error == "it can't be reached"
+    assert tried_once(tmp_path, "https://shop.invalid/").error == "its host's name is not known"
+
+
+def test_every_address_of_a_host_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = socket.getaddrinfo
+
+    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host != "localhost":
+            return own(host, *args, **kwargs)
+        return [address for one in ("127.0.0.2", "127.0.0.1") for address in own(one, *args, **kwargs)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with receiver() as target:  # it listens at the second address alone, as many do of ::1 and 127.0.0.1
+        assert tried_once(tmp_path, f"{target.url.replace('127.0.0.1', 'localhost')}/").status == "delivered"
         assert len(target.messages) == 1
