@@ -18,6 +18,7 @@ from p2i_ray.console.cli import main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data, reading, statistics
 from p2i_ray.report import dataset
+from p2i_ray.run import lease
 from p2i_ray.storage import locations
 
 
@@ -31,20 +32,22 @@ class StatsJob(Config):
 def run(job: StatsJob) -> None:
     """Run the job."""
     out = locations.absolute(job.out)
+    work = locations.join(out, ".rows")
     preflight.check_rights(out)
+    lease.check_free(f"{work}.{lease.FILE}")
     data = preset_data.ready(job, job.data)
     rows = sum(reading.count(data, split) for split in statistics.splits_of(data))
     connection.connect(job.ray)
-    work = locations.join(out, ".rows")
-    try:
-        with phase("measure", rows) as progress:
-            measured = statistics.measure(data, work, job.image, progress)
-    finally:
-        locations.remove(work)
-    figures = statistics.summarise(measured)
-    locations.write_text(locations.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
-    locations.write_bytes(locations.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
-    page = dataset.write(data, measured, figures, image=job.image, out=out)
+    with lease.held(f"{work}.{lease.FILE}"):
+        try:
+            with phase("measure", rows) as progress:
+                measured = statistics.measure(data, work, job.image, progress)
+        finally:
+            locations.remove(work)
+        figures = statistics.summarise(measured)
+        locations.write_text(locations.join(out, "stats.json"), json.dumps(figures, indent=2, ensure_ascii=False))
+        locations.write_bytes(locations.join(out, "stats.png"), statistics.plot(measured, f"{data}: {rows} rows"))
+        page = dataset.write(data, measured, figures, image=job.image, out=out)
     for key, value in figures.items():
         print(f"{key:<36}{_short(value)}")
     print(f"{'written':<36}{out}/stats.json, stats.png\n{'page':<36}{page}")
