@@ -29,7 +29,7 @@ from chaos.job import Job, make_data, short_loop
 from chaos.network import Network
 from chaos.nodes import WORKERS, Nodes
 from chaos.table import NO_VICTIM, Row
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 HUNG = "HUNG at"
 BUCKET = "chaos"
@@ -147,7 +147,7 @@ def _on_disk(job: Job, bucket: Bucket | None) -> Iterator[Path]:
         return
     place = _place(bucket, job.log)
     if locations.exists(place):
-        with locations.local_folder(place) as local:
+        with folders.local_folder(place) as local:
             yield Path(local)
         locations.remove(place)
     else:

@@ -22,7 +22,7 @@ from p2i_ray.data import footers, preset_data
 from p2i_ray.data.exports import export
 from p2i_ray.data.exports.image_folder import Metadata
 from p2i_ray.run import job_output, lease
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 class ExportJob(Config):
@@ -44,7 +44,7 @@ def run(job: ExportJob) -> None:
     preflight.check_rights(out)
     connection.connect(job.ray)
     with job_output.held(out, "export"), phase("export", rows) as progress:
-        for left in [*locations.files_below(out)]:  # of an attempt that was interrupted
+        for left in [*folders.files_below(out)]:  # of an attempt that was interrupted
             if left not in (job_output.MARKER, lease.FILE):
                 locations.remove(locations.join(out, left))
         done = export.export(

@@ -28,7 +28,7 @@ from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 class GenerateJob(PaintingJobConfig):
@@ -70,7 +70,7 @@ def run(job: GenerateJob) -> None:
     connection.connect(job.ray)
     preflight.check([(resources.generate(job.generate),)], writes=[out], reads=[data, model, *painting.parts])
     with job_output.held(out, "generate"):
-        for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted
+        for left in folders.files(out, ".parquet"):  # of an attempt that was interrupted
             locations.remove(left)
         with phase(f"paint {job.split}", total) as progress:
             rows = reading.read_split(data, job.split, columns=columns_read(painting))

@@ -40,7 +40,7 @@ from p2i_ray.data.sources.ingest import Ingested, check, check_out, count_new, i
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
 from p2i_ray.errors import UserError
 from p2i_ray.run import job_output, lease
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     from p2i_ray.judge.attractiveness import Attractiveness
@@ -95,7 +95,7 @@ def run(job: IngestJob) -> None:
     made = [locations.join(out, split, file) for split in done.splits for file in done.files[split]]
     preview = locations.join(out, "preview.png")
     if not made:  # maybe because an earlier call was killed after its samples were there: show them all
-        made = [file for split in SPLITS for file in locations.files(locations.join(out, split), ".parquet")]
+        made = [file for split in SPLITS for file in folders.files(locations.join(out, split), ".parquet")]
     if made:
         write_preview(made, preview, job.image)
     summary = {key: value for key, value in done._asdict().items() if key != "files"} | {"notes": found.notes}
@@ -184,7 +184,7 @@ def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[s
 
 def _parts(out: str) -> dict[str, list[str]]:
     """The files of the data, old and new: part -> names."""
-    return {part: locations.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, EXAMPLES, ledger.FOLDER)}
+    return {part: folders.names(locations.join(out, part)) for part in (*SPLITS, REJECTED, EXAMPLES, ledger.FOLDER)}
 
 
 def _notes(done: Ingested, other: list[str]) -> list[str]:

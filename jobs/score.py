@@ -25,7 +25,7 @@ from p2i_ray.console.cli import AlternativeAction, main
 from p2i_ray.console.progress import phase
 from p2i_ray.data import preset_data
 from p2i_ray.run import job_output
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 if TYPE_CHECKING:
     from p2i_ray.judge.request_lengths import Asked
@@ -104,7 +104,7 @@ def score_split(job: ScoreJob, data: str, out: str, *, total: int, exemplars: Se
     from p2i_ray.data import reading
     from p2i_ray.judge.judge import Judge
 
-    for left in locations.files(out, ".parquet"):  # of an attempt that was interrupted; its answers are in the cache
+    for left in folders.files(out, ".parquet"):  # of an attempt that was interrupted; its answers are in the cache
         locations.remove(left)
     with Judge(job.judge, job.image, job.seed, cache=locations.join(out, "judge-cache")) as judge:
         connection.connect(job.ray)

@@ -17,7 +17,7 @@ from p2i_ray.cluster import node_checks, placement
 from p2i_ray.cluster.node_checks import NodeQuestions, Probe
 from p2i_ray.cluster.resources import Phase
 from p2i_ray.errors import UserError, reason
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 
 PROBE = ".p2i-probe-"
@@ -119,12 +119,9 @@ def witness(location: str, depth: int = 2) -> tuple[str, int] | None:
     filesystem, path = locations.open_location(location)
     if found == "file":
         return location, int(filesystem.size(path))
-    entries = sorted(filesystem.ls(path, detail=True), key=lambda entry: (entry["type"] != "file", entry["name"]))
-    for entry in entries:
-        inside = locations.join(location, entry["name"].rstrip("/").rpartition("/")[2])
-        if entry["name"].rstrip("/") == path:  # the object that a bucket's console makes of a folder
-            continue
-        if entry["type"] == "file" and not inside.rpartition("/")[2].startswith("."):
+    for name, entry in sorted(folders.entries(location).items(), key=lambda named: named[1]["type"] != "file"):
+        inside = locations.join(location, name)
+        if entry["type"] == "file" and not name.startswith("."):
             return inside, int(entry["size"])
         if entry["type"] != "file" and depth and (below := witness(inside, depth - 1)):
             return below

@@ -35,7 +35,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, measure
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import lease, step_table
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 MARKER = "comparison.txt"
 ASKED = "evaluated-with.json"
@@ -119,7 +119,7 @@ class Comparison:
             UserError: the folder holds something else, or another process works on it.
         """
         marker = locations.join(self.out, MARKER)
-        if locations.exists(self.out) and not locations.exists(marker) and not locations.is_empty(self.out, lease.FILE):
+        if locations.exists(self.out) and not locations.exists(marker) and not folders.is_empty(self.out, lease.FILE):
             raise UserError(f"{self.out} is there already, and is no comparison; give another out, or remove it")
         lease.check_free(locations.join(self.out, lease.FILE))
         preflight.check_rights(self.out)

@@ -14,7 +14,7 @@ from p2i_ray.report import pictures
 from p2i_ray.report.plots import KEPT, LINE, canvas, inline
 from p2i_ray.run import manifests
 from p2i_ray.run.step_table import INSPECT, SELECT
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 SIDE = 192  # longest side of a picture on the page, pixels
 
@@ -76,7 +76,7 @@ def products(
     found: list[dict[str, dict[str, Any]]] = []
     ids: list[str] = []
     for _, seeds in there:
-        files = locations.files(locations.join(seeds[seed], "generated"), ".parquet")
+        files = folders.files(locations.join(seeds[seed], "generated"), ".parquet")
         ids = ids or _chosen(files, count)
         found.append(pictures.rows_by_id(files, ids, ["name", "image", "cutout"]))
     return [

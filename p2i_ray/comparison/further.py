@@ -14,7 +14,7 @@ from p2i_ray.comparison.evaluation import METRICS, Evaluation, lasting
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import picture_values, record
 from p2i_ray.evaluate.record import Record
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     from p2i_ray.judge.judge import Judge
@@ -89,5 +89,5 @@ def measure(evaluation: Evaluation, before: Record, out: str, *, judge: Judge | 
 
 def _copy(folder: str, to: str) -> None:
     locations.remove(to)
-    for name in locations.names(folder):
+    for name in folders.names(folder):
         locations.write_bytes(locations.join(to, name), locations.read_bytes(locations.join(folder, name)))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import Config, EvaluateConfig, ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError
 from p2i_ray.storage import fingerprints, locations, parquet
@@ -70,7 +71,7 @@ def write(scorer: str, data: str, out: str, *, config: Config) -> str:
         return location
     if scorer == "random":
         ids = [id_ for file in reading.split_files(data, "train") for id_ in reading.ids_of(file)]
-        values = np.array([locations.seed_for(config.seed, "random", id_) for id_ in ids], np.float64)
+        values = np.array([seed_for(config.seed, "random", id_) for id_ in ids], np.float64)
     else:
         ids, values = _computed(scorer, data, locations.join(out, PARTS), config)
     locations.write_text(note, json.dumps(asked))

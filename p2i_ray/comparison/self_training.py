@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from p2i_ray.comparison.evaluation import PORTIONS
 from p2i_ray.config import Config
 from p2i_ray.config.comparison import ComparisonConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.console.progress import phase
 from p2i_ray.errors import UserError
 from p2i_ray.storage import locations, parquet
@@ -119,7 +120,7 @@ def _products(data: str, count: int, seed: int) -> list[str]:
     from p2i_ray.data import reading
 
     ids = [id_ for file in reading.split_files(data, "train") for id_ in reading.ids_of(file)]
-    return sorted(sorted(ids, key=lambda id_: locations.seed_for(seed, "self-training", id_))[:count])
+    return sorted(sorted(ids, key=lambda id_: seed_for(seed, "self-training", id_))[:count])
 
 
 def _paint(data: str, listed: str, *, config: Config, comparison: ComparisonConfig, out: str) -> tuple[str, list[str]]:

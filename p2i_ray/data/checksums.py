@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from p2i_ray.cluster.resources import READ
-from p2i_ray.storage import locations
+from p2i_ray.storage import digests, locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ def updated(data: str, names: Sequence[str]) -> list[Checksum]:
 
 def of_file(location: str, name: str) -> Checksum:
     """Read one file, a piece at a time."""
-    return Checksum(name, *locations.sha256(location))
+    return Checksum(name, *digests.sha256(location))
 
 
 def text(checksums: Sequence[Checksum]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from p2i_ray.data import conform
 from p2i_ray.data.schema import SPLITS
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,9 +29,9 @@ def split_files(data: str, split: str) -> list[str]:
         raise UserError(f"split {split!r} is none of {', '.join(SPLITS)}")
     if not locations.exists(data):
         raise UserError(f"data {data} is not there; jobs/ingest.py makes such a folder from photos")
-    found = locations.files(locations.join(data, split), ".parquet")
+    found = folders.files(locations.join(data, split), ".parquet")
     if not found:
-        others = [other for other in SPLITS if locations.files(locations.join(data, other), ".parquet")]
+        others = [other for other in SPLITS if folders.files(locations.join(data, other), ".parquet")]
         has = f"it has {', '.join(others)}" if others else "and no other split; is it an EPBD folder?"
         raise UserError(f"data {data} has no split {split!r} ({split}/*.parquet); {has}")
     return found

@@ -10,7 +10,7 @@ from p2i_ray.data.pair_list import Pair
 from p2i_ray.data.schema import REFERENCES, REJECTED, SCHEMA
 from p2i_ray.data.statistics import splits_of
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joine
 def _set_aside(data: str) -> dict[str, str]:
     """Why rows are in no split, by their ids."""
     folder = locations.join(data, REJECTED)
-    names = locations.names(folder, ".parquet")
+    names = folders.names(folder, ".parquet")
     if not names:
         return {}
     rows = parquet.read_parquet(folder, names, ["id", "reason"])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from p2i_ray.data.schema import REJECTED, SPLITS
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 JOURNAL = ".publishing.json"
 BUILDING = ".building-"
@@ -27,7 +27,7 @@ def check_free(out: str) -> None:
     """Raise a UserError if `out` holds EPBD data, or is a file."""
     if locations.kind(out) == "file":
         raise UserError(f"out {out} is a file; name a folder")
-    held = [part for part in (*SPLITS, REJECTED) if locations.files(locations.join(out, part), ".parquet")]
+    held = [part for part in (*SPLITS, REJECTED) if folders.files(locations.join(out, part), ".parquet")]
     if held:
         raise UserError(f"out {out} already holds data ({', '.join(held)}); name another folder, or remove it first")
 
@@ -82,7 +82,7 @@ def remove_unfinished(out: str) -> None:
 
 def _move(source: str, target: str, names: Sequence[str]) -> None:
     """Move files of one folder into another; those that were moved before are left."""
-    there = set(locations.names(source))
+    there = set(folders.names(source))
     for stray in there - set(names):
         locations.remove(locations.join(source, stray))
     if not locations.is_uri(source) and there >= set(names) and not locations.exists(target):

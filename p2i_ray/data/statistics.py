@@ -14,7 +14,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.data import footers, groups, leaks, near_duplicates, reading
 from p2i_ray.data.images import ImageError, decode, encoded, has_picture, product_mask
 from p2i_ray.data.schema import QUALITY, SCHEMA, SPLITS
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +87,7 @@ def splits_of(data: str) -> list[str]:
     Raises:
         UserError: none.
     """
-    found = [split for split in SPLITS if locations.files(locations.join(data, split), ".parquet")]
+    found = [split for split in SPLITS if folders.files(locations.join(data, split), ".parquet")]
     return found or reading.split_files(data, SPLITS[0])  # raises, and says what is wrong
 
 

@@ -85,7 +85,7 @@ def ranks(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 
 def draws(column: pa.ChunkedArray | pa.Array, seed: int, purpose: str) -> NDArray[np.uint64]:
-    """`locations.seed_for(seed, purpose, text)` of each text, which is never null."""
+    """`seed_for(seed, purpose, text)` of each text, which is never null."""
     import pyarrow as pa
 
     start = f"{seed}\x1f{purpose}\x1f".encode()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from p2i_ray.data.images import Pixels, encode_cutout, encode_jpeg, encode_png
 from p2i_ray.data.schema import SCHEMA, SPLITS
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 pixels
 
@@ -92,7 +92,7 @@ def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], row
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
     folder = locations.join(data, split)
-    locations.make_folder(folder)
+    folders.make_folder(folder)
     return [write_shard(chunk, folder) for chunk in _chunks(iter(samples), rows_per_file)]
 
 

@@ -15,12 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from p2i_ray.config import TrainConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.diffusion.backbones.backbone import Backbone, PromptStates
 from p2i_ray.diffusion.losses import contrastive_loss, inpainting_loss, min_snr_weights, total_loss
 from p2i_ray.diffusion.model import lora
 from p2i_ray.diffusion.model.loading import Parts, TextProjection
 from p2i_ray.diffusion.model.prompt import TokenEmbedding, empty_prompts
-from p2i_ray.storage.locations import seed_for
 
 
 class Batch(NamedTuple):

@@ -15,7 +15,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError, one_line
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 Loaded = TypeVar("Loaded")
 
@@ -108,5 +108,5 @@ def clip_folder(location: str, *, setting: str) -> Iterator[ClipFolder]:
     Raises:
         UserError: it is not there.
     """
-    with locations.local_folder(location) as local:
+    with folders.local_folder(location) as local:
         yield ClipFolder(local, location, setting)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 NAMES = ("preprocessor_config.json", "processor_config.json")
 
 
 def there(location: str) -> list[str]:
     """The locations of those that a folder has."""
-    names = locations.names(location)
+    names = folders.names(location)
     return [locations.join(location, name) for name in NAMES if name in names]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 
 def check(location: str) -> None:
@@ -12,7 +12,7 @@ def check(location: str) -> None:
     Raises:
         UserError: it hasn't.
     """
-    names = set(locations.names(location))
+    names = set(folders.names(location))
     if "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
         raise UserError(
             f"{location} has neither tokenizer.json nor vocab.json with merges.txt; check that the folder is complete"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage import folders, locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
 
 DIFFUSERS = "diffusion_pytorch_model"  # the name of weights as diffusers saves them
@@ -69,7 +69,7 @@ def find(location: str, name: str, *, setting: str | None = None) -> Weights:
     Raises:
         UserError: there are none, pickled ones only, or not all that an index lists.
     """
-    names = locations.names(location)
+    names = folders.names(location)
     for variant in VARIANTS:
         dotted = f".{variant}" if variant else ""
         if (single := f"{name}{dotted}.safetensors") in names:

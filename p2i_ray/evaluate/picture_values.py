@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 FILE = "values.parquet"
 FEATURES = "features-"  # begins the names of files with features
@@ -76,7 +76,7 @@ def _add(out: str, own: pa.Table) -> None:
 
 def clear(out: str) -> None:
     """Remove what an unfinished attempt wrote, perhaps of other metrics."""
-    for name in locations.names(out, ".parquet"):
+    for name in folders.names(out, ".parquet"):
         if name == FILE or name.startswith(FEATURES):
             locations.remove(locations.join(out, name))
 

@@ -30,7 +30,7 @@ from p2i_ray.generators.identifiers import Identifiers
 from p2i_ray.generators.personality import PersonalityGenerator
 from p2i_ray.generators.prompts import Templates
 from p2i_ray.generators.reference_tokens import ReferenceTokens, reference_tokens
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 def save(
@@ -76,7 +76,7 @@ def save(
         for name, some in ((IDENTIFIERS, tensors), (TOKENS, told)):
             if some:
                 save_file(some, Path(local, name))
-        locations.put_folder(local, out)
+        folders.put_folder(local, out)
 
 
 def load_generators(
@@ -141,7 +141,7 @@ def _tokens(location: str, settings: GeneratorsConfig, copy: ControlNetModel) ->
 
 
 def _copy(location: str, dtype: torch.dtype) -> ControlNetModel:
-    with locations.local_folder(location) as folder:
+    with folders.local_folder(location) as folder:
         copy: ControlNetModel = loading.load_model(ControlNetModel.from_pretrained, folder, "", torch_dtype=dtype)
     return copy
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from p2i_ray.config import TrainConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model.preprocess import to_tensor
 from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, seeded
@@ -16,7 +17,6 @@ from p2i_ray.generators.batches import GeneratorCollate, opened, product_masks
 from p2i_ray.generators.category import CategoryGenerator
 from p2i_ray.generators.generator import Control
 from p2i_ray.generators.personality import PersonalityGenerator
-from p2i_ray.storage.locations import seed_for
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2i_ray.config.generators import SpoilingConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels
-from p2i_ray.storage.locations import seed_for
 
 Mask = NDArray[np.bool_]
 Value = TypeVar("Value", bound=np.generic)

@@ -19,7 +19,7 @@ from p2i_ray.diffusion.model.loading import Parts, TextEncoder, TextProjection, 
 from p2i_ray.diffusion.model.prompt import add_token, tokenise_each
 from p2i_ray.diffusion.step import Batch, draw
 from p2i_ray.planning.architectures import Architecture
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 def build_scheduler(architecture: Architecture) -> EulerAncestralDiscreteScheduler:
@@ -64,7 +64,7 @@ def tokenizers(location: str, architecture: Architecture) -> tuple[CLIPTokenizer
     """
     found = []
     for text, settings in zip(architecture.family.texts, architecture.texts, strict=True):
-        with locations.local_folder(locations.join(location, text.tokenizer)) as folder:
+        with folders.local_folder(locations.join(location, text.tokenizer)) as folder:
             tokenizer = load_part(CLIPTokenizer.from_pretrained, str(Path(folder).parent), Path(folder).name)
         tokenizer.model_max_length = min(tokenizer.model_max_length, int(settings["max_position_embeddings"]))
         found.append(tokenizer)

@@ -20,7 +20,7 @@ from p2i_ray.report.data import RunFolder
 from p2i_ray.report.gallery import Picture, Strip
 from p2i_ray.report.page import figure, percent, render, signed
 from p2i_ray.run.step_table import CALIBRATE
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 SPLIT = "train"  # what a run calibrates on
 HEADS = ("check", "rows", "as it is", "varied", "shift", "moved", "fell", "newly kept", "no longer kept", "verdict")
@@ -53,7 +53,7 @@ def of_run(run: RunFolder) -> Section | None:
     if not manifests:
         return None
     facts = Calibration.model_validate(manifests[0].facts)
-    files = locations.files(locations.join(locations.absolute(run.config["data"]), SPLIT), ".parquet")
+    files = folders.files(locations.join(locations.absolute(run.config["data"]), SPLIT), ".parquet")
     kept = report_certainty.of_rounds(facts, run.rounds)
     return section(facts, files, ImageConfig.model_validate(run.config["image"]), kept)
 

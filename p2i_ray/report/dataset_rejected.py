@@ -13,7 +13,7 @@ from p2i_ray.data.rejected import kind
 from p2i_ray.data.schema import RECORD, REJECTED
 from p2i_ray.data.sources import examples
 from p2i_ray.report.gallery import Picture
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 
 class Removed(NamedTuple):
@@ -44,7 +44,7 @@ def removed(data: str, rows: int) -> Iterator[Removed]:
 
 def _counts(data: str) -> Counter[str]:
     folder = locations.join(data, REJECTED)
-    files = locations.names(folder, ".parquet")
+    files = folders.names(folder, ".parquet")
     reasons = parquet.read_parquet(folder, files, ["reason"])["reason"].to_pylist() if files else []
     return Counter(map(kind, reasons))
 

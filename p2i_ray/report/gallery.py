@@ -12,7 +12,7 @@ from p2i_ray.config import ImageConfig
 from p2i_ray.report import pictures
 from p2i_ray.report.data import Round
 from p2i_ray.run.step_table import GENERATE, SELECT
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 PRODUCTS = 10  # of D_dev, shown after every round
 EXAMPLES = 8  # of kept and of dropped rows, a round
@@ -75,7 +75,7 @@ def training_examples(scored: list[Round], config: dict[str, Any], limits: Image
     selected = [r for r in scored if SELECT.name in r.steps]
     if not selected:
         return [], ""
-    files = locations.files(locations.join(locations.absolute(config["data"]), "train"), ".parquet")
+    files = folders.files(locations.join(locations.absolute(config["data"]), "train"), ".parquet")
     if not files:
         return [], f"The training pictures are not shown: {config['data']} is not there any more."
     near = set(pictures.first_ids(files, EXAMPLE_ROW_GROUPS))

@@ -21,7 +21,7 @@ from p2i_ray.run.step_table import EXEMPLARS, INSPECT
 from p2i_ray.steps import selection
 from p2i_ray.steps.exemplars import FILE
 from p2i_ray.steps.inspection import kept_without
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 DROPPED, RESCUED = 12, 4  # photos shown a round
 
@@ -69,7 +69,7 @@ def effects(fed: list[Round], run: RunFolder, limits: ImageConfig) -> tuple[list
         return [], ""
     settings = LoopConfig.model_validate(run.config["idr"])
     told = {r.number + 1: r.feedback or "" for r in run.rounds}
-    files = locations.files(locations.join(locations.absolute(run.config["data"]), "train"), ".parquet")
+    files = folders.files(locations.join(locations.absolute(run.config["data"]), "train"), ".parquet")
     note = "" if files else f"The photos are not shown: {run.config['data']} is not there any more."
     found = []
     for r in fed:

@@ -14,7 +14,7 @@ from p2i_ray.report.data import Round, RunFolder
 from p2i_ray.report.page import percent
 from p2i_ray.report.training_plots import Curve, curve_plot
 from p2i_ray.run.step_table import TRAIN
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 RECORD = "training.json"  # in the model folder
 SAMPLES = ("tracking", "samples")  # below a round's folder
@@ -95,7 +95,7 @@ def _plots(steps: dict[str, list[dict[str, float]]], titles: dict[str, tuple[str
 
 
 def _sheet(r: Round, limits: ImageConfig) -> Sheet | None:
-    files = locations.files(locations.join(r.folder, *SAMPLES), ".png")
+    files = folders.files(locations.join(r.folder, *SAMPLES), ".png")
     newest = _newest(files)
     if newest is None:
         return None

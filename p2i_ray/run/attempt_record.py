@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from p2i_ray.errors import UserError
 from p2i_ray.run.spans import Span, length, within
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 FOLDER = "attempts"
 
@@ -92,7 +92,7 @@ class TimeAccount(NamedTuple):
 
 def files(run_dir: str) -> list[str]:
     """Locations of the records, the oldest attempt first."""
-    return locations.files(locations.join(run_dir, FOLDER), ".json")
+    return folders.files(locations.join(run_dir, FOLDER), ".json")
 
 
 def read(run_dir: str) -> list[AttemptRecord]:

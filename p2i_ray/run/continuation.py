@@ -13,7 +13,7 @@ from p2i_ray.run.changes import Change, Done
 from p2i_ray.run.inputs import RunInputs
 from p2i_ray.run.manifests import Manifest
 from p2i_ray.run.step_table import BY_NAME, STEPS, Key, of_run
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 def begin(run_dir: str, config: Config, inputs: RunInputs, redo_from: str | None) -> None:
@@ -24,7 +24,7 @@ def begin(run_dir: str, config: Config, inputs: RunInputs, redo_from: str | None
     """
     if redo_from:
         raise UserError(f"{run_dir} holds no run, of which steps could be done anew; leave out --redo-from")
-    if locations.exists(run_dir) and not locations.is_empty(run_dir, lease.FILE):
+    if locations.exists(run_dir) and not folders.is_empty(run_dir, lease.FILE):
         raise UserError(f"{run_dir} is not empty and holds no run; give another run_dir")
     inputs.look(name for _, step in of_run(config) for name in step.uses)
     locations.write_text(locations.join(run_dir, status.CONFIG), dump(config))

@@ -35,7 +35,7 @@ from p2i_ray.run.inputs import RunInput, RunInputs
 from p2i_ray.run.lease import Lease
 from p2i_ray.run.manifests import Counts, Manifest
 from p2i_ray.run.step_table import SELECT, Step, depending_on
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 Result = TypeVar("Result")
 
@@ -231,7 +231,7 @@ class Run:
         self._check_there()
         if not counts.files:
             return
-        gone = set(counts.files).difference(file.rsplit("/", 1)[-1] for file in locations.files(out))
+        gone = set(counts.files).difference(file.rsplit("/", 1)[-1] for file in folders.files(out))
         if gone:
             raise UserError(
                 f"{len(gone)} of {len(counts.files)} files written to {out} are not there, maybe because its disk was "
@@ -263,8 +263,8 @@ class Run:
         """
         target = locations.join(self.dir, "model")
         locations.remove(target)
-        with locations.local_folder(model) as folder:
-            locations.put_folder(folder, target)
+        with folders.local_folder(model) as folder:
+            folders.put_folder(folder, target)
         for path, content in (also or {}).items():
             locations.write_bytes(locations.join(target, path), content)
         self.write_summary("done")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from p2i_ray.errors import UserError
 from p2i_ray.run import lease
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 MARKER = "unfinished.txt"  # in the folder until the job has written everything
 ADVICE = "The same command finishes this."
@@ -78,5 +78,5 @@ def _check_content(out: str, job: str, adds: bool) -> None:
         if begun_by == job:
             return
         raise UserError(f"{out} was left unfinished by another job; give another out, or remove it")
-    if not adds and locations.exists(out) and not locations.is_empty(out, lease.FILE):
+    if not adds and locations.exists(out) and not folders.is_empty(out, lease.FILE):
         raise UserError(f"{out} is there already; give another out, or remove it")

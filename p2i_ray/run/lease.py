@@ -27,7 +27,7 @@ from p2i_ray.console.durations import duration
 from p2i_ray.console.progress import say
 from p2i_ray.errors import UserError, one_line
 from p2i_ray.run.holder import Holder, this_process
-from p2i_ray.storage import exclusive, locations
+from p2i_ray.storage import exclusive, folders, locations
 
 LOGGER = logging.getLogger(__name__)
 FILE = "lease.json"
@@ -240,7 +240,7 @@ def held(location: str, timing: Timing = TIMING) -> Iterator[Lease]:
         UserError: another process has it, or has taken it over; or a file is where its folder would be.
     """
     _check_is_folder(location.rpartition("/")[0])
-    locations.make_folder(location.rpartition("/")[0])
+    folders.make_folder(location.rpartition("/")[0])
     lease = Lease(location, timing)
     lease.acquire()
     try:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from p2i_ray.cluster.node_facts import package_digest
 from p2i_ray.errors import UserError
 from p2i_ray.run.step_table import AUDIT, FEEDBACK, MEASURE, SELECT
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 HEADS = ("round", "kept", "set aside", "FID", "CLIP-c-I", "CLIP-c-B", "seconds", "feedback")
 METRICS = ("fid", "clip_c_i", "clip_c_b")
@@ -62,7 +62,7 @@ def read(run_dir: str, number: int, without: Collection[str] = ()) -> dict[str, 
     Raises:
         UserError: a file is none, maybe half of one.
     """
-    paths = locations.files(locations.join(folder(run_dir, number), "steps"), ".json")
+    paths = folders.files(locations.join(folder(run_dir, number), "steps"), ".json")
     left_out = {location(run_dir, number, step) for step in without}
     manifests = [read_one(path) for path in paths if path not in left_out]
     return {manifest.step: manifest for manifest in manifests}

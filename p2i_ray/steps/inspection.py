@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from p2i_ray.config import LoopConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data import reading
 from p2i_ray.judge.requests import flaws
 from p2i_ray.run.manifests import Counts
@@ -108,7 +109,7 @@ def compare(
 
 def sample(ids: list[str], number: int, seed: int) -> list[str]:
     """So many of the ids, those with the lowest hashes, sorted."""
-    return sorted(heapq.nsmallest(number, ids, key=lambda id_: locations.seed_for(seed, "inspect", id_)))
+    return sorted(heapq.nsmallest(number, ids, key=lambda id_: seed_for(seed, "inspect", id_)))
 
 
 def effect(ids: set[str], kept: set[str], without: pa.Table, settings: LoopConfig) -> dict[str, int]:

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from p2i_ray.config import LoopConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.console.progress import say
 from p2i_ray.errors import UserError
 from p2i_ray.run.manifests import Counts
 from p2i_ray.run.step_table import SELECT
 from p2i_ray.steps.round import Output, Round
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import parquet
 
 COLUMNS = ["id", "score", "expected_score"]
 
@@ -82,7 +83,7 @@ def keep_highest(scores: pa.Table, count: int) -> pa.Table:
     expected = scored["expected_score"].to_numpy()
     cut = np.partition(expected, -count)[-count]
     level = scored.filter(pa.array(expected == cut))
-    hashes = [locations.seed_for(0, "keep", id_) for id_ in level["id"].to_pylist()]
+    hashes = [seed_for(0, "keep", id_) for id_ in level["id"].to_pylist()]
     above = scored.filter(pa.array(expected > cut))
     lowest = np.argsort(hashes)[: count - above.num_rows]
     return pa.concat_tables([above, level.take(lowest)]).sort_by("id")

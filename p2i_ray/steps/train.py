@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.run.manifests import Counts
 from p2i_ray.run.spans import Span
 from p2i_ray.run.step_table import TRAIN
@@ -37,7 +38,7 @@ def train(this: Round, features: Output, kept: Output | None, model: str) -> str
                 diffusion=config.diffusion,
                 settings=config.train,
                 steps=steps,
-                seed=locations.seed_for(config.seed, "train", this.number),
+                seed=seed_for(config.seed, "train", this.number),
                 out=out,
                 work=this.path("train"),
                 tracking=this.path("tracking"),

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 KEY = pa.binary(16)  # the first half of a SHA-256
 
@@ -28,7 +28,7 @@ def open_folder(cache: str, about: dict[str, Any]) -> str:
     """The folder of a cache for rows that depend on `about` (JSON values); created if needed."""
     text = json.dumps(about, indent=1, sort_keys=True, ensure_ascii=False)
     folder = locations.join(cache, hashlib.sha256(text.encode()).hexdigest()[:32])
-    locations.make_folder(folder)
+    folders.make_folder(folder)
     if not locations.exists(locations.join(folder, "about.json")):
         locations.write_text(locations.join(folder, "about.json"), text)
     return folder
@@ -36,7 +36,7 @@ def open_folder(cache: str, about: dict[str, Any]) -> str:
 
 def parts(folder: str) -> list[str]:
     """The names of the files that the folder holds now."""
-    return locations.names(folder, ".parquet")
+    return folders.names(folder, ".parquet")
 
 
 def add(folder: str, rows: pa.Table) -> str:

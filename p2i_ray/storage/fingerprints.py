@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import digests, folders, locations
 
 IGNORED = (".bin", ".ckpt", ".pt", ".pth", ".onnx", ".msgpack", ".h5", ".gguf", ".md", ".gitattributes")
 IGNORED_NAMES = ("LICENSE", "LICENSE.txt", "NOTICE")
@@ -51,10 +51,9 @@ def states(location: str) -> list[FileState]:
     filesystem, path = locations.open_location(location)
     if kind == "file":
         return [_state(location, posixpath.basename(path), filesystem.info(path))]
-    found = {name[len(path.rstrip("/")) + 1 :]: info for name, info in filesystem.find(path, detail=True).items()}
     return [
         _state(locations.join(location, name), name, info)
-        for name, info in sorted(found.items())
+        for name, info in folders.entries_below(location).items()
         if all(map(_counts, name.split("/")))
     ]
 
@@ -97,8 +96,8 @@ def same(recorded: str, now: str, found: list[FileState], remembered: Remembered
 
 def _local_states(root: Path) -> Iterator[FileState]:
     """The files below a folder, through links."""
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=_raise):
-        folders[:] = sorted(filter(_counts, folders))  # which os.walk goes on with
+    for folder, inside, files in os.walk(root, followlinks=True, onerror=_raise):
+        inside[:] = sorted(filter(_counts, inside))  # which os.walk goes on with
         for file in sorted(filter(_counts, files)):
             path = Path(folder, file)
             yield _local_state(path, path.relative_to(root).as_posix())
@@ -125,7 +124,7 @@ def _sha256(file: FileState, remembered: Remembered) -> str:
     known = remembered.get(file.location)
     if known and known[0] == marks:
         return known[1]
-    total, _ = locations.sha256(file.location)
+    total, _ = digests.sha256(file.location)
     remembered[file.location] = (marks, total)
     return total
 

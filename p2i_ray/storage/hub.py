@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from p2i_ray.errors import UserError, one_line
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 RECORD = ".fetched.json"  # in the folder: repository, commit, files, and whether all of them are there
 SMALL = (".json", ".txt", ".model", ".jinja", ".md")  # of configurations, tokenizers, licences
@@ -202,7 +202,7 @@ def _check_own(repository: str, folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UserError("it is a file; give a folder")
-    if recorded(folder, repository) is None and (other := next(locations.files_below(str(folder)), None)):
+    if recorded(folder, repository) is None and (other := next(folders.files_below(str(folder)), None)):
         raise UserError(
             f"it holds {other}, which was not fetched from {repository}, and would be overwritten; give a new folder, "
             "or take the repository's name out (hub.…=null) to use the folder as it is"

@@ -1,9 +1,7 @@
-"""Read and write files and folders on a disk or in a bucket, through fsspec.
+"""Where files and folders lie, on a disk or in a bucket, and reading and writing files, through fsspec.
 
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
 a folder is not, so its writer marks it as done afterwards (see run/folder.py).
-
-A bucket's console makes an object FOLDER/ where it is told to create a folder; it is no file, and counts for nothing.
 
 All file systems are opened here. They remember no listing: s3fs and gcsfs would for the life of the process, and other
 processes write to the same folders. A store that doesn't answer is an error, never an absent file.
@@ -11,12 +9,11 @@ processes write to the same folders. A store that doesn't answer is an error, ne
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20  # read at once
 FILE = "file://"
-HIDDEN = (".", "__MACOSX")  # files and folders that a system made for itself begin so
 GLOB = re.compile(r"[*?\[]")  # what fsspec expands in paths
 
 
@@ -111,67 +107,6 @@ def exists(location: str) -> bool:
     return kind(location) is not None
 
 
-def is_empty(location: str, *besides: str) -> bool:
-    """Whether a folder that is there holds nothing, or nothing but files of these names."""
-    filesystem, path = open_location(location)
-    inside = [found for entry in filesystem.ls(path, detail=False) if (found := str(entry).rstrip("/")) != path]
-    return {posixpath.basename(name) for name in inside} <= {*besides}
-
-
-def files(location: str, suffix: str = "") -> list[str]:
-    """The locations of what `names` lists."""
-    return [join(location, name) for name in names(location, suffix)]
-
-
-def names(location: str, suffix: str = "") -> list[str]:
-    """The names of files directly in a folder that end in `suffix`, sorted; none if the folder doesn't exist.
-
-    Hidden files are left out: macOS puts a ._NAME beside each file that it copies.
-    """
-    filesystem, path = open_location(location)
-    try:
-        entries = filesystem.ls(path, detail=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    inside = [
-        name for entry in entries if _is_file(entry) and (name := entry["name"]).rstrip("/") != path
-    ]  # not itself
-    found = sorted(map(posixpath.basename, inside))
-    return [name for name in found if name.endswith(suffix) and not name.startswith(".")]
-
-
-def _is_file(entry: dict[str, Any]) -> bool:
-    """Whether an entry of a listing is a file; fsspec has a link, as in the cache of a model hub, for "other"."""
-    return entry["type"] == "file" or (bool(entry.get("islink")) and Path(entry["name"]).is_file())
-
-
-def files_below(location: str) -> Iterator[str]:
-    """The files below a folder, as paths relative to it with /, in the order of the store; hidden ones are left out.
-
-    Links to files are named, links to folders aren't followed.
-
-    Raises:
-        OSError: a folder can't be listed.
-    """
-    filesystem, root = open_location(location)
-    if not is_uri(location):
-        for folder, folders, names in os.walk(root, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(HIDDEN)]
-            inside = Path(folder).relative_to(root).as_posix()
-            yield from (
-                posixpath.normpath(posixpath.join(inside, name)) for name in names if not name.startswith(HIDDEN)
-            )
-        return
-    for found in filesystem.find(root):
-        name = str(found).removeprefix(root).lstrip("/")
-        if name and not name.endswith("/") and not any(part.startswith(HIDDEN) for part in name.split("/")):
-            yield name
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def read_bytes(location: str) -> bytes:
     """A file's content."""
     filesystem, path = open_location(location)
@@ -234,86 +169,3 @@ def remove(location: str) -> None:
         return
     for file in filesystem.find(path):  # `rm` would take * and [ ] in a name for a pattern, and delete others' files
         filesystem.rm_file(file)
-
-
-def make_folder(location: str) -> None:
-    """Create a folder and its parents; object stores have none to create."""
-    filesystem, path = open_location(location)
-    filesystem.makedirs(path, exist_ok=True)
-
-
-def put_folder(local: str, location: str, last: Sequence[str] = ()) -> None:
-    """Copy a local folder's content to a location.
-
-    Args:
-        local: the folder.
-        location: of the copy.
-        last: names of files directly in it that are copied when all others are there.
-    """
-    filesystem, path = open_location(location)
-    filesystem.makedirs(path, exist_ok=True)
-    names = sorted(file.relative_to(local).as_posix() for file in Path(local).rglob("*") if file.is_file())
-    if not is_uri(location):
-        for folder in {Path(path, name).parent for name in names}:
-            folder.mkdir(parents=True, exist_ok=True)
-    for some in ([name for name in names if name not in last], [name for name in names if name in last]):
-        # Lists on both sides: a single path with * or [ ] in it would be taken for a pattern.
-        filesystem.put([str(Path(local, name)) for name in some], [posixpath.join(path, name) for name in some])
-
-
-@contextmanager
-def local_folder(location: str) -> Iterator[str]:
-    """Provide a folder as a local path: itself if it is local, else a temporary copy.
-
-    Raises:
-        UserError: it doesn't exist.
-    """
-    if not exists(location):
-        raise UserError(f"{location} is not there; check the path")
-    if not is_uri(location):
-        yield location
-        return
-    filesystem, path = open_location(location)
-    with tempfile.TemporaryDirectory(prefix="p2i_") as copy:
-        found = sorted(name for name in filesystem.find(path) if not name.endswith("/"))
-        targets = [Path(copy, posixpath.relpath(file, path)) for file in found]
-        for folder in {target.parent for target in targets}:
-            folder.mkdir(parents=True, exist_ok=True)
-        filesystem.get(found, list(map(str, targets)))  # lists, as in put_folder
-        yield copy
-
-
-def sha256(location: str) -> tuple[str, int]:
-    """The SHA-256 of a file, hexadecimal, and its size in bytes; a piece at a time is in memory."""
-    found, size = hashlib.sha256(), 0
-    for piece in read_pieces(location):
-        found.update(piece)
-        size += len(piece)
-    return found.hexdigest(), size
-
-
-def digest(files: Sequence[str], ends: int | None = None) -> str:
-    """A SHA-256 in hex over files: their names, lengths and content.
-
-    Args:
-        files: their locations; the order counts.
-        ends: number of bytes that are read at the beginning and at the end of each file (none: the whole file).
-    """
-    total = hashlib.sha256()
-    for file in files:
-        filesystem, path = open_location(file)
-        size = int(filesystem.size(path))
-        total.update(f"{posixpath.basename(path)} {size}\n".encode())
-        with filesystem.open(path, "rb") as opened:
-            if ends is not None and size > 2 * ends:
-                total.update(opened.read(ends))
-                opened.seek(size - ends)
-            while chunk := opened.read(CHUNK_BYTES):
-                total.update(chunk)
-    return total.hexdigest()
-
-
-def seed_for(seed: int, *parts: str | int) -> int:
-    """A 63-bit seed that is a function of a run's seed and of its purpose (an id, a round), of nothing else."""
-    text = "\x1f".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8], "big") >> 1

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from p2i_ray.errors import UserError, one_line
-from p2i_ray.storage import locations, spilled
+from p2i_ray.storage import folders, locations, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ def write_parquet(
         rows_per_file: upper bound of a file, and so of what one writing task holds (none: a block of the dataset).
         tally: boolean columns whose true rows are counted; the counts go into `facts`.
     """
-    locations.make_folder(folder)
+    folders.make_folder(folder)
     counts = dataset.map_batches(
         cast(Any, _write_batch),  # Ray's type has no keyword arguments
         fn_kwargs={"folder": folder, "schema": schema, "tally": tuple(tally)},

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data import splits
 from p2i_ray.data.split_draws import FEWEST
 from p2i_ray.data.splits import ALONE, HELD_OUT, SEEN, SplitConfig, check
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
 
 IDS = [f"id-{i}" for i in range(2000)]
 CATEGORIES = [("Cup", "Bag", "Lamp", "Toy")[i % 4] for i in range(2000)]
@@ -165,7 +165,7 @@ def test_the_order_is_a_shuffle_of_the_ids() -> None:
 
 
 def test_the_order_is_that_of_the_documented_seeds() -> None:
-    draws = {text: locations.seed_for(3, "order", text) for text in [*IDS[:300], "x", "y"]}
+    draws = {text: seed_for(3, "order", text) for text in [*IDS[:300], "x", "y"]}
     chunks = ["x" if place % 3 else "y" for place in range(300)]
     assert shuffled(IDS[:300], 3) == sorted(range(300), key=lambda row: draws[IDS[row]])
     assert shuffled(IDS[:300], 3, chunks) == sorted(range(300), key=lambda row: (draws[chunks[row]], draws[IDS[row]]))

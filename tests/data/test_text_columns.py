@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data import text_columns
-from p2i_ray.storage import locations
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=2)), max_size=20)
 
@@ -33,7 +33,7 @@ def test_ranks_are_those_of_pythons_strings(texts: list[str]) -> None:
 def test_draws_are_the_seeds_of_each_text() -> None:
     texts = ["", "a", "\xe4\U0001f600", *(f"id-{number}" for number in range(text_columns.BATCH))]
     found = text_columns.draws(pa.chunked_array([texts[:5], texts[5:]]), 7, "split")
-    assert found.tolist() == [locations.seed_for(7, "split", text) for text in texts] and found.dtype == np.uint64
+    assert found.tolist() == [seed_for(7, "split", text) for text in texts] and found.dtype == np.uint64
 
 
 def test_batches_have_all_values_in_order() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 CLIP = Path(__file__).parents[2] / "p2i_ray" / "mini" / "weights" / "evaluator_clip"
 
@@ -40,7 +40,7 @@ def test_parts_are_those_that_transformers_loads() -> None:
 
 def test_a_bucket_is_copied() -> None:
     bucket = "memory://clip-loader/clip"
-    locations.put_folder(str(CLIP), bucket)
+    folders.put_folder(str(CLIP), bucket)
     with clip_folder(bucket, setting="evaluate.clip") as folder:
         assert folder.model().config.projection_dim > 0
         local = folder.local

@@ -16,6 +16,7 @@ from PIL import Image
 
 from p2i_ray.config import ImageConfig, load
 from p2i_ray.config.generators import GeneratorsConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.console.cli import main
 from p2i_ray.data import reading
 from p2i_ray.data.images import Pixels, encode_png
@@ -27,7 +28,6 @@ from p2i_ray.diffusion.sampling.sampler import Sampler, SamplerOptions
 from p2i_ray.errors import UserError
 from p2i_ray.generators.painting import GeneratorPainting
 from p2i_ray.generators.request import GeneratorRequest, Reference
-from p2i_ray.storage import locations
 from p2i_ray.storage.parquet import read_parquet
 from tests.support.generator_folders import make_folders
 from tests.support.load_job import load_job
@@ -85,7 +85,7 @@ def plain_request(row: dict[str, Any], config: Any) -> PaintRequest:
         name=row["name"],
         product=cut[..., :3],
         mask=cut[..., 3],
-        seed=locations.seed_for(config.seed, "generate", row["id"]),
+        seed=seed_for(config.seed, "generate", row["id"]),
         steps=STEPS,
         guidance=config.generate.guidance_scale,
         soft_edge=config.generate.soft_edge,

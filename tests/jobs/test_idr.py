@@ -22,7 +22,7 @@ from p2i_ray.run import attempt_record as records
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.step_table import GENERATE, SCORE, SELECT
 from p2i_ray.steps.inputs import inputs_of
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 from tests.support.kill_when import kill_when
 from tests.support.load_job import load_job
 
@@ -66,14 +66,14 @@ def test_in_a_bucket_that_answers_503_now_and_then_it_ends_as_on_a_disk(
     calm: Path, mini_data: str, s3_bucket: Bucket
 ) -> None:
     place, data = f"{s3_bucket.uri}/run", f"{s3_bucket.uri}/epbd"
-    locations.put_folder(mini_data, data)
+    folders.put_folder(mini_data, data)
     s3_bucket.throttle.share = 0.1
     try:
         subprocess.run(command(place, data), cwd=ROOT, check=True)
     finally:
         s3_bucket.throttle.share = 0.0
     assert s3_bucket.throttle.refused
-    with locations.local_folder(place) as copy:
+    with folders.local_folder(place) as copy:
         assert result(Path(copy)) == result(calm)
 
 

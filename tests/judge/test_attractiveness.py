@@ -21,7 +21,7 @@ from p2i_ray.judge.attractiveness import Attractiveness, cache, forecast
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests.prompts import Prompt, load_attractiveness
 from p2i_ray.mini.world import BALANCED, render
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 MINI = str(Path(__file__).parents[2] / "p2i_ray" / "mini" / "prompts" / "score.yaml")
 PHOTOS, LEAST = 12, 4
@@ -92,7 +92,7 @@ def test_what_the_judge_finds_unattractive_is_set_aside_before_the_splits(judge:
     # Asked again about those that are kept: the answers are there.
     answers = set(Path(cache(str(out))).rglob("*.parquet"))
     assert sum(pq.read_metadata(file).num_rows for file in answers) == PHOTOS - 1
-    names = locations.names(str(out / "train"), ".parquet")
+    names = folders.names(str(out / "train"), ".parquet")
     scenes = sum(row["image"] is not None for row in rows_of(out, "train").values())
     assert rule(str(out / "train"), names, work=str(tmp_path / "again"), photos=scenes) == {}
     assert set(Path(cache(str(out))).rglob("*.parquet")) == answers

@@ -17,7 +17,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.run.folder import Counts, Run
 from p2i_ray.run.inputs import RunInput
 from p2i_ray.run.step_table import FEEDBACK, GENERATE, MEASURE, SCORE, SELECT, TRAIN
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_files_that_workers_write_to_a_bucket_while_it_is_watched_count(config: 
         for number, name in enumerate(names):
             filesystem, path = fsspec.core.url_to_fs(f"{out}/{name}", skip_instance_cache=True)  # another process's
             filesystem.pipe_file(path, b"rows")
-            assert len(locations.files(out)) == number + 1  # as what starts early looks for finished files
+            assert len(folders.files(out)) == number + 1  # as what starts early looks for finished files
         return Counts(rows_in=2, rows_out=2, files=names)
 
     assert run.once(1, SCORE, work).files == names

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chaos.bucket import Bucket
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
 from tests.support.variables import PATIENT, variables
 
@@ -32,14 +32,14 @@ def test_every_third_request_may_be_refused() -> None:
         folder = f"{bucket.uri}/folder"
         for number in range(4):
             locations.write_text(f"{folder}/{number}.txt", str(number))
-        assert [locations.read_text(file) for file in locations.files(folder)] == ["0", "1", "2", "3"]
+        assert [locations.read_text(file) for file in folders.files(folder)] == ["0", "1", "2", "3"]
         locations.remove(folder)
         assert not locations.exists(folder)
     S3FileSystem.clear_instance_cache()
     assert bucket.throttle.refused > 0
 
 
-@pytest.mark.parametrize("ask", [locations.exists, locations.kind, locations.files, locations.read_bytes])
+@pytest.mark.parametrize("ask", [locations.exists, locations.kind, folders.files, locations.read_bytes])
 def test_a_silent_bucket_is_no_empty_bucket(brief_bucket: Bucket, ask: Callable[[str], object]) -> None:
     place = f"{brief_bucket.uri}/run"
     locations.write_text(f"{place}/config.yaml", "")

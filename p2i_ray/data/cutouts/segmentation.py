@@ -29,7 +29,7 @@ from p2i_ray.data.cutouts.settings import CutterConfig, Levels
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.images import Pixels
 from p2i_ray.errors import UserError, one_line
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 MASK_MODELS = ("mask2former", "maskformer", "detr")
 BACKGROUND = ("background", "bg", "_background_")  # names of what is no product
@@ -182,7 +182,7 @@ def _explained(settings: CutterConfig) -> Iterator[str]:
     assert settings.model
     if locations.kind(settings.model) != "directory":
         raise UserError(f"{_named(settings)} is no folder; name one with config.json and model.safetensors")
-    with locations.local_folder(settings.model) as local:
+    with folders.local_folder(settings.model) as local:
         try:
             yield locations.local_path(local)
         except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:

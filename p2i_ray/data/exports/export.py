@@ -17,7 +17,7 @@ from p2i_ray.data.exports.records import Record
 from p2i_ray.data.images import ImageError
 from p2i_ray.data.schema import REJECTED_SCHEMA, SCHEMA, SPLITS
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ def plan(data: str, rows_per_tar: int) -> list[Task]:
     Raises:
         UserError: no data there, or not of the columns and types that EPBD has.
     """
-    found = [split for split in SPLITS if locations.files(locations.join(data, split), ".parquet")]
+    found = [split for split in SPLITS if folders.files(locations.join(data, split), ".parquet")]
     found = found or footers.split_files(data, SPLITS[0])  # which raises, and says what is wrong
     has_group = all("group" in footers.columns(data, split) for split in found)
     columns = [*SCHEMA.names, *(["group"] if has_group else [])]

@@ -14,7 +14,7 @@ from p2i_ray.data.sources import ledger
 from p2i_ray.data.sources.repeats import pictures_of
 from p2i_ray.data.sources.rows import INSIDE, id_of
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, parquet, spilled
+from p2i_ray.storage import folders, locations, parquet, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ def rejected_elsewhere(rows: pa.Table, out: str) -> pa.Table:
     import pyarrow.compute as pc
 
     folder = locations.join(out, REJECTED)
-    names = locations.names(folder, ".parquet")
+    names = folders.names(folder, ".parquet")
     if not names:
         return REJECTED_SCHEMA.empty_table()
     old = parquet.read_parquet(folder, names).select(REJECTED_SCHEMA.names).cast(REJECTED_SCHEMA)

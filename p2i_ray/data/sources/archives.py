@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from p2i_ray.data.errors import ImageError
 from p2i_ray.data.sources import half_pairs
-from p2i_ray.storage import locations, zip_names
+from p2i_ray.storage import folders, zip_names
 
 ZIP, TAR = ".zip", ".tar"
 BLOCK = tarfile.BLOCKSIZE
@@ -123,4 +123,4 @@ def _line(error: Exception) -> str:
 def _hidden(name: str) -> bool:
     """Whether a system made the file for itself."""
     parts = posixpath.normpath(name).split("/")
-    return any(part.startswith(locations.HIDDEN) and part != ".." for part in parts)
+    return any(part.startswith(folders.HIDDEN) and part != ".." for part in parts)

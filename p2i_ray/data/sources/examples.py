@@ -22,7 +22,7 @@ from p2i_ray.data.rejected import kind
 from p2i_ray.data.schema import EXAMPLES, EXAMPLES_SCHEMA
 from p2i_ray.data.sources.pictures import PictureReader, position
 from p2i_ray.data.sources.tasks import KILLER
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,7 +108,7 @@ def write(tables: list[pa.Table], building: str) -> list[str]:
 def read(data: str) -> pa.Table:
     """The examples of a data folder; none if it has none."""
     folder = locations.join(data, EXAMPLES)
-    names = locations.names(folder, ".parquet")
+    names = folders.names(folder, ".parquet")
     return parquet.read_parquet(folder, names) if names else EXAMPLES_SCHEMA.empty_table()
 
 

@@ -29,7 +29,7 @@ from p2i_ray.data.sources import additions, bookkeeping, examples, ledger, rejec
 from p2i_ray.data.sources.rejections import JudgeSamples
 from p2i_ray.data.sources.slices import run, run_all
 from p2i_ray.data.sources.tasks import IngestConfig, Plan
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from p2i_ray.storage.parquet import Progress
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def ingest(
     earlier = [
         f"{part}/{name}"
         for part in (REJECTED, EXAMPLES)
-        for name in locations.names(locations.join(plan.out, part), ".parquet")
+        for name in folders.names(locations.join(plan.out, part), ".parquet")
     ]
     try:
         done = _ingest(rows, ledger.read(plan.out), plan, building=building, progress=progress, judging=judging)

@@ -16,7 +16,7 @@ import numpy as np
 from p2i_ray.config.shapes import SQUARE
 from p2i_ray.data import mapped_rows, writing
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, parquet, spilled
+from p2i_ray.storage import folders, locations, parquet, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def read(out: str) -> pa.Table:
     import pyarrow.compute as pc
 
     folder = locations.join(out, FOLDER)
-    files = locations.names(folder, ".parquet")
+    files = folders.names(folder, ".parquet")
     lines = spilled.table((_whole(parquet.read_parquet(folder, [file])) for file in files), schema())
     order = pc.sort_indices(lines.select(["id"]), sort_keys=[("id", "ascending")])
     return mapped_rows.take(lines, order.to_numpy())

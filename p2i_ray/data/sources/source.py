@@ -28,7 +28,7 @@ from p2i_ray.data.sources.file_index import PICTURE, FileIndex
 from p2i_ray.data.sources.pictures import PictureReader
 from p2i_ray.data.sources.rows import INSIDE, REQUIRED, Row, to_table
 from p2i_ray.errors import UserError, reason
-from p2i_ray.storage import locations, spilled
+from p2i_ray.storage import folders, locations, spilled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,7 @@ def _files(location: str, notes: list[str]) -> tuple[str, zipped.Zipped]:
     if kind is None:
         raise UserError(f"source {location} is not there; it is a folder of photos, or a zip, tar or Parquet file")
     if kind == "directory":
-        root, names = location, locations.files_below(location)
+        root, names = location, folders.files_below(location)
     else:
         root, name = posixpath.split(location)
         if name.lower().endswith(PACKED):

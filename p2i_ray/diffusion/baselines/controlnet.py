@@ -17,7 +17,7 @@ from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
 from p2i_ray.diffusion.model.loading import Parts, load_model
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import DTYPES
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 LOW, HIGH = 100, 200  # thresholds of the edges' strength, as ControlNet's own examples have them
 
@@ -27,7 +27,7 @@ class ControlNetSampler(BaselineSampler):
 
     def _build(self, parts: Parts) -> Any:
         assert self._settings.controlnet
-        with locations.local_folder(self._settings.controlnet) as folder:
+        with folders.local_folder(self._settings.controlnet) as folder:
             dtype = DTYPES[self._options.dtype]
             network = load_model(ControlNetModel.from_pretrained, folder, "", torch_dtype=dtype)
         make: Any = StableDiffusionControlNetInpaintPipeline  # diffusers' types leave out that parts may be missing

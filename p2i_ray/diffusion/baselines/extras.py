@@ -9,7 +9,7 @@ from p2i_ray.diffusion.backbones import families
 from p2i_ray.diffusion.model import validation
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage import folders, locations, safetensors_header
 
 VECTORS = 10  # of each of PowerPaint's learned words
 CONTEXT, OBJECT = ([f"{word}_{number}" for number in range(VECTORS)] for word in ("P_ctxt", "P_obj"))
@@ -83,7 +83,7 @@ def check_powerpaint(model: str) -> None:
         UserError: it doesn't.
     """
     folder = locations.join(model, "tokenizer")
-    names = set(locations.names(folder)) & {"added_tokens.json", "tokenizer.json", "vocab.json"}
+    names = set(folders.names(folder)) & {"added_tokens.json", "tokenizer.json", "vocab.json"}
     known = "".join(locations.read_text(locations.join(folder, name)) for name in sorted(names))
     if absent := [word for word in (*CONTEXT, *OBJECT) if f'"{word}"' not in known]:
         raise UserError(

@@ -22,7 +22,7 @@ from p2i_ray.data.images import ImageError, Pixels, decode
 from p2i_ray.data.sources.file_index import PICTURE
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
@@ -124,7 +124,7 @@ def of_folder(folder: str, data: str, split: str) -> GivenPictures:
     ids = [id_ for file in reading.split_files(data, split) for id_ in reading.ids_of(file)]
     wanted, files = {_spelled(id_): id_ for id_ in ids}, dict[str, str]()
     others = list[str]()
-    for name in sorted(filter(PICTURE.search, locations.files_below(folder))):
+    for name in sorted(filter(PICTURE.search, folders.files_below(folder))):
         id_ = wanted.get(_spelled(name)) or wanted.get(_spelled(posixpath.splitext(name)[0]))
         if id_ is None:
             others.append(name)

@@ -20,7 +20,7 @@ from p2i_ray.diffusion.model.loading import Parts, load_model, load_part
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.diffusion.sampling.sampler import DTYPES
 from p2i_ray.encoders import processor_files, weight_files
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 class IpAdapterSampler(BaselineSampler):
@@ -30,7 +30,7 @@ class IpAdapterSampler(BaselineSampler):
         pipeline = super()._build(parts)
         settings, dtype = self._settings, DTYPES[self._options.dtype]
         assert settings.ip_adapter and settings.ip_adapter_encoder
-        with locations.local_folder(settings.ip_adapter_encoder) as folder:
+        with folders.local_folder(settings.ip_adapter_encoder) as folder:
             kind: Any = CLIPVisionModelWithProjection
             self._encoder = load_model(kind.from_pretrained, folder, "", name=weight_files.TRANSFORMERS, dtype=dtype)
             self._encoder.to(self._options.device).eval()

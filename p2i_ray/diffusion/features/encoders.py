@@ -21,7 +21,7 @@ from p2i_ray.data.images import Pixels, background_of, product_square
 from p2i_ray.diffusion.model import preprocess, training_checks, validation
 from p2i_ray.diffusion.model.loading import load_model
 from p2i_ray.encoders.clip import clip_folder
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 
 class Encoded(NamedTuple):
@@ -92,7 +92,7 @@ def load_encoders(diffusion: DiffusionConfig, device: str | torch.device) -> Enc
     """
     validation.check_model(diffusion.base, widen=diffusion.widen)
     training_checks.check_clip(diffusion.clip, diffusion.base)
-    with locations.local_folder(diffusion.base) as folder:
+    with folders.local_folder(diffusion.base) as folder:
         vae = load_model(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=torch.float32)
     with clip_folder(diffusion.clip, setting="diffusion.clip") as opened:
         clip, processor = opened.model(), opened.image_processor()

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from p2i_ray.diffusion.features import schema
 from p2i_ray.diffusion.features.shards import FILES_AT_ONCE, UnusableError, opened, read
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 NAMED = 3  # ids in the line of an error
 
@@ -104,7 +104,7 @@ def row_bytes(features: FeatureIndex) -> int:
     Raises:
         UserError: there are none, or a shard can't be read.
     """
-    for file in locations.files(features.shards, ".parquet"):
+    for file in folders.files(features.shards, ".parquet"):
         try:
             with opened(file, features.columns.shard) as shard:
                 group = shard.metadata.row_group(0)

@@ -20,7 +20,7 @@ from p2i_ray.diffusion.features import schema
 from p2i_ray.diffusion.model import validation
 from p2i_ray.encoders import processor_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import content_cache, locations
+from p2i_ray.storage import content_cache, digests, folders, locations
 
 FORMAT = 1  # to be raised when the same images and models give other features, or these other columns
 FILES_AT_ONCE = 16
@@ -42,10 +42,10 @@ def open_shards(cache: str, diffusion: DiffusionConfig, resolution: int, *, pict
         "format": FORMAT,
         "resolution": resolution,
         "vae": _public(validation.read_config(locations.join(vae, "config.json"))),
-        "vae_weights": locations.digest(locations.files(vae, ".safetensors")),
+        "vae_weights": digests.digest(folders.files(vae, ".safetensors")),
         "clip": {name: config.get(name) for name in ("vision_config", "projection_dim")},
         "clip_processor": [validation.read_config(file) for file in processor_files.there(clip)],
-        "clip_weights": locations.digest(locations.files(clip, ".safetensors")),
+        "clip_weights": digests.digest(folders.files(clip, ".safetensors")),
     }
     return content_cache.open_folder(cache, {**about, "pictures": True} if pictures else about)
 

@@ -21,7 +21,7 @@ from p2i_ray.diffusion.model.unpickle import NOT_WRITTEN
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError, one_line, reason
 from p2i_ray.run import job_output, lease
-from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage import folders, locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
 
 Tell = Callable[[str], None]  # called with a line for people
@@ -64,7 +64,7 @@ def convert(source: str, out: str, *, config: str | None, tell: Tell) -> None:
     job_output.check(out, JOB)
     with _published(out) as local:
         if kind == "directory":
-            with locations.local_folder(source) as folder:
+            with folders.local_folder(source) as folder:
                 _convert_folder(Path(folder), local, tell)
         else:
             _take_apart(source, local, config, tell)
@@ -106,18 +106,15 @@ def _published(out: str) -> Iterator[Path]:
 
 def _clear(out: str) -> None:
     """Remove what this job left unfinished in a folder that it holds."""
-    filesystem, path = locations.open_location(out)
-    for found in filesystem.ls(path, detail=False):
-        name = posixpath.basename(str(found).rstrip("/"))
-        if name not in (job_output.MARKER, lease.FILE):
-            locations.remove(locations.join(out, name))
+    for name in folders.entries(out).keys() - {job_output.MARKER, lease.FILE}:
+        locations.remove(locations.join(out, name))
 
 
 def _upload(local: Path, out: str) -> None:
     """Copy a folder to a bucket; the file that a model is recognised by comes last, so that no part is taken for it."""
     with job_output.held(out, JOB):
         _clear(out)
-        locations.put_folder(str(local), out, last=LAST)
+        folders.put_folder(str(local), out, last=LAST)
 
 
 def unpickle(source: Path, target: Path) -> None:
@@ -147,10 +144,10 @@ def _convert_folder(source: Path, out: Path, tell: Tell) -> None:
 
 def _files(source: Path) -> Iterator[str]:
     """The files below a model folder; a part may be a link to another model's."""
-    yield from locations.files_below(str(source))
+    yield from folders.files_below(str(source))
     for part in source.iterdir():
         if part.is_symlink() and part.is_dir():
-            yield from (f"{part.name}/{name}" for name in locations.files_below(str(part)))
+            yield from (f"{part.name}/{name}" for name in folders.files_below(str(part)))
 
 
 def _convert_file(path: Path, folder: Path, name: str, tell: Tell) -> None:
@@ -212,7 +209,7 @@ def _take_apart(source: str, out: Path, config: str | None, tell: Tell) -> None:
             "of the same kind: its configuration, tokenizer and scheduler are taken, and none of its weights"
         )
     family = validation.check_kind(config)
-    with tempfile.TemporaryDirectory(prefix="p2i_single_") as scratch, locations.local_folder(config) as folder:
+    with tempfile.TemporaryDirectory(prefix="p2i_single_") as scratch, folders.local_folder(config) as folder:
         file = Path(source)
         if file.suffix != ".safetensors":
             file = Path(scratch, "weights.safetensors")

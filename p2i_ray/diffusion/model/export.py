@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.diffusion.model import loading, lora, transformers4
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 ROW = ".token_embedding.row"  # ends the name of the token's embedding in a text encoder; see prompt.TokenEmbedding
 EMBEDDING = "learned_embeds.safetensors"  # where diffusers' load_textual_inversion looks
@@ -55,16 +55,16 @@ def write(trained: Trained, files: Mapping[str, str], out: str) -> None:
         parts.pipeline().save_pretrained(local, safe_serialization=True)
         _drop_origins(Path(local))
         transformers4.complete(parts, Path(local))
-        folders = [Path(local)]
+        pipelines = [Path(local)]
         if adapters:
-            folders.append(Path(local, lora.FOLDER))
-            lora.write(lora.join(lora.read(trained.base), adapters), parts.backbone, folders[-1])
+            pipelines.append(Path(local, lora.FOLDER))
+            lora.write(lora.join(lora.read(trained.base), adapters), parts.backbone, pipelines[-1])
         if trained.diffusion.token is not None:
-            for folder in folders:
+            for folder in pipelines:
                 save_file(embeddings(parts, trained.diffusion.token, trained.weights), folder / EMBEDDING)
         for name, content in files.items():
             Path(local, name).write_text(content, "utf-8")
-        locations.put_folder(local, out)
+        folders.put_folder(local, out)
 
 
 def embeddings(parts: loading.Parts, token: str, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from p2i_ray.diffusion.model import validation
 from p2i_ray.encoders import weight_files
-from p2i_ray.storage import locations
+from p2i_ray.storage import digests, folders, locations
 
 ENDS = 1 << 20  # bytes at both ends of a file
 WEIGHTS = (".safetensors", ".onnx")
@@ -13,9 +13,9 @@ WEIGHTS = (".safetensors", ".onnx")
 def fingerprint(location: str) -> str:
     """A SHA-256 over names, sizes and both ends of the denoiser's files; of one file, as LaMa's, over that."""
     if locations.kind(location) == "file":
-        return locations.digest([location], ends=ENDS)
+        return digests.digest([location], ends=ENDS)
     folder = locations.join(location, validation.family_of(location).denoiser)
-    return locations.digest(weight_files.find(folder, weight_files.DIFFUSERS).files, ends=ENDS)
+    return digests.digest(weight_files.find(folder, weight_files.DIFFUSERS).files, ends=ENDS)
 
 
 def of_painter(*painters: str) -> str:
@@ -29,6 +29,6 @@ def of_painter(*painters: str) -> str:
         if locations.kind(location) == "file":
             files.append(location)
         else:
-            below = sorted(name for name in locations.files_below(location) if name.endswith(WEIGHTS))
+            below = sorted(name for name in folders.files_below(location) if name.endswith(WEIGHTS))
             files += [locations.join(location, name) for name in below]
-    return locations.digest(files, ends=ENDS)
+    return digests.digest(files, ends=ENDS)

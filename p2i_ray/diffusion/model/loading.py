@@ -27,7 +27,7 @@ from p2i_ray.diffusion.model.prompt import add_token
 from p2i_ray.encoders import weight_files
 from p2i_ray.encoders.clip import clip_folder
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 if TYPE_CHECKING:
     from p2i_ray.config import DiffusionConfig
@@ -77,7 +77,7 @@ def load(location: str, diffusion: DiffusionConfig, dtype: torch.dtype = torch.f
     """
     validation.check_model(location, widen=diffusion.widen)
     family, index = validation.family_of(location), validation.read_index(location)
-    with locations.local_folder(location) as folder:
+    with folders.local_folder(location) as folder:
         texts = [load_text(folder, text, diffusion, dtype) for text in family.texts]
         denoiser = load_model(UNet2DConditionModel.from_pretrained, folder, family.denoiser, torch_dtype=dtype)
         vae = load_model(AutoencoderKL.from_pretrained, folder, "vae", torch_dtype=dtype)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from p2i_ray.diffusion.model import training_checks
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     from p2i_ray.config import TrainConfig
@@ -106,7 +106,7 @@ def read(model: str) -> Adapters:
     location = locations.join(model, FOLDER)
     if not locations.exists(locations.join(location, WEIGHTS)):
         return {}
-    with locations.local_folder(location) as folder:
+    with folders.local_folder(location) as folder:
         state = {name.replace(OLD_TEXT, TEXT): value for name, value in load_file(Path(folder, WEIGHTS)).items()}
     layers = sorted({name.partition(MARK)[0] for name in state})
     return {layer: Adapter(state[f"{layer}{MARK}A.weight"], state[f"{layer}{MARK}B.weight"]) for layer in layers}

@@ -15,7 +15,7 @@ from p2i_ray.diffusion.model.card import public_name
 from p2i_ray.encoders import tokenizer_files, weight_files
 from p2i_ray.errors import UserError
 from p2i_ray.run import job_output
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 INDEX = "model_index.json"
 FEW_STEPS = ("turbo", "lightning", "lcm", "hyper-sd", "dmd2")  # in the names of models that were distilled
@@ -80,7 +80,7 @@ def check_merged(folder: str) -> None:
     Raises:
         UserError: it is.
     """
-    names = locations.names(folder)
+    names = folders.names(folder)
     if ADAPTER in names and "config.json" not in names:
         raise UserError(f"{folder} has a LoRA alone ({ADAPTER}), that is not merged; {shapes.MERGE}")
 
@@ -212,7 +212,7 @@ def check_kind(location: str) -> Family:
     if not any(locations.exists(locations.join(location, part)) for part in parts):
         if locations.exists(locations.join(location, "snapshots")):
             raise UserError(f"{location} is a folder of the hub's cache; give {location.rstrip('/')}/snapshots/COMMIT")
-        if any(weight_files.is_lora(locations.join(location, name)) for name in locations.names(location)):
+        if any(weight_files.is_lora(locations.join(location, name)) for name in folders.names(location)):
             raise UserError(f"{location} holds a LoRA, no model; give the folder of the model that it was trained on")
     return family_of(location)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import GenerateConfig, ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.diffusion.sampling.painter import Finish, PaintingMethod
 from p2i_ray.diffusion.sampling.request import PaintRequest
@@ -168,7 +169,7 @@ class _Paint:
                 name=row["name"],
                 product=np.asarray(cutout.convert("RGB")),
                 mask=product_mask(cutout),
-                seed=locations.seed_for(self._seed, "generate", row["id"]),
+                seed=seed_for(self._seed, "generate", row["id"]),
                 steps=self._settings.num_inference_steps,
                 guidance=self._settings.guidance_scale,
                 soft_edge=self._settings.soft_edge,

@@ -20,7 +20,7 @@ from p2i_ray.diffusion.training.job import Objective, TrainingJob
 from p2i_ray.diffusion.training.product2img import Product2ImgObjective
 from p2i_ray.diffusion.training.trackers import check_tool
 from p2i_ray.errors import UserError, WorkerDiedError
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import folders, locations, parquet
 from p2i_ray.storage.parquet import Progress
 
 RUN_NAME = "train"
@@ -85,7 +85,7 @@ def train(
     ids = by_size[max(used, key=lambda size: used[size])]  # of the pictures that are painted at checkpoints
     index.check(features, keep)
     check_tool(settings.tracking)
-    locations.make_folder(work)
+    folders.make_folder(work)
     job = TrainingJob(
         features=features,
         keep=keep,

@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.diffusion.features import index, schema
 from p2i_ray.diffusion.features.index import FeatureIndex
-from p2i_ray.storage.locations import seed_for
 
 
 def copy_to_node(features: FeatureIndex, keep: str | None) -> str:

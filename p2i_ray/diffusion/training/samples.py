@@ -21,12 +21,12 @@ from torch import nn
 from torch.nn import functional
 
 from p2i_ray.config.diffusion import NAME, TrackingConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.model.loading import Parts
 from p2i_ray.diffusion.model.prompt import tokenise_each
 from p2i_ray.diffusion.sampling.denoise import DenoiseInputs, build_pipeline, denoise, seeded
 from p2i_ray.diffusion.step import Product2Img, encode_text
-from p2i_ray.storage.locations import seed_for
 
 Features = Mapping[str, NDArray[np.float32]]  # image_moments (n, 8, h, w), product_moments, mask (n, 1, h, w)
 

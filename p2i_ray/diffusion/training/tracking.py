@@ -19,7 +19,7 @@ from p2i_ray.config.diffusion import TrackingConfig
 from p2i_ray.data.images import Pixels, encode_png
 from p2i_ray.diffusion.training.tracker_queue import CLOSE_S, StepImage, StepMetrics, Tracker, TrackerQueue
 from p2i_ray.diffusion.training.trackers import check_tool, make_tool
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 SAMPLES = "samples"  # the folder, and TensorBoard's tag
 FLUSH_S = 10  # longest delay of metrics before they are in TensorBoard's file
@@ -39,7 +39,7 @@ class TrainingTracker:
         if locations.is_uri(location):  # a tool that was given up may still write there when it is removed
             self._copy_of = tempfile.TemporaryDirectory(prefix="p2i_tracking_", ignore_cleanup_errors=True)
         self.folder = self._copy_of.name if self._copy_of else location  # a local one
-        locations.make_folder(self.folder)
+        folders.make_folder(self.folder)
         self._writer = SummaryWriter(self.folder, purge_step=first_step, flush_secs=FLUSH_S)
         self._queue: TrackerQueue | None = None
         self._close_timeout_s = CLOSE_S
@@ -96,7 +96,7 @@ class TrainingTracker:
         if not self._copy_of:
             return
         try:
-            locations.put_folder(self.folder, self._location)
+            folders.put_folder(self.folder, self._location)
             self._copied = True
         except Exception as error:  # each filesystem has its own
             if self._copied:
@@ -151,7 +151,7 @@ def open_tracker(
 
 def forget(location: str, first_step: int) -> None:
     """Remove the sample images of a step and of those after it."""
-    for file in locations.files(locations.join(location, SAMPLES), ".png"):
+    for file in folders.files(locations.join(location, SAMPLES), ".png"):
         if step_of(file) >= first_step:
             locations.remove(file)
 

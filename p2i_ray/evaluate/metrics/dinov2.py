@@ -19,7 +19,7 @@ from p2i_ray.data.images import Pixels
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError, one_line
 from p2i_ray.evaluate.metrics.clean_resize import bicubic
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 SIDE = 224  # pixels
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,7 +71,7 @@ def check(folder: str) -> None:
 
 
 def _load(folder: str) -> Dinov2Model:
-    with locations.local_folder(folder) as local:
+    with folders.local_folder(folder) as local:
         variant = weight_files.find(local, weight_files.TRANSFORMERS, setting="evaluate.dinov2").variant
         options = {"use_safetensors": True, "variant": variant, "dtype": torch.float32, "output_loading_info": True}
         load: Callable[..., Any] = Dinov2Model.from_pretrained  # whose types leave out what it tells of the loading

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import digests, locations
 
 
 def check(location: str, sha256: str | None, setting: str) -> None:
@@ -34,7 +34,7 @@ def check(location: str, sha256: str | None, setting: str) -> None:
         raise UserError(
             f"{setting}={location} is no safetensors file; set {setting}_sha256 to the SHA-256 that its source states"
         )
-    if sha256 and (found := locations.sha256(location)[0]) != sha256.lower():
+    if sha256 and (found := digests.sha256(location)[0]) != sha256.lower():
         raise UserError(f"{setting}={location} has the SHA-256 {found}, not {sha256}; fetch it again")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.config.study import BETWEEN, StudyConfig
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.study import evaluations, page, pictures
@@ -96,7 +97,7 @@ def choose(ids: Sequence[str], number: int, seed: int) -> list[str]:
         log.warning(
             "the evaluations have %d products in common, fewer than pictures=%d; all are shown", len(ids), number
         )
-    picked = random.Random(locations.seed_for(seed, "study")).sample(list(ids), min(number, len(ids)))
+    picked = random.Random(seed_for(seed, "study")).sample(list(ids), min(number, len(ids)))
     return sorted(picked)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate.study.study import Study
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 Choice = Literal["left", "none", "right"]
 BOM = b"\xef\xbb\xbf"  # which some editors write where the text of the votes is pasted
@@ -104,11 +104,11 @@ def _files(place: str) -> tuple[list[str], list[str]]:
         kind = locations.kind(one)
         if kind is None:
             raise UserError(f"votes {one} are not there; give a folder with *.json, or files with commas between")
-        inside = locations.files(one) if kind == "directory" else []
+        inside = folders.files(one) if kind == "directory" else []
         own = [file for file in inside if file.lower().endswith(SUFFIX)] if kind == "directory" else [one]
         files += own
         notes += [f"{file} is not read: it is no *{SUFFIX}" for file in inside if file not in own]
-        below = [name for name in locations.files_below(one) if "/" in name] if kind == "directory" else []
+        below = [name for name in folders.files_below(one) if "/" in name] if kind == "directory" else []
         if below := [name for name in below if name.lower().endswith(SUFFIX)]:
             notes.append(f"{one} has more *{SUFFIX} in folders of its own, which are not read, as {min(below)}")
     if not files:

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from p2i_ray.config import CalibrationConfig, ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.errors import UserError
 from p2i_ray.judge.calibration import gold as gold_scores
 from p2i_ray.judge.calibration import sampling, sanity, verdicts
@@ -211,7 +212,7 @@ ById = dict[str, dict[str, Any]]  # id -> score and expected_score, of rows that
 def _orders(exemplars: Sequence[Exemplar], number: int, seed: int) -> list[tuple[Exemplar, ...]]:
     """Orders other than the given one: number - 1 of them, or all there are."""
     others = list(itertools.permutations(exemplars))[1:]  # at most 40,319, for eight exemplars
-    rng = random.Random(locations.seed_for(seed, "calibrate", "orders"))
+    rng = random.Random(seed_for(seed, "calibrate", "orders"))
     return rng.sample(others, min(number - 1, len(others)))
 
 

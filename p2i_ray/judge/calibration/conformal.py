@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.judge.calibration.proportions import Proportion, proportion
-from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +111,7 @@ def halves(judged: Judged, seed: int) -> NDArray[np.bool_]:
 
     The seed and the ids alone decide.
     """
-    hashes = [locations.seed_for(seed, "conformal", id_) for id_ in judged.ids]
+    hashes = [seed_for(seed, "conformal", id_) for id_ in judged.ids]
     tested = np.zeros(len(judged.ids), bool)
     for score in np.unique(judged.whole):
         group = sorted(np.flatnonzero(judged.whole == score), key=hashes.__getitem__)

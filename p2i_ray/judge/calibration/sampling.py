@@ -10,8 +10,8 @@ import numpy as np
 
 from p2i_ray.cluster.resources import ResourceSpec
 from p2i_ray.config import ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.judge.calibration import sanity
-from p2i_ray.storage import locations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +62,7 @@ def _candidates(batch: pa.Table, number: int, seed: int, gold: pa.Array) -> pa.T
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    hashes = np.array([locations.seed_for(seed, "calibrate", id_) for id_ in batch["id"].to_pylist()], np.int64)
+    hashes = np.array([seed_for(seed, "calibrate", id_) for id_ in batch["id"].to_pylist()], np.int64)
     has_gold = pc.is_in(batch["id"], value_set=gold)
     selected = has_gold.to_numpy(zero_copy_only=False).astype(bool)
     selected[np.argsort(hashes, kind="stable")[:number]] = True

@@ -18,7 +18,7 @@ from p2i_ray.cluster import resources
 from p2i_ray.config import CascadeConfig, ImageConfig
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 if TYPE_CHECKING:
     import ray.data
@@ -50,7 +50,7 @@ def check(clip: str) -> str:
         raise UserError(f"judge.cascade.clip={clip}: config.json is no JSON object; is the folder complete?") from None
     if model_type != "clip":
         raise UserError(f"judge.cascade.clip={clip} holds a model of type {model_type!r}; give a CLIP")
-    names = {found.rpartition("/")[2] for found in locations.files(location)}
+    names = {found.rpartition("/")[2] for found in folders.files(location)}
     weight_files.find(location, weight_files.TRANSFORMERS, setting="judge.cascade.clip").tensors()
     if not names & {"processor_config.json", "preprocessor_config.json"}:
         raise UserError(f"judge.cascade.clip={clip} has no preprocessor_config.json; is the folder complete?")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.judge.cascade import clip_features
 from p2i_ray.judge.cascade import head as heads
 from p2i_ray.storage import locations, parquet
@@ -110,4 +111,4 @@ def read_head(head_file: str, digest: str) -> heads.Head:
 
 def hashed_below(ids: pa.ChunkedArray, fraction: float, seed: int, purpose: str) -> NDArray[np.bool_]:
     """Whether each id is in a random fraction of all ids, which the seed and the purpose select."""
-    return np.array([locations.seed_for(seed, purpose, id_) < fraction * 2**63 for id_ in ids.to_pylist()], bool)
+    return np.array([seed_for(seed, purpose, id_) < fraction * 2**63 for id_ in ids.to_pylist()], bool)

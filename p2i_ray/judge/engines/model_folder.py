@@ -11,7 +11,7 @@ from typing import Any
 
 from p2i_ray.encoders import weight_files
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations, safetensors_header
+from p2i_ray.storage import digests, folders, locations, safetensors_header
 
 MEGABYTE = 1 << 20
 SMALL = {".json", ".txt", ".jinja", ".model"}
@@ -137,9 +137,9 @@ def fingerprint(model: str) -> str:
     """
     if not Path(model).is_dir():
         return model
-    small = [file for file in locations.files(model) if Path(file).suffix in SMALL]
-    return locations.digest(small) + _weights_digest(model)
+    small = [file for file in folders.files(model) if Path(file).suffix in SMALL]
+    return digests.digest(small) + _weights_digest(model)
 
 
 def _weights_digest(folder: str) -> str:
-    return locations.digest(locations.files(folder, ".safetensors"), ends=MEGABYTE)
+    return digests.digest(folders.files(folder, ".safetensors"), ends=MEGABYTE)

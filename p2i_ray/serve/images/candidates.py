@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from p2i_ray.compositing.finish import Done, Finished, finisher
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.serve.edge.backpressure import Late, Overloaded
 from p2i_ray.serve.edge.metrics import HTTPMetrics
@@ -15,7 +16,6 @@ from p2i_ray.serve.images.params import EditParams
 from p2i_ray.serve.images.protocol import PaintedImage, Sampler
 from p2i_ray.serve.images.threads import StageThreads, gather
 from p2i_ray.serve.images.truth import TruthReport
-from p2i_ray.storage import locations
 
 PAINTING = 0.75  # of limits.answer_s, after which a request that has an accepted image gets no more
 
@@ -144,4 +144,4 @@ class CandidatePainter:
 
 def image_seed(seed: int, index: int) -> int:
     """The seed of a request's i-th image: the first has the request's own, so that each can be reproduced."""
-    return seed if index == 0 else locations.seed_for(seed, "picture", index) % 2**32
+    return seed if index == 0 else seed_for(seed, "picture", index) % 2**32

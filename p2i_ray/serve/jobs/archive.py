@@ -13,7 +13,7 @@ from p2i_ray.config.serve import LimitsConfig
 from p2i_ray.serve.edge.errors import APIError, bad_request
 from p2i_ray.serve.edge.forms import short
 from p2i_ray.storage import zip_names
-from p2i_ray.storage.locations import HIDDEN
+from p2i_ray.storage.folders import HIDDEN
 
 PART = "archive"  # the form's field
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 LOGGER = logging.getLogger("ray.serve")
 # File attributes that change with the content: of disks, object stores, memory.
@@ -71,12 +71,8 @@ def _ignore(outcome: str) -> None:
 
 def fingerprint(location: str) -> str | None:
     """A digest of the names, sizes and times of a folder's files; none: there is no such folder."""
-    filesystem, path = locations.open_location(location)
-    found = filesystem.find(path, detail=True)
+    found = folders.entries_below(location)
     if not found:
         return None
-    state = {
-        name.removeprefix(path): {key: str(entry[key]) for key in ATTRIBUTES if key in entry}
-        for name, entry in found.items()
-    }
+    state = {name: {key: str(entry[key]) for key in ATTRIBUTES if key in entry} for name, entry in found.items()}
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

@@ -14,7 +14,7 @@ from p2i_ray.console import logs
 from p2i_ray.console.progress import say
 from p2i_ray.errors import one_line
 from p2i_ray.steps.overlap.background import in_background
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 INTERVAL_S = 1.0  # between two listings
 
@@ -52,7 +52,7 @@ class FolderWatch:
         recording: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._folder, self._begin, self._title, self._recording = folder, begin, title, recording
-        self._seen = set(locations.files(folder, ".parquet"))
+        self._seen = set(folders.files(folder, ".parquet"))
         self._complete, self._abandoned = threading.Event(), threading.Event()
         self._working = in_background(self._work, title)
 
@@ -81,7 +81,7 @@ class FolderWatch:
             last = False
             while not last and not self._abandoned.is_set():
                 last = self._complete.is_set()
-                for file in locations.files(self._folder, ".parquet"):
+                for file in folders.files(self._folder, ".parquet"):
                     if file not in self._seen:
                         self._seen.add(file)
                         work.take(file)

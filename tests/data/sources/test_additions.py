@@ -12,7 +12,7 @@ from p2i_ray.data.schema import REJECTED, REJECTED_SCHEMA
 from p2i_ray.data.sources import additions, free_ids, ledger, tasks
 from p2i_ray.data.sources.rows import Row, to_table
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 
 def lines(rows: pa.Table) -> pa.Table:
@@ -97,7 +97,7 @@ def test_rejected_rows_that_the_list_no_longer_has_stay(tmp_path: Path) -> None:
         for id, source in (("1", "names.csv line 9"), ("x", "b.jpg"), ("2", "2.jpg"))
     ]
     shard = writing.write_shard(old, str(tmp_path / REJECTED), REJECTED_SCHEMA)
-    assert locations.names(str(tmp_path / REJECTED), ".parquet") == [shard]
+    assert folders.names(str(tmp_path / REJECTED), ".parquet") == [shard]
     assert additions.rejected_elsewhere(rows, str(tmp_path)).to_pylist() == old[2:]
 
 

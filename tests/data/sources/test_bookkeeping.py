@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 
 from p2i_ray.config import ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.near_duplicates import BYTES
 from p2i_ray.data.sources import bookkeeping, ledger
 from p2i_ray.data.sources.reports import Reports
 from p2i_ray.data.sources.rows import Row, to_table
 from p2i_ray.data.sources.tasks import IngestConfig, Plan, report_schema
 from p2i_ray.storage import spilled
-from p2i_ray.storage.locations import seed_for
 
 MANY = spilled.ROWS + 100
 SEED = 3

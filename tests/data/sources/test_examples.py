@@ -16,7 +16,7 @@ from p2i_ray.data.images import encode_png
 from p2i_ray.data.sources import examples
 from p2i_ray.data.sources.rows import Row, to_table
 from p2i_ray.data.sources.tasks import KILLER, IngestConfig, Plan
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 KINDS = ("too plain", "file missing")
 
@@ -70,7 +70,7 @@ def table(ids: list[str], reason: str, mark: bytes) -> pa.Table:
 def test_examples_of_rows_that_stay_set_aside_are_kept(tmp_path: Path) -> None:
     ids = [f"{n}" for n in range(examples.MOST)]
     (name,) = examples.write([table(ids, "too small: x", b"old")], str(tmp_path))
-    assert locations.names(str(tmp_path / "rejected_examples")) == [name]
+    assert folders.names(str(tmp_path / "rejected_examples")) == [name]
     old = examples.kept(str(tmp_path), pa.table({"id": ["1", "3", "elsewhere"]}))
     assert old["id"].to_pylist() == ["1", "3"]
     new = table(["3", "a", "b"], "too small: y", b"new")

@@ -29,7 +29,7 @@ from p2i_ray.data.schema import IMAGE
 from p2i_ray.data.sources import repeats, source
 from p2i_ray.data.sources.pictures import PictureReader, chunk, position
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from tests.support.variables import variables
 
 
@@ -617,7 +617,7 @@ def test_a_bucket_is_read_as_a_folder_is(s3_bucket: Any, tmp_path: Path) -> None
         pa.table({"image": [picture(1)], "name": ["Mug"], "category": ["Cups"]}), tmp_path / "table" / "a.parquet"
     )
     shop, names = f"{s3_bucket.uri}/shop", f"{s3_bucket.uri}/list.csv"
-    locations.put_folder(str(tmp_path), shop)
+    folders.put_folder(str(tmp_path), shop)
     locations.write_text(names, CSV)
     assert shown(source.read(f"{shop}/csv/photos", names)) == MUG_AND_JUG
     assert shown(source.read(f"{shop}/zip/photos.zip")) == MUG_AND_JUG

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from p2i_ray.config import DiffusionConfig
 from p2i_ray.diffusion.model import conversion, loading, validation
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from tests.support.ldm_layout import single_file, single_file_xl
 from tests.support.tiny_xl import XlModels
 
@@ -283,7 +283,7 @@ def test_an_upload_that_is_interrupted_is_no_model_and_goes_on(
     for place in (out, another):
         conversion.convert(tiny_painter.base, place, config=None, tell=print)
         validation.check_model(place)
-    assert sorted(locations.files_below(out)) == sorted(locations.files_below(another))
+    assert sorted(folders.files_below(out)) == sorted(folders.files_below(another))
     with pytest.raises(UserError, match="is there already"):
         conversion.convert(tiny_painter.base, out, config=None, tell=print)
 

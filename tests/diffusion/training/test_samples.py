@@ -11,6 +11,7 @@ import torch
 
 from p2i_ray.config import DiffusionConfig, TrainConfig
 from p2i_ray.config.diffusion import TrackingConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels
 from p2i_ray.diffusion.features import schema
 from p2i_ray.diffusion.features.encoders import load_encoders
@@ -19,7 +20,6 @@ from p2i_ray.diffusion.model.export import lay_over
 from p2i_ray.diffusion.model.prompt import empty_prompt, tokenise
 from p2i_ray.diffusion.step import Product2Img
 from p2i_ray.diffusion.training import samples
-from p2i_ray.storage.locations import seed_for
 from tests.support.make_batch import make_batch, make_model
 from tests.support.painting_workers import alone, work
 from tests.support.tiny_models import RESOLUTION

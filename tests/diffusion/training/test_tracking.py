@@ -20,7 +20,7 @@ from p2i_ray.diffusion.training.tracker_queue import StepImage, StepMetrics, Tra
 from p2i_ray.diffusion.training.trackers import check_tool, make_tool
 from p2i_ray.diffusion.training.tracking import TrainingTracker, open_tracker, step_of
 from p2i_ray.errors import UserError
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 
 CLOSES_S = 500.0  # a tool ends its run for sure, also where importing and starting it takes minutes
 ABOUT = {"batch_size": 64, "tracking": {"samples": 4}, "base": "runs/base <model>"}
@@ -104,9 +104,9 @@ def test_a_bucket_gets_the_files_at_every_picture_and_at_the_end(tmp_path: Path)
     location = "memory://c-tracking/round-1"
     with open_tracker(TrackingConfig(), location, run_name="round-1", first_step=1, about=ABOUT) as tracker:
         tracker.log_metrics(1, {"loss/total": 0.5})
-        assert not locations.files(location)
+        assert not folders.files(location)
         tracker.log_image(2, sheet())
-        [events] = locations.files(location)
+        [events] = folders.files(location)
         before = len(locations.read_bytes(events))
         assert locations.exists(locations.join(location, "samples", "step-000002.png"))
         tracker.log_metrics(3, {"loss/total": 0.25})
@@ -114,7 +114,7 @@ def test_a_bucket_gets_the_files_at_every_picture_and_at_the_end(tmp_path: Path)
     assert len(locations.read_bytes(events)) > before
     assert not Path(folder).exists()
     track(location, 2, 2, offset=1)
-    with locations.local_folder(location) as copy:
+    with folders.local_folder(location) as copy:
         assert [(e.step, e.value) for e in tensorboard(copy).Scalars("loss/total")] == [(1, 0.5), (2, 1.5)]
     locations.remove("memory://c-tracking")
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from p2i_ray.judge.batch.cache import AnswerCache, AnswerIndex, open_cache
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders
 
 ANSWER = {"score": 4, "expected_score": 3.75, "entropy": 0.25, "reason": None}
 SAMPLES = st.tuples(st.text(max_size=8), st.binary(max_size=8))
 
 
 def index(cache: AnswerCache) -> AnswerIndex:
-    return AnswerIndex(cache.folder, [name.rsplit("/", 1)[-1] for name in locations.files(cache.folder, ".parquet")])
+    return AnswerIndex(cache.folder, [name.rsplit("/", 1)[-1] for name in folders.files(cache.folder, ".parquet")])
 
 
 @settings(max_examples=25, deadline=None)

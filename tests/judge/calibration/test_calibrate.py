@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from p2i_ray.config import CalibrationConfig, ImageConfig
+from p2i_ray.config.seeds import seed_for
 from p2i_ray.data import reading
 from p2i_ray.data.images import decode, encode_png
 from p2i_ray.errors import UserError
@@ -23,7 +24,7 @@ from p2i_ray.judge.calibration.calibrate import Calibration, calibrate
 from p2i_ray.judge.judge import Judge
 from p2i_ray.judge.requests.prompts import Exemplar
 from p2i_ray.judge.requests.tasks import CRITIQUES, SCORES
-from p2i_ray.storage import locations, parquet
+from p2i_ray.storage import parquet
 
 LIMITS = ImageConfig(resolution=64)
 RULE: dict[str, Any] = {"gamma": 4, "image": LIMITS, "seed": 0}
@@ -253,7 +254,7 @@ def test_the_sample_depends_on_the_ids_and_the_seed_alone(ray_cluster: None) -> 
     import ray
 
     rows = world(60)
-    by_hash = sorted(rows, key=lambda row: locations.seed_for(3, "calibrate", row["id"]))
+    by_hash = sorted(rows, key=lambda row: seed_for(3, "calibrate", row["id"]))
     for order in (rows, rows[::-1]):
         dataset = ray.data.from_items(order, override_num_blocks=5)
         sample, matched = sampling.scan(dataset, 7, 3, ["004", "059", "no row"])

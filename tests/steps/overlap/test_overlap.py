@@ -19,7 +19,7 @@ from p2i_ray.steps.encode import encode
 from p2i_ray.steps.measure import measure
 from p2i_ray.steps.overlap.overlap import overlapping
 from p2i_ray.steps.round import Output, Round
-from p2i_ray.storage import locations
+from p2i_ray.storage import folders, locations
 from p2i_ray.storage.parquet import write_table
 
 
@@ -48,7 +48,7 @@ def score_and_select(run: Run, data: str) -> None:
     scores = [5 if number % 3 == 0 else 2 for number in range(len(ids))]
 
     def score(out: str) -> Counts:
-        locations.make_folder(out)
+        folders.make_folder(out)
         table = pa.table({"id": ids, "score": scores, "expected_score": [float(score) for score in scores]})
         for start in (0, 50):
             write_table(table.slice(start, 50 if start == 0 else None), f"{out}/part-{start}.parquet")
@@ -89,7 +89,7 @@ def painted(run: Run, data: str) -> Output:
     rows = pq.read_table(f"{data}/test").to_pylist()
 
     def paint(out: str) -> Counts:
-        locations.make_folder(out)
+        folders.make_folder(out)
         table = pa.Table.from_pylist([{**row, "error": None} for row in rows], schema())
         write_table(table, f"{out}/part-0.parquet")
         return Counts(rows_out=len(rows), files=["part-0.parquet"])
