@@ -43,7 +43,7 @@ def connect(settings: RayConfig) -> None:
     address = settings.address or os.environ.get("RAY_ADDRESS")
     named = f"{'ray.address' if settings.address else 'RAY_ADDRESS'}={address}" if address else ""
     if address:
-        reachable.check(address, named.partition("=")[0])
+        reachable.check(address, named.partition("=")[0], otherwise="to start one on this machine")
     _joined[:] = [(settings, not address)]
     try:
         if address:

@@ -12,12 +12,13 @@ WITHIN_S = 30.0  # a head that is just starting listens by then
 BETWEEN_S = 0.5
 
 
-def check(address: str, setting: str, within_s: float = WITHIN_S) -> None:
+def check(address: str, setting: str, *, otherwise: str, within_s: float = WITHIN_S) -> None:
     """Wait until an address accepts connections; one without host and port, as `auto`, is left to Ray.
 
     Args:
         address: HOST:PORT or ray://HOST:PORT.
         setting: that it comes from.
+        otherwise: what leaving out the setting does, for the error.
         within_s: seconds that it has.
 
     Raises:
@@ -38,6 +39,6 @@ def check(address: str, setting: str, within_s: float = WITHIN_S) -> None:
         if time.monotonic() + BETWEEN_S > deadline:
             raise UserError(
                 f"nothing answers at {setting}={address} ({why}); give the address of a running cluster's head, or "
-                "unset it to start one on this machine"
+                f"unset it {otherwise}"
             )
         time.sleep(BETWEEN_S)

@@ -22,6 +22,7 @@ from p2i_ray.errors import UserError
 if TYPE_CHECKING:
     from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
 
+CLUSTER_WITHIN_S = 5.0  # its head listens already
 REACHED_S = 10.0  # in which a front that runs says something
 FRONTS = ("Front", "LMMFront")  # deployments of this project's services
 
@@ -93,7 +94,7 @@ def _join(address: str) -> None:
     from p2i_ray.cluster import connection, reachable
 
     if address:
-        reachable.check(address, "RAY_ADDRESS")
+        reachable.check(address, "RAY_ADDRESS", otherwise="for the cluster on this machine", within_s=CLUSTER_WITHIN_S)
     try:
         ray.init(address="auto", namespace="serve", log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, ValueError, RuntimeError) as error:

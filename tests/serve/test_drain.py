@@ -79,7 +79,7 @@ def test_what_answers_is_drained_also_while_another_part_starts() -> None:
     ("address", "said"),
     [
         ("http://127.0.0.1:8265", "give HOST:PORT"),  # as `ray job submit` has it in the same shell
-        ("127.0.0.1:1", "nothing answers at RAY_ADDRESS=127.0.0.1:1 "),
+        ("127.0.0.1:1", "head, or unset it for the cluster on this machine"),
     ],
 )
 def test_a_cluster_that_can_not_be_joined_is_one_line(
