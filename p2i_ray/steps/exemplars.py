@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from p2i_ray.data import reading
+from p2i_ray.errors import UserError
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.run.manifests import Counts
 from p2i_ray.run.step_table import EXEMPLARS
@@ -39,12 +40,17 @@ def write_chosen(scores: Output, data: str, number: int, out: str) -> int:
         data: EPBD folder.
         number: of exemplars wanted.
         out: location of the folder to write.
+
+    Raises:
+        UserError: a chosen row isn't in the data.
     """
     chosen = exemplars.choose(parquet.read_parquet(scores.location, scores.files, ["id", "score", "entropy"]), number)
     listed = locations.join(out, "ids.parquet")
     parquet.write_table(pa.table({"id": pa.array([id_ for id_, _ in chosen], pa.string())}), listed)
     rows = reading.read_split(data, "train", keep=listed, columns=["id", "name", "image"]).take_all()
     found = {row["id"]: row for row in rows}
+    if missing := [id_ for id_, _ in chosen if id_ not in found]:
+        raise UserError(f"the row {missing[0]}, chosen as an exemplar, is not in {data}/train; did the data change?")
     shown = [{**found[id_], "score": score} for id_, score in chosen]
     parquet.write_table(pa.Table.from_pylist(shown), locations.join(out, FILE))
     return len(shown)

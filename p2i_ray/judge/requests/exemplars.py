@@ -96,28 +96,6 @@ def choose(scores: pa.Table, number: int) -> list[tuple[str, int]]:
     return [(id_, known[id_][0]) for id_ in (certain + uncertain)[:number]]
 
 
-def from_rows(
-    rows: list[dict[str, Any]], chosen: list[tuple[str, int]], limits: ImageConfig, max_name_chars: int
-) -> tuple[Exemplar, ...]:
-    """Turn the chosen rows into exemplars, in the order chosen.
-
-    Args:
-        rows: with id, name, image (a struct with bytes) and perhaps reason; others than the chosen may be among them.
-        chosen: (id, score).
-        limits: of pictures.
-        max_name_chars: names are cut after this many characters.
-
-    Raises:
-        UserError: a chosen row isn't there, or has no name or no picture.
-    """
-    found = {row["id"]: row for row in rows}
-    if missing := [id_ for id_, _ in chosen if id_ not in found]:
-        raise UserError(f"the row {missing[0]}, chosen as an exemplar, is not in the data; did the data change?")
-    return tuple(
-        _exemplar({**found[id_], "score": score}, f"exemplar {id_}", limits, max_name_chars) for id_, score in chosen
-    )
-
-
 Row = tuple[str, dict[str, Any]]  # its position for error messages, and its values
 
 

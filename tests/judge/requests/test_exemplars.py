@@ -199,14 +199,3 @@ def test_chosen_rows_are_scored_rows_once_each(rows: list[tuple[str, int | None,
     uncertain = [scored[id_][1] for id_ in ids[min((number + 1) // 2, clear) :]]
     assert uncertain == sorted(uncertain, reverse=True)
     assert not left or not uncertain or max(left) <= min(uncertain)
-
-
-def test_chosen_rows_become_exemplars_in_their_order() -> None:
-    rows = [{"id": id_, "name": f"mug {id_}", "image": {"bytes": PICTURE, "path": ""}} for id_ in "abc"]
-    first, second = exemplars.from_rows(rows, [("c", 5), ("a", 1)], LIMITS, 300)
-    assert (first.name, first.score, second.name, second.score) == ("mug c", 5, "mug a", 1)
-    assert first.image_part["image"] == PICTURE and first.reason == ""
-    with pytest.raises(UserError, match="the row z, chosen as an exemplar, is not in the data"):
-        exemplars.from_rows(rows, [("z", 5)], LIMITS, 300)
-    with pytest.raises(UserError, match="exemplar b: unreadable"):
-        exemplars.from_rows([{**rows[1], "image": {"bytes": b"x"}}], [("b", 5)], LIMITS, 300)
