@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from p2i_ray.run import step_table
+from p2i_ray.run.step_table import FEEDBACK, SELECT
 
 # Steps that rows go through, with the folder in which each row is found afterwards, done or set aside.
 STEPS = {step.name: step.output for step in step_table.STEPS if step.by_row}
@@ -48,8 +49,10 @@ class Verdict(NamedTuple):
 
 def read(run_dir: Path) -> Outcome:
     """The outcome of a finished run."""
-    kept = {f.parent.name: pq.read_table(f)["id"].to_pylist() for f in sorted(run_dir.glob("round-*/kept.parquet"))}
-    feedback = {f.parent.name: f.read_text("utf-8") for f in sorted(run_dir.glob("round-*/feedback.txt"))}
+    selections = sorted(run_dir.glob(f"round-*/{SELECT.output}"))
+    kept = {file.parent.name: pq.read_table(file)["id"].to_pylist() for file in selections}
+    texts = sorted(run_dir.glob(f"round-*/{FEEDBACK.output}"))
+    feedback = {file.parent.name: file.read_text("utf-8") for file in texts}
     model = run_dir / "model"
     weights = {
         str(file.relative_to(model)): hashlib.sha256(file.read_bytes()).hexdigest()

@@ -23,7 +23,7 @@ from p2i_ray.errors import UserError
 from p2i_ray.idr_run import RunConfig
 from p2i_ray.judge.judge import Judge
 from p2i_ray.run import manifests, status
-from p2i_ray.run.step_table import SELECT
+from p2i_ray.run.step_table import SELECT, TRAIN
 from p2i_ray.steps import checks, settings_check
 from p2i_ray.storage import locations
 
@@ -52,7 +52,7 @@ class ArmRuns:
 
     def model(self, arm: str, seed: int, number: int) -> str:
         """The location of the model after a round."""
-        return locations.join(manifests.folder(self.folder(arm, seed), number), "checkpoint")
+        return locations.join(manifests.folder(self.folder(arm, seed), number), TRAIN.output)
 
     def kept(self, arm: str, seed: int) -> list[int]:
         """The rows that each round of a finished run kept."""

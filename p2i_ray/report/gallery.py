@@ -131,7 +131,7 @@ def _example(
 def _read(generated: Round, columns: list[str]) -> pa.Table:
     """Columns of a round's generated rows without an error."""
     names = generated.steps[GENERATE.name].files
-    table = parquet.read_parquet(locations.join(generated.folder, "generated"), names, [*columns, "error"])
+    table = parquet.read_parquet(locations.join(generated.folder, GENERATE.output), names, [*columns, "error"])
     return table.filter(table["error"].is_null()).select(columns)
 
 

@@ -76,7 +76,7 @@ def throughput_text(r: Round) -> str:
 
 def _steps(r: Round) -> list[dict[str, float]]:
     """A finished round's steps, as training.json has them."""
-    location = locations.join(r.folder, "checkpoint", RECORD)
+    location = locations.join(r.folder, TRAIN.output, RECORD)
     if TRAIN.name not in r.steps or not locations.exists(location):
         return []
     found: list[dict[str, float]] = json.loads(locations.read_text(location))["steps"]

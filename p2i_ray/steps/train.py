@@ -27,6 +27,8 @@ def train(this: Round, features: Output, kept: Output | None, model: str) -> str
     run, config = this.run, this.run.config
     shards = locations.resolve(features.manifest.facts["shards"], run.dir)
     steps = config.idr.steps[this.number - 1]
+    assert TRAIN.unfinished is not None, "an interrupted training goes on from its checkpoints"
+    checkpoints = this.path(TRAIN.unfinished)
 
     def work(out: str) -> Counts:
         with this.progress(TRAIN, steps, "steps", config.train.batch_size) as progress:
@@ -40,7 +42,7 @@ def train(this: Round, features: Output, kept: Output | None, model: str) -> str
                 steps=steps,
                 seed=seed_for(config.seed, "train", this.number),
                 out=out,
-                work=this.path("train"),
+                work=checkpoints,
                 tracking=this.path("tracking"),
                 progress=progress,
             )
@@ -49,5 +51,5 @@ def train(this: Round, features: Output, kept: Output | None, model: str) -> str
         return Counts(rows_in=kept.rows if kept else features.rows, facts=facts)
 
     trained = this.once(TRAIN, work)
-    locations.remove(this.path("train"))  # the finished model replaces the checkpoints it grew from
+    locations.remove(checkpoints)  # the finished model replaces the checkpoints it grew from
     return trained.location

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from p2i_ray.config import Config, load
@@ -77,3 +80,17 @@ def test_kinds_by_name(name: str, kind: str) -> None:
 
 def test_unknown_names_come_last() -> None:
     assert sorted(["unheard-of", "train", "score"], key=step_table.order_of) == ["score", "train", "unheard-of"]
+
+
+def test_no_other_file_of_the_loop_says_what_a_step_s_output_is_called() -> None:
+    """Those that are no words besides: scores and critiques are also what two steps call folders within their own."""
+    root = Path(__file__).parents[2]
+    own = {"checkpoint", "generated", "kept.parquet", "metrics.json", "feedback.txt"}
+    assert own <= {step.output for step in STEPS}
+    files = [root / "p2i_ray" / "idr_run.py", root / "p2i_ray" / "comparison" / "arm_runs.py"]
+    for folder in ("p2i_ray/steps", "p2i_ray/run", "p2i_ray/planning", "p2i_ray/report", "chaos"):
+        files += [file for file in (root / folder).rglob("*.py") if file.name != "step_table.py"]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value.rpartition("/")[2] not in own, f"{file}:{node.lineno}"
