@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 from pathlib import Path
@@ -106,6 +107,33 @@ def test_the_stand_in_for_a_cloud_is_there() -> None:
     module, _, name = ray_internals.FAKE_PROVIDER.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name).create_node)
     assert len(ray_internals.fake_head_id()) == 56  # a node id in hex digits
+
+
+def test_the_installed_ray_is_the_one_that_was_read() -> None:
+    import ray
+
+    named = set(re.findall(r"(?<![\d.])\d+\.\d+\.\d+(?![\d.]*\d)", inspect.getsource(ray_internals)))
+    assert named == {ray.__version__}, "read what is named there in the new version, then change the numbers"
+
+
+def test_what_is_replaced_within_ray_is_there_and_used() -> None:
+    from ray._private import ray_constants, services
+    from ray.serve._private import replica
+    from ray.train.torch import TorchTrainer
+
+    assert ray_constants.ENABLE_RAY_CLUSTER and "ENABLE_RAY_CLUSTER" in inspect.getsource(services)
+    assert callable(replica.add_port_to_grpc_server) and "= add_port_to_grpc_server(" in inspect.getsource(replica)
+    assert list(inspect.signature(TorchTrainer._register_sigint_handler).parameters) == ["self", "controller"]
+    assert "self._register_sigint_handler(controller)" in inspect.getsource(inspect.getmodule(TorchTrainer.fit))
+
+
+def test_a_head_elsewhere_keeps_its_name_and_this_machine_has_one_address() -> None:
+    assert ray_internals.joined_host("192.0.2.7") == "192.0.2.7"
+    assert ray_internals.joined_host("localhost") == ray_internals.joined_host("127.0.0.1") != "localhost"
+
+
+def test_rays_logs_are_in_the_folder(node_id: str) -> None:
+    assert list(Path(ray_internals.log_folder()).glob("gcs_server*"))
 
 
 @pytest.mark.parametrize("name", ray_internals.NOISY_LOGGERS)
