@@ -22,6 +22,7 @@ from p2i_ray.provenance.marker import Marker
 from p2i_ray.provenance.reading import read
 from tests.support.generator_parts import error_of, open_service
 from tests.support.orders import order, result, rows, state
+from tests.support.serving import wait_until
 
 PIXELS = np.zeros((16, 16, 3), np.uint8)
 KEYS = {
@@ -112,20 +113,26 @@ def test_a_certificate_that_ended_is_no_change(tmp_path: Path, monkeypatch: pyte
     assert read(changed).state == "changed"
 
 
-def test_nothing_is_painted_that_can_not_be_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = True
+class EndedMarker(Marker):
+    """One whose certificate has ended, until it is renewed."""
 
-    def check(_: Marker) -> None:
-        if ended:
+    ended, checks = True, 0
+
+    def check(self) -> None:
+        self.checks += 1
+        if self.ended:
             raise UserError("it ended")
 
-    monkeypatch.setattr(Marker, "check", check)
-    with open_service(str(tmp_path)) as service:
+
+def test_nothing_is_painted_that_can_not_be_signed(tmp_path: Path) -> None:
+    marker = EndedMarker(ProvenanceConfig(), "m")
+    with open_service(str(tmp_path), marker=marker) as service:
         assert "certificate has ended" in error_of(service.edit(), 503)["message"]
+        tried = marker.checks
         job = order(service)
-        time.sleep(0.5)
+        wait_until(lambda: marker.checks >= tried + 2)  # the job has tried, and waits
         assert state(service, job)["failed"] == 0 and not service.sampler.requests
-        ended = False
+        marker.ended = False
         assert [row["status"] for row in rows(result(service, job))] == ["done", "done"]  # it goes on
 
 

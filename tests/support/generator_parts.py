@@ -187,6 +187,7 @@ def open_service(
     cutter: Any = stub_cutter,
     judged: bool = True,
     sampler: StubSampler | None = None,
+    marker: Marker | None = None,
     settings: dict[str, Any] | None = None,
     image: dict[str, Any] | None = None,
     generators: OwnGenerators | None = None,
@@ -206,7 +207,7 @@ def open_service(
         tokens=tokens or Tokens([TOKEN, OTHER]),
         generators=generators,
         styles=styles,
-        marker=Marker(ProvenanceConfig(), MODEL),
+        marker=marker or Marker(ProvenanceConfig(), MODEL),
         environment=environment or {},
         compositing=compositing,
     )
