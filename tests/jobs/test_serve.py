@@ -1,4 +1,4 @@
-"""The shop as a user starts it: over HTTP, asked, and stopped in the middle of a request."""
+"""The generator service as a user starts it: over HTTP, asked, and stopped in the middle of a request."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def paint(address: str, **fields: str) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_the_shop_paints_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
     port = free_port()
-    shop = start(f"serve.port={port}", f"serve.jobs={tmp_path}")
+    service = start(f"serve.port={port}", f"serve.jobs={tmp_path}")
     try:
-        assert shop.stdout is not None
-        address = next(line for line in shop.stdout if line.startswith("http")).split()[0]
+        assert service.stdout is not None
+        address = next(line for line in service.stdout if line.startswith("http")).split()[0]
         assert address == f"http://127.0.0.1:{port}"
         assert len(paint(address, n="3")) == 3
         found: list[dict[str, str]] = []
@@ -69,13 +69,13 @@ def test_the_shop_paints_and_finishes_what_it_has_begun(tmp_path: Path) -> None:
         asking.start()
         asking.join(0.7)
         assert asking.is_alive()
-        shop.send_signal(signal.SIGTERM)
+        service.send_signal(signal.SIGTERM)
         asking.join(60)
         assert len(found) == 8
-        assert shop.wait(60) == 0
-        assert TOKEN not in shop.stdout.read()
+        assert service.wait(60) == 0
+        assert TOKEN not in service.stdout.read()
     finally:
-        shop.kill()
+        service.kill()
 
 
 @pytest.mark.slow
@@ -84,10 +84,10 @@ def test_the_shop_paints_in_the_style_of_a_reference(tmp_path: Path) -> None:
     settings = make_folders(tmp_path / "generators")
     folders = [f"generators.{kind}={getattr(settings, kind)}" for kind in ("category", "personality")]
     port = free_port()
-    shop = start(f"serve.port={port}", f"serve.jobs={tmp_path}/jobs", "serve.batch_wait_timeout_s=1", *folders)
+    service = start(f"serve.port={port}", f"serve.jobs={tmp_path}/jobs", "serve.batch_wait_timeout_s=1", *folders)
     try:
-        assert shop.stdout is not None
-        address = next(line for line in shop.stdout if line.startswith("http")).split()[0]
+        assert service.stdout is not None
+        address = next(line for line in service.stdout if line.startswith("http")).split()[0]
         client = openai.OpenAI(base_url=f"{address}/v1", api_key=TOKEN, max_retries=0, timeout=300)
         sample = render(7, 1, CLEAN)
         product = png(np.dstack([sample.image, sample.mask]))
@@ -110,8 +110,8 @@ def test_the_shop_paints_in_the_style_of_a_reference(tmp_path: Path) -> None:
         with pytest.raises(openai.BadRequestError, match="2 references came"):
             edit(product, *styles)
     finally:
-        shop.terminate()
-        shop.wait(60)
+        service.terminate()
+        service.wait(60)
 
 
 def png(pixels: Any) -> bytes:
@@ -122,9 +122,9 @@ def png(pixels: Any) -> bytes:
 
 def test_a_port_that_is_taken_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        shop = start(f"serve.port={taken.getsockname()[1]}")
-        _, errors = shop.communicate(timeout=120)
-    assert shop.returncode == 2
+        service = start(f"serve.port={taken.getsockname()[1]}")
+        _, errors = service.communicate(timeout=120)
+    assert service.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("error: can't listen on 127.0.0.1")
 
 
