@@ -92,14 +92,26 @@ def write_mask2former(folder: Path, labels: tuple[str, ...]) -> Mask2FormerForUn
     """Write a random Mask2Former of 64 x 64 pixels with these classes; returns it."""
     torch.manual_seed(0)
     backbone = SwinConfig(
-        image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=2,
+        image_size=64,
+        embed_dim=8,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 1, 1],
+        window_size=2,
         out_features=["stage1", "stage2", "stage3", "stage4"],
-    )  # fmt: skip
+    )
     config = Mask2FormerConfig(
-        backbone_config=backbone, hidden_dim=32, feature_size=32, mask_feature_size=32, encoder_feedforward_dim=16,
-        dim_feedforward=16, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=5,
+        backbone_config=backbone,
+        hidden_dim=32,
+        feature_size=32,
+        mask_feature_size=32,
+        encoder_feedforward_dim=16,
+        dim_feedforward=16,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=5,
         id2label=dict(enumerate(labels)),
-    )  # fmt: skip
+    )
     model = Mask2FormerForUniversalSegmentation(config).eval()
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({**PROCESSOR, "size": {"shortest_edge": 64}}))

@@ -21,7 +21,7 @@ from p2i_ray.errors import UserError
 from tests.support.tiny_cutters import PROCESSOR, write_mask2former, write_segformer
 
 LABELS = ("wall", "vase", "cup", "floor")
-OWN_CODE = {"AutoConfig": "net.Config"}
+OWN_CODE = {"auto_map": {"AutoConfig": "net.Config"}}
 PHOTOS = [np.random.default_rng(n).integers(0, 256, (32, 32, 3), np.uint8) for n in range(3)]
 
 
@@ -145,10 +145,10 @@ def test_weights_of_another_size_than_the_config_says_are_one_line(tmp_path: Pat
     [
         ({"model_type": "bert"}, "is a bert, which is none of the segmentation models"),
         (
-            {"model_type": "BiRefNet", "auto_map": {"AutoConfig": "net.Config"}},
+            {"model_type": "BiRefNet", **OWN_CODE},
             "brings its own code, which is never run",
         ),
-        ({"auto_map": {"AutoConfig": "net.Config"}}, "brings its own code, which is never run"),
+        (OWN_CODE, "brings its own code, which is never run"),
         ({}, "can't be used as a segmentation model"),
         ({"model_type": "segformer"}, "preprocessor_config.json"),
     ],

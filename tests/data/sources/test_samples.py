@@ -149,9 +149,13 @@ def test_a_batch_goes_to_the_cutter_at_once_and_keeps_its_order(tmp_path: Path) 
     where = np.ones((64, 64))
     where[:, 56:] = 0  # blind there
     network = CutterConfig(
-        kind="onnx", model=str(write_onnx(tmp_path / "red.onnx", side=64, where=where)),
-        side=64, mean=(0, 0, 0), std=(1, 1, 1), output="probabilities",
-    )  # fmt: skip
+        kind="onnx",
+        model=str(write_onnx(tmp_path / "red.onnx", side=64, where=where)),
+        side=64,
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        output="probabilities",
+    )
     ball_photo = scene()
     edge, nothing = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)
     edge[16:48, 48:, 0] = 255

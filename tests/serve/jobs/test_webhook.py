@@ -163,9 +163,8 @@ def test_refused_at_submission_and_at_start(service: RunningService, tmp_path: P
         ({"allowed": ["x y"]}, "x y"),
     ):
         environment = {"P2I_WEBHOOK_SECRET": SECRET} if message == "x y" else {}
-        with pytest.raises(UserError, match=message), open_service(
-            str(tmp_path), settings={"webhooks": settings}, environment=environment
-        ):  # fmt: skip
+        service = open_service(str(tmp_path), settings={"webhooks": settings}, environment=environment)
+        with pytest.raises(UserError, match=message), service:
             raise AssertionError("it must not start")
 
 
