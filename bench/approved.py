@@ -1,4 +1,4 @@
-"""What an approved picture costs: the base model against the model of a run, judged by the run's own judge.
+"""The cost of an approved picture: the base model against the model of a run, judged by the run's own judge.
 
     approved_SIDE_fraction            of the painted pictures that are approved, for SIDE base and run
     approved_SIDE_seconds             of a sampler replica for each approved picture, refused ones included

@@ -1,4 +1,4 @@
-"""What an ingestion holds on its driver, and how long it works there: bytes a row and processor seconds a million rows.
+"""An ingestion's driver: what it holds, bytes a row, and works, processor seconds a million rows.
 
 The source is a folder of empty files and a CSV with 20,000 names, 300 categories and a group for every third row. No
 picture is opened: fingerprints are random, and a few are alike. All else is what an ingestion does on its driver: the

@@ -1,4 +1,4 @@
-"""What very many rows cost in every step that touches all of them: seconds, the driver's memory, files.
+"""Very many rows in every step that touches all of them: seconds, the driver's memory, files.
 
     python -m bench.scale 100000 1000000
 

@@ -1,4 +1,4 @@
-"""How fast is training on cached features, what does Ray Train cost, and does memory stay flat?
+"""Training on cached features: its speed, the cost of Ray Train, and whether memory stays flat.
 
 Four sides in one run, each with the mini preset's model, batch and two threads: two workers on cached features, the
 same two workers encoding as they go, one process with the same step on the same features in plain torch, and one with a

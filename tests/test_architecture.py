@@ -262,6 +262,13 @@ def test_one_place_opens_file_systems() -> None:
     assert found == {"storage/locations.py", "cluster/node_facts.py"}  # the second is sent to nodes without p2i_ray
 
 
+def test_a_module_s_first_line_names_it() -> None:
+    """An imperative or a noun phrase, no question and no relative clause, which have to be read twice."""
+    for path in [*FILES, *(file for folder in ("jobs", "bench", "chaos") for file in (ROOT / folder).glob("*.py"))]:
+        first = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").split(" ")[0]
+        assert first not in {"How", "What", "When", "Where", "Which", "Who", "Why"}, path
+
+
 def test_tests_mirror_the_package() -> None:
     """A test file has the name and folder of a module of the package, of jobs/, bench/ or chaos/."""
     homes = {"jobs": ROOT / "jobs", "bench": ROOT / "bench", "chaos": ROOT / "chaos"}

@@ -1,4 +1,4 @@
-"""What of this process, and of those that it started, other machines can reach."""
+"""Servers of this process, and of those that it started, that other machines can reach."""
 
 from __future__ import annotations
 

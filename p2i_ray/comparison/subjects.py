@@ -1,4 +1,4 @@
-"""What stands in the tables: arms after a round, and methods; each is evaluated on splits with several seeds."""
+"""The subjects of the tables: arms after a round, and methods; each is evaluated on splits with several seeds."""
 
 from __future__ import annotations
 

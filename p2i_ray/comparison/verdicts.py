@@ -1,4 +1,4 @@
-"""What a comparison's figures say about the method's claims, in plain sentences, also where they refute it."""
+"""A comparison's figures on the method's claims, in plain sentences, also where they refute it."""
 
 from __future__ import annotations
 

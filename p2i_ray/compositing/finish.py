@@ -1,4 +1,4 @@
-"""What is done to a picture after the product was pasted: a contact shadow outside, the scene's light inside."""
+"""Finish a picture after the product was pasted: a contact shadow outside, the scene's light inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a product stands on its scene's ground, and whether it does.
+"""The ground below a product: where it touches its scene, and whether there is any.
 
 Of a product only the mask is known, so the contact is read from its lower outline: a column of pixels touches the
 ground where the outline rises towards it, from the lowest point, by no more than the slope that a base seen from

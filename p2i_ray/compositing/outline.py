@@ -1,4 +1,4 @@
-"""Where a product is, of its mask: its size, a band along its outline, the scene's ring around it."""
+"""A product's outline, of its mask: its size, a band along the outline, the scene's ring around it."""
 
 from __future__ import annotations
 

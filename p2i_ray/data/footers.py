@@ -1,4 +1,4 @@
-"""What the footers of EPBD's files say: which files a split has, how many rows, of which types."""
+"""The footers of EPBD's files: the files of a split, their rows and types."""
 
 from __future__ import annotations
 

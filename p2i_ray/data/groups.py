@@ -1,4 +1,4 @@
-"""Which rows show one product: by their group, such as a SKU, by their name, or because they are near-duplicates."""
+"""Group rows that show one product: by their group, such as a SKU, by their name, or as near-duplicates."""
 
 from __future__ import annotations
 

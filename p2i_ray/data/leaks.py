@@ -1,4 +1,4 @@
-"""What stands in more than one split of a data set; nothing does in data that `ingest` made."""
+"""Find rows that stand in more than one split of a data set; data that `ingest` made has none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, where it is no picture that can be decoded; and a WebP's size."""
+"""Tell a file by its first bytes, where it is no picture that can be decoded; and read a WebP's size."""
 
 from __future__ import annotations
 

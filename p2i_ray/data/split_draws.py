@@ -1,4 +1,4 @@
-"""Which products go to which split: those with the smallest hashes to the small ones.
+"""Draw the products of each split: those with the smallest hashes go to the small ones.
 
 Products are columns of numbers, in the order of their draws: there may be as many as rows.
 """

@@ -1,4 +1,4 @@
-"""Which page of a TIFF is the picture: its first may be a small preview of it."""
+"""Choose the page of a TIFF that is the picture: its first may be a small preview of it."""
 
 from __future__ import annotations
 

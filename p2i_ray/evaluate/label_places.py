@@ -1,4 +1,4 @@
-"""Where labels of points go so that none prints over another, nor over a point."""
+"""Places for labels of points, so that none prints over another, nor over a point."""
 
 from __future__ import annotations
 

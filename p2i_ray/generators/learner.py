@@ -1,4 +1,4 @@
-"""Which generator learns, and the record of its steps; without torch, since the driver has them too."""
+"""The generator that learns, and the record of its steps; without torch, since the driver has them too."""
 
 from __future__ import annotations
 

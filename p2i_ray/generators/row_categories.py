@@ -1,4 +1,4 @@
-"""How many rows of a split each category has, from the split's columns of ids and categories alone."""
+"""Rows of a split in each category, counted from the split's columns of ids and categories alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run's judge has learned, beside the model that the run has trained: MODEL/judge/, files of our own.
+"""Guidance that a run's judge has learned, beside the model that the run has trained: MODEL/judge/, our own files.
 
     guidance.json       the last feedback, the score below which nothing was kept, and of which judge and round it is
     exemplars.parquet   c_R as the last round showed it; none where there were no exemplars

@@ -1,4 +1,4 @@
-"""How long the judge's requests become, in tokens, compared with judge.max_model_len before an engine starts.
+"""Lengths of the judge's requests, in tokens, compared with judge.max_model_len before an engine starts.
 
 The longest request of each kind is made as it will be, with the longest names and the largest pictures, and counted by
 the model's own processor. The reply is counted with it, and where a reason or comment may be cut, the question that

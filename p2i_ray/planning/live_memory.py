@@ -1,4 +1,4 @@
-"""How much memory tensors take while a piece of code runs, counted operation by operation.
+"""Measure the memory that tensors take while a piece of code runs, counted operation by operation.
 
 It counts fake tensors (torch's FakeTensorMode) as well as real ones, so a step that needs 40 GB can be measured on a
 machine that has 1.

@@ -1,4 +1,4 @@
-"""When each part of a run would be done, when parts wait for others and share GPUs. No clock, no Ray: arithmetic."""
+"""Schedule the parts of a run that wait for others and share GPUs. No clock, no Ray: arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What manifests are signed with: a certificate of the settings, or one that is made at each start.
+"""Certificates that sign manifests: one of the settings, or one that is made at each start.
 
 A made one is signed by a root of its own, whose key is thrown away at once: anybody can check that a picture was not
 changed since, and nobody has a reason to believe who made it. For that, a certificate of an authority is needed.

@@ -1,4 +1,4 @@
-"""What a job marks its pictures with, as it is handed to workers: light to import, without C2PA's library."""
+"""A job's marks for its pictures, as they are handed to workers: light to import, without C2PA's library."""
 
 from __future__ import annotations
 

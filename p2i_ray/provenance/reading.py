@@ -1,4 +1,4 @@
-"""What a picture's file says of its making: the digital source type, and whether its manifest holds."""
+"""Read a picture's making from its file: the digital source type, and whether its manifest holds."""
 
 from __future__ import annotations
 

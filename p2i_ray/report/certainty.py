@@ -1,4 +1,4 @@
-"""How sure the judge's scores are, and how often its critiques raise a false alarm, for the report's calibration."""
+"""Certainty of the judge's scores, and false alarms of its critiques, for the report's calibration."""
 
 from __future__ import annotations
 

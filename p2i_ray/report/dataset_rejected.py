@@ -1,4 +1,4 @@
-"""What ingest set aside, by the kind of reason: rows, their share, and pictures of some."""
+"""Rows that ingest set aside, by the kind of reason: their number, their share, and pictures of some."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may change between two attempts at a run, and the record of it.
+"""Changes that are allowed between two attempts at a run, and the record of them.
 
 A step that is done is never taken for one that other settings or inputs would have made: such a change is refused,
 and the line says from which step on the run can be done anew. What changes only steps to come is recorded:

@@ -1,4 +1,4 @@
-"""Who holds a lease: a process, as others on its machine or elsewhere can recognise it.
+"""The holder of a lease: a process, as others on its machine or elsewhere can recognise it.
 
 On the same machine a process that is gone is seen at once. Everywhere else only the ticks tell: whoever looks waits for
 them to change, by a clock of its own. Times of day of two machines are never compared.

@@ -1,4 +1,4 @@
-"""What a run is made of besides its settings: data, models, prompts, exemplars; and whether it is still the same.
+"""Inputs of a run besides its settings: data, models, prompts, exemplars; and whether they are still the same.
 
 Each step's manifest holds the fingerprints of the inputs that it used. What was read to find them is remembered:
 

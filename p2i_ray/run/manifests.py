@@ -1,4 +1,4 @@
-"""What finished steps leave on record, and a run at a glance: its rounds, added up from the manifests.
+"""Manifests, the records of finished steps, and a run at a glance: its rounds, added up from the manifests.
 
 <run_dir>/round-N/steps/<step>.json   one manifest a step
 """

@@ -1,4 +1,4 @@
-"""What an operator reads on the terminal of a service's job: what still starts, and its requests."""
+"""The terminal of a service's job, as an operator reads it: what still starts, and the requests."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a round does, one verb a file."""
+"""Steps of a round, one verb a file."""

@@ -1,4 +1,4 @@
-"""What a finished run's judge has learned, to stand beside the run's model; see judge.guidance."""
+"""Guidance that a finished run's judge has learned, to stand beside the run's model; see judge.guidance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a folder on a disk or in a bucket; and folders copied from and to there.
+"""Folders on a disk or in a bucket: their files, and copies from and to there.
 
 A bucket's console makes an object FOLDER/ where it is told to create a folder: it is no file, and counts for nothing.
 """

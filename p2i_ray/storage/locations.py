@@ -1,4 +1,4 @@
-"""Where files and folders lie, on a disk or in a bucket, and reading and writing files, through fsspec.
+"""Locations of files and folders, on a disk or in a bucket, and reading and writing files, through fsspec.
 
 A location is a local path or a URI (s3://, gs://, memory:// …). A single file is written atomically on all of them;
 a folder is not, so its writer marks it as done afterwards (see run/folder.py).

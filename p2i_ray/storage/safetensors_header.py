@@ -1,4 +1,4 @@
-"""What a safetensors file holds, from its header alone, on a disk or in a bucket: nothing heavy is read or imported."""
+"""Read a safetensors file's header alone, on a disk or in a bucket: nothing heavy is read or imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where people are in a picture: a transformers object detector that was trained on COCO or the like."""
+"""Find people in a picture, by a transformers object detector that was trained on COCO or the like."""
 
 from __future__ import annotations
 

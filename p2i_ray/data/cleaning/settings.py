@@ -1,4 +1,4 @@
-"""Which rules clean the data; all are off unless they are asked for."""
+"""Settings of the rules that clean the data; all are off unless they are asked for."""
 
 from __future__ import annotations
 

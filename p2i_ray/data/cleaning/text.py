@@ -1,4 +1,4 @@
-"""Where text is in a picture: RapidOCR, whose weights come with its wheel, finds and reads it."""
+"""Find text in a picture: RapidOCR, whose weights come with its wheel, finds and reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cutters with a network share: masks at the photos' sizes, a second cut of the mirrored photo, and the device."""
+"""The common part of cutters with a network: masks at the photos' sizes, a cut of the mirrored photo, the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two masks of one photo follows its outlines: one that was made before the photo was turned upright doesn't.
+"""Tell which of two masks follows a photo's outlines: one made before the photo was turned upright doesn't.
 
 Arrays are uint8, height x width (x channels); masks are 255 where the product is.
 """

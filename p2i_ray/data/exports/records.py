@@ -1,4 +1,4 @@
-"""What an export takes from a row of EPBD: its texts, and its pictures' bytes as they are."""
+"""Records of an export, taken from rows of EPBD: their texts, and their pictures' bytes as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is new in a source of which a folder holds rows already, and what becomes of the others."""
+"""Rows that are new in a source of which a folder holds some already, and what becomes of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shop can do about a row that was set aside, in its own words."""
+"""Advice for a shop about a row that was set aside, in its own words."""
 
 from __future__ import annotations
 

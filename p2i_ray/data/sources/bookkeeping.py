@@ -1,4 +1,4 @@
-"""What the driver does in an ingestion, without Ray and without pictures.
+"""The driver's part of an ingestion, without Ray and without pictures.
 
 Which rows are made, and in which order; and, when their tasks have reported, which split each goes to and what its
 shards and the ledger have of it.

@@ -1,4 +1,4 @@
-"""What the columns of a list of products are called: our names, and those of widespread shop systems."""
+"""Names of the columns in lists of products: our own, and those of widespread shop systems."""
 
 from __future__ import annotations
 

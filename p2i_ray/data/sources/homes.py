@@ -1,4 +1,4 @@
-"""Which product each new row shows, and the split it goes to; rows that are there keep both."""
+"""The product that each new row shows, and its split; rows that are there keep both."""
 
 from __future__ import annotations
 

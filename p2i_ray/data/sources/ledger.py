@@ -1,4 +1,4 @@
-"""What became of a source's rows: kept beside the data, so that the same command adds the rows that are new.
+"""The ledger of a source's rows: kept beside the data, so that the same command adds the rows that are new.
 
 <out>/ingested/part-*.parquet   a line for each row that is in a split, a file for each ingestion
                                 and each 100,000 rows of it

@@ -1,4 +1,4 @@
-"""What tasks report of the rows, in the order of the rows: about 80 bytes a row, mapped from temporary files."""
+"""Tasks' reports of the rows, in the order of the rows: about 80 bytes a row, mapped from temporary files."""
 
 from __future__ import annotations
 

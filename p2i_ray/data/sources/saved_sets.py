@@ -1,4 +1,4 @@
-"""Which files of a saved Hugging Face data set are its own: those of an earlier saving may lie beside them."""
+"""The files of a saved Hugging Face data set: those of an earlier saving may lie beside them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a source holds, which reader reads it, and what its rows are."""
+"""A source: its content, the reader that reads it, and its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does in an ingestion: make samples of a slice of rows, and copy finished samples into their split.
+"""A worker's part of an ingestion: make samples of a slice of rows, and copy finished samples into their split.
 
 Without Ray: both take and give Arrow tables.
 """

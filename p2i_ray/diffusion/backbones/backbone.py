@@ -1,4 +1,4 @@
-"""What training, sampling and export need to know of a family of diffusion models: one interface, a class a family."""
+"""The interface of a family of diffusion models, a class a family: for training, sampling and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the folder of each family of models holds, as far as its small files tell."""
+"""Families of models, by the content of their folders, as far as small files tell."""
 
 from __future__ import annotations
 

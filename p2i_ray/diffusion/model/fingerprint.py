@@ -1,4 +1,4 @@
-"""What models are recognised by: the denoiser in a generator's folder, all that paints in pictures' manifests."""
+"""Fingerprints of models: the denoiser in a generator's folder, all that paints in pictures' manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What transformers 4 with diffusers 0.35 needs of a model folder that transformers 5 wrote."""
+"""Files that transformers 4 with diffusers 0.35 needs in a model folder that transformers 5 wrote."""
 
 from __future__ import annotations
 

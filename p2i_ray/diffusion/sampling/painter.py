@@ -1,4 +1,4 @@
-"""What paints: the sampler, or another method behind the same interface."""
+"""The interface of methods that paint: the sampler's, and any other's."""
 
 from __future__ import annotations
 

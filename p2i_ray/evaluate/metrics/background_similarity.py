@@ -1,4 +1,4 @@
-"""How near a painted background is to the background that was wanted, by CLIP, product removed on both sides.
+"""Similarity of a painted background to the one that was wanted, by CLIP, product removed on both sides.
 
 `background_similarity` compares with the split's own picture of the same product, which is what the sibling paper's
 BG1K asks for; `reference_similarity` with the row's reference, its own product removed, as BG-Pair. Each is 100 times

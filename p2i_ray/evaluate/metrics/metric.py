@@ -1,4 +1,4 @@
-"""What a metric is: it takes batches of both sides, and gives its figures at the end."""
+"""The interface of metrics: they take batches of both sides, and give their figures at the end."""
 
 from __future__ import annotations
 

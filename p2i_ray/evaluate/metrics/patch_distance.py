@@ -1,4 +1,4 @@
-"""How far the patches of one background are from the nearest ones of another: near zero where it was pasted.
+"""Distance of one background's patches from the nearest ones of another: near zero where it was pasted.
 
 A generator that takes a style from a reference picture can score well by copying the reference. For each patch of the
 picture's background, the nearest patch of the reference's is looked for, wherever it lies; the mean distance says how

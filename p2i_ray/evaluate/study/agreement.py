@@ -1,4 +1,4 @@
-"""How far raters agree: Krippendorff's alpha, and the plain share of equal votes."""
+"""Agreement of raters: Krippendorff's alpha, and the plain share of equal votes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study consists of: study.json, the key to the raters' page, which they don't get."""
+"""A study's content: study.json, the key to the raters' page, which they don't get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often one method is preferred to another, with an interval.
+"""The rate at which one method is preferred to another, with an interval.
 
 Votes are not independent: a product that one method painted badly loses with every rater, and a rater may have a taste
 of his own. So the interval is a bootstrap over both: products and raters are drawn with replacement, and a vote counts

@@ -1,4 +1,4 @@
-"""Which of two pictures of one product is better, as the judge's probability of "first", asked in both orders.
+"""Compare two pictures of one product: the judge's probability of "first", asked in both orders.
 
 A judge prefers a place, too: some the first picture, some the last. Asked in both orders, what it prefers by place
 cancels out.

@@ -1,1 +1,1 @@
-"""What every HTTP request passes: authentication, limits, errors, health, metrics, draining."""
+"""The edge, which every HTTP request passes: authentication, limits, errors, health, metrics, draining."""

@@ -1,4 +1,4 @@
-"""What Ray Serve's HTTP proxy does before the application is asked, and when the application is lost.
+"""Middleware of Ray Serve's HTTP proxy: before the application is asked, and when the application is lost.
 
 The proxy loads `middlewares` where RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names it (see `VARIABLE`).
 """

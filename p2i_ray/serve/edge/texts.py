@@ -1,4 +1,4 @@
-"""What a client sent as JSON or as a form's texts: whole characters, and fields that say nothing left out.
+"""Texts that a client sent as JSON or in a form: whole characters, and fields that say nothing left out.
 
 JSON can hold half of a surrogate pair, which UTF-8 cannot.
 """

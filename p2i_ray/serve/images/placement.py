@@ -1,4 +1,4 @@
-"""Where the product goes. Pure functions of numbers: pixels, and fractions of a frame's sides.
+"""Place the product. Pure functions of numbers: pixels, and fractions of a frame's sides.
 
 What is placed is the whole picture that was sent, or the product alone: the bounding box of its mask.
 """

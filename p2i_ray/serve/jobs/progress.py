@@ -1,4 +1,4 @@
-"""How far a job is, and how long it still takes."""
+"""A job's progress, and the time that it still takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job takes and costs, said before its start: from the pace that was measured and the price of a replica."""
+"""A job's time and cost, said before its start: from the pace that was measured and the price of a replica."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the sampler is deployed with Ray Serve: its replicas' resources, their number, and what may be in flight."""
+"""The sampler's deployment with Ray Serve: its replicas' resources, their number, and what may be in flight."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two backgrounds are: the cosine of CLIP's features of the pictures without their products."""
+"""Similarity of two backgrounds: the cosine of CLIP's features of the pictures without their products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with files early: rows that will be kept are encoded, finished images are criticised.
+"""Early work with files: rows that will be kept are encoded, finished images are criticised.
 
 What is computed lies in caches under its content, where the step itself looks first.
 """

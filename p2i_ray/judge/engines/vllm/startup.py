@@ -1,4 +1,4 @@
-"""Why an engine doesn't start, in one line: vLLM's own exception often says only that the cause is in its log."""
+"""The cause of an engine that doesn't start, in one line: vLLM's exception often says only that it is in its log."""
 
 from __future__ import annotations
 
