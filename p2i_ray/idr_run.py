@@ -119,12 +119,12 @@ def _cache(folder: Run) -> str:
 
 
 def writes(config: Config, run_dir: str) -> list[str]:
-    """Where all nodes write."""
+    """Locations that all nodes write to."""
     return [run_dir, *(cache for cache in (config.judge.cache, config.features.cache) if cache)]
 
 
 def reads(config: Config, data: str) -> list[str]:
-    """What all nodes read: the data, and the models that there are."""
+    """Locations that all nodes read: the data, and the models that there are."""
     models = [config.diffusion.base, config.diffusion.clip, config.evaluate.clip]
     judges = [config.judge, config.held_out_judge] if config.idr.judged else []
     models += [one.model for one in judges if one and not one.hosted.url]

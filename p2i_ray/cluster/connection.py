@@ -68,7 +68,7 @@ def connect(settings: RayConfig) -> None:
 
 
 def refusal(error: Exception, named: str) -> str | None:
-    """What a user can do about a cluster that can't be joined or started; none: it is a fault of another kind.
+    """Advice for a user about a cluster that can't be joined or started; none: it is a fault of another kind.
 
     Args:
         error: of ray.init.

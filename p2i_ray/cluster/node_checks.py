@@ -122,7 +122,7 @@ def compare(others: Sequence[str], questions: NodeQuestions, answer_s: float = A
 
 
 def _fault_of_answer(answer: Any, node: str, own: NodeFacts) -> str | None:
-    """Why a node that has answered can't be used."""
+    """The reason why a node that has answered can't be used."""
     import ray
     from ray.exceptions import ActorUnschedulableError, NodeDiedError, RayError, TaskUnschedulableError
 
@@ -135,7 +135,7 @@ def _fault_of_answer(answer: Any, node: str, own: NodeFacts) -> str | None:
 
 
 def fault(node: NodeFacts, own: NodeFacts) -> str | None:
-    """Why a node can't be used beside the driver's; none: it can."""
+    """The reason why a node can't be used beside the driver's; none: it can."""
     for location, why in node.unreadable.items():
         return (
             f"node {node.host} can't read {location}: {why}; give a path that all nodes share, or a bucket "

@@ -84,7 +84,7 @@ def unreadable_witnesses(witnesses: Sequence[tuple[str, int]]) -> dict[str, str]
 
 
 def try_probe(file: str, content: str) -> tuple[str | None, str | None]:
-    """Why a file can't be read with that content, and why a file beside it can't be written; none: it can."""
+    """Reasons why a file can't be read with that content, and why none beside it can be written; none: it can."""
     try:
         filesystem, path = _opened(file)
         if filesystem.cat_file(path).decode() != content:

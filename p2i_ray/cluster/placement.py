@@ -84,7 +84,7 @@ def wait_until_reserved(before: float, need: StepResources, is_starting: Callabl
 
 
 def at_once(need: StepResources) -> int:
-    """How many tasks of a step the present nodes have room for when nothing else runs; at least one."""
+    """Number of a step's tasks that the present nodes have room for when nothing else runs; at least one."""
     wanted = need.bundle.resources().items()
     return max(1, sum(min(int(node.get(name, 0) / amount + EPSILON) for name, amount in wanted) for node in totals()))
 

@@ -72,7 +72,7 @@ def memory_line(error: BaseException) -> str | None:
 
 
 def death_line(error: BaseException) -> str | None:
-    """What is known of a worker whose process ended without an exception; none if an exception is the cause.
+    """The line on a worker whose process ended without an exception; none if an exception is the cause.
 
     The line ends with the words after which the settings follow that lower the memory.
     """
@@ -94,7 +94,7 @@ def _said(error: BaseException) -> str:
 
 
 class OwnLog:
-    """What this process, and those that it starts, write to standard output and error from now on.
+    """Standard output and error of this process, and of those that it starts, from now on.
 
     Ray has a worker's in files; elsewhere, and where the system doesn't tell which, there is nothing to read.
     """
@@ -103,7 +103,7 @@ class OwnLog:
         self._from = {path: path.stat().st_size for path in _outputs()}
 
     def places(self) -> str:
-        """Where the files are; empty if there are none."""
+        """Locations of the files; empty if there are none."""
         return ", ".join(map(place, self._from))
 
     def cause(self) -> str | None:

@@ -108,7 +108,7 @@ def replica_states(application: str) -> dict[str, dict[str, int]]:
 
 
 def startup_error(application: str) -> str:
-    """Why an application doesn't start: the last line of its replica's exception, as Serve reports it; may be empty."""
+    """The cause of a failed start: the last line of the replica's exception, as Serve reports it; may be empty."""
     from ray import serve
 
     found = serve.status().applications.get(application)

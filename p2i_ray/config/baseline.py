@@ -13,7 +13,7 @@ Method = Literal["product2img", "sd_inpainting", "controlnet", "ip_adapter", "po
 
 
 class BaselineConfig(Settings):
-    """What a baseline needs beside the model; product2img takes none of it."""
+    """Settings that a baseline needs beside the model; product2img takes none of them."""
 
     prompt: Result[str] = Field(
         f"{NAME}, high-quality and appropriate background", description="their prompt (paper: this one)"

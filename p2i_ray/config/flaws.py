@@ -43,7 +43,7 @@ def name_of(flaw: str) -> str:
 
 
 def find_mistake(flaws: Sequence[str]) -> str | None:
-    """Why critiques can't be asked for these flaws; none: they can."""
+    """The reason why critiques can't be asked for these flaws; none: they can."""
     if not flaws:
         return 'the list is empty; name at least one flaw, e.g. ["clutter - objects that distract"]'
     for flaw in flaws:

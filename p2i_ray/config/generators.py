@@ -19,7 +19,7 @@ GeneratorName = Literal["product2img", "category", "personality"]
 
 
 class SpoilingConfig(Settings):
-    """What is done to a picture that its own background is learned from, so that pasting it back doesn't help."""
+    """Changes to a picture that its own background is learned from, so that pasting it back doesn't help."""
 
     enabled: Result[bool] = Field(True, description="false: the copy sees the very background that it is to paint")
     dilation: Result[float] = Field(

@@ -206,7 +206,7 @@ class LoopConfig(Settings):
 
 
 class HubConfig(Settings):
-    """Where `make models` fetches the folders that other settings name from: OWNER/NAME or OWNER/NAME@COMMIT."""
+    """Sources of the folders that other settings name, for `make models`: OWNER/NAME or OWNER/NAME@COMMIT."""
 
     judge_model: Runtime[str | None] = Field(None, description="repository of judge.model on the Hugging Face hub")
     diffusion_base: Runtime[str | None] = Field(None, description="repository of diffusion.base")

@@ -10,7 +10,7 @@ from p2i_ray.config.job import Config
 
 
 class PaintingJobConfig(Config):
-    """What such a job has beside the settings of every job and its own."""
+    """Settings of such a job beside those of every job and its own."""
 
     method: Method = Field(
         "product2img", description="how: by this project's model, by a baseline, or given: it is painted"

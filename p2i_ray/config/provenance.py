@@ -12,7 +12,7 @@ SourceType = Literal["composite", "generated"]
 
 
 class ProvenanceConfig(Settings):
-    """What every picture that is handed out is marked with; pixels are not changed by it."""
+    """Marks of every picture that is handed out; pixels are not changed by them."""
 
     enabled: Runtime[bool] = Field(
         True,

@@ -84,7 +84,7 @@ class ChatConfig(Settings):
 
 
 class QuotasConfig(Settings):
-    """What a client may have painted in a day."""
+    """The most that a client may have painted in a day."""
 
     pictures_per_day: int | None = Field(
         None, ge=1, description="pictures a token and day (UTC), candidates of best_of included (none: unlimited)"

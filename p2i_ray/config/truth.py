@@ -8,7 +8,7 @@ from p2i_ray.config.base import Settings
 
 
 class TruthConfig(Settings):
-    """What a faultless product may differ by, in the pictures of the service."""
+    """The differences that a faultless product may have, in the pictures of the service."""
 
     min_unchanged: float = Field(
         0.98, ge=0, le=1, description="fraction of the product's pixels that must be as they were sent"

@@ -58,7 +58,7 @@ class Attractiveness:
         self.judge, self._least, self._phase = judge, least, phase
 
     def __call__(self, samples: str, files: Sequence[str], *, work: str, photos: int) -> dict[str, str]:
-        """Why rows are to be set aside, by their ids; rows that are kept are not in the answer.
+        """Reasons for setting rows aside, by their ids; rows that are kept are not in the answer.
 
         Args:
             samples: folder of Parquet files with EPBD's columns. Rows without a scene are not asked about.
@@ -99,7 +99,7 @@ class Attractiveness:
 
 
 def forecast(settings: JudgeConfig, prompt: Prompt, photos: int, side: int) -> str:
-    """What it takes to ask about so many photos, in one line.
+    """The time and cost of asking about so many photos, in one line.
 
     Args:
         settings: of the judge.

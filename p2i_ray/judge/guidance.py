@@ -25,7 +25,7 @@ FOLDER, FILE, EXEMPLARS = "judge", "guidance.json", "exemplars.parquet"
 
 
 class Guidance(BaseModel):
-    """What sharpens a judge.
+    """Feedback and exemplars that sharpen a judge.
 
     Attributes:
         feedback: f_R of Eq. 7; empty: there is none.
@@ -48,7 +48,7 @@ def short_name(model: str) -> str:
 
 
 def folder(model: str) -> str:
-    """Where a model's guidance is."""
+    """The location of a model's guidance."""
     return locations.join(model, FOLDER)
 
 

@@ -186,7 +186,7 @@ class Judge:
         return text
 
     def conditions(self) -> dict[str, str]:
-        """What its answers about generated pictures depend on, by name; `weights` is the model's fingerprint."""
+        """Facts that its answers about generated pictures depend on, by name; `weights` is the model's fingerprint."""
         settings = self.settings
         model = settings.model if settings.hosted.url else model_folder.fingerprint(settings.model)
         return {
@@ -297,7 +297,7 @@ class Judge:
             raise UserError(f"{error}; {self._advice(str(error))}") from None
 
     def _advice(self, refusal: str) -> str:
-        """What to do where the engine refuses every row."""
+        """Advice for an engine that refuses every row."""
         if TOO_LONG.search(refusal):
             return (
                 "shorten the files of judge.prompts, the feedback or the exemplars, or raise "

@@ -58,7 +58,7 @@ def _surely_fit(settings: JudgeConfig, image: ImageConfig, asked: Asked) -> bool
 
 
 def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor: Any) -> str | None:
-    """What is too long, what its tokens are spent on, and which settings help; none: every request fits.
+    """The line on a request that is too long, its tokens' use, and settings that help; none: every request fits.
 
     Args:
         settings: the judge's; the model is a folder.
@@ -81,7 +81,7 @@ def complaint(settings: JudgeConfig, image: ImageConfig, asked: Asked, processor
 
 
 def described(length: Length, label: bool = False) -> str:
-    """What a request's tokens are spent on; `label`: after what is asked."""
+    """The use of a request's tokens; `label`: after what is asked."""
     parts = [f"{length.text_tokens:,} for texts", f"{length.reply_tokens:,} for the reply"]
     if length.name_tokens:
         parts.insert(1, f"{length.name_tokens:,} for the longest name")

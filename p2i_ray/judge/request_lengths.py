@@ -39,7 +39,7 @@ GIVEN = "judge.exemplars"
 
 
 class Asked(NamedTuple):
-    """What a job is going to ask.
+    """The requests that a job is going to make.
 
     Attributes:
         names: of products, the longest of the data; empty: names of judge.max_name_chars in common words.

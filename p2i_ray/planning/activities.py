@@ -27,7 +27,7 @@ Group = FeatureConfig | TrainConfig | GenerateConfig
 
 
 class Estimate(NamedTuple):
-    """What a step takes: seconds in which it leaves the GPUs alone, then seconds of work, on a fraction of all GPUs."""
+    """A step's time: seconds in which it leaves the GPUs alone, then seconds of work, on a fraction of all GPUs."""
 
     idle_s: float
     work_s: float
@@ -114,7 +114,7 @@ class RunPlan:
         return self.assumed.reasoned_per_s if self.config.judge.reasoned else self.assumed.scored_per_s
 
     def estimate(self, number: int, step: Step, candidates: int) -> Estimate:
-        """What a step takes, in a round whose candidates, or kept rows once they are selected, are so many."""
+        """A step's time, in a round whose candidates, or kept rows once they are selected, are so many."""
         config, assumed = self.config, self.assumed
         match step.name:
             case step_table.CALIBRATE.name:

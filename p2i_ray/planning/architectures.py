@@ -17,7 +17,7 @@ from p2i_ray.storage import locations
 
 
 class Architecture(NamedTuple):
-    """What a model is built from.
+    """The settings that a model is built from.
 
     Attributes:
         name: as people call the model.

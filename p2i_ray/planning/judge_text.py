@@ -44,7 +44,7 @@ def as_lines(config: Config, assumed: JudgingPlanConfig, asked: Asked, rows: int
 
 
 def _tokens(judge: JudgeConfig, image: ImageConfig, asked: Asked) -> Iterator[str]:
-    """What pictures and requests take, if the model is there."""
+    """Lines on the tokens of pictures and requests, if the model is there."""
     folder = Path(judge.model).expanduser()
     yield f"model        {judge.model}"
     if not folder.is_dir():

@@ -16,7 +16,7 @@ RESERVE = 0.1  # fraction of the GPU's memory for what isn't counted
 
 
 class TrainingPlan(NamedTuple):
-    """What a training starts from and needs, before rates and prices are taken for granted."""
+    """A training's start and needs, before rates and prices are taken for granted."""
 
     location: str  # of the model folder
     architecture: Architecture

@@ -26,7 +26,7 @@ CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a manifest is signed with.
+    """The key and certificates that a manifest is signed with.
 
     Attributes:
         algorithm: as C2PA calls it, e.g. es256.

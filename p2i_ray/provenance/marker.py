@@ -112,13 +112,13 @@ class Marker:
 
 
 def _signer(settings: ProvenanceConfig) -> tuple[c2pa.Signer, datetime.datetime]:
-    """What signs, and until when."""
+    """The signer, and the end of its certificate."""
     own = credentials(settings)
     return c2pa.Signer.from_info(c2pa.C2paSignerInfo(own.algorithm.encode(), own.chain, own.key, None)), own.until
 
 
 def _software() -> dict[str, str]:
-    """What made the picture, as C2PA names it; on a path alone, without an installation, its version isn't known."""
+    """The software, as C2PA names it; on a path alone, without an installation, its version isn't known."""
     try:
         return {"name": NAME, "version": importlib.metadata.version(NAME)}
     except importlib.metadata.PackageNotFoundError:

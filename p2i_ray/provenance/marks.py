@@ -28,7 +28,7 @@ class Marks:
     model: str
 
     def marker(self) -> Marker:
-        """What encodes pictures with these marks, in this process."""
+        """The encoder of pictures with these marks, in this process."""
         from p2i_ray.provenance.marker import Marker
 
         return Marker(self.settings, self.model)

@@ -22,7 +22,7 @@ UNTRUSTED, EXPIRED = "signingCredential.untrusted", "signingCredential.expired"
 
 @dataclass(frozen=True)
 class Report:
-    """What is found.
+    """The findings about a picture's making.
 
     Attributes:
         source_type: IPTC's, in XMP; none: there is none.
@@ -45,7 +45,7 @@ class Report:
 
 
 def read(content: bytes) -> Report:
-    """What a PNG, JPEG or WebP says.
+    """Read the marks of a PNG, JPEG or WebP.
 
     Raises:
         UserError: it is no such picture.

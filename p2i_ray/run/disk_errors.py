@@ -57,7 +57,7 @@ def explanation(error: BaseException, run_dir: str) -> str | None:
 
 
 def _silence(run_dir: str) -> str | None:
-    """Why a bucket doesn't answer now; none: it does."""
+    """The reason why a bucket doesn't answer now; none: it does."""
     try:
         is_away(run_dir)
     except Exception as error:  # each bucket's client has errors of its own

@@ -116,7 +116,7 @@ class Run:
         return locations.join(manifests.folder(self.dir, round_number), *parts)
 
     def title(self, round_number: int, step: str) -> str:
-        """What people are told of a step, as in "round 2/3 · train"."""
+        """A step's title for people, as in "round 2/3 · train"."""
         return f"round {round_number}/{self.config.idr.rounds} · {step}"
 
     def observe(self, observer: StepObserver) -> None:

@@ -64,7 +64,7 @@ def this_machine() -> str | None:
 
 
 def started(pid: int) -> int | None:
-    """When a process of this machine began, in ticks since the kernel's boot; none if it runs no more."""
+    """The start of a process of this machine, in ticks since the kernel's boot; none if it runs no more."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:

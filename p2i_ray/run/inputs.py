@@ -148,7 +148,7 @@ class RunInputs:
 
 
 def _read(location: str) -> dict[str, tuple[str, str]]:
-    """What was remembered; nothing where the file can't be read, since all of it can be found again."""
+    """The fingerprints that were kept; empty where the file can't be read, since all can be found again."""
     if not locations.exists(location):
         return {}
     try:

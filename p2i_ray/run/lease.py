@@ -57,7 +57,7 @@ class Seen(NamedTuple):
     holder: Holder | None
 
     def line(self) -> str:
-        """Who holds it."""
+        """The holder in words."""
         return self.holder.line() if self.holder else "a process that isn't named"
 
 
@@ -276,7 +276,7 @@ def _check_is_folder(folder: str) -> None:
 
 
 def _folder(location: str) -> str:
-    """What a lease is of: the folder that it lies in, or the one that it lies beside."""
+    """The folder that a lease is of: the one that it lies in, or the one that it lies beside."""
     return location.removesuffix(f"/{FILE}").removesuffix(f".{FILE}")
 
 

@@ -23,7 +23,7 @@ METRICS = ("fid", "clip_c_i", "clip_c_b")
 
 
 class Counts(BaseModel):
-    """What a step reports when it has finished."""
+    """A finished step's report."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,7 +35,7 @@ class Counts(BaseModel):
 
 
 class Manifest(Counts):
-    """What a finished step leaves on record."""
+    """A finished step's record."""
 
     step: str
     round: int
@@ -52,7 +52,7 @@ def folder(run_dir: str, number: int) -> str:
 
 
 def location(run_dir: str, number: int, step: str) -> str:
-    """Where the manifest of a round's step is."""
+    """The location of the manifest of a round's step."""
     return locations.join(folder(run_dir, number), "steps", f"{step}.json")
 
 

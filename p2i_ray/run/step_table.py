@@ -43,7 +43,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Early:
-    """What may be done of a step before its turn, where the cluster has room for it beside another step.
+    """The part of a step that may be done before its turn, where the cluster has room for it beside another step.
 
     Attributes:
         follows: the step whose files are worked on while they appear; none: the whole step may run beside what comes
@@ -298,7 +298,7 @@ def of_run(config: Config) -> Iterator[tuple[int, Step]]:
 
 
 def phases(config: Config) -> list[Phase]:
-    """What a run holds at a time: each step's turn, beside it the judge where its engines stay up."""
+    """The resources that a run holds at a time: each step's turn, beside it the judge where its engines stay up."""
     judge = config.judge
     done = {step for _, step in of_run(config)}
     taken = [step.takes(config) for step in STEPS if step in done and step.kind is not Kind.JUDGING and step.takes]

@@ -51,7 +51,7 @@ def check(config: Config, data: str, begun: bool = False) -> None:
 
 
 def _given(location: str, data: str) -> int:
-    """How many rows of the training split a file of scores has; those that it lacks are set aside, which is said."""
+    """Count the training split's rows that a file of scores has; those that it lacks are set aside, which is said."""
     scores, found, rows = gold.read(location), 0, 0
     for file in reading.split_files(data, "train"):
         ids = reading.ids_of(file)
@@ -83,7 +83,7 @@ def _check_judge(config: Config, data: str) -> None:
 
 
 def asked(config: Config, data: str, c_r: Sequence[Exemplar] = ()) -> Asked:
-    """What the judge of a run is going to be asked, at its longest."""
+    """The longest requests to the judge of a run."""
     idr, judge = config.idr, config.judge
     splits = dict.fromkeys(("train", idr.dev_split))
     names = [name for split in splits for name in longest_names.read(data, split, judge.max_name_chars)]

@@ -12,7 +12,7 @@ from p2i_ray.storage import locations
 
 
 def inputs_of(config: Config, data: str) -> list[RunInput]:
-    """What the steps of a run use besides each other's output.
+    """Inputs of a run's steps besides each other's output.
 
     Args:
         config: the run's settings.

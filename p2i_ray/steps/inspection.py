@@ -113,7 +113,7 @@ def sample(ids: list[str], number: int, seed: int) -> list[str]:
 
 
 def effect(ids: set[str], kept: set[str], without: pa.Table, settings: LoopConfig) -> dict[str, int]:
-    """What the feedback did to the selection of these rows: at the same gamma, or with as many kept.
+    """The effect of the feedback on the selection of these rows: at the same gamma, or with as many kept.
 
     Args:
         ids: the sample.

@@ -28,7 +28,7 @@ AS_TEXT = re.compile(
 
 
 def unanswered(error: BaseException) -> str | None:
-    """Why a bucket didn't do what was asked, if that led to an exception and may pass; none: something else did."""
+    """The bucket's failure that led to an exception, if it may pass; none: something else led to it."""
     for cause in causes(error):
         if _passes(cause):
             return reason(cause)

@@ -59,7 +59,7 @@ def states(location: str) -> list[FileState]:
 
 
 def signature(found: list[FileState]) -> str:
-    """What the stores say of files, as one digest; cheap to compare."""
+    """A digest of the stores' facts about files; cheap to compare."""
     return _digest("\n".join(f"{file.name} {file.size} {file.signature}" for file in found))
 
 

@@ -21,7 +21,7 @@ Entry = dict[str, Any]  # of a file system's listing: name, size, type (file, di
 
 
 def entries(location: str) -> dict[str, Entry]:
-    """What lies directly in a folder, by its name, sorted.
+    """Files and folders directly in a folder, by their names, sorted.
 
     Raises:
         OSError: the folder doesn't exist, or can't be listed.

@@ -34,7 +34,7 @@ VARIANTS = ("", "fp16", "bf16")  # in the order of preference; empty: the files 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a folder comes from.
+    """The origin of a folder.
 
     Attributes:
         repository: OWNER/NAME on the hub.
@@ -216,7 +216,7 @@ def recorded(folder: Path, repository: str) -> str | None:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """What is recorded in a folder; empty if there is no record that can be read."""
+    """The record in a folder; empty if there is none that can be read."""
     try:
         record = json.loads(Path(folder, RECORD).read_text("utf-8"))
     except (FileNotFoundError, ValueError):

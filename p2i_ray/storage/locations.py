@@ -92,7 +92,7 @@ def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
 
 
 def kind(location: str) -> Literal["file", "directory"] | None:
-    """What is there; none: nothing. Many of fsspec's own answers are also "no" where a store doesn't answer."""
+    """The kind of what is there; none: nothing. Many of fsspec's answers are also "no" where a store doesn't answer."""
     filesystem, path = open_location(location)
     if not is_uri(location):
         return "directory" if filesystem.isdir(path) else "file" if filesystem.exists(path) else None

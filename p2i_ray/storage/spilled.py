@@ -89,7 +89,7 @@ def content(pieces: Iterable[bytes]) -> bytes | mmap.mmap:
 
 
 def written(write: Callable[[IO[bytes]], None]) -> bytes | mmap.mmap:
-    """What a function writes into a file, mapped.
+    """The content that a function writes into a file, mapped.
 
     Raises:
         UserError: the temporary file can't be written; one line says why.

@@ -35,7 +35,7 @@ CACHED = "cached"  # column: the answer came from the cache
 
 @dataclass(frozen=True)
 class AskContext:
-    """What each Ray Data task needs besides its rows.
+    """The arguments of each Ray Data task besides its rows.
 
     Attributes:
         task: the requests to make and how to read the replies.

@@ -107,7 +107,7 @@ def intervals(judged: Judged, groups: Mapping[int, Group]) -> tuple[Values, Valu
 
 
 def halves(judged: Judged, seed: int) -> NDArray[np.bool_]:
-    """Which rows are in the half of their group that tests the intervals; the other half is the larger one.
+    """A mask of the rows in the half of their group that tests the intervals; the other half is the larger one.
 
     The seed and the ids alone decide.
     """

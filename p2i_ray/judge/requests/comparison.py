@@ -47,7 +47,7 @@ class ComparisonTask:
 
 
 def preferences(number: int, first: dict[tuple[int, int], float | None]) -> list[float | None]:
-    """How much each picture is preferred to the others: its mean probability over both orders of every pair, 0..1.
+    """Preference for each picture over the others: its mean probability over both orders of every pair, 0..1.
 
     Args:
         number: of pictures.

@@ -81,7 +81,7 @@ class EarlyCritique:
 
 
 class ScoredFiles:
-    """Which files of a data set are scored whole, and which of their rows are kept.
+    """Files of a data set that are scored whole, and those of their rows that are kept.
 
     Args:
         ids: of the rows of each file.

@@ -20,7 +20,7 @@ INTERVAL_S = 1.0  # between two listings
 
 
 class FileWork(Protocol):
-    """What is done with the files; all in one thread."""
+    """Work on the files; all in one thread."""
 
     def take(self, file: str) -> None:
         """Begin with a finished file."""

@@ -32,7 +32,7 @@ from p2i_ray.steps.overlap.folder_watch import FileWork, FolderWatch
 
 
 class Found(NamedTuple):
-    """What was computed before its turn, when that began (epoch seconds), and the seconds that it took."""
+    """A value that was computed before its turn, the start of that (epoch seconds), and the seconds that it took."""
 
     value: Any
     began: float
@@ -131,7 +131,7 @@ class Overlap:
         return Found(value, began, time.perf_counter() - start)
 
     def _early_work(self, number: int, step: Step, later: Step) -> Callable[[], FileWork] | None:
-        """What makes the early work for a later step on this step's files; none where there is none."""
+        """The maker of the early work for a later step on this step's files; none where there is none."""
         config = self._run.config
         if later.early is None or later.early.follows != step.name or not later.wanted(config, number):
             return None

@@ -52,7 +52,7 @@ def engine_arguments(settings: JudgeConfig, seed: int, side: int | None = None) 
 
 
 def text_overrides(model: str) -> dict[str, Any] | None:
-    """What vLLM needs to know of a model's language part beyond its configuration; none: nothing.
+    """Settings that vLLM needs of a model's language part beyond its configuration; none: nothing.
 
     vLLM 0.29 looks for the part's class in `architectures` of text_config, and transformers has no language model of
     Qwen3-VL's kind to take instead; published folders name a class for the whole model alone.
