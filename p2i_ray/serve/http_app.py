@@ -138,7 +138,6 @@ def make_app(
         RequestLimits, limits=settings.limits, metrics=metrics, large=LARGE, hosts=settings.allowed_hosts
     )
 
-    known, limited = [Depends(authenticator.authenticated)], [Depends(authenticator.rate_limited)]
     health.install(
         app,
         authenticator=authenticator,
@@ -146,6 +145,16 @@ def make_app(
         is_ready=sampler.ready,
         model_names=names,
     )
+    _add_routes(app, edits=edits, jobs=jobs, quota=quota, authenticator=authenticator)
+    routes.install(app, offers=_offers(rules, image))
+    return app
+
+
+def _add_routes(
+    app: FastAPI, *, edits: ImageRoutes, jobs: JobRoutes, quota: Quota, authenticator: Authenticator
+) -> None:
+    """Add the routes of images, usage and batch jobs; those that take pictures count against a client's rate."""
+    known, limited = [Depends(authenticator.authenticated)], [Depends(authenticator.rate_limited)]
     app.add_api_route("/v1/images/edits", edits.edit, methods=["POST"], dependencies=limited)
     app.add_api_route("/v1/cutouts", edits.cutout, methods=["POST"], dependencies=limited)
     app.add_api_route("/v1/usage", quota.answer, methods=["GET"], dependencies=known)
@@ -159,8 +168,12 @@ def make_app(
     app.add_api_route(f"{JOBS}/cancel", jobs.cancel_by_key, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}/cancel", jobs.cancel, methods=["POST"], dependencies=known)
     app.add_api_route(f"{JOBS}/{{job}}", jobs.delete, methods=["DELETE"], dependencies=known)
+
+
+def _offers(rules: EditRules, image: ImageConfig) -> Offers:
+    """The service's offers to the page."""
     own = rules.generators
-    offers = Offers(
+    return Offers(
         judged=rules.judged,
         styled=own.personality,
         by_category=own.category,
@@ -168,8 +181,6 @@ def make_app(
         marketplaces=MARKETPLACES,
         shapes=[size.aspect for size in image.sizes] if len(image.sizes) > 1 else (),
     )
-    routes.install(app, offers=offers)
-    return app
 
 
 def _jobs(
