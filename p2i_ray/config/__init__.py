@@ -12,12 +12,12 @@ from p2i_ray.config.diffusion import (
     TrackingConfig,
     TrainConfig,
 )
+from p2i_ray.config.hosted import HostedConfig
 from p2i_ray.config.job import Config, EvaluateConfig, ImageConfig, LoopConfig, RayConfig
 from p2i_ray.config.judge import (
     CalibrationConfig,
     CascadeConfig,
     HeldOutJudgeConfig,
-    HostedConfig,
     JudgeConfig,
     SecondJudgeConfig,
 )

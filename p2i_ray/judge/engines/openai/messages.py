@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from p2i_ray.config.judge import HostedConfig
+from p2i_ray.config.hosted import HostedConfig
 from p2i_ray.judge.requests.tasks import ChatRequest
 
 MEDIA_TYPES = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from p2i_ray.config.judge import HostedConfig
+from p2i_ray.config.hosted import HostedConfig
 from p2i_ray.judge.engines.openai.messages import body, data_url
 from p2i_ray.judge.requests.constraints import CHOICES, FIRST_OR_SECOND
 from p2i_ray.judge.requests.tasks import ChatRequest
