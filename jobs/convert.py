@@ -53,7 +53,7 @@ def named(location: str) -> str:
 
 
 def judgement(out: str) -> str:
-    """What the folder can be used for."""
+    """The uses of the folder, in words."""
     if not locations.exists(locations.join(out, "unet")):
         return "converted"
     try:

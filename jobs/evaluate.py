@@ -57,7 +57,7 @@ class EvaluateJob(PaintingJobConfig):
 
 
 class ComparisonJob(Config):
-    """What is compared."""
+    """Evaluations to compare."""
 
     data: str = Field(description="EPBD folder, a path or URI")
     baseline: BaselineConfig = BaselineConfig()
@@ -67,7 +67,7 @@ class ComparisonJob(Config):
 
 
 class TableJob(Config):
-    """What a table shows."""
+    """The content of a table."""
 
     evaluated: str = Field(description="out folders of evaluations, with commas between")
     methods: str = Field("", description="metrics, with commas between (none: all of the first evaluation)")
@@ -75,7 +75,7 @@ class TableJob(Config):
 
 
 class ClustersJob(Config):
-    """What the figure shows."""
+    """The content of the figure."""
 
     evaluated: str = Field(description="out folders of evaluations with category_distance, with commas between")
     out: str = Field(description="PNG file to write; it is replaced")

@@ -27,7 +27,7 @@ from p2i_ray.storage import locations
 
 
 class PlanJob(Config):
-    """What a forecast goes by."""
+    """Settings that a forecast goes by."""
 
     run_dir: str | None = None  # as in a run's own command; it says nothing here
     data: str | None = None  # where it is there, its rows are counted

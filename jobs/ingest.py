@@ -156,7 +156,7 @@ def _prepare(judging: Attractiveness, job: IngestJob, photos: int, out: str) -> 
 
 
 def _record_of_before(out: str) -> dict[str, Any]:
-    """What an earlier call recorded; empty if there was none."""
+    """The record of an earlier call; empty if there was none."""
     record = locations.join(out, RECORD)
     return dict(json.loads(locations.read_text(record))) if locations.exists(record) else {}
 
@@ -168,7 +168,7 @@ def check_apart(source: str, out: str) -> None:
 
 
 def _facts(done: Ingested, place: str, names: str, out: str, *, settings: dict[str, Any]) -> card.Facts:
-    """What the card says of the data."""
+    """The card's facts of the data."""
     return card.Facts(
         source=place,
         names=names,
@@ -188,7 +188,7 @@ def _parts(out: str) -> dict[str, list[str]]:
 
 
 def _notes(done: Ingested, other: list[str]) -> list[str]:
-    """What a user should know of the outcome; `other` are settings that the last call had."""
+    """Lines on the outcome for a user; `other` are settings that the last call had."""
     if not sum(done.splits.values()):
         return []
     notes = []

@@ -42,7 +42,7 @@ class ScoreJob(Config):
 
 
 class PlanJob(Config):
-    """What a forecast goes by."""
+    """Settings that a forecast goes by."""
 
     data: str | None = None  # where it is there, its rows are counted and its names are looked at
     split: str = "train"
@@ -89,7 +89,7 @@ def run(job: ScoreJob) -> None:
 
 
 def _asked(job: ScoreJob | PlanJob, data: str | None, *, feedback: str, exemplars: Sequence[Exemplar]) -> Asked:
-    """What the judge is going to be asked; without data, names are taken to be in common words."""
+    """The judge's requests at their longest; without data, names are taken to be in common words."""
     from p2i_ray.data import longest_names
     from p2i_ray.judge.request_lengths import Asked
 

@@ -47,7 +47,7 @@ class StudyJob(Config):
 
 
 class CountJob(Config):
-    """What is counted."""
+    """Votes to count."""
 
     study: str = Field(description="out folder of a study")
     votes: str = Field(description="folder with raters' files (*.json), or such files with commas between")

@@ -142,7 +142,7 @@ def diffusion_of(job: PlanJob) -> DiffusionConfig:
 
 
 def objective_of(job: TrainJob, features: FeatureIndex | None = None) -> Objective:
-    """What is trained, and on what; see generators.choice.objective_of.
+    """The objective of the training; see generators.choice.objective_of.
 
     Args:
         job: the settings.
@@ -191,7 +191,7 @@ def stay_with(work: str, settings: dict[str, Any]) -> None:
 
 
 def asked_of(job: TrainJob, diffusion: DiffusionConfig, keep: str | None) -> dict[str, Any]:
-    """What features depend on."""
+    """Facts that features depend on."""
     data = locations.absolute(job.data)
     used = {"data": locations.join(data, job.split), "keep": keep, "base": diffusion.base, "clip": diffusion.clip}
     states = {name: fingerprints.states(locations.absolute(place)) for name, place in used.items() if place}

@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 
 class Latents(Protocol):
-    """What of a batch the denoiser's input is made from; see `Batch`."""
+    """The part of a batch that the denoiser's input is made from; see `Batch`."""
 
     @property
     def image_moments(self) -> torch.Tensor:
@@ -90,7 +90,7 @@ class Latents(Protocol):
 
 
 class Noising(Protocol):
-    """What of a model the denoiser's input is made with."""
+    """The parts of a model that the denoiser's input is made with."""
 
     backbone: Backbone
     schedule: DDPMScheduler
@@ -205,7 +205,7 @@ class Product2Img(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self.projection.device
 
     def forward(self, batch: Batch, contrast: Batch | None, share: int = 1) -> Losses:

@@ -29,7 +29,7 @@ class Certainty(NamedTuple):
 
 
 def of(facts: Calibration, kept: Sequence[tuple[str, str]]) -> Certainty:
-    """What is said of intervals; `kept` as `of_rounds` has it."""
+    """The figures of intervals; `kept` as `of_rounds` has it."""
     if facts.conformal is None:
         return Certainty([], OLDER if facts.gold else NO_GOLD)
     return Certainty([*figures(facts), *kept], _too_few(facts.conformal))
@@ -91,7 +91,7 @@ def _kept(
 
 
 def alarms(facts: Calibration) -> list[tuple[str, str]]:
-    """How often critiques of clean pictures name any flaw, and each; none where no picture is known to be clean."""
+    """Rates at which critiques of clean pictures name any flaw, and each; none where no picture is clean for sure."""
     found = facts.false_alarms
     if found is None or found.flagged is None:
         return []
@@ -99,7 +99,7 @@ def alarms(facts: Calibration) -> list[tuple[str, str]]:
 
 
 def alarms_note(facts: Calibration) -> str:
-    """What the figures are of, or why there are none."""
+    """The figures' origin in a sentence, or the reason why there are none."""
     if facts.gold is None:
         return "There are no scores by people, so no picture is known to be clean: false alarms are not counted."
     found = facts.false_alarms

@@ -133,7 +133,7 @@ def _worst(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[Strip]
 
 
 def _leaks(data: str, measured: pa.Table, image: ImageConfig) -> Iterator[tuple[str, list[Strip]]]:
-    """What the rows have in common, and the rows of several splits."""
+    """The values that rows of several splits have in common, and those rows."""
     for leak in leaks.examples(measured, LEAKING):
         lines = measured.select(["id", "split"]).take(leak.rows).to_pylist()
         found = _fetch(data, lines)

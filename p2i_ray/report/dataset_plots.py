@@ -12,7 +12,7 @@ BINS = 24
 
 
 def histogram(label: str, values: Sequence[float]) -> Markup:
-    """How often a figure has which value."""
+    """A histogram of a figure's values."""
     with canvas(4.2, 2.4) as (figure, out):
         axes = figure.subplots()
         axes.hist(values, bins=BINS, color=LINE)

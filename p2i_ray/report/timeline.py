@@ -145,7 +145,7 @@ def _during(moments: Sequence[UtilizationSample], spans: Sequence[tuple[float, f
 
 
 def _moments(run_dir: str) -> list[UtilizationSample]:
-    """What was seen of the nodes during all attempts.
+    """Samples of the nodes during all attempts.
 
     A machine has another id in every cluster that it was in: ids of one host are one node unless they were seen at
     the same time.

@@ -107,7 +107,7 @@ def timeline_plot(
 
 
 def node_names(moments: Sequence[UtilizationSample]) -> dict[str, str]:
-    """What each node is called, by its id and in the order of their coming: its host, if no other has the same."""
+    """The name of each node, by its id and in the order of their coming: its host, if no other has the same."""
     hosts = {moment.node: moment.host for moment in moments}
     many = {host for host in hosts.values() if list(hosts.values()).count(host) > 1}
     return {node: f"{host} {node}" if host in many else host for node, host in hosts.items()}

@@ -158,7 +158,7 @@ def cut(photo: Pixels) -> Pixels:
 
 
 def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
-    """What requests are told of the generators, whose folders have been checked."""
+    """The service's generators, as requests know them; their folders have been checked."""
     from p2i_ray.serve.images.params import OwnGenerators
 
     personality = settings.personality is not None
@@ -173,7 +173,7 @@ def _own_generators(settings: GeneratorsConfig) -> OwnGenerators:
 
 
 def _guidance(config: ServeJobConfig, judge: JudgeConfig) -> ModelGuidance | None:
-    """What the judge of the model's run has learned; none where it is not to be used."""
+    """The guidance that the judge of the model's run has learned; none where it is not to be used."""
     from p2i_ray.serve.guidance import ModelGuidance
 
     if not config.serve.sharpened:

@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("ray.serve")
 
 
 class Sharpened(NamedTuple):
-    """What the judge is told before it scores."""
+    """The guidance that the judge is told before it scores."""
 
     guidance: Guidance
     exemplars: tuple[Exemplar, ...]
@@ -56,7 +56,7 @@ class ModelGuidance:
         self._current = self._read()
 
     def current(self) -> Sharpened:
-        """What holds now; the folder is checked where the last check is interval_s ago."""
+        """The guidance that holds now; the folder is checked where the last check is interval_s ago."""
         if self._clock() - self._checked >= self._interval_s:
             self._checked = self._clock()
             self._check()

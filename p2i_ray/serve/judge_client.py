@@ -111,7 +111,7 @@ class JudgeClient:
         return replace(self._score, feedback=learned.feedback, exemplars=shown or self._score.exemplars, cap=cap)
 
     async def _preferences(self, samples: list[Sample | str]) -> list[float | None]:
-        """How much each is preferred to the others, by pairs in both orders; see `comparison.preferences`."""
+        """Preference for each over the others, by pairs in both orders; see `comparison.preferences`."""
         valid = [sample for sample in samples if isinstance(sample, Sample)]  # all: they have scores
         pairs = list(itertools.permutations(range(len(valid)), 2))
         asked = [valid[one]._replace(cutout=valid[other].picture) for one, other in pairs]

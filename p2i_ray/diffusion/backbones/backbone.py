@@ -25,7 +25,7 @@ class PromptStates(NamedTuple):
         return self._replace(last=())
 
     def expand(self, rows: int) -> PromptStates:
-        """What the denoiser reads of one prompt, (1, …), for so many rows."""
+        """The denoiser's inputs of one prompt, (1, …), for so many rows."""
         return PromptStates(
             self.states.expand(rows, -1, -1), None if self.pooled is None else self.pooled.expand(rows, -1)
         )
@@ -64,7 +64,7 @@ class Backbone(ABC):
 
     @abstractmethod
     def nothing(self, encoders: Sequence[nn.Module], empty_ids: torch.Tensor) -> PromptStates:
-        """What stands for no prompt, in guidance and where training drops names: (1, …).
+        """The empty prompt's states, for guidance and where training drops names: (1, …).
 
         Args:
             encoders: the text encoders.

@@ -59,7 +59,7 @@ class StableDiffusion(Backbone):
         return cast(torch.Tensor, denoiser(inputs, timesteps, encoder_hidden_states=text.states, **added).sample)
 
     def _added(self, text: PromptStates, inputs: torch.Tensor, pixels: tuple[int, int]) -> dict[str, Any]:
-        """What the denoiser is told beside text and time: nothing."""
+        """The denoiser's inputs beside text and time: none."""
         return {}
 
     def whole(self, parts: Mapping[str, Any]) -> Any:

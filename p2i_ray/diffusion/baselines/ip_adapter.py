@@ -55,7 +55,7 @@ class IpAdapterSampler(BaselineSampler):
         return {"ip_adapter_image_embeds": [torch.cat([nothing, features]) if guided else features]}
 
     def _features(self, pixels: torch.Tensor, *, empty: bool = False) -> torch.Tensor:
-        """What the adapter reads: (B, 1, d) of a plain one, (B, 1, patches, d) of a "plus"; of no picture, `empty`."""
+        """The adapter's input: (B, 1, d) of a plain one, (B, 1, patches, d) of a "plus"; of no picture, `empty`."""
         features: torch.Tensor
         if self._is_plain:
             features = self._encoder(pixels).image_embeds[:, None]

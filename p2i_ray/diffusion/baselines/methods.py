@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Painting:
-    """Which method paints, and with what: a sampling.painter.PaintingMethod.
+    """The method that paints, and its settings: a sampling.painter.PaintingMethod.
 
     Attributes:
         diffusion: token, prompt and whether a plain model is to be widened; of product2img alone.

@@ -26,7 +26,7 @@ NAMED = 3  # ids in the line of an error
 
 @dataclass(frozen=True)
 class FeatureIndex:
-    """Where the features of some rows are.
+    """The locations of some rows' features.
 
     Attributes:
         index: location of the folder of the index files.
@@ -47,7 +47,7 @@ class FeatureIndex:
 
 
 def count(features: FeatureIndex, keep: str | None) -> int:
-    """How many rows there are to train on: kept, and not set aside.
+    """Number of rows to train on: kept, and not set aside.
 
     Args:
         features: of the rows.
@@ -99,7 +99,7 @@ def categories(features: FeatureIndex, keep: str | None) -> dict[str, int]:
 
 
 def row_bytes(features: FeatureIndex) -> int:
-    """What a row's features take, about.
+    """The size of a row's features, about.
 
     Raises:
         UserError: there are none, or a shard can't be read.
@@ -181,7 +181,7 @@ def _usable(features: FeatureIndex, keep: str | None, columns: list[str]) -> pa.
 
 
 def _of_rows(features: FeatureIndex) -> list[str]:
-    """What of a row, beside its id, training gets from the index."""
+    """Columns of a row, beside its id, that training gets from the index."""
     return ["name", *(["category"] if features.pictures else [])]
 
 
@@ -225,7 +225,7 @@ def _demand(features: FeatureIndex, file: str, lost: pa.Table) -> None:
 
 
 def _again(features: FeatureIndex, broken: str | None = None) -> str:
-    """What to do about it."""
+    """Advice against it."""
     also = f"{broken} and " if broken and locations.exists(broken) else ""
     return f"remove {also}{features.index}, and run again to encode what is missing"
 

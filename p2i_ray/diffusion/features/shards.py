@@ -56,7 +56,7 @@ def _public(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class KnownShards:
-    """Which features are there: a KeyIndex and four bytes a key."""
+    """The features that are there: a KeyIndex and four bytes a key."""
 
     def __init__(self, folder: str) -> None:
         """Read the keys of a folder's shards.

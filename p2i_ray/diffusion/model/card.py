@@ -151,7 +151,7 @@ def public_name(location: str) -> str:
 
 
 def _adapter_use(family: Family, diffusion: DiffusionConfig, training: dict[str, Any]) -> str:
-    """How to use lora/ instead of the whole folder, where there is one."""
+    """Lines on the use of lora/ instead of the whole folder, where there is one."""
     if not training["lora_base"]:
         return ""
     name = public_name(training["lora_base"])

@@ -231,7 +231,7 @@ def _dtype(source: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _pipeline(source: str, file: Path, config: Path, *, family: Family, dtype: str) -> Any:
-    """What diffusers makes of a pipeline's single file."""
+    """The pipeline that diffusers makes of a single file."""
     import diffusers
     import torch
     from diffusers.loaders.single_file_utils import SingleFileComponentError

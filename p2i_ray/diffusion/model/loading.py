@@ -51,7 +51,7 @@ class Parts:
 
     @property
     def networks(self) -> dict[str, nn.Module]:
-        """What can be trained, by the names of its folders: the denoiser, then the text encoders."""
+        """The parts that can be trained, by the names of their folders: the denoiser, then the text encoders."""
         family = self.backbone.family
         return {family.denoiser: self.denoiser, **dict(zip(family.encoders, self.text_encoders, strict=True))}
 
@@ -138,7 +138,7 @@ def widen(denoiser: UNet2DConditionModel) -> None:
 
 
 class TextProjection(NamedTuple):
-    """What takes a text encoder's states to where r_B and r_I are."""
+    """The projection of a text encoder's states to where r_B and r_I are."""
 
     weight: torch.Tensor  # CLIP's text projection, (d_clip, d_text), float32
     encoder: int = 0  # the place of the text encoder that was taken from this CLIP, among the model's

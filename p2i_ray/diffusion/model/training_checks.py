@@ -94,7 +94,7 @@ def check_origin(location: str, model: str, encoder: str) -> None:
 
 
 def aligned_encoder(location: str, model: str) -> int:
-    """Which of a model's text encoders was taken from a CLIP: the one whose states CBA compares with its features.
+    """The one of a model's text encoders that was taken from a CLIP: CBA compares its states with its features.
 
     Args:
         location: of the CLIP.

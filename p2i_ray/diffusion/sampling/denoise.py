@@ -31,7 +31,7 @@ def build_pipeline(
 
 @dataclass(frozen=True, kw_only=True)
 class DenoiseInputs:
-    """What a batch of B images is denoised from; L tokens of d values, h x w latents.
+    """Inputs of denoising a batch of B images; L tokens of d values, h x w latents.
 
     Attributes:
         prompts: text states of B prompts.

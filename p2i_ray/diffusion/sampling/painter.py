@@ -20,7 +20,7 @@ def columns_read(method: PaintingMethod) -> list[str]:
 
 
 class Finish(Protocol):
-    """What is done to a picture after its product was pasted; see compositing/finish.py."""
+    """Changes to a picture after its product was pasted; see compositing/finish.py."""
 
     def __call__(self, picture: Pixels, product: Pixels, mask: Pixels, /) -> tuple[Pixels, Done]:
         """The picture (H, W, 3), of a picture and a product (H, W, 3) and its mask (H, W); and what was done to it."""
@@ -28,7 +28,7 @@ class Finish(Protocol):
 
 
 class Done(Protocol):
-    """What was done to a picture."""
+    """A record of the changes to a picture."""
 
     def as_fields(self) -> dict[str, Any]:
         """JSON values by name; empty: nothing."""
@@ -48,7 +48,7 @@ class PaintingMethod(Protocol):
 
     @property
     def name(self) -> str:
-        """What a record of its pictures calls it."""
+        """The name in a record of its pictures."""
         ...
 
     @property
@@ -100,7 +100,7 @@ class PaintingMethod(Protocol):
         ...
 
     def notes(self, row: Mapping[str, Any]) -> dict[str, str | None]:
-        """What the columns `written` have for a row that `request` takes."""
+        """Values of the columns `written` for a row that `request` takes."""
         ...
 
     def load(self, model: str, options: SamplerOptions) -> Painter:

@@ -14,7 +14,7 @@ VAE_STEPS = 4  # the VAE's share, in denoising steps
 
 
 def work(width: int, height: int, steps: int, guidance: float) -> float:
-    """What an image costs to paint: pixels times denoising steps, twice as many with guidance, and the VAE.
+    """The cost of painting an image: pixels times denoising steps, twice as many with guidance, and the VAE.
 
     Args:
         width: pixels.

@@ -37,7 +37,7 @@ Observe = Callable[[str, float], None]  # called with a stage's name and its sec
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """How a sampler computes.
+    """The way in which a sampler computes.
 
     Attributes:
         dtype: arithmetic; fp32, bf16 or fp16.
@@ -99,7 +99,7 @@ class Sampler:
         return [parts.denoiser]
 
     def _texts(self, parts: loading.Parts) -> TextStates:
-        """What encodes prompts."""
+        """The encoder of prompts."""
         token, template = self._diffusion.token, self._diffusion.prompt
         return TextStates(parts, token=token, template=template, cached_texts=self._options.cached_texts)
 

@@ -196,7 +196,7 @@ def _check_room(engine: DeepSpeedEngine, settings: TrainConfig, work: str, step:
 
 
 def no_room(folder: str, need: int, step: int) -> str | None:
-    """Why a checkpoint of so many bytes can't be written to a local folder; none: it can."""
+    """The reason why a checkpoint of so many bytes can't be written to a local folder; none: it can."""
     free = shutil.disk_usage(folder).free
     if free >= need:
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # the driver needs none of these
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """What a training process gets.
+    """Arguments of a training process.
 
     Attributes:
         features: the index of the features.
@@ -139,7 +139,7 @@ class Objective(Protocol):
         ...
 
     def collate(self, job: TrainingJob, parts: Parts, model: Any) -> Collate:
-        """What makes tensors of rows; beside the batch's fields it gives `step` and `number`."""
+        """The maker of tensors of rows; beside the batch's fields it gives `step` and `number`."""
         ...
 
     def batch(self, values: dict[str, torch.Tensor]) -> LocalBatch:
@@ -189,7 +189,7 @@ class TrainedModel(Protocol):
 
     @property
     def denoiser(self) -> nn.Module:
-        """What `train.compile` compiles."""
+        """The modules that `train.compile` compiles."""
         ...
 
     def groups(self, settings: TrainConfig) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ class ProcessGroupConfig(TorchConfig):
 
     @property
     def backend_cls(self) -> type[Backend]:
-        """What joins the processes."""
+        """The class that joins the processes."""
         return ProcessGroupBackend
 
 

@@ -98,7 +98,7 @@ def latent_shape(table: pa.Table) -> tuple[int, int, int]:
 
 
 class BatchOrder:
-    """Which rows are in the global batch of each step: an order that depends on the seed and the rows' ids alone.
+    """The rows in the global batch of each step: an order that depends on the seed and the rows' ids alone.
 
     Every batch is of rows of one size. The rows of a size come in a new random order each epoch; the batch that an
     epoch's last rows don't fill goes on with the next epoch's first. Sizes take turns by their numbers of rows. A size

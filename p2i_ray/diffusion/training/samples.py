@@ -103,7 +103,7 @@ class PaintedModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         ...
 
 

@@ -84,7 +84,7 @@ Turn = Annotated[SystemMessage | AssistantMessage | UserMessage, Field(discrimin
 
 
 class StreamOptions(Strict):
-    """What a stream contains besides its text."""
+    """Options of a stream: its content besides its text."""
 
     include_usage: bool = False
     include_obfuscation: bool = False

@@ -185,7 +185,7 @@ class RecentLines(logging.Handler):
         self._count += 1
 
     def after(self, seen: int) -> tuple[int, list[str]]:
-        """How many lines there have been, and those after the first `seen`, as far as they are kept."""
+        """The number of lines so far, and those after the first `seen`, as far as they are kept."""
         with self.lock or nullcontext():
             fresh = min(self._count - seen, len(self._lines))
             return self._count, list(self._lines)[len(self._lines) - fresh :]

@@ -39,7 +39,7 @@ INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT (client, day) DO UPDATE SET pictu
 
 @dataclass
 class Counted:
-    """What a request that is being counted has painted; none: it doesn't say."""
+    """The pictures that a request which is being counted has painted; none: it doesn't say."""
 
     painted: int | None = None
 

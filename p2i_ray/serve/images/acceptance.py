@@ -29,7 +29,7 @@ Accept = Literal["any", "faultless", "approved"]
 
 @dataclass(frozen=True)
 class Assessment:
-    """What is known of an image: the truth report, and why it is refused; without reasons it is accepted."""
+    """The assessment of an image: the truth report, and reasons for a refusal; without reasons it is accepted."""
 
     report: TruthReport
     reasons: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Assessment:
 
 @dataclass
 class Tally:
-    """What a request's images took.
+    """The cost of a request's images.
 
     Attributes:
         painted: how many there were.

@@ -56,7 +56,7 @@ class Shape:
         return Box(left, top, right - left, bottom - top)
 
     def place(self, subject: Size) -> Box:
-        """Where a subject lies in the canvas: placed in the part that all frames show.
+        """The box of a subject in the canvas: placed in the part that all frames show.
 
         Raises:
             APIError: it would leave a frame, or come nearer to its border than the margin.
@@ -105,6 +105,6 @@ def cropped(crops: dict[str, Fraction], limits: SizeLimits, placement: Placement
 
 
 def _at(size: Size, canvas: Size, placement: Placement) -> Box:
-    """Where a frame lies, so that the product's place in it is the same fraction as in the canvas."""
+    """The box of a frame, in which the product's place is the same fraction as in the canvas."""
     left = nearest(placement.x * (canvas.width - size.width))
     return Box(left, nearest(placement.y * (canvas.height - size.height)), *size)

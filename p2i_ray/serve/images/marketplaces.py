@@ -21,7 +21,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Marketplace:
-    """What a place takes.
+    """A marketplace's requirements.
 
     Attributes:
         size: of the file, pixels.

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], source: str) -> T:
-    """What is asked for; a job asks again while whom it asks is busy or not there.
+    """Get what is asked for; a job asks again while the one it asks is busy or not there.
 
     Args:
         ask: asks once.

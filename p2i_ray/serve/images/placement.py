@@ -44,7 +44,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Placement:
-    """How large, and where in a frame.
+    """A product's size and place in a frame.
 
     Attributes:
         product: the product's bounding box is placed; false: the whole picture, which the other defaults are for.
@@ -63,7 +63,7 @@ class Placement:
 
 
 def placed(subject: Size, frame: Size, placement: Placement) -> Box:
-    """Where a subject lies in a frame, its aspect kept: sizes and middle to within a pixel, never outside.
+    """The box of a subject in a frame, its aspect kept: sizes and middle to within a pixel, never outside.
 
     Raises:
         APIError: it would be nearer to a border than the margin, or beyond it.

@@ -44,7 +44,7 @@ class PaintedImage:
 
 @dataclass(frozen=True)
 class PaintingTime:
-    """What images take to paint, with the sampler to themselves.
+    """The seconds that images take to paint, with the sampler to themselves.
 
     Attributes:
         seconds: until all are there.
@@ -82,7 +82,7 @@ class Sampler(Protocol):
         ...
 
     def time_of(self, images: int, work: float) -> PaintingTime | None:
-        """What images that are asked for together take, at the pace that was measured; none: it isn't known yet.
+        """The time that images asked for together take, at the pace that was measured; none: it isn't known yet.
 
         Args:
             images: asked for at one time.

@@ -61,5 +61,5 @@ def _negative(rating: Rating) -> Rating:
 
 
 def _places(values: Sequence[Any]) -> list[int]:
-    """How many values are higher than each one."""
+    """Number of values that are higher than each one."""
     return [sum(other > value for other in values) for value in values]

@@ -195,7 +195,7 @@ class ImageService:
 
 
 def _request(params: EditParams, product: Pixels, mask: Pixels, reference: Reference | None) -> PaintRequest:
-    """What the sampler is asked for each image, but for its own seed."""
+    """The request to the sampler for each image, but for its own seed."""
     plain = PaintRequest(
         name=params.name,
         product=product,

@@ -43,7 +43,7 @@ class ShapeFields(BaseModel):
 
     @property
     def preset(self) -> Marketplace | None:
-        """What the place that is named takes.
+        """The requirements of the place that is named.
 
         Raises:
             APIError: it has no preset.

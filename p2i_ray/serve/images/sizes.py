@@ -29,7 +29,7 @@ _SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 @dataclass(frozen=True)
 class SizeLimits:
-    """What is painted.
+    """The sizes that can be painted.
 
     Attributes:
         resolution: side of the square of about as many pixels as a picture has whose ratio alone is given.

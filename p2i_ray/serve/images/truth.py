@@ -32,7 +32,7 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class TruthReport:
-    """How true a picture is to its product.
+    """The report on a picture's truth to its product.
 
     Attributes:
         unchanged: fraction of the product's pixels that are as they were sent, 0..1, give or take 2 of 255; see

@@ -95,7 +95,7 @@ class JobIntake:
             return job
 
     async def quote(self, request: Request) -> dict[str, Any]:
-        """What a submission would take and cost.
+        """Quote a submission's time and cost.
 
         Raises:
             APIError: it would be refused for what it holds.
@@ -157,7 +157,7 @@ class JobIntake:
             self._quota.settle(added.result().id, 0)
 
     def _priced(self, form: Form, submission: Submission) -> tuple[Estimate, float | None]:
-        """What is said of a job, and the most that it may cost."""
+        """A job's estimate, and the most that it may cost."""
         most = read_max_dollars(form.texts.get("max_dollars", ""))
         said = estimate(
             submission.items,

@@ -11,7 +11,7 @@ from p2i_ray.serve.jobs.store import JobStore
 
 
 def state(job: Job, store: JobStore, *, workers: int) -> dict[str, Any]:
-    """What a client is told of a job. Reads the outcome of each item: for a thread.
+    """The state of a job for its client. Reads the outcome of each item: for a thread.
 
     Args:
         job: of any client.
@@ -72,5 +72,5 @@ def remaining(job: Job, records: Sequence[Record], *, workers: int) -> float | N
 
 
 def _cost(items: Sequence[JobItem]) -> float:
-    """What items take, in a unit of their own; those of older versions are told apart by their candidates alone."""
+    """The work of items, in a unit of their own; those of older versions are told apart by their candidates alone."""
     return sum(item.candidates * (item.work or 1.0) for item in items)

@@ -79,7 +79,7 @@ def _rows(one: Record) -> Iterator[dict[str, Any]]:
 
 
 def _cell(value: Any) -> Any:
-    """What a cell holds: numbers as they are, anything else as text."""
+    """A cell's value: numbers as they are, anything else as text."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     return spreadsheet.as_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

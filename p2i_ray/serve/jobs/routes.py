@@ -53,7 +53,7 @@ class JobRoutes:
         return JSONResponse(await self._state(job), 202 if is_new else 200, headers=headers)
 
     async def quote(self, request: Request) -> Response:
-        """What a submission would take and cost; nothing is stored or painted."""
+        """Quote a submission's time and cost; nothing is stored or painted."""
         return JSONResponse(await self._intake.quote(request))
 
     async def own(self, request: Request) -> Response:

@@ -220,12 +220,12 @@ class JobRunner:
         return Pictures(self._store.input(job, item.image), mask, reference)
 
     def _with_lost(self, key: tuple[str, int], tally: Tally) -> Tally:
-        """What an item's last try took, and those before it; refusals are the last one's."""
+        """The cost of an item's last try and of those before it; refusals are the last one's."""
         lost = self._lost.get(key, Tally())
         return Tally(lost.painted + tally.painted, lost.seconds + tally.seconds, tally.refused)
 
     def _taken(self, key: tuple[str, int], tally: Tally, begin: float) -> dict[str, Any]:
-        """What a finished item took, as its record has it; nothing where nothing was painted.
+        """The cost of a finished item, as its record has it; nothing where nothing was painted.
 
         Args:
             key: of the item.

@@ -45,7 +45,7 @@ class JobItem(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a job takes and costs, said before its start.
+    """A job's time and cost, said before its start.
 
     Attributes:
         pictures: that it returns, at most.
@@ -114,7 +114,7 @@ def _owner(name: str, client: bytes) -> str:
 
 
 class Delivery(BaseModel):
-    """How far the message to a job's webhook is.
+    """The state of the message to a job's webhook.
 
     Attributes:
         id: of the message (none: written by an older version). The job's would not do: an order that is sent anew under

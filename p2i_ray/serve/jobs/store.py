@@ -122,7 +122,7 @@ class JobStore:
         return {int(stem): suffix == "done" for stem, _, suffix in names if stem.isdigit()}
 
     def records(self, job: Job) -> list[Record]:
-        """What came of each item, in their order; one that isn't finished counts as cancelled."""
+        """Outcomes of the items, in their order; one that isn't finished counts as cancelled."""
         return [self._record(self._folder / job.id, item) for item in job.rows]
 
     def input(self, job: Job, number: int) -> bytes:
@@ -186,7 +186,7 @@ class JobStore:
         return path if path.exists() else None
 
     def ended(self, job: Job) -> float | None:
-        """When its result was written, Unix time in seconds; none: it isn't there."""
+        """The time at which its result was written, Unix time in seconds; none: it isn't there."""
         try:
             return (self._folder / job.id / RESULT).stat().st_mtime
         except FileNotFoundError:
@@ -197,7 +197,7 @@ class JobStore:
         self._remove(self._folder / job.id)
 
     def delivery(self, job: Job) -> Delivery | None:
-        """How far the client's webhook is; none: it has none."""
+        """The state of the client's webhook; none: it has none."""
         return self._delivery(job.id)
 
     def set_delivery(self, job: Job, delivery: Delivery) -> None:
@@ -241,7 +241,7 @@ class JobStore:
         return [job for name in names if (job := self._read(name))]
 
     def _stored(self, job: Job) -> int:
-        """When a job was stored, nanoseconds; 0: it is gone."""
+        """The time at which a job was stored, nanoseconds; 0: it is gone."""
         try:
             return (self._folder / job.id / "job.json").stat().st_mtime_ns
         except FileNotFoundError:

@@ -39,7 +39,7 @@ ZIP = b"PK"  # how a zip begins
 
 @dataclass(frozen=True)
 class Submission:
-    """What a form orders.
+    """The job that a form orders.
 
     Attributes:
         items: checked.
@@ -152,7 +152,7 @@ class SubmissionReader:
         )
 
     def _canvas(self, shape: Shape | AutoShape) -> Size:
-        """What is painted; where that follows a picture, about as many pixels."""
+        """The size that is painted; where that follows a picture, about as many pixels."""
         if isinstance(shape, Shape):
             return shape.canvas
         return Size(self._rules.image.resolution, self._rules.image.resolution)

@@ -10,7 +10,7 @@ from p2i_ray.serve.jobs.schema import Job, JobItem, Record
 
 
 def summary(job: Job, records: Sequence[Record]) -> dict[str, Any]:
-    """What came of a job's items, and what was said of it before the start.
+    """Totals of a job's items, and the quote before the start.
 
     Args:
         job: that is finished.
@@ -41,7 +41,7 @@ def summary(job: Job, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def cost(records: Sequence[Record], dollars_per_hour: float | None) -> dict[str, Any]:
-    """What the pictures cost of items that accept the same, refused candidates included.
+    """The cost of the pictures of items that accept the same, refused candidates included.
 
     The seconds are of sampler replicas: the judge's come on top. An image that was cropped counts once.
 

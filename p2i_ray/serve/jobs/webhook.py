@@ -174,7 +174,7 @@ class Webhooks:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """What receivers' certificates are checked with: made once, since reading the authorities takes 20 ms."""
+        """The check of receivers' certificates: made once, since reading the authorities takes 20 ms."""
         return self._given_tls or httpx.create_ssl_context(trust_env=False)
 
     async def _post_to_any(self, url: httpx.URL, addresses: list[str], body: bytes, signed: dict[str, str]) -> int:
@@ -206,7 +206,7 @@ class Webhooks:
 
 
 def _reason(error: BaseException) -> str:
-    """Why there was no answer, for the job's client."""
+    """The reason for a missing answer, for the job's client."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:

@@ -31,7 +31,7 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Offers:
-    """What the service offers beyond painting, and the page then asks for.
+    """The service's offers beyond painting, which the page then asks for.
 
     Attributes:
         judged: it has a judge, which scores pictures and approves of them.
