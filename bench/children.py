@@ -23,7 +23,7 @@ SAMPLE_S = 0.02  # between two looks at a process's memory
 
 
 class Cost(NamedTuple):
-    """What a child's work took."""
+    """The time and memory of a child's work."""
 
     seconds: float
     peak_mb: float  # its memory at most, beyond what it had when it was ready
@@ -118,7 +118,7 @@ class Memory:
 
 @contextmanager
 def watched(pid: int) -> Iterator[Memory]:
-    """What a process and all that it starts had at most while the block ran."""
+    """The most memory that a process and all that it starts had while the block ran."""
     root, seen = psutil.Process(pid), Memory()
 
     def look() -> None:

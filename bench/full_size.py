@@ -94,7 +94,7 @@ def _job(name: str, preset: Path, **settings: Any) -> dict[str, float]:
 
 
 def _planned_gb(preset: Path) -> float:
-    """What the plan says that the LoRA step needs."""
+    """The memory that the plan gives the LoRA step."""
     from p2i_ray.config import Config, load
     from p2i_ray.planning import training_text
 

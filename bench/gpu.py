@@ -54,7 +54,7 @@ Figures = dict[str, float]
 
 
 class Series(NamedTuple):
-    """What is measured of a model: its pictures' side, pixels, batches to train with and to paint, and modes."""
+    """A model's measurements: its pictures' side, pixels, batches to train with and to paint, and modes."""
 
     architecture: Architecture
     resolution: int
@@ -71,7 +71,7 @@ SERIES = {
 
 
 class Times(NamedTuple):
-    """How often something is run."""
+    """Numbers of repetitions."""
 
     warm_up: int
     repeats: int
@@ -93,7 +93,7 @@ def train(location: str, *, rows: int, resolution: int, mode: str, times: Times,
 
 @functools.cache  # the same in each mode
 def planned_gib(location: str, rows: int, resolution: int) -> float:
-    """What the plan says this step needs, GiB."""
+    """The memory that the plan gives this step, GiB."""
     alone = TrainConfig(batch_size=rows, num_workers=1)
     planned = plan.need(architectures.read(location), alone, resolution)
     # This step reduces nothing, and its gradients are bf16 until the optimizer takes them.

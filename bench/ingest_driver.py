@@ -68,7 +68,7 @@ def write_list(folder: Path, rows: int) -> int:
 
 
 def report(rows: pa.Table) -> pa.Table:
-    """What a task says of a slice: all are samples of one shard, with random fingerprints."""
+    """A task's report of a slice: all are samples of one shard, with random fingerprints."""
     from p2i_ray.data.sources.tasks import report_schema
 
     first, number = rows["row"][0].as_py(), rows.num_rows

@@ -41,7 +41,7 @@ def run(minutes: int = MINUTES, minute_s: float = MINUTE_S) -> dict[str, float]:
 
 
 def counted(seen: list[Measurement]) -> dict[str, float]:
-    """What all minutes together were answered."""
+    """The figures of all minutes together."""
     statuses = [(status, times) for one in seen for status, times in one.statuses.items()]
     answered = [seconds for one in seen for seconds in (*one.painted_s, *one.refused_s)]
     return {

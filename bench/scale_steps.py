@@ -69,7 +69,7 @@ def id_for(row: int) -> str:
 
 
 def answer(ids: pa.Array) -> pa.Table:
-    """What a judge without an engine says of rows: scores from 1 to 5 by the id's last digits."""
+    """Scores of a judge without an engine: 1 to 5 by the id's last digits."""
     score = [1 + int(id_[-2:]) % 5 for id_ in ids.to_pylist()]
     none = [None] * len(score)
     expected = [value + int(id_[-4:]) * 1e-5 for value, id_ in zip(score, ids.to_pylist(), strict=True)]
@@ -82,7 +82,7 @@ def _chunks(rows: int, size: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def read_ids(home: Path, rows: int) -> object:
-    """What the loop holds of the data set while it encodes rows early."""
+    """The loop's memory of the data set while it encodes rows early."""
     from p2i_ray.steps.overlap.early_work import ScoredFiles
 
     files = reading.split_files(str(home / "data"), "train")

@@ -108,7 +108,7 @@ def of_seed(seed: int) -> dict[str, dict[str, float]]:
 
 
 def measured(painted: Path | None = None) -> dict[str, float]:
-    """What style_share says of a painted folder; none: of the test split's own pictures, which are what is wanted."""
+    """The figures of style_share for a painted folder; none: for the test split's own pictures, which are wanted."""
     given = ("--painted", str(painted)) if painted else ()
     said = call(["-m", "p2i_ray.mini.style_share", "--data", str(DATA), "--split", "test", *given])
     figures: dict[str, float] = json.loads(said)

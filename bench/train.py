@@ -144,7 +144,7 @@ class _Memory:
         self._thread.join()
 
     def growth(self) -> float:
-        """What the last tenth of the training took at its median, against the tenth after the warm-up."""
+        """The median time of the training's last tenth, against the tenth after the warm-up."""
         first, tenth = len(self._notes) * WARM // LONG, len(self._notes) // 10
         return statistics.median(self._notes[-tenth:]) / statistics.median(self._notes[first : first + tenth])
 

@@ -102,7 +102,7 @@ class Network:
 
 
 def reason_against() -> str | None:
-    """Why no such network can be had here; none: it can."""
+    """The reason why no such network can be had here; none: it can."""
     try:
         with Network(1) as network:
             return _failure(network.command(0, ["true"]))
@@ -125,6 +125,6 @@ def _ip(*arguments: str) -> None:
 
 
 def _failure(command: Sequence[str]) -> str | None:
-    """What a command that fails says; none: it succeeds."""
+    """The error of a command that fails; none: it succeeds."""
     done = subprocess.run(command, capture_output=True, text=True)
     return f"{' '.join(command)}: {done.stderr.strip()}" if done.returncode else None

@@ -73,7 +73,7 @@ class Comparison:
 
     @cached_property
     def methods(self) -> Methods:
-        """What the methods paint with."""
+        """The settings that the methods paint with."""
         return Methods(self.settings, self.baseline, self.generators, base=self._base, data=self.data)
 
     @property
@@ -206,7 +206,7 @@ class Comparison:
         return locations.join(self.out, "evaluations", f"{subject.key}-{split}-{seed}")
 
     def evaluation(self, subject: Subject, split: str, seed: int, *, model: str | None = None) -> Evaluation:
-        """What an evaluation is made of.
+        """The evaluation of a subject on a split.
 
         Args:
             subject: that is evaluated.
@@ -237,5 +237,5 @@ class Comparison:
         return self.folder(Subject(subject.name, subject.number), split, seed)
 
     def _asked(self, evaluation: Evaluation) -> dict[str, object]:
-        """What an evaluation's figures depend on."""
+        """Facts that an evaluation's figures depend on."""
         return {**evaluation.painted_by, **evaluation.measured_by, "metrics": list(self.metrics)}

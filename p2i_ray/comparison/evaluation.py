@@ -35,7 +35,7 @@ PORTIONS = {*Reserving.model_fields, "batch_size", "num_workers", "num_gpus", "n
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is painted, and what is measured of it.
+    """An evaluation: pictures to paint, and their metrics.
 
     Attributes:
         config: the settings of painting and measuring; its seed is the noise's.
@@ -60,14 +60,14 @@ class Evaluation:
 
     @property
     def phases(self) -> list[Phase]:
-        """What it holds at a time."""
+        """The resources that it holds at a time."""
         config = self.config
         turns: list[Phase] = [(resources.generate(config.generate),), (resources.evaluate(config.evaluate),)]
         return [*turns, *([(resources.judge(judge_of(config)),)] if self.judged else [])]
 
     @property
     def reads(self) -> list[str]:
-        """What all nodes read."""
+        """Locations that all nodes read."""
         asked = judge_of(self.config)
         judges = [locations.absolute(asked.model)] if self.judged and not asked.hosted.url else []
         return [self.data, self.model, self.config.evaluate.clip, *self.painting.parts, *judges]
@@ -175,7 +175,7 @@ class Evaluation:
 
     @property
     def painted_by(self) -> dict[str, Any]:
-        """What the pictures depend on."""
+        """Facts that the pictures depend on."""
         split = locations.join(self.data, self.split)
         inputs = {
             name: fingerprints.signature(fingerprints.states(one)) for name, one in (("d", split), ("m", self.model))
@@ -187,7 +187,7 @@ class Evaluation:
 
     @property
     def measured_by(self) -> dict[str, Any]:
-        """What its figures depend on besides the pictures and the metrics' names."""
+        """Facts that its figures depend on besides the pictures and the metrics' names."""
         settings = catalogue.anywhere(self.config.evaluate)
         places = [place for name in catalogue.PATHS if (place := getattr(settings, name))]
         places.append(str(inception.weights()))
@@ -203,7 +203,7 @@ class Evaluation:
 
 
 def lasting(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a result depends on, as a file has it, without settings of `PORTIONS`.
+    """Settings that a result depends on, as a file has them, without those of `PORTIONS`.
 
     Args:
         asked: settings by group, and other JSON values.

@@ -17,7 +17,7 @@ from p2i_ray.storage import locations
 
 @dataclass(frozen=True)
 class Methods:
-    """What the methods of a comparison paint with.
+    """The settings that the methods of a comparison paint with.
 
     Attributes:
         settings: of the comparison.
@@ -34,7 +34,7 @@ class Methods:
     data: str
 
     def painting(self, name: str, diffusion: DiffusionConfig, split: str) -> PaintingMethod:
-        """How a method paints a split.
+        """The painting of a split by a method.
 
         Raises:
             UserError: it lacks a generator's folder, or the split has no references.

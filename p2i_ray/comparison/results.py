@@ -33,7 +33,7 @@ class Evaluated(BaseModel):
 
 @dataclass(frozen=True)
 class Case:
-    """What is looked at: an arm after a round or a method, on a split; over all its seeds."""
+    """A subject of the tables: an arm after a round or a method, on a split; over all its seeds."""
 
     name: str
     number: int
@@ -107,7 +107,7 @@ class Results:
         )
 
     def conditions(self, cases: Iterable[Case], metric: str) -> list[Conditions]:
-        """What the figures of cases depend on, each once; more than one: they can't be compared."""
+        """Facts that the figures of cases depend on, each once; more than one: they can't be compared."""
         found: list[Conditions] = []
         for case in cases:
             for folder in self.seeds(case).values():

@@ -80,7 +80,7 @@ def write(scorer: str, data: str, out: str, *, config: Config) -> str:
 
 
 def _made_with(scorer: str, settings: EvaluateConfig) -> dict[str, str]:
-    """What a scorer's values depend on besides the photos, by setting: of models the fingerprint of their content."""
+    """Facts that a scorer's values depend on besides the photos, by setting: of models their content's fingerprint."""
     places = {name: str(getattr(settings, name)) for name in PLACES.get(scorer, ())}
     files = {name: fingerprints.states(locations.absolute(place)) for name, place in places.items()}
     texts = {name: str(getattr(settings, name)) for name in TEXTS.get(scorer, ())}

@@ -30,7 +30,7 @@ NOTE = "self-training.json"  # written last
 
 
 class Budget(NamedTuple):
-    """What the arm may do."""
+    """The arm's limits."""
 
     products: int  # each painted comparison.best_of times
     steps: tuple[int, ...]  # of training, in each round
@@ -102,7 +102,7 @@ def data_of(own: Budget, config: Config, comparison: ComparisonConfig, *, data: 
 
 
 def _asked(own: Budget, config: Config, comparison: ComparisonConfig) -> dict[str, object]:
-    """What the pictures depend on that the arm's run doesn't record; as JSON has it."""
+    """Facts that the pictures depend on and the arm's run doesn't record; as JSON has them."""
     generate = {f"generate.{name}": value for name, value in config.generate.model_dump(mode="json").items()}
     painted = {name: value for name, value in generate.items() if name.partition(".")[2] not in PORTIONS}
     budgeted = {"products": own.products, "steps": list(own.steps)}

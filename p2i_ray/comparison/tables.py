@@ -25,7 +25,7 @@ KEPT = Column(key="kept", label="rows kept", lower_is_better=None)
 
 
 def title_of(name: str) -> str:
-    """What a method or arm is called in Table 1 and Figure 6."""
+    """The name of a method or arm in Table 1 and Figure 6."""
     return OURS if name == REFERENCE else TITLES.get(name) or BY_NAME[name].title
 
 

@@ -56,7 +56,7 @@ def _sentence(results: Results, reference: Case, case: Case, metric: str) -> str
 
 
 def _otherwise(results: Results, cases: Sequence[Case], metric: str) -> str:
-    """What was different where two cases were measured, besides the number of pictures: those of both are compared."""
+    """Differences of two cases' measurements, besides the number of pictures: those of both are compared."""
     found = [one.model_dump(exclude={*PICTURES}) for one in results.conditions(cases, metric)]
     different = sorted({key for one in found for key in one if one[key] != found[0][key]})
     return f"; but they were measured otherwise ({', '.join(different)})" if different else ""

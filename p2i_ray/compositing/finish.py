@@ -18,7 +18,7 @@ STRONGER = 0.02  # a shadow weaker than this is none
 
 @dataclass(frozen=True)
 class Done:
-    """What was done to a picture.
+    """A record of the changes to a picture.
 
     Attributes:
         shadow: strength of the shadow that was drawn, 0 to 1; less than was wanted where the scene had one already.
@@ -90,7 +90,7 @@ def finish(picture: Pixels, product: Pixels, mask: Pixels, settings: Compositing
 
 
 def weights_of(mask: Pixels, settings: CompositingConfig) -> outline.Weights:
-    """How far the light of each pixel (H, W) is changed, 0 to 255, with light=rim or whole."""
+    """Change of each pixel's light, (H, W), 0 to 255, with light=rim or whole."""
     return outline.rim(mask, settings.rim_width) if settings.light == "rim" else outline.whole(mask)
 
 

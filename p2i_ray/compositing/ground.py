@@ -50,7 +50,7 @@ class Contact(NamedTuple):
 
 
 def contact(mask: Pixels) -> Contact | None:
-    """Where a product of a mask (H, W) touches the ground; none: there is no product."""
+    """The place where a product of a mask (H, W) touches the ground; none: there is no product."""
     product = _without_specks(mask >= HALF)
     columns = np.flatnonzero(product.any(axis=0))
     if not columns.size:
@@ -68,7 +68,7 @@ def contact(mask: Pixels) -> Contact | None:
 
 
 def missing_ground(picture: Pixels, mask: Pixels, found: Contact) -> str | None:
-    """Why there is no ground under a product, in a few words; none: there is.
+    """The reason why there is no ground under a product, in a few words; none: there is.
 
     Args:
         picture: (H, W, 3), the product in its scene.

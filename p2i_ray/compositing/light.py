@@ -33,7 +33,7 @@ Table = NDArray[np.uint8]  # (256 weights, 256 levels, 3 channels): the new leve
 
 
 class Gains(NamedTuple):
-    """What was done to the product's light: all that is needed, beside the weights, to undo it."""
+    """The changes to a product's light: all that is needed, beside the weights, to undo them."""
 
     red: float
     green: float

@@ -35,7 +35,7 @@ NEAR, FAR = 0.5, 0.03  # shares of the deepest occlusion: beside the contact; wh
 
 
 def occlusion(mask: Pixels, found: Contact, side: float) -> Occlusion:
-    """How much of its light a product takes from its ground, (H, W).
+    """Share of its light that a product takes from its ground, (H, W).
 
     Args:
         mask: (H, W), 255 where the product is.

@@ -23,7 +23,7 @@ _PATHS = ("model", "people_model", "attractiveness_prompt")  # settings that nam
 
 
 class Facts(NamedTuple):
-    """What a card says."""
+    """A card's facts."""
 
     source: str  # location of the photos
     names: str  # location of the list; empty: the source has its own

@@ -29,7 +29,7 @@ def read(data: str, split: str) -> list[str]:
 
 
 def of_files(data: str, split: str, columns: list[str], look: Callable[[list[pa.ChunkedArray]], Found]) -> list[Found]:
-    """What `look` finds in each file's columns of text, several files at once; all are checked first.
+    """Results of `look` for each file's columns of text, several files at once; all are checked first.
 
     Args:
         data: EPBD folder, a path or URI.

@@ -37,7 +37,7 @@ def check_once(names: Sequence[str], wanted: Sequence[str], where: str) -> None:
 
 
 def complaint(schema: pa.Schema, column: str) -> str | None:
-    """What is wrong with the type of a column; none: `conform` can read it, or it is not one of EPBD's."""
+    """The fault of a column's type; none: `conform` can read it, or it is not one of EPBD's."""
     kind = schema.field(column).type
     if column in TEXTS and not _is_text(kind, also_integers=column == "id"):
         return f"must be text{', or an integer' if column == 'id' else ''}, not {kind}"

@@ -99,7 +99,7 @@ def upright_size(encoded: bytes | None, limits: ImageConfig) -> tuple[int, int]:
 
 
 def turn_of(encoded: bytes | None, limits: ImageConfig) -> Image.Transpose | None:
-    """How `decode` turns an image upright; none where it is stored so, and for TIFF.
+    """The turn by which `decode` makes an image upright; none where it is stored so, and for TIFF.
 
     Raises:
         ImageError: as `check_size`.
@@ -134,7 +134,7 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How a picture is turned upright; none where it is so, or where Pillow does it by itself, as for TIFF."""
+    """The turn that makes a picture upright; none where it is so, or where Pillow does it by itself, as for TIFF."""
     return None if image.format == "TIFF" else UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
 
 

@@ -38,7 +38,7 @@ def split_files(data: str, split: str) -> list[str]:
 
 
 def each(files: Sequence[str], look: Callable[[str, pq.FileMetaData], Found]) -> list[Found]:
-    """What `look` finds in the footer of each of a split's files, in their order.
+    """Results of `look` for the footer of each of a split's files, in their order.
 
     No footer is held: one takes about 35 kB, and there are thousands a million rows.
 

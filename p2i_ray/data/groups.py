@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class GroupConfig(Settings):
-    """What makes rows photos of one product, which are never in different splits."""
+    """Rules that make rows photos of one product, which are never in different splits."""
 
     by_name: bool = Field(
         True, description="rows with the same name show one product, unless it is the name of their category"

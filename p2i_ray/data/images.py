@@ -126,7 +126,7 @@ def product_square(mask: Pixels) -> Square:
 
 
 def _start(product: NDArray[np.int64], length: int, side: int) -> int:
-    """Where `side` of `length` pixels begin, for a product at these places."""
+    """The start of `side` of `length` pixels, for a product at these places."""
     middle = (length - side) // 2
     if not product.size:
         return middle

@@ -23,7 +23,7 @@ class Leak(NamedTuple):
 
 
 class _Keys(NamedTuple):
-    """What rows may have in common; none where a row has nothing of the kind."""
+    """Properties that rows may have in common; none where a row has nothing of the kind."""
 
     products: list[str | None]  # told apart by `group`, where it is not empty; else by their names
     names: list[str | None]  # none: it is that of the category

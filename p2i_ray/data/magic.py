@@ -12,7 +12,7 @@ HEAD = 1024  # bytes that are looked at
 
 
 def complaint(encoded: bytes, formats: Sequence[str]) -> str:
-    """Why a file that no decoder knows is no picture, and what to do."""
+    """The reason why a file that no decoder knows is no picture, and advice."""
     head = encoded[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     names = ", ".join(formats)
     if encoded[4:8] == b"ftyp" and encoded[8:12] in HEIC:

@@ -47,7 +47,7 @@ def look_up(values: NDArray[Any], places: NDArray[np.integer]) -> NDArray[Any]:
 
 
 def places_of(value: int, values: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Where a value stands, mapped."""
+    """The places of a value, mapped."""
     found, end = spilled.array(int(np.count_nonzero(values == value)), np.int32), 0
     for number, (some,) in enumerate(views(values)):
         own = np.flatnonzero(some == value)
@@ -57,7 +57,7 @@ def places_of(value: int, values: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 def count(places: NDArray[np.integer], size: int) -> NDArray[np.int32]:
-    """How often each place below `size` is there, mapped."""
+    """Counts of each place below `size`, mapped."""
     found = spilled.array(size, np.int32)
     for (some,) in views(places):
         np.add.at(found, some, 1)

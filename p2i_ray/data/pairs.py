@@ -20,7 +20,7 @@ BATCH = 64  # pairs that are read at a time
 
 
 class Joined(NamedTuple):
-    """What became of the list's lines: each is in one of the two."""
+    """Outcomes of the list's lines: each is in one of the two."""
 
     pairs: int  # written
     left_out: Mapping[str, str]  # id of the pair -> why it could not be joined
@@ -68,7 +68,7 @@ def join(data: str, out: str, progress: parquet.Progress | None = None) -> Joine
 
 
 def _set_aside(data: str) -> dict[str, str]:
-    """Why rows are in no split, by their ids."""
+    """Reasons why rows are in no split, by their ids."""
     folder = locations.join(data, REJECTED)
     names = folders.names(folder, ".parquet")
     if not names:
@@ -78,7 +78,7 @@ def _set_aside(data: str) -> dict[str, str]:
 
 
 def _lacking(pair: Pair, place: Mapping[str, str], aside: Mapping[str, str]) -> str | None:
-    """Why a pair has not both pictures; None if it has."""
+    """The reason why a pair has not both pictures; None if it has."""
     if pair.reason:
         return pair.reason
     for role, id_ in (("picture", pair.picture), ("reference", pair.reference)):

@@ -86,7 +86,7 @@ def _profile_of_code(code: Code) -> bytes | None:
 
 
 def _png_code(encoded: bytes) -> Code | None:
-    """What the cICP chunk says, which stands before the pixels."""
+    """Read the cICP chunk, which stands before the pixels."""
     place = 8
     while place + 8 <= len(encoded):
         length, kind = struct.unpack(">I4s", encoded[place : place + 8])
@@ -102,7 +102,7 @@ def _png_code(encoded: bytes) -> Code | None:
 
 
 def _png_profile(image: Image.Image) -> bytes | None:
-    """What gAMA and cHRM say, where they say something else than sRGB's."""
+    """Read gAMA and cHRM, where they state something else than sRGB's."""
     gamma: float = image.info.get("gamma") or 0
     points = image.info.get("chromaticity")
     if "srgb" in image.info or not (gamma or points):

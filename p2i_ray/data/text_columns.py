@@ -43,7 +43,7 @@ def encode(*columns: pa.ChunkedArray) -> tuple[NDArray[np.int32], pa.Array]:
 
 
 def counts(*columns: pa.ChunkedArray) -> dict[str, int]:
-    """How many rows have each text, which are few."""
+    """Number of rows of each text; texts are few."""
     places, texts = encode(*columns)
     return dict(zip(texts.to_pylist(), numbers.count(places, len(texts)).tolist(), strict=True))
 
@@ -57,7 +57,7 @@ def as_column(numbers: NDArray[Any], texts: pa.Array) -> pa.DictionaryArray:
 
 
 def each(column: pa.ChunkedArray | pa.Array, function: Callable[[Any], str | None]) -> pa.ChunkedArray:
-    """What a function makes of each text."""
+    """Results of a function for each text."""
     import pyarrow as pa
 
     return mapped_rows.column((pa.array(map(function, texts), pa.string()) for texts in batches(column)), pa.string())

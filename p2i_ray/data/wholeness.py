@@ -69,7 +69,7 @@ def _broke_off(zeros: int) -> ImageError:
 
 
 def _zeros(content: bytes) -> int:
-    """How many zeros are at the end of something."""
+    """Number of zeros at the end."""
     return len(content) - len(content.rstrip(b"\0"))
 
 

@@ -26,7 +26,7 @@ NESTED = ("state_dict", "model", "module")  # under which training programs keep
 
 @dataclass(frozen=True)
 class Weights:
-    """Which files of a folder are a part's weights.
+    """The files of a folder that are a part's weights.
 
     Attributes:
         variant: as from_pretrained takes it; none: the files without a variant's name.

@@ -28,7 +28,7 @@ PATHS = ("clip", "cutter", "dinov2", "pickscore", "hpsv2", "aesthetics", "aesthe
 
 
 class Need(NamedTuple):
-    """What a metric needs."""
+    """A metric's needs."""
 
     fewest: int  # pictures, on each side that it looks at
     real: bool = False  # it compares with the split's own pictures
@@ -183,7 +183,7 @@ class Models:
 
     @cached_property
     def cutter(self) -> Cutter:
-        """What finds the product in a generated picture."""
+        """The cutter that finds the product in a generated picture."""
         from p2i_ray.data.cutouts import loading
         from p2i_ray.data.cutouts.settings import CutoutConfig
 

@@ -27,7 +27,7 @@ FEWEST = 10  # points that t-SNE is asked to lay out
 
 
 class Points(NamedTuple):
-    """What is drawn."""
+    """The points to draw."""
 
     categories: list[str]  # that are shown, C
     centres: Features  # (C, D), of real backgrounds
@@ -83,7 +83,7 @@ def _read(folder: str) -> Mapping[str, tuple[Features, list[str]]]:
 
 
 def layout(found: Points, seed: int = 0) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Where t-SNE puts the centres (C, 2), and each evaluation's pictures (N, 2). The seed gives the same picture."""
+    """Places of the centres (C, 2), and of each evaluation's pictures (N, 2), by t-SNE. The seed fixes the picture."""
     from sklearn.manifold import TSNE
 
     every = np.concatenate([found.centres, *(features for features, _ in found.painted.values())])

@@ -16,7 +16,7 @@ INCEPTION = (
 
 
 def weights() -> Path:
-    """Where torch-fidelity's conversion of the weights must lie: in the folder of torch.hub.get_dir()."""
+    """The place of torch-fidelity's conversion of the weights: in the folder of torch.hub.get_dir()."""
     cache = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")
     return Path(cache, "hub", "checkpoints", INCEPTION.rsplit("/", 1)[-1]).expanduser()
 

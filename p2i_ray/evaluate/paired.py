@@ -87,7 +87,7 @@ def of_evaluations(name: str, a: Mapping[int, str], b: Mapping[int, str]) -> Dif
 
 
 def _read(read: Callable[[str, str], Found | None], name: str, arm: Mapping[int, str]) -> dict[int, Found] | None:
-    """What each evaluation of an arm has of a metric; none: one has nothing."""
+    """Values of a metric for each evaluation of an arm; none: one has nothing."""
     found = {seed: read(folder, name) for seed, folder in arm.items()}
     there = {seed: one for seed, one in found.items() if one is not None}
     return there if len(there) == len(found) else None

@@ -37,7 +37,7 @@ def real_picture(row: dict[str, Any], limits: ImageConfig) -> Pixels | None:
 
 
 def real_images(row: dict[str, Any], limits: ImageConfig, fill: str = "grey") -> RealImages | None:
-    """What metrics need of a real row beside its picture; None if that or its cutout can't be read, or it has nothing.
+    """Parts of a real row that metrics need beside its picture; None if one can't be read, or it has nothing.
 
     Args:
         row: image and cutout, and what there is of id, category, reference and reference_cutout.

@@ -52,7 +52,7 @@ NONE = "none"  # in place of weights, or of a version
 
 
 class Conditions(BaseModel):
-    """What a figure depends on besides the model that painted; figures that differ in any can't be compared."""
+    """The conditions of a figure besides the model that painted; figures that differ in any can't be compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

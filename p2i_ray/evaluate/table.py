@@ -148,7 +148,7 @@ def _paired_cell(found: paired.Difference | None) -> str:
 
 
 def _told(key: str, one: object, two: object) -> str:
-    """What two conditions are; of settings those that differ."""
+    """Both conditions, in words; of settings those that differ."""
     if isinstance(one, dict) and isinstance(two, dict):
         names = [name for name in one | two if one.get(name) != two.get(name)]
         return ", ".join(f"{name} {_short(one.get(name, NONE))} and {_short(two.get(name, NONE))}" for name in names)

@@ -48,7 +48,7 @@ class Categories:
         self._nearest: dict[str, int] = {}  # of names that were not trained
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of categories."""
         return len(self.all)
 
     def has(self, name: str) -> bool:
@@ -104,5 +104,5 @@ class Categories:
 
 
 def key(name: str) -> str:
-    """What names are compared by: case and spaces don't count, nor how accents are stored (macOS has NFD)."""
+    """The form in which names are compared: case and spaces don't count, nor how accents are stored (macOS has NFD)."""
     return " ".join(unicodedata.normalize("NFC", name).casefold().split())

@@ -84,7 +84,7 @@ class CategoryGenerator(Generator):
     def control(
         product: torch.Tensor, background: torch.Tensor | None, *, image: torch.Tensor, mask: torch.Tensor
     ) -> Control:
-        """What the copy is given.
+        """The copy's inputs.
 
         Args:
             product: text states of P_fg, (B, L, d).

@@ -22,7 +22,7 @@ FILES = ("category", "personality", "categories", "reference_clip")  # settings 
 def objective_of(
     generator: GeneratorName, generators: GeneratorsConfig, train: TrainConfig, counts: Mapping[str, int] | None = None
 ) -> Objective:
-    """What is trained, and on what.
+    """The training's objective, and its data.
 
     Args:
         generator: what is trained.

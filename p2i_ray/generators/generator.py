@@ -21,7 +21,7 @@ PICTURE_WIDTHS = (16, 32, 96, 256)  # of the network that reads the picture, at 
 
 
 class Control(NamedTuple):
-    """What a copy is given of B rows."""
+    """A copy's inputs for B rows."""
 
     states: torch.Tensor  # (B, L, d), the text that it reads; of the category-wise generator P_fg and P_bg, (B, 2L, d)
     picture: torch.Tensor  # (B, 3, H, W), 0 to 1
@@ -42,7 +42,7 @@ class Control(NamedTuple):
 
 
 class Residuals(NamedTuple):
-    """What is added to the base's activations."""
+    """Residuals that are added to the base's activations."""
 
     down: list[torch.Tensor]  # each (B, c, h, w), of the encoder's layers
     middle: torch.Tensor
@@ -72,7 +72,7 @@ class Generator(nn.Module):
     def forward(
         self, latents: torch.Tensor, timesteps: torch.Tensor, control: Control, added: dict[str, torch.Tensor] | None
     ) -> Residuals:
-        """What the copy adds to the base.
+        """The residuals that the copy adds to the base.
 
         Args:
             latents: the base's input, (B, 4 or 9, h, w).
@@ -147,7 +147,7 @@ class ControlledDenoiser(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the base is."""
+        """The base's device."""
         return self.base.device
 
     def forward(

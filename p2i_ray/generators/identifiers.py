@@ -54,7 +54,7 @@ class Identifiers(nn.Module):
         return functional.embedding(places, self.weight)
 
     def pull(self, batch: Sequence[int], categories: Categories, rare_below: int) -> torch.Tensor:
-        """How far a batch's rare categories are from the mean of their siblings, which is not moved by it.
+        """Distance of a batch's rare categories from the mean of their siblings, which is not moved by it.
 
         A category of n < rare_below training rows counts 1 - n / rare_below; others, and those without siblings, 0.
 

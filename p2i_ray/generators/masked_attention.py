@@ -25,7 +25,7 @@ _ORDINARY: Any = AttnProcessor2_0()  # type: ignore[no-untyped-call]  # diffuser
 
 
 class LayerMasks:
-    """Where the product is, at the size of every layer of a network."""
+    """The product's mask, at the size of every layer of a network."""
 
     def __init__(self, mask: torch.Tensor, latent: tuple[int, int], *, levels: int, padded: bool = True) -> None:
         """Find out the layers' sizes; masks are made when they are asked for, and kept.

@@ -56,7 +56,7 @@ def new_generator(learner: Learner, parts: Parts, *, seed: int, beside: dict[str
 
 
 def loss_settings(settings: GeneratorsConfig, training: TrainConfig) -> LossSettings:
-    """How the loss is put together, and how it is learned from."""
+    """The settings of the loss, and of learning from it."""
     return LossSettings(
         min_snr_gamma=training.min_snr_gamma,
         rare_below=settings.rare_below,

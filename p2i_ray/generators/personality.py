@@ -94,7 +94,7 @@ class PersonalityGenerator(Generator):
         reference_mask: torch.Tensor,
         mask: torch.Tensor,
     ) -> Control:
-        """What the copy is given.
+        """The copy's inputs.
 
         Args:
             text: states of P_fg, (B, L, d).

@@ -15,7 +15,7 @@ FIRST = 3  # rows without a category that are named
 
 
 class RowCategories(NamedTuple):
-    """What the rows to train on have."""
+    """Categories of the rows to train on."""
 
     counts: dict[str, int]  # by category, sorted; an empty name: rows without one
     without: list[str]  # ids of the first rows that have none

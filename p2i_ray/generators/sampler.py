@@ -149,7 +149,7 @@ class GeneratorSampler(Sampler):
         return GeneratorRequest(**values)
 
     def _encode(self, requests: Sequence[PaintRequest]) -> tuple[PromptStates, PromptStates | None]:
-        """What the base reads: the generators' prompt, or its own."""
+        """The base's prompt: the generators', or its own."""
         prompts, negatives = super()._encode(requests)
         if self._settings.base_prompt == "product2img" or not (self._category or _references(requests)):
             return prompts, negatives
@@ -212,7 +212,7 @@ class GeneratorSampler(Sampler):
 
 
 def _names(requests: Sequence[PaintRequest]) -> list[str]:
-    """What P_fg names: the category, or, where a request has none, the product."""
+    """The name for P_fg: the category, or, where a request has none, the product."""
     return [getattr(request, "category", None) or request.name for request in requests]
 
 

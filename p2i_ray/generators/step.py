@@ -73,7 +73,7 @@ class Rates(NamedTuple):
 
 
 class LossSettings(NamedTuple):
-    """How the loss is put together, and how it is learned from."""
+    """The settings of the loss, and of learning from it."""
 
     min_snr_gamma: float | None = None  # as in train.min_snr_gamma
     rare_below: int = 0  # as in generators
@@ -139,7 +139,7 @@ class GeneratorModel(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self.empty_ids.device
 
     def forward(self, batch: GeneratorBatch, whole: GeneratorBatch | None = None, share: int = 1) -> GeneratorLosses:
@@ -187,7 +187,7 @@ def generator_loss(model: GeneratorModel, batch: GeneratorBatch) -> GeneratorLos
 
 
 def controls_of(model: GeneratorModel, batch: GeneratorBatch, nothing: PromptStates) -> dict[str, Control]:
-    """What each generator of a model is given of a batch."""
+    """The inputs of each generator of a model for a batch."""
     found: dict[str, Control] = {}
     product = encode(model, batch.product_ids, batch.dropped, nothing).states
     if model.generator("category") is not None:

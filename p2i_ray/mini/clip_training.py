@@ -156,7 +156,7 @@ def diffusion_clip_accuracy(folder: Path) -> dict[str, float]:
 
 
 def _name_to_scene(folder: Path, samples: list[Sample]) -> float:
-    """How often the mean background nearest to a listing's name is that of the right scene."""
+    """Rate at which the mean background nearest to a listing's name is that of the right scene."""
     images, masks = np.stack([s.image for s in samples]), np.stack([s.mask for s in samples])
     features = image_features(folder, background_of(images, masks))  # (B, 64)
     scenes = np.array([s.scene for s in samples])

@@ -88,7 +88,7 @@ def new_network() -> torch.nn.Module:
 
 
 def as_input(images: np.ndarray, masks: np.ndarray) -> torch.Tensor:
-    """What the network sees: colours -1..1 (three channels), and where there is background (the fourth, 0 or 1).
+    """The network's input: colours -1..1 (three channels), and the background (the fourth, 0 or 1).
 
     The product's place grows by a pixel first: what is painted there at its edges is no background.
 

@@ -68,7 +68,7 @@ class PeopleCover:
         self._confidence = confidence
 
     def __call__(self, picture: Pixels) -> Pixels:
-        """Where people are, (H, W), 255 or 0, in a picture (H, W, 3); the boxes around them."""
+        """Find people: a mask (H, W), 255 or 0, of a picture (H, W, 3), and the boxes around them."""
         import torch
 
         height, width = picture.shape[:2]

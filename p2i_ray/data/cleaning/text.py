@@ -25,7 +25,7 @@ class TextCover:
         )
 
     def __call__(self, picture: Pixels) -> Pixels:
-        """Where text is, (H, W), 255 or 0, in a picture (H, W, 3)."""
+        """Find text: a mask (H, W), 255 or 0, of a picture (H, W, 3)."""
         import cv2
 
         found: Any = self._reader(picture[..., ::-1].copy(), use_cls=False)  # BGR

@@ -34,7 +34,7 @@ def agrees(cutout: Pixels, photo: Pixels) -> bool:
 
 
 def measures(cutout: Pixels, photo: Pixels) -> tuple[float, float, float]:
-    """How a cutout and its photo compare where it is opaque.
+    """Compare a cutout and its photo where it is opaque.
 
     Returns:
         The share of pixels with nearly the same levels, the contrast of the structure of either, in levels, and the
@@ -71,7 +71,7 @@ def _is_plainly_the_photos(cutout: Pixels, photo: Pixels) -> bool:
 
 
 def _structure(picture: NDArray[np.float32], inner: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """What lies between a fine and a coarse scale in a picture (H, W, 3); only its inner pixels count."""
+    """Details between a fine and a coarse scale of a picture (H, W, 3); only its inner pixels count."""
     weight = inner.astype(np.float32)
     fine, coarse = (_blurred(picture, weight, sigma) for sigma in (FINE, COARSE))
     return np.asarray(fine - coarse, np.float32)

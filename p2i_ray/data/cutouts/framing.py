@@ -160,7 +160,7 @@ def _inside(window: Window) -> tuple[slice, slice]:
 
 
 def _resize(pixels: Pixels, window: Window, size: Size) -> Pixels:
-    """What is seen in a window at its final size."""
+    """A window's content at its final size."""
     interpolation = cv2.INTER_AREA if size.height <= window.height else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 

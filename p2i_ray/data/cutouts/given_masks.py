@@ -59,5 +59,5 @@ def _check_levels(opaque: Pixels) -> None:
 
 
 def _spread(pixels: Pixels) -> Pixels:
-    """How far the channels of pixels (..., 3) are apart."""
+    """Distance between the channels of pixels (..., 3)."""
     return np.asarray(pixels.max(axis=-1) - pixels.min(axis=-1))

@@ -35,7 +35,7 @@ def _small(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _change(photo: Pixels) -> NDArray[np.float32]:
-    """How much a photo changes at each pixel, (H, W)."""
+    """A photo's change at each pixel, (H, W)."""
     levels = cv2.GaussianBlur(photo.astype(np.float32), (0, 0), 1)
     across, down = (cv2.Sobel(levels, cv2.CV_32F, x, 1 - x) for x in (1, 0))
     return np.asarray(np.hypot(across, down).max(axis=-1), np.float32)

@@ -16,7 +16,7 @@ IMAGENET_STD: Levels = (0.229, 0.224, 0.225)
 
 
 class Input(NamedTuple):
-    """What a network wants of a photo, and what it answers."""
+    """A network's input, and its kind of output."""
 
     side: int  # pixels; the photo is stretched to a square of it
     mean: Levels  # taken from each channel
@@ -103,6 +103,6 @@ class CutterConfig(Reserving):
         return self
 
     def input(self) -> Input:
-        """What the ONNX network wants: its family's values, or those that are set."""
+        """The ONNX network's input: its family's values, or those that are set."""
         base = FAMILIES[self.family] if self.family else Input(1, (0, 0, 0), (1, 1, 1), "probabilities")
         return Input(self.side or base.side, self.mean or base.mean, self.std or base.std, self.output or base.output)

@@ -24,7 +24,7 @@ BY_PLACE = rf"(\.parquet|\.arrow|\.tar){INSIDE}"  # in front of a picture's plac
 
 
 class Divided(NamedTuple):
-    """What becomes of a source's rows: a mask each over all rows; one that can't be used is in none."""
+    """Outcomes of a source's rows: a mask each over all rows; one that can't be used is in none."""
 
     new: pa.ChunkedArray
     there: pa.ChunkedArray  # in a split already
@@ -32,7 +32,7 @@ class Divided(NamedTuple):
 
 
 def divide(rows: pa.Table, before: pa.Table) -> Divided:
-    """Which rows are new, and which are known by their pictures or ids.
+    """Tell rows that are new, and rows that are known by their pictures or ids.
 
     A picture that is there stays the row that it is, whatever its id is now: a list that numbers a product's pictures
     gives each another one where a new one comes first. A row whose id is there shows its product anew, unless the
@@ -68,7 +68,7 @@ def changed(there: pa.Table, before: pa.Table) -> pa.Table:
 
 
 def gone(rows: pa.Table, before: pa.Table) -> int:
-    """How many rows are there that the source no longer has."""
+    """Number of rows that are there and that the source no longer has."""
     import pyarrow.compute as pc
 
     if not before.num_rows:

@@ -42,5 +42,5 @@ ADVICE: dict[str, str] = {
 
 
 def advice(reason: str) -> str:
-    """What to do about a row that was set aside for a reason; empty where nothing is known."""
+    """Advice about a row that was set aside for a reason; empty where nothing is known."""
     return ADVICE.get(kind(reason), "")

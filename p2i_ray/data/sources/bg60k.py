@@ -161,7 +161,7 @@ def _paired(lines: Sequence[_Line], finder: _Finder, known: Pictures) -> Iterato
 
 
 def _find(index: FileIndex, folder: str, stem: str, file: str) -> str:
-    """How a file is read; where there is none, the path that it should have."""
+    """The way to read a file; where there is none, the path that it should have."""
     number = _NUMBER.search(stem)
     shard = f"{folder}_{int(number[0]) % SHARDS}" if number else folder
     base = posixpath.basename(file)

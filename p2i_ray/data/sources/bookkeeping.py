@@ -39,7 +39,7 @@ class Arranged(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What becomes of the rows that tasks have made samples of."""
+    """Outcomes of the rows that tasks have made samples of."""
 
     lines: pa.Table  # of the ledger, for rows that are in a split
     samples: pa.Table  # of those: file and place of the sample, its group and its split

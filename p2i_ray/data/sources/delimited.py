@@ -158,7 +158,7 @@ def _with_header(table: Table) -> Table:
 
 
 def _fitness(table: Table) -> tuple[int, int]:
-    """How well a separator fits: the columns that are recognised, then the number of columns."""
+    """The fit of a separator: the columns that are recognised, then the number of columns."""
     return len(columns.find(table.header)), len(table.header)
 
 

@@ -78,7 +78,7 @@ def listed(content: bytes, location: str, index: FileIndex, category: str = "") 
 
 
 class _Layout(NamedTuple):
-    """What the columns of a table hold."""
+    """The columns of a table by their content."""
 
     places: dict[str, list[str]]  # our columns -> the table's
     embedded: dict[str, str]  # our columns with pictures -> the table's

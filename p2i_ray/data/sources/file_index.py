@@ -37,7 +37,7 @@ class FileIndex:
         self._used = bytearray(len(self.files))  # whether a row named the file at a place
 
     def find(self, path: str, prefix: str = "") -> str | None:
-        """How the file is read that a path of a list names; None if there is none.
+        """The way to read the file that a path of a list names; None if there is none.
 
         It is looked for, in this order: as it is; spelled otherwise (case, NFC or NFD, %20, backslashes); without
         what it has in front (a slash, the source's own folders, `prefix`), unless the source has such a folder; and if
@@ -68,7 +68,7 @@ class FileIndex:
         return (name for name, used in zip(self.files, self._used, strict=True) if not used and PICTURE.search(name))
 
     def _names(self, path: str, prefix: str) -> Iterator[str]:
-        """What a file may be called that a path of a list names, in the order in which it is looked for."""
+        """Names of a file that a path of a list may mean, in the order in which it is looked for."""
         if self._base:
             own = posixpath.normpath(posixpath.join(self._base, path))
             yield own
@@ -104,7 +104,7 @@ class FileIndex:
 
 
 class _Spellings:
-    """Which files have a spelling; nothing is made before a list spells one otherwise.
+    """Files by their spelling; nothing is made before a list spells one otherwise.
 
     Args:
         files: their paths below the source.

@@ -66,7 +66,7 @@ class FileNames(Mapping[str, str]):
         return None
 
     def read_as(self, place: int, name: str) -> str:
-        """How the file of a name is read, which is at this place."""
+        """The way to read the file of a name, which is at this place."""
         read = None if self._by_name else self._reads[place // spilled.ROWS][place % spilled.ROWS].as_py()
         return name if read is None else _text(read)
 

@@ -115,7 +115,7 @@ def resources(settings: IngestConfig, image: ImageConfig) -> StepResources:
 
 
 def count_new(rows: pa.Table, out: str) -> int:
-    """How many of a source's rows can be used and are not in the folder yet."""
+    """Number of a source's rows that can be used and are not in the folder yet."""
     import pyarrow.compute as pc
 
     return int(pc.sum(additions.divide(rows, ledger.read(out)).new, min_count=0).as_py())

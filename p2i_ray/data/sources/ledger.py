@@ -105,7 +105,7 @@ def _groups(lines: pa.Table) -> Iterator[pa.Table]:
 
 
 def _settings(plan: Plan) -> dict[str, Any]:
-    """What decides about ids, products, splits and sizes, by the settings' names."""
+    """Settings that decide about ids, products, splits and sizes, by their names."""
     settings = plan.settings.model_dump(mode="json")
     groups, split = (
         {f"ingest.{part}.{name}": value for name, value in settings[part].items()} for part in ("groups", "split")

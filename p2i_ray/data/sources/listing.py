@@ -37,7 +37,7 @@ def _records(table: delimited.Table) -> Iterator[Record]:
 
 
 def _misfit(fields: Sequence[str], width: int, used: Sequence[int]) -> str | None:
-    """Why a row's number of fields does not fit the header; none if only unused or empty ones lack or are too many."""
+    """The fault of a row whose fields don't fit the header; none if only unused or empty ones lack or are too many."""
     if len(fields) > max(used, default=0) and not any(field.strip() for field in fields[width:]):
         return None
     return f"bad row: {len(fields)} fields, the header has {width}; quote names with commas"

@@ -70,7 +70,7 @@ class PictureReader:
 
 
 def chunk(place: str) -> str:
-    """What is best read in one go with this picture: the rest of its archive or row group; a file is by itself."""
+    """The key of pictures best read in one go with this one: its archive's or row group's; a file is by itself."""
     container, inside, where = place.partition(INSIDE)
     if not inside:
         return place
@@ -80,7 +80,7 @@ def chunk(place: str) -> str:
 
 
 def position(place: str) -> tuple[str, list[int], str]:
-    """Where a picture lies, to read those of one container from front to back."""
+    """A picture's place, to read those of one container from front to back."""
     container, _, where = place.partition(INSIDE)
     parts = where.replace("+", "/").replace(tables.OF, "/").split("/")[:3]
     numbers = [int(part) for part in parts if part.isdigit()]

@@ -37,7 +37,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Product:
-    """What a record says, before its pictures are looked for."""
+    """A record's facts, before its pictures are looked for."""
 
     origin: str
     values: dict[str, str]  # our columns
@@ -138,7 +138,7 @@ def _rows(product: Product, index: FileIndex, prefix: str, *, before: int) -> li
 
 
 def _unpaired(photos: int, given: dict[str, list[str]]) -> str | None:
-    """Why the masks or cutouts of a record can't be told to its photos; None if they can: one is that of the first."""
+    """The reason why a record's masks can't be told to its photos; None if they can: one is that of the first."""
     for kind, paths in given.items():
         if len(paths) not in (0, 1, photos):
             return (

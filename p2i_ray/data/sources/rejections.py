@@ -19,7 +19,7 @@ class JudgeSamples(Protocol):
     """A rule that looks at finished samples, all in one pass."""
 
     def __call__(self, samples: str, files: Sequence[str], *, work: str, photos: int) -> Mapping[str, str]:
-        """Why rows are to be set aside, by their ids.
+        """Reasons for setting rows aside, by their ids.
 
         Args:
             samples: folder of the samples' files, as schema.MADE; rows without a scene among them don't count.
@@ -41,7 +41,7 @@ def of_tasks(report: pa.Table, building: str) -> pa.Table:
 
 
 def judged(made: pa.Table, building: str, judging: JudgeSamples | None) -> Mapping[str, str]:
-    """Why the rule sets samples aside, by their ids; nothing is asked where there is no rule, or no scene.
+    """Reasons why the rule sets samples aside, by their ids; nothing is asked where there is no rule, or no scene.
 
     Args:
         made: lines of the tasks' report, of rows that became samples.

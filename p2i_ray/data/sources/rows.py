@@ -73,7 +73,7 @@ def of_photo(id: str, place: int) -> str:
 
 
 def outside(file: str) -> str | None:
-    """Why a path is not one below the source; None if it is."""
+    """The reason why a path is not one below the source; None if it is."""
     if "://" in file or file.startswith("data:"):
         return "outside the folder: a URL, and nothing is fetched; save the picture in source under its own name"
     if INSIDE in file:

@@ -159,7 +159,7 @@ def _with_scene(
 def _product(
     files: Files, photo: Pixels, cut_out: bool, *, hollow: bool, image: ImageConfig
 ) -> tuple[str | None, Pixels | None, Pixels | None]:
-    """Where the product's mask is from, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file.
+    """The origin of the product's mask, if it has one; the mask (H, W); the product (H, W, 4) of a cutout file.
 
     Args:
         files: of the product.

@@ -41,7 +41,7 @@ PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 
 
 class Read(NamedTuple):
-    """What was read of a source."""
+    """A source's rows, as they were read."""
 
     root: str  # folder that the rows' paths are relative to
     rows: pa.Table  # one a picture of a product, see `rows.SCHEMA`

@@ -87,7 +87,7 @@ class TableFile:
             yield from pc.struct_field(pictures, "path").cast(pa.large_string()).cast(pa.large_binary()).to_pylist()
 
     def lengths(self, column: str) -> dict[int, list[int]]:
-        """How many pictures each row's list has: row group -> its rows; of the pictures nothing is kept.
+        """Count the pictures of each row's list: row group -> its rows; of the pictures nothing is kept.
 
         Raises:
             ImageError: the file is broken, or cut off.

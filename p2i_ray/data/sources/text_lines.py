@@ -54,7 +54,7 @@ class TextLines(Sequence[str]):
 
 
 def _ends(content: bytes | mmap) -> Iterator[NDArray[np.int64]]:
-    """Where lines end, a piece of the file at a time; between a carriage return and a line feed none does."""
+    """Ends of lines, a piece of the file at a time; between a carriage return and a line feed there is none."""
     given = np.frombuffer(content, np.uint8)
     for start in range(0, len(given), AT_ONCE):
         some, following = given[start : start + AT_ONCE], given[start + 1 : start + 1 + AT_ONCE]

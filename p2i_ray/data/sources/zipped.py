@@ -14,7 +14,7 @@ from p2i_ray.errors import UserError
 
 
 class Zipped(NamedTuple):
-    """What the zips of a source hold."""
+    """The content of a source's zips."""
 
     files: Mapping[str, str]  # names -> how they are read
     inside: dict[str, list[str]]  # names that files have within their zips -> those in `files`, where they differ

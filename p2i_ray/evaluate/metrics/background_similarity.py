@@ -52,10 +52,10 @@ class WantedSimilarity(MeanOfValues):
 
 
 def own(batch: Batch) -> tuple[list[str], Features]:
-    """What `background_similarity` compares with."""
+    """Ids and features that `background_similarity` compares with."""
     return [row.id for row in batch.real], batch.own_background_clip
 
 
 def reference(batch: Batch) -> tuple[list[str], Features]:
-    """What `reference_similarity` compares with: of the rows that have one."""
+    """Ids and features that `reference_similarity` compares with: of the rows that have one."""
     return [row.id for row in batch.referred], batch.reference_clip

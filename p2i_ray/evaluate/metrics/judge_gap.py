@@ -25,7 +25,7 @@ CLEAR = 10  # pictures from which a growth is spoken of: the bootstrap's interva
 
 
 class Growth(NamedTuple):
-    """How much a gap has grown between two rounds."""
+    """The growth of a gap between two rounds."""
 
     value: float
     low: float
@@ -81,7 +81,7 @@ def figures(table: pa.Table) -> dict[str, float]:
 
 
 def growth(before: pa.Table, after: pa.Table, kind: str) -> Growth | None:
-    """How much a gap has grown on the pictures of the same products; none: there are fewer than FEWEST.
+    """The growth of a gap on the pictures of the same products; none: there are fewer than FEWEST.
 
     Args:
         before: of `values`, of the earlier round.

@@ -77,7 +77,7 @@ def seam(row: ShownProduct) -> float:
 
 
 def expansion(found: Pixels, mask: Pixels) -> float:
-    """How far a product that was found in the generated picture reaches beyond its own mask.
+    """The part of a product found in the generated picture that reaches beyond its own mask.
 
     The area found outside the mask as a fraction of the mask's area, with a margin of a hundredth of the side around
     the mask, which is where cutters are uncertain. 0 or more; lower is better.

@@ -62,7 +62,7 @@ def read(location: str, sha256: str | None, setting: str) -> dict[str, Tensor]:
 
 
 def unpickled(file: Path | IO[bytes], source: str) -> Any:
-    """What a pickled file holds, where that is tensors alone (weights_only).
+    """The content of a pickled file that holds tensors alone (weights_only).
 
     Raises:
         UserError: it holds more, or can't be read.

@@ -32,12 +32,12 @@ def krippendorff_alpha(units: Sequence[Sequence[Hashable]]) -> float | None:
 
 
 def same_votes(units: Sequence[Sequence[Hashable]]) -> tuple[int, int]:
-    """How many pairs of votes on the same thing are equal, and how many pairs there are."""
+    """Count the pairs of votes on the same thing that are equal, and all such pairs."""
     pairs = [one == other for unit in units for one, other in itertools.combinations(unit, 2)]
     return sum(pairs), len(pairs)
 
 
 def same_as(units: Sequence[Sequence[Hashable]], values: Sequence[Hashable | None]) -> tuple[int, int]:
-    """How many votes equal another rater's value of the same thing, and how many have one to be compared with."""
+    """Count the votes that equal another rater's value of the same thing, and those that can be compared with one."""
     pairs = [vote == value for unit, value in zip(units, values, strict=True) if value is not None for vote in unit]
     return sum(pairs), len(pairs)

@@ -20,7 +20,7 @@ JUDGE = "judge"
 
 
 class Agreed(BaseModel):
-    """How far votes by one criterion agree; shares are 0..1."""
+    """The agreement of votes by one criterion; shares are 0..1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,7 +85,7 @@ def count(study: Study, ballots: Sequence[Ballot], judge: JudgeVotes | None, not
 
 
 def value(study: Study, question: str, choice: Choice) -> float:
-    """What a choice is for the first method of its pair: 1, 0, or 0.5 for no difference."""
+    """The value of a choice for the first method of its pair: 1, 0, or 0.5 for no difference."""
     preferred = study.preferred(question, choice)
     return 0.5 if preferred is None else float(preferred == study.pair(question)[0])
 

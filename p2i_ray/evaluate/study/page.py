@@ -42,7 +42,7 @@ def render(made: Study, shown: Mapping[str, Shown], *, cutouts: bool) -> str:
 
 
 def _data(made: Study, shown: Mapping[str, Shown], cutouts: bool) -> dict[str, Any]:
-    """What the page is about. Questions and pictures are in the order of their random keys."""
+    """The page's content. Questions and pictures are in the order of their random keys."""
     pictures = {key: shown[one.product].painted[one.method] for key, one in sorted(made.pictures.items())}
     questions, places = [], dict[str, str]()
     for id_, one in sorted(made.questions.items()):

@@ -30,7 +30,7 @@ class Vote(BaseModel):
 
 
 class VotesFile(BaseModel):
-    """What the page saves."""
+    """The votes that the page saves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

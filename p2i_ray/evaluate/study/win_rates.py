@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 class Rate(BaseModel):
-    """How often the first of two methods is preferred."""
+    """The rate at which the first of two methods is preferred."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
