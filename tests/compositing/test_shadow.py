@@ -26,7 +26,7 @@ def test_it_is_deepest_at_the_contact_and_decays_away() -> None:
     below = found[150:190, 100]
     assert below[0] > 0.8 and (np.diff(below) <= 1e-6).all() and below[35] < 0.01
     assert found[40, 100] < 0.01 and found[150, 5] < 0.02  # above the product, and far beside it
-    assert found[150, 100 - 40] == np.float32(found[150, 99 + 40]) or abs(found[150, 60] - found[150, 139]) < 0.02
+    assert abs(found[150, 60] - found[150, 139]) < 0.02  # the same on both sides of the product
 
 
 def test_it_falls_away_from_the_light() -> None:
