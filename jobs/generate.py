@@ -46,9 +46,9 @@ def run(job: GenerateJob) -> None:
     """Paint the split."""
     from p2i_ray.compositing.finish import finisher
     from p2i_ray.data import reading
-    from p2i_ray.diffusion.model.fingerprint import of_painter
+    from p2i_ray.diffusion.model.fingerprint import of_models
     from p2i_ray.diffusion.sampling import generate
-    from p2i_ray.diffusion.sampling.painter import columns_read
+    from p2i_ray.diffusion.sampling.painting_method import columns_read
     from p2i_ray.generators.methods import method_of, warn_of_stand_ins
     from p2i_ray.provenance.marks import checked
 
@@ -64,7 +64,7 @@ def run(job: GenerateJob) -> None:
         raise UserError(
             "compositing.shadow and compositing.light need the product's own pixels; set generate.paste_product=true"
         )
-    marks = checked(job.provenance, of_painter(model, *painting.parts))
+    marks = checked(job.provenance, of_models(model, *painting.parts))
     total = reading.count(preset_data.ready(job, data), job.split)
     preflight.check_rights(out)
     connection.connect(job.ray)

@@ -30,7 +30,7 @@ from p2i_ray.config.comparison import REFERENCE, ComparisonConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.console.progress import say
 from p2i_ray.diffusion.baselines.methods import Painting
-from p2i_ray.diffusion.sampling.painter import PaintingMethod
+from p2i_ray.diffusion.sampling.painting_method import PaintingMethod
 from p2i_ray.errors import UserError
 from p2i_ray.evaluate import catalogue, measure
 from p2i_ray.judge.judge import Judge

@@ -25,7 +25,7 @@ from p2i_ray.evaluate import catalogue, inception, measure, picture_values, reco
 from p2i_ray.storage import fingerprints, locations, parquet
 
 if TYPE_CHECKING:
-    from p2i_ray.diffusion.sampling.painter import PaintingMethod
+    from p2i_ray.diffusion.sampling.painting_method import PaintingMethod
     from p2i_ray.judge.judge import Judge
 
 METRICS = "metrics.json"
@@ -107,7 +107,7 @@ class Evaluation:
         """The folder of its pictures and the names of the files: painted now, or by an attempt that failed later."""
         from p2i_ray.data import reading
         from p2i_ray.diffusion.sampling import generate
-        from p2i_ray.diffusion.sampling.painter import columns_read
+        from p2i_ray.diffusion.sampling.painting_method import columns_read
 
         folder, note = locations.join(out, "generated"), locations.join(out, "generated.json")
         asked = self.painted_by

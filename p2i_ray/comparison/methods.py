@@ -9,7 +9,7 @@ from p2i_ray.config.baseline import BaselineConfig
 from p2i_ray.config.comparison import BY_GENERATORS, ComparisonConfig
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.baselines.methods import Painting
-from p2i_ray.diffusion.sampling.painter import PaintingMethod
+from p2i_ray.diffusion.sampling.painting_method import PaintingMethod
 from p2i_ray.errors import UserError
 from p2i_ray.generators.methods import beside
 from p2i_ray.storage import locations

@@ -20,7 +20,7 @@ from safetensors.torch import load, save_file
 
 from p2i_ray.config.generators import GeneratorsConfig
 from p2i_ray.diffusion.model import loading
-from p2i_ray.diffusion.model.fingerprint import fingerprint, of_painter
+from p2i_ray.diffusion.model.fingerprint import fingerprint, of_models
 from p2i_ray.errors import UserError
 from p2i_ray.generators import record_file
 from p2i_ray.generators.category import CategoryGenerator
@@ -54,7 +54,7 @@ def save(
     """
     record: dict[str, Any] = {"format": record_file.FORMAT, "kind": generator.kind, "base": fingerprint(made_from)}
     record |= {} if base_prompt is None else {"base_prompt": base_prompt}
-    record |= {} if beside is None else {"beside": of_painter(beside)}
+    record |= {} if beside is None else {"beside": of_models(beside)}
     tensors: dict[str, torch.Tensor] = {}
     told: dict[str, torch.Tensor] = {}
     if isinstance(generator, CategoryGenerator):

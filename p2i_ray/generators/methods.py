@@ -12,7 +12,7 @@ from p2i_ray.data import categories, footers
 from p2i_ray.data.schema import REFERENCES
 from p2i_ray.diffusion.baselines import given
 from p2i_ray.diffusion.baselines.methods import Painting
-from p2i_ray.diffusion.sampling.painter import PaintingMethod
+from p2i_ray.diffusion.sampling.painting_method import PaintingMethod
 from p2i_ray.errors import UserError
 from p2i_ray.generators import record_file, references
 from p2i_ray.generators.painting import OWN, GeneratorPainting

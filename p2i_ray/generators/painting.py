@@ -18,7 +18,7 @@ from p2i_ray.generators.request import GeneratorRequest, Reference, fitted
 from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
-    from p2i_ray.diffusion.sampling.painter import Painter
+    from p2i_ray.diffusion.sampling.painting_method import LoadedMethod
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
     from p2i_ray.generators.categories import Categories
 
@@ -29,7 +29,7 @@ OWN = ("image", "cutout")  # the columns of a row that is its own reference
 
 @dataclass(frozen=True)
 class GeneratorPainting:
-    """A base with generators beside it: a sampling.painter.PaintingMethod.
+    """A base with generators beside it: a sampling.painting_method.PaintingMethod.
 
     Attributes:
         diffusion: token, prompt and whether a plain base is to be widened.
@@ -122,7 +122,7 @@ class GeneratorPainting:
             folder_check.check(self.settings.personality, "personality", model, self.settings)
         record_file.warn_of_partners(self.settings)
 
-    def load(self, model: str, options: SamplerOptions) -> Painter:
+    def load(self, model: str, options: SamplerOptions) -> LoadedMethod:
         """See PaintingMethod."""
         from p2i_ray.generators.sampler import GeneratorSampler
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from p2i_ray.config.generators import CATEGORY, GeneratorsConfig
 from p2i_ray.diffusion.model import validation
-from p2i_ray.diffusion.model.fingerprint import of_painter
+from p2i_ray.diffusion.model.fingerprint import of_models
 from p2i_ray.errors import UserError
 from p2i_ray.generators.categories import Categories, Category
 from p2i_ray.storage import locations
@@ -90,7 +90,7 @@ def warn_of_partners(settings: GeneratorsConfig) -> None:
         location, partner = getattr(settings, kind), getattr(settings, other)
         if location is None or (trained := read(location).get("beside")) is None:
             continue
-        if partner is None or of_painter(partner) != trained:
+        if partner is None or of_models(partner) != trained:
             log.warning(
                 "generators.%s=%s was trained beside a %s-wise generator, and paints %s: what it paints may differ "
                 "from what it learned; give that one as generators.%s",

@@ -62,7 +62,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         UserError: the model or the judge can't be used.
     """
     from p2i_ray.diffusion.model import validation
-    from p2i_ray.diffusion.model.fingerprint import of_painter
+    from p2i_ray.diffusion.model.fingerprint import of_models
     from p2i_ray.generators.painting import GeneratorPainting
     from p2i_ray.provenance.marks import checked
     from p2i_ray.serve.jobs.webhook import signing_secrets
@@ -103,7 +103,7 @@ def graph(config: ServeJobConfig, tokens: Tokens) -> Application:
         tokens=tokens,
         sampler=sampler,
         judge=judge,
-        marks=checked(config.provenance, of_painter(model, *generators.folders.values())),
+        marks=checked(config.provenance, of_models(model, *generators.folders.values())),
     )
 
 

@@ -109,12 +109,12 @@ class Backbone(ABC):
         """Diffusers' pipeline of all parts, by their folders' names, for saving."""
 
     @abstractmethod
-    def painter(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
+    def inpainting_pipeline(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
         """Diffusers' inpainting pipeline without tokenizers and text encoders, which takes a guidance for each row."""
 
     @abstractmethod
     def conditions(self, text: PromptStates, negative: PromptStates | None) -> dict[str, Any]:
-        """Arguments of a call of `painter`'s pipeline: prompts, negative prompts, and what the family needs besides."""
+        """Arguments of a call of that pipeline: prompts, negative prompts, and what the family needs besides."""
 
     @abstractmethod
     def unused(self, encoders: Sequence[nn.Module], aligned: int) -> list[nn.Parameter]:

@@ -26,7 +26,7 @@ class StableDiffusion(Backbone):
     family = families.STABLE_DIFFUSION
     # diffusers' types leave out that a pipeline's parts may be missing, and which parts have adapters
     _pipeline: Any = StableDiffusionInpaintPipeline
-    _painter: Any = _Pipeline
+    _inpainting: Any = _Pipeline
     _without: Mapping[str, Any] = NO_SAFETY  # parts and checks that no pipeline here has
 
     def encode(self, encoders: Sequence[nn.Module], ids: torch.Tensor) -> PromptStates:
@@ -66,10 +66,10 @@ class StableDiffusion(Backbone):
         """See `Backbone.whole`."""
         return self._pipeline(**parts, **self._without)
 
-    def painter(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
-        """See `Backbone.painter`."""
+    def inpainting_pipeline(self, vae: Any, denoiser: nn.Module, scheduler: Any) -> Any:
+        """See `Backbone.inpainting_pipeline`."""
         none = {name: None for text in self.family.texts for name in (text.encoder, text.tokenizer)}
-        return self._painter(vae=vae, unet=denoiser, scheduler=scheduler, **none, **self._without)
+        return self._inpainting(vae=vae, unet=denoiser, scheduler=scheduler, **none, **self._without)
 
     def conditions(self, text: PromptStates, negative: PromptStates | None) -> dict[str, Any]:
         """See `Backbone.conditions`."""

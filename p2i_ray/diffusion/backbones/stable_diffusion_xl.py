@@ -50,7 +50,7 @@ class StableDiffusionXL(StableDiffusion):
 
     family = families.STABLE_DIFFUSION_XL
     _pipeline = StableDiffusionXLInpaintPipeline
-    _painter = _Pipeline
+    _inpainting = _Pipeline
     _without = NO_EXTRAS
 
     def encode(self, encoders: Sequence[nn.Module], ids: torch.Tensor) -> PromptStates:

@@ -45,7 +45,7 @@ class GivenRequest(PaintRequest):
 
 @dataclass(frozen=True)
 class GivenPictures:
-    """The pictures of a folder: a sampling.painter.PaintingMethod.
+    """The pictures of a folder: a sampling.painting_method.PaintingMethod.
 
     Attributes:
         folder: its location.
@@ -101,7 +101,7 @@ class GivenPictures:
         return {}
 
     def load(self, model: str, options: SamplerOptions) -> GivenPictures:
-        """See PaintingMethod; it is its own painter."""
+        """See PaintingMethod; it is its own loaded method."""
         return self
 
     def paint(self, requests: Sequence[PaintRequest]) -> list[Pixels]:

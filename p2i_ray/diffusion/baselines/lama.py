@@ -25,7 +25,7 @@ BYTES = 2.0  # an output beyond this is from 0 to 255
 
 
 class Lama:
-    """A painter; one picture at a time, since the network's sizes may be fixed."""
+    """The loaded method; one picture at a time, since the network's sizes may be fixed."""
 
     def __init__(self, file: str, options: SamplerOptions) -> None:
         """Open the file.

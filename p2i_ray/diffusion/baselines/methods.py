@@ -24,13 +24,13 @@ from p2i_ray.storage import fingerprints, locations
 
 if TYPE_CHECKING:
     from p2i_ray.diffusion.baselines.baseline_sampler import BaselineSampler
-    from p2i_ray.diffusion.sampling.painter import Painter
+    from p2i_ray.diffusion.sampling.painting_method import LoadedMethod
     from p2i_ray.diffusion.sampling.sampler import SamplerOptions
 
 
 @dataclass(frozen=True)
 class Painting:
-    """The method that paints, and its settings: a sampling.painter.PaintingMethod.
+    """The method that paints, and its settings: a sampling.painting_method.PaintingMethod.
 
     Attributes:
         diffusion: token, prompt and whether a plain model is to be widened; of product2img alone.
@@ -104,7 +104,7 @@ class Painting:
         elif self.method == "powerpaint":
             extras.check_powerpaint(model)
 
-    def load(self, model: str, options: SamplerOptions) -> Painter:
+    def load(self, model: str, options: SamplerOptions) -> LoadedMethod:
         """See PaintingMethod."""
         if self.method == "lama":
             from p2i_ray.diffusion.baselines.lama import Lama

@@ -18,14 +18,14 @@ def fingerprint(location: str) -> str:
     return digests.digest(weight_files.find(folder, weight_files.DIFFUSERS).files, ends=ENDS)
 
 
-def of_painter(*painters: str) -> str:
+def of_models(*models: str) -> str:
     """A SHA-256 over names, sizes and both ends of all weights of a model, and of the generators beside it.
 
     Args:
-        *painters: locations of their folders; of one file, as LaMa's, the file. The order counts.
+        *models: locations of their folders; of one file, as LaMa's, the file. The order counts.
     """
     files = list[str]()
-    for location in painters:
+    for location in models:
         if locations.kind(location) == "file":
             files.append(location)
         else:

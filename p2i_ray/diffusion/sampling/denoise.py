@@ -24,7 +24,7 @@ def build_pipeline(
     backbone: Backbone, vae: AutoencoderKL, denoiser: nn.Module, scheduler: EulerAncestralDiscreteScheduler
 ) -> Any:
     """A pipeline of these parts without tokenizers and text encoders: `denoise` gives it text states."""
-    pipeline = backbone.painter(vae, denoiser, scheduler)
+    pipeline = backbone.inpainting_pipeline(vae, denoiser, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

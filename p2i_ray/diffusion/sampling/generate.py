@@ -12,7 +12,7 @@ from p2i_ray.cluster import placement, resources, root_cause
 from p2i_ray.config import GenerateConfig, ImageConfig
 from p2i_ray.config.seeds import seed_for
 from p2i_ray.data.images import Pixels, encode_png
-from p2i_ray.diffusion.sampling.painter import Finish, PaintingMethod
+from p2i_ray.diffusion.sampling.painting_method import Finish, PaintingMethod
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.provenance.marks import Marks
 from p2i_ray.storage import locations
@@ -108,7 +108,7 @@ class _Paint:
 
         device = "cuda" if settings.num_gpus else "cpu"
         options = SamplerOptions(dtype=settings.dtype, device=device, fill_to=settings.batch_size)
-        self._painting, self._painter = painting, painting.load(model, options)
+        self._painting, self._method = painting, painting.load(model, options)
         self._settings = settings
         self._image = image
         self._seed = seed
@@ -124,7 +124,7 @@ class _Paint:
         rows = [{name: row[name] for name in kept} for row in given]
         images: dict[int, Any] = {}
         for alike in self._alike(opened):
-            images |= zip(alike, self._painter.paint([opened[i] for i in alike]), strict=True)
+            images |= zip(alike, self._method.paint([opened[i] for i in alike]), strict=True)
         columns = [
             {**row, **self._written(row["id"], images[i], opened[i]), **self._painting.notes(row)}
             if i in images

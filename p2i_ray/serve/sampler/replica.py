@@ -38,7 +38,7 @@ class SampledImage:
         pixels: (H, W, 3) uint8.
         batch: images of its batch, itself included.
         slots: images that its batch was filled up to.
-        model: fingerprint of what painted it, see `of_painter`.
+        model: fingerprint of what painted it, see `fingerprint.of_models`.
         seconds: of each stage: queue is its own; text, denoise and paste are the batch's.
     """
 
@@ -93,11 +93,11 @@ class SamplerReplica:
         self._max_batch_size = settings.max_batch_size
 
         def load(location: str) -> _LoadedModel:
-            from p2i_ray.diffusion.model.fingerprint import of_painter
+            from p2i_ray.diffusion.model.fingerprint import of_models
 
             sampler = _sampler(location, diffusion, options, generators)
             sampler.try_out(image.resolution)
-            return _LoadedModel(sampler, of_painter(location, *generators.folders.values()))
+            return _LoadedModel(sampler, of_models(location, *generators.folders.values()))
 
         self._metrics = ReplicaMetrics()
         # One thread samples; another loads a new model meanwhile.

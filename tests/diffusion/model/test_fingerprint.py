@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from p2i_ray.diffusion.model.fingerprint import fingerprint, of_painter
+from p2i_ray.diffusion.model.fingerprint import fingerprint, of_models
 
 UNET, VAE = (f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae"))
 
@@ -22,21 +22,21 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_picture_names_all_weights_a_generator_its_denoiser_alone(model: Path, tmp_path: Path) -> None:
-    all_, denoiser = of_painter(str(model)), fingerprint(str(model))
+    all_, denoiser = of_models(str(model)), fingerprint(str(model))
     (model / "judge/guidance.json").write_bytes(b"other")
-    assert (of_painter(str(model)), fingerprint(str(model))) == (all_, denoiser)
+    assert (of_models(str(model)), fingerprint(str(model))) == (all_, denoiser)
     (model / VAE).write_bytes(b"3210")
-    changed = of_painter(str(model))
+    changed = of_models(str(model))
     assert changed != all_ and fingerprint(str(model)) == denoiser
     (model / UNET).write_bytes(b"3210")
-    assert of_painter(str(model)) != changed and fingerprint(str(model)) != denoiser
+    assert of_models(str(model)) != changed and fingerprint(str(model)) != denoiser
     moved = model.rename(tmp_path / "moved")
-    assert of_painter(str(moved), str(moved)) != of_painter(str(moved))
+    assert of_models(str(moved), str(moved)) != of_models(str(moved))
 
 
 def test_one_file_is_recognised_by_itself(tmp_path: Path) -> None:
     (tmp_path / "lama.onnx").write_bytes(b"0123")
-    before = of_painter(str(tmp_path / "lama.onnx"))
+    before = of_models(str(tmp_path / "lama.onnx"))
     assert before == fingerprint(str(tmp_path / "lama.onnx"))
     (tmp_path / "lama.onnx").write_bytes(b"3210")
-    assert of_painter(str(tmp_path / "lama.onnx")) != before
+    assert of_models(str(tmp_path / "lama.onnx")) != before

@@ -17,7 +17,7 @@ from p2i_ray.config import DiffusionConfig, GenerateConfig, ImageConfig
 from p2i_ray.config.compositing import CompositingConfig
 from p2i_ray.diffusion.baselines.methods import Painting
 from p2i_ray.diffusion.sampling import generate
-from p2i_ray.diffusion.sampling.painter import Finish
+from p2i_ray.diffusion.sampling.painting_method import Finish
 from p2i_ray.errors import UserError
 from p2i_ray.storage.parquet import read_parquet
 from tests.support.make_rows import make_row, make_rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from p2i_ray.cluster import listening
-from p2i_ray.diffusion.model.fingerprint import of_painter
+from p2i_ray.diffusion.model.fingerprint import of_models
 from p2i_ray.diffusion.sampling.request import PaintRequest
 from p2i_ray.generators.request import GeneratorRequest, Reference
 from p2i_ray.serve.edge.backpressure import Late, Overloaded
@@ -235,7 +235,7 @@ def test_a_broken_new_model_is_refused_and_the_next_takes_over_while_requests_ar
         brighter(Path(model))
         await asyncio.gather(*clients)
         assert len(set(pictures)) == 2  # the old model's or the new one's, nothing between, no failure
-        assert len(models) == 2 and dict(models)[pictures[-1]] == of_painter(model)  # each names its own model
+        assert len(models) == 2 and dict(models)[pictures[-1]] == of_models(model)  # each names its own model
         changed = [picture != old for picture in pictures]
         assert changed == sorted(changed)
         assert slowest < 20

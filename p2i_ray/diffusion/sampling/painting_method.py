@@ -35,7 +35,7 @@ class Done(Protocol):
         ...
 
 
-class Painter(Protocol):
+class LoadedMethod(Protocol):
     """A method that is loaded."""
 
     def paint(self, requests: Sequence[PaintRequest]) -> list[Pixels]:
@@ -62,7 +62,7 @@ class PaintingMethod(Protocol):
         ...
 
     def made_with(self) -> dict[str, Any]:
-        """What its pictures depend on beside model, rows, and the settings of diffusion and generation; JSON values."""
+        """Facts of its pictures beside model, rows, and the settings of diffusion and generation; JSON values."""
         ...
 
     def anywhere(self) -> PaintingMethod:
@@ -103,7 +103,7 @@ class PaintingMethod(Protocol):
         """Values of the columns `written` for a row that `request` takes."""
         ...
 
-    def load(self, model: str, options: SamplerOptions) -> Painter:
+    def load(self, model: str, options: SamplerOptions) -> LoadedMethod:
         """Load the method on this machine.
 
         Args:
