@@ -227,7 +227,7 @@ class Run:
             self._lease.check()
 
     def _check_written(self, out: str, counts: Counts) -> None:
-        """What was written while the run folder was away is not in it, and must not count as done."""
+        """See that the output is there: written while the run folder was away it is not, and must not count as done."""
         self._check_there()
         if not counts.files:
             return

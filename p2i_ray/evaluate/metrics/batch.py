@@ -33,7 +33,7 @@ class MeasuredImages(NamedTuple):
 
 
 class RealImages(NamedTuple):
-    """What some metrics need of a real row beside its picture; both (side, side, 3), uint8. There is one at least."""
+    """Parts of a real row beside its picture, for some metrics; both (side, side, 3), uint8. One is there at least."""
 
     background: (
         Pixels | None
