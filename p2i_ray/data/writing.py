@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from p2i_ray.data.images import Pixels, encode_cutout, encode_jpeg, encode_png
-from p2i_ray.data.schema import SCHEMA, SPLITS
-from p2i_ray.storage import folders, locations, parquet
+from p2i_ray.data.schema import SCHEMA
+from p2i_ray.storage import locations, parquet
 
 ROW_GROUP = 32  # rows; the least a reader holds in memory, about 20 MB at 512 pixels
 
@@ -87,19 +86,5 @@ def read_rows(file: str, places: Sequence[int]) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def write_split(data: str, split: str, samples: Iterable[Mapping[str, Any]], rows_per_file: int = 256) -> list[str]:
-    """Write a split from an iterator, holding one file's rows at a time; returns the files' names."""
-    if split not in SPLITS:
-        raise ValueError(f"split {split!r} is none of {', '.join(SPLITS)}")
-    folder = locations.join(data, split)
-    folders.make_folder(folder)
-    return [write_shard(chunk, folder) for chunk in _chunks(iter(samples), rows_per_file)]
-
-
 def _new_name() -> str:
     return f"part-{uuid.uuid4().hex}.parquet"
-
-
-def _chunks(rows: Iterator[Mapping[str, Any]], size: int) -> Iterator[list[Mapping[str, Any]]]:
-    while chunk := list(islice(rows, size)):
-        yield chunk

@@ -114,12 +114,6 @@ def to_tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def to_uint8(images: torch.Tensor) -> np.ndarray:
-    """Turn tensors into pictures: float (B, 3, H, W) in -1..1 -> uint8 (B, H, W, 3)."""
-    scaled = ((images + 1) * 127.5).round().clamp(0, 255)
-    return scaled.permute(0, 2, 3, 1).byte().numpy()
-
-
 def save_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Call `write` with a temporary folder next to `folder`, then rename it: no reader finds half a model."""
     folder.parent.mkdir(parents=True, exist_ok=True)

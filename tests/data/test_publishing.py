@@ -8,9 +8,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from p2i_ray.data import publishing, writing
+from p2i_ray.data import publishing
 from p2i_ray.errors import UserError
 from tests.support.epbd_row import row
+from tests.support.write_split import write_split
 
 ROW = {key: value for key, value in row("a", "Mug").items() if key != "group"}
 
@@ -23,8 +24,8 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
     out = str(tmp_path / "data")
     publishing.check_free(out)
     building = publishing.building_folder(out)
-    kept = writing.write_split(building, "train", [ROW] * 2) + writing.write_split(building, "train", [ROW])
-    writing.write_split(building, "train", [ROW] * 3)  # of a killed attempt, in no list
+    kept = write_split(building, "train", [ROW] * 2) + write_split(building, "train", [ROW])
+    write_split(building, "train", [ROW] * 3)  # of a killed attempt, in no list
     publishing.publish(building, out, {"train": kept, "test": []})
     assert names(tmp_path / "data" / "train") == sorted(kept)
     assert names(tmp_path / "data") == ["train"]
@@ -39,7 +40,7 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_bucket_is_published_file_by_file(name: str) -> None:
     """Also where the folder's name has what fsspec takes for a pattern."""
     out = f"memory://bucket/{name}"
-    kept = writing.write_split(f"{out}/.building-1", "train", [ROW])
+    kept = write_split(f"{out}/.building-1", "train", [ROW])
     publishing.publish(f"{out}/.building-1", out, {"train": kept})
     memory = fsspec.filesystem("memory")
     assert memory.ls(f"/bucket/{name}/train", detail=False) == [f"/bucket/{name}/train/{kept[0]}"]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from p2i_ray.data import reading, writing
 from p2i_ray.data.schema import IMAGE
 from p2i_ray.errors import UserError
+from tests.support.write_split import write_split
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         writing.sample(f"id-{n}", f"Mug {n}", "Cup", cutout=np.dstack([picture, mask]), picture=picture, lossless=True)
         for n, picture in enumerate(pictures)
     ]
-    writing.write_split(str(folder), "train", samples, rows_per_file=16)
-    writing.write_split(str(folder), "validation", samples[:3])
+    write_split(str(folder), "train", samples, rows_per_file=16)
+    write_split(str(folder), "validation", samples[:3])
     yield folder
 
 
@@ -153,7 +154,7 @@ def test_broken_and_foreign_files_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table(flat), tmp_path / "validation" / "a.parquet")
     with pytest.raises(UserError, match="column image must be an image struct"):
         reading.read_split(str(tmp_path), "validation")
-    writing.write_split(str(tmp_path), "test", [])
+    write_split(str(tmp_path), "test", [])
     pq.write_table(pa.table(flat).slice(0, 0), tmp_path / "test" / "a.parquet")
     with pytest.raises(UserError, match="has no rows"):
         reading.count(str(tmp_path), "test")

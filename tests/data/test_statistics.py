@@ -12,6 +12,7 @@ import pytest
 from p2i_ray.config import ImageConfig
 from p2i_ray.data import statistics, writing
 from p2i_ray.data.schema import INGESTED, SCHEMA
+from tests.support.write_split import write_split
 
 
 def sample(id: str, name: str, category: str, *, grey: int, product_rows: int) -> dict[str, Any]:
@@ -33,8 +34,8 @@ def test_figures(tmp_path: Path, ray_cluster: None) -> None:
         sample("a", "Lamp 5", "Lamp", grey=1, product_rows=6),
         sample("e", "Bag", "Bag", grey=7, product_rows=6),
     )
-    writing.write_split(data, "train", [mug, mugs, broken])
-    writing.write_split(data, "test_unseen", [lamp, bag])
+    write_split(data, "train", [mug, mugs, broken])
+    write_split(data, "test_unseen", [lamp, bag])
     done: list[int] = []
     table = statistics.measure(data, str(tmp_path / "work"), ImageConfig(), done.append)
     figures = statistics.summarise(table)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from p2i_ray.data import writing
 from p2i_ray.data.schema import SCHEMA
+from tests.support.write_split import write_split
 
 
 def rows(count: int, lossless: bool = True) -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def rows(count: int, lossless: bool = True) -> list[dict[str, Any]]:
 def test_hugging_face_datasets_shows_the_pictures(tmp_path: Path) -> None:
     import datasets
 
-    files = writing.write_split(str(tmp_path), "train", iter(rows(5)), rows_per_file=2)
+    files = write_split(str(tmp_path), "train", rows(5), rows_per_file=2)
     assert len(set(files)) == 3
     found = datasets.load_dataset(
         "parquet", data_files=str(tmp_path / "train/*.parquet"), split="train", cache_dir=str(tmp_path / "cache")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from p2i_ray.mini.training import ANY_SCENE, Trainer, rate_at, save_folder, save_half, to_tensor, to_uint8
+from p2i_ray.mini.training import ANY_SCENE, Trainer, rate_at, save_folder, save_half, to_tensor
 from p2i_ray.mini.world import PLAIN, SCENES, render
 
 pytestmark = pytest.mark.long
@@ -71,9 +71,11 @@ def test_saved_halves_load_as_floats(tmp_path: Path):
     assert CLIPTextModel.from_pretrained(tmp_path).dtype == torch.float32
 
 
-def test_pixels_survive_the_way_to_tensors_and_back():
+def test_pixels_become_tensors_from_minus_one_to_one():
     images = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 16, 16, 3)
-    assert (to_uint8(to_tensor(images)) == images).all()
+    found = to_tensor(images)
+    assert found.shape == (1, 3, 16, 16) and (found.min(), found.max()) == (-1, 1)
+    assert (((found + 1) * 127.5).round().permute(0, 2, 3, 1).numpy() == images).all()
 
 
 def test_any_scene_makes_product_and_scene_independent():

@@ -11,7 +11,7 @@ import torch
 from p2i_ray.data.images import background_of, product_of
 from p2i_ray.mini.captions import SCENE_PHRASES
 from p2i_ray.mini.scenefit import image_features, scene_fit, scene_of, text_features
-from p2i_ray.mini.training import to_tensor, to_uint8
+from p2i_ray.mini.training import to_tensor
 from p2i_ray.mini.unet_training import encode, generate
 from p2i_ray.mini.vae_training import psnr
 from p2i_ray.mini.world import CLEAN, CLEAN_UNSEEN, RIGHT_SCENE, SCENES, Sample, render
@@ -112,7 +112,8 @@ def test_evaluator_tells_scenes_also_on_reconstructions(pipeline, samples):
     images, masks = pixels(samples)
     with torch.no_grad():
         latents = pipeline.vae.encode(to_tensor(images)).latent_dist.mean
-        soft = to_uint8(pipeline.vae.decode(latents).sample)
+        decoded = pipeline.vae.decode(latents).sample
+    soft = (pipeline.image_processor.postprocess(decoded, output_type="np") * 255).round().astype(np.uint8)
     truth = np.array([s.scene for s in samples])
     for pictures in (images, soft):
         assert (np.array(scene_of(pictures, masks, EVALUATOR)) == truth).mean() >= 0.97

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from p2i_ray.config import ImageConfig
-from p2i_ray.data import writing
 from p2i_ray.errors import UserError
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.run.manifests import Manifest
@@ -16,13 +15,14 @@ from p2i_ray.steps.exemplars import FILE, write_chosen
 from p2i_ray.steps.round import Output
 from p2i_ray.storage import parquet
 from tests.support.epbd_row import row
+from tests.support.write_split import write_split
 
 NAMES = {"a": "Mug", "b": "Lamp", "c": "Vase"}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> str:
-    writing.write_split(str(tmp_path / "data"), "train", [row(id_, name) for id_, name in NAMES.items()])
+    write_split(str(tmp_path / "data"), "train", [row(id_, name) for id_, name in NAMES.items()])
     return str(tmp_path / "data")
 
 
