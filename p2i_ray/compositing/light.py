@@ -72,7 +72,13 @@ def undo(picture: Pixels, weights: Weights, found: Gains) -> Pixels:
 
 
 def difference(before: Pixels, after: Pixels, weights: Weights) -> float:
-    """The mean CIEDE2000 between two pictures over the pixels that have a weight; of at most 16,384, drawn evenly."""
+    """The mean CIEDE2000, 0 or more, between two pictures over the pixels that have a weight.
+
+    Args:
+        before: (H, W, 3).
+        after: (H, W, 3).
+        weights: (H, W); of pixels with one at most 16,384 are compared, drawn evenly.
+    """
     some = _some(np.flatnonzero(weights))
     if not some.size:
         return 0.0

@@ -16,7 +16,7 @@ Weights = NDArray[np.uint8]  # 0: untouched, 255: in full
 
 
 def size_of(mask: Pixels) -> float:
-    """A product's size: the root of its area, pixels; thin products are small."""
+    """The size of a mask's (H, W) product: the root of its area, pixels; thin products are small."""
     return float(np.sqrt(np.count_nonzero(mask >= HALF)))
 
 

@@ -34,11 +34,11 @@ def agrees(cutout: Pixels, photo: Pixels) -> bool:
 
 
 def measures(cutout: Pixels, photo: Pixels) -> tuple[float, float, float]:
-    """Compare a cutout and its photo where it is opaque.
+    """Compare a cutout (H, W, 4) and its photo (H, W, 3 or 4) where it is opaque.
 
     Returns:
-        The share of pixels with nearly the same levels, the contrast of the structure of either, in levels, and the
-        correlation of the two. Where too little is opaque, they are alike.
+        The share, 0..1, of pixels with nearly the same levels, the contrast of the structure of either, in levels, and
+        the correlation, -1..1, of the two. Where too little is opaque, they are alike.
     """
     scale = SIDE / max(photo.shape[:2])
     width, height = (max(1, round(side * scale)) for side in (photo.shape[1], photo.shape[0]))

@@ -70,7 +70,7 @@ def scene_window(mask: Pixels, aspect: float = 1.0) -> Window | None:
 
 
 def cutout_window(mask: Pixels, aspect: float = 1.0) -> Window:
-    """The largest part of a cutout's canvas around its product; beyond the canvas where the margin asks for it."""
+    """The largest part of a mask's (H, W) canvas around its product; beyond the canvas where the margin asks for it."""
     height, width = mask.shape
     rows, columns = extent_of(mask)
     free = _margin(_longer(rows, columns))

@@ -47,7 +47,7 @@ def prepared(photo: Pixels, size: tuple[int, int], mean: Levels, *, std: Levels)
 
 
 def difference(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """The share of what either calls product that the other does not; 0 where both are empty."""
+    """The share, 0..1, of what either mask (H, W) calls product and the other does not; 0 where both are empty."""
     either = int((one | other).sum())
     return float((one ^ other).sum() / either) if either else 0.0
 

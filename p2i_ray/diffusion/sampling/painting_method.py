@@ -39,7 +39,7 @@ class LoadedMethod(Protocol):
     """A method that is loaded."""
 
     def paint(self, requests: Sequence[PaintRequest]) -> list[Pixels]:
-        """Paint a background around each product, whose own pixels are put back; see Sampler.paint."""
+        """Paint a background around each of B products, whose own pixels are put back; B pictures (H, W, 3), uint8."""
         ...
 
 

@@ -46,7 +46,7 @@ class Head:
         self._weight, self._bias = weight[0], float(bias[0])
 
     def scores(self, embed: Embed) -> Callable[[Batch], NDArray[np.float64]]:
-        """A function that scores each picture of a batch, by features of the encoder."""
+        """A function that scores each of B pictures by features of the encoder, (B,), about 1 to 10."""
         return lambda batch: normalised(batch.features_by(embed)) @ self._weight + self._bias
 
 

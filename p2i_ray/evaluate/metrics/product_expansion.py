@@ -18,7 +18,7 @@ from p2i_ray.evaluate.metrics.batch import Batch
 
 
 def by(cutter: Cutter) -> Callable[[Batch], NDArray[np.float64]]:
-    """The expansion of each row of a batch, 0 or more; NaN where the cutter finds no product."""
+    """A function that gives each of B rows its expansion, (B,), 0 or more; NaN where the cutter finds no product."""
 
     def values(batch: Batch) -> NDArray[np.float64]:
         cuts = cutter.cut(batch.pictures)

@@ -17,7 +17,7 @@ from p2i_ray.evaluate.metrics.text_image import TextImageModel
 
 
 def by(model: TextImageModel, scenes: Scenes, location: str) -> Callable[[Batch], NDArray[np.float64]]:
-    """A function that gives 1 for each row of a batch whose scene suits its category, otherwise 0.
+    """A function that gives each of B rows 1 where its scene suits its category, otherwise 0; (B,).
 
     Args:
         model: the CLIP of the batches, with its text encoder.

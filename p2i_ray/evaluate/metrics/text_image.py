@@ -75,7 +75,7 @@ def check(text: str) -> None:
 
 
 def scores(model: TextImageModel, text: str, *, scaled: bool) -> Callable[[Batch], NDArray[np.float64]]:
-    """A function that scores each row of a batch: the cosine of picture and text.
+    """A function that scores each of B rows: the cosine of picture and text, (B,).
 
     Args:
         model: frozen.
