@@ -88,6 +88,7 @@ def run(job: EvaluateJob) -> None:
     from p2i_ray.comparison.evaluation import Evaluation, engines_of
     from p2i_ray.evaluate import measure
     from p2i_ray.generators.methods import method_of
+    from p2i_ray.steps import trained_clip
 
     data, model, out = locations.absolute(job.data), locations.absolute(job.model), locations.absolute(job.out)
     painting = method_of(job, data, job.split, model=model)
@@ -99,6 +100,7 @@ def run(job: EvaluateJob) -> None:
         evaluation = further.lacking(evaluation, before, out)
     preset_data.ready(job, data)
     evaluation.check()
+    trained_clip.warn(job, metrics)
     if before:
         further.check(evaluation, out)
     judge = evaluation.judge(locations.join(out, "judge-cache")) if evaluation.judged else None

@@ -75,10 +75,17 @@ def install() -> None:
 
 @contextmanager
 def kept() -> Iterator[None]:
-    """Keep the handlers that there are from what is called in the block: Ray's start replaces that of SIGTERM."""
+    """Keep the handlers that there are from what is called in the block: Ray's start replaces that of SIGTERM.
+
+    Ray's handler exits with the signal's number, at any time of its start, which may take ten seconds.
+    """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
+    except SystemExit as ended:
+        if before[signal.SIGTERM] is not _handle or ended.code != signal.SIGTERM:
+            raise
+        _handle(signal.SIGTERM, None)
     finally:
         if before[signal.SIGINT] is _handle:
             _set(before)

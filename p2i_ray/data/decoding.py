@@ -120,6 +120,8 @@ def _decoded(encoded: bytes | None, limits: ImageConfig, at_least: int | None, *
         if at_least:
             image.draft(None, (at_least, at_least))
         image.load()
+        if image.format == "JPEG" and jpeg_end.is_cut_off(encoded or b"", image):
+            raise ImageError("unreadable: the end of its picture is missing, and would be grey; get the file again")
         if image.format == "PNG" and "transparency" in image.info:
             image.info["transparency"] = _at_8_bits(image, encoded)
         if image.format == "PNG" and image.mode == "RGBA" and encoded and encoded[PNG_COLOURS] == GREY_AND_ALPHA:

@@ -1,7 +1,12 @@
-"""A JPEG that lacks nothing but its end marker, told from one whose picture was cut off."""
+"""Where a JPEG ends: one that lacks nothing but its end marker, and one that has it but not all of its picture.
+
+A decoder fills up what is missing of a picture with grey and says nothing. So a file is decoded again with other coded
+data before the marker: where all of the picture is there, that data is not looked at.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 from PIL import Image
@@ -11,30 +16,55 @@ FILLINGS = (b"\x55" * 64, b"\xb4\x2d\x6c" * 22, b"\x13\xe8" * 32)  # coded data:
 PROGRESSIVE = 0xC2
 SOS = 0xDA  # start of scan
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # start of frame; the others are tables
+GREY = range(122, 135)  # levels that missing blocks get: 128, less exactly where a progressive one is smoothed
+UNREADABLE = (OSError, SyntaxError, ValueError, IndexError)  # what Pillow raises for broken files
 ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 COEFFICIENTS = 64  # of a block
+BAND = 256  # rows that are read at a time
 
 
 def mended(encoded: bytes) -> bytes | None:
-    """The file with its end marker; none if it is no JPEG, or if more than the marker is missing.
-
-    A decoder fills up what is missing of a picture with grey and says nothing. So the file is decoded again with other
-    coded data before the marker: where all of the picture is there, that data is not looked at.
-    """
+    """The file with its end marker; none if it is no JPEG, or if more than the marker is missing."""
     if not encoded.startswith(START) or encoded.endswith(END):
         return None
     whole = encoded.removesuffix(b"\xff")
     try:
-        pixels = _pixels(whole + END)
-        same = all(_pixels(whole + filling + END) == pixels for filling in FILLINGS)
-        return whole + END if same and _has_all_scans(whole) else None
-    except (OSError, SyntaxError, ValueError, IndexError):
+        return whole + END if _has_all_blocks(whole) and _has_all_scans(whole) else None
+    except UNREADABLE:
         return None
 
 
+def is_cut_off(encoded: bytes, image: Image.Image) -> bool:
+    """Whether a JPEG with an end marker lacks the last blocks of its picture, as one that a program put the marker to.
+
+    Args:
+        encoded: the file's content.
+        image: decoded from it, at any size. Unless its last pixel has the grey of missing blocks, nothing is missing.
+    """
+    last = image.getpixel((image.width - 1, image.height - 1))
+    levels = last if isinstance(last, tuple) else (last,)
+    if not encoded.endswith(END) or any(level not in GREY for level in levels):
+        return False
+    try:
+        return not _has_all_blocks(encoded.removesuffix(END))
+    except UNREADABLE:  # it was readable without other data
+        return True
+
+
+def _has_all_blocks(encoded: bytes) -> bool:
+    """Whether what is put before the end marker doesn't show."""
+    pixels = _pixels(encoded + END)
+    return all(_pixels(encoded + filling + END) == pixels for filling in FILLINGS)
+
+
 def _pixels(encoded: bytes) -> bytes:
+    """A digest of the pixels; no second copy of them is held."""
+    found = hashlib.sha256()
     with Image.open(io.BytesIO(encoded), formats=("JPEG",)) as image:
-        return image.tobytes()
+        image.load()
+        for top in range(0, image.height, BAND):
+            found.update(image.crop((0, top, image.width, min(image.height, top + BAND))).tobytes())
+    return found.digest()
 
 
 def _has_all_scans(encoded: bytes) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2i_ray.errors import UserError
-from p2i_ray.storage import folders, locations, safetensors_header
+from p2i_ray.storage import digests, folders, locations, safetensors_header
 from p2i_ray.storage.safetensors_header import Tensor
 
 DIFFUSERS = "diffusion_pytorch_model"  # the name of weights as diffusers saves them
@@ -21,6 +21,7 @@ VARIANTS = (None, "fp16", "bf16")  # in the order of preference; none: the files
 PICKLED = (".bin", ".ckpt", ".pt", ".pth")
 LORA = "pytorch_lora_weights.safetensors"
 LORA_PART = re.compile(r"(^|[._])lora[._]")  # in the names of a LoRA's tensors, whichever program wrote it
+ENDS = 1 << 20  # bytes at both ends of a file that tell weights apart
 NESTED = ("state_dict", "model", "module")  # under which training programs keep the weights
 
 
@@ -77,6 +78,21 @@ def find(location: str, name: str, *, setting: str | None = None) -> Weights:
         if (index := f"{name}.safetensors.index{dotted}.json") in names:
             return _sharded(location, index, names, variant)
     raise UserError(_complaint(f"{setting}={location}" if setting else location, names, f"{name}.safetensors"))
+
+
+def same(location: str, other: str, name: str) -> bool:
+    """Whether two folders' weights are the same, by the names, sizes and both ends of their files.
+
+    Args:
+        location: of a part's folder.
+        other: of another one.
+        name: as in `find`.
+    """
+    try:
+        one, two = (digests.digest(find(folder, name).files, ends=ENDS) for folder in (location, other))
+    except UserError:  # what is wrong with a folder is said where it is read
+        return False
+    return one == two
 
 
 def is_lora(location: str) -> bool:

@@ -32,6 +32,7 @@ def flow_plot(stages: Sequence[Stage]) -> Markup:
     """Plot a bar for each round, kept below dropped; the kept rows are joined to the next bar."""
     most = max(1, *(stage.rows for stage in stages))
     gap = 0.11 * most  # between two labels, one below the other
+    clear = 0.06 * most  # below the label on a bar
     with canvas(1.75 * len(stages) + 0.15, 2.7) as (figure, out):
         axes = figure.subplots()
         for x, stage in enumerate(stages):
@@ -62,7 +63,7 @@ def flow_plot(stages: Sequence[Stage]) -> Markup:
             aside = f"\n{stage.set_aside:,} set aside" if stage.set_aside else ""
             axes.text(
                 right + 0.05,
-                max(high, low + gap * (1.5 if aside else 1)),
+                max(min(high, stage.rows - clear), low + gap * (1.5 if aside else 1)),
                 f"{stage.dropped:,} dropped{aside}",
                 va="center",
                 fontsize=10,

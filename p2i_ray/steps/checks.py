@@ -20,6 +20,7 @@ from p2i_ray.judge.engines import model_folder
 from p2i_ray.judge.request_lengths import Asked
 from p2i_ray.judge.requests import exemplars
 from p2i_ray.judge.requests.prompts import Exemplar, load_prompts
+from p2i_ray.steps import trained_clip
 from p2i_ray.storage import locations
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ def check(config: Config, data: str, begun: bool = False) -> None:
     training_checks.check_training(base, validation.anywhere(config.diffusion), config.train)
     check_tool(config.train.tracking)
     measure.check(config.evaluate, measure.METRICS, idr.dev_split, dev_rows)
+    trained_clip.warn(config, measure.METRICS)
     if idr.judged:
         _check_judge(config, data)
 

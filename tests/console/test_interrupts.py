@@ -110,6 +110,21 @@ def test_a_caller_that_goes_on_has_its_own_handlers_back() -> None:
     assert [signal.getsignal(number) for number in interrupts.SIGNALS] == mine
 
 
+def test_a_signal_that_comes_while_ray_starts() -> None:
+    """Ray's own handler is in its place then."""
+    lines = [
+        "import signal",
+        "with interrupts.kept():",
+        "    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))",
+        "    print('starts', flush=True)",
+        "    time.sleep(600)",
+    ]
+    job = start("\n        ".join(lines))
+    assert job.stdout and job.stdout.readline() == "starts\n"
+    job.send_signal(signal.SIGTERM)
+    assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == 143
+
+
 def test_help_that_nobody_reads() -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,8 +1,9 @@
-"""A JPEG without its end marker is whole; one that was cut off is not."""
+"""A JPEG without its end marker is whole; one that was cut off is not, with or without the marker."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,3 +46,32 @@ def test_a_progressive_file_cut_between_two_scans() -> None:
     for place in {*starts[1:], *tables[1:]}:
         with pytest.raises(ImageError, match=r"^unreadable: "):
             decode(whole[:place], ImageConfig())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("at_least", [None, 64])
+def test_an_end_marker_after_half_a_picture(mode: str, progressive: bool, at_least: int | None) -> None:
+    out = io.BytesIO()
+    NOISE.resize((300, 400), Image.Resampling.BICUBIC).convert(mode).save(out, "JPEG", progressive=progressive)
+    whole = out.getvalue()
+    scan = whole.index(b"\xff\xda")
+    end = whole.index(b"\xff\xda", scan + 2) if progressive else len(whole)  # of the scan that has each block's mean
+    for share in (0.2, 0.5, 0.9):
+        cut = whole[: scan + int((end - scan) * share)] + b"\xff\xd9"
+        with Image.open(io.BytesIO(cut)) as read:
+            read.load()  # without a word
+        with pytest.raises(ImageError, match=r"^unreadable: the end of its picture is missing, and would be grey; "):
+            decode(cut, ImageConfig(), at_least)
+    decode(whole, ImageConfig(), at_least)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 0}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("size", [(1, 1), (50, 37), (64, 64)])
+def test_a_grey_photo_is_whole(options: dict[str, Any], mode: str, size: tuple[int, int]) -> None:
+    photo = Image.new("RGB", size, (128, 128, 128))
+    photo.paste((200, 30, 30), (0, 0, size[0] // 2, size[1] // 2))
+    out = io.BytesIO()
+    photo.convert(mode).save(out, "JPEG", **options)
+    assert decode(out.getvalue(), ImageConfig()).size == size

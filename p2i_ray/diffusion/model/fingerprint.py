@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from p2i_ray.diffusion.model import validation
 from p2i_ray.encoders import weight_files
+from p2i_ray.encoders.weight_files import ENDS
 from p2i_ray.storage import digests, folders, locations
 
-ENDS = 1 << 20  # bytes at both ends of a file
 WEIGHTS = (".safetensors", ".onnx")
 
 
