@@ -1,4 +1,4 @@
-"""Where a JPEG ends: one that lacks nothing but its end marker, and one that has it but not all of its picture.
+"""The end of a JPEG: one that lacks nothing but its end marker, and one that has it but not all of its picture.
 
 A decoder fills up what is missing of a picture with grey and says nothing. So a file is decoded again with other coded
 data before the marker: where all of the picture is there, that data is not looked at.
