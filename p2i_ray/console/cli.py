@@ -123,9 +123,16 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
 
 
 def _leave_ray() -> None:
-    """End the cluster that this process has started, or leave the one that it has joined."""
+    """End the cluster that this process has started, or leave the one that it has joined.
+
+    Where another thread drops a reference to one of Ray's objects while Ray's client shuts down, Ray ends the process
+    on the spot, with exit code 1, and parts of the cluster stay. Ray Data's thread is stopped by the shutdown itself,
+    and would drop those of the functions that it is in; so these are kept.
+    """
     if ray := sys.modules.get("ray"):
+        running = sys._current_frames()
         ray.shutdown()
+        del running
 
 
 def _stop(line: str, code: int = 2) -> NoReturn:
