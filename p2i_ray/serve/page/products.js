@@ -47,7 +47,7 @@ export class Products {
         failed.push(file.name);
       }
     }
-    this.refuse(failed.length ? `Can't be opened as pictures: ${failed.join(", ")}.` : "");
+    this.refuse(failed.length ? `Can't be opened as pictures: ${failed.join(", ")}. Use PNG, JPEG or WebP.` : "");
     this.showCount();
     find("products-title").focus();
     find("products").scrollIntoView({ block: "nearest" });
@@ -85,7 +85,7 @@ export class Products {
 
   showCount() {
     const { length } = this.list;
-    find("products-words").textContent = length === 1 ? "One product" : `${length} products`;
+    find("products-words").textContent = ["No product", "One product"][length] ?? `${length} products`;
     this.say(find("products-words").textContent);
   }
 

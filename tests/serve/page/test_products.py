@@ -108,7 +108,9 @@ def test_what_fails_is_told_and_the_rest_is_painted(browser: Browser, working: R
     with visit(browser, working) as here:
         choose(here, ("red.png", RED), ("blank.png", BLANK.getvalue()))
         here.page.set_input_files("#products-add", [file("text.png", b"no picture")])
-        expect(here.page.locator("#products-error")).to_have_text("Can't be opened as pictures: text.png.")
+        expect(here.page.locator("#products-error")).to_have_text(
+            "Can't be opened as pictures: text.png. Use PNG, JPEG or WebP."
+        )
         here.page.get_by_role("button", name="Paint them all").click()
         expect(here.page.locator("#products-outcome")).to_have_text(
             "1 painted, 1 not: results.json in the zip says why.", timeout=60_000
