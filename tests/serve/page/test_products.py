@@ -275,7 +275,6 @@ def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningS
         expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
         working.open_gate()
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
-        assert here.page.evaluate("sessionStorage.getItem('p2i-job')") is None
         here.page.evaluate("sessionStorage.setItem('p2i-job', 'job_' + '0'.repeat(32))")
         here.page.reload()
         expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text(
@@ -284,6 +283,23 @@ def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningS
         here.page.locator("#products-task .retry").click()
         expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text("Add the photos again.")
         here.check_clean(allowed="404")
+
+
+@pytest.mark.parametrize("way", ["Download the zip", "Put the list away"])
+def test_a_zip_is_offered_until_it_is_taken_or_put_away(browser: Browser, working: RunningService, way: str) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        here.page.get_by_role("button", name="Paint them all").click()
+        outcome = here.page.locator("#products-outcome")
+        expect(outcome).to_have_text("All 2 are painted.", timeout=60_000)
+        here.page.reload()
+        expect(outcome).to_have_text("All 2 are painted.", timeout=60_000)
+        here.page.get_by_text(way).click()
+        here.page.reload()
+        expect(here.page.locator("#drop")).to_be_visible()
+        expect(here.page.locator("#products")).to_be_hidden()
+        assert [path for path, _ in working.bodies if path.startswith("/v1/jobs")] == ["/v1/jobs"]
+        here.check_clean()
 
 
 def test_an_order_that_is_not_answered_when_the_page_is_left_goes_on(browser: Browser, working: RunningService) -> None:
@@ -301,7 +317,7 @@ def test_an_order_that_is_not_answered_when_the_page_is_left_goes_on(browser: Br
         working.open_gate()
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         assert len(jobs_of(here, working)) == before + 1
-        here.page.evaluate("sessionStorage.setItem('p2i-order', 'never-arrived')")
+        here.page.evaluate("sessionStorage.removeItem('p2i-job'); sessionStorage.setItem('p2i-order', 'never-arrived')")
         here.page.reload()
         alert = here.page.locator("#products-task").get_by_role("alert")
         expect(alert).to_contain_text("The job is not on the server. Add the photos again.")
