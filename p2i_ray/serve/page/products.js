@@ -205,7 +205,7 @@ export class Products {
     this.order = null;
     this.url = URL.createObjectURL(zip);
     const left = total - done; // failed, or cancelled from elsewhere
-    const words = left ? `${done} painted, ${left} not: results.json in the zip says why.` : `All ${done} are painted.`;
+    const words = left ? `${done} painted, ${left} not: results.csv in the zip says why.` : `All ${done} are painted.`;
     find("products-outcome").textContent = words;
     Object.assign(find("products-download"), { href: this.url, download: "products.zip" });
     find("products-done").hidden = false;

@@ -113,7 +113,7 @@ def test_what_fails_is_told_and_the_rest_is_painted(browser: Browser, working: R
         )
         here.page.get_by_role("button", name="Paint them all").click()
         expect(here.page.locator("#products-outcome")).to_have_text(
-            "1 painted, 1 not: results.json in the zip says why.", timeout=60_000
+            "1 painted, 1 not: results.csv in the zip says why.", timeout=60_000
         )
         here.page.get_by_role("button", name="Put the list away").click()
         expect(here.page.locator("#products")).to_be_hidden()
@@ -153,7 +153,7 @@ def test_a_job_that_another_front_cancels_gives_what_is_painted(browser: Browser
         assert asked.value.status == 409
         painting.open_gate()
         outcome = here.page.locator("#products-outcome")
-        expect(outcome).to_have_text("1 painted, 1 not: results.json in the zip says why.", timeout=60_000)
+        expect(outcome).to_have_text("1 painted, 1 not: results.csv in the zip says why.", timeout=60_000)
         expect(here.page.locator("#products-task").get_by_role("alert")).to_be_hidden()
         here.check_clean(allowed="Failed to load resource")
 
