@@ -329,3 +329,6 @@ def test_on_a_phone_it_fits(browser: Browser, working: RunningService) -> None:
     with visit(browser, working, **PHONE) as here:
         choose(here, ("a-name-of-one-very-long-word-" + "m" * 80 + ".png", RED), ("yellow.png", YELLOW))
         assert here.fits()
+        field, row = (here.page.locator(place).first for place in ("#products-list input", "#products-list li"))
+        widths = [place.evaluate("(e) => e.clientWidth") for place in (field, row)]
+        assert widths[0] > 0.7 * widths[1]  # all that the picture leaves: a name is to be read
