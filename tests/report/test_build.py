@@ -140,6 +140,18 @@ def test_a_run_without_selection(mini_data: str, tmp_path: Path) -> None:
     assert "Run report" in page.words
     assert "58.31 → 32.88" in page.words
     assert "What the judge gave" not in page.words
+    assert "no judge, no selection: all photos are trained on" in page.words
+    assert "No judge was asked." in page.words
+    for word in ("γ", "what the judge says", "Prompt p_R", "The prompts are our own"):
+        assert word not in page.words.split("Settings")[0], word
+
+
+def test_a_run_that_keeps_a_number_of_rows(mini_data: str, tmp_path: Path) -> None:
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"), idr__keep_rows=[1200, 600])
+    page = Page(Path(report.write(run)).read_text("utf-8"))
+    assert "keeps the best 1,200 · 600 rows" in page.words
+    assert "as many as idr.keep_rows says" in page.words
+    assert "γ" not in page.words.split("Settings")[0]
 
 
 def test_a_run_whose_data_and_prompts_are_gone(mini_data: str, tmp_path: Path) -> None:
