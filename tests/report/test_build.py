@@ -349,6 +349,8 @@ def test_plots_say_what_they_show() -> None:
     assert 'aria-label="FID, lower is better. before: 5.50, round 1: 4.25"' in svg
     assert "currentColor" in svg
     assert 'width="' not in svg.split(">")[0]
+    assert ">−" not in metric_plot("FID", ["before", "round 1"], [42.3, 2.1], lower_is_better=True)  # a distance's axis
+    assert ">−" in metric_plot("CLIP-c-B", ["before", "round 1"], [0.3, -1.2], lower_is_better=False)
     expected = [4.9, 3.6, 1.2, None]
     scores = pa.table({"score": [5, 4, 1, None], "expected_score": expected, "kept": [True, True, False, False]})
     svg = score_plot("Round <1>", scores, gamma=3.5, threshold_on="expected_score")
