@@ -1,4 +1,4 @@
-"""Join the pairs of an ingested BG-Pair, so that each product has its reference in a column.
+r"""Join the pairs of an ingested BG-Pair, so that each product has its reference in a column.
 
     python jobs/pairs.py --config mini data=data/bgpair out=data/bgpair-joined
     python jobs/evaluate.py --config mini data=data/bgpair-joined split=test model=MODEL \

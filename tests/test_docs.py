@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,23 @@ def test_make_targets_and_jobs_that_are_named_exist(page: Path) -> None:
         assert re.search(rf"^{target}:", makefile, re.M), target
     for job in re.findall(r"jobs/([a-z_]+)\.py", text):
         assert (ROOT / "jobs" / f"{job}.py").is_file(), job
+
+
+def test_jobs_and_presets_are_all_listed() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    presets, keys = (text.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("Presets", "Keys of each job"))
+    first = [re.findall(r"`([a-z0-9_-]+)`", row) for row in re.findall(r"^\| (`.+?) \|", keys, re.M)]
+    jobs = {path.stem for path in (ROOT / "jobs").glob("*.py")} - {"build_mini"}  # of `make zoo`
+    assert sorted(name for names in first for name in names) == sorted(jobs)
+    kept = {path.stem for path in (ROOT / "p2i_ray" / "presets").glob("*.yaml")}
+    assert set(re.findall(r"^\| `([a-z0-9-]+)` \|", presets, re.M)) == kept
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "jobs").glob("*.py")), ids=lambda path: path.stem)
+def test_a_job_shows_its_commands_as_they_are_typed(path: Path) -> None:
+    """A backslash at a line's end that Python takes out joins two lines of `--help`."""
+    shown = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    assert max(map(len, shown.splitlines())) <= 120
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def view(run: RunFolder) -> dict[str, Any]:
     return {
         "run": run,
         "config": config,
+        "judged": idr["select"] and idr["given_scores"] is None,
+        "rule": selection_rule(idr),
         "settings": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         "rounds": rounds,
         "trained": trained,
@@ -100,6 +102,17 @@ def view(run: RunFolder) -> dict[str, Any]:
         "timeline": report_timeline.of_run(run),
         "training": report_training.of_run(run),
     }
+
+
+def selection_rule(idr: dict[str, Any]) -> str:
+    """Which rows a round keeps, in a few words; idr: the settings of that group."""
+    if not idr["select"]:
+        return "no judge, no selection: all photos are trained on"
+    if idr["keep_rows"]:
+        return f"keeps the best {' · '.join(f'{rows:,}' for rows in idr['keep_rows'])} rows"
+    if idr["keep_fraction"]:
+        return f"keeps the best {percent(idr['keep_fraction'])}"
+    return f"γ = {idr['gamma']:g}"
 
 
 def changes(rounds: list[Round]) -> list[Change]:

@@ -44,9 +44,9 @@ def metric_plot(label: str, rounds: Sequence[str], values: Sequence[float], lowe
         axes.set_xticks(range(len(values)), rounds)
         axes.set_xlim(-0.4, len(values) - 0.6)
         axes.margins(y=0.3)
-        if min(values, default=0) >= 0:  # as a distance is: the margin below needs no label
-            low, high = axes.get_ylim()
-            axes.set_yticks([tick for tick in axes.get_yticks() if max(low, 0) <= tick <= high])
+        if min(values) >= 0:  # the room below is for a label: a distance has no figures there
+            lowest, highest = axes.get_ylim()
+            axes.set_yticks([tick for tick in axes.get_yticks() if max(0, lowest) <= tick <= highest])
         axes.set_axisbelow(True)
         axes.tick_params(axis="y", labelsize=8)
         axes.grid(axis="y", alpha=0.2)

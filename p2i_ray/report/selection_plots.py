@@ -28,18 +28,42 @@ class Stage(NamedTuple):
         return max(0, self.rows - (self.kept or 0) - self.set_aside)
 
 
+class Places(NamedTuple):
+    """Heights of a bar's labels, in rows: the middles of two beside it, and the foot of the one above."""
+
+    kept: float
+    dropped: float
+    judged: float
+
+
+def label_places(stage: Stage, gap: float) -> Places:
+    """Where a bar's labels stand: at its parts, where these leave them room, else above one another.
+
+    Args:
+        stage: the bar.
+        gap: the height of a line of text, in rows.
+    """
+    if stage.kept is None:
+        return Places(0, 0, stage.rows)
+    half = gap if stage.set_aside else gap / 2  # of the label of what was dropped, which may have two lines
+    kept = max(stage.kept / 2, gap / 2)
+    part = stage.kept + (stage.rows - stage.kept) / 2
+    dropped = max(min(part, stage.rows - half), kept + gap / 2 + half)
+    return Places(kept, dropped, max(stage.rows, dropped + half))
+
+
 def flow_plot(stages: Sequence[Stage]) -> Markup:
     """Plot a bar for each round, kept below dropped; the kept rows are joined to the next bar."""
     most = max(1, *(stage.rows for stage in stages))
-    gap = 0.11 * most  # between two labels, one below the other
-    clear = 0.06 * most  # below the label on a bar
+    gap = 0.11 * most  # the height of a line
     with canvas(1.75 * len(stages) + 0.15, 2.7) as (figure, out):
         axes = figure.subplots()
         for x, stage in enumerate(stages):
             left, right = x - BAR / 2, x + BAR / 2
+            places = label_places(stage, gap)
             axes.annotate(
                 f"{stage.rows:,} judged",
-                (x, stage.rows),
+                (x, places.judged),
                 xytext=(0, 4),
                 fontsize=10,
                 ha="center",
@@ -58,16 +82,9 @@ def flow_plot(stages: Sequence[Stage]) -> Markup:
                 axes.fill_between(
                     [right, x + 1 - BAR / 2], [stage.kept, stages[x + 1].rows], color=KEPT, alpha=0.16, linewidth=0
                 )
-            low, high = stage.kept / 2, stage.kept + (stage.rows - stage.kept) / 2
-            axes.text(right + 0.05, low, f"{stage.kept:,} kept", va="center", fontsize=10, weight="bold")
             aside = f"\n{stage.set_aside:,} set aside" if stage.set_aside else ""
-            axes.text(
-                right + 0.05,
-                max(min(high, stage.rows - clear), low + gap * (1.5 if aside else 1)),
-                f"{stage.dropped:,} dropped{aside}",
-                va="center",
-                fontsize=10,
-            )
+            axes.text(right + 0.05, places.kept, f"{stage.kept:,} kept", va="center", fontsize=10, weight="bold")
+            axes.text(right + 0.05, places.dropped, f"{stage.dropped:,} dropped{aside}", va="center", fontsize=10)
             axes.plot([left, right], [0, 0], color=INK, linewidth=0.6)
         axes.set_xlim(-BAR / 2 - 0.2, len(stages) - 1 + BAR / 2 + 0.62)
         axes.set_ylim(0, 1.12 * most)

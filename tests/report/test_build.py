@@ -140,6 +140,18 @@ def test_a_run_without_selection(mini_data: str, tmp_path: Path) -> None:
     assert "Run report" in page.words
     assert "58.31 → 32.88" in page.words
     assert "What the judge gave" not in page.words
+    assert "no judge, no selection: all photos are trained on" in page.words
+    assert "No judge was asked." in page.words
+    for word in ("γ", "what the judge says", "Prompt p_R", "The prompts are our own"):
+        assert word not in page.words.split("Settings")[0], word
+
+
+def test_a_run_that_keeps_a_number_of_rows(mini_data: str, tmp_path: Path) -> None:
+    run = build(tmp_path / "run", Path(mini_data), stop_after=(1, "select"), idr__keep_rows=[1200, 600])
+    page = Page(Path(report.write(run)).read_text("utf-8"))
+    assert "keeps the best 1,200 · 600 rows" in page.words
+    assert "as many as idr.keep_rows says" in page.words
+    assert "γ" not in page.words.split("Settings")[0]
 
 
 def test_a_run_whose_data_and_prompts_are_gone(mini_data: str, tmp_path: Path) -> None:
@@ -337,6 +349,8 @@ def test_plots_say_what_they_show() -> None:
     assert 'aria-label="FID, lower is better. before: 5.50, round 1: 4.25"' in svg
     assert "currentColor" in svg
     assert 'width="' not in svg.split(">")[0]
+    assert ">−" not in metric_plot("FID", ["before", "round 1"], [42.3, 2.1], lower_is_better=True)  # a distance's axis
+    assert ">−" in metric_plot("CLIP-c-B", ["before", "round 1"], [0.3, -1.2], lower_is_better=False)
     expected = [4.9, 3.6, 1.2, None]
     scores = pa.table({"score": [5, 4, 1, None], "expected_score": expected, "kept": [True, True, False, False]})
     svg = score_plot("Round <1>", scores, gamma=3.5, threshold_on="expected_score")

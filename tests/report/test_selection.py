@@ -18,7 +18,7 @@ from p2i_ray.report import data as report_data
 from p2i_ray.report import selection as report_selection
 from p2i_ray.report import selection_photos as report_selection_photos
 from p2i_ray.report.data import Round
-from p2i_ray.report.selection_plots import Stage, flaw_plot, flow_plot
+from p2i_ray.report.selection_plots import Stage, flaw_plot, flow_plot, label_places
 from p2i_ray.run.folder import Manifest
 from tests.support.page import Page
 from tests.support.run_folder import CACHED, FEEDBACK, build
@@ -196,6 +196,30 @@ def test_what_the_critique_names() -> None:
         report_selection_photos.tally(["a", "b", "c", "unanswered"], named) == "blur in 2, clutter in 1, no flaw in 1"
     )
     assert report_selection_photos.tally([], named) == ""
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage("nothing is dropped", 587, 587, 0),
+        Stage("a low bar", 100, 50, 0),
+        Stage("a low bar with rows that are set aside", 100, 50, 12),
+        Stage("nothing is kept", 1200, 0, 0),
+        Stage("all is set aside but for a few", 1200, 3, 1190),
+    ],
+    ids=lambda stage: stage.title,
+)
+def test_labels_of_a_bar_leave_one_another_room(stage: Stage) -> None:
+    gap = 132  # rows a line of text, where the highest bar has 1,200
+    places = label_places(stage, gap)
+    lines = 2 if stage.set_aside else 1
+    assert places.kept >= gap / 2  # above the axis
+    assert places.dropped - lines * gap / 2 >= places.kept + gap / 2
+    assert places.judged >= max(stage.rows, places.dropped + lines * gap / 2)
+
+
+def test_labels_stand_at_their_parts_where_there_is_room() -> None:
+    assert label_places(Stage("Round 1", 1200, 800, 0), 132) == (400, 1000, 1200)
 
 
 def test_plots_say_what_they_show() -> None:

@@ -82,7 +82,8 @@ def check_price(said: Estimate, most: float | None) -> None:
     if most is None:
         return
     if said.dollars is None:
-        raise APIError(409, f"max_dollars can't be held: {said.note}; leave it out", "max_dollars", "price_unknown")
+        why = "; ".join(part for part in (UNKNOWN_PACE, NO_PRICE) if part in said.note)
+        raise APIError(409, f"max_dollars can't be held: {why}; leave it out", "max_dollars", "price_unknown")
     if said.dollars > most:
         raise bad_request(
             f"this job costs about {said.dollars:g} dollars, and max_dollars is {most:g}; raise it, or order less",

@@ -96,14 +96,18 @@ async function errorOf(response) {
   const retryAfter = secondsOf(response.headers.get("Retry-After"));
   try {
     const { message, param, code } = (await response.json()).error;
-    return new APIError(code === NONE_ACCEPTED ? withoutPictures(message) : sentence(message), { status, retryAfter, param, code });
+    return new APIError(wordsOf(code, message), { status, retryAfter, param, code });
   } catch { // no error object of the server: e.g. a proxy's page
     return new APIError(`The server answered ${status}. Try again later.`, { status, retryAfter });
   }
 }
 
 // The server's own advice is for programs.
-function withoutPictures(line) {
+function wordsOf(code, line) {
+  if (code === "no_product" && line.includes("no product found")) { // a photo that can't be cut
+    return "No product was found in this photo. Erase the background with the brush, or take a photo before a calm background.";
+  }
+  if (code !== NONE_ACCEPTED) return sentence(line);
   return `${sentence(line.replace(/; raise max_candidates.*$/, ""))} Try again, mend the cutout, or take any picture.`;
 }
 

@@ -64,7 +64,7 @@ export async function progressOf(id, signal) {
   return reach(() => answer.json());
 }
 
-/** A finished job's zip: the pictures, and results.json. */
+/** A finished job's zip: the pictures, results.json and results.csv. */
 export async function resultOf(id, signal) {
   const answer = await send("GET", `${JOBS}/${id}/result`, { signal });
   return reach(() => answer.blob());

@@ -22,7 +22,7 @@ export async function readPhoto(file) {
   try {
     bitmap = await createImageBitmap(file); // upright: EXIF's orientation is applied
   } catch {
-    throw new APIError("This file can't be opened as a picture. Use a PNG, JPEG or WebP.");
+    throw new APIError("This file can't be opened as a picture. Use a PNG, JPEG or WebP, and a smaller one if it is very large.");
   }
   const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
   const width = Math.max(1, Math.round(bitmap.width * scale));

@@ -24,6 +24,7 @@ export class Products {
     this.task = new Task(find("products-task"), say, [find("products-paint")]);
     find("products-paint").addEventListener("click", () => this.paint());
     find("products-away").addEventListener("click", () => this.putAway());
+    find("products-download").addEventListener("click", () => jobs.keepOrder()); // till then a reload offers it again
     find("products-add").addEventListener("change", ({ target }) => {
       this.add([...target.files]);
       target.value = ""; // the same files may be chosen again
@@ -47,7 +48,7 @@ export class Products {
         failed.push(file.name);
       }
     }
-    this.refuse(failed.length ? `Can't be opened as pictures: ${failed.join(", ")}.` : "");
+    this.refuse(failed.length ? `Can't be opened as pictures: ${failed.join(", ")}. Use PNG, JPEG or WebP.` : "");
     this.showCount();
     find("products-title").focus();
     find("products").scrollIntoView({ block: "nearest" });
@@ -85,7 +86,7 @@ export class Products {
 
   showCount() {
     const { length } = this.list;
-    find("products-words").textContent = length === 1 ? "One product" : `${length} products`;
+    find("products-words").textContent = ["No product", "One product"][length] ?? `${length} products`;
     this.say(find("products-words").textContent);
   }
 
@@ -165,7 +166,7 @@ export class Products {
   }
 
   abandon() {
-    if (!this.order) return;
+    if (!this.order) return void jobs.keepOrder(); // what is painted is not offered again
     const { id, key } = this.order;
     this.forgetJob();
     (id ? jobs.cancelJob(id) : jobs.cancelOrder(key)).catch((error) => this.refuse(error.message));
@@ -201,10 +202,10 @@ export class Products {
   }
 
   done({ progress: { done, total }, zip }) {
-    this.forgetJob();
+    this.order = null;
     this.url = URL.createObjectURL(zip);
     const left = total - done; // failed, or cancelled from elsewhere
-    const words = left ? `${done} painted, ${left} not: results.json in the zip says why.` : `All ${done} are painted.`;
+    const words = left ? `${done} painted, ${left} not: results.csv in the zip says why.` : `All ${done} are painted.`;
     find("products-outcome").textContent = words;
     Object.assign(find("products-download"), { href: this.url, download: "products.zip" });
     find("products-done").hidden = false;

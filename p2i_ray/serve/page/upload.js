@@ -7,7 +7,8 @@ const find = (id) => document.getElementById(id);
 
 /** Call accept(file) with a picture file that the person gives, acceptMany(files) with several, acceptStyle(file) with the style's. */
 export function onPhoto({ accept, acceptMany, acceptStyle }) {
-  const photos = (files) => (images(files).length > 1 ? acceptMany(images(files)) : take(files, accept));
+  // Files that a browser takes for no pictures, as HEIC on most systems, go along: the list tells which can't be opened.
+  const photos = (files) => (files.length > 1 ? acceptMany([...files]) : take(files, accept));
   const styles = (files) => take(files, acceptStyle);
   for (const input of [find("file"), find("camera")]) {
     input.addEventListener("change", () => {
@@ -23,7 +24,7 @@ export function onPhoto({ accept, acceptMany, acceptStyle }) {
   });
   acceptDrops((files, target) => {
     if (inStyle(target)) styles(files);
-    else if (inList(target) && images(files).length) acceptMany(images(files));
+    else if (inList(target) && files.length) acceptMany([...files]);
     else photos(files);
   });
 }
@@ -47,11 +48,7 @@ function acceptDrops(give) {
   }));
 }
 
-function images(files) {
-  return [...files].filter(({ type }) => type.startsWith("image/"));
-}
-
 function take(files, accept) {
-  const file = images(files)[0] ?? files[0];
+  const file = [...files].find(({ type }) => type.startsWith("image/")) ?? files[0];
   if (file) accept(file);
 }

@@ -59,6 +59,9 @@ def test_what_isnt_known_is_null_and_said(service: RunningService) -> None:
     service.sampler.pace = 1e-6
     quote = order(service, to="/v1/jobs/quote", status=200)
     assert quote["seconds"] == round(2 * WORK * 1e-6, 2) and quote["dollars"] is None
+    assert order(service, status=409, max_dollars="5")["message"] == (
+        "max_dollars can't be held: the price isn't known: this server has no serve.dollars_per_hour; leave it out"
+    )
 
 
 @pytest.mark.parametrize("amount", ["x", "-1", "nan", "inf"])

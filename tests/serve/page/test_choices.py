@@ -129,3 +129,21 @@ def test_a_category(browser: Browser, service: RunningService, by_category: Runn
         said = "Painted as “sofa & co”: the server hasn't learned this category."
         expect(here.page.locator(".stand-in").first).to_have_text(said)
         here.check_clean()
+
+
+def test_going_back_to_the_page_leaves_no_choices_behind_that_nobody_sees(
+    browser: Browser, service: RunningService
+) -> None:
+    """A browser fills in some of a form, in a closed part of it, and neither the name nor the marketplace."""
+    with visit(browser, service) as here:
+        page = here.page
+        open_choices(here)
+        page.get_by_label("Shape", exact=True).select_option("16:9")
+        page.get_by_label("Format").select_option("jpeg")
+        page.get_by_role("radio", name="Faultless").check()
+        page.goto(f"{service.url}/favicon.svg")
+        page.go_back()
+        expect(page.locator("#accept-note")).to_contain_text("Each picture says")
+        assert [page.locator(place).input_value() for place in ("#size", "#format")] == ["auto", "png"]
+        assert page.get_by_role("radio", name="Any").is_checked()
+        here.check_clean()

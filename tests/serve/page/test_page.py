@@ -183,3 +183,17 @@ def test_a_service_without_a_judge_gives_no_scores(browser: Browser, tmp_path_fa
         here.see_results()
         assert len(plain.sampler.requests) == 8
         assert len([path for path, _ in plain.bodies if path.endswith("/edits")]) == 2
+
+
+def test_tall_pictures_are_seen_as_a_whole(browser: Browser, service: RunningService) -> None:
+    alpha = np.zeros((480, 160), np.uint8)
+    alpha[80:400, 40:120] = 255
+    out = io.BytesIO()
+    Image.fromarray(np.dstack([alpha, alpha, 0 * alpha, alpha]), "RGBA").save(out, "PNG")
+    with visit(browser, service, viewport={"width": 768, "height": 800}) as here:  # one column
+        here.page.set_input_files("#file", {"name": "lamp.png", "mimeType": "image/png", "buffer": out.getvalue()})
+        here.submit()
+        here.see_results()
+        heights = here.page.locator(".pick img").evaluate_all("(all) => all.map((e) => e.clientHeight)")
+        assert max(heights) <= 400
+        here.check_clean()

@@ -108,10 +108,12 @@ def test_what_fails_is_told_and_the_rest_is_painted(browser: Browser, working: R
     with visit(browser, working) as here:
         choose(here, ("red.png", RED), ("blank.png", BLANK.getvalue()))
         here.page.set_input_files("#products-add", [file("text.png", b"no picture")])
-        expect(here.page.locator("#products-error")).to_have_text("Can't be opened as pictures: text.png.")
+        expect(here.page.locator("#products-error")).to_have_text(
+            "Can't be opened as pictures: text.png. Use PNG, JPEG or WebP."
+        )
         here.page.get_by_role("button", name="Paint them all").click()
         expect(here.page.locator("#products-outcome")).to_have_text(
-            "1 painted, 1 not: results.json in the zip says why.", timeout=60_000
+            "1 painted, 1 not: results.csv in the zip says why.", timeout=60_000
         )
         here.page.get_by_role("button", name="Put the list away").click()
         expect(here.page.locator("#products")).to_be_hidden()
@@ -151,7 +153,7 @@ def test_a_job_that_another_front_cancels_gives_what_is_painted(browser: Browser
         assert asked.value.status == 409
         painting.open_gate()
         outcome = here.page.locator("#products-outcome")
-        expect(outcome).to_have_text("1 painted, 1 not: results.json in the zip says why.", timeout=60_000)
+        expect(outcome).to_have_text("1 painted, 1 not: results.csv in the zip says why.", timeout=60_000)
         expect(here.page.locator("#products-task").get_by_role("alert")).to_be_hidden()
         here.check_clean(allowed="Failed to load resource")
 
@@ -273,7 +275,6 @@ def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningS
         expect(here.page.locator("#products-task .what")).to_have_text("Painting the products: 0 of 2…")
         working.open_gate()
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
-        assert here.page.evaluate("sessionStorage.getItem('p2i-job')") is None
         here.page.evaluate("sessionStorage.setItem('p2i-job', 'job_' + '0'.repeat(32))")
         here.page.reload()
         expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text(
@@ -282,6 +283,23 @@ def test_a_job_goes_on_when_the_page_is_left(browser: Browser, working: RunningS
         here.page.locator("#products-task .retry").click()
         expect(here.page.locator("#products-task").get_by_role("alert")).to_contain_text("Add the photos again.")
         here.check_clean(allowed="404")
+
+
+@pytest.mark.parametrize("way", ["Download the zip", "Put the list away"])
+def test_a_zip_is_offered_until_it_is_taken_or_put_away(browser: Browser, working: RunningService, way: str) -> None:
+    with visit(browser, working) as here:
+        choose(here, ("red.png", RED), ("yellow.png", YELLOW))
+        here.page.get_by_role("button", name="Paint them all").click()
+        outcome = here.page.locator("#products-outcome")
+        expect(outcome).to_have_text("All 2 are painted.", timeout=60_000)
+        here.page.reload()
+        expect(outcome).to_have_text("All 2 are painted.", timeout=60_000)
+        here.page.get_by_text(way).click()
+        here.page.reload()
+        expect(here.page.locator("#drop")).to_be_visible()
+        expect(here.page.locator("#products")).to_be_hidden()
+        assert [path for path, _ in working.bodies if path.startswith("/v1/jobs")] == ["/v1/jobs"]
+        here.check_clean()
 
 
 def test_an_order_that_is_not_answered_when_the_page_is_left_goes_on(browser: Browser, working: RunningService) -> None:
@@ -299,7 +317,7 @@ def test_an_order_that_is_not_answered_when_the_page_is_left_goes_on(browser: Br
         working.open_gate()
         expect(here.page.locator("#products-outcome")).to_have_text("All 2 are painted.", timeout=60_000)
         assert len(jobs_of(here, working)) == before + 1
-        here.page.evaluate("sessionStorage.setItem('p2i-order', 'never-arrived')")
+        here.page.evaluate("sessionStorage.removeItem('p2i-job'); sessionStorage.setItem('p2i-order', 'never-arrived')")
         here.page.reload()
         alert = here.page.locator("#products-task").get_by_role("alert")
         expect(alert).to_contain_text("The job is not on the server. Add the photos again.")
@@ -311,3 +329,6 @@ def test_on_a_phone_it_fits(browser: Browser, working: RunningService) -> None:
     with visit(browser, working, **PHONE) as here:
         choose(here, ("a-name-of-one-very-long-word-" + "m" * 80 + ".png", RED), ("yellow.png", YELLOW))
         assert here.fits()
+        field, row = (here.page.locator(place).first for place in ("#products-list input", "#products-list li"))
+        widths = [place.evaluate("(e) => e.clientWidth") for place in (field, row)]
+        assert widths[0] > 0.7 * widths[1]  # all that the picture leaves: a name is to be read
