@@ -105,7 +105,7 @@ def view(run: RunFolder) -> dict[str, Any]:
 
 
 def selection_rule(idr: dict[str, Any]) -> str:
-    """Which rows a round keeps, in a few words; idr: the settings of that group."""
+    """The rows that a round keeps, in a few words; idr: the settings of that group."""
     if not idr["select"]:
         return "no judge, no selection: all photos are trained on"
     if idr["keep_rows"]:
