@@ -37,7 +37,7 @@ class Places(NamedTuple):
 
 
 def label_places(stage: Stage, gap: float) -> Places:
-    """Where a bar's labels stand: at its parts, where these leave them room, else above one another.
+    """The places of a bar's labels: at its parts, where these leave them room, else above one another.
 
     Args:
         stage: the bar.
