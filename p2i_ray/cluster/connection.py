@@ -45,6 +45,8 @@ def connect(settings: RayConfig) -> None:
     if address:
         reachable.check(address, named.partition("=")[0], otherwise="to start one on this machine")
     _joined[:] = [(settings, not address)]
+    if not address:  # a cluster that this process joins is left by its end
+        interrupts.before_end(ray_internals.end_cluster)
     try:
         if address:
             with native_lines.without(LEVEL_NOTE):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ NOISY_LOGGERS = ("ray.data._internal.progress", "ray._private.authentication.aut
 # is its public face, but it needs a file that is not in the wheel, and stops every other cluster of the machine.
 FAKE_PROVIDER = "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider"
 LOOPBACK = "127.0.0.1"
+RAYLET = "raylet"  # name of the process that starts a node's workers
 
 
 @contextmanager
@@ -111,6 +112,28 @@ def keep_interrupts(trainer: TorchTrainer) -> list[ActorHandle[Any]]:
     controllers: list[ActorHandle[Any]] = []
     cast(Any, trainer)._register_sigint_handler = controllers.append
     return controllers
+
+
+def end_cluster() -> None:
+    """End the workers of the cluster that this process has started, if it has; the rest of it ends with this process.
+
+    2.60.0: ray.shutdown() would do all that. But a thread that uses Ray meanwhile, or drops a reference to one of its
+    objects, as Ray Data's does, ends the process on the spot with exit code 1, and parts of the cluster stay. So
+    nothing is done here that such a thread could meet. Ray has the kernel end what it has started with its parent.
+    """
+    import psutil
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    if node is None or not node.is_head():
+        return
+    node.destroy_external_storage()  # objects that were spilled to disk
+    for raylet in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if raylet.name() == RAYLET:
+                raylet.suspend()  # it starts no more workers
+                for process in raylet.children():
+                    process.kill()
 
 
 def log_folder() -> str:

@@ -10,6 +10,7 @@ ENVIRONMENT = {
     # An S3 bucket that answers 503 is asked again for about half a minute; botocore's own five attempts take seconds.
     "AWS_RETRY_MODE": "standard",
     "AWS_MAX_ATTEMPTS": "7",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread that goes on after Ray was left would start another cluster
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check: 2 s by default
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray's C++ core logs internals to the terminal
     "RAY_task_oom_retries": "4",  # of a task that Ray's memory monitor ended: for ever by default

@@ -105,7 +105,7 @@ def main_without_preset(
 @contextmanager
 def _one_line_errors(*, embedded: bool) -> Iterator[None]:
     """Set up the process for a job; signals and what users can mend end it in one line and an exit code."""
-    with interrupts.handled(_leave_ray, embedded=embedded):
+    with interrupts.handled(embedded=embedded):
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         logs.set_up()
@@ -120,19 +120,6 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
             if line is None:
                 raise
             _stop(line)
-
-
-def _leave_ray() -> None:
-    """End the cluster that this process has started, or leave the one that it has joined.
-
-    Where another thread drops a reference to one of Ray's objects while Ray's client shuts down, Ray ends the process
-    on the spot, with exit code 1, and parts of the cluster stay. Ray Data's thread is stopped by the shutdown itself,
-    and would drop those of the functions that it is in; so these are kept.
-    """
-    if ray := sys.modules.get("ray"):
-        running = sys._current_frames()
-        ray.shutdown()
-        del running
 
 
 def _stop(line: str, code: int = 2) -> NoReturn:

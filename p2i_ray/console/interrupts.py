@@ -23,6 +23,7 @@ CLEAN_UP_S = 8.0  # longest time between the first signal and the end
 EXIT_CODE = 128  # plus the signal's number: what shells expect
 CLOSED_PIPE = EXIT_CODE + signal.SIGPIPE
 
+_clean_ups: list[Callable[[], None]] = []
 _watchdog: list[int] = []  # the pipe by which it is told that a clean-up has begun
 _first: list[int] = []  # the first signal
 _over: list[bool] = []  # the job is done, and the interpreter about to end
@@ -30,11 +31,10 @@ _requests: list[str] = []  # lines of requests that this process made itself
 
 
 @contextmanager
-def handled(clean_up: Callable[[], None], *, embedded: bool = False) -> Iterator[None]:
+def handled(*, embedded: bool = False) -> Iterator[None]:
     """Handle signals in the block, and end the process where one came, or where nobody reads its output any more.
 
     Args:
-        clean_up: called before the process ends early; what it takes too long for is left.
         embedded: the process goes on after the block, with the handlers that it had.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -45,23 +45,28 @@ def handled(clean_up: Callable[[], None], *, embedded: bool = False) -> Iterator
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        _end_interrupted(clean_up)
+        _end_interrupted()
     except BrokenPipeError:
         if not _nobody_reads(sys.stdout, sys.stderr):
             raise
         os.write(_watchdog[0], b".")
-        with suppress(Exception):
-            clean_up()
+        _clean_up()
         os._exit(CLOSED_PIPE)  # at the interpreter's own end it would write the rest, and complain
     except Exception:
         if not _first or _requests:
             raise
-        _end_interrupted(clean_up)  # something failed because it was interrupted
+        _end_interrupted()  # something failed because it was interrupted
     finally:
         if embedded:
             _set(before)
         else:
             _over.append(True)
+
+
+def before_end(clean_up: Callable[[], None]) -> None:
+    """Have something done before this process ends early; what it takes too long for is left."""
+    if clean_up not in _clean_ups:
+        _clean_ups.append(clean_up)
 
 
 def install() -> None:
@@ -125,12 +130,17 @@ def _handle(number: int, _: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_interrupted(clean_up: Callable[[], None]) -> None:
+def _end_interrupted() -> None:
     with suppress(OSError):
         sys.stdout.flush()
-    with suppress(Exception):  # of parts that are gone already
-        clean_up()
+    _clean_up()
     end_now()
+
+
+def _clean_up() -> None:
+    for clean_up in _clean_ups:
+        with suppress(Exception):  # of parts that are gone already
+            clean_up()
 
 
 def _watch(pipe: int) -> None:

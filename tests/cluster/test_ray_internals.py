@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from p2i_ray.cluster import ray_internals
@@ -125,6 +126,16 @@ def test_what_is_replaced_within_ray_is_there_and_used() -> None:
     assert callable(replica.add_port_to_grpc_server) and "= add_port_to_grpc_server(" in inspect.getsource(replica)
     assert list(inspect.signature(TorchTrainer._register_sigint_handler).parameters) == ["self", "controller"]
     assert "self._register_sigint_handler(controller)" in inspect.getsource(inspect.getmodule(TorchTrainer.fit))
+
+
+def test_what_an_interrupted_job_ends_is_there(node_id: str) -> None:
+    """It ends a cluster, so it is used in a process of its own: tests/console/test_interrupts.py."""
+    from ray._private import worker
+
+    node: Any = worker._global_node
+    assert node.is_head() and not inspect.signature(node.destroy_external_storage).parameters
+    raylets = [child for child in psutil.Process().children() if child.name() == ray_internals.RAYLET]
+    assert len(raylets) == 1 and raylets[0].children()
 
 
 def test_a_head_elsewhere_keeps_its_name_and_this_machine_has_one_address() -> None:

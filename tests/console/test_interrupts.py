@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from p2i_ray.console import interrupts
+from tests.support import ray_processes
 
 ROOT = Path(__file__).parents[2]
 STOPPING = "\nstopping; what is finished stays, the same command goes on (again: at once)\n"
@@ -102,7 +104,7 @@ def test_a_signal_after_the_job_ends_the_process_on_the_spot() -> None:
 
 def test_a_caller_that_goes_on_has_its_own_handlers_back() -> None:
     mine = [signal.getsignal(number) for number in interrupts.SIGNALS]
-    with interrupts.handled(lambda: None, embedded=True):
+    with interrupts.handled(embedded=True):
         ours = [signal.getsignal(number) for number in interrupts.SIGNALS]
         with interrupts.kept():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray's start does
@@ -123,6 +125,29 @@ def test_a_signal_that_comes_while_ray_starts() -> None:
     assert job.stdout and job.stdout.readline() == "starts\n"
     job.send_signal(signal.SIGTERM)
     assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == 143
+
+
+@pytest.mark.heavy
+def test_threads_that_use_ray_meanwhile_change_nothing() -> None:
+    """Else they would start a second cluster, or end the process with exit code 1, and leave some of the first."""
+    lines = [
+        "import concurrent.futures, ray",
+        "from p2i_ray.cluster import connection",
+        "connection.connect(job.ray)",
+        "def work():",
+        "    while ray.is_initialized():",
+        "        ray.get([ray.put(number) for number in range(20)])",
+        "ask = concurrent.futures.ThreadPoolExecutor(2).submit",
+        "done = [ask(work), ask(work)]",
+        "print('works', flush=True)",
+        "time.sleep(600)",
+    ]
+    job = start("\n        ".join(lines))
+    assert job.stdout and job.stdout.readline() == "works\n"
+    cluster = psutil.Process(job.pid).children(recursive=True)
+    job.send_signal(signal.SIGINT)
+    assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == 130
+    assert len(cluster) > 3 and not any(map(ray_processes.stays, cluster))
 
 
 def test_help_that_nobody_reads() -> None:

@@ -22,6 +22,19 @@ def wait_for(part: str, besides: Collection[psutil.Process] = ()) -> set[psutil.
     return found
 
 
+def stays(process: psutil.Process) -> bool:
+    """Whether one still runs after half a minute."""
+    end = time.monotonic() + 30
+    try:
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:  # which nobody has asked about yet
+            if time.monotonic() > end:
+                return True
+            time.sleep(0.1)
+    except psutil.NoSuchProcess:  # ended in between
+        pass
+    return False
+
+
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
