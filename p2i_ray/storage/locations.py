@@ -144,10 +144,13 @@ def written_beside(target: Path, content: bytes | mmap) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:  # which names no file
+            raise OSError(error.errno, error.strerror, str(target)) from error
         temporary.chmod(0o644)
         yield temporary
     finally:

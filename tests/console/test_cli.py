@@ -66,6 +66,18 @@ def test_a_bucket_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture
     assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_full_disk_is_one_line(quoted: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device", "/runs/out/part.parquet")
+        raise RuntimeError(f"ray::MapBatches(_write_batch)()\nOSError: {full}") if quoted else full
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    line = "no room is left on the disk of /runs/out/part.parquet; make room and give the same command again"
+    assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+
+
 def test_a_fault_of_ours_keeps_its_trace() -> None:
     def run(job: Job) -> None:
         raise RuntimeError("ours")
