@@ -14,7 +14,7 @@ from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.config.loading import AnySettings, load_alone
 from p2i_ray.console import interrupts, logs
 from p2i_ray.errors import WorkerDiedError, user_error_line
-from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
+from p2i_ray.storage.bucket_errors import refused, refused_line, unanswered, unanswered_line
 from p2i_ray.storage.disk_full import disk_full_cause, full_line
 
 
@@ -118,6 +118,8 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
             line = user_error_line(error)
             if line is None and (why := unanswered(error)) is not None:
                 line = unanswered_line(None, why)
+            if line is None and (why := refused(error)) is not None:
+                line = refused_line(why)
             if line is None and (full := disk_full_cause(error)) is not None:
                 line = full_line(full)
             if line is None:

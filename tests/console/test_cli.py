@@ -66,6 +66,17 @@ def test_a_bucket_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture
     assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
 
 
+def test_a_bucket_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        raise PermissionError("Access Denied")
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    shown = capsys.readouterr().err
+    assert stop.value.code == 2 and shown.count("\n") == 1
+    assert shown.startswith("error: a bucket refuses what this job needs (PermissionError: Access Denied); give it")
+
+
 @pytest.mark.parametrize("quoted", [False, True])
 def test_a_full_disk_is_one_line(quoted: bool, capsys: pytest.CaptureFixture[str]) -> None:
     def run(job: Job) -> None:
