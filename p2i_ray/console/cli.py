@@ -17,6 +17,8 @@ from p2i_ray.errors import WorkerDiedError, user_error_line
 from p2i_ray.storage.bucket_errors import refused, refused_line, unanswered, unanswered_line
 from p2i_ray.storage.disk_full import disk_full_cause, full_line
 
+_causes: list[Callable[[], str | None]] = []
+
 
 class AlternativeAction(NamedTuple):
     """An action that a job takes instead of its work when its command line has a flag."""
@@ -33,6 +35,15 @@ class SettingFlag(NamedTuple):
     flag: str  # --redo-from
     setting: str
     description: str
+
+
+def look_first(find: Callable[[], str | None]) -> None:
+    """Have a job that fails look for a cause behind whatever it failed with: a line, which it then ends with, or none.
+
+    The exit code is then 1: the same command may do better.
+    """
+    if find not in _causes:
+        _causes.append(find)
 
 
 def main(
@@ -112,9 +123,12 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
         logs.set_up()
         try:
             yield
-        except WorkerDiedError as error:
-            _stop(str(error), code=1)
         except Exception as error:
+            for find in _causes:
+                if (cause := find()) is not None:
+                    _stop(cause, code=1)
+            if isinstance(error, WorkerDiedError):
+                _stop(str(error), code=1)
             line = user_error_line(error)
             if line is None and (why := unanswered(error)) is not None:
                 line = unanswered_line(None, why)
