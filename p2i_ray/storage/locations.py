@@ -85,10 +85,12 @@ def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
     """
     if not is_uri(location):
         return None, local_path(location)
-    from pyarrow.fs import FSSpecHandler, PyFileSystem
+    from pyarrow.fs import PyFileSystem
+
+    from p2i_ray.storage.arrow_files import Handler
 
     filesystem, path = open_location(location)
-    return PyFileSystem(FSSpecHandler(filesystem)), path
+    return PyFileSystem(Handler(filesystem)), path
 
 
 def kind(location: str) -> Literal["file", "directory"] | None:
