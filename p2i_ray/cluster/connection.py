@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from p2i_ray.cluster import ray_internals, reachable
+from p2i_ray.cluster.root_cause import RAY_LOGS
 from p2i_ray.config import RayConfig
 from p2i_ray.config.environment import ENVIRONMENT
-from p2i_ray.console import interrupts, native_lines
+from p2i_ray.console import cli, interrupts, native_lines
 from p2i_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ def connect(settings: RayConfig) -> None:
         if line := refusal(error, named):
             raise UserError(line) from None
         raise
+    cli.look_first(raylet_line)
+
+
+def raylet_line() -> str | None:
+    """The line for a job on a cluster of its own whose raylet has ended; none: it runs, or the cluster is another's."""
+    if not ray_internals.raylet_has_ended():
+        return None
+    return (
+        "Ray on this machine ended in the middle: its raylet was killed, as the kernel does when memory runs out "
+        f"(dmesg tells), or failed; its last words are in raylet.out of {RAY_LOGS}; the same command goes on"
+    )
 
 
 def refusal(error: Exception, named: str) -> str | None:

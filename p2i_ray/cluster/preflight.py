@@ -19,6 +19,7 @@ from p2i_ray.cluster.resources import Phase
 from p2i_ray.errors import UserError, reason
 from p2i_ray.storage import folders, locations
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
+from p2i_ray.storage.disk_full import REMEDY, is_disk_full
 
 PROBE = ".p2i-probe-"
 
@@ -37,7 +38,7 @@ def check_rights(*folders: str) -> None:
             raise
         except Exception as error:  # each bucket's client has errors of its own
             raise UserError(
-                _silent(folder, error)
+                _passing(folder, error)
                 or f"can't write, read and delete files in {folder}: {reason(error)}; give a folder with the rights"
             ) from None
         if found != probe.content:
@@ -58,12 +59,14 @@ def check_readable(*places: str) -> None:
             raise
         except Exception as error:  # each bucket's client has errors of its own
             raise UserError(
-                _silent(location, error) or f"can't read {location}: {reason(error)}; check the rights"
+                _passing(location, error) or f"can't read {location}: {reason(error)}; check the rights"
             ) from None
 
 
-def _silent(location: str, error: Exception) -> str | None:
-    """The line for a bucket that doesn't answer; none: rights are lacking."""
+def _passing(location: str, error: Exception) -> str | None:
+    """The line for a full disk or a bucket that doesn't answer; none: rights are lacking."""
+    if is_disk_full(error):
+        return f"no room is left on the disk of {location}; {REMEDY}"
     why = unanswered(error) if locations.is_uri(location) else None
     return None if why is None else unanswered_line(location, why)
 

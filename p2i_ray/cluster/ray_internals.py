@@ -272,6 +272,18 @@ def raylet_pid(node: Any) -> int:
     return int(node.all_processes[PROCESS_TYPE_RAYLET][0].process.pid)
 
 
+def raylet_has_ended() -> bool:
+    """Whether the raylet of a cluster that this process has started has ended; all that Ray then says is what follows.
+
+    2.60.0: the node object has no public name. A process that has joined another's cluster has no raylet of its own.
+    """
+    from ray._private import worker
+    from ray._private.ray_constants import PROCESS_TYPE_RAYLET
+
+    node = worker._global_node
+    return node is not None and any(kind == PROCESS_TYPE_RAYLET for kind, _ in node.dead_processes())
+
+
 def fake_head_id() -> str:
     """The id that FAKE_PROVIDER expects of its head node (2.60.0: a constant of its module)."""
     from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID

@@ -14,7 +14,10 @@ from p2i_ray.config.environment import ENVIRONMENT
 from p2i_ray.config.loading import AnySettings, load_alone
 from p2i_ray.console import interrupts, logs
 from p2i_ray.errors import WorkerDiedError, user_error_line
-from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
+from p2i_ray.storage.bucket_errors import refused, refused_line, unanswered, unanswered_line
+from p2i_ray.storage.disk_full import disk_full_cause, full_line
+
+_causes: list[Callable[[], str | None]] = []
 
 
 class AlternativeAction(NamedTuple):
@@ -32,6 +35,15 @@ class SettingFlag(NamedTuple):
     flag: str  # --redo-from
     setting: str
     description: str
+
+
+def look_first(find: Callable[[], str | None]) -> None:
+    """Have a job that fails look for a cause behind whatever it failed with: a line, which it then ends with, or none.
+
+    The exit code is then 1: the same command may do better.
+    """
+    if find not in _causes:
+        _causes.append(find)
 
 
 def main(
@@ -111,15 +123,31 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
         logs.set_up()
         try:
             yield
-        except WorkerDiedError as error:
-            _stop(str(error), code=1)
         except Exception as error:
-            line = user_error_line(error)
-            if line is None and (why := unanswered(error)) is not None:
-                line = unanswered_line(None, why)
+            if interrupts.came():
+                raise
+            for find in _causes:
+                if (cause := find()) is not None:
+                    _stop(cause, code=1)
+            if isinstance(error, WorkerDiedError):
+                _stop(str(error), code=1)
+            line = _line(error)
             if line is None:
                 raise
             _stop(line)
+
+
+def _line(error: Exception) -> str | None:
+    """The line for an exception that users can do something about; none: it is a fault of another kind."""
+    if (line := user_error_line(error)) is not None:
+        return line
+    if (why := unanswered(error)) is not None:
+        return unanswered_line(None, why)
+    if (why := refused(error)) is not None:
+        return refused_line(why)
+    if (full := disk_full_cause(error)) is not None:
+        return full_line(full)
+    return None
 
 
 def _stop(line: str, code: int = 2) -> NoReturn:

@@ -53,9 +53,9 @@ def handled(*, embedded: bool = False) -> Iterator[None]:
         _clean_up()
         os._exit(CLOSED_PIPE)  # at the interpreter's own end it would write the rest, and complain
     except Exception:
-        if not _first or _requests:
+        if not came():
             raise
-        _end_interrupted()  # something failed because it was interrupted
+        _end_interrupted()
     finally:
         if embedded:
             _set(before)
@@ -101,6 +101,11 @@ def _set(handlers: Mapping[signal.Signals, Any]) -> None:
         for number, handler in handlers.items():
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, and what shells start in the background
                 signal.signal(number, handler)
+
+
+def came() -> bool:
+    """Whether a signal has come from outside: what fails then is taken to fail because of it."""
+    return bool(_first) and not _requests
 
 
 def request(line: str) -> None:

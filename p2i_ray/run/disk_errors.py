@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from p2i_ray.errors import UserError, causes
 from p2i_ray.storage import locations
 from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
-from p2i_ray.storage.disk_full import REMEDY, disk_full_cause, full_path
+from p2i_ray.storage.disk_full import disk_full_cause, full_line
 
 MARKER = "config.yaml"  # in every run folder, from its beginning
 
@@ -45,7 +45,7 @@ def explanation(error: BaseException, run_dir: str) -> str | None:
         if type(one) is UserError:
             return str(one)
     if (full := disk_full_cause(error)) is not None:
-        return f"no room is left on the disk of {full_path(full) or run_dir}; {REMEDY}"
+        return full_line(full, run_dir)
     if locations.is_uri(run_dir) and (why := unanswered(error) or _silence(run_dir)) is not None:
         return unanswered_line(run_dir, why)
     if is_away(run_dir):

@@ -1,4 +1,4 @@
-"""Recognise a bucket that doesn't answer, or answers 503 for longer than its client asks again, behind an exception."""
+"""Recognise a bucket's failure behind an exception: a refusal, no answer, or 503 longer than its client asks again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import re
 
-from p2i_ray.errors import causes, reason
+from p2i_ray.errors import causes, one_line, reason
 
 # s3fs gives 503 and 500 these numbers, which disks use too, with a file's name or the system's own words; gcsfs has an
 # exception of its own for all codes.
@@ -26,6 +26,13 @@ AS_TEXT = re.compile(
     re.MULTILINE,
 )
 
+# s3fs has its own lines for 403 and for keys that are wrong or out of date, without a number; a disk's have one.
+REFUSED_AS_TEXT = re.compile(
+    r"\bPermissionError: (?!\[Errno)|\bOSError: Forbidden: |\bHttpError: .*, 40[13]$|"
+    r"\bbotocore\.exceptions\.\w*(?:Credentials|Token)\w*Error\b",
+    re.MULTILINE,
+)
+
 
 def unanswered(error: BaseException) -> str | None:
     """The bucket's failure that led to an exception, if it may pass; none: something else led to it."""
@@ -41,6 +48,29 @@ def unanswered_line(location: str | None, why: str) -> str:
     """The line for a bucket that didn't answer; none: it is not known which."""
     which = f"the bucket of {location}" if location else "a bucket"
     return f"{which} doesn't answer ({why}); give the same command again when it does"
+
+
+def refused(error: BaseException) -> str | None:
+    """The bucket's refusal, for want of rights, that led to an exception; none: something else led to it."""
+    for cause in causes(error):
+        named = f"{type(cause).__module__}.{type(cause).__name__}: {cause}".split("\n")[0]
+        if not _has_number(cause) and REFUSED_AS_TEXT.search(named):
+            return one_line(cause)
+        if found := REFUSED_AS_TEXT.search(str(cause)):
+            return _line_of(str(cause), found.start())
+    return None
+
+
+def refused_line(why: str) -> str:
+    """The line for a bucket that refused a request."""
+    return (
+        f"a bucket refuses what this job needs ({why}); give it credentials that are valid and may read, write and "
+        "delete there, and the same command again"
+    )
+
+
+def _has_number(error: BaseException) -> bool:
+    return getattr(error, "errno", None) is not None
 
 
 def _passes(error: BaseException) -> bool:

@@ -85,10 +85,12 @@ def open_for_arrow(location: str) -> tuple[pyarrow.fs.FileSystem | None, str]:
     """
     if not is_uri(location):
         return None, local_path(location)
-    from pyarrow.fs import FSSpecHandler, PyFileSystem
+    from pyarrow.fs import PyFileSystem
+
+    from p2i_ray.storage.arrow_files import Handler
 
     filesystem, path = open_location(location)
-    return PyFileSystem(FSSpecHandler(filesystem)), path
+    return PyFileSystem(Handler(filesystem)), path
 
 
 def kind(location: str) -> Literal["file", "directory"] | None:
@@ -144,10 +146,13 @@ def written_beside(target: Path, content: bytes | mmap) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        except OSError as error:  # which names no file
+            raise OSError(error.errno, error.strerror, str(target)) from error
         temporary.chmod(0o644)
         yield temporary
     finally:

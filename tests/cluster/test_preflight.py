@@ -56,7 +56,16 @@ class ClosedBucket(MemoryFileSystem):
         raise RuntimeError("Unable to locate credentials")
 
 
-for bucket in (BusyBucket, ReadOnlyBucket, KeeperBucket, ClosedBucket):
+class FullStore(MemoryFileSystem):
+    """A store on a disk without room."""
+
+    protocol = "full"
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+
+for bucket in (BusyBucket, ReadOnlyBucket, KeeperBucket, ClosedBucket, FullStore):
     fsspec.register_implementation(bucket.protocol, bucket)
 
 
@@ -68,6 +77,10 @@ for bucket in (BusyBucket, ReadOnlyBucket, KeeperBucket, ClosedBucket):
             "can't write, read and delete files in readonly://bucket/run: PermissionError: Access",
         ),
         ("keeper://bucket/run", "PermissionError: DeleteObject is not allowed; give a folder with the rights"),
+        (
+            "full://disk/run",
+            "no room is left on the disk of full://disk/run; make room and give the same command again",
+        ),
         ("closed://bucket/run", "RuntimeError: Unable to locate credentials; give"),
         (
             "busy://bucket/run",

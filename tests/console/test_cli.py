@@ -8,6 +8,7 @@ import pytest
 from pydantic import Field
 
 from p2i_ray.config import Config
+from p2i_ray.console import cli
 from p2i_ray.console.cli import main
 from p2i_ray.errors import UserError
 
@@ -64,6 +65,44 @@ def test_a_bucket_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture
         main(Job, "doc", run, ["--config", "mini", "out=x"])
     line = "a bucket doesn't answer (Please reduce your request rate.); give the same command again when it does"
     assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_a_bucket_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        raise PermissionError("Access Denied")
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    shown = capsys.readouterr().err
+    assert stop.value.code == 2 and shown.count("\n") == 1
+    assert shown.startswith("error: a bucket refuses what this job needs (PermissionError: Access Denied); give it")
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_full_disk_is_one_line(quoted: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(job: Job) -> None:
+        full = OSError(errno.ENOSPC, "No space left on device", "/runs/out/part.parquet")
+        raise RuntimeError(f"ray::MapBatches(_write_batch)()\nOSError: {full}") if quoted else full
+
+    with pytest.raises(SystemExit) as stop:
+        main(Job, "doc", run, ["--config", "mini", "out=x"])
+    line = "no room is left on the disk of /runs/out/part.parquet; make room and give the same command again"
+    assert stop.value.code == 2 and capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_a_cause_behind_whatever_a_job_failed_with_is_the_line(capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[str | None] = [None]
+
+    def run(job: Job) -> None:
+        raise UserError("the judge doesn't start")
+
+    cli.look_first(lambda: found[0])
+    for cause, code, line in ((None, 2, "the judge doesn't start"), ("Ray ended", 1, "Ray ended")):
+        found[0] = cause
+        with pytest.raises(SystemExit) as stop:
+            main(Job, "doc", run, ["--config", "mini", "out=x"])
+        assert stop.value.code == code and capsys.readouterr().err == f"error: {line}\n"
+    found[0] = None
 
 
 def test_a_fault_of_ours_keeps_its_trace() -> None:

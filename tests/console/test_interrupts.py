@@ -49,8 +49,10 @@ def test_a_signal_is_told_at_once_and_ends_the_job_cleanly(number: int, code: in
     assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == code
 
 
-def test_what_fails_because_of_it_is_not_shown() -> None:
-    job = start("time.sleep(600)", last="raise RuntimeError('the engine is gone')")
+@pytest.mark.parametrize("error", ["RuntimeError", "errors.UserError", "errors.WorkerDiedError"])
+def test_what_fails_because_of_it_is_not_shown(error: str) -> None:
+    last = f"from p2i_ray import errors; raise {error}('the engine is gone')"
+    job = start("time.sleep(600)", last=last)
     job.send_signal(signal.SIGINT)
     assert job.communicate() == ("", STOPPING) and job.returncode == 130
 

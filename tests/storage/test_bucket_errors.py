@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import pytest
+from botocore.exceptions import NoCredentialsError
+from werkzeug.wrappers import Response
 
 from chaos.bucket import Bucket
 from p2i_ray.storage import folders, locations
-from p2i_ray.storage.bucket_errors import unanswered, unanswered_line
+from p2i_ray.storage.bucket_errors import refused, unanswered, unanswered_line
 from tests.support.variables import PATIENT, variables
+
+
+class RefusingBucket(Bucket):
+    """A bucket that answers every request with 403 AccessDenied."""
+
+    def __enter__(self) -> Self:
+        denied = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self._server.app = Response(denied, 403, content_type="application/xml")
+        return super().__enter__()
 
 
 @pytest.fixture
@@ -60,6 +72,38 @@ def test_a_server_that_is_gone_is_a_silent_bucket() -> None:
             locations.exists("s3://gone/run")
         S3FileSystem.clear_instance_cache()
     assert "Could not connect" in (unanswered(told.value) or "")
+
+
+def test_what_a_bucket_refuses_is_told_from_its_silence(s3_bucket: Bucket) -> None:
+    from s3fs import S3FileSystem
+
+    with RefusingBucket("refusing") as bucket, variables({**bucket.environment, "AWS_MAX_ATTEMPTS": "1"}):
+        S3FileSystem.clear_instance_cache()
+        for ask in (locations.exists, locations.read_bytes, lambda place: locations.write_text(place, "")):
+            with pytest.raises(Exception, match=r"Forbidden|Access Denied") as told:
+                ask(f"{bucket.uri}/run/file")
+            assert refused(told.value) and unanswered(told.value) is None
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (PermissionError("Access Denied"), "PermissionError: Access Denied"),
+        (
+            RuntimeError("ray::MapBatches()\nPermissionError: The provided token has expired.\nUDF failed"),
+            "PermissionError: The provided token has expired.",
+        ),
+        (OSError("Forbidden: b/bucket/o\nno access"), "OSError: Forbidden: b/bucket/o"),
+        (NoCredentialsError(), "NoCredentialsError: Unable to locate credentials"),
+        (PermissionError(13, "Permission denied", "/data"), None),
+        (RuntimeError("PermissionError: [Errno 13] Permission denied: '/data'"), None),
+        (OSError(16, "Please reduce your request rate."), None),
+        (FileNotFoundError("bucket/key"), None),
+    ],
+)
+def test_a_refusal_is_recognised_wherever_it_is(error: Exception, why: str | None) -> None:
+    assert refused(error) == why
 
 
 def http_error(code: int) -> Exception:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from p2i_ray.storage.disk_full import disk_full_cause, full_path, is_disk_full
+from p2i_ray.storage.disk_full import disk_full_cause, full_line, full_path, is_disk_full
 
 
 class WorkerGroupError(RuntimeError):
@@ -55,6 +55,17 @@ def test_the_file_is_named_where_it_is_known() -> None:
     cause = disk_full_cause(raised_from(full(path="/data/part.parquet")))
     assert cause is not None and full_path(cause) == "/data/part.parquet"
     assert full_path(full()) is None
+
+
+@pytest.mark.parametrize("path", ["/data/part.parquet", "/data/it's here/part.parquet"])
+def test_the_file_is_named_where_another_process_has_met_the_full_disk(path: str) -> None:
+    told = RuntimeError(f"ray::MapBatches(_write_batch)()\nOSError: {full(path=path)}\nwhile it was 'written'")
+    assert full_line(told) == f"no room is left on the disk of {path}; make room and give the same command again"
+
+
+def test_without_a_file_the_line_names_the_place_that_was_written_to_if_it_is_known() -> None:
+    assert full_line(full(), "/runs/out").startswith("no room is left on the disk of /runs/out; make room")
+    assert full_line(full()).startswith("no room is left on a disk; make room")
 
 
 def test_exceptions_that_refer_to_each_other_end_the_search() -> None:

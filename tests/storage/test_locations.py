@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,17 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_rest(tmp_path: Path) ->
     with pytest.raises(TypeError):
         locations.write_bytes(path, "not bytes")  # type: ignore[arg-type]
     assert locations.read_text(path) == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_that_finds_no_room_names_its_file(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 24, before[1]))  # a file without room, as on a full disk
+    try:
+        with pytest.raises(OSError, match=r"part\.parquet'$") as told:
+            locations.write_bytes(str(tmp_path / "part.parquet"), bytes((1 << 24) + 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert told.value.filename == str(tmp_path / "part.parquet") and not list(tmp_path.iterdir())
 
 
 def test_what_lies_in_a_folder_is_found_after_the_folder_moved(root: str) -> None:
