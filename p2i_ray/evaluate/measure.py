@@ -188,7 +188,7 @@ class MetricSet:
         self.looks_closer = _looks_closer(metrics)
         self.reals = {name: one for name, one in self.others.items() if catalogue.NEEDS[name].real}
         self.ids: dict[str, list[str]] = {GENERATED: [], REAL: []}  # of the pictures that are measured, as they come
-        self.scores = {name: ClipScore().to(device) for name in ("clip_c_i", "clip_c_b") if name in metrics}
+        self.scores = {name: ClipScore() for name in ("clip_c_i", "clip_c_b") if name in metrics}
         self.encoder = ClipEncoder(settings.clip).to(device)
         self.fid = None
         if "fid" in metrics:
@@ -247,7 +247,7 @@ class MetricSet:
                 raise UserError(f"FID needs two pictures a side; there are {sides}")
             found |= {"fid": float(self.fid.compute()), "fid_images": count}
             found["fid_features"] = self.fid.real_features_sum.numel()
-        found |= {name: float(score.compute()) for name, score in self.scores.items()}
+        found |= {name: score.compute() for name, score in self.scores.items()}
         for one in self.others.values():
             found |= one.figures()
         found |= {"images": self.images, "left_out": self.left_out}

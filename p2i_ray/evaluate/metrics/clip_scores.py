@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics import MeanMetric
+
+from p2i_ray.evaluate.metrics import bootstrap
 
 
-class ClipScore(MeanMetric):
+class ClipScore:
     """100 x the mean cosine between two features of the same row, -100..100; higher is better.
 
     CLIP-c-I compares the generated picture I with the product c, CLIP-c-B the generated background B (product removed)
@@ -17,14 +18,16 @@ class ClipScore(MeanMetric):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self._found: list[NDArray[np.float64]] = []
 
-    def update(self, generated: Tensor, product: Tensor) -> None:  # type: ignore[override]  # features, not a value
+    def update(self, generated: Tensor, product: Tensor) -> None:
         """Add rows: (B, D) and (B, D), not necessarily normalised."""
         found = 100 * functional.cosine_similarity(generated.double(), product.double(), dim=-1)  # (B,)
         self._found.append(found.cpu().numpy())
-        super().update(found)
+
+    def compute(self) -> float:
+        """The mean of the scores of all rows, of which there must be some, in whatever order they came."""
+        return float(bootstrap.ordered(self._found).mean())
 
     @property
     def values(self) -> NDArray[np.float64]:
