@@ -124,7 +124,7 @@ def _one_line_errors(*, embedded: bool) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            if interrupts.came():
+            if interrupts.interrupted():
                 raise
             for find in _causes:
                 if (cause := find()) is not None:

@@ -53,7 +53,7 @@ def handled(*, embedded: bool = False) -> Iterator[None]:
         _clean_up()
         os._exit(CLOSED_PIPE)  # at the interpreter's own end it would write the rest, and complain
     except Exception:
-        if not came():
+        if not interrupted():
             raise
         _end_interrupted()
     finally:
@@ -103,7 +103,7 @@ def _set(handlers: Mapping[signal.Signals, Any]) -> None:
                 signal.signal(number, handler)
 
 
-def came() -> bool:
+def interrupted() -> bool:
     """Whether a signal has come from outside: what fails then is taken to fail because of it."""
     return bool(_first) and not _requests
 
