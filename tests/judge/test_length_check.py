@@ -19,6 +19,8 @@ from p2i_ray.judge.request_lengths import Asked
 from p2i_ray.judge.requests.prompts import Exemplar
 from p2i_ray.judge.requests.tasks import image_part
 
+pytestmark = pytest.mark.long
+
 SHOWN = Exemplar(name="jug", image_part=image_part(encode_png(np.full((512, 512, 3), 9, np.uint8))), score=2)
 LOOP = Asked(["mug"], chosen=8, later_feedback=True, critiques=True)
 

@@ -15,6 +15,8 @@ from p2i_ray.planning.architectures import PUBLISHED, of
 from p2i_ray.planning.training_memory import peak_of_step
 from tests.support.make_generators import SETTINGS, make_batch, make_model
 
+pytestmark = pytest.mark.long
+
 TRAIN = TrainConfig(batch_size=4, num_workers=1, num_gpus=0, mixed_precision="no", zero_stage=1)
 
 

@@ -24,6 +24,8 @@ from tests.support.generator_parts import error_of, open_service
 from tests.support.orders import order, result, rows, state
 from tests.support.serving import wait_until
 
+pytestmark = pytest.mark.long
+
 PIXELS = np.zeros((16, 16, 3), np.uint8)
 KEYS = {
     "es256": lambda: ec.generate_private_key(ec.SECP256R1()),

@@ -20,6 +20,8 @@ from p2i_ray.run.lease import Lease, Timing, held
 from p2i_ray.storage import locations
 from tests.support.step_clock import StepClock
 
+pytestmark = pytest.mark.long
+
 ELSEWHERE = this_process().model_copy(update={"machine": "another", "host": "node-7", "pid": 42, "since": 1764331200.0})
 CALM = Timing(renew=3600, poll=2)  # no ticks of its own
 SCRIPT = """

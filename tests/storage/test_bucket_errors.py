@@ -14,6 +14,8 @@ from p2i_ray.storage import folders, locations
 from p2i_ray.storage.bucket_errors import refused, unanswered, unanswered_line
 from tests.support.variables import PATIENT, variables
 
+pytestmark = pytest.mark.long
+
 
 class RefusingBucket(Bucket):
     """A bucket that answers every request with 403 AccessDenied."""

@@ -9,6 +9,8 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metri
 
 from p2i_ray.evaluate.metrics.cmmd import cmmd
 
+pytestmark = pytest.mark.long
+
 
 def unit(features: np.ndarray) -> np.ndarray:
     return features / np.sqrt((features**2).sum(1, keepdims=True))

@@ -33,6 +33,8 @@ from tests.support.generator_parts import (
 )
 from tests.support.serving import wait_until
 
+pytestmark = pytest.mark.long
+
 RED = (200, 40, 30)
 
 
