@@ -42,6 +42,13 @@ def start(body: str, last: str = "print('cleaned up')") -> subprocess.Popen[str]
     return job
 
 
+def start_lines(*lines: str, said: str) -> subprocess.Popen[str]:
+    """Start a job of several lines, of which one has printed something."""
+    job = start("\n        ".join(lines))
+    assert job.stdout and job.stdout.readline() == f"{said}\n"
+    return job
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_is_told_at_once_and_ends_the_job_cleanly(number: int, code: int) -> None:
     job = start("time.sleep(600)")
@@ -116,15 +123,14 @@ def test_a_caller_that_goes_on_has_its_own_handlers_back() -> None:
 
 def test_a_signal_that_comes_while_ray_starts() -> None:
     """Ray's own handler is in its place then."""
-    lines = [
+    job = start_lines(
         "import signal",
         "with interrupts.kept():",
         "    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))",
         "    print('starts', flush=True)",
         "    time.sleep(600)",
-    ]
-    job = start("\n        ".join(lines))
-    assert job.stdout and job.stdout.readline() == "starts\n"
+        said="starts",
+    )
     job.send_signal(signal.SIGTERM)
     assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == 143
 
@@ -132,7 +138,7 @@ def test_a_signal_that_comes_while_ray_starts() -> None:
 @pytest.mark.heavy
 def test_threads_that_use_ray_meanwhile_change_nothing() -> None:
     """Else they would start a second cluster, or end the process with exit code 1, and leave some of the first."""
-    lines = [
+    job = start_lines(
         "import concurrent.futures, ray",
         "from p2i_ray.cluster import connection",
         "connection.connect(job.ray)",
@@ -143,9 +149,8 @@ def test_threads_that_use_ray_meanwhile_change_nothing() -> None:
         "done = [ask(work), ask(work)]",
         "print('works', flush=True)",
         "time.sleep(600)",
-    ]
-    job = start("\n        ".join(lines))
-    assert job.stdout and job.stdout.readline() == "works\n"
+        said="works",
+    )
     cluster = psutil.Process(job.pid).children(recursive=True)
     job.send_signal(signal.SIGINT)
     assert job.communicate() == ("cleaned up\n", STOPPING) and job.returncode == 130
