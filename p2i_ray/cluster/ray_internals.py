@@ -122,9 +122,8 @@ def end_cluster() -> None:
     nothing is done here that such a thread could meet. Ray has the kernel end what it has started with its parent.
     """
     import psutil
-    from ray._private import worker
 
-    node: Any = worker._global_node
+    node = _own_node()
     if node is None or not node.is_head():
         return
     node.destroy_external_storage()  # objects that were spilled to disk
@@ -141,10 +140,17 @@ def log_folder() -> str:
 
     2.60.0: ray.init tells it in its banner only.
     """
-    from ray._private.worker import global_worker
+    return str(_own_node().get_logs_dir_path())
 
-    node: Any = global_worker.node  # of a connected process; Ray's types say it may be none
-    return str(node.get_logs_dir_path())
+
+def _own_node() -> Any:
+    """The node that this process has started, or works on; none: it isn't connected.
+
+    2.60.0: it has no public name.
+    """
+    from ray._private import worker
+
+    return worker._global_node
 
 
 def draining_nodes() -> set[str]:
@@ -275,12 +281,11 @@ def raylet_pid(node: Any) -> int:
 def raylet_has_ended() -> bool:
     """Whether the raylet of a cluster that this process has started has ended; all that Ray then says is what follows.
 
-    2.60.0: the node object has no public name. A process that has joined another's cluster has no raylet of its own.
+    A process that has joined another's cluster has no raylet of its own.
     """
-    from ray._private import worker
     from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 
-    node = worker._global_node
+    node = _own_node()
     return node is not None and any(kind == PROCESS_TYPE_RAYLET for kind, _ in node.dead_processes())
 
 
